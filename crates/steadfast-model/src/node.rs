@@ -1,0 +1,111 @@
+//! The spanned tree that every YAML document becomes before anything is typed.
+
+use crate::span::{Span, Spanned};
+use std::sync::Arc;
+
+/// One node of a document. Substitution happens on this tree, so a value keeps the span of the text
+/// that produced it. Cloning is cheap: text is shared.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Node {
+    Scalar(Spanned<Scalar>),
+    List(Arc<[Node]>, Span),
+    /// Entries in source order; keys are unique.
+    Map(Arc<[(Spanned<Arc<str>>, Node)]>, Span),
+    /// A value that hangs on a fact which is not known here (only in `check`). What needs it is
+    /// checked no further.
+    Unknown(Span),
+}
+
+/// One value, with the text it was written as: `mode: 0644` and `mode: "0644"` differ.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scalar {
+    pub value: Value,
+    /// The text as written, or as computed by an expression.
+    pub text: Arc<str>,
+    pub style: Style,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    Null,
+    Boolean(bool),
+    Integer(i64),
+    Number(f64),
+    /// Stands in [`Scalar::text`].
+    Text,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Without quotes: YAML decides what it is.
+    Plain,
+    /// In quotes, or a block: text.
+    Quoted,
+    /// The result of an expression, or made by the program.
+    Computed,
+}
+
+impl Node {
+    pub fn span(&self) -> Span {
+        match self {
+            Node::Scalar(scalar) => scalar.span,
+            Node::List(_, span) | Node::Map(_, span) | Node::Unknown(span) => *span,
+        }
+    }
+
+    /// A text made by the program or by an expression.
+    pub fn text(text: impl Into<Arc<str>>, span: Span) -> Node {
+        Node::computed(Value::Text, text, span)
+    }
+
+    pub fn computed(value: Value, text: impl Into<Arc<str>>, span: Span) -> Node {
+        Node::Scalar(Spanned::new(Scalar { value, text: text.into(), style: Style::Computed }, span))
+    }
+
+    /// The value of `key`, if this is a map that has it.
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        match self {
+            Node::Map(entries, _) => {
+                entries.iter().find(|(name, _)| &*name.value == key).map(|(_, node)| node)
+            }
+            Node::Scalar(_) | Node::List(..) | Node::Unknown(_) => None,
+        }
+    }
+
+    /// What it is, in an author's words.
+    pub fn describe(&self) -> &'static str {
+        match self {
+            Node::Scalar(scalar) => match scalar.value.value {
+                Value::Null => "nothing",
+                Value::Boolean(_) => "a boolean",
+                Value::Integer(_) => "an integer",
+                Value::Number(_) => "a number",
+                Value::Text => "text",
+            },
+            Node::List(..) => "a list",
+            Node::Map(..) => "a map",
+            Node::Unknown(_) => "unknown",
+        }
+    }
+
+    /// Whether the two say the same, wherever and in whatever quotes they were written.
+    pub fn same(&self, other: &Node) -> bool {
+        match (self, other) {
+            (Node::Scalar(a), Node::Scalar(b)) => {
+                a.value.value == b.value.value
+                    && (a.value.value != Value::Text || a.value.text == b.value.text)
+            }
+            (Node::List(a, _), Node::List(b, _)) => {
+                a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| a.same(b))
+            }
+            (Node::Map(a, _), Node::Map(b, _)) => {
+                a.len() == b.len()
+                    && a.iter().all(|(key, value)| {
+                        b.iter().any(|(other, node)| other.value == key.value && value.same(node))
+                    })
+            }
+            (Node::Unknown(_), Node::Unknown(_)) => true,
+            (Node::Scalar(_) | Node::List(..) | Node::Map(..) | Node::Unknown(_), _) => false,
+        }
+    }
+}

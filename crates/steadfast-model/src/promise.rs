@@ -1,0 +1,84 @@
+//! What resolution gives: the promises that one node has made, still untyped below `body`, because
+//! the kind owns its own schema.
+
+use crate::node::Node;
+use crate::scope::Scope;
+use crate::span::{Span, Spanned};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+/// The identity of a promise: kind and name, `file:/etc/motd`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PromiseId(pub Arc<str>);
+
+impl PromiseId {
+    pub fn new(kind: &str, name: &str) -> PromiseId {
+        PromiseId(Arc::from(format!("{kind}:{name}")))
+    }
+
+    /// `file` of `file:/etc/motd`.
+    pub fn kind(&self) -> &str {
+        self.0.split_once(':').map_or("", |(kind, _)| kind)
+    }
+
+    /// `/etc/motd` of `file:/etc/motd`.
+    pub fn name(&self) -> &str {
+        self.0.split_once(':').map_or(&self.0, |(_, name)| name)
+    }
+}
+
+impl fmt::Display for PromiseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether a difference is repaired or only told. Going inward, the stricter wins: `Report` is the
+/// greater.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum Keep {
+    #[default]
+    Repair,
+    Report,
+}
+
+/// Who made a promise, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Origin {
+    /// The name of the thing in its section (`/etc/motd` below `files:`).
+    pub span: Span,
+    /// `server web`, `bundle std/ssh`.
+    pub by: Arc<str>,
+    /// The includes that led here, outermost first.
+    pub via: Vec<Span>,
+}
+
+/// One promise of one node, substituted, common fields taken out of its body.
+#[derive(Clone, Debug)]
+pub struct Promise {
+    pub id: PromiseId,
+    /// One of [`crate::section::SECTIONS`]' kinds.
+    pub kind: &'static str,
+    pub name: Spanned<Arc<str>>,
+    /// What stands at the name: a map of fields, or the kind's short form.
+    pub body: Node,
+    pub needs: Vec<Spanned<PromiseId>>,
+    pub reloads: Vec<Spanned<Arc<str>>>,
+    pub restarts: Vec<Spanned<Arc<str>>>,
+    pub keep: Keep,
+    pub description: Option<Arc<str>>,
+    /// The names that its templates see.
+    pub scope: Arc<Scope>,
+    pub origin: Origin,
+    /// Whether it hangs on a `when` whose value is not known here (only in `check`).
+    pub conditional: bool,
+}
+
+/// The promises that a node has made, in source order, not yet compared with each other.
+#[derive(Clone, Debug, Default)]
+pub struct Resolved {
+    pub promises: Vec<Promise>,
+}

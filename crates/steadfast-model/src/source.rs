@@ -1,0 +1,95 @@
+//! The files of a model, as the shell has read them: this crate never opens one.
+
+use crate::span::{SourceId, Span};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// SHA-256 of a file's bytes.
+pub type Sha256 = [u8; 32];
+
+/// One file of the model: its path below the model's root, with `/`, and its content. The standard
+/// bundles that ship with the product stand under `std/`.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub path: Arc<str>,
+    pub digest: Sha256,
+    pub bytes: Arc<[u8]>,
+    pub executable: bool,
+}
+
+impl Source {
+    /// The text, where the file is UTF-8.
+    pub fn text(&self) -> Option<&str> {
+        std::str::from_utf8(&self.bytes).ok()
+    }
+}
+
+/// All files of one state of a model. `SourceId` is an index into it.
+#[derive(Clone, Debug, Default)]
+pub struct SourceSet {
+    sources: Vec<Source>,
+    by_path: BTreeMap<Arc<str>, SourceId>,
+}
+
+impl SourceSet {
+    /// Adds a file and gives its id; a path that is there already keeps its first content.
+    pub fn add(
+        &mut self,
+        path: impl Into<Arc<str>>,
+        bytes: impl Into<Arc<[u8]>>,
+        executable: bool,
+    ) -> SourceId {
+        use sha2::Digest as _;
+        let (path, bytes) = (path.into(), bytes.into());
+        if let Some(id) = self.by_path.get(&path) {
+            return *id;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "a model has fewer than 2^32 files")]
+        let id = SourceId(self.sources.len() as u32);
+        let digest = sha2::Sha256::digest(&bytes).into();
+        self.by_path.insert(Arc::clone(&path), id);
+        self.sources.push(Source { path, digest, bytes, executable });
+        id
+    }
+
+    pub fn get(&self, id: SourceId) -> Option<&Source> {
+        self.sources.get(id.0 as usize)
+    }
+
+    pub fn find(&self, path: &str) -> Option<(SourceId, &Source)> {
+        let id = *self.by_path.get(path)?;
+        self.get(id).map(|source| (id, source))
+    }
+
+    /// All files, in the order of their paths.
+    pub fn iter(&self) -> impl Iterator<Item = (SourceId, &Source)> {
+        self.by_path.values().filter_map(|id| self.get(*id).map(|source| (*id, source)))
+    }
+
+    /// `servers/web.yaml:14:5`, counted from 1; columns are characters.
+    pub fn place(&self, span: Span) -> Place {
+        let Some(source) = self.get(span.source) else {
+            return Place { file: Arc::from("?"), line: 0, column: 0 };
+        };
+        let end = (span.start as usize).min(source.bytes.len());
+        let before = &source.bytes[..end];
+        let line = before.split(|byte| *byte == b'\n').count();
+        let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let column = String::from_utf8_lossy(&before[start..]).chars().count() + 1;
+        Place { file: Arc::clone(&source.path), line, column }
+    }
+}
+
+/// A place as people write it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    pub file: Arc<str>,
+    pub line: usize,
+    pub column: usize,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}

@@ -1,0 +1,89 @@
+//! What went wrong on the machine: what was tried, and why it failed, as a chain.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+/// What a caller may want to tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// We may not look or act; as root we could.
+    PermissionDenied,
+    /// Something took longer than it may.
+    TimedOut,
+    /// Somebody else holds a lock.
+    Locked,
+    /// The machine moved between the look and the act: the next run looks again.
+    Moved,
+    /// No space, read-only, an I/O error.
+    Storage,
+    /// A program ran and said no.
+    Command,
+    /// A validation said no.
+    Invalid,
+    Other,
+}
+
+/// An error with its causes. `Display` says what this layer tried, in lower case, without the cause;
+/// [`Error::source`] says why.
+#[derive(Clone, Debug)]
+pub struct SystemError {
+    pub kind: ErrorKind,
+    what: Arc<str>,
+    cause: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl SystemError {
+    pub fn new(kind: ErrorKind, what: impl Into<Arc<str>>) -> SystemError {
+        SystemError { kind, what: what.into(), cause: None }
+    }
+
+    /// An I/O error and what was tried; its kind follows from the error.
+    pub fn io(what: impl Into<Arc<str>>, err: impl Into<std::io::Error>) -> SystemError {
+        use std::io::ErrorKind as Io;
+        let err: std::io::Error = err.into();
+        #[expect(clippy::wildcard_enum_match_arm, reason = "std's list is open")]
+        let kind = match err.kind() {
+            Io::PermissionDenied => ErrorKind::PermissionDenied,
+            Io::TimedOut => ErrorKind::TimedOut,
+            Io::StorageFull | Io::ReadOnlyFilesystem | Io::QuotaExceeded => ErrorKind::Storage,
+            _ => ErrorKind::Other,
+        };
+        SystemError { kind, what: what.into(), cause: Some(Arc::new(err)) }
+    }
+
+    /// This error as the cause of a larger attempt, with the same kind.
+    #[must_use]
+    pub fn during(self, what: impl Into<Arc<str>>) -> SystemError {
+        SystemError { kind: self.kind, what: what.into(), cause: Some(Arc::new(self)) }
+    }
+
+    /// Every layer's words, outermost first.
+    pub fn chain(&self) -> Vec<String> {
+        let mut words = vec![self.to_string()];
+        let mut next = self.source();
+        while let Some(cause) = next {
+            words.push(cause.to_string());
+            next = cause.source();
+        }
+        words
+    }
+}
+
+impl fmt::Display for SystemError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl Error for SystemError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.as_deref().map(|it| it as &(dyn Error + 'static))
+    }
+}
+
+impl PartialEq for SystemError {
+    fn eq(&self, other: &SystemError) -> bool {
+        self.kind == other.kind && self.chain() == other.chain()
+    }
+}

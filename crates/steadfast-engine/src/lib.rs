@@ -1,1 +1,1 @@
-//! x
+//! Orders, plans, checks, converges and judges promises.

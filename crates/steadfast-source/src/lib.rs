@@ -1,1 +1,1 @@
-//! x
+//! Brings a model to the node.

@@ -1,1 +1,1 @@
-//! x
+//! The state directory.

@@ -1,1 +1,1 @@
-//! x
+//! A fake machine with fault switches, and the laws that every kind must pass.

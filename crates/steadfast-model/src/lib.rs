@@ -15,8 +15,8 @@ pub mod span;
 
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 pub use lower::{Fields, Lower, Rendered};
-pub use node::{Node, Scalar, Style, Value};
+pub use node::{Entry, Node, Scalar, Style, Value};
 pub use promise::{Keep, Origin, Promise, PromiseId, Resolved};
-pub use source::{Place, Source, SourceSet};
 pub use schema::{Field, Takes};
+pub use source::{Place, Source, SourceSet};
 pub use span::{SourceId, Span, Spanned};

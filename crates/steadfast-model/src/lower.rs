@@ -11,7 +11,7 @@
 
 use crate::codes;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::node::{Node, Scalar, Style, Value};
+use crate::node::{Entry, Node, Scalar, Style, Value};
 use crate::schema::Field;
 use crate::scope::Scope;
 use crate::source::{Source, SourceSet};
@@ -116,8 +116,12 @@ impl<'a> Lower<'a> {
             }) => {
                 let found = node.describe();
                 self.report(
-                    Diagnostic::error(codes::UNQUOTED, span, format!("{what} is {found}, not text"))
-                        .help(format!("put it in quotes: \"{text}\"")),
+                    Diagnostic::error(
+                        codes::UNQUOTED,
+                        span,
+                        format!("{what} is {found}, not text"),
+                    )
+                    .help(format!("put it in quotes: \"{text}\"")),
                 );
                 None
             }
@@ -152,7 +156,9 @@ impl<'a> Lower<'a> {
                 Some(Spanned::new(*it, *span))
             }
             Node::Unknown(_) => self.unknown(),
-            Node::Scalar(_) | Node::List(..) | Node::Map(..) => self.wrong(node, what, "an integer"),
+            Node::Scalar(_) | Node::List(..) | Node::Map(..) => {
+                self.wrong(node, what, "an integer")
+            }
         }
     }
 
@@ -164,11 +170,7 @@ impl<'a> Lower<'a> {
         }
     }
 
-    pub fn as_map<'n>(
-        &mut self,
-        node: &'n Node,
-        what: &str,
-    ) -> Option<&'n [(Spanned<Arc<str>>, Node)]> {
+    pub fn as_map<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [Entry]> {
         match node {
             Node::Map(entries, _) => Some(entries),
             Node::Unknown(_) => self.unknown(),
@@ -271,7 +273,7 @@ impl<'a> Lower<'a> {
 pub struct Fields<'n, 'c, 'a> {
     pub cx: &'c mut Lower<'a>,
     kind: &'static str,
-    entries: &'n [(Spanned<Arc<str>>, Node)],
+    entries: &'n [Entry],
     span: Span,
 }
 
@@ -378,8 +380,7 @@ impl<'n, 'c, 'a> Fields<'n, 'c, 'a> {
         let node = self.node(key)?;
         let what = format!("`{key}`");
         let items = self.cx.as_list(node, &what)?;
-        let texts: Vec<_> =
-            items.iter().filter_map(|item| self.cx.as_text(item, &what)).collect();
+        let texts: Vec<_> = items.iter().filter_map(|item| self.cx.as_text(item, &what)).collect();
         (texts.len() == items.len()).then_some(texts)
     }
 
@@ -440,7 +441,9 @@ impl<'n, 'c, 'a> Fields<'n, 'c, 'a> {
 
 /// `30s`, `15m`, `2h`, `7d`, or several together.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let refuse = || format!("`{text}` is not a time: write a number with its unit, as in 30s, 15m, 2h or 7d");
+    let refuse = || {
+        format!("`{text}` is not a time: write a number with its unit, as in 30s, 15m, 2h or 7d")
+    };
     let (mut seconds, mut rest) = (0u64, text);
     while !rest.is_empty() {
         let digits = rest.find(|it: char| !it.is_ascii_digit()).ok_or_else(refuse)?;
@@ -452,7 +455,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
             b'd' => 86_400,
             _ => return Err(refuse()),
         };
-        seconds = number.checked_mul(unit).and_then(|it| it.checked_add(seconds)).ok_or_else(refuse)?;
+        seconds =
+            number.checked_mul(unit).and_then(|it| it.checked_add(seconds)).ok_or_else(refuse)?;
         rest = &rest[digits + 1..];
     }
     if text.is_empty() { Err(refuse()) } else { Ok(Duration::from_secs(seconds)) }

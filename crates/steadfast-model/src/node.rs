@@ -10,11 +10,14 @@ pub enum Node {
     Scalar(Spanned<Scalar>),
     List(Arc<[Node]>, Span),
     /// Entries in source order; keys are unique.
-    Map(Arc<[(Spanned<Arc<str>>, Node)]>, Span),
+    Map(Arc<[Entry]>, Span),
     /// A value that hangs on a fact which is not known here (only in `check`). What needs it is
     /// checked no further.
     Unknown(Span),
 }
+
+/// A key and its value.
+pub type Entry = (Spanned<Arc<str>>, Node);
 
 /// One value, with the text it was written as: `mode: 0644` and `mode: "0644"` differ.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +62,10 @@ impl Node {
     }
 
     pub fn computed(value: Value, text: impl Into<Arc<str>>, span: Span) -> Node {
-        Node::Scalar(Spanned::new(Scalar { value, text: text.into(), style: Style::Computed }, span))
+        Node::Scalar(Spanned::new(
+            Scalar { value, text: text.into(), style: Style::Computed },
+            span,
+        ))
     }
 
     /// The value of `key`, if this is a map that has it.

@@ -90,11 +90,7 @@ pub trait Kind {
 
     /// Reads a promise: `name` is the key in its section, `body` what stands there (a map of fields,
     /// or the kind's short form). Reports everything that is wrong through `cx`.
-    fn lower(
-        name: &Spanned<Arc<str>>,
-        body: &Node,
-        cx: &mut Lower<'_>,
-    ) -> Option<Self::Desired>;
+    fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -> Option<Self::Desired>;
 
     /// What this promise owns; the first is its identity.
     fn claims(want: &Self::Desired) -> Vec<Identity>;
@@ -106,10 +102,7 @@ pub trait Kind {
     fn is_absent(want: &Self::Desired) -> bool;
 
     /// A batch, so that a kind asks the machine once. One result for each want, in their order.
-    fn observe(
-        wants: &[&Self::Desired],
-        sys: &dyn Probe,
-    ) -> Vec<Result<Self::State, SystemError>>;
+    fn observe(wants: &[&Self::Desired], sys: &dyn Probe) -> Vec<Result<Self::State, SystemError>>;
 
     /// Pure: every decision is made here.
     fn plan(want: &Self::Desired, have: &Self::State) -> Difference<Self::Change>;

@@ -54,7 +54,11 @@ impl AbsPath {
             return bad(text, WHAT, "it must begin with `/`");
         }
         if text.len() > 4_096 {
-            return bad(&text.chars().take(60).collect::<String>(), WHAT, "it is longer than 4,096 bytes");
+            return bad(
+                &text.chars().take(60).collect::<String>(),
+                WHAT,
+                "it is longer than 4,096 bytes",
+            );
         }
         if text.chars().any(char::is_control) {
             return bad(text, WHAT, "it has a control character");
@@ -95,7 +99,10 @@ impl AbsPath {
     /// Whether it is `folder` or lies below it.
     pub fn is_within(&self, folder: &AbsPath) -> bool {
         &*folder.0 == "/"
-            || self.0.strip_prefix(&*folder.0).is_some_and(|it| it.is_empty() || it.starts_with('/'))
+            || self
+                .0
+                .strip_prefix(&*folder.0)
+                .is_some_and(|it| it.is_empty() || it.starts_with('/'))
     }
 
     /// The path of `name` in this folder; `name` may have several parts.
@@ -126,12 +133,19 @@ fn reference(text: &str, what: &'static str) -> Result<Arc<str>, BadName> {
         return bad(text, what, "it is empty");
     }
     if text.len() > 255 {
-        return bad(&text.chars().take(60).collect::<String>(), what, "it is longer than 255 bytes");
+        return bad(
+            &text.chars().take(60).collect::<String>(),
+            what,
+            "it is longer than 255 bytes",
+        );
     }
     if text.starts_with('-') {
         return bad(text, what, "it begins with `-`, as an option does");
     }
-    if text.chars().any(|it| it == ':' || it == '/' || it == ',' || it.is_whitespace() || it.is_control()) {
+    if text
+        .chars()
+        .any(|it| it == ':' || it == '/' || it == ',' || it.is_whitespace() || it.is_control())
+    {
         return bad(text, what, "it has a `:`, `/`, `,`, space or control character");
     }
     if text.bytes().all(|it| it.is_ascii_digit()) {
@@ -144,7 +158,9 @@ fn reference(text: &str, what: &'static str) -> Result<Arc<str>, BadName> {
 fn creatable(text: &str) -> bool {
     text.len() <= 32
         && text.starts_with(|it: char| it.is_ascii_lowercase() || it == '_')
-        && text.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || b"_-".contains(&it))
+        && text
+            .bytes()
+            .all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || b"_-".contains(&it))
 }
 
 impl UserName {
@@ -178,8 +194,17 @@ impl UnitName {
     pub fn parse(text: &str) -> Result<UnitName, BadName> {
         const WHAT: &str = "a unit name";
         const SUFFIXES: [&str; 11] = [
-            "service", "socket", "device", "mount", "automount", "swap", "target", "path", "timer",
-            "slice", "scope",
+            "service",
+            "socket",
+            "device",
+            "mount",
+            "automount",
+            "swap",
+            "target",
+            "path",
+            "timer",
+            "slice",
+            "scope",
         ];
         // systemd.unit(5): 255 characters, letters, digits and `:-_.\@`.
         if text.is_empty() {
@@ -275,7 +300,9 @@ mod tests {
 
     #[test]
     fn package_names_are_debians() {
-        assert!(PackageName::parse("libstdc++6").is_ok() && PackageName::parse("libc6:i386").is_ok());
+        assert!(
+            PackageName::parse("libstdc++6").is_ok() && PackageName::parse("libc6:i386").is_ok()
+        );
         for bad in ["", "a", "-y", "Nginx", "a b", "nginx:", "nginx=1"] {
             assert!(PackageName::parse(bad).is_err(), "{bad}");
         }

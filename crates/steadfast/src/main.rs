@@ -1,1 +1,7 @@
-fn main() {}
+//! The steadfast command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::SUCCESS
+}

@@ -1,1 +1,14 @@
 //! Tests of the whole.
+
+#[cfg(test)]
+mod workspace {
+    //! Facts about the checkout itself.
+
+    /// The license that the manifests name is the one that lies in the root.
+    #[test]
+    fn the_license_is_the_one_that_the_manifests_name() {
+        let license = include_str!("../../LICENSE");
+        assert!(license.contains("Apache License") && license.contains("Version 2.0"));
+        assert!(include_str!("../../Cargo.toml").contains("license = \"Apache-2.0\""));
+    }
+}

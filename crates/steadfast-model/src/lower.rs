@@ -2,7 +2,7 @@
 //!
 //! A kind lowers its promise like this:
 //!
-//! ```ignore
+//! ```text
 //! let mut fields = Fields::of(body, "group", FIELDS, cx)?;
 //! let gid = fields.integer("gid");          // Option: a bad one has already been reported
 //! let state = fields.one_of("state", &[("present", true), ("absent", false)]);

@@ -75,7 +75,7 @@ pub enum Obstacle {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
     pub digest: [u8; 32],
-    /// When it last changed, in seconds since 1970, where the machine tells.
+    /// When it last changed, in microseconds since 1970, where the machine tells.
     pub changed: Option<i64>,
 }
 

@@ -12,6 +12,21 @@ macro_rules! codes {
 }
 
 codes! {
+    /// The text is not YAML: the parser says what it stumbled over.
+    BAD_YAML = "bad-yaml";
+    /// One key stands twice in a map. YAML would silently drop one of the two values.
+    DUPLICATE_KEY = "duplicate-key";
+    /// A value that YAML 1.1 and YAML 1.2 read differently: `no` and `on` (a boolean or text), `0644`
+    /// (octal or not). Write true or false, or put it in quotes.
+    YAML_TRAP = "yaml-trap";
+    /// A value has a tag (`!something`). Models are plain data.
+    YAML_TAG = "yaml-tag";
+    /// A document is larger than 16 MiB, or has more than 1,000,000 nodes with its aliases.
+    TOO_LARGE = "too-large";
+    /// Lists and maps nest deeper than 64.
+    TOO_DEEP = "too-deep";
+    /// A document is not UTF-8 text.
+    NOT_UTF_8 = "not-utf-8";
     /// A map has a key that this place does not know.
     UNKNOWN_FIELD = "unknown-field";
     /// A field that must be there is missing.

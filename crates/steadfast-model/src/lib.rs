@@ -12,6 +12,7 @@ pub mod scope;
 pub mod section;
 pub mod source;
 pub mod span;
+pub mod yaml;
 
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 pub use lower::{Fields, Lower, Rendered};

@@ -7,6 +7,7 @@ pub mod diagnostic;
 pub mod lower;
 pub mod node;
 pub mod promise;
+pub mod render;
 pub mod schema;
 pub mod scope;
 pub mod section;

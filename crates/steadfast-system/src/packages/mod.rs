@@ -1,4 +1,6 @@
-//! To be filled by its owner.
+//! What the package manager knows and does.
+
+pub mod version;
 
 use std::fmt::Debug;
 

@@ -236,19 +236,6 @@ impl<'a> Lower<'a> {
         found.map(|(_, source)| source)
     }
 
-    /// A template of the model, rendered with the names in scope and with `variables` (a map whose
-    /// values may be secrets). `None` if that failed, which has been reported, or cannot be known.
-    pub fn template(
-        &mut self,
-        path: &Spanned<Arc<str>>,
-        variables: Option<&Node>,
-    ) -> Option<Rendered> {
-        // steadfast-model's `substitute` does this; see there.
-        let _ = variables;
-        let source = self.file(path)?;
-        source.text().map(Rendered::plain)
-    }
-
     /// Says that `node` is not `wanted`.
     pub fn wrong<T>(&mut self, node: &Node, what: &str, wanted: &str) -> Option<T> {
         let found = node.describe();

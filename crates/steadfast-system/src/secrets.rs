@@ -34,13 +34,3 @@ pub trait Read: fmt::Debug {
     /// from a report or the history.
     fn keyed_digest(&self, content: &[u8]) -> Result<[u8; 32], SystemError>;
 }
-
-impl Read for crate::Host {
-    fn secret(&self, name: &str) -> Result<Secret, SystemError> {
-        Err(SystemError::new(crate::ErrorKind::Other, format!("read secret {name}")))
-    }
-
-    fn keyed_digest(&self, _content: &[u8]) -> Result<[u8; 32], SystemError> {
-        Err(SystemError::new(crate::ErrorKind::Other, "read the key of this node"))
-    }
-}

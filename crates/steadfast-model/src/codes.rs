@@ -27,6 +27,16 @@ codes! {
     TOO_DEEP = "too-deep";
     /// A document is not UTF-8 text.
     NOT_UTF_8 = "not-utf-8";
+    /// There is no model.yaml, so this is no model.
+    NO_MODEL = "no-model";
+    /// The model is written in a version of the language that this program does not know.
+    UNKNOWN_FORMAT = "unknown-format";
+    /// The first key of a document is none of those that say what a document is.
+    UNKNOWN_DOCUMENT = "unknown-document";
+    /// A file lies where documents of its kind do not belong, or where none is read.
+    OUT_OF_PLACE = "out-of-place";
+    /// Two documents of one kind have one name.
+    DUPLICATE_DOCUMENT = "duplicate-document";
     /// A map has a key that this place does not know.
     UNKNOWN_FIELD = "unknown-field";
     /// A field that must be there is missing.

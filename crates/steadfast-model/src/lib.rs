@@ -4,6 +4,7 @@
 
 pub mod codes;
 pub mod diagnostic;
+pub mod document;
 pub mod lower;
 pub mod node;
 pub mod promise;

@@ -102,7 +102,7 @@ pub fn github(diagnostic: &Diagnostic, sources: &SourceSet) -> String {
     )
 }
 
-fn severity(severity: Severity) -> &'static str {
+pub(crate) fn severity(severity: Severity) -> &'static str {
     match severity {
         Severity::Error => "error",
         Severity::Warning => "warning",

@@ -52,6 +52,15 @@ impl SystemError {
         SystemError { kind, what: what.into(), cause: Some(Arc::new(err)) }
     }
 
+    /// An error of another part, and what was tried.
+    pub fn caused(
+        kind: ErrorKind,
+        what: impl Into<Arc<str>>,
+        cause: impl Error + Send + Sync + 'static,
+    ) -> SystemError {
+        SystemError { kind, what: what.into(), cause: Some(Arc::new(cause)) }
+    }
+
     /// This error as the cause of a larger attempt, with the same kind.
     #[must_use]
     pub fn during(self, what: impl Into<Arc<str>>) -> SystemError {

@@ -4,23 +4,53 @@
 //! The split into two traits *is* the dry run: observing gets a [`Probe`], which has no way to change
 //! anything; only applying gets an [`Actuate`].
 
+pub mod accounts;
+pub mod clock;
+pub mod command;
 pub mod error;
+pub mod facts;
+pub mod files;
+pub mod host;
 pub mod names;
 pub mod packages;
 pub mod secrets;
+pub mod services;
+pub mod text;
 
 pub use error::{ErrorKind, SystemError};
+pub use host::Host;
 pub use names::{AbsPath, BadName, GroupName, PackageName, UnitName, UserName};
 
-/// Everything that may be asked of a machine. `observe` gets this and so cannot change anything. Each
-/// facility adds its `Read` here.
-pub trait Probe: secrets::Read + Sync {}
+/// Everything that may be asked of a machine. `observe` gets this and so cannot change anything.
+pub trait Probe:
+    accounts::Read + clock::Read + files::Read + packages::Read + secrets::Read + services::Read + Sync
+{
+}
 
-impl<T> Probe for T where T: secrets::Read + Sync {}
+impl<T> Probe for T where
+    T: accounts::Read
+        + clock::Read
+        + files::Read
+        + packages::Read
+        + secrets::Read
+        + services::Read
+        + Sync
+{
+}
 
-/// Everything that may be done to a machine. Only `apply` gets this. Each facility adds its `Write`
-/// here.
-pub trait Actuate: Probe {
+/// Everything that may be done to a machine. Only `apply` gets this.
+pub trait Actuate:
+    Probe + accounts::Write + files::Write + packages::Write + services::Write
+{
     /// The same machine, to look at only.
     fn as_probe(&self) -> &dyn Probe;
+}
+
+impl<T> Actuate for T
+where
+    T: Probe + accounts::Write + files::Write + packages::Write + services::Write,
+{
+    fn as_probe(&self) -> &dyn Probe {
+        self
+    }
 }

@@ -1,0 +1,299 @@
+//! Files, directories and links: what may be asked about them and what may be done to them.
+//!
+//! Paths are walked by descriptors. A symbolic link on the way is followed only where root alone could
+//! have put it there; below a folder that anybody else can write, never.
+
+mod attributes;
+mod host;
+mod kept;
+#[cfg(test)]
+pub(crate) mod tests;
+mod validate;
+mod walk;
+mod write;
+
+pub(crate) use host::{Private, read_private};
+pub use kept::KEPT_FILE_MAX;
+pub(crate) use write::remove_folder_of;
+
+use crate::{AbsPath, SystemError};
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fmt;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// SHA-256 of a content.
+pub type Digest = [u8; 32];
+
+/// The twelve permission bits: `0o2755`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Mode(pub u16);
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04o}", self.0)
+    }
+}
+
+/// How much of a regular file's content is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    Nothing,
+    /// Its digest. A file of another size than this cannot be equal and is not read. One of this size
+    /// is read whatever the size is, and also where others than root can write, but no further: the
+    /// promise bounds what whoever can write there makes us read.
+    DigestIfSize(u64),
+    /// Its digest, whatever its size; up to 1 MiB where others than root can write.
+    Digest,
+    /// The bytes themselves, up to 16 MiB (1 MiB where others than root can write).
+    Bytes,
+}
+
+/// What is at a path.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Look {
+    /// The folder that the path lies in; none where it does not exist.
+    pub folder: Option<Folder>,
+    pub entry: Option<Entry>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Folder {
+    pub uid: u32,
+    pub gid: u32,
+    pub mode: Mode,
+    /// Whether others than root can write it, or anything above it.
+    pub open: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    pub shape: Shape,
+    pub uid: u32,
+    pub gid: u32,
+    pub mode: Mode,
+    /// How many hard links it has.
+    pub links: u64,
+    /// When content or attributes last changed (ctime), in microseconds since 1970.
+    pub changed: i64,
+    /// Something is mounted at this very path, so that it cannot be renamed over.
+    pub mounted: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Shape {
+    File { size: u64, content: Content },
+    Directory,
+    Link { target: Arc<str> },
+    Socket,
+    Fifo,
+    Device,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// It was not asked for.
+    NotRead,
+    Digest(Digest),
+    Bytes(Arc<[u8]>),
+    /// It is larger than what is read.
+    TooLarge,
+}
+
+/// What was seen at a path when the decision was made: acting refuses where it is something else now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    Nothing,
+    File {
+        digest: Digest,
+    },
+    /// A regular file whose content does not matter (only its attributes are changed, or it was too
+    /// large to be read).
+    AnyFile,
+    Directory,
+    Link {
+        target: Arc<str>,
+    },
+    /// A socket, fifo or device.
+    Other,
+}
+
+/// One entry below the root of a tree.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TreeEntry {
+    /// Below the root, without a leading `/`.
+    pub path: Arc<str>,
+    pub entry: Entry,
+}
+
+/// A program that has a say before a file is put in place. `{file}` in an argument stands for the path
+/// of the candidate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Validation {
+    pub arguments: Vec<Arc<str>>,
+    /// Whether what it says may be shown.
+    pub sensitive: bool,
+}
+
+/// A file to be put in place, whole.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewFile {
+    pub path: AbsPath,
+    pub content: Arc<[u8]>,
+    pub uid: u32,
+    pub gid: u32,
+    pub mode: Mode,
+    pub replaces: Seen,
+    pub validate: Option<Validation>,
+    /// Whether what is replaced is kept in the state directory.
+    pub keep: bool,
+    /// Written into the existing file, because something is mounted there.
+    pub in_place: bool,
+}
+
+impl fmt::Debug for NewFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The content may hold a secret.
+        write!(f, "NewFile({}, {} bytes, {})", self.path, self.content.len(), self.mode)
+    }
+}
+
+/// Owner, group and mode that something gets; what is not said is left alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    pub mode: Option<Mode>,
+}
+
+/// A folder where this program keeps what is its own: it never goes with what it lies in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnFolder {
+    pub path: AbsPath,
+    /// What is in it is written by people (settings, secrets), and so may be promised.
+    pub promisable: bool,
+}
+
+/// What may be asked.
+pub trait Read: fmt::Debug {
+    /// A batch, so that it can be spread over the cores. One result for each path, in their order.
+    fn look(&self, wanted: &[(&AbsPath, Wanted)]) -> Vec<Result<Look, SystemError>>;
+
+    /// Everything below a folder, in the order of paths, links not followed, other file systems not
+    /// entered. The content of a path below the root is read (its digest) where `promised` gives the
+    /// size that is promised for it: as with [`Wanted::DigestIfSize`] where it has that size, and as
+    /// with [`Wanted::Digest`] otherwise.
+    fn tree(
+        &self,
+        root: &AbsPath,
+        promised: &dyn Fn(&str) -> Option<u64>,
+    ) -> Result<Vec<TreeEntry>, SystemError>;
+
+    /// Where this program keeps what is its own: state, cache, locks, settings, secrets.
+    fn own_folders(&self) -> Vec<OwnFolder>;
+
+    /// A content that was kept when it was replaced.
+    fn kept(&self, digest: &Digest) -> Result<Option<Vec<u8>>, SystemError>;
+}
+
+/// What may be done. Everything is atomic and durable when it returns.
+pub trait Write {
+    /// A batch, so that many files share one flush to the disk. One result for each.
+    fn write_files(&self, files: &[NewFile]) -> Vec<Result<(), SystemError>>;
+
+    /// A batch of (path, what was seen there, what it gets).
+    fn set_attributes(&self, all: &[(&AbsPath, &Seen, Attributes)])
+    -> Vec<Result<(), SystemError>>;
+
+    /// Makes one folder; its parent is there. What `replaces` names is removed first (and kept).
+    fn make_directory(
+        &self,
+        path: &AbsPath,
+        uid: u32,
+        gid: u32,
+        mode: Mode,
+        replaces: &Seen,
+    ) -> Result<(), SystemError>;
+
+    /// Makes a symbolic link, or puts it in the place of what `replaces` names.
+    fn make_link(
+        &self,
+        path: &AbsPath,
+        target: &str,
+        uid: u32,
+        gid: u32,
+        replaces: &Seen,
+    ) -> Result<(), SystemError>;
+
+    /// Removes one thing; a folder only with all below it where `whole` says so. `keep`: contents go to
+    /// the state directory first, within its cap.
+    fn remove(
+        &self,
+        path: &AbsPath,
+        seen: &Seen,
+        whole: bool,
+        keep: bool,
+    ) -> Result<(), SystemError>;
+}
+
+impl Wanted {
+    /// The digest of a file of this size where one of `promised` bytes is to be.
+    pub fn digest_beside(promised: Option<u64>, size: u64) -> Wanted {
+        if promised == Some(size) { Wanted::DigestIfSize(size) } else { Wanted::Digest }
+    }
+}
+
+/// What the real machine remembers of it within one run.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// Names this run in its temporary files, so that those of a killed run are known as such.
+    run: OnceLock<u64>,
+    next: AtomicU32,
+    /// Folders (device and inode) that were searched for what killed runs left there.
+    searched: Mutex<HashSet<(u64, u64)>>,
+    kept: kept::Total,
+}
+
+impl Memory {
+    fn run(&self) -> u64 {
+        // The keys of std's hashes come from the kernel's random numbers.
+        *self.run.get_or_init(|| RandomState::new().build_hasher().finish())
+    }
+
+    /// A name that nobody can guess, with the suffix that a validator may go by.
+    fn temporary_name(&self, suffix: &str) -> String {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        format!("{TEMPORARY}{:016x}-{number:08x}{suffix}", self.run())
+    }
+
+    /// Whether another run made a temporary file of this name.
+    fn is_left_over(&self, name: &OsStr) -> bool {
+        let Some(rest) = name.to_str().and_then(|it| it.strip_prefix(TEMPORARY)) else {
+            return false;
+        };
+        let Some((run, rest)) = rest.split_at_checked(16) else { return false };
+        let Some((number, suffix)) = rest.strip_prefix('-').and_then(|it| it.split_at_checked(8))
+        else {
+            return false;
+        };
+        let hex =
+            |it: &str| it.bytes().all(|it| it.is_ascii_digit() || (b'a'..=b'f').contains(&it));
+        hex(run)
+            && hex(number)
+            && (suffix.is_empty() || is_plain_suffix(suffix))
+            && u64::from_str_radix(run, 16) != Ok(self.run())
+    }
+}
+
+/// How the names of our temporary files begin.
+const TEMPORARY: &str = ".steadfast-";
+
+/// A suffix such as `.service` or `.conf`.
+fn is_plain_suffix(suffix: &str) -> bool {
+    suffix.strip_prefix('.').is_some_and(|it| {
+        (1..=16).contains(&it.len()) && it.bytes().all(|it| it.is_ascii_alphanumeric())
+    })
+}

@@ -1,0 +1,580 @@
+//! Walking paths by descriptors, and reading what is at their end.
+//!
+//! A folder is *open* where others than root can write it, or anything above it: whoever owns such a
+//! folder can swap what is in it at any moment. In an open folder no symbolic link is followed; in a
+//! closed one root alone can have put it there, so it means what it says.
+
+use super::{Content, Digest, Entry, Folder, Mode, Shape, Wanted};
+use crate::{ErrorKind, SystemError};
+use rustix::fd::{AsFd, AsRawFd as _, OwnedFd};
+use rustix::fs::{AtFlags, FileType, OFlags, RawDir, Statx, StatxAttributes, StatxFlags};
+use rustix::io::Errno;
+use sha2::{Digest as _, Sha256};
+use std::collections::HashMap;
+use std::ffi::{CStr, CString};
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+
+/// How much of a file is taken as bytes.
+pub(super) const BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// How much is read where others can write, as bytes or for a digest: whoever fills that folder must
+/// not keep us for hours. What a promise says is there may be larger.
+pub(super) const OPEN_MAX: u64 = 1024 * 1024;
+/// How many folders a walker holds open. Several threads have one each, and 1,024 descriptors is the
+/// usual limit of a process.
+const FOLDERS_MAX: usize = 48;
+/// As the kernel has it.
+const LINKS_MAX: usize = 40;
+/// One descriptor a level is open during a walk of a tree.
+pub(super) const DEPTH_MAX: usize = 256;
+pub(super) const BUFFER: usize = 64 * 1024;
+
+/// An error of the disk is one of storage, whatever std calls it.
+pub(super) fn failed(what: impl Into<Arc<str>>, errno: Errno) -> SystemError {
+    let mut error = SystemError::io(what, errno);
+    if [Errno::IO, Errno::NOSPC, Errno::ROFS, Errno::DQUOT, Errno::FBIG].contains(&errno) {
+        error.kind = ErrorKind::Storage;
+    }
+    error
+}
+
+/// What the kernel says about one thing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts(Statx);
+
+impl Facts {
+    /// About `name` in a folder, links not followed.
+    pub(super) fn at(dir: impl AsFd, name: impl rustix::path::Arg) -> Result<Facts, Errno> {
+        Self::ask(dir, name, AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    /// About what is open.
+    pub(super) fn of(fd: impl AsFd) -> Result<Facts, Errno> {
+        Self::ask(fd, c"", AtFlags::EMPTY_PATH)
+    }
+
+    fn ask(fd: impl AsFd, name: impl rustix::path::Arg, flags: AtFlags) -> Result<Facts, Errno> {
+        rustix::fs::statx(fd, name, flags | AtFlags::NO_AUTOMOUNT, StatxFlags::BASIC_STATS)
+            .map(Facts)
+    }
+
+    pub(super) fn uid(&self) -> u32 {
+        self.0.stx_uid
+    }
+
+    pub(super) fn gid(&self) -> u32 {
+        self.0.stx_gid
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        Mode(self.0.stx_mode & 0o7777)
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.0.stx_size
+    }
+
+    pub(super) fn links(&self) -> u64 {
+        self.0.stx_nlink.into()
+    }
+
+    pub(super) fn kind(&self) -> FileType {
+        FileType::from_raw_mode(self.0.stx_mode.into())
+    }
+
+    pub(super) fn is_file(&self) -> bool {
+        self.kind() == FileType::RegularFile
+    }
+
+    pub(super) fn is_directory(&self) -> bool {
+        self.kind() == FileType::Directory
+    }
+
+    pub(super) fn is_link(&self) -> bool {
+        self.kind() == FileType::Symlink
+    }
+
+    pub(super) fn device(&self) -> u64 {
+        (u64::from(self.0.stx_dev_major) << 32) | u64::from(self.0.stx_dev_minor)
+    }
+
+    /// Which thing it is, for as long as it exists.
+    pub(super) fn identity(&self) -> (u64, u64) {
+        (self.device(), self.0.stx_ino)
+    }
+
+    /// The same thing with nothing changed about it.
+    pub(super) fn is_unchanged(&self, before: &Facts) -> bool {
+        self.identity() == before.identity()
+            && self.size() == before.size()
+            && self.0.stx_ctime.tv_sec == before.0.stx_ctime.tv_sec
+            && self.0.stx_ctime.tv_nsec == before.0.stx_ctime.tv_nsec
+    }
+
+    /// Whether something is mounted here, seen from the folder's device. A kernel before 5.8 cannot
+    /// tell a bind mount within one file system.
+    pub(super) fn is_mounted(&self, folder_device: u64) -> bool {
+        self.0.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
+            || self.device() != folder_device
+    }
+
+    /// The flag that forbids changes even to root, in words.
+    pub(super) fn forbidding_flag(&self) -> Option<&'static str> {
+        if self.0.stx_attributes.contains(StatxAttributes::IMMUTABLE) {
+            Some("has the immutable flag (`chattr -i` takes it away)")
+        } else if self.0.stx_attributes.contains(StatxAttributes::APPEND) {
+            Some("has the append-only flag (`chattr -a` takes it away)")
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn entry(&self, shape: Shape, folder_device: u64) -> Entry {
+        let ctime = self.0.stx_ctime;
+        Entry {
+            shape,
+            uid: self.uid(),
+            gid: self.gid(),
+            mode: self.mode(),
+            links: self.links(),
+            changed: ctime.tv_sec * 1_000_000 + i64::from(ctime.tv_nsec / 1_000),
+            mounted: self.is_mounted(folder_device),
+        }
+    }
+}
+
+/// An open folder and what was known about it when it was opened.
+#[derive(Debug)]
+pub(super) struct Dir {
+    /// O_PATH, or readable where it was made by [`Dir::to_be_listed`].
+    pub(super) fd: OwnedFd,
+    /// Its path without any link in it.
+    real: Box<str>,
+    pub(super) facts: Facts,
+    /// Whether others than root can write it, or anything above it.
+    pub(super) open: bool,
+}
+
+impl Dir {
+    fn new(fd: OwnedFd, real: Box<str>, above_open: bool) -> Result<Dir, Errno> {
+        let facts = Facts::of(&fd)?;
+        let mut open = above_open
+            || facts.uid() != 0
+            || facts.mode().0 & 0o002 != 0
+            || (facts.mode().0 & 0o020 != 0 && facts.gid() != 0);
+        if !open && facts.mode().0 & 0o020 != 0 {
+            // Group root may write. With an access list that bit stands for anybody named in it.
+            let mut list = [0_u8; 512];
+            let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+            open = match rustix::fs::getxattr(path, ACCESS_LIST, &mut list) {
+                Ok(_) | Err(Errno::RANGE) => true,
+                Err(_) => false,
+            };
+        }
+        Ok(Dir { fd, real, facts, open })
+    }
+
+    pub(super) fn folder(&self) -> Folder {
+        Folder {
+            uid: self.facts.uid(),
+            gid: self.facts.gid(),
+            mode: self.facts.mode(),
+            open: self.open,
+        }
+    }
+
+    fn real_path_of(&self, name: &str) -> Box<str> {
+        if &*self.real == "/" {
+            format!("/{name}").into()
+        } else {
+            format!("{}/{name}", self.real).into()
+        }
+    }
+
+    /// A folder in this one, to be listed; no link is followed.
+    pub(super) fn to_be_listed(&self, name: &CStr) -> Result<Dir, Errno> {
+        let fd = open_listed(&self.fd, name)?;
+        let real = self.real_path_of(&name.to_string_lossy());
+        Dir::new(fd, real, self.open)
+    }
+
+    /// A descriptor of this folder that can be listed and flushed.
+    pub(super) fn readable(&self) -> Result<OwnedFd, Errno> {
+        open_listed(&self.fd, c".")
+    }
+
+    /// A regular file in this folder, to be read. It never blocks and follows no link; what turns out
+    /// to be something else is the error that a link gives.
+    pub(super) fn open_file(
+        &self,
+        name: impl rustix::path::Arg,
+    ) -> Result<(OwnedFd, Facts), Errno> {
+        let fd = rustix::fs::openat(&self.fd, name, READ, rustix::fs::Mode::empty())?;
+        let facts = Facts::of(&fd)?;
+        if facts.is_file() { Ok((fd, facts)) } else { Err(Errno::LOOP) }
+    }
+
+    /// Where a link in this folder points.
+    pub(super) fn link_target(&self, name: impl rustix::path::Arg) -> Result<Arc<str>, Errno> {
+        let target = rustix::fs::readlinkat(&self.fd, name, Vec::new())?;
+        Ok(target.to_string_lossy().into())
+    }
+
+    /// What is at `name`, with as few questions to the kernel as it takes.
+    pub(super) fn entry(
+        &self,
+        name: &str,
+        wanted: Wanted,
+        buffer: &mut [u8],
+    ) -> Result<Option<Entry>, Errno> {
+        // Opening some devices does something, so they are only opened where they are not expected.
+        let mut stat_first = wanted == Wanted::Nothing || self.real.starts_with("/dev");
+        loop {
+            if stat_first {
+                let facts = match Facts::at(&self.fd, name) {
+                    Ok(facts) => facts,
+                    Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+                    Err(err) => return Err(err),
+                };
+                if !(facts.is_file() && needs_content(wanted, facts.size())) {
+                    return self.described(name, &facts, Content::NotRead).map(Some);
+                }
+            }
+            let fd = match rustix::fs::openat(&self.fd, name, READ, rustix::fs::Mode::empty()) {
+                Ok(fd) => fd,
+                Err(Errno::NOENT) => return Ok(None),
+                // A regular file whose content is wanted and cannot be had.
+                Err(err) if stat_first => return Err(err),
+                // A link, a socket, or something we may not read.
+                Err(_) => {
+                    stat_first = true;
+                    continue;
+                }
+            };
+            let facts = Facts::of(&fd)?;
+            let content = if facts.is_file() {
+                content(&fd, facts.size(), wanted, self.open, buffer)?
+            } else {
+                Content::NotRead
+            };
+            return self.described(name, &facts, content).map(Some);
+        }
+    }
+
+    /// The entry of what `facts` is about.
+    pub(super) fn described(
+        &self,
+        name: impl rustix::path::Arg,
+        facts: &Facts,
+        content: Content,
+    ) -> Result<Entry, Errno> {
+        let shape = match facts.kind() {
+            FileType::RegularFile => Shape::File { size: facts.size(), content },
+            FileType::Directory => Shape::Directory,
+            FileType::Symlink => Shape::Link { target: self.link_target(name)? },
+            FileType::Socket => Shape::Socket,
+            FileType::Fifo => Shape::Fifo,
+            FileType::CharacterDevice | FileType::BlockDevice | FileType::Unknown => Shape::Device,
+        };
+        Ok(facts.entry(shape, self.facts.device()))
+    }
+}
+
+/// The name of the extended attribute that holds the POSIX access list.
+pub(super) const ACCESS_LIST: &CStr = c"system.posix_acl_access";
+
+const READ: OFlags = OFlags::RDONLY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY)
+    .union(OFlags::CLOEXEC);
+
+fn open_listed(dir: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
+    rustix::fs::openat(dir, name, READ | OFlags::DIRECTORY, rustix::fs::Mode::empty())
+}
+
+fn needs_content(wanted: Wanted, size: u64) -> bool {
+    match wanted {
+        Wanted::Nothing => false,
+        Wanted::DigestIfSize(expected) => size == expected,
+        Wanted::Digest | Wanted::Bytes => true,
+    }
+}
+
+/// The content of an open regular file, as far as it is wanted.
+pub(super) fn content(
+    fd: &OwnedFd,
+    size: u64,
+    wanted: Wanted,
+    open: bool,
+    buffer: &mut [u8],
+) -> Result<Content, Errno> {
+    if !needs_content(wanted, size) {
+        return Ok(Content::NotRead);
+    }
+    match wanted {
+        Wanted::Nothing => Ok(Content::NotRead),
+        Wanted::DigestIfSize(_) | Wanted::Digest => {
+            let limit = match wanted {
+                Wanted::DigestIfSize(promised) => promised,
+                Wanted::Digest | Wanted::Nothing | Wanted::Bytes if open => OPEN_MAX,
+                Wanted::Digest | Wanted::Nothing | Wanted::Bytes => u64::MAX,
+            };
+            let mut hasher = Sha256::new();
+            let whole = pieces(fd, size, limit, buffer, |piece| hasher.update(piece))?;
+            Ok(if whole { Content::Digest(hasher.finalize().into()) } else { Content::TooLarge })
+        }
+        Wanted::Bytes => {
+            let limit = if open { OPEN_MAX } else { BYTES_MAX };
+            Ok(match bytes(fd, size, limit, buffer)? {
+                Some(bytes) => Content::Bytes(bytes.into()),
+                None => Content::TooLarge,
+            })
+        }
+    }
+}
+
+/// All bytes of an open file, or none where it has more than `limit`.
+pub(super) fn bytes(
+    fd: &OwnedFd,
+    size: u64,
+    limit: u64,
+    buffer: &mut [u8],
+) -> Result<Option<Vec<u8>>, Errno> {
+    let mut all = Vec::with_capacity(usize::try_from(size.min(limit)).unwrap_or(0));
+    let whole = pieces(fd, size, limit, buffer, |piece| all.extend_from_slice(piece))?;
+    Ok(whole.then_some(all))
+}
+
+/// Gives the content in pieces; false where it is larger than `limit`.
+fn pieces(
+    fd: &OwnedFd,
+    size: u64,
+    limit: u64,
+    buffer: &mut [u8],
+    mut take: impl FnMut(&[u8]),
+) -> Result<bool, Errno> {
+    if size > limit {
+        return Ok(false);
+    }
+    let mut total = 0_u64;
+    loop {
+        let count = match rustix::io::read(fd, &mut *buffer) {
+            Ok(count) => count,
+            Err(Errno::INTR) => continue,
+            Err(err) => return Err(err),
+        };
+        if count == 0 {
+            return Ok(true);
+        }
+        total += count as u64;
+        if total > limit {
+            return Ok(false);
+        }
+        take(&buffer[..count]);
+        // A short read at the size that it has is its end: no second read has to say so.
+        if total == size && count < buffer.len() {
+            return Ok(true);
+        }
+    }
+}
+
+pub(super) fn digest(bytes: &[u8]) -> Digest {
+    Sha256::digest(bytes).into()
+}
+
+/// The parent and the last part of an absolute path; none for `/`.
+pub(super) fn split(path: &str) -> Option<(&str, &str)> {
+    match path.rsplit_once('/') {
+        Some((_, "")) | None => None,
+        Some(("", name)) => Some(("/", name)),
+        Some(parts) => Some(parts),
+    }
+}
+
+/// Opens folders, and holds those it opened last.
+#[derive(Debug, Default)]
+pub(super) struct Walker {
+    known: HashMap<Box<str>, Arc<Dir>>,
+}
+
+impl Walker {
+    /// The folder at a path; none where it does not exist or is no folder.
+    pub(super) fn folder(&mut self, path: &str) -> Result<Option<Arc<Dir>>, SystemError> {
+        self.folder_within(path, &mut 0)
+    }
+
+    fn folder_within(
+        &mut self,
+        path: &str,
+        links: &mut usize,
+    ) -> Result<Option<Arc<Dir>>, SystemError> {
+        if let Some(dir) = self.known.get(path) {
+            return Ok(Some(dir.clone()));
+        }
+        let dir = match split(path) {
+            None => {
+                let fd = rustix::fs::openat(
+                    rustix::fs::CWD,
+                    c"/",
+                    OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+                    rustix::fs::Mode::empty(),
+                );
+                let dir = fd.and_then(|fd| Dir::new(fd, "/".into(), false));
+                Arc::new(dir.map_err(|err| failed("open the folder /", err))?)
+            }
+            Some((parent, name)) => {
+                let Some(parent) = self.folder_within(parent, links)? else { return Ok(None) };
+                let Some(dir) = self.step(&parent, name, links)? else { return Ok(None) };
+                dir
+            }
+        };
+        if self.known.len() >= FOLDERS_MAX {
+            self.known.clear();
+        }
+        self.known.insert(path.into(), dir.clone());
+        Ok(Some(dir))
+    }
+
+    /// One part of a path.
+    fn step(
+        &mut self,
+        dir: &Arc<Dir>,
+        name: &str,
+        links: &mut usize,
+    ) -> Result<Option<Arc<Dir>>, SystemError> {
+        let real = dir.real_path_of(name);
+        let fd = rustix::fs::openat(
+            &dir.fd,
+            name,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            rustix::fs::Mode::empty(),
+        );
+        match fd {
+            Ok(fd) => match Dir::new(fd, real, dir.open) {
+                Ok(dir) => Ok(Some(Arc::new(dir))),
+                Err(err) => {
+                    Err(failed(format!("look at the folder {}", dir.real_path_of(name)), err))
+                }
+            },
+            Err(Errno::NOENT) => Ok(None),
+            Err(Errno::NOTDIR | Errno::LOOP) => {
+                match rustix::fs::readlinkat(&dir.fd, name, Vec::new()) {
+                    Ok(target) => self.follow(dir, &real, &target, links),
+                    // Something that is no folder.
+                    Err(Errno::INVAL | Errno::NOENT) => Ok(None),
+                    Err(err) => Err(failed(format!("read the link {real}"), err)),
+                }
+            }
+            Err(err) => Err(failed(format!("open the folder {real}"), err)),
+        }
+    }
+
+    fn follow(
+        &mut self,
+        dir: &Arc<Dir>,
+        link: &str,
+        target: &CStr,
+        links: &mut usize,
+    ) -> Result<Option<Arc<Dir>>, SystemError> {
+        if dir.open {
+            return Err(SystemError::new(
+                ErrorKind::Other,
+                format!(
+                    "{link} is a symbolic link in a folder that others than root can write; it is \
+                     not followed"
+                ),
+            ));
+        }
+        *links += 1;
+        if *links > LINKS_MAX {
+            return Err(failed(format!("follow the link {link}"), Errno::LOOP));
+        }
+        let Ok(target) = target.to_str() else {
+            return Err(SystemError::new(
+                ErrorKind::Other,
+                format!("the link {link} points to a name that is not UTF-8"),
+            ));
+        };
+        let start = if target.starts_with('/') { "/" } else { &*dir.real };
+        let Some(mut current) = self.folder_within(start, links)? else {
+            return Ok(None);
+        };
+        for part in target.split('/') {
+            let next = match part {
+                "" | "." => continue,
+                ".." => {
+                    let parent = split(&current.real).map_or("/", |(parent, _)| parent).to_owned();
+                    self.folder_within(&parent, links)?
+                }
+                name => self.step(&current, name, links)?,
+            };
+            let Some(next) = next else { return Ok(None) };
+            current = next;
+        }
+        Ok(Some(current))
+    }
+}
+
+/// The names in a folder, in no order.
+pub(super) fn names(fd: impl AsFd) -> Result<Vec<CString>, Errno> {
+    let mut buffer = vec![MaybeUninit::uninit(); 32 * 1024];
+    let mut names = vec![];
+    let mut list = RawDir::new(fd, &mut buffer);
+    while let Some(entry) = list.next() {
+        let entry = entry?;
+        if entry.file_name() != c"." && entry.file_name() != c".." {
+            names.push(entry.file_name().to_owned());
+        }
+    }
+    Ok(names)
+}
+
+/// What a walk of a tree meets: the folder, the name in it, the path below the root, and the facts.
+pub(super) type Visitor<'v> = dyn FnMut(&Dir, &CStr, &str, &Facts) -> Result<(), SystemError> + 'v;
+
+/// Visits everything below a folder, which is readable. Links are not followed and mounted file
+/// systems not entered. `shown` is the folder's path for errors.
+pub(super) fn visit(dir: &Dir, shown: &str, visitor: &mut Visitor<'_>) -> Result<(), SystemError> {
+    visit_below(dir, shown, "", 0, visitor)
+}
+
+fn visit_below(
+    dir: &Dir,
+    shown: &str,
+    below: &str,
+    depth: usize,
+    visitor: &mut Visitor<'_>,
+) -> Result<(), SystemError> {
+    let here = || if below.is_empty() { shown.to_owned() } else { format!("{shown}/{below}") };
+    if depth > DEPTH_MAX {
+        return Err(SystemError::new(
+            ErrorKind::Other,
+            format!("{shown} is more than {DEPTH_MAX} folders deep"),
+        ));
+    }
+    let names = names(&dir.fd).map_err(|err| failed(format!("list the folder {}", here()), err))?;
+    for name in names {
+        let facts = match Facts::at(&dir.fd, &*name) {
+            Ok(facts) => facts,
+            Err(Errno::NOENT) => continue,
+            Err(err) => {
+                let name = name.to_string_lossy();
+                return Err(failed(format!("look at {}/{name}", here()), err));
+            }
+        };
+        let text = name.to_string_lossy();
+        let path = if below.is_empty() { text.into_owned() } else { format!("{below}/{text}") };
+        visitor(dir, &name, &path, &facts)?;
+        if facts.is_directory() && !facts.is_mounted(dir.facts.device()) {
+            match dir.to_be_listed(&name) {
+                Ok(inner) if inner.facts.is_mounted(dir.facts.device()) => {}
+                Ok(inner) => visit_below(&inner, shown, &path, depth + 1, visitor)?,
+                // It went, or became something else, while we looked.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                Err(err) => return Err(failed(format!("open the folder {shown}/{path}"), err)),
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,426 @@
+//! What apt says, read: candidates (`apt-cache policy`), suites, and what a transaction would do
+//! (`apt-get -s`). Pure; the texts under `captures/` are real ones of Debian 12.
+
+use super::version::{Range, Version};
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What apt could install of one package.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Offers {
+    /// The version that `apt-get install` would take.
+    pub candidate: Option<Version>,
+    pub versions: Vec<Offer>,
+}
+
+/// A version that can be fetched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offer {
+    pub version: Version,
+    pub priority: i32,
+    /// The suites that have it, by every name that they go by.
+    pub suites: Vec<Arc<str>>,
+}
+
+impl Offers {
+    /// The version that a promise asks for: within the range and from the suite, where they are said,
+    /// as apt would choose: the highest priority, then the newest. A version of negative priority is
+    /// never chosen.
+    pub fn choose(&self, range: Option<&Range>, from: Option<&str>) -> Option<&Version> {
+        if range.is_none() && from.is_none() {
+            return self.candidate.as_ref();
+        }
+        let fits = |it: &&Offer| {
+            it.priority >= 0
+                && range.is_none_or(|range| range.holds(&it.version))
+                && from.is_none_or(|from| it.comes_from(from))
+        };
+        if from.is_none()
+            && let Some(candidate) = &self.candidate
+            && range.is_none_or(|range| range.holds(candidate))
+        {
+            return Some(candidate);
+        }
+        self.versions
+            .iter()
+            .filter(fits)
+            .max_by(|a, b| {
+                // A suite that was asked for has equal priority throughout.
+                let priority =
+                    if from.is_some() { Ordering::Equal } else { a.priority.cmp(&b.priority) };
+                priority.then_with(|| a.version.order(&b.version))
+            })
+            .map(|it| &it.version)
+    }
+
+    pub fn offer(&self, version: &Version) -> Option<&Offer> {
+        self.versions.iter().find(|it| it.version.order(version).is_eq())
+    }
+}
+
+impl Offer {
+    pub fn comes_from(&self, suite: &str) -> bool {
+        self.suites.iter().any(|it| &**it == suite)
+    }
+}
+
+/// The suites of each source, from `apt-cache policy` without names: what stands at a source in the
+/// version table, and the names of its suite (`bookworm`, `oldstable`, `12.11`).
+pub fn suites(text: &str) -> BTreeMap<String, Vec<Arc<str>>> {
+    let mut found = BTreeMap::new();
+    let mut source = None;
+    for line in text.lines() {
+        if let Some(release) = line.trim_start().strip_prefix("release ") {
+            let Some(source) = source.take() else { continue };
+            let names = release
+                .split(',')
+                .filter_map(|it| it.split_once('='))
+                .filter(|(key, _)| ["a", "n", "v"].contains(key))
+                .map(|(_, value)| Arc::from(value))
+                .collect();
+            found.insert(source, names);
+        } else {
+            source = described(line);
+        }
+    }
+    found
+}
+
+/// ` 500 http://deb.debian.org/debian bookworm/main amd64 Packages` without its priority.
+fn described(line: &str) -> Option<String> {
+    let (priority, source) = line.trim_start().split_once(' ')?;
+    priority.parse::<i32>().ok()?;
+    Some(source.trim().to_owned())
+}
+
+/// The answer to `apt-cache policy NAME…`. A package of which apt has no version has no offers.
+pub fn policy(text: &str, suites: &BTreeMap<String, Vec<Arc<str>>>) -> BTreeMap<Arc<str>, Offers> {
+    let mut found: BTreeMap<Arc<str>, Offers> = BTreeMap::new();
+    let mut offers: Option<(Arc<str>, Offers)> = None;
+    let mut version: Option<(Version, i32)> = None;
+    for line in text.lines() {
+        let indent = line.len() - line.trim_start().len();
+        if indent == 0 {
+            found.extend(offers.take());
+            version = None;
+            if let Some(name) = line.strip_suffix(':') {
+                offers = Some((Arc::from(name), Offers::default()));
+            }
+            continue;
+        }
+        let Some((_, offers)) = &mut offers else { continue };
+        if let Some(candidate) = line.trim_start().strip_prefix("Candidate: ") {
+            offers.candidate = Version::parse(candidate).ok();
+        } else if let Some(row) = line.strip_prefix(" *** ").or_else(|| {
+            let row = line.strip_prefix("     ")?;
+            (!row.starts_with(' ')).then_some(row)
+        }) {
+            let mut words = row.split_ascii_whitespace();
+            version = words.next().and_then(|it| Version::parse(it).ok()).map(|it| {
+                (it, words.next().and_then(|priority| priority.parse().ok()).unwrap_or(500))
+            });
+        } else if indent >= 7
+            && let Some((version, priority)) = &version
+            && let Some(source) = described(line)
+            && source != "/var/lib/dpkg/status"
+        {
+            // `bookworm/main` stands in the source's second word.
+            let written = source.split_ascii_whitespace().nth(1).unwrap_or_default();
+            let written = written.rsplit_once('/').map_or(written, |(suite, _)| suite);
+            let mut names = suites.get(&source).cloned().unwrap_or_default();
+            names.push(Arc::from(written));
+            match offers.versions.iter_mut().find(|it| it.version == *version) {
+                Some(offer) => offer.suites.extend(names),
+                None => offers.versions.push(Offer {
+                    version: version.clone(),
+                    priority: *priority,
+                    suites: names,
+                }),
+            }
+        }
+    }
+    found.extend(offers);
+    for offers in found.values_mut() {
+        for offer in &mut offers.versions {
+            offer.suites.sort();
+            offer.suites.dedup();
+        }
+    }
+    found
+}
+
+/// What a transaction would do, from `apt-get -s`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Simulation {
+    pub unpacked: Vec<Unpacked>,
+    /// Names, with their architecture where it is not the native one.
+    pub removed: Vec<Arc<str>>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unpacked {
+    pub name: Arc<str>,
+    pub version: Version,
+    pub replaces: Option<Version>,
+}
+
+pub fn simulation(text: &str) -> Simulation {
+    let mut simulation = Simulation::default();
+    for line in text.lines() {
+        let mut words = line.split_ascii_whitespace();
+        let (verb, name) = (words.next(), words.next());
+        let Some(name) = name else { continue };
+        match verb {
+            Some("Remv" | "Purg") => simulation.removed.push(Arc::from(name)),
+            Some("Inst") => {
+                let mut replaces = None;
+                for word in words {
+                    if let Some(old) = word.strip_prefix('[') {
+                        replaces = Version::parse(old.trim_end_matches(']')).ok();
+                    } else if let Some(new) = word.strip_prefix('(') {
+                        if let Ok(version) = Version::parse(new) {
+                            let name = Arc::from(name);
+                            simulation.unpacked.push(Unpacked { name, version, replaces });
+                        }
+                        break;
+                    }
+                }
+            }
+            Some(_) | None => {}
+        }
+    }
+    simulation
+}
+
+/// The words in which apt or dpkg say why they failed: their error lines, else the last lines.
+pub fn complaint(text: &str) -> String {
+    let clean = |line: &str| crate::text::safe_start(line.trim(), 300);
+    let mut errors = vec![];
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        if line.starts_with("dpkg: error") {
+            // Its second line says what really happened.
+            let more = lines.next_if(|it| it.starts_with(' ')).map(clean).unwrap_or_default();
+            errors.push(format!("{} {more}", clean(line)).trim_end().to_owned());
+        } else if line.contains(" : Depends: ") || line.contains(" : Conflicts: ") {
+            errors.push(clean(line));
+        } else if let Some(words) = line.strip_prefix("E: ") {
+            errors.push(clean(words));
+        }
+    }
+    if errors.is_empty() {
+        let last = text.lines().rev().filter(|it| !it.trim().is_empty()).take(4);
+        errors = last.map(clean).collect();
+        errors.reverse();
+    }
+    errors.truncate(6);
+    errors.join("; ")
+}
+
+/// What apt answered, with the key of what the answers hang on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Remembered {
+    pub key: String,
+    /// Whether the suites were asked for too.
+    pub suites: bool,
+    /// None: apt does not know the name.
+    pub offers: BTreeMap<Arc<str>, Option<Offers>>,
+}
+
+const HEADER: &str = "steadfast apt answers 1";
+
+impl Remembered {
+    pub fn encode(&self) -> String {
+        let mut text = format!("{HEADER}\nkey {}\nsuites {}\n", self.key, self.suites);
+        for (name, offers) in &self.offers {
+            let Some(offers) = offers else {
+                text.push_str(&format!("unknown {name}\n"));
+                continue;
+            };
+            let candidate = offers.candidate.as_ref().map_or("-", Version::as_str);
+            text.push_str(&format!("package {name} {candidate}\n"));
+            for offer in &offers.versions {
+                text.push_str(&format!(
+                    "version {} {} {}\n",
+                    offer.version,
+                    offer.priority,
+                    offer.suites.join(" ")
+                ));
+            }
+        }
+        text.push_str("end\n");
+        text
+    }
+
+    /// None where it is not whole, or not ours.
+    pub fn decode(text: &str) -> Option<Remembered> {
+        let mut lines = text.lines();
+        if lines.next() != Some(HEADER) {
+            return None;
+        }
+        let mut it = Remembered {
+            key: lines.next()?.strip_prefix("key ")?.to_owned(),
+            suites: lines.next()?.strip_prefix("suites ")?.parse().ok()?,
+            offers: BTreeMap::new(),
+        };
+        let mut last: Option<Arc<str>> = None;
+        for line in lines {
+            let mut words = line.split(' ');
+            match (words.next()?, words.next()) {
+                ("end", None) => return Some(it),
+                ("unknown", Some(name)) => {
+                    it.offers.insert(Arc::from(name), None);
+                    last = None;
+                }
+                ("package", Some(name)) => {
+                    let candidate = match words.next()? {
+                        "-" => None,
+                        version => Some(Version::parse(version).ok()?),
+                    };
+                    let name = Arc::from(name);
+                    last = Some(Arc::clone(&name));
+                    it.offers.insert(name, Some(Offers { candidate, versions: vec![] }));
+                }
+                ("version", Some(version)) => {
+                    let version = Version::parse(version).ok()?;
+                    let priority = words.next()?.parse().ok()?;
+                    let suites = words.filter(|it| !it.is_empty()).map(Arc::from).collect();
+                    let offers = it.offers.get_mut(last.as_ref()?)?.as_mut()?;
+                    offers.versions.push(Offer { version, priority, suites });
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+    use proptest::prelude::*;
+
+    const POLICY: &str = include_str!("captures/policy");
+    const RELEASES: &str = include_str!("captures/releases");
+
+    fn offers() -> BTreeMap<Arc<str>, Offers> {
+        policy(POLICY, &suites(RELEASES))
+    }
+
+    #[test]
+    fn a_policy_says_candidate_versions_and_suites() {
+        let offers = offers();
+        let names: Vec<&str> = offers.keys().map(|it| &**it).collect();
+        assert_eq!(names, ["cowsay", "curl", "mail-transport-agent", "nginx"]);
+        assert_eq!(offers["mail-transport-agent"], Offers::default());
+        let shown: Vec<String> = offers["nginx"]
+            .versions
+            .iter()
+            .map(|it| format!("{} {} {}", it.version, it.priority, it.suites.join(" ")))
+            .collect();
+        expect![[r#"
+            1.22.1-9+deb12u11 500 12 bookworm-security oldstable-security
+            1.22.1-9+deb12u9 500 12.15 bookworm oldstable"#]]
+        .assert_eq(&shown.join("\n"));
+    }
+
+    #[test]
+    fn the_installed_version_is_offered_only_where_a_source_has_it() {
+        let text = "a:\n  Installed: 2-1\n  Candidate: 2-1\n  Version table:\n *** 2-1 100\n        100 /var/lib/dpkg/status\n     1-1 500\n        500 http://x bookworm/main amd64 Packages\n";
+        let offers = policy(text, &BTreeMap::new());
+        let versions: Vec<&str> =
+            offers["a"].versions.iter().map(|it| it.version.as_str()).collect();
+        assert_eq!(versions, ["1-1"]);
+    }
+
+    #[track_caller]
+    fn chooses(offers: &Offers, range: Option<&str>, from: Option<&str>, version: Option<&str>) {
+        let range = range.map(|it| Range::parse(it).unwrap());
+        assert_eq!(offers.choose(range.as_ref(), from).map(Version::as_str), version);
+    }
+
+    #[test]
+    fn the_version_is_chosen_as_apt_would_within_what_was_promised() {
+        let known = offers();
+        let nginx = &known["nginx"];
+        chooses(nginx, None, None, Some("1.22.1-9+deb12u11"));
+        chooses(nginx, Some("1.22.1"), None, Some("1.22.1-9+deb12u11"));
+        chooses(nginx, Some("<= 1.22.1-9+deb12u9"), None, Some("1.22.1-9+deb12u9"));
+        chooses(nginx, None, Some("bookworm"), Some("1.22.1-9+deb12u9"));
+        chooses(nginx, None, Some("oldstable-security"), Some("1.22.1-9+deb12u11"));
+        chooses(nginx, None, Some("sid"), None);
+        chooses(nginx, Some("> 2"), None, None);
+        let text = "a:\n  Candidate: 1-1\n  Version table:\n     3-1 -1\n       -1 http://x evil/main amd64 Packages\n     2-1~bpo12+1 100\n        100 http://x bookworm-backports/main amd64 Packages\n     1.5-1 100\n        100 http://x bookworm-backports/main amd64 Packages\n     1-1 500\n        500 http://x bookworm/main amd64 Packages\n";
+        let known = policy(text, &BTreeMap::new());
+        chooses(&known["a"], None, None, Some("1-1"));
+        chooses(&known["a"], Some(">= 1"), None, Some("1-1"));
+        chooses(&known["a"], Some("> 1"), None, Some("2-1~bpo12+1"));
+        chooses(&known["a"], None, Some("bookworm-backports"), Some("2-1~bpo12+1"));
+        chooses(&known["a"], Some(">= 3"), None, None);
+    }
+
+    #[test]
+    fn a_simulation_says_what_is_unpacked_and_removed() {
+        let text = include_str!("captures/simulate-install");
+        let shown: Vec<String> = simulation(text)
+            .unpacked
+            .iter()
+            .map(|it| {
+                let old = it.replaces.as_ref().map_or("-", Version::as_str);
+                format!("{} {old} {}", it.name, it.version)
+            })
+            .collect();
+        expect![[r#"
+            curl 7.88.1-10+deb12u15 7.88.1-10+deb12u5
+            libcurl4 7.88.1-10+deb12u15 7.88.1-10+deb12u5
+            nginx-common - 1.22.1-9+deb12u11
+            nginx - 1.22.1-9+deb12u11"#]]
+        .assert_eq(&shown.join("\n"));
+        let text = include_str!("captures/simulate-purge");
+        let removed = simulation(text).removed;
+        assert_eq!(
+            removed.iter().map(|it| &**it).collect::<Vec<_>>(),
+            ["curl", "systemd-container", "libcurl4"]
+        );
+    }
+
+    #[test]
+    fn a_complaint_is_what_apt_calls_an_error() {
+        let text = "Reading package lists...\nThe following packages have unmet dependencies:\n curl : Depends: libcurl4 (= 1) but 2 is to be installed\nE: Unable to correct problems, you have held broken packages.\n";
+        assert_eq!(
+            complaint(text),
+            "curl : Depends: libcurl4 (= 1) but 2 is to be installed; Unable to correct problems, you have held broken packages."
+        );
+        let text = "dpkg: error processing package delta (--configure):\n installed delta package post-installation script subprocess returned error exit status 1\nErrors were encountered while processing:\n delta\nE: Sub-process /usr/bin/dpkg returned an error code (1)\n";
+        assert_eq!(
+            complaint(text),
+            "dpkg: error processing package delta (--configure): installed delta package post-installation script subprocess returned error exit status 1; Sub-process /usr/bin/dpkg returned an error code (1)"
+        );
+        assert_eq!(complaint("a\n\nb\x1b[1m\n"), "a; b\\u{1b}[1m");
+    }
+
+    #[test]
+    fn answers_come_back_as_they_were_written_and_torn_ones_do_not() {
+        let mut offers: BTreeMap<Arc<str>, Option<Offers>> =
+            offers().into_iter().map(|(name, it)| (name, Some(it))).collect();
+        offers.insert(Arc::from("nosuch"), None);
+        let remembered = Remembered { key: "00ff".to_owned(), suites: true, offers };
+        let text = remembered.encode();
+        assert_eq!(Remembered::decode(&text), Some(remembered));
+        for end in 0..text.len() - 1 {
+            assert_eq!(Remembered::decode(&text[..end]), None, "cut at {end}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_reader_panic(text in "([a-z]{1,2}:\n|  Candidate: [0-9(-]{0,3}\n| \\*\\*\\* [0-9.]{1,3} [0-9-]{0,3}\n|     [0-9]{1,2} 500\n|        500 [a-z/ ]{0,9}\n|Inst [a-z]{0,2} [\\[\\]()0-9 ]{0,9}\n|é\n){0,40}") {
+            policy(&text, &suites(&text));
+            simulation(&text);
+            complaint(&text);
+            Remembered::decode(&text);
+        }
+    }
+}

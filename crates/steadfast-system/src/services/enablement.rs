@@ -1,0 +1,526 @@
+//! Whether a unit is enabled or masked, read from its files and links as systemd reads them: asking
+//! systemd costs it two milliseconds a unit.
+
+use super::{Enablement, Mask};
+use crate::{AbsPath, SystemError, UnitName};
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where systemd looks for unit files, in its order (systemd.unit(5)).
+const SEARCH: [&str; 13] = [
+    "/etc/systemd/system.control",
+    "/run/systemd/system.control",
+    "/run/systemd/transient",
+    "/run/systemd/generator.early",
+    CONFIG,
+    "/etc/systemd/system.attached",
+    "/run/systemd/system",
+    "/run/systemd/system.attached",
+    "/run/systemd/generator",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+    "/run/systemd/generator.late",
+];
+const CONFIG: &str = super::FOLDER;
+
+/// A unit file is small; what is larger than this is not read.
+const MAX_FILE: u64 = 1024 * 1024;
+
+/// What the files say about one unit.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Found {
+    pub(super) enablement: Enablement,
+    pub(super) mask: Mask,
+    pub(super) fragment: Option<AbsPath>,
+}
+
+/// The links that enable units, read once for a batch.
+#[derive(Debug)]
+pub(super) struct Folders {
+    root: PathBuf,
+    links: Vec<Link>,
+}
+
+/// A symbolic link in a folder of the search path, or in a `.wants` or `.requires` folder there.
+#[derive(Debug)]
+struct Link {
+    /// Which folder of [`SEARCH`].
+    folder: usize,
+    /// Directly in that folder.
+    top: bool,
+    name: String,
+    /// The last part of what it points to.
+    to: String,
+}
+
+impl Folders {
+    /// Reads the links below `root`.
+    pub(super) fn read(root: &Path) -> io::Result<Folders> {
+        let mut links = vec![];
+        for (folder, path) in SEARCH.iter().enumerate() {
+            // Elsewhere a link enables nothing.
+            if *path != CONFIG && !path.starts_with("/run/") {
+                continue;
+            }
+            let path = below(root, path);
+            let subfolders = read_links(&path, folder, true, &mut links)?;
+            for subfolder in subfolders {
+                read_links(&path.join(subfolder), folder, false, &mut links)?;
+            }
+        }
+        Ok(Folders { root: root.to_owned(), links })
+    }
+
+    /// What the files say about a unit; an error where they cannot be read.
+    pub(super) fn find(&self, unit: &UnitName) -> io::Result<Found> {
+        let mask = match self.lookup(unit.as_str(), false)? {
+            Some(File { kind: FileKind::Mask, folder, .. }) => match SEARCH[folder] {
+                CONFIG => Mask::Persistent,
+                path if path.starts_with("/run/") => Mask::Runtime,
+                _ => Mask::Vendor,
+            },
+            Some(File { kind: FileKind::Regular | FileKind::Alias(_), .. }) | None => Mask::Not,
+        };
+        let file = match self.lookup(unit.as_str(), true)? {
+            Some(file) => Some(file),
+            None => match template_of(unit.as_str()) {
+                Some(template) => self.lookup(&template, true)?,
+                None => None,
+            },
+        };
+        let Some(file) = file else {
+            return Ok(Found { enablement: Enablement::NotFound, mask, fragment: None });
+        };
+        let fragment = file
+            .path
+            .strip_prefix(&self.root)
+            .ok()
+            .and_then(|it| it.to_str())
+            .and_then(|it| AbsPath::parse(&format!("/{}", it.trim_start_matches('/'))).ok());
+        let enablement = match &file.kind {
+            FileKind::Alias(of) => Enablement::Alias(Arc::from(of.as_str())),
+            FileKind::Regular | FileKind::Mask => self.enablement(unit.as_str(), &file)?,
+        };
+        Ok(Found { enablement, mask, fragment })
+    }
+
+    /// As `unit_file_lookup_state` of systemd's install.c does.
+    fn enablement(&self, unit: &str, file: &File) -> io::Result<Enablement> {
+        let folder = SEARCH[file.folder];
+        if folder.starts_with("/run/systemd/generator") {
+            return Ok(Enablement::Generated);
+        }
+        if folder == "/run/systemd/transient" {
+            return Ok(Enablement::Transient);
+        }
+        let install = self.install(unit, file)?;
+        let known = |name: &str| {
+            name == unit
+                || install.aliases.iter().any(|it| it == name)
+                || install.default_instance.as_deref().is_some_and(|instance| {
+                    unit.split_once('@').is_some_and(|(prefix, suffix)| {
+                        name == format!("{prefix}@{instance}{suffix}")
+                    })
+                })
+        };
+        Ok(match self.linked(unit, file, known) {
+            Some(state) => state,
+            None => match self.linked(unit, file, |_| true) {
+                Some(Enablement::Linked) => Enablement::Linked,
+                Some(_) => Enablement::Indirect,
+                None if install.rules => Enablement::Disabled,
+                None if install.also => Enablement::Indirect,
+                None => Enablement::Static,
+            },
+        })
+    }
+
+    /// Whether a link with a name that `known` accepts leads to the unit (`find_symlinks_in_scope`).
+    fn linked(&self, unit: &str, file: &File, known: impl Fn(&str) -> bool) -> Option<Enablement> {
+        let (mut persistent, mut runtime) = (false, false);
+        let (mut same_name_persistent, mut same_name_runtime) = (false, false);
+        for link in &self.links {
+            // Below the folder where the unit's file was found, a file of its name means nothing.
+            let by_name = link.folder <= file.folder && link.name == unit;
+            let by_target = link.to == unit;
+            let config = SEARCH[link.folder] == CONFIG;
+            if by_name && by_target && link.top {
+                same_name_persistent |= config;
+                same_name_runtime |= !config;
+            } else if (by_name && !link.top || by_target) && known(&link.name) {
+                persistent |= config;
+                runtime |= !config;
+            }
+        }
+        if persistent {
+            Some(Enablement::Enabled)
+        } else if runtime {
+            Some(Enablement::EnabledRuntime)
+        } else if same_name_persistent || same_name_runtime {
+            Some(Enablement::Linked)
+        } else {
+            None
+        }
+    }
+
+    /// The first file of this name in the search path; masks are left out where `unmasked`.
+    fn lookup(&self, name: &str, unmasked: bool) -> io::Result<Option<File>> {
+        for (folder, search) in SEARCH.iter().enumerate() {
+            let path = below(&self.root, search).join(name);
+            let Some(found) = absent_is_none(fs::symlink_metadata(&path))? else { continue };
+            let kind = if found.is_symlink() {
+                let target = fs::read_link(&path)?;
+                if target == Path::new("/dev/null") {
+                    FileKind::Mask
+                } else {
+                    match target.file_name().and_then(|it| it.to_str()) {
+                        Some(to) if to != name && template_of(name).as_deref() != Some(to) => {
+                            FileKind::Alias(to.to_owned())
+                        }
+                        Some(_) | None => FileKind::Regular,
+                    }
+                }
+            } else if found.is_file() && found.len() == 0 {
+                FileKind::Mask
+            } else {
+                FileKind::Regular
+            };
+            if kind != FileKind::Mask || !unmasked {
+                return Ok(Some(File { folder, path, kind }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the file and its drop-ins say below `[Install]`.
+    fn install(&self, unit: &str, file: &File) -> io::Result<Install> {
+        let mut install = Install::default();
+        let path = match fs::read_link(&file.path) {
+            // A link to the file elsewhere: absolute paths are below our root.
+            Ok(target) if target.is_absolute() => below(&self.root, &target.to_string_lossy()),
+            Ok(_) | Err(_) => file.path.clone(),
+        };
+        if let Some(text) = read(&path)? {
+            install.add(&text);
+        }
+        let mut seen = BTreeSet::new();
+        for name in std::iter::once(unit.to_owned()).chain(template_of(unit)) {
+            for search in SEARCH {
+                let folder = below(&self.root, search).join(format!("{name}.d"));
+                let Some(entries) = absent_is_none(fs::read_dir(&folder))? else { continue };
+                for entry in entries {
+                    let entry = entry?;
+                    let is_conf = entry.file_name().as_encoded_bytes().ends_with(b".conf");
+                    if is_conf
+                        && seen.insert(entry.file_name())
+                        && let Some(text) = read(&entry.path())?
+                    {
+                        install.add(&text);
+                    }
+                }
+            }
+        }
+        Ok(install)
+    }
+}
+
+#[derive(Debug)]
+struct File {
+    folder: usize,
+    path: PathBuf,
+    kind: FileKind,
+}
+
+#[derive(Debug, PartialEq)]
+enum FileKind {
+    Regular,
+    Mask,
+    /// Another name of this unit.
+    Alias(String),
+}
+
+/// What `[Install]` says, as far as it decides whether a unit can be enabled.
+#[derive(Debug, Default, PartialEq)]
+struct Install {
+    rules: bool,
+    also: bool,
+    aliases: Vec<String>,
+    default_instance: Option<String>,
+}
+
+impl Install {
+    fn add(&mut self, text: &str) {
+        let mut section = "";
+        for line in text.lines() {
+            let line = line.trim();
+            if line.starts_with('[') {
+                section = line;
+            }
+            let Some((key, value)) = line.split_once('=') else { continue };
+            if section != "[Install]" || value.trim().is_empty() {
+                continue;
+            }
+            match key.trim() {
+                "WantedBy" | "RequiredBy" | "UpheldBy" => self.rules = true,
+                "Alias" => {
+                    self.rules = true;
+                    self.aliases.extend(value.split_whitespace().map(str::to_owned));
+                }
+                "Also" => self.also = true,
+                "DefaultInstance" => self.default_instance = Some(value.trim().to_owned()),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Whether the text of a unit file has something that can be enabled.
+pub fn has_install_rules(text: &str) -> bool {
+    let mut install = Install::default();
+    install.add(text);
+    install.rules
+}
+
+/// `getty@.service` of `getty@tty1.service`.
+fn template_of(unit: &str) -> Option<String> {
+    let (prefix, rest) = unit.split_once('@')?;
+    let (instance, suffix) = rest.rsplit_once('.')?;
+    (!instance.is_empty()).then(|| format!("{prefix}@.{suffix}"))
+}
+
+fn below(root: &Path, path: &str) -> PathBuf {
+    root.join(path.trim_start_matches('/'))
+}
+
+/// Adds the links of one folder, and gives the names of the `.wants` and `.requires` folders in it.
+fn read_links(
+    path: &Path,
+    folder: usize,
+    top: bool,
+    links: &mut Vec<Link>,
+) -> io::Result<Vec<String>> {
+    let mut subfolders = vec![];
+    let Some(entries) = absent_is_none(fs::read_dir(path))? else { return Ok(subfolders) };
+    for entry in entries {
+        let entry = entry?;
+        // A name that is no text is no unit's.
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let kind = entry.file_type()?;
+        if kind.is_symlink() {
+            let target = fs::read_link(entry.path())?;
+            let to = target.file_name().and_then(|it| it.to_str()).unwrap_or("").to_owned();
+            links.push(Link { folder, top, name, to });
+        } else if top && kind.is_dir() && (name.ends_with(".wants") || name.ends_with(".requires"))
+        {
+            subfolders.push(name);
+        }
+    }
+    Ok(subfolders)
+}
+
+fn read(path: &Path) -> io::Result<Option<String>> {
+    use std::io::Read as _;
+    let Some(found) = absent_is_none(fs::metadata(path))? else { return Ok(None) };
+    if !found.is_file() {
+        return Ok(None);
+    }
+    let Some(file) = absent_is_none(fs::File::open(path))? else { return Ok(None) };
+    let mut bytes = vec![];
+    file.take(MAX_FILE).read_to_end(&mut bytes)?;
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+fn absent_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(it) => Ok(Some(it)),
+        Err(err)
+            if err.kind() == io::ErrorKind::NotFound
+                || err.kind() == io::ErrorKind::NotADirectory =>
+        {
+            Ok(None)
+        }
+        Err(err) => Err(err),
+    }
+}
+
+/// The error for a unit whose files cannot be read.
+pub(super) fn unreadable(err: io::Error) -> SystemError {
+    SystemError::io("read systemd's unit files", err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A root with these entries: `PATH` (a file with nothing to enable), `PATH < TEXT` (a file),
+    /// `PATH -> TARGET` (a link).
+    fn root(entries: &str) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for line in entries.lines().map(str::trim).filter(|it| !it.is_empty()) {
+            let (path, rest) = line.split_once(' ').unwrap_or((line, "< [Unit]"));
+            let path = below(root.path(), path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            match rest.strip_prefix("-> ") {
+                Some(target) => std::os::unix::fs::symlink(target, path).unwrap(),
+                None => {
+                    let text = rest.strip_prefix('<').unwrap().trim();
+                    fs::write(path, text.replace("\\n", "\n")).unwrap();
+                }
+            }
+        }
+        root
+    }
+
+    #[track_caller]
+    fn check(entries: &str, unit: &str, expected: &str) {
+        let root = root(entries);
+        let found =
+            Folders::read(root.path()).unwrap().find(&UnitName::parse(unit).unwrap()).unwrap();
+        let mask = match found.mask {
+            Mask::Not => "",
+            Mask::Runtime => "masked (runtime), ",
+            Mask::Persistent => "masked, ",
+            Mask::Vendor => "masked (vendor), ",
+        };
+        let fragment = found.fragment.map_or(String::new(), |it| format!(" {it}"));
+        assert_eq!(format!("{mask}{}{fragment}", found.enablement), expected);
+    }
+
+    const NGINX: &str =
+        "/usr/lib/systemd/system/nginx.service < [Install]\\nWantedBy=multi-user.target\n";
+
+    #[test]
+    fn a_unit_is_enabled_by_a_link_in_a_wants_folder() {
+        check(NGINX, "nginx", "disabled /usr/lib/systemd/system/nginx.service");
+        check(
+            &format!(
+                "{NGINX}/etc/systemd/system/multi-user.target.wants/nginx.service -> /lib/systemd/system/nginx.service"
+            ),
+            "nginx",
+            "enabled /usr/lib/systemd/system/nginx.service",
+        );
+        check(
+            &format!(
+                "{NGINX}/run/systemd/system/multi-user.target.wants/nginx.service -> /lib/systemd/system/nginx.service"
+            ),
+            "nginx",
+            "enabled until the next boot /usr/lib/systemd/system/nginx.service",
+        );
+        // What a package ships enables nothing by itself: systemd calls such a unit static.
+        check(
+            "/usr/lib/systemd/system/dbus.service
+             /usr/lib/systemd/system/multi-user.target.wants/dbus.service -> ../dbus.service",
+            "dbus",
+            "static /usr/lib/systemd/system/dbus.service",
+        );
+    }
+
+    #[test]
+    fn a_mask_is_told_with_what_lies_below_it() {
+        check(
+            &format!("{NGINX}/etc/systemd/system/nginx.service -> /dev/null"),
+            "nginx",
+            "masked, disabled /usr/lib/systemd/system/nginx.service",
+        );
+        check(
+            &format!("{NGINX}/run/systemd/system/nginx.service -> /dev/null"),
+            "nginx",
+            "masked (runtime), disabled /usr/lib/systemd/system/nginx.service",
+        );
+        check("/etc/systemd/system/nginx.service -> /dev/null", "nginx", "masked, not found");
+        check(
+            "/usr/lib/systemd/system/sudo.service -> /dev/null",
+            "sudo",
+            "masked (vendor), not found",
+        );
+        check("/etc/systemd/system/empty.service <", "empty", "masked, not found");
+    }
+
+    #[test]
+    fn an_alias_names_its_unit() {
+        let ssh = "/usr/lib/systemd/system/ssh.service < [Install]\\nWantedBy=multi-user.target\\nAlias=sshd.service
+                   /etc/systemd/system/sshd.service -> /lib/systemd/system/ssh.service";
+        check(ssh, "sshd", "another name of ssh.service /etc/systemd/system/sshd.service");
+        // The link of `Alias=` counts as enabled.
+        check(ssh, "ssh", "enabled /usr/lib/systemd/system/ssh.service");
+        // Another name that [Install] does not know: in use, but not enabled.
+        check(
+            &format!("{NGINX}/etc/systemd/system/www.service -> /lib/systemd/system/nginx.service"),
+            "nginx",
+            "indirect /usr/lib/systemd/system/nginx.service",
+        );
+    }
+
+    #[test]
+    fn an_instance_has_the_file_of_its_template() {
+        let getty = "/usr/lib/systemd/system/getty@.service < [Install]\\nWantedBy=getty.target\\nDefaultInstance=tty1\n";
+        check(getty, "getty@tty2", "disabled /usr/lib/systemd/system/getty@.service");
+        let enabled = format!(
+            "{getty}/etc/systemd/system/getty.target.wants/getty@tty1.service -> /lib/systemd/system/getty@.service"
+        );
+        check(&enabled, "getty@tty1", "enabled /usr/lib/systemd/system/getty@.service");
+        check(&enabled, "getty@tty2", "disabled /usr/lib/systemd/system/getty@.service");
+        check(&enabled, "getty@.service", "enabled /usr/lib/systemd/system/getty@.service");
+    }
+
+    #[test]
+    fn what_cannot_be_enabled_says_so() {
+        check("/usr/lib/systemd/system/a.service", "a", "static /usr/lib/systemd/system/a.service");
+        check(
+            "/usr/lib/systemd/system/a.service < [Install]\\nAlso=a.socket",
+            "a",
+            "indirect /usr/lib/systemd/system/a.service",
+        );
+        check(
+            "/run/systemd/generator.late/old.service",
+            "old",
+            "generated /run/systemd/generator.late/old.service",
+        );
+        check(
+            "/run/systemd/transient/run-1.service",
+            "run-1",
+            "transient /run/systemd/transient/run-1.service",
+        );
+        check("", "nothing", "not found");
+        check(
+            "/opt/app/app.service < [Service]
+             /etc/systemd/system/app.service -> /opt/app/app.service",
+            "app",
+            "linked /etc/systemd/system/app.service",
+        );
+    }
+
+    #[test]
+    fn drop_ins_can_say_what_enables_a_unit() {
+        check(
+            "/usr/lib/systemd/system/a.service
+             /etc/systemd/system/a.service.d/install.conf < [Install]\\nWantedBy=multi-user.target",
+            "a",
+            "disabled /usr/lib/systemd/system/a.service",
+        );
+    }
+
+    #[test]
+    fn the_first_folder_of_the_search_path_wins() {
+        check(
+            &format!("{NGINX}/etc/systemd/system/nginx.service < [Service]"),
+            "nginx",
+            "static /etc/systemd/system/nginx.service",
+        );
+    }
+
+    #[test]
+    fn only_the_install_section_counts() {
+        assert!(has_install_rules("[Unit]\nX=1\n[Install]\nWantedBy = multi-user.target\n"));
+        assert!(has_install_rules("[Install]\nAlias=x.service\n"));
+        for text in
+            ["", "[Unit]\nWantedBy=x\n", "[Install]\nWantedBy=\n", "[Install]\n#WantedBy=x\n"]
+        {
+            assert!(!has_install_rules(text), "{text}");
+        }
+    }
+}

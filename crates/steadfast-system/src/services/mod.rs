@@ -1,0 +1,188 @@
+//! Units of systemd: what may be asked about them and what may be done to them.
+
+mod bus;
+mod enablement;
+mod host;
+mod show;
+
+use crate::{AbsPath, SystemError, UnitName};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+pub use enablement::has_install_rules;
+
+/// Where an administrator's unit files, drop-ins and masks lie.
+pub const FOLDER: &str = "/etc/systemd/system";
+
+/// One unit, as systemd and its files say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unit {
+    pub load: Load,
+    pub active: Active,
+    /// The finer state, as systemd names it: `running`, `exited`, `auto-restart`.
+    pub sub: Arc<str>,
+    /// What it would be but for a mask.
+    pub enablement: Enablement,
+    pub mask: Mask,
+    /// Its file, masks left out; none where there is none, or systemd alone knows it.
+    pub fragment: Option<AbsPath>,
+    /// systemd's InvocationID: another one after every start. Only of what runs.
+    pub invocation: Option<Arc<str>>,
+    /// When the start of what runs now began, in microseconds since 1970. What was changed before
+    /// that, it has read.
+    pub since: Option<i64>,
+    /// Whether its files changed since systemd read them.
+    pub needs_reload: bool,
+    pub can_reload: bool,
+    /// For a oneshot that leaves nothing behind (Type=oneshot without RemainAfterExit): how its last
+    /// start in this boot ended.
+    pub oneshot: Option<LastStart>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Load {
+    Loaded,
+    NotFound,
+    Masked,
+    /// systemd cannot load it: its word for why, such as `bad-setting`.
+    Failed(Arc<str>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Active {
+    Active,
+    Reloading,
+    Inactive,
+    Failed,
+    Activating,
+    Deactivating,
+}
+
+impl Active {
+    /// Whether there is a process, or something that stands for one.
+    pub fn runs(self) -> bool {
+        match self {
+            Active::Active | Active::Reloading | Active::Activating => true,
+            Active::Inactive | Active::Failed | Active::Deactivating => false,
+        }
+    }
+}
+
+impl fmt::Display for Active {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Active::Active => "active",
+            Active::Reloading => "reloading",
+            Active::Inactive => "inactive",
+            Active::Failed => "failed",
+            Active::Activating => "activating",
+            Active::Deactivating => "deactivating",
+        })
+    }
+}
+
+/// Whether it starts at boot, and whether that can be changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Enablement {
+    Enabled,
+    /// Until the next boot only.
+    EnabledRuntime,
+    Disabled,
+    /// It has nothing that could be enabled.
+    Static,
+    /// Others are enabled in its place, or it is in use under another name.
+    Indirect,
+    /// It was made at boot from another configuration (fstab, an init script).
+    Generated,
+    /// It was made by a program, and goes with it.
+    Transient,
+    /// It is another name of this unit.
+    Alias(Arc<str>),
+    /// Its file lies elsewhere, and only a link to it makes it known.
+    Linked,
+    NotFound,
+}
+
+impl fmt::Display for Enablement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Enablement::Enabled => f.write_str("enabled"),
+            Enablement::EnabledRuntime => f.write_str("enabled until the next boot"),
+            Enablement::Disabled => f.write_str("disabled"),
+            Enablement::Static => f.write_str("static"),
+            Enablement::Indirect => f.write_str("indirect"),
+            Enablement::Generated => f.write_str("generated"),
+            Enablement::Transient => f.write_str("transient"),
+            Enablement::Alias(of) => write!(f, "another name of {of}"),
+            Enablement::Linked => f.write_str("linked"),
+            Enablement::NotFound => f.write_str("not found"),
+        }
+    }
+}
+
+/// Whether it is masked, and by whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mask {
+    Not,
+    /// Until the next boot only.
+    Runtime,
+    /// By the administrator.
+    Persistent,
+    /// By the package that it comes from: nobody but the package can lift that.
+    Vendor,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LastStart {
+    Never,
+    Succeeded,
+    Failed,
+}
+
+/// What may be asked.
+pub trait Read: fmt::Debug {
+    /// A batch: systemd is asked once. One result for each, in their order.
+    fn units(&self, names: &[&UnitName]) -> Vec<Result<Unit, SystemError>>;
+}
+
+/// What may be done. Each returns when it is done, or says why it is not, with the last lines of the
+/// unit's journal where that may help.
+pub trait Write {
+    /// Lets systemd read all unit files again.
+    fn daemon_reload(&self) -> Result<(), SystemError>;
+
+    /// Starts it, whatever failed before.
+    fn start(&self, unit: &UnitName, limit: Duration) -> Result<(), SystemError>;
+    fn stop(&self, unit: &UnitName, limit: Duration) -> Result<(), SystemError>;
+    fn restart(&self, unit: &UnitName, limit: Duration) -> Result<(), SystemError>;
+    fn reload(&self, unit: &UnitName, limit: Duration) -> Result<(), SystemError>;
+
+    /// Waits until it is active (for `limit` at most), and looks whether it stays so for `settle`: the
+    /// same process all the time. A oneshot is done when it has succeeded.
+    fn settled(
+        &self,
+        unit: &UnitName,
+        settle: Duration,
+        limit: Duration,
+    ) -> Result<(), SystemError>;
+
+    /// These change links below /etc/systemd/system; systemd sees them after [`Write::daemon_reload`].
+    fn enable(&self, unit: &UnitName) -> Result<(), SystemError>;
+    /// For this boot and all others.
+    fn disable(&self, unit: &UnitName) -> Result<(), SystemError>;
+    fn mask(&self, unit: &UnitName) -> Result<(), SystemError>;
+    /// For this boot and all others.
+    fn unmask(&self, unit: &UnitName) -> Result<(), SystemError>;
+
+    /// Runs a program that has a say before a service gets new inputs; its refusal is an error of the
+    /// kind [`ErrorKind::Invalid`](crate::ErrorKind::Invalid).
+    fn validate(&self, arguments: &[Arc<str>]) -> Result<(), SystemError>;
+}
+
+/// What the real machine remembers of it within one run: the connection to the bus.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    bus: Mutex<Option<Arc<bus::Bus>>>,
+}

@@ -54,6 +54,11 @@ codes! {
     BAD_PATH = "bad-path";
     /// A name has a form that the system it is meant for does not take.
     BAD_NAME = "bad-name";
+    /// A cron job's schedule is not one that cron takes, and cron would ignore the whole file.
+    BAD_SCHEDULE = "bad-schedule";
+    /// A schedule restricts both the day of the month and the weekday. Cron then runs the job when
+    /// either matches, which is rarely what is meant.
+    EITHER_DAY = "either-day";
     /// A secret stands where its value would be seen: in a condition, a name, a path or a command.
     MISPLACED_SECRET = "misplaced-secret";
     /// Two fields of one promise exclude each other, or one needs another that is not there.
@@ -62,6 +67,8 @@ codes! {
     TWO_PROMISES_ONE_THING = "two-promises-one-thing";
     /// A need leads back to where it came from, so no order can satisfy it.
     CYCLE = "cycle";
+    /// A promise needs something (an owner, a folder) that another one promises to be absent.
+    NEEDS_ABSENT = "needs-absent";
     /// A promise names another one that this node has not made.
     UNKNOWN_PROMISE = "unknown-promise";
     /// A pattern matches none of the promises of this node.
@@ -70,4 +77,38 @@ codes! {
     UNKNOWN_FILE = "unknown-file";
     /// A template cannot be parsed, or fails while it is rendered.
     BAD_TEMPLATE = "bad-template";
+    /// A template or an expression works for too long, calls itself too deeply, or gives more than
+    /// 16 MiB. It has an end on purpose: what loops for ever would keep a node from its promises.
+    TEMPLATE_LIMIT = "template-limit";
+    /// An expression or a template uses a name that is not defined where it stands. A server sees its
+    /// own parameters and what model, environment and node set; a bundle sees its own parameters and
+    /// those names, and nothing of the server that includes it.
+    UNDEFINED_NAME = "undefined-name";
+    /// There is no environment of that name in the model.
+    UNKNOWN_ENVIRONMENT = "unknown-environment";
+    /// A node is given a server model that the model does not have.
+    UNKNOWN_SERVER = "unknown-server";
+    /// An include names a bundle that the model does not have. Bundles that ship with the product
+    /// are named `std/NAME`.
+    UNKNOWN_BUNDLE = "unknown-bundle";
+    /// An include gives a bundle an argument that the bundle does not declare as a parameter.
+    UNKNOWN_PARAMETER = "unknown-parameter";
+    /// A parameter has no default and nobody gives it a value. A bundle's values come from the
+    /// include's arguments alone, never from a name that happens to be the same.
+    MISSING_PARAMETER = "missing-parameter";
+    /// A parameter's value is not of its declared type, not one of its choices, or does not match
+    /// its pattern; or its declaration contradicts itself.
+    BAD_PARAMETER = "bad-parameter";
+    /// A bundle's parameter has the name of one that model, environment or node set, and the include
+    /// does not pass it. Within the bundle the name means the parameter with its own default.
+    HIDDEN_NAME = "hidden-name";
+    /// Two patterns of an environment fit one node. Name the node exactly, or narrow one of them.
+    AMBIGUOUS_NODE = "ambiguous-node";
+    /// A node is in two environments. It is in exactly one, so that its promises have one source.
+    NODE_IN_TWO_ENVIRONMENTS = "node-in-two-environments";
+    /// A window is not of the form `DAYS HH:MM-HH:MM ZONE`, as in
+    /// `Mon..Thu 09:00-16:00 Europe/Brussels`.
+    BAD_WINDOW = "bad-window";
+    /// Waves are not rising shares of the nodes, each with its time, up to 100%.
+    BAD_WAVES = "bad-waves";
 }

@@ -1,6 +1,8 @@
 //! What is wrong with a model, as a value: structured until the edge, rendered by `render`.
 
 use crate::span::Span;
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 
 /// A stable, documented name for one kind of mistake, e.g. `unknown-field`. All of them are listed
 /// with their explanation in [`crate::codes`].
@@ -16,7 +18,7 @@ pub enum Severity {
 }
 
 /// One mistake: what it is, where it is, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Diagnostic {
     pub code: Code,
     pub severity: Severity,
@@ -72,37 +74,53 @@ impl Diagnostic {
 }
 
 /// Everything that was found, in the order in which it was found, each mistake once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Diagnostics(Vec<Diagnostic>);
+#[derive(Clone, Debug, Default)]
+pub struct Diagnostics {
+    all: Vec<Diagnostic>,
+    /// Where those with one digest stand, so that many mistakes are told apart in little time.
+    seen: HashMap<u64, Vec<usize>>,
+}
+
+impl PartialEq for Diagnostics {
+    fn eq(&self, other: &Diagnostics) -> bool {
+        self.all == other.all
+    }
+}
+
+impl Eq for Diagnostics {}
 
 impl Diagnostics {
     pub fn push(&mut self, diagnostic: Diagnostic) {
+        let mut hasher = DefaultHasher::new();
+        diagnostic.hash(&mut hasher);
+        let places = self.seen.entry(hasher.finish()).or_default();
         // A bundle that is included twice has each of its mistakes twice; one report is enough.
-        if !self.0.contains(&diagnostic) {
-            self.0.push(diagnostic);
+        if !places.iter().any(|at| self.all[*at] == diagnostic) {
+            places.push(self.all.len());
+            self.all.push(diagnostic);
         }
     }
 
     pub fn extend(&mut self, others: Diagnostics) {
-        for other in others.0 {
+        for other in others.all {
             self.push(other);
         }
     }
 
     pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
-        self.0.iter()
+        self.all.iter()
     }
 
     pub fn has_errors(&self) -> bool {
-        self.0.iter().any(|it| it.severity == Severity::Error)
+        self.all.iter().any(|it| it.severity == Severity::Error)
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 }
 
@@ -111,5 +129,23 @@ impl<'a> IntoIterator for &'a Diagnostics {
     type IntoIter = std::slice::Iter<'a, Diagnostic>;
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codes;
+
+    #[test]
+    fn each_mistake_is_kept_once_and_in_order() {
+        let at = |start| Span { start, end: start, ..Span::default() };
+        let mut found = Diagnostics::default();
+        for start in [3, 1, 3, 2, 1] {
+            found.push(Diagnostic::error(codes::BAD_VALUE, at(start), "m"));
+        }
+        found.push(Diagnostic::warning(codes::BAD_VALUE, at(3), "m"));
+        let starts: Vec<u32> = found.iter().map(|it| it.span.start).collect();
+        assert_eq!(starts, [3, 1, 2, 3]);
     }
 }

@@ -131,14 +131,14 @@ pub(crate) const ENVIRONMENT_FIELDS: &[Field] = &[
     Field::new("keep", KEEP, "Whether differences are repaired (default) or only reported"),
 ];
 
-const SELECTOR_FIELDS: &[Field] = &[
+pub(crate) const SELECTOR_FIELDS: &[Field] = &[
     Field::new("servers", Takes::TextList, "The server models that the node is"),
     Field::new("labels", ANY_MAP, "Free words for expressions: node.labels"),
     Field::new("parameters", ANY_MAP, "Values for the parameters of its servers"),
     Field::new("keep", KEEP, "Whether differences are repaired (default) or only reported"),
 ];
 
-const PARAMETER_FIELDS: &[Field] = &[
+pub(crate) const PARAMETER_FIELDS: &[Field] = &[
     Field::new("type", Takes::Words(&TYPE_WORDS), "What values it takes"),
     Field::new("default", Takes::Anything, "Its value where none is given"),
     Field::new("choices", Takes::Anything, "The values that it may have"),

@@ -2,24 +2,38 @@
 //!
 //! This crate has no idea that machines exist: no file is opened, no clock read, no process started.
 
+pub mod check;
 pub mod codes;
 pub mod diagnostic;
 pub mod document;
+mod expression;
 pub mod lower;
 pub mod node;
+mod parameters;
+pub mod policy;
 pub mod promise;
 pub mod render;
+pub mod resolve;
 pub mod schema;
+pub mod schema_json;
 pub mod scope;
 pub mod section;
+pub mod select;
 pub mod source;
 pub mod span;
+mod substitute;
+mod template;
+mod value;
 pub mod yaml;
 
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Severity};
-pub use lower::{Fields, Lower, Rendered};
+pub use lower::{Fields, Lower, Piece, Rendered};
 pub use node::{Entry, Node, Scalar, Style, Value};
+pub use parameters::{ParameterSource, ParameterTrace};
+pub use policy::Policy;
 pub use promise::{Keep, Origin, Promise, PromiseId, Resolved};
+pub use resolve::{NodeInput, resolve};
 pub use schema::{Field, Takes};
+pub use scope::Scope;
 pub use source::{Place, Source, SourceSet};
 pub use span::{SourceId, Span, Spanned};

@@ -16,6 +16,7 @@ use crate::schema::Field;
 use crate::scope::Scope;
 use crate::source::{Source, SourceSet};
 use crate::span::{Span, Spanned};
+use crate::value::is_secret_name;
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;
 use std::sync::Arc;
@@ -199,12 +200,7 @@ impl<'a> Lower<'a> {
     /// One or more `[A-Za-z0-9_-][A-Za-z0-9._-]*` with `/` between.
     fn secret_name(&mut self, node: &Node) -> Option<Arc<str>> {
         let name = self.as_text(node, "`secret`")?;
-        let good = name.value.split('/').all(|part| {
-            !part.is_empty()
-                && !part.starts_with('.')
-                && part.bytes().all(|it| it.is_ascii_alphanumeric() || b"._-".contains(&it))
-        });
-        if !good {
+        if !is_secret_name(&name.value) {
             let message = format!("`{}` is not the name of a secret", name.value);
             self.report(
                 Diagnostic::error(codes::BAD_NAME, name.span, message)
@@ -407,6 +403,14 @@ impl<'n, 'c, 'a> Fields<'n, 'c, 'a> {
 
     /// A time with its unit: `30s`, `15m`, `2h`, `7d`, or several together, `1h30m`.
     pub fn duration(&mut self, key: &str) -> Option<Duration> {
+        if let Node::Scalar(scalar) = self.node(key)?
+            && let Value::Integer(number) = scalar.value.value
+        {
+            let message = format!("`{key}` is a number without its unit");
+            let bad = Diagnostic::error(codes::BAD_VALUE, scalar.span, message);
+            self.cx.report(bad.help(format!("for seconds, write {number}s")));
+            return None;
+        }
         self.parsed(key, codes::BAD_VALUE, parse_duration)
     }
 

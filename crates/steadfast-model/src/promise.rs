@@ -2,6 +2,8 @@
 //! the kind owns its own schema.
 
 use crate::node::Node;
+use crate::parameters::ParameterTrace;
+use crate::policy::Policy;
 use crate::scope::Scope;
 use crate::span::{Span, Spanned};
 use serde::{Deserialize, Serialize};
@@ -80,5 +82,12 @@ pub struct Promise {
 /// The promises that a node has made, in source order, not yet compared with each other.
 #[derive(Clone, Debug, Default)]
 pub struct Resolved {
+    /// Whether an environment names the node at all. A node that nobody names promises nothing.
+    pub named: bool,
+    pub policy: Policy,
+    /// The server models that it is.
+    pub servers: Vec<Arc<str>>,
     pub promises: Vec<Promise>,
+    /// Where the value of each parameter came from.
+    pub trace: Vec<ParameterTrace>,
 }

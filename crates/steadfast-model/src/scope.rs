@@ -1,6 +1,9 @@
 //! The names that expressions and templates see.
 
+use crate::node::Node;
+use crate::value::{self, note};
 use minijinja::Value;
+use minijinja::value::{Enumerator, Object};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,5 +20,33 @@ impl Scope {
 
     pub fn set(&mut self, name: impl Into<Arc<str>>, value: Value) {
         self.names.insert(name.into(), value);
+    }
+
+    /// A name for a tree: its order, its unknown parts and its secrets stay what they are.
+    pub fn set_node(&mut self, name: impl Into<Arc<str>>, node: &Node) {
+        self.set(name, value::of_node(node));
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.keys().map(|name| &**name)
+    }
+
+    /// As an expression's root: made once for a scope, cheap to hand out.
+    pub(crate) fn root(self: &Arc<Self>) -> Value {
+        Value::from_dyn_object(Arc::clone(self))
+    }
+}
+
+impl Object for Scope {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        self.names.get(key).cloned().map(note)
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.names.keys().map(Value::from).collect())
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::span::{SourceId, Span};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// SHA-256 of a file's bytes.
 pub type Sha256 = [u8; 32];
@@ -24,10 +24,17 @@ impl Source {
     }
 }
 
-/// All files of one state of a model. `SourceId` is an index into it.
+/// All files of one state of a model. `SourceId` is an index into it. A clone shares them.
 #[derive(Clone, Debug, Default)]
 pub struct SourceSet {
+    files: Arc<Files>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Files {
     sources: Vec<Source>,
+    /// Where the lines of each begin, found when a place in it is first asked for.
+    lines: Vec<OnceLock<Box<[u32]>>>,
     by_path: BTreeMap<Arc<str>, SourceId>,
 }
 
@@ -41,29 +48,31 @@ impl SourceSet {
     ) -> SourceId {
         use sha2::Digest as _;
         let (path, bytes) = (path.into(), bytes.into());
-        if let Some(id) = self.by_path.get(&path) {
+        if let Some(id) = self.files.by_path.get(&path) {
             return *id;
         }
+        let files = Arc::make_mut(&mut self.files);
         #[expect(clippy::cast_possible_truncation, reason = "a model has fewer than 2^32 files")]
-        let id = SourceId(self.sources.len() as u32);
+        let id = SourceId(files.sources.len() as u32);
         let digest = sha2::Sha256::digest(&bytes).into();
-        self.by_path.insert(Arc::clone(&path), id);
-        self.sources.push(Source { path, digest, bytes, executable });
+        files.by_path.insert(Arc::clone(&path), id);
+        files.lines.push(OnceLock::new());
+        files.sources.push(Source { path, digest, bytes, executable });
         id
     }
 
     pub fn get(&self, id: SourceId) -> Option<&Source> {
-        self.sources.get(id.0 as usize)
+        self.files.sources.get(id.0 as usize)
     }
 
     pub fn find(&self, path: &str) -> Option<(SourceId, &Source)> {
-        let id = *self.by_path.get(path)?;
+        let id = *self.files.by_path.get(path)?;
         self.get(id).map(|source| (id, source))
     }
 
     /// All files, in the order of their paths.
     pub fn iter(&self) -> impl Iterator<Item = (SourceId, &Source)> {
-        self.by_path.values().filter_map(|id| self.get(*id).map(|source| (*id, source)))
+        self.files.by_path.values().filter_map(|id| self.get(*id).map(|source| (*id, source)))
     }
 
     /// `servers/web.yaml:14:5`, counted from 1; columns are characters.
@@ -73,10 +82,20 @@ impl SourceSet {
         };
         let end = (span.start as usize).min(source.bytes.len());
         let before = &source.bytes[..end];
-        let line = before.split(|byte| *byte == b'\n').count();
+        let line = self.line_starts(span.source, source).partition_point(|it| *it as usize <= end);
         let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let column = String::from_utf8_lossy(&before[start..]).chars().count() + 1;
         Place { file: Arc::clone(&source.path), line, column }
+    }
+
+    /// Where the lines of a source begin. Many places are asked for in a large one.
+    fn line_starts<'a>(&'a self, id: SourceId, source: &Source) -> &'a [u32] {
+        let Some(lines) = self.files.lines.get(id.0 as usize) else { return &[] };
+        lines.get_or_init(|| {
+            let ends = source.bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+            let after = ends.filter_map(|(at, _)| u32::try_from(at + 1).ok());
+            std::iter::once(0).chain(after).collect()
+        })
     }
 }
 

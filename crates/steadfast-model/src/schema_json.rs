@@ -1,0 +1,267 @@
+//! JSON Schema (2020-12) for the documents, from the same tables that the reader uses, for editors that
+//! complete and check while one types. `check` knows more: names, references, conditions.
+
+use crate::document::{
+    BUNDLE_FIELDS, ENVIRONMENT_FIELDS, MODEL_FIELDS, PARAMETER_FIELDS, SELECTOR_FIELDS,
+};
+use crate::policy;
+use crate::schema::{Field, Takes};
+use crate::section::COMMON;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// One schema for each kind of document: `model`, `environment`, `server`, `bundle`. `sections` are
+/// the sections with their fields, and the forms that may stand there instead of a map of fields.
+pub fn documents(
+    sections: &[(&str, &[Field], &[Takes])],
+) -> BTreeMap<&'static str, serde_json::Value> {
+    let parameters = map_of(json!({ "anyOf": [fields(PARAMETER_FIELDS), not_a_map()] }));
+    let node = fields(SELECTOR_FIELDS);
+    let bundle = |kind: &'static str, other: &str| {
+        let mut properties = properties(BUNDLE_FIELDS);
+        properties.shift_remove(other);
+        put(&mut properties, "parameters", parameters.clone());
+        put(&mut properties, "include", includes());
+        for (section, own, short) in sections {
+            properties.insert((*section).to_owned(), self::section(own, short));
+        }
+        document(kind, properties, &[kind])
+    };
+    let mut model = properties(MODEL_FIELDS);
+    put(&mut model, "policy", fields(policy::FIELDS));
+    put(&mut model, "format", json!({ "const": 1 }));
+    let mut environment = properties(ENVIRONMENT_FIELDS);
+    put(&mut environment, "policy", fields(policy::FIELDS));
+    put(&mut environment, "nodes", map_of(node));
+    BTreeMap::from([
+        ("model", document("model", model, &["model", "format"])),
+        ("environment", document("environment", environment, &["environment"])),
+        ("server", bundle("server", "bundle")),
+        ("bundle", bundle("bundle", "server")),
+    ])
+}
+
+/// One schema for all kinds of documents, told apart by the key that each must have.
+pub fn combined(documents: &BTreeMap<&'static str, Value>) -> Value {
+    let expression = json!({ "type": "string", "pattern": "\\{\\{" });
+    let all: Vec<Value> = documents
+        .values()
+        .map(|it| {
+            let mut it = it.clone();
+            if let Some(fields) = it.as_object_mut() {
+                fields.remove("$schema");
+                fields.remove("$defs");
+            }
+            it
+        })
+        .collect();
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "steadfast: a document of a model",
+        "anyOf": all,
+        "$defs": { "expression": expression },
+    })
+}
+
+fn document(title: &str, properties: Map<String, Value>, required: &[&str]) -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": format!("steadfast: {title}"),
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+        "$defs": { "expression": { "type": "string", "pattern": "\\{\\{" } },
+    })
+}
+
+/// A section: names to promises. A promise is a map of the kind's fields and the common ones, or one of
+/// the kind's short forms.
+fn section(own: &[Field], short: &[Takes]) -> Value {
+    let mut all = properties(own);
+    all.extend(properties(COMMON));
+    let whole = json!({ "type": "object", "properties": all, "additionalProperties": false });
+    let mut forms = vec![whole];
+    forms.extend(short.iter().map(form));
+    map_of(any(forms))
+}
+
+fn includes() -> Value {
+    let one = json!({
+        "type": "object",
+        "properties": {
+            "for_each": {
+                "description": "A list or a map: once for every `item`",
+                "anyOf": [{ "type": "array" }, { "type": "object" }, expression()],
+            },
+            "when": { "description": "An expression: only where it holds", "type": ["string", "boolean"] },
+        },
+        "additionalProperties": { "type": ["object", "null"] },
+        "maxProperties": 3,
+    });
+    json!({ "type": "array", "items": { "anyOf": [{ "type": "string" }, one] } })
+}
+
+/// Replaces what a property takes, and leaves its description.
+fn put(properties: &mut Map<String, Value>, name: &str, takes: Value) {
+    let about = properties.get(name).and_then(|it| it.get("description")).cloned();
+    properties.insert(name.to_owned(), described(takes, about));
+}
+
+fn described(takes: Value, about: Option<Value>) -> Value {
+    let mut all = Map::new();
+    if let Some(about) = about {
+        all.insert("description".to_owned(), about);
+    }
+    match takes {
+        Value::Object(takes) => all.extend(takes),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {}
+    }
+    Value::Object(all)
+}
+
+fn properties(fields: &[Field]) -> Map<String, Value> {
+    fields
+        .iter()
+        .map(|field| {
+            let about = (!field.about.is_empty()).then(|| Value::from(field.about));
+            (field.name.to_owned(), described(takes(&field.takes), about))
+        })
+        .collect()
+}
+
+fn fields(fields: &[Field]) -> Value {
+    json!({ "type": "object", "properties": properties(fields), "additionalProperties": false })
+}
+
+fn map_of(values: Value) -> Value {
+    json!({ "type": "object", "additionalProperties": values })
+}
+
+fn expression() -> Value {
+    json!({ "$ref": "#/$defs/expression" })
+}
+
+fn not_a_map() -> Value {
+    json!({ "type": ["string", "number", "boolean", "array", "null"] })
+}
+
+/// Any of these forms, or an expression in text.
+fn any(mut forms: Vec<Value>) -> Value {
+    // Text holds expressions as it is.
+    if forms
+        .iter()
+        .any(|it| it.get("type") == Some(&Value::from("string")) && it.get("pattern").is_none())
+    {
+        return match &mut forms[..] {
+            [one] => std::mem::take(one),
+            _ => json!({ "anyOf": forms }),
+        };
+    }
+    forms.push(expression());
+    json!({ "anyOf": forms })
+}
+
+/// The schema of a form, an expression included.
+fn takes(takes: &Takes) -> Value {
+    match takes {
+        Takes::Anything => json!({}),
+        Takes::OneOf(several) => any(several.iter().map(form).collect()),
+        Takes::Text
+        | Takes::Boolean
+        | Takes::Integer
+        | Takes::Words(_)
+        | Takes::Duration
+        | Takes::TextOrSecret
+        | Takes::TextList
+        | Takes::ListOf(_)
+        | Takes::Fields(_)
+        | Takes::MapOf(_) => any(vec![form(takes)]),
+    }
+}
+
+/// The schema of a form alone.
+fn form(takes: &Takes) -> Value {
+    match takes {
+        Takes::Text => json!({ "type": "string" }),
+        Takes::Boolean => json!({ "type": "boolean" }),
+        Takes::Integer => json!({ "type": "integer" }),
+        Takes::Words(words) => json!({ "enum": words }),
+        Takes::Duration => json!({ "type": "string", "pattern": "^([0-9]+[smhd])+$" }),
+        Takes::TextOrSecret => json!({ "anyOf": [
+            { "type": "string" },
+            {
+                "type": "object",
+                "properties": { "secret": { "type": "string" } },
+                "required": ["secret"],
+                "additionalProperties": false,
+            },
+        ] }),
+        Takes::TextList => json!({ "type": "array", "items": { "type": "string" } }),
+        Takes::ListOf(inner) => json!({ "type": "array", "items": any(vec![fields(inner)]) }),
+        Takes::Fields(inner) => fields(inner),
+        Takes::MapOf(inner) => map_of(self::takes(inner)),
+        Takes::OneOf(several) => json!({ "anyOf": several.iter().map(form).collect::<Vec<_>>() }),
+        Takes::Anything => json!({}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    const FILE: &[Field] = &[
+        Field::new("owner", Takes::Text, "Who owns it"),
+        Field::new("force", Takes::Boolean, "Whatever is in the way goes"),
+        Field::new("content", Takes::TextOrSecret, "What is in it"),
+        Field::new("edits", Takes::ListOf(EDIT), "Changes to a text"),
+        Field::new("variables", Takes::MapOf(&Takes::Anything), ""),
+    ];
+    const EDIT: &[Field] = &[Field::new("line", Takes::Text, "")];
+
+    fn all() -> BTreeMap<&'static str, Value> {
+        let state = Takes::Words(&["present", "absent"]);
+        documents(&[("files", FILE, &[state]), ("groups", EDIT, &[state, Takes::Integer])])
+    }
+
+    #[test]
+    fn a_section_has_the_fields_of_its_kind_and_the_common_ones() {
+        let files = all()["server"]["properties"]["files"].to_string();
+        expect![[r##"{"type":"object","additionalProperties":{"anyOf":[{"type":"object","properties":{"owner":{"description":"Who owns it","type":"string"},"force":{"description":"Whatever is in the way goes","anyOf":[{"type":"boolean"},{"$ref":"#/$defs/expression"}]},"content":{"description":"What is in it","anyOf":[{"anyOf":[{"type":"string"},{"type":"object","properties":{"secret":{"type":"string"}},"required":["secret"],"additionalProperties":false}]},{"$ref":"#/$defs/expression"}]},"edits":{"description":"Changes to a text","anyOf":[{"type":"array","items":{"anyOf":[{"type":"object","properties":{"line":{"type":"string"}},"additionalProperties":false},{"$ref":"#/$defs/expression"}]}},{"$ref":"#/$defs/expression"}]},"variables":{"anyOf":[{"type":"object","additionalProperties":{}},{"$ref":"#/$defs/expression"}]},"when":{"description":"An expression: the promise is made only where it is true","anyOf":[{"type":"string"},{"type":"boolean"}]},"after":{"description":"Ids of promises that must be kept before this one","anyOf":[{"type":"string"},{"type":"array","items":{"type":"string"}}]},"keep":{"description":"Whether a difference is repaired (default) or only reported; the stricter wins inward","anyOf":[{"enum":["repair","report"]},{"$ref":"#/$defs/expression"}]},"reloads":{"description":"Units that are reloaded when this has changed","anyOf":[{"type":"string"},{"type":"array","items":{"type":"string"}}]},"restarts":{"description":"Units that are restarted when this has changed","anyOf":[{"type":"string"},{"type":"array","items":{"type":"string"}}]},"description":{"description":"What it is for","type":"string"}},"additionalProperties":false},{"enum":["present","absent"]},{"$ref":"#/$defs/expression"}]}}"##]].assert_eq(&files);
+    }
+
+    #[test]
+    fn documents_have_their_own_keys_and_no_others() {
+        let all = all();
+        let shown: Vec<String> = all
+            .iter()
+            .map(|(kind, schema)| {
+                assert_eq!(schema["additionalProperties"], false);
+                let keys: Vec<&str> =
+                    schema["properties"].as_object().unwrap().keys().map(|it| &**it).collect();
+                format!("{kind}: {}", keys.join(" "))
+            })
+            .collect();
+        expect![[r#"
+            bundle: bundle description parameters include keep files groups
+            environment: environment description parameters nodes applications policy keep
+            model: model format description parameters policy keep
+            server: server description parameters include keep files groups"#]]
+        .assert_eq(&shown.join("\n"));
+    }
+
+    #[test]
+    fn every_map_with_fields_is_closed() {
+        fn walk(value: &Value, path: &str) {
+            if let Some(object) = value.as_object() {
+                if object.contains_key("properties") {
+                    assert!(object.contains_key("additionalProperties"), "{path}");
+                }
+                object.iter().for_each(|(key, it)| walk(it, &format!("{path}/{key}")));
+            }
+            value.as_array().into_iter().flatten().for_each(|it| walk(it, path));
+        }
+        all().iter().for_each(|(kind, schema)| walk(schema, kind));
+    }
+}

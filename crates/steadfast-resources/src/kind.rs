@@ -55,8 +55,19 @@ impl<C> Difference<C> {
         Difference { obstacles: vec![Obstacle::Refused(why.into())], ..Difference::none() }
     }
 
+    pub fn map<D>(self, with: impl FnMut(C) -> D) -> Difference<D> {
+        let Difference { changes, obstacles, notes } = self;
+        Difference { changes: changes.into_iter().map(with).collect(), obstacles, notes }
+    }
+
+    /// Whether the promise is kept. What a look cannot tell hangs on a change, and without one there is
+    /// nothing to doubt.
     pub fn is_kept(&self) -> bool {
-        self.changes.is_empty() && self.obstacles.is_empty()
+        let doubtful = |it: &Obstacle| match it {
+            Obstacle::Unknown(_) => true,
+            Obstacle::Missing(_) | Obstacle::Refused(_) => false,
+        };
+        self.changes.is_empty() && self.obstacles.iter().all(doubtful)
     }
 }
 
@@ -67,8 +78,15 @@ pub enum Obstacle {
     Missing(Identity),
     /// Not kept, and nothing that this run does will change that.
     Refused(String),
-    /// It hangs on something that a look cannot tell.
+    /// It hangs on something that a look cannot tell (a validation that has not run). The changes, if
+    /// there are any, are tried all the same.
     Unknown(String),
+}
+
+/// Whether one of them is a refusal, so that there is nothing to say about changes. What is only missing
+/// may still come: the changes are then those that follow, and are planned again at their turn.
+pub fn refuses(obstacles: &[Obstacle]) -> bool {
+    obstacles.iter().any(|it| matches!(it, Obstacle::Refused(_)))
 }
 
 /// What an input of a service was when it was looked at: restart debts compare it.
@@ -77,6 +95,29 @@ pub struct Fingerprint {
     pub digest: [u8; 32],
     /// When it last changed, in microseconds since 1970, where the machine tells.
     pub changed: Option<i64>,
+}
+
+/// How far the changes of one promise got.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Applied {
+    All,
+    /// The change at this index failed; those before it are done, those after it were not tried.
+    Failed {
+        at: usize,
+        error: SystemError,
+    },
+}
+
+impl Applied {
+    /// Applies changes one after the other, up to the first that fails.
+    pub fn each<C>(changes: &[C], mut apply: impl FnMut(&C) -> Result<(), SystemError>) -> Applied {
+        for (at, change) in changes.iter().enumerate() {
+            if let Err(error) = apply(change) {
+                return Applied::Failed { at, error };
+            }
+        }
+        Applied::All
+    }
 }
 
 pub trait Kind {
@@ -107,9 +148,24 @@ pub trait Kind {
     /// Pure: every decision is made here.
     fn plan(want: &Self::Desired, have: &Self::State) -> Difference<Self::Change>;
 
-    /// Does exactly what the changes say, one result for each; it may only refuse. A batch, so that
-    /// packages are one transaction and files share one flush.
-    fn apply(changes: &[&Self::Change], sys: &dyn Actuate) -> Vec<Result<(), SystemError>>;
+    /// Does exactly what the changes say; it may only refuse. A batch with the changes of one promise
+    /// in each item, so that packages are one transaction and files share one flush; one result for
+    /// each promise.
+    fn apply(batch: &[&[Self::Change]], sys: &dyn Actuate) -> Vec<Applied>;
 
+    /// What a service that has this promise as an input runs with.
     fn fingerprint(have: &Self::State) -> Fingerprint;
+
+    /// What the machine says now, as name and value, for `steadfast explain`. Nothing of a secret.
+    fn describe(have: &Self::State) -> Vec<(&'static str, String)>;
+
+    /// More than the one line of `Display`: the unified diff of a file. Nothing of a secret.
+    fn detail(_change: &Self::Change) -> Option<String> {
+        None
+    }
+
+    /// How many things the change removes from the machine, for the budget of deletions.
+    fn deletes(_change: &Self::Change) -> u64 {
+        0
+    }
 }

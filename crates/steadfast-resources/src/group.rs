@@ -1,0 +1,370 @@
+//! A local group.
+//!
+//! ```yaml
+//! groups:
+//!   deploy: 2000                          # short for { gid: 2000 }
+//!   web: { system: true }                 # any free gid of the system's range, when it is made
+//!   adm: { members: [deploy] }            # at least; { exactly: [...] } takes others out
+//!   games: absent
+//! ```
+//!
+//! `gid`: the number; a group that has another one gets it, users whose primary group it is keep it,
+//! and files are *not* re-owned (the plan says so). `system`: which range a new group's number comes
+//! from; it says nothing about a group that is there. `members`: see [`crate::members`]. A group that
+//! is somebody's primary group is not removed.
+
+use crate::account_fields::{digest, listed, short_state};
+use crate::members::{self, Members};
+use crate::{Applied, Difference, Fingerprint, Identity, Kind, Obstacle};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+use steadfast_model::{Field, Fields, Lower, Node, Spanned, Takes, Value, codes};
+use steadfast_system::accounts::NewGroup;
+use steadfast_system::{Actuate, GroupName, Probe, SystemError, UserName, accounts};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Desired {
+    pub name: GroupName,
+    pub present: bool,
+    pub gid: Option<u32>,
+    pub system: bool,
+    /// A task of its own, after the users.
+    pub members: Option<members::Desired>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Its gid, where it is in /etc/group.
+    pub gid: Option<u32>,
+    /// The gid that the name service knows, where /etc/group has no such group.
+    pub elsewhere: Option<u32>,
+    /// Another group that has the promised gid.
+    pub holder: Option<GroupName>,
+    /// Whose primary group it is.
+    pub primary_of: Vec<UserName>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    Add(NewGroup),
+    SetGid { name: GroupName, was: u32, gid: u32 },
+    Remove { name: GroupName, gid: u32 },
+}
+
+#[derive(Debug)]
+pub struct Group;
+
+impl Kind for Group {
+    const NAME: &'static str = "group";
+    const FIELDS: &'static [Field] = &[
+        Field::new(
+            "state",
+            Takes::Words(&["present", "absent"]),
+            "present (the default) or absent",
+        ),
+        Field::new("gid", Takes::Integer, "the number; files are not re-owned when it changes"),
+        Field::new(
+            "members",
+            Takes::OneOf(&[Takes::TextList, Takes::Fields(Members::FIELDS)]),
+            "users that are in it at least; { exactly: [...] } takes others out",
+        ),
+        Field::new("system", Takes::Boolean, "a new group gets a number of the system's range"),
+    ];
+    type Desired = Desired;
+    type State = State;
+    type Change = Change;
+
+    fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -> Option<Desired> {
+        let parsed = match GroupName::parse(&name.value) {
+            Ok(parsed) => Some(parsed),
+            Err(refusal) => {
+                cx.error(codes::BAD_NAME, name.span, refusal.to_string());
+                None
+            }
+        };
+        let plain = |present, gid| {
+            Some(Desired { name: parsed.clone()?, present, gid, system: false, members: None })
+        };
+        let want = if let Node::Scalar(scalar) = body
+            && let Value::Integer(number) = scalar.value.value
+        {
+            match u32::try_from(number) {
+                Ok(gid) if gid < u32::MAX => plain(true, Some(gid)),
+                Ok(_) | Err(_) => {
+                    let message = format!("a gid must be from 0 to {}", u32::MAX - 1);
+                    cx.error(codes::BAD_VALUE, scalar.span, message);
+                    None
+                }
+            }
+        } else if let Some(present) = short_state(body, "group", cx)? {
+            plain(present, None)
+        } else {
+            let mut fields = Fields::of(body, "group", Self::FIELDS, cx)?;
+            let present = fields.one_of("state", &[("present", true), ("absent", false)]);
+            let present = present.unwrap_or(true);
+            let gid = fields.id("gid");
+            let system = fields.boolean("system").unwrap_or(false);
+            let members =
+                fields.node("members").and_then(|node| Members::lower(name, node, fields.cx));
+            if !present {
+                for field in ["gid", "system", "members"] {
+                    if fields.has(field) {
+                        let span = fields.key_span(field);
+                        let message = format!("a group that is absent has no `{field}`");
+                        fields.error(codes::CONFLICTING_FIELDS, span, message);
+                    }
+                }
+            }
+            parsed.clone().map(|name| Desired { name, present, gid, system, members })
+        };
+        if let Some(parsed) = &parsed
+            && want.as_ref().is_some_and(|it| it.present)
+            && !parsed.is_creatable()
+        {
+            let message = format!(
+                "a group named `{parsed}` is not made: lower case letters, digits, `_` and `-`, 32 \
+                 at most, a letter or `_` first"
+            );
+            cx.error(codes::BAD_NAME, name.span, message);
+        }
+        if cx.is_sound() { want } else { None }
+    }
+
+    fn claims(want: &Desired) -> Vec<Identity> {
+        vec![Identity::Group(want.name.clone())]
+    }
+
+    fn uses(_want: &Desired) -> Vec<Identity> {
+        vec![]
+    }
+
+    fn is_absent(want: &Desired) -> bool {
+        !want.present
+    }
+
+    fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
+        wants.iter().map(|want| look(want, sys)).collect()
+    }
+
+    fn plan(want: &Desired, have: &State) -> Difference<Change> {
+        let name = &want.name;
+        if !want.present {
+            let Some(gid) = have.gid else { return Difference::none() };
+            if !have.primary_of.is_empty() {
+                return Difference::refused(format!(
+                    "it is the primary group of {}",
+                    listed(&have.primary_of)
+                ));
+            }
+            return Difference::of(vec![Change::Remove { name: name.clone(), gid }]);
+        }
+        let mut difference = match (have.gid, want.gid) {
+            (None, _) if have.elsewhere.is_some() => {
+                return Difference::refused(format!(
+                    "group {name} is not in /etc/group: the name service has it"
+                ));
+            }
+            (None, gid) => Difference::of(vec![Change::Add(NewGroup {
+                name: name.clone(),
+                gid,
+                system: want.system,
+            })]),
+            (Some(was), Some(gid)) if was != gid => {
+                let mut difference =
+                    Difference::of(vec![Change::SetGid { name: name.clone(), was, gid }]);
+                difference.notes.push(format!("files of gid {was} are not re-owned"));
+                difference
+            }
+            (Some(_), Some(_) | None) => return Difference::none(),
+        };
+        if let (Some(gid), Some(holder)) = (want.gid, &have.holder) {
+            let words = format!("gid {gid} belongs to group {holder}");
+            difference.obstacles.push(Obstacle::Refused(words));
+        }
+        difference
+    }
+
+    fn apply(batch: &[&[Change]], sys: &dyn Actuate) -> Vec<Applied> {
+        let apply = |change: &Change| match change {
+            Change::Add(group) => sys.add_group(group),
+            Change::SetGid { name, was: _, gid } => sys.set_gid(name, *gid),
+            Change::Remove { name, gid: _ } => sys.remove_group(name),
+        };
+        batch.iter().map(|changes| Applied::each(changes, apply)).collect()
+    }
+
+    fn fingerprint(have: &State) -> Fingerprint {
+        Fingerprint { digest: digest(&Self::describe(have)), changed: None }
+    }
+
+    fn describe(have: &State) -> Vec<(&'static str, String)> {
+        match (have.gid, have.elsewhere) {
+            (Some(gid), _) => vec![("state", "present".to_owned()), ("gid", gid.to_string())],
+            (None, Some(gid)) => {
+                vec![("state", "not local".to_owned()), ("gid", gid.to_string())]
+            }
+            (None, None) => vec![("state", "absent".to_owned())],
+        }
+    }
+
+    fn deletes(change: &Change) -> u64 {
+        match change {
+            Change::Add(_) | Change::SetGid { .. } => 0,
+            Change::Remove { .. } => 1,
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::Add(NewGroup { name: _, gid, system }) => {
+                let kind = if *system { "system group" } else { "group" };
+                match gid {
+                    Some(gid) => write!(f, "add {kind} (gid {gid})"),
+                    None => write!(f, "add {kind}"),
+                }
+            }
+            Change::SetGid { name: _, was, gid } => write!(f, "set gid {was} -> {gid}"),
+            Change::Remove { name: _, gid } => write!(f, "remove group (gid {gid})"),
+        }
+    }
+}
+
+fn look(want: &Desired, sys: &dyn accounts::Read) -> Result<State, SystemError> {
+    let local = sys.local()?;
+    let gid = local.group(&want.name).map(|it| it.gid);
+    let primary_of =
+        local.users().iter().filter(|it| Some(it.gid) == gid).map(|it| it.name.clone()).collect();
+    let elsewhere = match gid {
+        Some(_) => None,
+        None => sys.gid(&want.name)?,
+    };
+    let holder = match want.gid {
+        Some(gid) => sys.group_of(gid)?.filter(|it| *it != want.name),
+        None => None,
+    };
+    Ok(State { gid, elsewhere, holder, primary_of })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account_fields::tests::lowered;
+
+    fn name(text: &str) -> GroupName {
+        GroupName::parse(text).unwrap()
+    }
+
+    fn want(gid: Option<u32>) -> Desired {
+        Desired { name: name("web"), present: true, gid, system: false, members: None }
+    }
+
+    fn absent() -> Desired {
+        Desired { present: false, ..want(None) }
+    }
+
+    fn have(gid: Option<u32>) -> State {
+        State { gid, elsewhere: None, holder: None, primary_of: vec![] }
+    }
+
+    #[test]
+    fn every_form_is_understood() {
+        let members = members::Desired {
+            group: name("web"),
+            exactly: false,
+            names: vec![UserName::parse("a").unwrap()],
+        };
+        for (text, expected) in [
+            ("web: 2000", want(Some(2000))),
+            ("web: present", want(None)),
+            ("web: absent", absent()),
+            ("web: { state: absent }", absent()),
+            ("web: { gid: 2000 }", want(Some(2000))),
+            ("web: { system: true }", Desired { system: true, ..want(None) }),
+            ("web: { members: [a] }", Desired { members: Some(members), ..want(None) }),
+            ("Debian-exim: absent", Desired { name: name("Debian-exim"), ..absent() }),
+        ] {
+            assert_eq!(lowered::<Group>(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_told() {
+        let table = [
+            "web: -1",
+            "web: 4294967295",
+            "web: gone",
+            "web: [a]",
+            "web: { gdi: 1 }",
+            "web: { gid: x, members: [\"a b\"] }",
+            "web: { state: absent, gid: 1, members: [] }",
+            "Web: present",
+            "-r: present",
+        ];
+        let told: Vec<String> = table.map(|it| lowered::<Group>(it).unwrap_err()).to_vec();
+        expect_test::expect![[r#"
+            bad-value: a gid must be from 0 to 4294967294 @ -1
+            bad-value: a gid must be from 0 to 4294967294 @ 4294967295
+            bad-value: a group cannot be `gone` @ gone
+            wrong-type: a group must be a map, and is a list @ [a]
+            unknown-field: `group` has no field `gdi` @ gdi
+            wrong-type: `gid` must be an integer, and is text @ x
+            bad-name: `a b` is not a user name: it has a `:`, `/`, `,`, space or control character @ "a b"
+            conflicting-fields: a group that is absent has no `gid` @ gid
+            conflicting-fields: a group that is absent has no `members` @ members
+            bad-name: a group named `Web` is not made: lower case letters, digits, `_` and `-`, 32 at most, a letter or `_` first @ Web
+            bad-name: `-r` is not a group name: it begins with `-`, as an option does @ -r"#]]
+        .assert_eq(&told.join("\n"));
+    }
+
+    #[test]
+    fn plans() {
+        let system = Desired { system: true, ..want(None) };
+        let table: &[(Desired, State, &[&str])] = &[
+            (want(None), have(Some(33)), &[]),
+            (want(Some(33)), have(Some(33)), &[]),
+            (want(Some(33)), have(None), &["add group (gid 33)"]),
+            (want(None), have(None), &["add group"]),
+            (system.clone(), have(None), &["add system group"]),
+            (system, have(Some(2000)), &[]),
+            (want(Some(33)), have(Some(34)), &["set gid 34 -> 33"]),
+            (absent(), have(None), &[]),
+            (absent(), have(Some(33)), &["remove group (gid 33)"]),
+        ];
+        for (want, have, expected) in table {
+            let difference = Group::plan(want, have);
+            let shown: Vec<String> = difference.changes.iter().map(ToString::to_string).collect();
+            assert_eq!(shown, *expected, "{want:?} {have:?}");
+            assert_eq!(difference.obstacles, []);
+            let deletes: u64 = difference.changes.iter().map(Group::deletes).sum();
+            assert_eq!(deletes, u64::from(!want.present && have.gid.is_some()));
+        }
+        let moved = Group::plan(&want(Some(33)), &have(Some(34)));
+        assert_eq!(moved.notes, ["files of gid 34 are not re-owned"]);
+    }
+
+    #[test]
+    fn refusals() {
+        let users = vec![UserName::parse("a").unwrap(), UserName::parse("b").unwrap()];
+        let taken = State { holder: Some(name("other")), ..have(None) };
+        for (want, have, words) in [
+            (
+                absent(),
+                State { primary_of: users, ..have(Some(33)) },
+                "it is the primary group of a and b",
+            ),
+            (want(Some(33)), taken.clone(), "gid 33 belongs to group other"),
+            (want(Some(33)), State { gid: Some(1), ..taken }, "gid 33 belongs to group other"),
+            (
+                want(None),
+                State { elsewhere: Some(7), ..have(None) },
+                "group web is not in /etc/group: the name service has it",
+            ),
+        ] {
+            let obstacles = Group::plan(&want, &have).obstacles;
+            assert_eq!(obstacles, [Obstacle::Refused(words.to_owned())]);
+        }
+    }
+}

@@ -5,26 +5,12 @@
 //! another one has started since. What others change (an upgrade by another tool) shows in the digest
 //! of the inputs that the process is known to run with.
 
+use std::collections::BTreeMap;
 use steadfast_model::PromiseId;
+pub use steadfast_resources::service::{Consequence as Action, Process as Running};
 
-/// Digest over all inputs of one service.
-pub type InputsDigest = [u8; 32];
-
-/// What settles a debt. A restart settles both.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Action {
-    Reload,
-    Restart,
-}
-
-/// One process of a service, from its start to its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Running {
-    /// systemd's InvocationID: another one after every start.
-    pub invocation: String,
-    /// When it started, in microseconds since 1970.
-    pub since: i64,
-}
+/// Digest of one input of a service.
+pub type InputDigest = [u8; 32];
 
 /// A debt as it was written down before its cause was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +28,8 @@ pub struct Debt {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Baseline {
     pub invocation: String,
-    pub reload: InputsDigest,
-    pub restart: InputsDigest,
+    /// Each by its promise: what the model adds to them later is met for the first time then.
+    pub inputs: BTreeMap<PromiseId, InputDigest>,
 }
 
 /// All that the state directory knows about one service.
@@ -56,20 +42,36 @@ pub struct Record {
 }
 
 /// The inputs as the machine shows them now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inputs(pub BTreeMap<PromiseId, Input>);
+
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inputs {
-    pub reload: InputsDigest,
-    pub restart: InputsDigest,
-    /// When the newest of them last changed, in microseconds since 1970, where that can be told.
+pub struct Input {
+    /// What its change asks.
+    pub asks: Action,
+    pub digest: InputDigest,
+    /// When it last changed, in microseconds since 1970, where that can be told.
     pub changed: Option<i64>,
+}
+
+impl Inputs {
+    /// Whether any of them changed after a process began to start.
+    fn changed_since(&self, running: &Running) -> bool {
+        self.0.values().any(|it| it.changed_since(running))
+    }
+}
+
+impl Input {
+    fn changed_since(&self, running: &Running) -> bool {
+        self.changed.is_some_and(|changed| changed > running.since)
+    }
 }
 
 /// What a service owes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owed {
     Nothing,
-    /// The stronger of all actions owed, and the promises that caused it; none where somebody else
-    /// changed an input.
+    /// The stronger of all actions owed, and the promises that caused it.
     Due {
         action: Action,
         causes: Vec<PromiseId>,
@@ -82,12 +84,15 @@ pub enum Owed {
 /// Judges one service. A service that does not run owes nothing, and is never started by a debt.
 pub fn owed(record: &Record, running: Option<&Running>, inputs: &Inputs) -> Owed {
     let Some(running) = running else { return Owed::Nothing };
-    let changed_since_start = inputs.changed.is_some_and(|changed| changed > running.since);
+    let changed_since_start = inputs.changed_since(running);
     let mut action = None;
     let mut causes: Vec<PromiseId> = vec![];
     for debt in &record.debts {
-        // Any start that began after the change pays, whoever did it, the boot included.
-        let paid = debt.invocation != running.invocation && running.since > debt.since;
+        // Any start that began after the change pays, whoever did it, the boot included. The debt was
+        // written down before the change, so a start between the two is seen by the input itself.
+        let paid = debt.invocation != running.invocation
+            && running.since > debt.since
+            && !inputs.0.get(&debt.cause).is_some_and(|it| it.changed_since(running));
         if !paid {
             action = action.max(Some(debt.action));
             if !causes.contains(&debt.cause) {
@@ -96,19 +101,15 @@ pub fn owed(record: &Record, running: Option<&Running>, inputs: &Inputs) -> Owed
         }
     }
     match &record.baseline {
-        Some(baseline) if baseline.invocation == running.invocation => {
-            if baseline.restart != inputs.restart {
-                action = Some(Action::Restart);
-            } else if baseline.reload != inputs.reload {
-                action = action.max(Some(Action::Reload));
-            }
-        }
-        // Another process than the one we knew: it has what was there when it started.
-        Some(baseline) if changed_since_start => {
-            if baseline.restart != inputs.restart {
-                action = Some(Action::Restart);
-            } else if baseline.reload != inputs.reload {
-                action = action.max(Some(Action::Reload));
+        // Another process than the one we knew has what was there when it started.
+        Some(baseline) if baseline.invocation == running.invocation || changed_since_start => {
+            for (input, now) in &inputs.0 {
+                if baseline.inputs.get(input).is_some_and(|known| *known != now.digest) {
+                    action = action.max(Some(now.asks));
+                    if !causes.contains(input) {
+                        causes.push(input.clone());
+                    }
+                }
             }
         }
         None if record.damaged && changed_since_start && action.is_none() => return Owed::Perhaps,
@@ -121,6 +122,21 @@ pub fn owed(record: &Record, running: Option<&Running>, inputs: &Inputs) -> Owed
     }
 }
 
+/// Judges a service that has failed, which is not to be stopped: where something is still written down,
+/// the restart that was to pay it may be what took the service down, so it is owed until it succeeds.
+pub fn owed_by_failed(record: &Record) -> Owed {
+    let mut causes: Vec<PromiseId> = vec![];
+    for debt in &record.debts {
+        if !causes.contains(&debt.cause) {
+            causes.push(debt.cause.clone());
+        }
+    }
+    match causes.is_empty() {
+        true => Owed::Nothing,
+        false => Owed::Due { action: Action::Restart, causes },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,13 +145,24 @@ mod tests {
         Running { invocation: invocation.to_owned(), since }
     }
 
+    /// Two inputs: what asks for a reload, and what asks for a restart.
     fn inputs(reload: u8, restart: u8, changed: i64) -> Inputs {
-        Inputs { reload: [reload; 32], restart: [restart; 32], changed: Some(changed) }
+        Inputs(
+            [
+                (PromiseId::new("file", "/r"), input(Action::Reload, reload, changed)),
+                (PromiseId::new("file", "/s"), input(Action::Restart, restart, changed)),
+            ]
+            .into(),
+        )
+    }
+
+    fn input(asks: Action, digest: u8, changed: i64) -> Input {
+        Input { asks, digest: [digest; 32], changed: Some(changed) }
     }
 
     fn baseline(invocation: &str, reload: u8, restart: u8) -> Option<Baseline> {
-        let invocation = invocation.to_owned();
-        Some(Baseline { invocation, reload: [reload; 32], restart: [restart; 32] })
+        let inputs = inputs(reload, restart, 0).0.into_iter().map(|(id, it)| (id, it.digest));
+        Some(Baseline { invocation: invocation.to_owned(), inputs: inputs.collect() })
     }
 
     fn debt(action: Action, cause: &str, invocation: &str, since: i64) -> Debt {
@@ -177,7 +204,24 @@ mod tests {
             damaged: false,
         };
         let verdict = owed(&record, Some(&running("two", 40)), &inputs(2, 1, 60));
-        assert_eq!(verdict, due(Action::Reload, &["/a"]));
+        assert_eq!(verdict, due(Action::Reload, &["/a", "/r"]));
+    }
+
+    /// The debt is written down first, then the file is validated and renamed.
+    #[test]
+    fn a_start_between_the_debt_and_its_cause_does_not_pay() {
+        let record = Record {
+            baseline: None,
+            debts: vec![debt(Action::Restart, "/s", "one", 50)],
+            damaged: false,
+        };
+        let two = running("two", 55);
+        assert_eq!(owed(&record, Some(&two), &inputs(1, 1, 60)), due(Action::Restart, &["/s"]));
+        assert_eq!(owed(&record, Some(&two), &inputs(1, 1, 54)), Owed::Nothing);
+        // What else changed since is no cause of it.
+        let mut now = inputs(1, 1, 54);
+        now.0.insert(PromiseId::new("file", "/r"), input(Action::Reload, 1, 60));
+        assert_eq!(owed(&record, Some(&two), &now), Owed::Nothing);
     }
 
     #[test]
@@ -200,11 +244,27 @@ mod tests {
         let record = Record { baseline: baseline("one", 1, 1), ..Record::default() };
         let one = running("one", 10);
         assert_eq!(owed(&record, Some(&one), &inputs(1, 1, 60)), Owed::Nothing);
-        assert_eq!(owed(&record, Some(&one), &inputs(2, 1, 60)), due(Action::Reload, &[]));
-        assert_eq!(owed(&record, Some(&one), &inputs(2, 2, 60)), due(Action::Restart, &[]));
+        assert_eq!(owed(&record, Some(&one), &inputs(2, 1, 60)), due(Action::Reload, &["/r"]));
+        assert_eq!(
+            owed(&record, Some(&one), &inputs(2, 2, 60)),
+            due(Action::Restart, &["/r", "/s"])
+        );
         let two = running("two", 55);
-        assert_eq!(owed(&record, Some(&two), &inputs(1, 2, 60)), due(Action::Restart, &[]));
+        assert_eq!(owed(&record, Some(&two), &inputs(1, 2, 60)), due(Action::Restart, &["/s"]));
         assert_eq!(owed(&record, Some(&two), &inputs(1, 2, 50)), Owed::Nothing);
+    }
+
+    #[test]
+    fn an_input_that_the_model_adds_or_takes_away_is_no_change_of_it() {
+        let record = Record { baseline: baseline("one", 1, 1), ..Record::default() };
+        let mut now = inputs(1, 1, 60);
+        now.0.insert(PromiseId::new("file", "/new"), input(Action::Restart, 7, 60));
+        assert_eq!(owed(&record, Some(&running("one", 10)), &now), Owed::Nothing);
+        now.0.remove(&PromiseId::new("file", "/s"));
+        assert_eq!(owed(&record, Some(&running("one", 10)), &now), Owed::Nothing);
+        // Nor is it one that it asks for something else now.
+        now.0.insert(PromiseId::new("file", "/r"), input(Action::Restart, 1, 60));
+        assert_eq!(owed(&record, Some(&running("one", 10)), &now), Owed::Nothing);
     }
 
     #[test]
@@ -214,6 +274,15 @@ mod tests {
         assert_eq!(owed(&record, None, &inputs(1, 1, 60)), Owed::Nothing);
         let met = owed(&Record::default(), Some(&running("one", 10)), &inputs(1, 1, 60));
         assert_eq!(met, Owed::Nothing);
+    }
+
+    #[test]
+    fn a_service_that_failed_owes_what_is_written_down() {
+        let debts =
+            vec![debt(Action::Reload, "/a", "one", 50), debt(Action::Restart, "/a", "one", 51)];
+        let record = Record { debts, ..Record::default() };
+        assert_eq!(owed_by_failed(&record), due(Action::Restart, &["/a"]));
+        assert_eq!(owed_by_failed(&Record::default()), Owed::Nothing);
     }
 
     #[test]

@@ -59,9 +59,10 @@ pub fn waves(tasks: &[Task]) -> Result<Vec<Vec<usize>>, Cycle> {
 /// following such a need must come back to a task that was seen.
 fn circle(tasks: &[Task], open: &[usize]) -> Cycle {
     let mut path: Vec<usize> = vec![];
+    let mut place: BTreeMap<usize, usize> = BTreeMap::new();
     let mut next = open.iter().position(|needs| *needs > 0);
     while let Some(here) = next {
-        if let Some(start) = path.iter().position(|seen| *seen == here) {
+        if let Some(start) = place.insert(here, path.len()) {
             return Cycle(path.split_off(start));
         }
         path.push(here);

@@ -1,0 +1,593 @@
+//! Carrying a plan out: look, decide, record what will be owed, act, look again, judge. The only driver
+//! of effects; every decision is made by `plan` and by the kinds.
+
+use crate::budget::{Budget, Purse};
+use crate::debt::{Debt, Record};
+use crate::event::{Event, Reporter};
+use crate::looks::{Ledger, Looks};
+use crate::outcome::{Held, NotKept, Outcome, Summary};
+use crate::plan::{self, Circumstances, Forecast, Plan};
+use crate::promised::Promises;
+use std::collections::{BTreeMap, BTreeSet};
+use steadfast_model::Keep;
+use steadfast_resources::service::Consequence;
+use steadfast_resources::{Applied, Change, Difference, Fingerprint, Resource};
+use steadfast_system::{Actuate, ErrorKind, SystemError, UnitName};
+
+/// How often a promise is attempted in one run. Twice: a package that was installed may have moved what
+/// had been right before.
+const ROUNDS: usize = 2;
+
+/// What the machine showed of all promises, and what a run would do about it.
+#[derive(Debug)]
+pub struct Sight {
+    looks: Looks,
+    budget: Budget,
+    pub plan: Plan,
+}
+
+/// Looks at everything. The machine is not changed by it.
+pub fn look(
+    promises: &Promises,
+    sys: &dyn steadfast_system::Probe,
+    ledger: &dyn Ledger,
+    circumstances: Circumstances,
+) -> Sight {
+    let looks = Looks::all(promises, sys, ledger);
+    let plan = plan::plan(promises, &looks, circumstances);
+    Sight { looks, budget: circumstances.budget, plan }
+}
+
+/// Says what a run would do.
+pub fn dry_run(promises: &Promises, sight: Sight, out: &mut dyn Reporter) -> Plan {
+    out.report(&Event::Planned { promises, plan: &sight.plan });
+    sight.plan
+}
+
+/// Brings the machine from what was just seen of it to the promises, and judges each of them.
+pub fn converge(
+    promises: &Promises,
+    sight: Sight,
+    sys: &dyn Actuate,
+    ledger: &mut dyn Ledger,
+    out: &mut dyn Reporter,
+) -> Summary {
+    let Sight { looks, budget, plan } = sight;
+    out.report(&Event::Planned { promises, plan: &plan });
+    let count = promises.all.len();
+    let mut run = Run {
+        promises,
+        sys,
+        ledger,
+        purse: Purse::new(budget),
+        looks,
+        stale: vec![false; count],
+        astray: BTreeSet::new(),
+        done: vec![vec![]; count],
+        outcomes: vec![None; count],
+        notes: vec![vec![]; count],
+        again: vec![],
+        last_round: false,
+    };
+    if !plan.is_kept() {
+        run.astray = (0..count).filter(|at| !run.is_kept(*at)).collect();
+    }
+    for round in 0..ROUNDS {
+        run.last_round = round + 1 == ROUNDS;
+        for wave in &promises.waves {
+            run.wave(wave, out);
+        }
+        if round + 1 < ROUNDS && !run.reopen() {
+            break;
+        }
+    }
+    run.judge(&plan, out)
+}
+
+struct Run<'a> {
+    promises: &'a Promises,
+    sys: &'a dyn Actuate,
+    ledger: &'a mut dyn Ledger,
+    purse: Purse,
+    looks: Looks,
+    /// Looks that something done since may have made wrong.
+    stale: Vec<bool>,
+    /// What was not right when it was last looked at.
+    astray: BTreeSet<usize>,
+    /// What was done, for each promise.
+    done: Vec<Vec<Change>>,
+    outcomes: Vec<Option<Outcome>>,
+    notes: Vec<Vec<String>>,
+    /// What failed because the machine moved, and gets one more round.
+    again: Vec<usize>,
+    last_round: bool,
+}
+
+/// Promises by index, and what is to be done to each.
+type Work = Vec<(usize, Vec<Change>)>;
+
+/// Debts of one service that were written down before their causes were changed.
+struct WrittenDown {
+    unit: UnitName,
+    /// The record without them.
+    before: Record,
+    debts: Vec<NewDebt>,
+}
+
+struct NewDebt {
+    debt: Debt,
+    /// The parts of its cause, with what each was then.
+    causes: Vec<(usize, Option<Fingerprint>)>,
+}
+
+enum Decision {
+    Settled(Outcome),
+    Apply(Vec<Change>),
+}
+
+impl Run<'_> {
+    fn wave(&mut self, wave: &[usize], out: &mut dyn Reporter) {
+        let open: Vec<usize> = wave
+            .iter()
+            .copied()
+            .filter(|at| self.outcomes[*at].is_none() && self.promises.all[*at].selected)
+            .collect();
+        self.refresh(&open);
+        let mut work: Work = vec![];
+        for at in open.iter().copied() {
+            match self.decide(at) {
+                Decision::Settled(outcome) => self.outcomes[at] = Some(outcome),
+                Decision::Apply(changes) => work.push((at, changes)),
+            }
+        }
+        let written = self.owe(&mut work);
+        if !work.is_empty() {
+            out.report(&Event::Working { promises: self.promises, work: &work });
+            self.apply(work, &written);
+        }
+        self.settle(&open);
+    }
+
+    /// Looks again at what may have changed.
+    fn refresh(&mut self, which: &[usize]) {
+        let stale: Vec<usize> = which.iter().copied().filter(|at| self.stale[*at]).collect();
+        self.looks.refresh(&stale, self.promises, self.sys.as_probe(), self.ledger);
+        for at in stale {
+            self.stale[at] = false;
+            if self.is_kept(at) {
+                self.astray.remove(&at);
+            } else {
+                self.astray.insert(at);
+            }
+        }
+    }
+
+    fn difference(&self, at: usize) -> Result<Difference<Change>, SystemError> {
+        self.looks.states[at]
+            .as_ref()
+            .map(|have| steadfast_resources::plan(&self.promises.all[at].want, have))
+            .map_err(Clone::clone)
+    }
+
+    fn is_kept(&self, at: usize) -> bool {
+        self.difference(at).is_ok_and(|it| it.is_kept())
+    }
+
+    fn decide(&mut self, at: usize) -> Decision {
+        let promised = &self.promises.all[at];
+        let difference = match self.difference(at) {
+            Ok(difference) => difference,
+            Err(error) => return Decision::Settled(Outcome::NotKept(NotKept::Unobserved(error))),
+        };
+        let Difference { changes, obstacles, notes } = difference;
+        self.notes[at] = notes;
+        let refusals = plan::refusals(&obstacles);
+        if !refusals.is_empty() {
+            return Decision::Settled(Outcome::NotKept(NotKept::Refused(refusals)));
+        }
+        let missing = plan::missing(&obstacles);
+        if changes.is_empty() && missing.is_empty() {
+            return Decision::Settled(if self.looks.perhaps.contains(&at) {
+                Outcome::Held(Held::RestartPerhaps)
+            } else if self.done[at].is_empty() {
+                Outcome::Kept
+            } else {
+                Outcome::Repaired
+            });
+        }
+        if promised.keep == Keep::Report {
+            return Decision::Settled(Outcome::Held(Held::ReportOnly { difference: changes }));
+        }
+        let broken = |need: usize| match &self.outcomes[need] {
+            Some(outcome) => !outcome.is_good(),
+            // It was not selected, so it is only looked at.
+            None => !self.is_kept(need),
+        };
+        if let Some(needed) = plan::broken_need(self.promises, promised, broken) {
+            return Decision::Settled(Outcome::Held(Held::NeedNotKept { needed }));
+        }
+        if !missing.is_empty() {
+            return Decision::Settled(Outcome::NotKept(NotKept::Missing(missing)));
+        }
+        match self.purse.spend(&changes) {
+            Ok(()) => Decision::Apply(changes),
+            Err(held) => Decision::Settled(Outcome::Held(held)),
+        }
+    }
+
+    /// Writes down what services will owe, before its cause is changed. What cannot be written down is
+    /// not changed.
+    fn owe(&mut self, work: &mut Work) -> Vec<WrittenDown> {
+        let mut services: Vec<usize> = vec![];
+        for inputs in &self.promises.inputs {
+            let caused =
+                work.iter().any(|(at, changes)| consequence(inputs, *at, changes).is_some());
+            if caused {
+                services.push(inputs.service);
+            }
+        }
+        self.refresh(&services);
+        let now = self.sys.now();
+        let mut debts: Vec<(UnitName, Debt)> = vec![];
+        let mut causes: BTreeSet<usize> = BTreeSet::new();
+        for inputs in self.promises.inputs.iter().filter(|it| has(&services, it.service)) {
+            // What does not run owes nothing: it will start with what is there.
+            let Some((unit, Some(process))) = self.looks.service(self.promises, inputs.service)
+            else {
+                continue;
+            };
+            for (at, changes) in work.iter() {
+                if let Some(action) = consequence(inputs, *at, changes) {
+                    let cause = self.promises.all[*at].id.clone();
+                    let invocation = process.invocation.clone();
+                    debts.push((unit.clone(), Debt { action, cause, invocation, since: now }));
+                    causes.insert(*at);
+                }
+            }
+        }
+        if debts.is_empty() {
+            return vec![];
+        }
+        let written = self.written_down(&debts);
+        if let Err(error) = self.ledger.owe(&debts) {
+            let error = error.during("write down that a restart will be owed");
+            work.retain(|(at, changes)| {
+                let caused = causes.contains(at);
+                if caused && let Some(change) = changes.first() {
+                    let change = Box::new(change.clone());
+                    let why = NotKept::Failed { change, error: error.clone() };
+                    self.outcomes[*at] = Some(Outcome::NotKept(why));
+                }
+                !caused
+            });
+            return vec![];
+        }
+        written
+    }
+
+    /// What the records of these services are before, and what causes their new debts.
+    fn written_down(&self, debts: &[(UnitName, Debt)]) -> Vec<WrittenDown> {
+        let mut all: Vec<WrittenDown> = vec![];
+        for (unit, debt) in debts {
+            let parts = self.promises.all.iter().enumerate().filter(|(_, it)| it.id == debt.cause);
+            let causes = parts.map(|(at, _)| (at, self.fingerprint(at))).collect();
+            let debt = NewDebt { debt: debt.clone(), causes };
+            match all.iter_mut().find(|it| it.unit == *unit) {
+                Some(written) => written.debts.push(debt),
+                None => all.push(WrittenDown {
+                    unit: unit.clone(),
+                    before: self.ledger.record(unit),
+                    debts: vec![debt],
+                }),
+            }
+        }
+        all
+    }
+
+    fn fingerprint(&self, at: usize) -> Option<Fingerprint> {
+        self.looks.states[at].as_ref().ok().map(steadfast_resources::State::fingerprint)
+    }
+
+    /// Takes back debts whose cause came to nothing: a new content that was refused, a full disk. What
+    /// cannot be taken back is paid once more than needed.
+    fn take_back(&mut self, written: &[WrittenDown]) {
+        for WrittenDown { unit, before, debts } in written {
+            let is_due = |it: &&NewDebt| {
+                it.causes.iter().any(|(at, was)| was.is_none() || self.fingerprint(*at) != *was)
+            };
+            let due: Vec<Debt> = debts.iter().filter(is_due).map(|it| it.debt.clone()).collect();
+            if due.len() == debts.len() {
+                continue;
+            }
+            let mut record = before.clone();
+            record.debts.extend(due);
+            // Where the record cannot be written, the debt stays: it is paid without need.
+            if self.ledger.settle(unit, record).is_ok() {
+                let inputs = self.promises.inputs.iter().find(|it| {
+                    self.looks.service(self.promises, it.service).is_some_and(|(it, _)| it == *unit)
+                });
+                if let Some(inputs) = inputs {
+                    self.looks.assess(self.promises, inputs, self.ledger);
+                }
+            }
+        }
+    }
+
+    /// Acts, one batch for each kind, and looks again at what was acted on.
+    fn apply(&mut self, work: Work, written: &[WrittenDown]) {
+        let before: BTreeMap<usize, [u8; 32]> = work
+            .iter()
+            .filter_map(|(at, _)| Some((*at, self.looks.states[*at].as_ref().ok()?)))
+            .map(|(at, have)| (at, have.fingerprint().digest))
+            .collect();
+        let mut kinds: BTreeMap<(u8, &'static str), Work> = BTreeMap::new();
+        for (at, changes) in work {
+            let want = &self.promises.all[at].want;
+            // Folders before what may lie in them.
+            let turn = u8::from(!matches!(want, Resource::Directory(_)));
+            kinds.entry((turn, want.kind())).or_default().push((at, changes));
+        }
+        let (mut touched, mut packages) = (vec![], false);
+        for ((_, kind), batch) in kinds {
+            let slices: Vec<&[Change]> = batch.iter().map(|(_, it)| it.as_slice()).collect();
+            let results = steadfast_resources::apply(kind, &slices, self.sys);
+            for ((at, changes), applied) in batch.into_iter().zip(results) {
+                touched.push(at);
+                self.stale[at] = true;
+                packages |= matches!(self.promises.all[at].want, Resource::Package(_));
+                match applied {
+                    Applied::All => self.done[at].extend(changes),
+                    Applied::Failed { at: failed, error } => {
+                        self.done[at].extend_from_slice(&changes[..failed.min(changes.len())]);
+                        let change = changes.into_iter().nth(failed);
+                        // The machine moved between the look and the act: the next round looks again.
+                        if error.kind == ErrorKind::Moved && !self.last_round {
+                            self.again.push(at);
+                        }
+                        self.outcomes[at] = Some(Outcome::NotKept(match change {
+                            Some(change) => NotKept::Failed { change: Box::new(change), error },
+                            None => NotKept::Unobserved(error),
+                        }));
+                    }
+                }
+            }
+        }
+        touched.sort_unstable();
+        self.spread(&touched, packages);
+        self.refresh(&touched);
+        self.take_back(written);
+        self.pay(&touched);
+        for at in touched {
+            if self.outcomes[at].is_some() {
+                continue;
+            }
+            self.outcomes[at] = Some(match self.difference(at) {
+                Err(error) => Outcome::NotKept(NotKept::Unobserved(error)),
+                Ok(difference) if difference.is_kept() => {
+                    self.notes[at] = difference.notes;
+                    if self.only_looked(at, &before) {
+                        self.done[at].clear();
+                        Outcome::Kept
+                    } else {
+                        Outcome::Repaired
+                    }
+                }
+                Ok(difference) => Outcome::NotKept(still_differs(&difference)),
+            });
+        }
+    }
+
+    /// Whether all that was done was to look for a newer version, and there was none.
+    fn only_looked(&self, at: usize, before: &BTreeMap<usize, [u8; 32]>) -> bool {
+        let looks = |it: &Change| {
+            matches!(it, Change::Package(steadfast_resources::package::Change::LookForNewer(_)))
+        };
+        let now = self.looks.states[at].as_ref().ok().map(|it| it.fingerprint().digest);
+        self.done[at].iter().all(looks) && now.as_ref() == before.get(&at)
+    }
+
+    /// What was restarted or reloaded owes nothing any more: a reload leaves no trace in systemd, so
+    /// this is the only witness.
+    fn pay(&mut self, touched: &[usize]) {
+        for inputs in self.promises.inputs.iter().filter(|it| has(touched, it.service)) {
+            let at = inputs.service;
+            if self.outcomes[at].is_none() && self.done[at].iter().any(|it| pays(it).is_some()) {
+                self.put_record(inputs);
+                self.looks.assess(self.promises, inputs, self.ledger);
+            }
+        }
+    }
+
+    fn put_record(&mut self, inputs: &crate::promised::Inputs) {
+        let Some((unit, Some(_))) = self.looks.service(self.promises, inputs.service) else {
+            return;
+        };
+        let Some(record) = self.looks.paid_up(self.promises, inputs) else { return };
+        if self.ledger.record(&unit) != record
+            && let Err(error) = self.ledger.settle(&unit, record)
+        {
+            // The debt stays written down: the next run restarts once more than needed.
+            let words = error.chain().join(": ");
+            self.notes[inputs.service].push(format!("its restart is done and still owed: {words}"));
+        }
+    }
+
+    /// Whose look may be wrong now: what was not right before may hang on what was done, and a package
+    /// can have touched anything.
+    fn spread(&mut self, touched: &[usize], packages: bool) {
+        if packages {
+            self.stale.fill(true);
+        }
+        for at in &self.astray {
+            self.stale[*at] = true;
+        }
+        // A service whose input was touched may owe something now, or systemd may have to read its files.
+        for inputs in &self.promises.inputs {
+            if inputs.all().any(|it| has(touched, it)) {
+                self.stale[inputs.service] = true;
+            }
+        }
+    }
+
+    /// Brings the records of services up to date where nothing is owed any more.
+    fn settle(&mut self, which: &[usize]) {
+        for inputs in self.promises.inputs.iter().filter(|it| has(which, it.service)) {
+            let at = inputs.service;
+            let good = self.outcomes[at].as_ref().is_some_and(Outcome::is_good);
+            let owes = match &self.looks.states[at] {
+                Ok(steadfast_resources::State::Service(state)) => state.owed.is_some(),
+                Ok(_) | Err(_) => true,
+            };
+            if good && !owes {
+                self.put_record(inputs);
+            }
+        }
+    }
+
+    /// Whether something that was right before its turn, or was made right, is not right any more: it
+    /// gets one more round.
+    fn reopen(&mut self) -> bool {
+        let good: Vec<usize> = (0..self.outcomes.len())
+            .filter(|at| self.outcomes[*at].as_ref().is_some_and(Outcome::is_good))
+            .collect();
+        self.refresh(&good);
+        let mut again: Vec<usize> = good.into_iter().filter(|at| !self.is_kept(*at)).collect();
+        again.append(&mut self.again);
+        // What was held because of one of these may go on with it.
+        let waits = |outcome: &Option<Outcome>| {
+            matches!(outcome, Some(Outcome::Held(Held::NeedNotKept { .. })))
+        };
+        if !again.is_empty() {
+            again.extend((0..self.outcomes.len()).filter(|at| waits(&self.outcomes[*at])));
+        }
+        for at in &again {
+            self.outcomes[*at] = None;
+        }
+        !again.is_empty()
+    }
+
+    /// The verdict on each promise, all its parts together.
+    fn judge(mut self, plan: &Plan, out: &mut dyn Reporter) -> Summary {
+        let mut summary = Summary::default();
+        let count = self.promises.all.len();
+        let mut at = 0;
+        while at < count {
+            let promised = &self.promises.all[at];
+            let end =
+                (at..count).find(|it| self.promises.all[*it].id != promised.id).unwrap_or(count);
+            let mut verdict: Option<Outcome> = None;
+            let (mut changes, mut notes) = (vec![], vec![]);
+            for part in at..end {
+                self.fare(plan, part, &mut summary);
+                changes.append(&mut self.done[part]);
+                notes.append(&mut self.notes[part]);
+                verdict = match (verdict, self.outcomes[part].take()) {
+                    (Some(a), Some(b)) => Some(worse(a, b)),
+                    (a, b) => a.or(b),
+                };
+            }
+            at = end;
+            let Some(outcome) = verdict else { continue };
+            if promised.implied && outcome == Outcome::Kept {
+                continue;
+            }
+            summary.count(&outcome);
+            out.report(&Event::Judged {
+                promise: promised,
+                outcome: &outcome,
+                changes: &changes,
+                notes: &notes,
+            });
+        }
+        out.report(&Event::Finished { summary: &summary });
+        summary
+    }
+
+    /// Measures the forecast against what was done.
+    fn fare(&self, plan: &Plan, at: usize, summary: &mut Summary) {
+        let entry = &plan.entries[at];
+        let slot = match entry.forecast {
+            Forecast::Certain => &mut summary.certain,
+            Forecast::Expected { .. } => &mut summary.expected,
+            Forecast::Kept
+            | Forecast::Unknown { .. }
+            | Forecast::NotKept(_)
+            | Forecast::Held(_) => return,
+        };
+        let done: Vec<String> = self.done[at].iter().map(ToString::to_string).collect();
+        for change in &entry.changes {
+            slot.0 += 1;
+            if done.contains(&change.to_string()) {
+                slot.1 += 1;
+            }
+        }
+    }
+}
+
+/// What a service owes when these changes of this promise are made.
+fn consequence(
+    inputs: &crate::promised::Inputs,
+    at: usize,
+    changes: &[Change],
+) -> Option<Consequence> {
+    if at == inputs.service {
+        let own = changes.iter().any(|it| match it {
+            Change::Service(it) => it.alters_own_inputs(),
+            Change::Package(_)
+            | Change::Group(_)
+            | Change::Members(_)
+            | Change::User(_)
+            | Change::Directory(_)
+            | Change::File(_)
+            | Change::Link(_)
+            | Change::Cron(_) => false,
+        });
+        return own.then_some(Consequence::Restart);
+    }
+    if has(&inputs.restart, at) {
+        Some(Consequence::Restart)
+    } else if has(&inputs.reload, at) {
+        Some(Consequence::Reload)
+    } else {
+        None
+    }
+}
+
+/// Whether a list in rising order has the index.
+fn has(list: &[usize], at: usize) -> bool {
+    list.binary_search(&at).is_ok()
+}
+
+fn pays(change: &Change) -> Option<Consequence> {
+    match change {
+        Change::Service(it) => it.pays(),
+        Change::Package(_)
+        | Change::Group(_)
+        | Change::Members(_)
+        | Change::User(_)
+        | Change::Directory(_)
+        | Change::File(_)
+        | Change::Link(_)
+        | Change::Cron(_) => None,
+    }
+}
+
+fn still_differs(difference: &Difference<Change>) -> NotKept {
+    let mut remaining: Vec<String> = difference.changes.iter().map(ToString::to_string).collect();
+    remaining.extend(plan::refusals(&difference.obstacles));
+    remaining.extend(
+        plan::missing(&difference.obstacles).iter().map(|it| format!("{it} does not exist")),
+    );
+    NotKept::StillDiffers { remaining }
+}
+
+/// The graver of two verdicts on parts of one promise.
+fn worse(a: Outcome, b: Outcome) -> Outcome {
+    let grave = |it: &Outcome| match it {
+        Outcome::Kept => 0,
+        Outcome::Repaired => 1,
+        Outcome::Held(_) => 2,
+        Outcome::NotKept(_) => 3,
+    };
+    if grave(&b) > grave(&a) { b } else { a }
+}

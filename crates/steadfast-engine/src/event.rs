@@ -1,0 +1,44 @@
+//! What happens in a run, as events. The engine reports, reporters render: for a terminal, as JSON
+//! lines, into the history.
+
+use crate::outcome::{Outcome, Summary};
+use crate::plan::Plan;
+use crate::promised::{Promised, Promises};
+use steadfast_resources::Change;
+
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// All promises were looked at, and this is what the run would do.
+    Planned {
+        promises: &'a Promises,
+        plan: &'a Plan,
+    },
+    /// These changes are about to be made: indices of promises, and what is done to each.
+    Working {
+        promises: &'a Promises,
+        work: &'a [(usize, Vec<Change>)],
+    },
+    /// The verdict on one promise, with what was done.
+    Judged {
+        promise: &'a Promised,
+        outcome: &'a Outcome,
+        changes: &'a [Change],
+        notes: &'a [String],
+    },
+    Finished {
+        summary: &'a Summary,
+    },
+}
+
+pub trait Reporter {
+    fn report(&mut self, event: &Event<'_>);
+}
+
+/// Several reporters as one.
+impl Reporter for Vec<&mut dyn Reporter> {
+    fn report(&mut self, event: &Event<'_>) {
+        for one in self.iter_mut() {
+            one.report(event);
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What the machine shows of all promises at one moment, with what its services owe.
+
+use crate::debt::{self, Action, Baseline, Debt, Owed, Record};
+use crate::promised::{Inputs, Promises};
+use sha2::{Digest as _, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use steadfast_model::PromiseId;
+use steadfast_resources::service::{self, Process};
+use steadfast_resources::{Fingerprint, Resource, State};
+use steadfast_system::services::Active;
+use steadfast_system::{Probe, SystemError, UnitName};
+
+/// What the state directory knows about restarts. The store implements it; nothing here knows how.
+pub trait Ledger {
+    fn record(&self, unit: &UnitName) -> Record;
+
+    /// Writes debts down. They survive a crash of the machine when this returns.
+    fn owe(&mut self, debts: &[(UnitName, Debt)]) -> Result<(), SystemError>;
+
+    /// Puts a new record in the place of the old one.
+    fn settle(&mut self, unit: &UnitName, record: Record) -> Result<(), SystemError>;
+}
+
+/// One result for each promise.
+#[derive(Debug)]
+pub struct Looks {
+    pub states: Vec<Result<State, SystemError>>,
+    /// Services of which nobody can tell whether they owe a restart.
+    pub perhaps: BTreeSet<usize>,
+}
+
+impl Looks {
+    /// Looks at everything.
+    pub fn all(promises: &Promises, sys: &dyn Probe, ledger: &dyn Ledger) -> Looks {
+        let wants: Vec<&Resource> = promises.all.iter().map(|it| &it.want).collect();
+        let states = steadfast_resources::observe(&wants, sys);
+        let mut looks = Looks { states, perhaps: BTreeSet::new() };
+        for inputs in &promises.inputs {
+            looks.assess(promises, inputs, ledger);
+        }
+        looks
+    }
+
+    /// Looks again at some.
+    pub fn refresh(
+        &mut self,
+        which: &[usize],
+        promises: &Promises,
+        sys: &dyn Probe,
+        ledger: &dyn Ledger,
+    ) {
+        if which.is_empty() {
+            return;
+        }
+        let wants: Vec<&Resource> = which.iter().map(|at| &promises.all[*at].want).collect();
+        for (at, state) in which.iter().zip(steadfast_resources::observe(&wants, sys)) {
+            self.states[*at] = state;
+        }
+        let which: BTreeSet<usize> = which.iter().copied().collect();
+        for inputs in promises.inputs.iter().filter(|it| which.contains(&it.service)) {
+            self.assess(promises, inputs, ledger);
+        }
+    }
+
+    /// Says in a service's state what it owes.
+    pub(crate) fn assess(&mut self, promises: &Promises, inputs: &Inputs, ledger: &dyn Ledger) {
+        let at = inputs.service;
+        self.perhaps.remove(&at);
+        let Some((unit, process)) = self.service(promises, at) else { return };
+        let now = self.inputs(promises, inputs);
+        let record = ledger.record(&unit);
+        let owed = if self.has_failed(at) {
+            debt::owed_by_failed(&record)
+        } else {
+            debt::owed(&record, process.as_ref(), &now)
+        };
+        if let Ok(State::Service(state)) = &mut self.states[at] {
+            let (owed, mut because) = match owed {
+                Owed::Nothing => (None, vec![]),
+                Owed::Due { action, causes } => {
+                    (Some(action), causes.iter().map(ToString::to_string).collect::<Vec<_>>())
+                }
+                Owed::Perhaps => {
+                    self.perhaps.insert(at);
+                    (None, vec![])
+                }
+            };
+            // In the order of names, so that a forecast and the run say it alike.
+            because.sort();
+            (state.owed, state.owed_because) = (owed, because);
+        }
+    }
+
+    fn has_failed(&self, at: usize) -> bool {
+        matches!(&self.states[at], Ok(State::Service(it)) if it.unit.active == Active::Failed)
+    }
+
+    pub(crate) fn service(
+        &self,
+        promises: &Promises,
+        at: usize,
+    ) -> Option<(UnitName, Option<Process>)> {
+        match (&promises.all[at].want, &self.states[at]) {
+            (Resource::Service(want), Ok(State::Service(state))) => {
+                Some((want.unit().clone(), state.process.clone()))
+            }
+            _ => None,
+        }
+    }
+
+    /// The inputs of a service as the machine shows them, but for those that cannot be seen.
+    pub(crate) fn inputs(&self, promises: &Promises, inputs: &Inputs) -> debt::Inputs {
+        let restart: BTreeSet<usize> = inputs.restart.iter().copied().collect();
+        let mut each: BTreeMap<PromiseId, (Action, Vec<debt::InputDigest>, Option<i64>)> =
+            BTreeMap::new();
+        let mut take = |id: PromiseId, action: Action, it: Fingerprint| {
+            // A promise may have several parts.
+            let entry = each.entry(id).or_insert((action, vec![], None));
+            entry.0 = entry.0.max(action);
+            entry.1.push(it.digest);
+            entry.2 = entry.2.max(it.changed);
+        };
+        if let (Resource::Service(want), Ok(State::Service(state))) =
+            (&promises.all[inputs.service].want, &self.states[inputs.service])
+        {
+            for (path, it) in service::own_inputs(want, state) {
+                take(PromiseId::new("file", path.as_str()), Action::Restart, it);
+            }
+        }
+        for (list, action) in [(&inputs.restart, Action::Restart), (&inputs.reload, Action::Reload)]
+        {
+            for at in list.iter().filter(|at| **at != inputs.service) {
+                // What asks for a restart asks for no reload beside it.
+                let twice = action == Action::Reload && restart.contains(at);
+                if let Ok(state) = &self.states[*at]
+                    && !twice
+                {
+                    take(promises.all[*at].id.clone(), action, state.fingerprint());
+                }
+            }
+        }
+        let inputs = each.into_iter().map(|(id, (asks, digests, changed))| {
+            (id, debt::Input { asks, digest: Sha256::digest(digests.concat()).into(), changed })
+        });
+        debt::Inputs(inputs.collect())
+    }
+
+    /// The record of a service that owes nothing and runs with what is there now.
+    pub(crate) fn paid_up(&self, promises: &Promises, inputs: &Inputs) -> Option<Record> {
+        let (_, process) = self.service(promises, inputs.service)?;
+        // What cannot be seen now is not forgotten.
+        if inputs.reload.iter().chain(&inputs.restart).any(|it| self.states[*it].is_err()) {
+            return None;
+        }
+        let now = self.inputs(promises, inputs);
+        let known = now.0.into_iter().map(|(id, it)| (id, it.digest)).collect();
+        let baseline = process.map(|it| Baseline { invocation: it.invocation, inputs: known })?;
+        Some(Record { baseline: Some(baseline), debts: vec![], damaged: false })
+    }
+}

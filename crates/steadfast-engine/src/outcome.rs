@@ -1,0 +1,143 @@
+//! What became of a promise, as values with typed reasons.
+
+use steadfast_model::PromiseId;
+use steadfast_resources::{Change, Identity};
+use steadfast_system::SystemError;
+
+/// The verdict on one promise.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    Kept,
+    /// Granted only after a second look at the machine.
+    Repaired,
+    NotKept(NotKept),
+    Held(Held),
+}
+
+/// Why a promise is not kept.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NotKept {
+    /// The machine could not be looked at.
+    Unobserved(SystemError),
+    /// Something stands in the way that a run does not move.
+    Refused(Vec<String>),
+    /// A thing it needs is not there.
+    Missing(Vec<Identity>),
+    Failed {
+        change: Box<Change>,
+        error: SystemError,
+    },
+    /// Everything was done, and the second look still finds a difference.
+    StillDiffers {
+        remaining: Vec<String>,
+    },
+}
+
+/// Why a promise is deliberately not attempted. There is no silent skip.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Held {
+    NeedNotKept {
+        needed: PromiseId,
+    },
+    ReportOnly {
+        difference: Vec<Change>,
+    },
+    /// It would be more than a run may do: of what, and the limit.
+    Budget {
+        what: &'static str,
+        limit: u64,
+    },
+    /// A restart may be owed, and the record that would tell was damaged.
+    RestartPerhaps,
+}
+
+impl Outcome {
+    pub fn is_good(&self) -> bool {
+        match self {
+            Outcome::Kept | Outcome::Repaired => true,
+            Outcome::NotKept(_) | Outcome::Held(_) => false,
+        }
+    }
+
+    /// The word for it in text; JSON writes `not-kept`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Outcome::Kept => "kept",
+            Outcome::Repaired => "repaired",
+            Outcome::NotKept(_) => "not kept",
+            Outcome::Held(_) => "held",
+        }
+    }
+
+    /// Why, outermost first.
+    pub fn because(&self) -> Vec<String> {
+        match self {
+            Outcome::Kept | Outcome::Repaired => vec![],
+            Outcome::NotKept(why) => why.because(),
+            Outcome::Held(why) => why.because(),
+        }
+    }
+}
+
+impl NotKept {
+    pub fn because(&self) -> Vec<String> {
+        match self {
+            NotKept::Unobserved(error) => error.chain(),
+            NotKept::Refused(reasons) => reasons.clone(),
+            NotKept::Missing(things) => {
+                things.iter().map(|it| format!("{it} does not exist")).collect()
+            }
+            NotKept::Failed { change: _, error } => error.chain(),
+            NotKept::StillDiffers { remaining } => {
+                std::iter::once("the second look still finds a difference".to_owned())
+                    .chain(remaining.iter().cloned())
+                    .collect()
+            }
+        }
+    }
+}
+
+impl Held {
+    pub fn because(&self) -> Vec<String> {
+        match self {
+            Held::NeedNotKept { needed } => vec![format!("needs {needed}, which is not kept")],
+            Held::ReportOnly { difference } => {
+                std::iter::once("it is only reported (keep: report)".to_owned())
+                    .chain(difference.iter().map(|it| format!("would {it}")))
+                    .collect()
+            }
+            Held::Budget { what, limit } => {
+                let what = if *limit == 1 { what.trim_end_matches('s') } else { what };
+                vec![format!(
+                    "it would be more than the {limit} {what} that a run may do (policy: budget)"
+                )]
+            }
+            Held::RestartPerhaps => vec![
+                "a restart may be owed: the record of what it runs with was damaged".to_owned(),
+            ],
+        }
+    }
+}
+
+/// How many promises got which verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub kept: usize,
+    pub repaired: usize,
+    pub not_kept: usize,
+    pub held: usize,
+    /// How the forecast fared: lines said, and lines that came true.
+    pub certain: (usize, usize),
+    pub expected: (usize, usize),
+}
+
+impl Summary {
+    pub fn count(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Kept => self.kept += 1,
+            Outcome::Repaired => self.repaired += 1,
+            Outcome::NotKept(_) => self.not_kept += 1,
+            Outcome::Held(_) => self.held += 1,
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! The plan: what a run would do to each promise and how sure that is, before any of it happens.
+//!
+//! Pure. The same function serves a dry run, the forecast of a real run, and every later look.
+
+use crate::budget::{Budget, Purse};
+use crate::looks::Looks;
+use crate::outcome::{Held, NotKept};
+use crate::promised::{Promised, Promises};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use steadfast_model::{Keep, PromiseId};
+use steadfast_resources::service::Consequence;
+use steadfast_resources::{Change, Difference, Identity, Obstacle, Resource, State};
+use steadfast_system::ErrorKind;
+
+/// The whole intended effect of a run: an entry for each promise, in their order.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[must_use = "a plan does nothing until it is carried out"]
+pub struct Plan {
+    pub entries: Vec<Entry>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    pub changes: Vec<Change>,
+    pub notes: Vec<String>,
+    pub forecast: Forecast,
+}
+
+/// What is foreseen for one promise.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Forecast {
+    Kept,
+    /// The changes will be made.
+    Certain,
+    /// They follow from an earlier step, or hang on it: which, in words.
+    Expected {
+        because: String,
+    },
+    /// Whether they will be made, or will help, cannot be told.
+    Unknown {
+        because: Vec<String>,
+    },
+    NotKept(NotKept),
+    Held(Held),
+}
+
+/// What the steps of the run before the one that is planned are to bring.
+#[derive(Default)]
+struct Steps {
+    /// The packages that are to be installed or upgraded.
+    installs: Vec<Install>,
+    things: HashMap<Identity, PromiseId>,
+    /// A user's own group comes with the user.
+    own_groups: HashMap<Arc<str>, PromiseId>,
+}
+
+/// A package that is to come, by the index of its promise.
+struct Install {
+    at: usize,
+    /// Whether it will come, as far as can be told.
+    sure: bool,
+}
+
+/// Where a thing that is missing now may come from.
+enum Source {
+    /// A step of this run brings it.
+    Step(String),
+    /// It may come with a package: which things do is not known before they are installed.
+    Perhaps(String),
+}
+
+impl Steps {
+    fn take(&mut self, at: usize, promised: &Promised, entry: &Entry) {
+        if !entry.is_planned() || promised.want.is_absent() {
+            return;
+        }
+        let id = &promised.id;
+        if entry.changes.iter().any(|it| matches!(it, Change::Package(it) if it.brings())) {
+            let sure = !matches!(entry.forecast, Forecast::Unknown { .. });
+            self.installs.push(Install { at, sure });
+        }
+        for folder in entry.changes.iter().flat_map(Change::folders) {
+            let folder = Identity::Path(folder.clone());
+            self.things.entry(folder).or_insert_with(|| id.clone());
+        }
+        for thing in promised.want.claims() {
+            if let Identity::User(name) = &thing {
+                self.own_groups.entry(Arc::from(name.as_str())).or_insert_with(|| id.clone());
+            }
+            self.things.entry(thing).or_insert_with(|| id.clone());
+        }
+    }
+
+    /// The packages that may bring something to this promise, in words; none where there are none.
+    /// Those that it needs itself go before all others.
+    fn packages(&self, promises: &Promises, at: usize) -> Option<String> {
+        if self.installs.is_empty() {
+            return None;
+        }
+        let needs = all_needs(promises, at);
+        let mut named: Vec<usize> = self.installs.iter().map(|it| it.at).collect();
+        if named.iter().any(|it| needs.contains(it)) {
+            named.retain(|it| needs.contains(it));
+        }
+        let id = |at: &usize| &promises.all[*at].id;
+        match &named[..] {
+            [] => None,
+            [one] => Some(id(one).to_string()),
+            [one, other] => Some(format!("{} or {}", id(one), id(other))),
+            [first, rest @ ..] => {
+                Some(format!("{} or one of {} other packages", id(first), rest.len()))
+            }
+        }
+    }
+
+    /// What brings a thing that is missing now to this promise.
+    fn bring(&self, thing: &Identity, promises: &Promises, at: usize) -> Option<Source> {
+        if let Some(id) = self.things.get(thing) {
+            return Some(Source::Step(format!("{thing} is to come with {id}")));
+        }
+        if let Identity::Group(name) = thing
+            && let Some(id) = self.own_groups.get(name.as_str())
+        {
+            return Some(Source::Step(format!("{thing} is to come with {id}")));
+        }
+        let may_come = match thing {
+            Identity::User(_) | Identity::Group(_) | Identity::Unit(_) => true,
+            Identity::Path(path) => is_territory(path.as_str()),
+            Identity::Package(_) => false,
+        };
+        let packages = self.packages(promises, at).filter(|_| may_come)?;
+        // Whoever promises a service, and installs packages, means that one of them has it.
+        if let Identity::Unit(_) = thing
+            && self.installs.iter().any(|it| it.sure)
+        {
+            return Some(Source::Step(format!("{thing} is to come with {packages}")));
+        }
+        Some(Source::Perhaps(format!("no promise makes {thing}; it may come with {packages}")))
+    }
+}
+
+/// What a promise needs, and what that needs, and so on.
+fn all_needs(promises: &Promises, at: usize) -> HashSet<usize> {
+    let mut all = HashSet::new();
+    let mut open = promises.all[at].needs.clone();
+    while let Some(need) = open.pop() {
+        if all.insert(need) {
+            open.extend(&promises.all[need].needs);
+        }
+    }
+    all
+}
+
+/// Whether packages put things there.
+fn is_territory(path: &str) -> bool {
+    const TERRITORY: [&str; 4] = ["/etc", "/usr", "/lib", "/var"];
+    TERRITORY.iter().any(|root| path.strip_prefix(root).is_some_and(|it| it.starts_with('/')))
+}
+
+/// What is known beside the looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Circumstances {
+    /// Without root, what may not be read is unknown; with root, it is not kept.
+    pub root: bool,
+    /// What the run may do at most.
+    pub budget: Budget,
+}
+
+/// Plans all promises from one look at each.
+pub fn plan(promises: &Promises, looks: &Looks, circumstances: Circumstances) -> Plan {
+    let mut entries: Vec<Option<Entry>> = promises.all.iter().map(|_| None).collect();
+    let mut steps = Steps::default();
+    let mut purse = Purse::new(circumstances.budget);
+    for at in promises.waves.iter().flatten().copied() {
+        let mut entry = entry(promises, looks, circumstances, at, &entries, &steps);
+        if entry.is_planned()
+            && let Err(held) = purse.spend(&entry.changes)
+        {
+            entry.forecast = Forecast::Held(held);
+        }
+        steps.take(at, &promises.all[at], &entry);
+        entries[at] = Some(entry);
+    }
+    doubt(promises, &mut entries, &steps);
+    // Without waves there was a circle, and nothing is run.
+    let kept = || Entry { changes: vec![], notes: vec![], forecast: Forecast::Kept };
+    Plan { entries: entries.into_iter().map(|it| it.unwrap_or_else(kept)).collect() }
+}
+
+impl Plan {
+    /// Whether a run would find everything kept, and do nothing.
+    pub fn is_kept(&self) -> bool {
+        self.entries.iter().all(|it| it.forecast == Forecast::Kept)
+    }
+}
+
+impl Entry {
+    /// Whether nothing is to be changed as far as can be seen, and nobody knows whether that is so.
+    pub fn is_doubtful(&self) -> bool {
+        matches!(self.forecast, Forecast::Unknown { .. }) && self.changes.is_empty()
+    }
+
+    /// Whether a run would try to change something.
+    pub fn is_planned(&self) -> bool {
+        match self.forecast {
+            Forecast::Certain | Forecast::Expected { .. } | Forecast::Unknown { .. } => true,
+            Forecast::Kept | Forecast::NotKept(_) | Forecast::Held(_) => false,
+        }
+    }
+}
+
+fn entry(
+    promises: &Promises,
+    looks: &Looks,
+    circumstances: Circumstances,
+    at: usize,
+    entries: &[Option<Entry>],
+    steps: &Steps,
+) -> Entry {
+    let promised = &promises.all[at];
+    let bare = |forecast| Entry { changes: vec![], notes: vec![], forecast };
+    if !promised.selected {
+        return bare(Forecast::Kept);
+    }
+    let have = match &looks.states[at] {
+        Ok(have) => have,
+        Err(error) if error.kind == ErrorKind::PermissionDenied && !circumstances.root => {
+            let mut because = error.chain();
+            because.push("run as root to see it".to_owned());
+            return bare(Forecast::Unknown { because });
+        }
+        Err(error) => return bare(Forecast::NotKept(NotKept::Unobserved(error.clone()))),
+    };
+    let planned = |other: usize| entries[other].as_ref().is_some_and(Entry::is_planned);
+    // A service whose input this run changes will owe a restart by the time it is its turn.
+    let mut because_of_input = None;
+    let mut owing = None;
+    if let State::Service(state) = have
+        && let Some(inputs) = promises.inputs_of(at)
+    {
+        let mut state = state.clone();
+        let runs = state.process.is_some();
+        let mut known: HashSet<String> = state.owed_because.iter().cloned().collect();
+        for (list, consequence) in
+            [(&inputs.reload, Consequence::Reload), (&inputs.restart, Consequence::Restart)]
+        {
+            for input in list.iter().copied().filter(|it| runs && planned(*it)) {
+                state.owed = state.owed.max(Some(consequence));
+                let cause = promises.all[input].id.to_string();
+                if known.insert(cause.clone()) {
+                    state.owed_because.push(cause);
+                }
+                because_of_input.get_or_insert(input);
+            }
+        }
+        state.owed_because.sort();
+        if state.is_loaded()
+            && let Some(file) = inputs.read.iter().copied().find(|it| planned(*it))
+        {
+            state.unit.needs_reload = true;
+            because_of_input.get_or_insert(file);
+        }
+        owing = Some(State::Service(state));
+    }
+    let have = owing.as_ref().unwrap_or(have);
+    let Difference { changes, obstacles, notes } = steadfast_resources::plan(&promised.want, have);
+    // What is not selected stays as it is, and is a broken need where that is not as promised.
+    let left_broken = |need: usize| {
+        let promised = &promises.all[need];
+        !promised.selected
+            && match &looks.states[need] {
+                Ok(have) => !steadfast_resources::plan(&promised.want, have).is_kept(),
+                Err(error) => error.kind != ErrorKind::PermissionDenied || circumstances.root,
+            }
+    };
+    let forecast = forecast(promises, at, &changes, &obstacles, entries, steps, left_broken);
+    let forecast = match (forecast, because_of_input) {
+        (Forecast::Kept, _) if looks.perhaps.contains(&at) => Forecast::Held(Held::RestartPerhaps),
+        (Forecast::Certain, Some(input)) => {
+            Forecast::Expected { because: format!("{} changes first", promises.all[input].id) }
+        }
+        (forecast, _) => forecast,
+    };
+    Entry { changes, notes, forecast }
+}
+
+fn forecast(
+    promises: &Promises,
+    at: usize,
+    changes: &[Change],
+    obstacles: &[Obstacle],
+    entries: &[Option<Entry>],
+    steps: &Steps,
+    left_broken: impl Fn(usize) -> bool,
+) -> Forecast {
+    let promised = &promises.all[at];
+    let refusals = refusals(obstacles);
+    if !refusals.is_empty() {
+        return Forecast::NotKept(NotKept::Refused(refusals));
+    }
+    let missing = missing(obstacles);
+    if changes.is_empty() && missing.is_empty() {
+        return Forecast::Kept;
+    }
+    if promised.keep == Keep::Report {
+        return Forecast::Held(Held::ReportOnly { difference: changes.to_vec() });
+    }
+    if let Some(needed) = broken_need(promises, promised, |need| {
+        left_broken(need)
+            || entries[need].as_ref().is_some_and(|it| match it.forecast {
+                Forecast::NotKept(_) | Forecast::Held(_) => true,
+                Forecast::Kept
+                | Forecast::Certain
+                | Forecast::Expected { .. }
+                | Forecast::Unknown { .. } => false,
+            })
+    }) {
+        return Forecast::Held(Held::NeedNotKept { needed });
+    }
+    let mut because = None;
+    let (mut absent, mut unknown) = (vec![], vec![]);
+    for thing in missing {
+        match steps.bring(&thing, promises, at) {
+            Some(Source::Step(words)) => because = Some(words),
+            Some(Source::Perhaps(words)) => unknown.push(words),
+            None => absent.push(thing),
+        }
+    }
+    if !absent.is_empty() {
+        return Forecast::NotKept(NotKept::Missing(absent));
+    }
+    unknown.extend(unknowns(obstacles));
+    if !unknown.is_empty() {
+        return Forecast::Unknown { because: unknown };
+    }
+    let need = promised
+        .needs
+        .iter()
+        .find(|it| entries[**it].as_ref().is_some_and(Entry::is_planned))
+        .map(|it| format!("{} changes first", promises.all[*it].id));
+    let package = steps
+        .packages(promises, at)
+        .filter(|_| may_come_with_a_package(&promised.want))
+        .map(|it| format!("it may come with {it}"));
+    match because.or(need).or(package) {
+        Some(because) => Forecast::Expected { because },
+        None => Forecast::Certain,
+    }
+}
+
+/// Says of what is right now, and what a package of this run may bring all the same, that nobody knows.
+/// What is promised absent has its turn before packages, so it is judged at the end.
+fn doubt(promises: &Promises, entries: &mut [Option<Entry>], steps: &Steps) {
+    for (at, entry) in entries.iter_mut().enumerate() {
+        let promised = &promises.all[at];
+        if let Some(entry) = entry
+            && entry.forecast == Forecast::Kept
+            && promised.selected
+            && promised.keep == Keep::Repair
+            && comes_with_packages(&promised.want)
+            && let Some(packages) = steps.packages(promises, at)
+        {
+            let because = vec![format!("it is right now, and may come with {packages}")];
+            entry.forecast = Forecast::Unknown { because };
+        }
+    }
+}
+
+/// Whether packages bring just what is promised not to be.
+fn comes_with_packages(want: &Resource) -> bool {
+    match want {
+        Resource::Service(want) => want.is_to_rest(),
+        Resource::File(_) | Resource::Directory(_) | Resource::Link(_) | Resource::Cron(_) => {
+            want.is_absent() && may_come_with_a_package(want)
+        }
+        Resource::Package(_) | Resource::Group(_) | Resource::Members(_) | Resource::User(_) => {
+            false
+        }
+    }
+}
+
+/// Whether a package that is installed in this run could bring, change or own what is promised.
+fn may_come_with_a_package(want: &Resource) -> bool {
+    match want {
+        Resource::Service(_) => true,
+        Resource::File(_) | Resource::Directory(_) | Resource::Link(_) | Resource::Cron(_) => {
+            want.claims().iter().any(|it| match it {
+                Identity::Path(path) => is_territory(path.as_str()),
+                Identity::Package(_)
+                | Identity::Group(_)
+                | Identity::User(_)
+                | Identity::Unit(_) => false,
+            })
+        }
+        Resource::Package(_) | Resource::Group(_) | Resource::Members(_) | Resource::User(_) => {
+            false
+        }
+    }
+}
+
+/// The first need that is broken.
+pub(crate) fn broken_need(
+    promises: &Promises,
+    promised: &Promised,
+    broken: impl Fn(usize) -> bool,
+) -> Option<PromiseId> {
+    promised.needs.iter().find(|it| broken(**it)).map(|it| promises.all[*it].id.clone())
+}
+
+pub(crate) fn refusals(obstacles: &[Obstacle]) -> Vec<String> {
+    obstacles
+        .iter()
+        .filter_map(|it| match it {
+            Obstacle::Refused(why) => Some(why.clone()),
+            Obstacle::Missing(_) | Obstacle::Unknown(_) => None,
+        })
+        .collect()
+}
+
+pub(crate) fn missing(obstacles: &[Obstacle]) -> Vec<Identity> {
+    obstacles
+        .iter()
+        .filter_map(|it| match it {
+            Obstacle::Missing(thing) => Some(thing.clone()),
+            Obstacle::Refused(_) | Obstacle::Unknown(_) => None,
+        })
+        .collect()
+}
+
+fn unknowns(obstacles: &[Obstacle]) -> Vec<String> {
+    obstacles
+        .iter()
+        .filter_map(|it| match it {
+            Obstacle::Unknown(why) => Some(why.clone()),
+            Obstacle::Missing(_) | Obstacle::Refused(_) => None,
+        })
+        .collect()
+}

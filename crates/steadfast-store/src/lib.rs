@@ -1,1 +1,22 @@
-//! The state directory.
+//! The state directory: who runs, what services run with, what every run did.
+//!
+//! A run that changes nothing writes nothing, but the first over a changed model what it came to.
+
+pub mod format;
+pub mod history;
+pub mod journal;
+pub mod kept_files;
+pub mod layout;
+pub mod lock;
+pub mod made;
+pub mod remembered;
+pub mod restarts;
+pub mod store;
+
+pub use history::{Entry, RunLine};
+pub use journal::{Journal, RunHeader};
+pub use layout::Layout;
+pub use lock::{LockError, RunLock};
+pub use made::Made;
+pub use remembered::Remembered;
+pub use store::{Store, StoreError};

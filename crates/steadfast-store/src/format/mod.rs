@@ -1,0 +1,3 @@
+//! What is written, in types of its own: domain types may change freely, these may not.
+
+pub mod v1;

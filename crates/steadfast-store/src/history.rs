@@ -1,0 +1,126 @@
+//! Reading the history.
+
+use crate::format::v1;
+use crate::store::{Store, StoreError};
+use rusqlite::{OptionalExtension as _, Row};
+
+/// One run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunLine {
+    pub id: i64,
+    /// Microseconds since 1970.
+    pub started: i64,
+    /// None where it was cut short.
+    pub finished: Option<i64>,
+    pub node: String,
+    pub environment: String,
+    pub model: String,
+    pub revision: String,
+    /// Kept, repaired, not kept, held; none where it was cut short.
+    pub counts: Option<[i64; 4]>,
+}
+
+/// What one run did about one promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub run: i64,
+    pub started: i64,
+    pub revision: String,
+    pub judged: v1::Judged,
+}
+
+const RUN: &str = "id, started, finished, node, environment, model, revision, \
+                   kept, repaired, not_kept, held";
+
+fn line(row: &Row<'_>) -> rusqlite::Result<RunLine> {
+    let finished: Option<i64> = row.get(2)?;
+    let counts = match finished {
+        Some(_) => Some([row.get(7)?, row.get(8)?, row.get(9)?, row.get(10)?]),
+        None => None,
+    };
+    Ok(RunLine {
+        id: row.get(0)?,
+        started: row.get(1)?,
+        finished,
+        node: row.get(3)?,
+        environment: row.get(4)?,
+        model: row.get(5)?,
+        revision: row.get(6)?,
+        counts,
+    })
+}
+
+impl Store {
+    /// The latest runs, newest first.
+    pub fn runs(&self, limit: usize) -> Result<Vec<RunLine>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let runs = self.read("read the history", |connection| {
+            connection
+                .prepare(&format!("SELECT {RUN} FROM runs ORDER BY id DESC LIMIT ?1"))?
+                .query_map([limit], line)?
+                .collect()
+        })?;
+        Ok(runs.unwrap_or_default())
+    }
+
+    /// One run with what it did; none where there is no such run.
+    pub fn run(&self, id: i64) -> Result<Option<(RunLine, Vec<v1::Judged>)>, StoreError> {
+        let found = self.read("read a run", |connection| {
+            let run = connection
+                .query_row(&format!("SELECT {RUN} FROM runs WHERE id = ?1"), [id], line)
+                .optional()?;
+            let judged: Vec<String> = connection
+                .prepare("SELECT record FROM judged WHERE run = ?1 ORDER BY rowid")?
+                .query_map([id], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
+            Ok(run.map(|it| (it, judged)))
+        })?;
+        Ok(found.flatten().map(|(run, judged)| {
+            (run, judged.iter().filter_map(|it| serde_json::from_str(it).ok()).collect())
+        }))
+    }
+
+    /// What the latest runs did about one promise, newest first.
+    pub fn about(&self, promise: &str, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows: Option<Vec<(i64, i64, String, String)>> =
+            self.read("read the history of a promise", |connection| {
+                connection
+                    .prepare(
+                        "SELECT runs.id, runs.started, runs.revision, judged.record \
+                         FROM judged JOIN runs ON runs.id = judged.run \
+                         WHERE judged.promise = ?1 ORDER BY runs.id DESC LIMIT ?2",
+                    )?
+                    .query_map((promise, limit), |row| {
+                        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                    })?
+                    .collect()
+            })?;
+        Ok(rows
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|(run, started, revision, record)| {
+                let judged = serde_json::from_str(&record).ok()?;
+                Some(Entry { run, started, revision, judged })
+            })
+            .collect())
+    }
+
+    /// What was not kept or held in the latest run of the history but this one. Its other verdicts,
+    /// which may be many and long, are not read.
+    pub(crate) fn last_bad_verdicts(
+        &self,
+        this: Option<i64>,
+    ) -> Result<Vec<v1::Judged>, StoreError> {
+        let Some(last) = self.runs(2)?.into_iter().find(|it| Some(it.id) != this) else {
+            return Ok(vec![]);
+        };
+        // One that was cut short has no counts and no verdicts.
+        if last.counts.is_none_or(|[_, _, not_kept, held]| not_kept + held == 0) {
+            return Ok(vec![]);
+        }
+        let judged = self.run(last.id)?.map(|(_, judged)| judged).unwrap_or_default();
+        let bad = |it: &v1::Judged| it.outcome == "not-kept" || it.outcome == "held";
+        Ok(judged.into_iter().filter(bad).collect())
+    }
+}

@@ -1,0 +1,110 @@
+//! One run at a time. The lock is the kernel's (flock), so it is gone with its holder, whatever ends
+//! that; what stands in the file is only for people.
+
+use crate::layout::Layout;
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use std::fs::File;
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+/// Held until it is dropped.
+#[derive(Debug)]
+pub struct RunLock {
+    _file: File,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    #[error("another run is under way: {holder}")]
+    Held { holder: String },
+    #[error("create {path}")]
+    Create {
+        path: PathBuf,
+        #[source]
+        err: std::io::Error,
+    },
+}
+
+impl RunLock {
+    /// The lock of this machine, whatever state belongs to the run: two of them would change one machine
+    /// together. Only where it cannot be made is the one beside the state taken.
+    pub fn of(layout: &Layout, purpose: &str) -> Result<RunLock, LockError> {
+        RunLock::either(&layout.lock(), &layout.own_lock(), purpose)
+    }
+
+    fn either(first: &Path, second: &Path, purpose: &str) -> Result<RunLock, LockError> {
+        match RunLock::take(first, purpose) {
+            Err(LockError::Create { .. }) => RunLock::take(second, purpose),
+            other => other,
+        }
+    }
+
+    /// Takes the lock, or says who has it. `purpose` is what another one will read.
+    pub fn take(path: &Path, purpose: &str) -> Result<RunLock, LockError> {
+        let create = |err| LockError::Create { path: path.to_owned(), err };
+        if let Some(folder) = path.parent() {
+            crate::store::make_folder(folder, 0o755).map_err(create)?;
+        }
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let descriptor = rustix::fs::open(path, flags, Mode::from_raw_mode(0o644))
+            .map_err(|err| create(err.into()))?;
+        let mut file = File::from(descriptor);
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                let line = format!("pid {}: {purpose}\n", std::process::id());
+                // For people only: a lock without words is a lock.
+                let _told = file.set_len(0).and_then(|()| file.write_all(line.as_bytes()));
+                Ok(RunLock { _file: file })
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut said = String::new();
+                let _rewound = file.rewind();
+                let _read = file.take(500).read_to_string(&mut said);
+                let said = steadfast_system::text::safe(said.trim());
+                let holder = if said.is_empty() { "it did not say who it is".into() } else { said };
+                Err(LockError::Held { holder })
+            }
+            Err(err) => Err(create(err.into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_is_told_who_holds_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run/run.lock");
+        let first = RunLock::take(&path, "steadfast run").unwrap();
+        let second = RunLock::take(&path, "another").unwrap_err();
+        let holder = format!("another run is under way: pid {}: steadfast run", std::process::id());
+        assert_eq!(second.to_string(), holder);
+        drop(first);
+        assert!(RunLock::take(&path, "another").is_ok());
+    }
+
+    #[test]
+    fn two_states_on_one_machine_have_one_lock() {
+        let at = |path: &str| Layout::below(Path::new(path));
+        assert_eq!(at("/srv/a").lock(), Layout::standard().lock());
+        assert_eq!(at("/srv/a").lock(), at("/srv/b").lock());
+        assert_ne!(at("/srv/a").own_lock(), at("/srv/b").own_lock());
+    }
+
+    #[test]
+    fn the_own_lock_is_taken_only_where_the_machines_cannot_be_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let [machine, own] = ["run/run.lock", "own/run.lock"].map(|it| folder.path().join(it));
+        std::fs::write(folder.path().join("run"), "a file in the way").unwrap();
+        let lock = RunLock::either(&machine, &own, "one").unwrap();
+        assert!(own.exists());
+        assert!(matches!(RunLock::either(&machine, &own, "two"), Err(LockError::Held { .. })));
+        drop(lock);
+        std::fs::remove_file(folder.path().join("run")).unwrap();
+        let _lock = RunLock::either(&machine, &own, "one").unwrap();
+        assert!(matches!(RunLock::either(&machine, &own, "two"), Err(LockError::Held { .. })));
+        assert!(RunLock::take(&own, "three").is_ok());
+    }
+}

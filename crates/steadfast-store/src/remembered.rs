@@ -1,0 +1,215 @@
+//! What a model came to when it was last resolved, so that a run over an unchanged one need not do it
+//! again.
+//!
+//! It is found by a digest of everything that went into it, computed anew in each run from the bytes
+//! that this run read: the program's own build too, so what is stored may be domain types. Of the content
+//! of files it holds digests only, so whoever finds a difference with it resolves the model. It does hold
+//! unit files, edits, public keys and password hashes, and the names of secrets, never what is in them:
+//! it is for root alone.
+//! A file that is damaged, is another's or belongs to other inputs counts as none. It is written by the
+//! first run after something changed, and by no other.
+
+use rustix::fs::{Mode, OFlags};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+const MAGIC: &[u8; 8] = b"sfknown1";
+/// The beginning, the key, and a digest of the rest.
+const HEAD: usize = 8 + 32 + 32;
+const BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// The place for what one set of inputs came to.
+#[derive(Debug)]
+pub struct Remembered {
+    folder: PathBuf,
+    key: [u8; 32],
+}
+
+impl Remembered {
+    /// None where the program cannot tell its own build: then nothing is remembered.
+    pub fn of(cache: &Path, inputs: &[&[u8]]) -> Option<Remembered> {
+        let build = build_id()?;
+        let mut digest = Sha256::new();
+        for input in std::iter::once(&&*build).chain(inputs) {
+            digest.update((input.len() as u64).to_le_bytes());
+            digest.update(input);
+        }
+        Some(Remembered { folder: cache.to_owned(), key: digest.finalize().into() })
+    }
+
+    /// What these inputs came to, if that is known.
+    pub fn recall<T: DeserializeOwned>(&self) -> Option<T> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let mut file =
+            File::from(rustix::fs::open(self.folder.join("resolved"), flags, Mode::empty()).ok()?);
+        let meta = file.metadata().ok()?;
+        let ours = meta.uid() == rustix::process::geteuid().as_raw() && meta.mode() & 0o077 == 0;
+        if !meta.is_file() || !ours || meta.len() > BYTES_MAX {
+            return None;
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).ok()?);
+        // Most often it is for these inputs; where not, the rest need not be read.
+        (&mut file).take(HEAD as u64).read_to_end(&mut bytes).ok()?;
+        let head = bytes.get(..HEAD)?;
+        if head[..8] != *MAGIC || head[8..40] != self.key {
+            return None;
+        }
+        let expected: [u8; 32] = head[40..].try_into().ok()?;
+        file.take(BYTES_MAX).read_to_end(&mut bytes).ok()?;
+        let body = &bytes[HEAD..];
+        if <[u8; 32]>::from(Sha256::digest(body)) != expected {
+            return None;
+        }
+        postcard::from_bytes(body).ok()
+    }
+
+    /// Puts it in the place of what was remembered before.
+    pub fn remember<T: Serialize>(&self, value: &T) -> std::io::Result<()> {
+        let body = postcard::to_stdvec(value).map_err(std::io::Error::other)?;
+        crate::store::make_folder(&self.folder, 0o700)?;
+        let (new, path) = (self.folder.join("resolved.new"), self.folder.join("resolved"));
+        // What a run left there that died is nobody's; a link is not followed.
+        match std::fs::remove_file(&new) {
+            Err(err) if err.kind() != std::io::ErrorKind::NotFound => return Err(err),
+            Err(_) | Ok(()) => {}
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mut file = File::from(rustix::fs::open(&new, flags, Mode::from_raw_mode(0o600))?);
+        let digest: [u8; 32] = Sha256::digest(&body).into();
+        let head: Vec<u8> = [&MAGIC[..], &self.key, &digest].concat();
+        file.write_all(&head)?;
+        file.write_all(&body)?;
+        // Not flushed to the disk: half a file after a power cut is a damaged one, and counts as none.
+        std::fs::rename(&new, &path)
+    }
+}
+
+/// The linker's digest of this program, from the notes in its own file.
+fn build_id() -> Option<Vec<u8>> {
+    let mut start = vec![];
+    File::open("/proc/self/exe").ok()?.take(64 * 1024).read_to_end(&mut start).ok()?;
+    build_id_in(&start)
+}
+
+/// Reads the program headers of a 64-bit little-endian ELF file.
+fn build_id_in(elf: &[u8]) -> Option<Vec<u8>> {
+    const NOTES: u64 = 4;
+    const BUILD_ID: u64 = 3;
+    let number = |at: usize, size: usize| {
+        let bytes = elf.get(at..at.checked_add(size)?)?;
+        Some(bytes.iter().rev().fold(0_u64, |value, byte| value << 8 | u64::from(*byte)))
+    };
+    let place = |at: usize, size: usize| usize::try_from(number(at, size)?).ok();
+    if elf.get(..6)? != b"\x7fELF\x02\x01" {
+        return None;
+    }
+    let (headers, size, count) = (place(32, 8)?, place(54, 2)?, place(56, 2)?);
+    for header in 0..count {
+        let header = headers.checked_add(header.checked_mul(size)?)?;
+        if number(header, 4)? != NOTES {
+            continue;
+        }
+        let (mut at, length) = (place(header.checked_add(8)?, 8)?, place(header + 32, 8)?);
+        let end = at.checked_add(length)?;
+        while at.checked_add(12)? <= end {
+            let (name, value) = (place(at, 4)?, place(at + 4, 4)?);
+            let kind = number(at + 8, 4)?;
+            let name_at = at + 12;
+            let value_at = name_at.checked_add(name.checked_next_multiple_of(4)?)?;
+            let value_end = value_at.checked_add(value)?;
+            if kind == BUILD_ID && elf.get(name_at..name_at + 4)? == b"GNU\0" && value >= 16 {
+                return elf.get(value_at..value_end).map(<[u8]>::to_vec);
+            }
+            at = value_at.checked_add(value.checked_next_multiple_of(4)?)?;
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn at(folder: &Path, input: &[u8]) -> Remembered {
+        Remembered::of(folder, &[input]).unwrap()
+    }
+
+    #[test]
+    fn what_was_remembered_is_found_by_the_same_inputs_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = folder.path().join("cache");
+        let one = at(&cache, b"one");
+        assert_eq!(one.recall::<String>(), None);
+        one.remember(&"first".to_owned()).unwrap();
+        assert_eq!(at(&cache, b"one").recall::<String>().unwrap(), "first");
+        assert_eq!(at(&cache, b"two").recall::<String>(), None);
+        assert_eq!(Remembered::of(&cache, &[b"on", b"e"]).unwrap().recall::<String>(), None);
+        at(&cache, b"two").remember(&"second".to_owned()).unwrap();
+        assert_eq!(one.recall::<String>(), None);
+        let meta = std::fs::metadata(cache.join("resolved")).unwrap();
+        assert_eq!(meta.permissions().mode() & 0o7777, 0o600);
+        assert_eq!(std::fs::metadata(&cache).unwrap().permissions().mode() & 0o7777, 0o700);
+    }
+
+    #[test]
+    fn a_file_that_is_damaged_anywhere_counts_as_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let one = at(folder.path(), b"one");
+        one.remember(&"first".to_owned()).unwrap();
+        let path = folder.path().join("resolved");
+        let good = std::fs::read(&path).unwrap();
+        for byte in 0..good.len() {
+            let mut bad = good.clone();
+            bad[byte] ^= 1;
+            std::fs::write(&path, &bad).unwrap();
+            assert_eq!(one.recall::<String>(), None, "byte {byte}");
+            std::fs::write(&path, &good[..byte]).unwrap();
+            assert_eq!(one.recall::<String>(), None, "the first {byte} bytes");
+        }
+        std::fs::write(&path, &good).unwrap();
+        assert_eq!(one.recall::<String>().unwrap(), "first");
+    }
+
+    #[test]
+    fn what_others_may_touch_is_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let one = at(folder.path(), b"one");
+        one.remember(&"first".to_owned()).unwrap();
+        let path = folder.path().join("resolved");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o620)).unwrap();
+        assert_eq!(one.recall::<String>(), None);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(one.recall::<String>().is_some());
+        let elsewhere = folder.path().join("elsewhere");
+        std::fs::rename(&path, &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        assert_eq!(one.recall::<String>(), None);
+        // Neither is a link in the way of the new file followed.
+        std::os::unix::fs::symlink(&elsewhere, folder.path().join("resolved.new")).unwrap();
+        let before = std::fs::read(&elsewhere).unwrap();
+        at(folder.path(), b"two").remember(&"second".to_owned()).unwrap();
+        assert_eq!(std::fs::read(&elsewhere).unwrap(), before);
+        assert_eq!(at(folder.path(), b"two").recall::<String>().unwrap(), "second");
+    }
+
+    #[test]
+    fn no_bytes_make_the_search_for_the_build_fail_otherwise_than_by_finding_none() {
+        let program = std::fs::read("/proc/self/exe").unwrap();
+        let good = &program[..64 * 1024];
+        assert!(build_id_in(good).is_some_and(|it| it.len() >= 16));
+        for cut in [0, 5, 6, 40, 64, 100, 700] {
+            assert_eq!(build_id_in(&good[..cut]), None, "{cut}");
+        }
+        for byte in 0..1024 {
+            let mut bad = good.to_vec();
+            bad[byte] = 0xff;
+            let _any = build_id_in(&bad);
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! A model that lies in a directory, a git checkout or not. Everything is read once, within limits;
+//! links, sockets and devices are refused rather than followed.
+
+use rustix::fs::{Mode, OFlags};
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use steadfast_model::SourceSet;
+
+/// The most bytes that a model may have: 256 MiB.
+pub const MAX_BYTES: u64 = 256 * 1024 * 1024;
+/// The most files that a model may have.
+pub const MAX_FILES: usize = 1_000_000;
+/// How deep its folders may nest.
+pub const MAX_DEPTH: usize = 32;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("there is no model at {path}")]
+    NotThere { path: PathBuf },
+    #[error("read {path}")]
+    Read {
+        path: PathBuf,
+        #[source]
+        err: std::io::Error,
+    },
+    #[error("{path} is neither a file nor a folder: a model has no links and no special files")]
+    Special { path: PathBuf },
+    #[error("{path} has a name that is not UTF-8")]
+    Name { path: PathBuf },
+    #[error("the model has more than 256 MiB, at {path}")]
+    TooLarge { path: PathBuf },
+    #[error("the model has more than 1,000,000 files or nests deeper than 32 folders, at {path}")]
+    TooMany { path: PathBuf },
+}
+
+/// Reads all files of a model. Hidden files and folders (`.git`, `.github`) are no part of it.
+pub fn read_directory(root: &Path, sources: &mut SourceSet) -> Result<(), ReadError> {
+    if !root.exists() {
+        return Err(ReadError::NotThere { path: root.to_owned() });
+    }
+    let mut reader = Reader { root, sources, bytes: 0, files: 0 };
+    reader.folder(root, "", 0)
+}
+
+struct Reader<'a> {
+    root: &'a Path,
+    sources: &'a mut SourceSet,
+    bytes: u64,
+    files: usize,
+}
+
+impl Reader<'_> {
+    fn folder(&mut self, path: &Path, below: &str, depth: usize) -> Result<(), ReadError> {
+        let failed = |err| ReadError::Read { path: path.to_owned(), err };
+        if depth > MAX_DEPTH {
+            return Err(ReadError::TooMany { path: path.to_owned() });
+        }
+        let mut entries: Vec<std::fs::DirEntry> =
+            std::fs::read_dir(path).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
+        entries.sort_by_key(std::fs::DirEntry::file_name);
+        for entry in entries {
+            let path = entry.path();
+            let Ok(name) = entry.file_name().into_string() else {
+                return Err(ReadError::Name { path });
+            };
+            if name.starts_with('.') {
+                continue;
+            }
+            let below = if below.is_empty() { name } else { format!("{below}/{name}") };
+            let kind =
+                entry.file_type().map_err(|err| ReadError::Read { path: path.clone(), err })?;
+            if kind.is_dir() {
+                self.folder(&path, &below, depth + 1)?;
+            } else if kind.is_file() {
+                self.file(&path, below)?;
+            } else {
+                return Err(ReadError::Special { path });
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path, below: String) -> Result<(), ReadError> {
+        let failed = |err| ReadError::Read { path: path.to_owned(), err };
+        self.files += 1;
+        if self.files > MAX_FILES {
+            return Err(ReadError::TooMany { path: path.to_owned() });
+        }
+        // It may have become something else since it was listed: never follow, never block.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = File::from(
+            rustix::fs::open(path, flags, Mode::empty()).map_err(|err| failed(err.into()))?,
+        );
+        let meta = file.metadata().map_err(failed)?;
+        if !meta.is_file() {
+            return Err(ReadError::Special { path: path.to_owned() });
+        }
+        let room = MAX_BYTES - self.bytes;
+        if meta.len() > room {
+            return Err(ReadError::TooLarge { path: path.to_owned() });
+        }
+        let bytes = whole(file, meta.len(), room).map_err(failed)?;
+        self.bytes += bytes.len() as u64;
+        if self.bytes > MAX_BYTES {
+            return Err(ReadError::TooLarge { path: path.to_owned() });
+        }
+        let executable = std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o111 != 0;
+        // `std/` is where the standard bundles stand; a model's own folder of that name is not read.
+        if !below.starts_with("std/") {
+            self.sources.add(below, bytes, executable);
+        }
+        debug_assert!(path.starts_with(self.root));
+        Ok(())
+    }
+}
+
+/// The content of a file of this size, or of another if it changes meanwhile, with more than `room` cut
+/// off. It is read to where it stays: a large one would take time to be moved there.
+fn whole(mut file: File, size: u64, room: u64) -> std::io::Result<Arc<[u8]>> {
+    let size = usize::try_from(size).unwrap_or(0);
+    let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, size).collect();
+    let mut filled = 0;
+    if let Some(space) = Arc::get_mut(&mut bytes) {
+        while filled < size {
+            match file.read(&mut space[filled..]) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(err) if err.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(err) => return Err(err),
+            }
+        }
+    }
+    let mut more = vec![];
+    if filled == size {
+        let rest = room.saturating_add(1).saturating_sub(size as u64);
+        file.take(rest).read_to_end(&mut more)?;
+    }
+    if filled == size && more.is_empty() {
+        return Ok(bytes);
+    }
+    Ok(Arc::from([&bytes[..filled], &more].concat()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(root: &Path) -> Result<Vec<String>, String> {
+        let mut sources = SourceSet::default();
+        read_directory(root, &mut sources).map_err(|it| it.to_string())?;
+        Ok(sources.iter().map(|(_, it)| it.path.to_string()).collect())
+    }
+
+    #[test]
+    fn files_are_read_below_the_root_and_hidden_ones_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        std::fs::create_dir_all(root.join("servers/x")).unwrap();
+        std::fs::create_dir_all(root.join(".git")).unwrap();
+        std::fs::write(root.join("model.yaml"), "model: x\n").unwrap();
+        std::fs::write(root.join("servers/x/a.yaml"), "").unwrap();
+        std::fs::write(root.join(".git/config"), "").unwrap();
+        assert_eq!(read(root).unwrap(), ["model.yaml", "servers/x/a.yaml"]);
+    }
+
+    #[test]
+    fn links_and_fifos_are_refused_without_being_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("model.yaml");
+        std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
+        assert!(read(folder.path()).unwrap_err().contains("neither a file nor a folder"));
+        std::fs::remove_file(&link).unwrap();
+        let fifo = folder.path().join("fifo");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &fifo,
+            rustix::fs::FileType::Fifo,
+            Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        assert!(read(folder.path()).unwrap_err().contains("neither a file nor a folder"));
+    }
+
+    #[test]
+    fn a_huge_file_is_refused_before_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = File::create(folder.path().join("huge")).unwrap();
+        file.set_len(1024 * 1024 * 1024).unwrap();
+        assert!(read(folder.path()).unwrap_err().contains("more than 256 MiB"));
+    }
+
+    #[test]
+    fn a_path_that_is_not_there_is_told() {
+        assert_eq!(
+            read(Path::new("/nonexistent/x")),
+            Err("there is no model at /nonexistent/x".into())
+        );
+    }
+}

@@ -1,0 +1,190 @@
+//! Files from a web server: asked for only if they changed, up to a size, within a time, and over TLS to
+//! whom the settings trust. A redirect leads to https and not far. A folder on this machine (`file:///`)
+//! is read in the same way, for machines without a network.
+
+use crate::fetcher::Validator;
+use crate::refusal::{BringError, Trouble, chain, one_line};
+use crate::settings::Limits;
+use reqwest::header::{ETAG, HeaderMap, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use reqwest::{Certificate, Proxy, StatusCode, redirect};
+use std::io::Read as _;
+use std::path::PathBuf;
+
+/// A server that moves things moves them once; more is a loop or a game.
+const MAX_REDIRECTS: usize = 3;
+/// An ETag or a date; nobody's is longer.
+const MAX_VALIDATOR: usize = 256;
+
+/// The folder of a web server, or one on this machine.
+#[derive(Debug)]
+pub(crate) enum Site {
+    Http { client: reqwest::Client, runtime: tokio::runtime::Runtime, base: String },
+    Folder(PathBuf),
+}
+
+/// An answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Got {
+    Unchanged,
+    Body { bytes: Vec<u8>, validator: Validator },
+}
+
+impl Site {
+    pub(crate) fn new(
+        url: &str,
+        ca: Option<&[u8]>,
+        proxy: Option<&str>,
+        limits: &Limits,
+    ) -> Result<Site, BringError> {
+        let wrong = |words: String| BringError::new(Trouble::Settings, words);
+        if let Some(path) = url.strip_prefix("file://") {
+            return Ok(Site::Folder(path.into()));
+        }
+        let secure = url.starts_with("https://");
+        if !secure && !url.starts_with("http://") {
+            return Err(wrong(format!("`{url}` is no url: write https:// or file://")));
+        }
+        if url.contains(['@', '?', '#']) {
+            return Err(wrong("the url of a snapshot holds no user, query or fragment".into()));
+        }
+        // Another part of the program may have installed the same one.
+        let _installed = rustls::crypto::ring::default_provider().install_default();
+        let mut client = reqwest::Client::builder()
+            .no_proxy()
+            .referer(false)
+            .https_only(secure)
+            .http1_only()
+            .redirect(redirects())
+            .timeout(limits.total)
+            .connect_timeout(limits.idle)
+            .read_timeout(limits.idle)
+            .user_agent(concat!("steadfast/", env!("CARGO_PKG_VERSION")));
+        if let Some(ca) = ca {
+            let authorities = Certificate::from_pem_bundle(ca)
+                .ok()
+                .filter(|it| !it.is_empty())
+                .ok_or_else(|| wrong("there is no certificate in the file `ca`".into()))?;
+            client = client.tls_certs_only(authorities);
+        }
+        if let Some(proxy) = proxy {
+            let proxy = Proxy::all(proxy).map_err(|it| wrong(format!("the proxy: {it}")))?;
+            client = client.proxy(proxy);
+        }
+        let client = client.build().map_err(|it| wrong(chain(&it)))?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|err| BringError::local("start a runtime", err))?;
+        Ok(Site::Http { client, runtime, base: url.trim_end_matches('/').to_owned() })
+    }
+
+    /// One file below it, with at most `limit` bytes.
+    pub(crate) fn get(
+        &self,
+        name: &str,
+        known: Option<&Validator>,
+        limit: u64,
+    ) -> Result<Got, BringError> {
+        match self {
+            Site::Http { client, runtime, base } => {
+                runtime.block_on(get(client, &format!("{base}/{name}"), known, limit))
+            }
+            Site::Folder(folder) => {
+                let path = folder.join(name);
+                let failed = |err: std::io::Error| {
+                    let words = format!("read {}: {err}", path.display());
+                    BringError::new(Trouble::Unreachable, words)
+                };
+                let file = std::fs::File::open(&path).map_err(failed)?;
+                let mut bytes = vec![];
+                file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+                if bytes.len() as u64 > limit {
+                    return Err(too_large(name, limit));
+                }
+                Ok(Got::Body { bytes, validator: Validator::default() })
+            }
+        }
+    }
+}
+
+async fn get(
+    client: &reqwest::Client,
+    url: &str,
+    known: Option<&Validator>,
+    limit: u64,
+) -> Result<Got, BringError> {
+    let mut request = client.get(url);
+    if let Some(Validator { etag, modified }) = known {
+        if let Some(etag) = etag {
+            request = request.header(IF_NONE_MATCH, etag);
+        }
+        if let Some(modified) = modified {
+            request = request.header(IF_MODIFIED_SINCE, modified);
+        }
+    }
+    let mut response = request.send().await.map_err(|it| failed(url, &it))?;
+    if response.status() == StatusCode::NOT_MODIFIED && known.is_some() {
+        return Ok(Got::Unchanged);
+    }
+    if response.status() != StatusCode::OK {
+        let words = format!("get {url}: the server answered {}", response.status());
+        return Err(BringError::new(Trouble::Unreachable, words));
+    }
+    if response.content_length().is_some_and(|it| it > limit) {
+        return Err(too_large(url, limit));
+    }
+    let validator = validator(response.headers());
+    let mut bytes = vec![];
+    while let Some(part) = response.chunk().await.map_err(|it| failed(url, &it))? {
+        if (bytes.len() + part.len()) as u64 > limit {
+            return Err(too_large(url, limit));
+        }
+        bytes.extend_from_slice(&part);
+    }
+    Ok(Got::Body { bytes, validator })
+}
+
+fn validator(headers: &HeaderMap) -> Validator {
+    let text = |name| {
+        let value = headers.get(name)?.to_str().ok()?;
+        (value.len() <= MAX_VALIDATOR).then(|| value.to_owned())
+    };
+    Validator { etag: text(ETAG), modified: text(LAST_MODIFIED) }
+}
+
+fn redirects() -> redirect::Policy {
+    redirect::Policy::custom(|attempt| {
+        if attempt.previous().len() > MAX_REDIRECTS {
+            attempt.error("it redirects too often")
+        } else if attempt.url().scheme() != "https" {
+            attempt.error("it redirects to something other than https")
+        } else {
+            attempt.follow()
+        }
+    })
+}
+
+fn failed(url: &str, error: &reqwest::Error) -> BringError {
+    let trouble = if error.is_timeout() {
+        Trouble::TimedOut
+    } else if error.is_body() || error.is_decode() {
+        Trouble::Broken
+    } else {
+        Trouble::Unreachable
+    };
+    // Its own words repeat the url at every layer.
+    let mut words = vec![];
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        words.push(one_line(&cause.to_string()));
+        next = cause.source();
+    }
+    words.dedup();
+    let why = if words.is_empty() { one_line(&error.to_string()) } else { words.join(": ") };
+    let why = if trouble == Trouble::TimedOut { format!("it is too slow: {why}") } else { why };
+    BringError::new(trouble, format!("get {url}: {why}"))
+}
+
+fn too_large(name: &str, limit: u64) -> BringError {
+    BringError::new(Trouble::TooLarge, format!("{name} has more than {limit} bytes"))
+}

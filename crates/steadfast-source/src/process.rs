@@ -1,0 +1,246 @@
+//! Starting git, ssh and gpgv: a cleared environment, a time limit that ends the whole process group, no
+//! terminal, bounded output, and a limit on the size of any file that they write.
+
+use crate::refusal::{BringError, Trouble, one_line};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Where programs are looked for; the caller's PATH is not asked.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// What a program may print before the rest is dropped.
+const MAX_OUTPUT: u64 = 16 * 1024 * 1024;
+
+/// A program with nothing of our own environment.
+pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(name);
+    command
+        .env_clear()
+        .env("PATH", PATH)
+        .env("LC_ALL", "C")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .process_group(0);
+    command
+}
+
+/// What became of a program.
+pub(crate) struct Finished {
+    pub success: bool,
+    /// It could not write more: the file size limit.
+    pub too_large: bool,
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+}
+
+impl Finished {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).trim().to_owned()
+    }
+
+    pub(crate) fn words(&self) -> String {
+        one_line(&String::from_utf8_lossy(&self.stderr))
+    }
+}
+
+/// Runs a program to its end.
+pub(crate) fn run(
+    mut command: Command,
+    timeout: Duration,
+    file_size: u64,
+) -> Result<Finished, BringError> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let failed = |err| BringError::local(format!("run {name}"), err);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut group = Group::start(command, file_size)?;
+    let deadline = Instant::now() + timeout;
+    let stdout = group.child.stdout.take().map(OwnedFd::from);
+    let stderr = group.child.stderr.take().map(OwnedFd::from);
+    let (stdout, stderr) = std::thread::scope(|scope| {
+        let out = scope.spawn(move || drain(stdout, deadline));
+        let err = scope.spawn(move || drain(stderr, deadline));
+        (out.join().unwrap_or_default(), err.join().unwrap_or_default())
+    });
+    if !group.ends_before(deadline).map_err(failed)? {
+        return Err(BringError::new(
+            Trouble::TimedOut,
+            format!("{name} took longer than {} s", timeout.as_secs_f32()),
+        ));
+    }
+    let status = group.child.wait().map_err(failed)?;
+    let xfsz = Signal::XFSZ.as_raw();
+    let words = String::from_utf8_lossy(&stderr);
+    let too_large = std::os::unix::process::ExitStatusExt::signal(&status) == Some(xfsz)
+        || words.contains("File too large")
+        || words.contains(&format!("signal {xfsz}"));
+    Ok(Finished { success: status.success(), too_large, stdout, stderr })
+}
+
+/// A program that is spoken to while it runs.
+pub(crate) struct Talk {
+    pub input: ChildStdin,
+    pub output: std::io::BufReader<Timed>,
+    _group: Group,
+}
+
+pub(crate) fn talk(
+    mut command: Command,
+    timeout: Duration,
+    file_size: u64,
+) -> Result<Talk, BringError> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut group = Group::start(command, file_size)?;
+    let (Some(input), Some(output)) = (group.child.stdin.take(), group.child.stdout.take()) else {
+        return Err(BringError::new(Trouble::Local, "start a program with pipes"));
+    };
+    let output = Timed { from: OwnedFd::from(output).into(), deadline: Instant::now() + timeout };
+    Ok(Talk { input, output: std::io::BufReader::new(output), _group: group })
+}
+
+impl Talk {
+    pub(crate) fn say(&mut self, line: &str) -> std::io::Result<()> {
+        self.input.write_all(line.as_bytes())?;
+        self.input.flush()
+    }
+}
+
+/// A program and all that it started: they end when this is dropped.
+struct Group {
+    child: Child,
+    pid: Option<Pid>,
+}
+
+impl Group {
+    fn start(mut command: Command, file_size: u64) -> Result<Group, BringError> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let child =
+            command.spawn().map_err(|err| BringError::local(format!("start {name}"), err))?;
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let group = Group { child, pid };
+        // Before it can have received anything. What it starts inherits it.
+        let ours = rustix::process::getrlimit(Resource::Fsize).maximum.unwrap_or(u64::MAX);
+        let size = Some(file_size.min(ours));
+        let limit = Rlimit { current: size, maximum: size };
+        match rustix::process::prlimit(pid, Resource::Fsize, limit) {
+            // It is gone already.
+            Ok(_) | Err(rustix::io::Errno::SRCH) => Ok(group),
+            Err(err) => Err(BringError::local(format!("limit {name}"), err)),
+        }
+    }
+
+    fn ends_before(&self, deadline: Instant) -> std::io::Result<bool> {
+        let Some(pid) = self.pid else { return Ok(true) };
+        let handle = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+        wait(handle.as_fd(), deadline)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(pid) = self.pid
+            && !matches!(self.child.try_wait(), Ok(Some(_)))
+        {
+            let _gone = rustix::process::kill_process_group(pid, Signal::KILL);
+            let _reaped = self.child.wait();
+        }
+    }
+}
+
+/// A descriptor that is read until a moment.
+pub(crate) struct Timed {
+    from: File,
+    deadline: Instant,
+}
+
+impl Read for Timed {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if !wait(self.from.as_fd(), self.deadline)? {
+            return Err(std::io::ErrorKind::TimedOut.into());
+        }
+        self.from.read(buffer)
+    }
+}
+
+/// Whether there is something to read before the deadline.
+fn wait(on: std::os::fd::BorrowedFd<'_>, deadline: Instant) -> std::io::Result<bool> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: left.subsec_nanos().into(),
+        };
+        let mut waits = [PollFd::new(&on, PollFlags::IN)];
+        match rustix::event::poll(&mut waits, Some(&timeout)) {
+            Ok(0) if left.is_zero() => return Ok(false),
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) => return Ok(true),
+            Err(err) => return Err(err.into()),
+        }
+    }
+}
+
+/// Reads to the end or to the deadline, and keeps the first part.
+fn drain(pipe: Option<OwnedFd>, deadline: Instant) -> Vec<u8> {
+    let mut kept = vec![];
+    let Some(pipe) = pipe else { return kept };
+    let mut pipe = Timed { from: pipe.into(), deadline };
+    if pipe.by_ref().take(MAX_OUTPUT).read_to_end(&mut kept).is_ok() {
+        let _rest = std::io::copy(&mut pipe, &mut std::io::sink());
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str) -> Command {
+        let mut command = program("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn a_program_that_takes_too_long_is_ended_with_all_that_it_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = folder.path().join("pid");
+        let script = format!("sleep 1000 & echo $! > {}; sleep 1000", told.display());
+        let error = run(sh(&script), Duration::from_secs(1), 1 << 20).err().unwrap();
+        assert_eq!(error.trouble, Trouble::TimedOut);
+        let pid: i32 = std::fs::read_to_string(&told).unwrap().trim().parse().unwrap();
+        // Nobody but its new parent hears of its end, so it is looked for.
+        let runs = || {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.rsplit(") ").next().is_some_and(|it| it.starts_with(['R', 'S', 'D', 'T']))
+        };
+        for _ in 0..500 {
+            if !runs() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("it still runs");
+    }
+
+    #[test]
+    fn a_file_beyond_the_limit_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("big");
+        let script = format!("sleep 0.2; head -c 1000000 /dev/zero > {}", file.display());
+        let finished = run(sh(&script), Duration::from_secs(20), 4096).unwrap();
+        assert!(!finished.success);
+        assert_eq!(std::fs::metadata(&file).unwrap().len(), 4096);
+    }
+
+    #[test]
+    fn nothing_of_our_environment_is_handed_on() {
+        let finished = run(sh("env | cut -d= -f1 | sort"), Duration::from_secs(20), 0).unwrap();
+        assert_eq!(finished.text(), "LC_ALL\nPATH\nPWD");
+    }
+}

@@ -1,0 +1,93 @@
+//! What the process that fetches gives up before it speaks to anybody: root, its groups, every way to get
+//! privileges back, and large files. It keeps the network and one folder. See decision 0005.
+
+use crate::settings::Limits;
+use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Resource, Rlimit};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+
+/// How a process was confined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confined {
+    /// It runs as another user than root, who owns nothing but the cache folder.
+    AsUser,
+    /// It was not root to begin with: it runs as who it was, without a way up.
+    AsIs,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct ConfineError {
+    what: &'static str,
+    #[source]
+    err: io::Error,
+}
+
+fn tried(what: &'static str) -> impl FnOnce(io::Error) -> ConfineError {
+    move |err| ConfineError { what, err }
+}
+
+/// Confines this process for good. It must have one thread only, and have read its
+/// [`crate::fetcher::Material`] before. As root the cache folder is made where it is missing and given to
+/// the user; its parents must be root's.
+pub fn confine(
+    cache: &Path,
+    uid: u32,
+    gid: u32,
+    limits: &Limits,
+) -> Result<Confined, ConfineError> {
+    let root = Uid::effective().is_root();
+    if root && (uid == 0 || gid == 0) {
+        let err = io::Error::new(io::ErrorKind::InvalidInput, "the user for fetching is root");
+        return Err(ConfineError { what: "give up root", err });
+    }
+    match std::fs::DirBuilder::new().mode(0o700).create(cache) {
+        Err(err) if err.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(tried("make the cache folder")(err));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    if root {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(cache, flags, Mode::empty())
+            .map_err(|it| tried("open the cache folder")(it.into()))?;
+        let (user, group) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
+        rustix::fs::fchown(&folder, Some(user), Some(group))
+            .and_then(|()| rustix::fs::fchmod(&folder, Mode::from_raw_mode(0o700)))
+            .map_err(|it| tried("give the cache folder away")(it.into()))?;
+    }
+    rustix::thread::set_no_new_privs(true)
+        .map_err(|it| tried("give up new privileges")(it.into()))?;
+    let limit = |resource, most: u64| {
+        let most = rustix::process::getrlimit(resource).maximum.map_or(most, |it| it.min(most));
+        let limit = Rlimit { current: Some(most), maximum: Some(most) };
+        rustix::process::setrlimit(resource, limit)
+            .map_err(|it| tried("set resource limits")(it.into()))
+    };
+    limit(Resource::Core, 0)?;
+    limit(Resource::Fsize, limits.bytes)?;
+    limit(Resource::Nofile, 256)?;
+    // git maps whole packs.
+    limit(Resource::As, 4 << 30)?;
+    // Processor seconds, as a program that loops is otherwise ended only by whoever waits for it.
+    limit(Resource::Cpu, limits.total.as_secs().saturating_mul(2).max(60))?;
+    if !root {
+        return Ok(Confined::AsIs);
+    }
+    let drop = || -> nix::Result<()> {
+        setgroups(&[])?;
+        let gid = Gid::from_raw(gid);
+        setresgid(gid, gid, gid)?;
+        let uid = Uid::from_raw(uid);
+        setresuid(uid, uid, uid)
+    };
+    drop().map_err(|it| tried("give up root")(it.into()))?;
+    if setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0)).is_ok() {
+        let err = io::Error::other("root could be taken back");
+        return Err(ConfineError { what: "give up root", err });
+    }
+    Ok(Confined::AsUser)
+}

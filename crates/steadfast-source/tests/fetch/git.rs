@@ -1,0 +1,326 @@
+//! Git repositories.
+
+use crate::support::{World, exists, files};
+use steadfast_source::fetcher::{Known, Origin};
+use steadfast_source::floor::{Advance, Force};
+use steadfast_source::settings::{Git, Reference, Source, Trust};
+use steadfast_source::{Refusal, RefusalKind};
+
+#[test]
+fn a_signed_branch_is_fetched_and_followed() {
+    let mut world = World::new();
+    world.repository();
+    let key = world.ssh_key("anna");
+    let trust = world.allowed(&[("", "anna")]);
+    let source = world.branch();
+    let first = world.signed("model.yaml", "model: y\n", &key);
+    let fetched = world.fetch(&source, &trust).unwrap().unwrap();
+    assert_eq!(fetched.advance, Advance::First);
+    assert_eq!(files(&fetched), ["model.yaml"]);
+    assert_eq!(&*fetched.sources.find("model.yaml").unwrap().1.bytes, b"model: y\n");
+    assert_eq!(fetched.signers[0].name, "anna@x");
+    let Origin::Git { commit, author, subject, .. } = &fetched.origin else { panic!() };
+    assert_eq!(
+        (commit.as_str(), author.as_str(), subject.as_str()),
+        (first.as_str(), "A <a@x>", "Change it")
+    );
+    assert!(world.fetch(&source, &trust).unwrap().is_none(), "no news");
+
+    // Only the tip is signed; what lies between is proved by its hashes.
+    for at in 0..40 {
+        world.commit("files/a", &at.to_string(), &[]);
+    }
+    world.commit(".hidden", "", &[]);
+    world.commit("std/base.yaml", "", &[]);
+    world.signed("model.yaml", "model: z\n", &key);
+    let fetched = world.fetch(&source, &trust).unwrap().unwrap();
+    assert_eq!(fetched.advance, Advance::Forward);
+    assert_eq!(files(&fetched), ["files/a", "model.yaml"]);
+    assert!(!exists(&world.path("cache/run")), "no keys stay");
+
+    // Losing the cache costs a transfer and nothing else.
+    std::fs::remove_dir_all(world.path("cache")).unwrap();
+    std::fs::create_dir(world.path("cache")).unwrap();
+    let known = Known::of(&world.floor, false, None);
+    let fetched = world.fetch_knowing(&source, &trust, &known).unwrap().unwrap();
+    assert_eq!(fetched.advance, Advance::Same);
+}
+
+#[test]
+fn who_is_not_trusted_is_refused() {
+    let mut world = World::new();
+    world.repository();
+    let (anna, eve) = (world.ssh_key("anna"), world.ssh_key("eve"));
+    let trust = world.allowed(&[("", "anna")]);
+    let source = world.branch();
+    assert!(world.refused(&source, &trust).ends_with("is not signed"));
+    world.signed("model.yaml", "model: y\n", &eve);
+    assert!(world.refused(&source, &trust).ends_with("which is not trusted"));
+    world.signed("model.yaml", "model: y\n", &anna);
+    let late = world.allowed(&[("valid-before=\"20260101Z\"", "anna")]);
+    assert!(world.refused(&source, &late).ends_with("not valid since 2026-01-01T00:00:00Z"));
+    let other = world.allowed(&[("namespaces=\"file\"", "anna")]);
+    assert!(world.refused(&source, &other).ends_with("trusted for file and not for git"));
+
+    // Trusted, removed, and brought back by an older file.
+    let trust = world.allowed(&[("", "anna"), ("", "eve")]);
+    world.fetch(&source, &trust).unwrap().unwrap();
+    world.signed("model.yaml", "model: z\n", &eve);
+    let without = world.allowed(&[("", "anna")]);
+    assert!(world.refused(&source, &without).ends_with("which is not trusted"));
+    let again = world.allowed(&[("", "anna"), ("", "eve")]);
+    let refusal = world.fetch(&source, &again).unwrap_err();
+    assert!(matches!(refusal, Refusal::RemovedKey { .. }), "{refusal}");
+    assert_eq!(refusal.kind(), RefusalKind::Untrusted);
+}
+
+#[test]
+fn rewritten_history_is_refused_until_root_says_otherwise() {
+    let mut world = World::new();
+    world.repository();
+    let key = world.ssh_key("anna");
+    let trust = world.allowed(&[("", "anna")]);
+    let source = world.branch();
+    world.signed("model.yaml", "model: y\n", &key);
+    let accepted = world.signed("model.yaml", "model: z\n", &key);
+    world.fetch(&source, &trust).unwrap().unwrap();
+    // Back to the parent, which is signed well.
+    world.git(&["reset", "--quiet", "--hard", "HEAD~1"]);
+    let words = world.refused(&source, &trust);
+    assert!(
+        words.ends_with(&format!("does not descend from {accepted}, which was accepted before"))
+    );
+    // And on another way forward.
+    world.signed("model.yaml", "model: evil\n", &key);
+    assert!(world.refused(&source, &trust).contains("does not descend"));
+    world.force = Force::Yes;
+    let fetched = world.fetch(&source, &trust).unwrap().unwrap();
+    assert_eq!(fetched.advance, Advance::Forced);
+    world.force = Force::No;
+    // Merged, the old one is among the ancestors again.
+    world.git(&["merge", "--quiet", "-s", "ours", "-m", "merge", &accepted]);
+    world.signed("model.yaml", "model: merged\n", &key);
+    assert_eq!(world.fetch(&source, &trust).unwrap().unwrap().advance, Advance::Forward);
+}
+
+#[test]
+fn a_floor_that_is_too_far_away_is_told() {
+    let mut world = World::new();
+    world.repository();
+    let source = world.branch();
+    world.fetch(&source, &Trust::None).unwrap().unwrap();
+    for _ in 0..30 {
+        world.commit("a", "", &[]);
+    }
+    world.limits.commits = 20;
+    assert!(world.refused(&source, &Trust::None).contains("is too far from"));
+    world.limits.commits = 40;
+    assert_eq!(world.fetch(&source, &Trust::None).unwrap().unwrap().advance, Advance::Forward);
+}
+
+#[test]
+fn a_tag_is_signed_itself_and_by_its_name() {
+    let mut world = World::new();
+    world.repository();
+    let key = world.ssh_key("anna");
+    let trust = world.allowed(&[("", "anna")]);
+    let source = world.tag("production");
+    let tag = |world: &World, name: &str| {
+        let mut all: Vec<&str> = key.iter().map(String::as_str).collect();
+        all.extend(["tag", "-f", "-s", "-m", "release", name]);
+        world.git(&all);
+    };
+    assert!(world.refused(&source, &trust).ends_with("refs/tags/production is not there"));
+    world.git(&["tag", "production"]);
+    assert_eq!(world.refused(&source, &trust), "tag production is not signed");
+    world.git(&["tag", "-f", "-a", "-m", "release", "production"]);
+    assert_eq!(world.refused(&source, &trust), "tag production is not signed");
+    tag(&world, "production");
+    let fetched = world.fetch(&source, &trust).unwrap().unwrap();
+    assert!(matches!(fetched.origin, Origin::Git { tag: Some(it), .. } if it == "production"));
+    // Another signed tag under this name.
+    world.commit("a", "", &[]);
+    tag(&world, "staging");
+    world.git(&["update-ref", "refs/tags/production", "refs/tags/staging"]);
+    let words = world.refused(&source, &trust);
+    assert_eq!(words, "the tag is named `staging` in what is signed, and not `production`");
+    tag(&world, "production");
+    assert_eq!(world.fetch(&source, &trust).unwrap().unwrap().advance, Advance::Forward);
+}
+
+#[test]
+fn links_submodules_and_odd_names_are_refused() {
+    let mut world = World::new();
+    world.repository();
+    let source = world.branch();
+    std::os::unix::fs::symlink("/etc/passwd", world.path("work/link")).unwrap();
+    world.commit("a", "", &[]);
+    assert!(world.refused(&source, &Trust::None).contains("link is neither a file nor a folder"));
+    std::fs::remove_file(world.path("work/link")).unwrap();
+    world.commit("a", "x", &[]);
+    let head = world.git(&["rev-parse", "HEAD"]);
+    world.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{head},module")]);
+    world.git(&["commit", "--quiet", "-m", "module"]);
+    assert!(world.refused(&source, &Trust::None).contains("module is neither a file nor a folder"));
+    world.git(&["rm", "--quiet", "--cached", "module"]);
+    world.commit("a\nb", "", &[]);
+    assert!(world.refused(&source, &Trust::None).contains("is no path that a model may have"));
+}
+
+#[test]
+fn nothing_in_a_repository_is_run_or_changes_the_content() {
+    let mut world = World::new();
+    world.repository();
+    let told = world.path("told");
+    let hook = world.path("work/.git/hooks/post-checkout");
+    std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    std::fs::write(&hook, format!("#!/bin/sh\ntouch {}\n", told.display())).unwrap();
+    std::fs::write(
+        world.path("gitconfig"),
+        format!("[user]\nname=A\nemail=a@x\n[filter \"x\"]\nsmudge = touch {}\n", told.display()),
+    )
+    .unwrap();
+    world.commit("a.txt", "$Id$ $Format:%H$\n", &[]);
+    world.commit(".gitattributes", "* ident export-subst filter=x text eol=crlf\n", &[]);
+    let fetched = world.fetch(&world.branch(), &Trust::None).unwrap().unwrap();
+    assert_eq!(&*fetched.sources.find("a.txt").unwrap().1.bytes, b"$Id$ $Format:%H$\n");
+    assert!(!exists(&told));
+}
+
+#[test]
+fn a_damaged_cache_is_made_anew_and_a_missing_source_is_unreachable() {
+    let mut world = World::new();
+    world.repository();
+    let source = world.branch();
+    world.fetch(&source, &Trust::None).unwrap().unwrap();
+    world.commit("a", "", &[]);
+    let packs = world.path("cache/repository.git/objects/pack");
+    for entry in std::fs::read_dir(packs).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "junk").unwrap();
+    }
+    std::fs::write(world.path("cache/repository.git/shallow.lock"), "").unwrap();
+    assert_eq!(world.fetch(&source, &Trust::None).unwrap().unwrap().advance, Advance::Forward);
+    let nowhere = Git::new("file:///nonexistent/model", Reference::Branch("main".into()));
+    let refusal = world.fetch(&Source::Git(nowhere), &Trust::None).unwrap_err();
+    assert_eq!(refusal.kind(), RefusalKind::Unreachable, "{refusal}");
+    assert!(!refusal.line().contains('\n'));
+}
+
+#[test]
+fn a_repository_of_the_other_format_works_too() {
+    let mut world = World::new();
+    world.run(
+        "git",
+        &["init", "--quiet", "--initial-branch=main", "--object-format=sha256", "work"],
+    );
+    let key = world.ssh_key("anna");
+    let trust = world.allowed(&[("", "anna")]);
+    world.signed("model.yaml", "model: x\n", &key);
+    let source = world.branch();
+    assert_eq!(world.fetch(&source, &trust).unwrap().unwrap().advance, Advance::First);
+    world.commit("a", "", &[]);
+    world.signed("model.yaml", "model: y\n", &key);
+    assert_eq!(world.fetch(&source, &trust).unwrap().unwrap().advance, Advance::Forward);
+}
+
+#[test]
+fn what_is_larger_than_allowed_is_not_brought() {
+    let mut world = World::new();
+    world.repository();
+    // It does not compress.
+    let mut state = 1_u64;
+    let noise: String = (0..400_000)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            char::from(b'!' + u8::try_from(state >> 58).unwrap())
+        })
+        .collect();
+    world.commit("noise", &noise, &[]);
+    world.limits.bytes = 100_000;
+    let source = world.branch();
+    let refusal = world.fetch(&source, &Trust::None).unwrap_err();
+    assert_eq!(refusal.kind(), RefusalKind::Broken, "{refusal}");
+    assert!(refusal.line().contains("more than 100000 bytes"), "{refusal}");
+}
+
+#[test]
+fn what_the_fetcher_left_is_believed_in_nothing() {
+    let mut world = World::new();
+    world.repository();
+    let key = world.ssh_key("anna");
+    let trust = world.allowed(&[("", "anna")]);
+    let source = world.branch();
+    world.signed("model.yaml", "model: y\n", &key);
+    world.fetch(&source, &trust).unwrap().unwrap();
+    let offer = world.path("cache/offer");
+    let whole = std::fs::read(&offer).unwrap();
+    // Every byte matters: a changed one is refused whatever it is.
+    let mut refused = std::collections::BTreeSet::new();
+    for at in 0..whole.len() {
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        std::fs::write(&offer, changed).unwrap();
+        let mut floor = steadfast_source::floor::Floor::default();
+        let terms = steadfast_source::fetcher::Terms {
+            source: &source,
+            trust: &trust,
+            expected: &world.expected,
+            now: world.now,
+            zone: &jiff::tz::TimeZone::UTC,
+            force: Force::Yes,
+            run_as: None,
+            limits: &world.limits,
+        };
+        let refusal = steadfast_source::fetcher::accept(&terms, &mut floor, &world.path("cache"))
+            .unwrap_err();
+        refused.insert(refusal.line().split(' ').take(4).collect::<Vec<_>>().join(" "));
+    }
+    assert!(!refused.is_empty());
+}
+
+#[test]
+fn openpgp_signatures_are_verified_by_gpgv_and_do_not_pass_for_ssh_ones() {
+    let mut world = World::new();
+    world.repository();
+    let ssh = world.ssh_key("anna");
+    let allowed = world.allowed(&[("", "anna")]);
+    let home = world.path("gnupg");
+    std::fs::create_dir(&home).unwrap();
+    std::fs::set_permissions(&home, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    for name in ["pat", "mallory"] {
+        let user = format!("{name}@x");
+        world.run(
+            "gpg",
+            &[
+                "--batch",
+                "--quiet",
+                "--passphrase",
+                "",
+                "--quick-gen-key",
+                &user,
+                "ed25519",
+                "sign",
+            ],
+        );
+    }
+    let keyring = world.path("keyring.gpg");
+    world.run("gpg", &["--batch", "--output", keyring.to_str().unwrap(), "--export", "pat@x"]);
+    let trust = Trust::OpenPgp(keyring);
+    let source = world.branch();
+    let by = |name: &str| {
+        ["-c", "gpg.format=openpgp", "-c", &format!("user.signingkey={name}@x")]
+            .map(str::to_owned)
+            .to_vec()
+    };
+    world.signed("model.yaml", "model: m\n", &by("mallory"));
+    assert!(world.refused(&source, &trust).ends_with("which is not trusted"));
+    world.signed("model.yaml", "model: s\n", &ssh);
+    assert!(world.refused(&source, &trust).ends_with("and OpenPGP keys are trusted"));
+    world.signed("model.yaml", "model: p\n", &by("pat"));
+    assert!(world.refused(&source, &allowed).ends_with("and SSH keys are trusted"));
+    let fetched = world.fetch(&source, &trust).unwrap().unwrap();
+    assert_eq!(fetched.signers[0].key.len(), 40);
+    world.run("gpgconf", &["--kill", "all"]);
+}

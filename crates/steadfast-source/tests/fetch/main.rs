@@ -1,0 +1,15 @@
+//! Models fetched from real repositories and real servers, good and hostile ones.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "all of it is tests, also what is not marked as one"
+)]
+
+mod git;
+mod sandbox;
+mod server;
+mod snapshot;
+mod ssh;
+mod support;

@@ -1,0 +1,437 @@
+//! Files of the machine in memory.
+
+use super::{FakeHost, World, refuse};
+use sha2::{Digest as _, Sha256};
+use std::sync::Arc;
+use steadfast_system::files::{
+    Attributes, Content, Digest, Entry, Folder, Look, Mode, NewFile, OwnFolder, Read, Seen, Shape,
+    TreeEntry, Wanted, Write,
+};
+use steadfast_system::{AbsPath, ErrorKind, SystemError};
+
+/// What is at a path.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Thing {
+    pub matter: Matter,
+    pub uid: u32,
+    pub gid: u32,
+    pub mode: u16,
+    pub links: u64,
+    pub changed: i64,
+    pub mounted: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Matter {
+    File(Arc<[u8]>),
+    Directory,
+    Link(Arc<str>),
+    Socket,
+    Fifo,
+    Device,
+}
+
+impl Thing {
+    /// Root's, with mode 0644.
+    pub fn of(matter: Matter) -> Thing {
+        Thing { matter, uid: 0, gid: 0, mode: 0o644, links: 1, changed: 0, mounted: false }
+    }
+
+    pub fn file(content: &str) -> Thing {
+        Thing::of(Matter::File(content.as_bytes().into()))
+    }
+
+    /// The content of a regular file, as text.
+    pub fn text(&self) -> Option<&str> {
+        match &self.matter {
+            Matter::File(bytes) => std::str::from_utf8(bytes).ok(),
+            Matter::Directory
+            | Matter::Link(_)
+            | Matter::Socket
+            | Matter::Fifo
+            | Matter::Device => None,
+        }
+    }
+
+    fn entry(&self, wanted: Wanted, open: bool) -> Entry {
+        let shape = match &self.matter {
+            Matter::File(bytes) => {
+                let size = bytes.len() as u64;
+                let limit = if open { 1 << 20 } else { 16 << 20 };
+                let content = match wanted {
+                    Wanted::Nothing => Content::NotRead,
+                    Wanted::DigestIfSize(expected) if expected != size => Content::NotRead,
+                    Wanted::Digest if open && size > limit => Content::TooLarge,
+                    Wanted::DigestIfSize(_) | Wanted::Digest => Content::Digest(digest(bytes)),
+                    Wanted::Bytes if size > limit => Content::TooLarge,
+                    Wanted::Bytes => Content::Bytes(Arc::clone(bytes)),
+                };
+                Shape::File { size, content }
+            }
+            Matter::Directory => Shape::Directory,
+            Matter::Link(target) => Shape::Link { target: Arc::clone(target) },
+            Matter::Socket => Shape::Socket,
+            Matter::Fifo => Shape::Fifo,
+            Matter::Device => Shape::Device,
+        };
+        Entry {
+            shape,
+            uid: self.uid,
+            gid: self.gid,
+            mode: Mode(self.mode),
+            links: self.links,
+            changed: self.changed,
+            mounted: self.mounted,
+        }
+    }
+}
+
+pub(super) fn digest(bytes: &[u8]) -> Digest {
+    Sha256::digest(bytes).into()
+}
+
+fn moved<T>(path: &AbsPath, why: &str) -> Result<T, SystemError> {
+    refuse(ErrorKind::Moved, format!("{path}: {why}"))
+}
+
+impl World {
+    /// Puts something at a path, whatever is there.
+    pub fn put(&mut self, path: &AbsPath, mut thing: Thing) {
+        thing.changed = self.clock;
+        self.files.insert(path.clone(), thing);
+    }
+
+    /// Takes something away with all below it.
+    pub fn take(&mut self, path: &AbsPath) {
+        self.files.retain(|it, _| !it.is_within(path));
+    }
+
+    pub fn thing(&self, path: &str) -> Option<&Thing> {
+        self.files.get(&AbsPath::parse(path).unwrap())
+    }
+
+    pub fn text(&self, path: &str) -> Option<&str> {
+        self.thing(path).and_then(Thing::text)
+    }
+
+    /// The folder that a path lies in, without links in it; none where it is not there.
+    fn folder(&self, path: &AbsPath) -> Result<Option<(AbsPath, Folder)>, SystemError> {
+        let root = AbsPath::parse("/").unwrap();
+        let parent = path.parent().unwrap_or_else(|| root.clone());
+        let split = |it: &str| it.split('/').rev().map(str::to_owned).collect::<Vec<String>>();
+        let mut rest = split(parent.as_str());
+        let (mut here, mut open, mut links) = (root.clone(), false, 0);
+        let is_open = |thing: &Thing| {
+            thing.uid != 0 || thing.mode & 0o002 != 0 || (thing.mode & 0o020 != 0 && thing.gid != 0)
+        };
+        open |= self.files.get(&root).is_some_and(is_open);
+        while let Some(part) = rest.pop() {
+            if part.is_empty() || part == "." {
+                continue;
+            }
+            if part == ".." {
+                here = here.parent().unwrap_or_else(|| root.clone());
+                continue;
+            }
+            let next = here.join(&part).unwrap();
+            let Some(thing) = self.files.get(&next) else { return Ok(None) };
+            match &thing.matter {
+                Matter::Directory => {
+                    open |= is_open(thing);
+                    here = next;
+                }
+                Matter::Link(_) if open => {
+                    let why = format!("{next} is a link in a folder that others can write");
+                    return refuse(ErrorKind::Other, why);
+                }
+                Matter::Link(target) => {
+                    links += 1;
+                    if links > 40 {
+                        return refuse(ErrorKind::Other, format!("{next} leads in a circle"));
+                    }
+                    if target.starts_with('/') {
+                        here = root.clone();
+                    }
+                    rest.extend(split(target));
+                }
+                Matter::File(_) | Matter::Socket | Matter::Fifo | Matter::Device => {
+                    return Ok(None);
+                }
+            }
+        }
+        let thing = self.files.get(&here).unwrap();
+        let mode = Mode(thing.mode);
+        Ok(Some((here, Folder { uid: thing.uid, gid: thing.gid, mode, open })))
+    }
+
+    /// Where a path leads, its last part not followed.
+    fn real(&self, path: &AbsPath) -> Result<Option<(AbsPath, Folder)>, SystemError> {
+        let Some((folder, facts)) = self.folder(path)? else { return Ok(None) };
+        if path.as_str() == "/" {
+            return Ok(Some((folder, facts)));
+        }
+        Ok(Some((folder.join(path.file_name()).unwrap(), facts)))
+    }
+
+    fn real_to_write(&self, path: &AbsPath) -> Result<(AbsPath, Folder), SystemError> {
+        self.real(path)?.ok_or_else(|| {
+            let parent = path.parent().unwrap_or_else(|| path.clone());
+            SystemError::new(ErrorKind::Other, "No such file or directory")
+                .during(format!("open the folder {parent}"))
+        })
+    }
+
+    /// Whether what is there is what was seen.
+    fn verify(&self, path: &AbsPath, seen: &Seen) -> Result<(), SystemError> {
+        let Some(thing) = self.files.get(path) else {
+            return if *seen == Seen::Nothing {
+                Ok(())
+            } else {
+                moved(path, "nothing is there any more")
+            };
+        };
+        let same = match (seen, &thing.matter) {
+            (Seen::Nothing, _) => return moved(path, "something is there now"),
+            (Seen::File { digest: seen }, Matter::File(bytes)) => *seen == digest(bytes),
+            (Seen::AnyFile, Matter::File(_)) | (Seen::Directory, Matter::Directory) => true,
+            (Seen::Link { target }, Matter::Link(there)) => target == there,
+            (Seen::Other, Matter::Socket | Matter::Fifo | Matter::Device) => true,
+            (_, _) => false,
+        };
+        if same { Ok(()) } else { moved(path, "it is something else now") }
+    }
+
+    fn below(&self, path: &AbsPath) -> impl Iterator<Item = (&AbsPath, &Thing)> {
+        self.files.iter().filter(move |(it, _)| *it != path && it.is_within(path))
+    }
+
+    /// Keeps and takes away what is to give way.
+    fn clear(&mut self, path: &AbsPath, keep: bool) -> Result<(), SystemError> {
+        if let Some((mount, _)) = self.below(path).find(|(_, it)| it.mounted) {
+            return refuse(ErrorKind::Other, format!("something is mounted at {mount}"));
+        }
+        if keep {
+            let contents: Vec<Arc<[u8]>> = self
+                .files
+                .iter()
+                .filter(|(it, _)| it.is_within(path))
+                .filter_map(|(_, it)| match &it.matter {
+                    Matter::File(bytes) => Some(Arc::clone(bytes)),
+                    Matter::Directory
+                    | Matter::Link(_)
+                    | Matter::Socket
+                    | Matter::Fifo
+                    | Matter::Device => None,
+                })
+                .collect();
+            for bytes in contents {
+                self.kept.insert(digest(&bytes), bytes.to_vec());
+            }
+        }
+        self.take(path);
+        Ok(())
+    }
+
+    fn write(&mut self, file: &NewFile) -> Result<(), SystemError> {
+        let (real, _) = self.real_to_write(&file.path)?;
+        self.verify(&real, &file.replaces)?;
+        let there = self.files.get(&real);
+        let mounted = there.is_some_and(|it| it.mounted);
+        if file.in_place != mounted {
+            return moved(&file.path, "what is mounted there is another matter now");
+        }
+        if let Some(validation) = &file.validate {
+            let program = validation.arguments.first().map_or("", |it| &**it);
+            let broken = file.content.windows(6).any(|it| it == b"broken");
+            if broken || program.ends_with("/false") {
+                return refuse(ErrorKind::Invalid, format!("{program} says no"));
+            }
+        }
+        self.clear(&real, file.keep)?;
+        let thing = Thing {
+            uid: file.uid,
+            gid: file.gid,
+            mode: file.mode.0,
+            mounted,
+            ..Thing::of(Matter::File(Arc::clone(&file.content)))
+        };
+        self.put(&real, thing);
+        Ok(())
+    }
+
+    fn set(&mut self, path: &AbsPath, seen: &Seen, to: Attributes) -> Result<(), SystemError> {
+        let (real, folder) = self.real_to_write(path)?;
+        // Only its shape counts.
+        match (seen, self.files.get(&real).map(|it| &it.matter)) {
+            (Seen::File { .. }, Some(Matter::File(_))) => {}
+            (_, _) => self.verify(&real, seen)?,
+        }
+        let clock = self.clock;
+        let thing = self.files.get_mut(&real).unwrap();
+        let is_file = matches!(thing.matter, Matter::File(_));
+        if is_file && folder.open && thing.links > 1 {
+            return refuse(ErrorKind::Other, format!("{path} has several hard links"));
+        }
+        if to.mode.is_some() && matches!(thing.matter, Matter::Link(_)) {
+            return refuse(ErrorKind::Other, format!("{path} is a link, which has no mode"));
+        }
+        if (to.uid.is_some() || to.gid.is_some()) && is_file {
+            // As the kernel does.
+            let setgid = if thing.mode & 0o010 != 0 { 0o2000 } else { 0 };
+            thing.mode &= !(0o4000 | setgid);
+        }
+        thing.uid = to.uid.unwrap_or(thing.uid);
+        thing.gid = to.gid.unwrap_or(thing.gid);
+        thing.mode = to.mode.map_or(thing.mode, |it| it.0);
+        thing.changed = clock;
+        Ok(())
+    }
+
+    /// Puts something in the place of what was seen.
+    fn replace(&mut self, path: &AbsPath, seen: &Seen, thing: Thing) -> Result<(), SystemError> {
+        let (real, _) = self.real_to_write(path)?;
+        self.verify(&real, seen)?;
+        self.clear(&real, true)?;
+        self.put(&real, thing);
+        Ok(())
+    }
+}
+
+impl Read for FakeHost {
+    fn look(&self, wanted: &[(&AbsPath, Wanted)]) -> Vec<Result<Look, SystemError>> {
+        self.look_at(|world| {
+            let look = |(path, wanted): &(&AbsPath, Wanted)| {
+                let Some((real, folder)) = world.real(path)? else {
+                    return Ok(Look { folder: None, entry: None });
+                };
+                let entry = world.files.get(&real).map(|it| it.entry(*wanted, folder.open));
+                Ok(Look { folder: Some(folder), entry })
+            };
+            wanted.iter().map(look).collect()
+        })
+    }
+
+    fn tree(
+        &self,
+        root: &AbsPath,
+        promised: &dyn Fn(&str) -> Option<u64>,
+    ) -> Result<Vec<TreeEntry>, SystemError> {
+        self.look_at(|world| {
+            let found = world.real(root)?.and_then(|(real, folder)| {
+                let thing = world.files.get(&real)?;
+                (thing.matter == Matter::Directory).then_some((real, folder))
+            });
+            let Some((real, folder)) = found else {
+                return refuse(ErrorKind::Other, format!("open the folder {root}"));
+            };
+            let mounts: Vec<&AbsPath> =
+                world.below(&real).filter(|(_, it)| it.mounted).map(|(it, _)| it).collect();
+            let mut entries: Vec<TreeEntry> = world
+                .below(&real)
+                .filter(|(path, _)| !mounts.iter().any(|it| *it != *path && path.is_within(it)))
+                .map(|(path, thing)| {
+                    let below = path.as_str()[real.as_str().len()..].trim_start_matches('/');
+                    let size = match &thing.matter {
+                        Matter::File(bytes) => bytes.len() as u64,
+                        Matter::Directory
+                        | Matter::Link(_)
+                        | Matter::Socket
+                        | Matter::Fifo
+                        | Matter::Device => 0,
+                    };
+                    let promised = promised(below);
+                    let wanted = match promised {
+                        Some(_) => Wanted::digest_beside(promised, size),
+                        None => Wanted::Nothing,
+                    };
+                    TreeEntry { path: below.into(), entry: thing.entry(wanted, folder.open) }
+                })
+                .collect();
+            entries.sort_by(|a, b| a.path.cmp(&b.path));
+            Ok(entries)
+        })
+    }
+
+    fn own_folders(&self) -> Vec<OwnFolder> {
+        let all = [
+            ("/var/lib/steadfast", false),
+            ("/var/cache/steadfast", false),
+            ("/run/steadfast", false),
+            ("/etc/steadfast", true),
+            ("/etc/steadfast/secrets", true),
+        ];
+        all.map(|(path, promisable)| OwnFolder { path: AbsPath::parse(path).unwrap(), promisable })
+            .into()
+    }
+
+    fn kept(&self, digest: &Digest) -> Result<Option<Vec<u8>>, SystemError> {
+        Ok(self.look_at(|world| world.kept.get(digest).cloned()))
+    }
+}
+
+impl Write for FakeHost {
+    fn write_files(&self, files: &[NewFile]) -> Vec<Result<(), SystemError>> {
+        let write =
+            |file: &NewFile| self.effect(format!("write {}", file.path), |world| world.write(file));
+        files.iter().map(write).collect()
+    }
+
+    fn set_attributes(
+        &self,
+        all: &[(&AbsPath, &Seen, Attributes)],
+    ) -> Vec<Result<(), SystemError>> {
+        let set = |(path, seen, to): &(&AbsPath, &Seen, Attributes)| {
+            self.effect(format!("set {path}"), |world| world.set(path, seen, *to))
+        };
+        all.iter().map(set).collect()
+    }
+
+    fn make_directory(
+        &self,
+        path: &AbsPath,
+        uid: u32,
+        gid: u32,
+        mode: Mode,
+        replaces: &Seen,
+    ) -> Result<(), SystemError> {
+        self.effect(format!("make directory {path}"), |world| {
+            if *replaces == Seen::Directory {
+                return moved(path, "the directory is there already");
+            }
+            let thing = Thing { uid, gid, mode: mode.0, ..Thing::of(Matter::Directory) };
+            world.replace(path, replaces, thing)
+        })
+    }
+
+    fn make_link(
+        &self,
+        path: &AbsPath,
+        target: &str,
+        uid: u32,
+        gid: u32,
+        replaces: &Seen,
+    ) -> Result<(), SystemError> {
+        self.effect(format!("link {path} -> {target}"), |world| {
+            let matter = Matter::Link(target.into());
+            world.replace(path, replaces, Thing { uid, gid, mode: 0o777, ..Thing::of(matter) })
+        })
+    }
+
+    fn remove(
+        &self,
+        path: &AbsPath,
+        seen: &Seen,
+        whole: bool,
+        keep: bool,
+    ) -> Result<(), SystemError> {
+        self.effect(format!("remove {path}"), |world| {
+            let (real, _) = world.real_to_write(path)?;
+            world.verify(&real, seen)?;
+            if !whole && world.below(&real).next().is_some() {
+                let why = SystemError::new(ErrorKind::Other, "Directory not empty");
+                return Err(why.during(format!("remove {path}")));
+            }
+            world.clear(&real, keep)
+        })
+    }
+}

@@ -1,0 +1,332 @@
+//! Packages of the machine in memory: shelves of versions, and what their installation brings.
+
+use super::files::{Matter, Thing};
+use super::{FakeHost, World, refuse};
+use std::sync::Arc;
+use steadfast_system::accounts::NewGroup;
+use steadfast_system::packages::version::Version;
+use steadfast_system::packages::{
+    Conffiles, Goal, Health, Installed, Interruption, Item, Lists, Look, Mark, Offer, Offers,
+    Options, Read, Transaction, Write,
+};
+use steadfast_system::{AbsPath, ErrorKind, GroupName, PackageName, SystemError, UnitName};
+
+/// The versions of a package that can be had.
+pub type Shelf = Vec<Stock>;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stock {
+    pub version: Version,
+    pub priority: i32,
+    pub suites: Vec<Arc<str>>,
+    pub brings: Vec<Brought>,
+    /// Packages that have to go for it.
+    pub conflicts: Vec<PackageName>,
+}
+
+/// What installing a package does beside its record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Brought {
+    /// A file of its own, written whatever is there.
+    File(AbsPath, Arc<str>),
+    Conffile(AbsPath, Arc<str>),
+    Directory(AbsPath),
+    /// A user with a group of its name, without a home.
+    User(GroupName, u32),
+    /// Starts and enables a unit.
+    Runs(UnitName),
+}
+
+fn failed<T>(why: impl Into<Arc<str>>) -> Result<T, SystemError> {
+    refuse(ErrorKind::Command, why)
+}
+
+impl FakeHost {
+    #[must_use]
+    pub fn with_stock(self, name: &str, version: &str, brings: Vec<Brought>) -> FakeHost {
+        self.with(|world| world.stock(name, version, brings))
+    }
+
+    #[must_use]
+    pub fn with_package(self, name: &str, version: &str) -> FakeHost {
+        self.with(|world| {
+            let installed = installed(Version::parse(version).unwrap());
+            world.packages.insert(PackageName::parse(name).unwrap(), (installed, false));
+        })
+    }
+}
+
+fn installed(version: Version) -> Installed {
+    Installed {
+        architecture: Arc::from("amd64"),
+        version: Some(version),
+        health: Health::Installed,
+        hold: false,
+        broken: false,
+        essential: false,
+    }
+}
+
+impl World {
+    pub fn stock(&mut self, name: &str, version: &str, brings: Vec<Brought>) {
+        let stock = Stock {
+            version: Version::parse(version).unwrap(),
+            priority: 500,
+            suites: vec!["bookworm".into()],
+            brings,
+            conflicts: vec![],
+        };
+        self.shelves.entry(PackageName::parse(name).unwrap()).or_default().push(stock);
+    }
+
+    /// The record of a package.
+    pub fn package(&self, name: &str) -> Option<&Installed> {
+        self.packages.get(&PackageName::parse(name).unwrap()).map(|(it, _)| it)
+    }
+
+    fn offers(&self, name: &PackageName) -> Option<Offers> {
+        let shelf = self.shelves.get(name)?;
+        let have = self.packages.get(name).and_then(|(it, _)| it.version.clone());
+        let candidate = shelf
+            .iter()
+            .filter(|it| have.as_ref().is_none_or(|have| it.version.order(have).is_ge()))
+            .max_by(|a, b| a.priority.cmp(&b.priority).then_with(|| a.version.order(&b.version)))
+            .map(|it| it.version.clone())
+            .or(have);
+        let versions = shelf
+            .iter()
+            .map(|it| Offer {
+                version: it.version.clone(),
+                priority: it.priority,
+                suites: it.suites.clone(),
+            })
+            .collect();
+        Some(Offers { candidate, versions })
+    }
+
+    fn carry_out(&mut self, item: &Item, options: &Options) -> Result<(), SystemError> {
+        let name = &item.package;
+        let held = self.packages.get(name).is_some_and(|(it, _)| it.hold);
+        if held && !item.held {
+            return failed(format!("{name} is held"));
+        }
+        match &item.goal {
+            Goal::Install { range, version, latest } => {
+                let chosen = match (version, self.offers(name)) {
+                    (Some(version), Some(offers)) if offers.offer(version).is_some() => {
+                        Some(version.clone())
+                    }
+                    (_, Some(offers)) => {
+                        offers.choose(range.as_ref(), options.from.as_deref()).cloned()
+                    }
+                    (_, None) => None,
+                };
+                let have = self.packages.get(name).and_then(|(it, _)| it.version.clone());
+                match (chosen, have) {
+                    (None, Some(_)) if *latest => Ok(()),
+                    (None, _) => failed(format!("unable to locate package {name}")),
+                    (Some(chosen), Some(have))
+                        if chosen.order(&have).is_lt() && !item.allow_downgrade =>
+                    {
+                        failed(format!("{name} would be downgraded"))
+                    }
+                    (Some(chosen), _) => self.install(item, &chosen, options, held),
+                }
+            }
+            Goal::Remove | Goal::Purge => {
+                self.uninstall(name, item.goal == Goal::Purge);
+                Ok(())
+            }
+        }
+    }
+
+    fn install(
+        &mut self,
+        item: &Item,
+        version: &Version,
+        options: &Options,
+        held: bool,
+    ) -> Result<(), SystemError> {
+        let name = &item.package;
+        let stock = self.shelves[name].iter().find(|it| it.version.order(version).is_eq());
+        let stock = stock.unwrap().clone();
+        for other in stock.conflicts.iter().filter(|it| self.packages.contains_key(it)) {
+            if !item.removals.allow(other.as_str()) {
+                return failed(format!("{other} would have to be removed"));
+            }
+        }
+        for other in &stock.conflicts {
+            self.uninstall(other, false);
+        }
+        for brought in &stock.brings {
+            match brought {
+                Brought::Directory(path) => {
+                    if !self.files.contains_key(path) {
+                        let folder = Thing { mode: 0o755, ..Thing::of(Matter::Directory) };
+                        self.put(path, folder);
+                    }
+                }
+                Brought::File(path, text) => self.put(path, Thing::file(text)),
+                Brought::Conffile(path, text) => {
+                    let there = self.files.contains_key(path);
+                    if !there || options.conffiles == Conffiles::Replace {
+                        self.put(path, Thing::file(text));
+                    }
+                }
+                Brought::User(name, uid) => {
+                    let group = NewGroup { name: name.clone(), gid: Some(*uid), system: true };
+                    if !self.groups.contains_key(name) {
+                        self.add_group(&group)?;
+                    }
+                    let user = steadfast_system::accounts::NewUser {
+                        name: steadfast_system::UserName::parse(name.as_str()).unwrap(),
+                        uid: Some(*uid),
+                        group: steadfast_system::accounts::NewPrimary::Group(name.clone()),
+                        home: AbsPath::parse("/nonexistent").unwrap(),
+                        make_home: false,
+                        shell: None,
+                        comment: None,
+                        system: true,
+                    };
+                    if !self.users.contains_key(&user.name) {
+                        self.add_user(&user)?;
+                    }
+                }
+                Brought::Runs(unit) => {
+                    if options.start {
+                        self.start(unit)?;
+                    }
+                }
+            }
+        }
+        let record = Installed { hold: held, ..installed(version.clone()) };
+        self.packages.insert(name.clone(), (record, false));
+        Ok(())
+    }
+
+    fn uninstall(&mut self, name: &PackageName, purge: bool) {
+        let Some((record, _)) = self.packages.remove(name) else { return };
+        let brings: Vec<Brought> = self
+            .shelves
+            .get(name)
+            .and_then(|shelf| shelf.iter().find(|it| Some(&it.version) == record.version.as_ref()))
+            .map(|it| it.brings.clone())
+            .unwrap_or_default();
+        let mut left = false;
+        for brought in &brings {
+            match brought {
+                Brought::File(path, _) => self.take(path),
+                Brought::Conffile(path, _) if purge => self.take(path),
+                Brought::Conffile(..) => left = true,
+                Brought::Runs(unit) => {
+                    self.started.remove(unit);
+                }
+                Brought::Directory(_) | Brought::User(..) => {}
+            }
+        }
+        if left {
+            let record = Installed { health: Health::ConfigFiles, hold: false, ..record };
+            self.packages.insert(name.clone(), (record, false));
+        }
+    }
+}
+
+impl Read for FakeHost {
+    fn package_looks(&self, names: &[&PackageName]) -> Result<Vec<Look>, SystemError> {
+        Ok(self.look_at(|world| {
+            let look = |name: &&PackageName| {
+                let record = world.packages.get(*name);
+                Look {
+                    installed: record.map(|(it, _)| it.clone()),
+                    automatic: record.is_some_and(|(_, automatic)| *automatic),
+                    interruption: world.interruption.clone(),
+                    ..Look::default()
+                }
+            };
+            names.iter().map(look).collect()
+        }))
+    }
+
+    fn offers(
+        &self,
+        names: &[&PackageName],
+        _suites: bool,
+    ) -> Result<Vec<Option<Offers>>, SystemError> {
+        Ok(self.look_at(|world| names.iter().map(|it| world.offers(it)).collect()))
+    }
+
+    fn apt_lists(&self) -> Lists {
+        self.look_at(|world| world.lists)
+    }
+}
+
+impl Write for FakeHost {
+    fn transact(&self, transaction: &Transaction) -> Vec<Result<(), SystemError>> {
+        let installs = |it: &Item| matches!(it.goal, Goal::Install { .. });
+        let stale = self.look_at(|world| world.lists.stale);
+        if stale && transaction.items.iter().any(installs) {
+            let refreshed = self.effect("refresh lists", |world| {
+                let news = std::mem::take(&mut world.news);
+                for (name, shelf) in news {
+                    world.shelves.entry(name).or_default().extend(shelf);
+                }
+                world.lists =
+                    Lists { age: Some(std::time::Duration::ZERO), stale: false, refreshed: true };
+                Ok(())
+            });
+            if let Err(error) = refreshed {
+                return vec![Err(error); transaction.items.len()];
+            }
+        }
+        let carry_out = |item: &Item| {
+            let verb = match item.goal {
+                Goal::Install { .. } => "install",
+                Goal::Remove => "remove package",
+                Goal::Purge => "purge",
+            };
+            self.effect(format!("{verb} {}", item.package), |world| {
+                world.carry_out(item, &transaction.options)
+            })
+        };
+        transaction.items.iter().map(carry_out).collect()
+    }
+
+    fn mark_packages(&self, marks: &[(&PackageName, Mark)]) -> Vec<Result<(), SystemError>> {
+        let mark = |(name, mark): &(&PackageName, Mark)| {
+            let word = match mark {
+                Mark::Hold => "hold",
+                Mark::Unhold => "unhold",
+                Mark::Manual => "mark manual",
+            };
+            self.effect(format!("{word} {name}"), |world| {
+                let Some((record, automatic)) = world.packages.get_mut(*name) else {
+                    return failed(format!("{name} is not installed"));
+                };
+                match mark {
+                    Mark::Hold => record.hold = true,
+                    Mark::Unhold => record.hold = false,
+                    Mark::Manual => *automatic = false,
+                }
+                Ok(())
+            })
+        };
+        marks.iter().map(mark).collect()
+    }
+
+    fn complete_packages(&self) -> Result<(), SystemError> {
+        self.effect("complete packages", |world| {
+            if world.interruption == Some(Interruption::Foreign) {
+                return failed("dpkg was interrupted by somebody else");
+            }
+            world.interruption = None;
+            for (record, _) in world.packages.values_mut().filter(|(it, _)| it.health.is_cut()) {
+                record.health = Health::Installed;
+            }
+            Ok(())
+        })
+    }
+
+    fn tidy_packages(&self) -> Result<(), SystemError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,179 @@
+//! A model as text, carried out on a machine in memory by the whole engine, with a ledger in memory.
+
+use crate::host::{Crash, FakeHost};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
+use steadfast_engine::debt::{Debt, Record};
+use steadfast_engine::{
+    Budget, Circumstances, Event, Forecast, Ledger, Outcome, Plan, Promises, Reporter, Summary,
+    promised,
+};
+use steadfast_model::{Diagnostics, NodeInput, Severity, SourceSet, document, render, resolve};
+use steadfast_system::{SystemError, UnitName};
+
+/// The promises of the only node of a model.
+#[derive(Debug)]
+pub struct Model {
+    pub promises: Promises,
+    /// What was said without being an error.
+    pub warnings: String,
+}
+
+impl Model {
+    /// `server` is the text of a server below its first line; `files` are further files of the model.
+    pub fn of(server: &str, files: &[(&str, &str)]) -> Result<Model, String> {
+        let mut sources = SourceSet::default();
+        sources.add("model.yaml", b"model: test\nformat: 1\n".as_slice(), false);
+        let environment = "environment: test\nnodes: { node: { servers: [web] } }\n";
+        sources.add("environments/test.yaml", environment.as_bytes(), false);
+        sources.add("servers/web.yaml", format!("server: web\n{server}").as_bytes(), false);
+        for (path, text) in files {
+            sources.add(*path, text.as_bytes(), false);
+        }
+        let mut diagnostics = Diagnostics::default();
+        let (model, found) = document::parse(&sources);
+        diagnostics.extend(found);
+        let facts = serde_json::json!({ "hostname": "node", "fqdn": "node" });
+        let input = NodeInput { environment: "test", node: "node", facts: Some(&facts) };
+        let (resolved, found) = resolve(&model, &sources, &input);
+        diagnostics.extend(found);
+        let (promises, found) = promised::lower(&resolved, &sources);
+        diagnostics.extend(found);
+        let told: String = diagnostics
+            .iter()
+            .filter(|it| it.severity != Severity::Hint)
+            .map(|it| render::text(it, &sources, false))
+            .collect();
+        let bad = diagnostics.iter().any(|it| it.severity == Severity::Error);
+        if bad { Err(told) } else { Ok(Model { promises, warnings: told }) }
+    }
+}
+
+/// What services owe, as the state directory would know it. It survives a crash.
+#[derive(Clone, Debug, Default)]
+pub struct Notebook {
+    pub records: BTreeMap<UnitName, Record>,
+}
+
+impl Ledger for Notebook {
+    fn record(&self, unit: &UnitName) -> Record {
+        self.records.get(unit).cloned().unwrap_or_default()
+    }
+
+    fn owe(&mut self, debts: &[(UnitName, Debt)]) -> Result<(), SystemError> {
+        for (unit, debt) in debts {
+            self.records.entry(unit.clone()).or_default().debts.push(debt.clone());
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, unit: &UnitName, record: Record) -> Result<(), SystemError> {
+        self.records.insert(unit.clone(), record);
+        Ok(())
+    }
+}
+
+/// The verdict on one promise, with what was done and said.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    pub promise: String,
+    pub outcome: Outcome,
+    pub changes: Vec<String>,
+    pub notes: Vec<String>,
+}
+
+/// A run that came to its end.
+#[derive(Clone, Debug, Default)]
+pub struct Run {
+    pub plan: Plan,
+    pub verdicts: Vec<Verdict>,
+    pub summary: Summary,
+}
+
+impl Run {
+    pub fn outcome(&self, promise: &str) -> Option<&Outcome> {
+        self.verdicts.iter().find(|it| it.promise == promise).map(|it| &it.outcome)
+    }
+}
+
+impl Reporter for Run {
+    fn report(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Planned { plan, .. } => self.plan = (*plan).clone(),
+            Event::Working { .. } => {}
+            Event::Judged { promise, outcome, changes, notes } => self.verdicts.push(Verdict {
+                promise: promise.id.to_string(),
+                outcome: (*outcome).clone(),
+                changes: changes.iter().map(ToString::to_string).collect(),
+                notes: notes.to_vec(),
+            }),
+            Event::Finished { summary } => self.summary = **summary,
+        }
+    }
+}
+
+fn root(budget: Budget) -> Circumstances {
+    Circumstances { root: true, budget }
+}
+
+/// One run.
+pub fn converge(
+    host: &FakeHost,
+    promises: &Promises,
+    ledger: &mut Notebook,
+    budget: Budget,
+) -> Run {
+    let mut run = Run::default();
+    let sight = steadfast_engine::look(promises, host, ledger, root(budget));
+    steadfast_engine::converge(promises, sight, host, ledger, &mut run);
+    run
+}
+
+/// How the standard library tells that a scoped thread died.
+const SCOPED: &str = "a scoped thread panicked";
+
+/// One run, in which the process may die: then there is no verdict.
+pub fn converge_or_die(
+    host: &FakeHost,
+    promises: &Promises,
+    ledger: &mut Notebook,
+    budget: Budget,
+) -> Option<Run> {
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let tell = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if info.payload().downcast_ref::<&str>() != Some(&SCOPED) {
+                tell(info);
+            }
+        }));
+    });
+    match catch_unwind(AssertUnwindSafe(|| converge(host, promises, ledger, budget))) {
+        Ok(run) => Some(run),
+        Err(thrown) => {
+            let scoped = thrown.downcast_ref::<&str>() == Some(&SCOPED);
+            if thrown.is::<Crash>() || scoped {
+                return None;
+            }
+            std::panic::resume_unwind(thrown)
+        }
+    }
+}
+
+pub fn dry_run(host: &FakeHost, promises: &Promises, ledger: &Notebook, budget: Budget) -> Plan {
+    let mut run = Run::default();
+    let sight = steadfast_engine::look(promises, host, ledger, root(budget));
+    steadfast_engine::dry_run(promises, sight, &mut run)
+}
+
+/// The lines that a plan says are certain, for each promise.
+pub fn certain(promises: &Promises, plan: &Plan) -> Vec<(String, String)> {
+    let lines = promises.all.iter().zip(&plan.entries).filter_map(|(promise, entry)| {
+        let certain = entry.forecast == Forecast::Certain;
+        certain.then(|| (promise.id.to_string(), &entry.changes))
+    });
+    lines
+        .flat_map(|(id, changes)| changes.iter().map(move |it| (id.clone(), it.to_string())))
+        .collect()
+}

@@ -1,0 +1,16 @@
+//! The daemon. What it decides is a pure state machine with its memory, its schedule, its settings and
+//! its status: none of that opens a file, reads a clock or starts a process. [`shell`] does, and decides
+//! nothing.
+
+pub mod api;
+pub mod client;
+pub mod machine;
+pub mod memory;
+pub mod metrics;
+pub mod schedule;
+pub mod settings;
+pub mod shell;
+pub mod status;
+pub mod wire;
+
+mod fights;

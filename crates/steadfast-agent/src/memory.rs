@@ -1,0 +1,508 @@
+//! What the agent must not forget, and the form in which it is stored: this struct is format 1.
+//!
+//! It is written whole, in two copies, each with a digest of itself, so that one torn or rotten copy
+//! loses nothing. Where both are unreadable the agent knows that it has forgotten, which is not the
+//! same as never having known: it then accepts no revision without somebody's word.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+use steadfast_model::policy::{Adopt, Approval, Wave, Window};
+
+/// The name of one state of the model: a commit, or the digest of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Revision(pub Arc<str>);
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Memory {
+    /// Counts the writings, so that the newer of two copies is known.
+    pub written: u64,
+    /// Which source the floor belongs to.
+    pub source: Option<String>,
+    pub floor: Floor,
+    /// What is kept.
+    pub adopted: Option<Adopted>,
+    /// What was kept before it, and can be gone back to.
+    pub previous: Option<Adopted>,
+    /// What is newer and waits.
+    pub candidate: Option<Candidate>,
+    /// What somebody with the right to has asked for, until it is adopted.
+    pub wanted: Option<Wanted>,
+    /// Revisions that were gone back from, newest last.
+    pub bad: Vec<Bad>,
+    /// The revision for which going back did not help, or that somebody insisted on: it is not gone
+    /// back from any more.
+    pub blameless: Option<Revision>,
+    pub suspended: Option<Suspension>,
+    /// The adopted revision has not proved itself yet.
+    pub trial: Option<Trial>,
+    /// A full run of the adopted revision that is owed and has not ended yet.
+    pub owed: bool,
+    /// Runs of the adopted revision that crashed, one after the other.
+    pub crashes: u32,
+}
+
+/// The highest revision that was ever accepted. Nothing below it is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Floor {
+    /// Nothing was ever accepted from this source.
+    #[default]
+    Fresh,
+    At(News),
+    /// It was known and cannot be read any more.
+    Lost,
+}
+
+/// What a source offers, after its signatures were verified.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct News {
+    pub revision: Revision,
+    /// The number of a snapshot.
+    #[serde(default)]
+    pub sequence: Option<u64>,
+    /// The date that its signer gave it.
+    #[serde(with = "stamp")]
+    pub date: Timestamp,
+    /// When its manifest ends to be good.
+    #[serde(default, with = "stamp::maybe")]
+    pub expires: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Adopted {
+    pub news: News,
+    #[serde(with = "stamp")]
+    pub at: Timestamp,
+    /// The name of the model, for the wave.
+    pub model: String,
+    /// How many promises this node makes in it.
+    pub promises: u64,
+    /// What its policy says about the next one.
+    pub gate: Gate,
+    /// What was not kept, or held, at the end of its last full run; nothing where none has ended.
+    #[serde(default)]
+    pub not_good: Option<BTreeSet<String>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    pub news: News,
+    /// When this node saw it first.
+    #[serde(with = "stamp")]
+    pub seen: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Wanted {
+    pub revision: Revision,
+    /// Given where it goes against history or a bad experience.
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bad {
+    pub revision: Revision,
+    /// Nothing where its runs crashed.
+    pub promise: Option<String>,
+    pub reason: String,
+    #[serde(with = "stamp")]
+    pub at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Suspension {
+    pub reason: String,
+    #[serde(default, with = "stamp::maybe")]
+    pub until: Option<Timestamp>,
+    #[serde(with = "stamp")]
+    pub since: Timestamp,
+}
+
+/// A revision after its adoption, until it is settled or gone back from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    pub stage: Stage,
+    /// What is gone back to.
+    pub from: Adopted,
+    /// What speaks against it: promises and reasons.
+    #[serde(default)]
+    pub failures: Vec<Failure>,
+    /// Runs of this stage that crashed.
+    #[serde(default)]
+    pub crashes: u32,
+    /// How often everything ended in the middle of a run of this stage.
+    #[serde(default)]
+    pub interruptions: u32,
+    /// A run of this stage has begun and not ended.
+    #[serde(default)]
+    pub open: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    First,
+    /// One more try.
+    Second,
+    /// The revision before is kept again, to see whether that helps.
+    Back,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Nothing where a run crashed.
+    pub promise: Option<String>,
+    pub reason: String,
+}
+
+/// What a policy says about the next revision, as it is stored.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Gate {
+    #[serde(default)]
+    windows: Vec<StoredWindow>,
+    /// Percent, and seconds since the revision's date.
+    #[serde(default)]
+    waves: Vec<(u8, u64)>,
+    #[serde(default)]
+    pub approval: bool,
+    /// Seconds.
+    pub stale_after: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct StoredWindow {
+    days: [bool; 7],
+    from: u16,
+    to: u16,
+    zone: Arc<str>,
+}
+
+impl Gate {
+    pub fn of(adopt: &Adopt, stale_after: Duration) -> Gate {
+        let Adopt { windows, waves, approval } = adopt;
+        let windows = windows.iter().map(|Window { days, from, to, zone }| StoredWindow {
+            days: *days,
+            from: *from,
+            to: *to,
+            zone: Arc::clone(zone),
+        });
+        Gate {
+            windows: windows.collect(),
+            waves: waves.iter().map(|it| (it.percent, it.after.as_secs())).collect(),
+            approval: match approval {
+                Approval::None => false,
+                Approval::Required => true,
+            },
+            stale_after: stale_after.as_secs(),
+        }
+    }
+
+    pub fn windows(&self) -> Vec<Window> {
+        let windows = self.windows.iter().map(|StoredWindow { days, from, to, zone }| Window {
+            days: *days,
+            from: *from,
+            to: *to,
+            zone: Arc::clone(zone),
+        });
+        windows.collect()
+    }
+
+    pub fn waves(&self) -> Vec<Wave> {
+        let waves = self
+            .waves
+            .iter()
+            .map(|(percent, after)| Wave { percent: *percent, after: Duration::from_secs(*after) });
+        waves.collect()
+    }
+}
+
+impl Revision {
+    pub fn new(name: impl Into<Arc<str>>) -> Revision {
+        Revision(name.into())
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = self.0.char_indices().nth(12).map_or(self.0.len(), |(at, _)| at);
+        f.write_str(&self.0[..end])
+    }
+}
+
+impl Memory {
+    /// Of a node that knows that it has forgotten.
+    pub fn lost() -> Memory {
+        Memory { floor: Floor::Lost, ..Memory::default() }
+    }
+
+    pub fn is_bad(&self, revision: &Revision) -> Option<&Bad> {
+        self.bad.iter().find(|it| it.revision == *revision)
+    }
+
+    /// The bytes of one copy: a line with format and digest, then the content.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // Plain data, whose serialization cannot fail.
+        let content = serde_json::to_string_pretty(self).unwrap_or_default();
+        format!("steadfast-memory 1 {}\n{content}\n", digest(content.as_bytes())).into_bytes()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Memory, Unreadable> {
+        let text = std::str::from_utf8(bytes).map_err(|_| Unreadable::Damaged)?;
+        let (head, content) = text.split_once('\n').ok_or(Unreadable::Damaged)?;
+        let rest = head.strip_prefix("steadfast-memory ").ok_or(Unreadable::Damaged)?;
+        let (format, sum) = rest.split_once(' ').ok_or(Unreadable::Damaged)?;
+        let content = content.strip_suffix('\n').unwrap_or(content);
+        if sum != digest(content.as_bytes()) {
+            return Err(Unreadable::Damaged);
+        }
+        match format {
+            "1" => serde_json::from_str(content).map_err(|_| Unreadable::Damaged),
+            newer => Err(Unreadable::Newer { format: newer.to_owned() }),
+        }
+    }
+
+    /// From the two copies, where they are there: the newer one that is whole. Neither there: a new
+    /// node. There and not readable: a node that has forgotten.
+    pub fn read(copies: [Option<&[u8]>; 2]) -> (Memory, Vec<Unreadable>) {
+        let mut best: Option<Memory> = None;
+        let mut problems = vec![];
+        for copy in copies.into_iter().flatten() {
+            match Memory::from_bytes(copy) {
+                Ok(memory) => {
+                    if best.as_ref().is_none_or(|it| it.written < memory.written) {
+                        best = Some(memory);
+                    }
+                }
+                Err(why) => problems.push(why),
+            }
+        }
+        let memory = match (best, problems.is_empty()) {
+            (Some(memory), _) => memory,
+            (None, true) => Memory::default(),
+            (None, false) => Memory::lost(),
+        };
+        (memory, problems)
+    }
+}
+
+/// Why a copy cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    Damaged,
+    /// A newer version of this program wrote it. It must not be overwritten.
+    Newer {
+        format: String,
+    },
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unreadable::Damaged => write!(f, "the agent's memory is damaged"),
+            Unreadable::Newer { format } => {
+                write!(f, "the agent's memory has format {format}, of a newer version")
+            }
+        }
+    }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    let digest: [u8; 32] = Sha256::digest(bytes).into();
+    digest.iter().fold(String::new(), |mut text, byte| {
+        // Writing into a string cannot fail.
+        let _written = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Times as people write them: `2026-07-06T07:00:00Z`.
+pub(crate) mod stamp {
+    use jiff::Timestamp;
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    pub(crate) fn serialize<S: Serializer>(at: &Timestamp, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(at)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map_err(de::Error::custom)
+    }
+
+    pub(crate) mod maybe {
+        use super::{Deserializer, Serializer, Timestamp, de};
+        use serde::Deserialize as _;
+
+        #[expect(clippy::ref_option, reason = "serde's signature")]
+        pub(crate) fn serialize<S: Serializer>(
+            at: &Option<Timestamp>,
+            out: S,
+        ) -> Result<S::Ok, S::Error> {
+            match at {
+                Some(at) => out.collect_str(at),
+                None => out.serialize_none(),
+            }
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+            from: D,
+        ) -> Result<Option<Timestamp>, D::Error> {
+            let text = Option::<String>::deserialize(from)?;
+            text.map(|it| it.parse().map_err(de::Error::custom)).transpose()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+    use steadfast_model::policy::parse_window;
+
+    fn example() -> Memory {
+        let news = |name: &str, sequence| News {
+            revision: Revision::new(name),
+            sequence: Some(sequence),
+            date: "2026-07-06T07:00:00Z".parse().unwrap(),
+            expires: None,
+        };
+        let adopt = Adopt {
+            windows: vec![parse_window("Mon..Thu 09:00-16:00 Europe/Brussels").unwrap()],
+            waves: vec![Wave { percent: 100, after: Duration::from_secs(3_600) }],
+            approval: Approval::Required,
+        };
+        let adopted = Adopted {
+            news: news("b", 2),
+            at: "2026-07-06T08:00:00.5Z".parse().unwrap(),
+            model: "xyz".to_owned(),
+            promises: 12,
+            gate: Gate::of(&adopt, Duration::from_secs(604_800)),
+            not_good: Some(BTreeSet::from(["service:nginx".to_owned()])),
+        };
+        Memory {
+            written: 7,
+            source: Some("git https://git.xyz.example/model.git main".to_owned()),
+            floor: Floor::At(news("c", 3)),
+            trial: Some(Trial {
+                stage: Stage::Second,
+                from: adopted.clone(),
+                failures: vec![Failure {
+                    promise: Some("file:/etc/motd".to_owned()),
+                    reason: "validation failed".to_owned(),
+                }],
+                crashes: 1,
+                interruptions: 0,
+                open: true,
+            }),
+            adopted: Some(adopted),
+            candidate: Some(Candidate {
+                news: news("c", 3),
+                seen: "2026-07-06T09:00:00Z".parse().unwrap(),
+            }),
+            suspended: Some(Suspension {
+                reason: "moving racks".to_owned(),
+                until: Some("2026-07-07T00:00:00Z".parse().unwrap()),
+                since: "2026-07-06T00:00:00Z".parse().unwrap(),
+            }),
+            ..Memory::default()
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let memory = example();
+        assert_eq!(Memory::read([Some(&memory.to_bytes()), None]), (memory.clone(), vec![]));
+        let gate = &memory.adopted.as_ref().unwrap().gate;
+        assert_eq!(&*gate.windows()[0].zone, "Europe/Brussels");
+        assert_eq!(gate.waves()[0].after, Duration::from_secs(3_600));
+    }
+
+    #[test]
+    fn format_1_stays_as_it_is() {
+        let small = Memory {
+            written: 1,
+            suspended: example().suspended,
+            bad: vec![Bad {
+                revision: Revision::new("b"),
+                promise: None,
+                reason: "its run crashed twice".to_owned(),
+                at: "2026-07-06T00:00:00Z".parse().unwrap(),
+            }],
+            ..Memory::default()
+        };
+        expect![[r#"
+            steadfast-memory 1 f8ae73bcb82b4f95692647ff4c1746ce7ff131b2725d0984dfdf6d6948004e5e
+            {
+              "written": 1,
+              "source": null,
+              "floor": "fresh",
+              "adopted": null,
+              "previous": null,
+              "candidate": null,
+              "wanted": null,
+              "bad": [
+                {
+                  "revision": "b",
+                  "promise": null,
+                  "reason": "its run crashed twice",
+                  "at": "2026-07-06T00:00:00Z"
+                }
+              ],
+              "blameless": null,
+              "suspended": {
+                "reason": "moving racks",
+                "until": "2026-07-07T00:00:00Z",
+                "since": "2026-07-06T00:00:00Z"
+              },
+              "trial": null,
+              "owed": false,
+              "crashes": 0
+            }
+        "#]]
+        .assert_eq(&String::from_utf8(small.to_bytes()).unwrap());
+    }
+
+    /// What was ever written is read, and the newest is written as it stands there.
+    #[test]
+    fn every_memory_that_was_ever_stored_is_read() {
+        let sample = include_bytes!("../../../tests/formats/agent-memory-1");
+        assert_eq!(Memory::read([Some(sample), None]), (example(), vec![]));
+        assert_eq!(String::from_utf8_lossy(sample), String::from_utf8_lossy(&example().to_bytes()));
+    }
+
+    #[test]
+    fn one_damaged_copy_loses_nothing_and_two_are_not_a_new_node() {
+        let (mut older, newer) = (example(), example());
+        older.written = 6;
+        let (older, whole) = (older.to_bytes(), newer.to_bytes());
+        assert_eq!(Memory::read([Some(&older), Some(&whole)]).0, newer);
+        assert_eq!(Memory::read([Some(&whole), Some(&older)]).0, newer);
+        for at in [0, 20, whole.len() / 2, whole.len() - 3] {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            let (read, problems) = Memory::read([Some(&damaged), Some(&older)]);
+            assert_eq!((read.written, problems.len()), (6, 1), "byte {at}");
+            assert_eq!(Memory::read([Some(&damaged), None]).0, Memory::lost());
+            assert_eq!(Memory::read([Some(&whole[..at]), None]).0, Memory::lost());
+        }
+        assert_eq!(Memory::read([None, None]), (Memory::default(), vec![]));
+        let newer = format!("steadfast-memory 2 {}\n{{}}\n", digest(b"{}"));
+        let (read, problems) = Memory::read([Some(newer.as_bytes()), None]);
+        assert_eq!(read.floor, Floor::Lost);
+        assert_eq!(problems[0].to_string(), "the agent's memory has format 2, of a newer version");
+    }
+
+    #[test]
+    fn a_revision_is_shown_short_whatever_it_is_made_of() {
+        assert_eq!(Revision::new("0123456789abcdef").to_string(), "0123456789ab");
+        assert_eq!(Revision::new("ééééééééééééé").to_string(), "éééééééééééé");
+    }
+}

@@ -1,0 +1,81 @@
+//! The agent's own upgrade: whether another file lies in the place of the running program, and whether
+//! it works.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+/// A file, as far as it matters whether it is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Print {
+    device: u64,
+    inode: u64,
+    size: u64,
+    changed: (i64, i64),
+}
+
+#[derive(Debug)]
+pub(super) struct Binary {
+    known: Option<Print>,
+}
+
+#[derive(Debug)]
+pub(super) enum Look {
+    Same,
+    Works,
+    Broken(String),
+}
+
+/// Printing a version takes no longer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Binary {
+    pub(super) fn of(program: &Path) -> Binary {
+        Binary { known: print(program) }
+    }
+
+    /// Each new file is looked at once.
+    pub(super) fn look(&mut self, program: &Path) -> Look {
+        let now = print(program);
+        if now.is_none() || now == self.known {
+            return Look::Same;
+        }
+        self.known = now;
+        match answers(program) {
+            Ok(()) => Look::Works,
+            Err(words) => Look::Broken(words),
+        }
+    }
+}
+
+fn print(program: &Path) -> Option<Print> {
+    let meta = std::fs::metadata(program).ok()?;
+    Some(Print {
+        device: meta.dev(),
+        inode: meta.ino(),
+        size: meta.len(),
+        changed: (meta.ctime(), meta.ctime_nsec()),
+    })
+}
+
+/// Whether it can say its version. The loop waits for it: it is short, and nothing else matters now.
+fn answers(program: &Path) -> Result<(), String> {
+    let failed = |err: std::io::Error| err.to_string();
+    let mut command = std::process::Command::new(program);
+    command.arg("--version").env_clear().stdin(std::process::Stdio::null());
+    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let mut child = command.spawn().map_err(failed)?;
+    let deadline = std::time::Instant::now() + PATIENCE;
+    loop {
+        match child.try_wait().map_err(failed)? {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => return Err(format!("asked for its version it ended with {status}")),
+            None if std::time::Instant::now() > deadline => {
+                let _ended = child.kill();
+                let _reaped = child.wait();
+                return Err("it does not say its version in time".to_owned());
+            }
+            None => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}

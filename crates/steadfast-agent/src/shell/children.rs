@@ -1,0 +1,232 @@
+//! The agent's children: the same program, with a task on standard input, a time limit, and lines of JSON
+//! in return. Each has a process group of its own, which ends as a whole.
+
+use super::log::Level;
+use super::{Event, log};
+use crate::machine::{End, Offer, Prepared, Refusal};
+use crate::wire::{FetchTask, Fetched, PrepareAnswer, PrepareTask, RunLine, RunTask};
+use rustix::process::{Pid, Signal, WaitOptions};
+use serde::Serialize;
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::Command;
+use tokio::sync::mpsc::Sender;
+
+/// A fetch as a whole; the transfer in it has a shorter limit of its own.
+const FETCH: Duration = Duration::from_secs(15 * 60);
+const PREPARE: Duration = Duration::from_secs(10 * 60);
+/// Installing a distribution's worth of packages takes long; never ending is not long.
+const RUN: Duration = Duration::from_secs(4 * 3_600);
+/// Between being asked to end and being ended.
+const GRACE: Duration = Duration::from_secs(10);
+/// What a child says on standard error and is remembered for the case that it crashes.
+const LAST_WORDS: usize = 5;
+
+#[derive(Debug)]
+pub(super) struct Child {
+    pub program: PathBuf,
+    pub state: Option<PathBuf>,
+    pub credentials: Option<PathBuf>,
+    pub alive: Alive,
+}
+
+/// The children that have not ended, by their process groups.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Alive(Arc<Mutex<HashSet<Pid>>>);
+
+impl Alive {
+    fn with<T>(&self, act: impl FnOnce(&mut HashSet<Pid>) -> T) -> T {
+        // A set of numbers is whole whatever happened to who held it.
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Ends them all.
+    pub(super) fn end(&self) {
+        for pid in self.with(std::mem::take) {
+            end(Some(pid), Signal::KILL);
+            let _reaped = rustix::process::waitpid(Some(pid), WaitOptions::empty());
+        }
+    }
+}
+
+/// How a child ended, and the last that it said.
+struct Finished {
+    status: ExitStatus,
+    words: String,
+    out_of_time: bool,
+}
+
+impl Finished {
+    fn words(&self) -> String {
+        let how = if self.out_of_time {
+            "it was out of time".to_owned()
+        } else {
+            self.status.to_string()
+        };
+        if self.words.is_empty() { how } else { format!("{how}: {}", self.words) }
+    }
+}
+
+impl Child {
+    pub(super) async fn fetch(
+        &self,
+        task: &FetchTask,
+        send: &Sender<Event>,
+    ) -> Result<Result<Option<Offer>, Refusal>, String> {
+        let mut answer = None;
+        let finished = self
+            .work("fetch", task, FETCH, send, |line| {
+                answer = serde_json::from_str::<Fetched>(line).ok().or(answer.take());
+            })
+            .await?;
+        match answer {
+            Some(Fetched::Unchanged) => Ok(Ok(None)),
+            Some(Fetched::Offer(offer)) => Ok(Ok(Some(offer))),
+            Some(Fetched::Refused(refusal)) => Ok(Err(refusal)),
+            None => Err(format!("fetching ended without a word: {}", finished.words())),
+        }
+    }
+
+    pub(super) async fn prepare(
+        &self,
+        task: &PrepareTask,
+        send: &Sender<Event>,
+    ) -> Result<Prepared, Vec<String>> {
+        let mut answer = None;
+        let finished = self
+            .work("prepare", task, PREPARE, send, |line| {
+                answer = serde_json::from_str::<PrepareAnswer>(line).ok().or(answer.take());
+            })
+            .await;
+        match (answer, finished) {
+            (Some(PrepareAnswer::Prepared(prepared)), _) => Ok(prepared),
+            (Some(PrepareAnswer::Problems(problems)), _) => Err(problems),
+            (None, Ok(finished)) => Err(vec![format!("checking it crashed: {}", finished.words())]),
+            (None, Err(words)) => Err(vec![words]),
+        }
+    }
+
+    pub(super) async fn run(&self, task: &RunTask, send: &Sender<Event>) -> End {
+        let mut end = None;
+        let mut watched = vec![];
+        let finished = self
+            .work("run", task, RUN, send, |line| match serde_json::from_str(line) {
+                Ok(RunLine::Watch(one)) => watched.push(one),
+                Ok(RunLine::Report(report)) => end = Some(End::Finished(report)),
+                Ok(RunLine::Busy(words)) => end = Some(End::Busy(words)),
+                Ok(RunLine::NotStarted(words)) => end = Some(End::NotStarted(words)),
+                Err(_) => {}
+            })
+            .await;
+        let ran = match (&end, &finished) {
+            (Some(End::Finished(_)), _) => true,
+            (Some(_) | None, _) => false,
+        };
+        if task.watch && ran {
+            let event = Event::Watch { revision: task.revision.clone(), watched };
+            let _closed = send.send(event).await;
+        }
+        match (end, finished) {
+            (Some(end), _) => end,
+            (None, Ok(finished)) => End::Crashed(finished.words()),
+            (None, Err(words)) => End::NotStarted(words),
+        }
+    }
+
+    async fn work(
+        &self,
+        name: &str,
+        task: &impl Serialize,
+        limit: Duration,
+        send: &Sender<Event>,
+        mut line: impl FnMut(&str),
+    ) -> Result<Finished, String> {
+        let failed = |err: std::io::Error| format!("start `steadfast internal {name}`: {err}");
+        let mut command = Command::new(&self.program);
+        command.args(["internal", name]).env_clear();
+        if let Some(state) = &self.state {
+            command.arg("--state").arg(state);
+        }
+        command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        command.env("LC_ALL", "C");
+        if let Some(folder) = &self.credentials {
+            command.env("CREDENTIALS_DIRECTORY", folder);
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0).kill_on_drop(false).current_dir("/");
+        let mut child = command.spawn().map_err(failed)?;
+        let group = child.id().and_then(|it| i32::try_from(it).ok()).and_then(Pid::from_raw);
+        self.alive.with(|it| it.extend(group));
+        let input = child.stdin.take();
+        let output = child.stdout.take();
+        let errors = child.stderr.take();
+        let heard = send.clone();
+        let errors = tokio::spawn(async move {
+            let mut last = std::collections::VecDeque::new();
+            if let Some(errors) = errors {
+                let mut lines = BufReader::new(errors).lines();
+                while let Ok(Some(line)) = lines.next_line().await {
+                    let words = log::one_line(&line);
+                    let said = Event::Said { level: Level::Warning, words: words.clone() };
+                    let _closed = heard.send(said).await;
+                    last.push_back(words);
+                    if last.len() > LAST_WORDS {
+                        last.pop_front();
+                    }
+                }
+            }
+            Vec::from(last).join("; ")
+        });
+        // Plain data, whose serialization cannot fail.
+        let task = serde_json::to_vec(task).unwrap_or_default();
+        let talk = async {
+            if let Some(mut input) = input {
+                // A child that has died already is found out below.
+                let _written = input.write_all(&task).await;
+            }
+            if let Some(output) = output {
+                let mut lines = BufReader::new(output).lines();
+                while let Ok(Some(text)) = lines.next_line().await {
+                    line(&text);
+                }
+            }
+        };
+        let mut out_of_time = tokio::time::timeout(limit, talk).await.is_err();
+        let mut status = None;
+        if !out_of_time {
+            match tokio::time::timeout(GRACE, child.wait()).await {
+                Ok(ended) => status = Some(ended.map_err(failed)?),
+                Err(_) => out_of_time = true,
+            }
+        }
+        let status = match status {
+            Some(status) => status,
+            None => {
+                end(group, Signal::TERM);
+                match tokio::time::timeout(GRACE, child.wait()).await {
+                    Ok(ended) => ended.map_err(failed)?,
+                    Err(_) => {
+                        end(group, Signal::KILL);
+                        child.wait().await.map_err(failed)?
+                    }
+                }
+            }
+        };
+        self.alive.with(|it| group.map(|group| it.remove(&group)));
+        let words = match tokio::time::timeout(GRACE, errors).await {
+            Ok(words) => words.unwrap_or_default(),
+            Err(_) => String::new(),
+        };
+        Ok(Finished { status, words, out_of_time })
+    }
+}
+
+fn end(group: Option<Pid>, signal: Signal) {
+    if let Some(group) = group {
+        let _gone = rustix::process::kill_process_group(group, signal);
+    }
+}

@@ -1,0 +1,741 @@
+//! The shell around the state machine: one loop over one channel. It performs the machine's actions and
+//! brings it what happens, and decides nothing. Whatever is heavy (fetching, resolving, running) is done
+//! by a child of the same program, so that the memory of it goes back.
+
+#![expect(clippy::disallowed_methods, reason = "this is the part of the agent that acts")]
+
+mod binary;
+mod children;
+mod log;
+mod notify;
+mod socket;
+mod units;
+mod watch;
+
+use crate::api::v1;
+use crate::machine::{Action, Agent, Answer, Asker, End, Input, Job, Leave, Note, Request, Why};
+use crate::machine::{Refusal, RefusalKind, Report};
+use crate::memory::{Memory, Revision, Unreadable};
+use crate::metrics;
+use crate::settings::{self, Settings};
+use crate::wire::{FetchTask, PrepareTask, RunTask, Watched};
+use jiff::{SignedDuration, Timestamp};
+use log::{Level, Log};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use steadfast_model::{Keep, Severity, render};
+use steadfast_store::{Layout, LockError, RunLock, kept_files};
+use tokio::signal::unix::SignalKind;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+/// What the agent is given at its start.
+#[derive(Debug)]
+pub struct Setup {
+    /// This program, for its children.
+    pub program: PathBuf,
+    pub settings: PathBuf,
+    pub layout: Layout,
+    /// `--state`, as the children are to be told.
+    pub state: Option<PathBuf>,
+    /// The name of this machine, where the settings do not say one.
+    pub host: String,
+    /// `$NOTIFY_SOCKET` and `$WATCHDOG_USEC`.
+    pub notify: Option<OsString>,
+    pub watchdog: Option<Duration>,
+    /// Whether the journal reads what is said, so that it is told how bad it is.
+    pub journal: bool,
+    /// `$CREDENTIALS_DIRECTORY`.
+    pub credentials: Option<PathBuf>,
+}
+
+/// How the agent ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Stopped,
+    /// Another binary lies in the place of this one: become it.
+    Reexecute,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ShellError {
+    #[error("another agent is running: {holder}")]
+    Running { holder: String },
+    #[error("take the agent's lock")]
+    Lock(#[source] LockError),
+    #[error("read the agent's memory {path}")]
+    Memory {
+        path: PathBuf,
+        #[source]
+        err: std::io::Error,
+    },
+    #[error("{0}: this program is older than its state")]
+    Newer(Unreadable),
+    #[error("the settings in {path} have errors:\n{words}")]
+    Settings { path: PathBuf, words: String },
+    #[error("read the settings {path}")]
+    ReadSettings {
+        path: PathBuf,
+        #[source]
+        err: std::io::Error,
+    },
+    #[error("start the agent's loop")]
+    Runtime(#[source] std::io::Error),
+    #[error("open the agent's socket {path}")]
+    Socket {
+        path: PathBuf,
+        #[source]
+        err: std::io::Error,
+    },
+}
+
+/// Whatever wakes the loop.
+enum Event {
+    Input(Input),
+    /// What a child has to tell beside its end.
+    Watch {
+        revision: Revision,
+        watched: Vec<Watched>,
+    },
+    Said {
+        level: Level,
+        words: String,
+    },
+    Ask {
+        request: v1::Request,
+        reply: oneshot::Sender<Reply>,
+    },
+    Touched(Vec<watch::Touch>),
+    /// Settings are read again, and everything is looked at.
+    Hangup,
+    /// There may be another binary.
+    Upgraded,
+    Terminate,
+}
+
+/// What is said to somebody who asked.
+enum Reply {
+    Status(String),
+    Metrics(String),
+    Answer(v1::Answer),
+}
+
+/// The longest sleep, so that a clock that was set is noticed.
+const NAP: Duration = Duration::from_secs(60);
+/// A difference between the clocks that is no mere slewing.
+const JUMP: SignedDuration = SignedDuration::from_secs(2);
+
+/// Reads the settings; a file that is not there says nothing, as one that is all comments does.
+pub fn read_settings(path: &Path) -> Result<(Settings, Vec<String>), ShellError> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => vec![],
+        Err(err) => return Err(ShellError::ReadSettings { path: path.to_owned(), err }),
+    };
+    let (settings, diagnostics, sources) = settings::read(&path.display().to_string(), &bytes);
+    let of = |severity: Severity| {
+        diagnostics
+            .iter()
+            .filter(move |it| it.severity == severity)
+            .map(|it| render::text(it, &sources, false))
+    };
+    match settings {
+        Some(settings) => Ok((settings, of(Severity::Warning).collect())),
+        None => {
+            let words = of(Severity::Error).collect::<Vec<_>>().join("\n");
+            Err(ShellError::Settings { path: path.to_owned(), words })
+        }
+    }
+}
+
+/// Reads the agent's memory without touching it: for commands beside an agent.
+pub fn read_memory(state: &Path) -> Result<(Memory, Vec<Unreadable>), ShellError> {
+    let [first, second] = kept_files::copies(state);
+    let read = |path: PathBuf| {
+        kept_files::read(&path).map_err(|err| ShellError::Memory { path: path.clone(), err })
+    };
+    let (first, second) = (read(first)?, read(second)?);
+    Ok(Memory::read([first.as_deref(), second.as_deref()]))
+}
+
+/// Runs the agent until it is told to end.
+pub fn run(setup: Setup) -> Result<Ended, ShellError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(ShellError::Runtime)?;
+    runtime.block_on(begin(setup))
+}
+
+async fn begin(setup: Setup) -> Result<Ended, ShellError> {
+    let log = Log::new(setup.journal);
+    let _lock =
+        RunLock::take(&setup.layout.agent_lock(), "steadfast agent").map_err(|err| match err {
+            LockError::Held { holder } => ShellError::Running { holder },
+            create @ LockError::Create { .. } => ShellError::Lock(create),
+        })?;
+    let memory = recall(&setup.layout.state, &log)?;
+    let (settings, warnings) = read_settings(&setup.settings)?;
+    for warning in warnings {
+        log.say(Level::Warning, &warning);
+    }
+    let (send, receive) = mpsc::channel(256);
+    let now = Timestamp::now();
+    let seed = seed(&setup.host, now);
+    let agent = Agent::new(settings.config(&setup.host), memory, seed, now);
+    let socket = socket::open(&setup.layout.socket(), &settings.group, &log)
+        .map_err(|err| ShellError::Socket { path: setup.layout.socket(), err })?;
+    tokio::spawn(socket::serve(socket, send.clone()));
+    for (kind, event) in [
+        (SignalKind::hangup(), (|| Event::Hangup) as fn() -> Event),
+        (SignalKind::user_defined2(), || Event::Upgraded),
+        (SignalKind::terminate(), || Event::Terminate),
+        (SignalKind::interrupt(), || Event::Terminate),
+    ] {
+        let mut signal = tokio::signal::unix::signal(kind).map_err(ShellError::Runtime)?;
+        let send = send.clone();
+        tokio::spawn(async move {
+            while signal.recv().await.is_some() && send.send(event()).await.is_ok() {}
+        });
+    }
+    let notify = notify::Notify::new(setup.notify.clone());
+    let mut shell = Shell {
+        binary: binary::Binary::of(&setup.program),
+        children: children::Alive::default(),
+        watches: watch::Watches::new(send.clone(), &log),
+        metrics: None,
+        watched: None,
+        touched: BTreeSet::new(),
+        running: false,
+        told: BTreeSet::new(),
+        askers: BTreeMap::new(),
+        next_asker: 0,
+        wake: Instant::now(),
+        status_line: String::new(),
+        setup,
+        settings,
+        agent,
+        log,
+        notify,
+        send,
+    };
+    shell.listen();
+    shell.step(Input::Woke);
+    shell.notify.say("READY=1");
+    let ended = shell.turn(receive).await;
+    // What is new can be asked for again; nothing of ours is left behind.
+    shell.children.end();
+    shell.notify.say("STOPPING=1");
+    let _gone = std::fs::remove_file(shell.setup.layout.socket());
+    Ok(ended)
+}
+
+/// Both copies of the memory; one that is damaged is set aside, and a newer one left alone.
+fn recall(state: &Path, log: &Log) -> Result<Memory, ShellError> {
+    let (memory, problems) = read_memory(state)?;
+    if let Some(newer) = problems.iter().find(|it| match it {
+        Unreadable::Newer { .. } => true,
+        Unreadable::Damaged => false,
+    }) {
+        return Err(ShellError::Newer(newer.clone()));
+    }
+    if !problems.is_empty() {
+        for path in kept_files::copies(state) {
+            let good = kept_files::read(&path)
+                .ok()
+                .flatten()
+                .is_none_or(|it| Memory::read([Some(&it), None]).1.is_empty());
+            if good {
+                continue;
+            }
+            match kept_files::set_aside(&path) {
+                Ok(aside) => log.say(
+                    Level::Warning,
+                    &format!(
+                        "{} is damaged; it was set aside as {}",
+                        path.display(),
+                        aside.display()
+                    ),
+                ),
+                Err(err) => {
+                    let path = path.display();
+                    log.say(Level::Warning, &format!("{path} is damaged and stays: {err}"));
+                }
+            }
+        }
+    }
+    Ok(memory)
+}
+
+/// Something that differs between machines and between starts.
+fn seed(host: &str, now: Timestamp) -> u64 {
+    let start = now.as_microsecond().unsigned_abs() ^ u64::from(std::process::id());
+    host.bytes().fold(start, |seed, byte| seed.rotate_left(7) ^ u64::from(byte))
+}
+
+struct Shell {
+    setup: Setup,
+    settings: Settings,
+    agent: Agent,
+    log: Log,
+    notify: notify::Notify,
+    send: mpsc::Sender<Event>,
+    binary: binary::Binary,
+    children: children::Alive,
+    watches: watch::Watches,
+    metrics: Option<(std::sync::Arc<str>, tokio::task::JoinHandle<()>)>,
+    /// The revision whose promises are watched.
+    watched: Option<Revision>,
+    /// What was touched while a run of ours was touching things: it is looked at once after it.
+    touched: BTreeSet<String>,
+    running: bool,
+    /// What was said to be not kept.
+    told: BTreeSet<String>,
+    askers: BTreeMap<u64, oneshot::Sender<Reply>>,
+    next_asker: u64,
+    wake: Instant,
+    status_line: String,
+}
+
+impl Shell {
+    async fn turn(&mut self, mut receive: mpsc::Receiver<Event>) -> Ended {
+        let mut clocks = (Timestamp::now(), Instant::now());
+        let ping = self.setup.watchdog.map_or(NAP, |it| it / 2);
+        loop {
+            let until = self.wake.min(Instant::now() + NAP.min(ping));
+            let event = tokio::time::timeout_at(until, receive.recv()).await;
+            self.notify.say("WATCHDOG=1");
+            let now = (Timestamp::now(), Instant::now());
+            let by = now.0.duration_since(clocks.0)
+                - SignedDuration::try_from(now.1 - clocks.1).unwrap_or_default();
+            clocks = now;
+            let mut ended = None;
+            if by.abs() > JUMP {
+                ended = self.step(Input::ClockJumped { by });
+            }
+            let next = match event {
+                Ok(Some(event)) => self.happened(event),
+                // There is always a sender: this one's own.
+                Ok(None) => Some(Ended::Stopped),
+                Err(_) if Instant::now() >= self.wake => self.step(Input::Woke),
+                Err(_) => None,
+            };
+            if let Some(ended) = ended.or(next) {
+                return ended;
+            }
+        }
+    }
+
+    fn happened(&mut self, event: Event) -> Option<Ended> {
+        match event {
+            Event::Input(input) => {
+                let ended = matches!(input, Input::RunEnded { .. });
+                if let Input::RunEnded { revision: _, end: End::Finished(report) } = &input {
+                    self.tell(report);
+                }
+                if ended {
+                    self.running = false;
+                }
+                let mut left = self.step(input);
+                if ended {
+                    left = left.or_else(|| self.after_run());
+                }
+                left
+            }
+            Event::Watch { revision, watched } => {
+                self.watches.set(watched, &self.log);
+                self.watched = Some(revision);
+                None
+            }
+            Event::Said { level, words } => {
+                self.log.say(level, &words);
+                None
+            }
+            Event::Ask { request, reply } => self.ask(request, reply),
+            Event::Touched(touches) => {
+                let promises = self.watches.promises(&touches, &self.log);
+                if promises.is_empty() {
+                    return None;
+                }
+                if self.running {
+                    self.touched.extend(promises);
+                    return None;
+                }
+                self.step(Input::Drift { promises })
+            }
+            Event::Hangup => {
+                self.reload();
+                let asker = Asker(self.asker());
+                self.step(Input::Asked { by: asker, request: Request::Run { only: None } })
+            }
+            Event::Upgraded => self.look_at_binary(),
+            Event::Terminate => {
+                self.log.say(Level::Info, "asked to end");
+                self.step(Input::Leave(Leave::Stop))
+            }
+        }
+    }
+
+    /// What a run did, for the journal; what it could not do only where that is news.
+    fn tell(&mut self, report: &Report) {
+        for promise in &report.repaired {
+            self.log.say(Level::Info, &format!("repaired {promise}"));
+        }
+        for broken in &report.not_kept {
+            let words = format!("{} is not kept: {}", broken.promise, broken.reason);
+            if !self.told.contains(&words) {
+                self.log.say(Level::Warning, &words);
+            }
+            self.told.insert(words);
+        }
+        if report.not_kept.is_empty() || self.told.len() > 1_000 {
+            self.told.clear();
+        }
+    }
+
+    /// Our own writes are no drift; what others wrote meanwhile is looked at once.
+    fn after_run(&mut self) -> Option<Ended> {
+        self.watches.refresh(&self.log);
+        let promises: Vec<String> = std::mem::take(&mut self.touched).into_iter().collect();
+        if !promises.is_empty()
+            && let Some(ended) = self.step(Input::Drift { promises })
+        {
+            return Some(ended);
+        }
+        self.look_at_binary()
+    }
+
+    fn look_at_binary(&mut self) -> Option<Ended> {
+        match self.binary.look(&self.setup.program) {
+            binary::Look::Same => None,
+            binary::Look::Broken(words) => {
+                let words = format!("the new binary does not work, so this one stays: {words}");
+                self.log.say(Level::Error, &words);
+                None
+            }
+            binary::Look::Works => {
+                self.log.say(Level::Info, "a new binary is installed: it takes over");
+                self.step(Input::Leave(Leave::Reexecute))
+            }
+        }
+    }
+
+    fn asker(&mut self) -> u64 {
+        self.next_asker += 1;
+        self.next_asker
+    }
+
+    fn ask(&mut self, request: v1::Request, reply: oneshot::Sender<Reply>) -> Option<Ended> {
+        let now = Timestamp::now();
+        match request {
+            v1::Request::Status {} => {
+                let status = v1::Status::from(&self.agent.status(now));
+                // Plain data, whose serialization cannot fail.
+                let text = serde_json::to_string(&status).unwrap_or_default();
+                let _gone = reply.send(Reply::Status(text));
+                None
+            }
+            v1::Request::Metrics {} => {
+                let text = metrics::text(&self.agent.status(now), now);
+                let _gone = reply.send(Reply::Metrics(text));
+                None
+            }
+            other @ (v1::Request::Run { .. }
+            | v1::Request::Adopt { .. }
+            | v1::Request::Suspend { .. }
+            | v1::Request::Resume {}
+            | v1::Request::Reload {}) => {
+                let request = other.into_domain()?;
+                let by = self.asker();
+                self.askers.insert(by, reply);
+                self.step(Input::Asked { by: Asker(by), request })
+            }
+        }
+    }
+
+    /// Gives the machine an input, and does what it says; also what follows from that.
+    fn step(&mut self, input: Input) -> Option<Ended> {
+        let mut inputs = VecDeque::from([input]);
+        let mut ended = None;
+        while let Some(input) = inputs.pop_front() {
+            let mut stored = true;
+            for action in self.agent.handle(input, Timestamp::now()) {
+                let anyway = matches!(action, Action::WakeAt(_) | Action::Store(_));
+                if !stored && !anyway {
+                    if let Action::Reply { to, answer: _ } = action {
+                        let words = "what the agent must not forget cannot be stored".to_owned();
+                        self.reply(to, Answer::Refused(words));
+                    }
+                    continue;
+                }
+                match action {
+                    Action::Store(memory) => {
+                        if let Err(err) = store(&self.setup.layout.state, &memory) {
+                            stored = false;
+                            inputs.push_front(Input::NotStored { why: err.to_string() });
+                        }
+                    }
+                    Action::Reload => inputs.extend(self.reloaded()),
+                    Action::Leave(Leave::Stop) => ended = Some(Ended::Stopped),
+                    Action::Leave(Leave::Reexecute) => ended = Some(Ended::Reexecute),
+                    other @ (Action::Fetch { .. }
+                    | Action::Prepare { .. }
+                    | Action::Run(_)
+                    | Action::GoBack { .. }
+                    | Action::Note(_)
+                    | Action::Reply { .. }
+                    | Action::WakeAt(_)) => self.perform(other),
+                }
+            }
+        }
+        self.say_status();
+        self.write_textfile();
+        ended
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Fetch { floor, wanted } => self.fetch(floor, wanted),
+            Action::Prepare { revision } => self.prepare(revision),
+            Action::Run(job) => self.start(job),
+            Action::GoBack { from, to } => {
+                // The ledger of what a revision made does not exist yet: what the old one promises is
+                // brought back by keeping it, what only the new one promised stays.
+                self.log.say(
+                    Level::Notice,
+                    &format!("{to} is kept again; what {from} alone promised stays as it is"),
+                );
+                self.start(Job { revision: to, why: Why::GoBack, only: None, against: Some(from) });
+            }
+            Action::Note(note) => self.note(&note),
+            Action::Reply { to, answer } => self.reply(to, answer),
+            Action::WakeAt(at) => {
+                let wait = at.duration_since(Timestamp::now());
+                let wait = Duration::try_from(wait).unwrap_or_default();
+                self.wake = Instant::now() + wait;
+            }
+            // Done where their consequences are seen to.
+            Action::Store(_) | Action::Reload | Action::Leave(_) => {}
+        }
+    }
+
+    fn fetch(&self, floor: crate::memory::Floor, wanted: Option<Revision>) {
+        let memory = self.agent.memory();
+        let forced = memory.wanted.as_ref().is_some_and(|it| it.reason.is_some());
+        let adopted = [&memory.adopted, &memory.previous].into_iter().flatten();
+        let from = memory.trial.iter().map(|it| &it.from);
+        let candidate = memory.candidate.iter().map(|it| &it.news.revision);
+        let keep = adopted.chain(from).map(|it| &it.news.revision).chain(candidate);
+        let task = FetchTask {
+            settings: self.setup.settings.clone(),
+            source: self.agent.config().source.clone().unwrap_or_default(),
+            floor,
+            forced: forced && wanted.is_some(),
+            wanted,
+            keep: keep.cloned().collect(),
+        };
+        let child = self.child();
+        let send = self.send.clone();
+        tokio::spawn(async move {
+            let result = child
+                .fetch(&task, &send)
+                .await
+                .unwrap_or_else(|words| Err(Refusal { kind: RefusalKind::Here, words }));
+            let _closed = send.send(Event::Input(Input::Fetched(result))).await;
+        });
+    }
+
+    fn prepare(&self, revision: Revision) {
+        let task = PrepareTask {
+            revision: revision.clone(),
+            node: self.agent.config().node.clone(),
+            environment: self.settings.environment.as_deref().unwrap_or_default().to_owned(),
+        };
+        let child = self.child();
+        let send = self.send.clone();
+        tokio::spawn(async move {
+            let result = child.prepare(&task, &send).await;
+            let input = Input::Prepared { revision, result };
+            let _closed = send.send(Event::Input(input)).await;
+        });
+    }
+
+    fn start(&mut self, job: Job) {
+        self.running = true;
+        let Job { revision, why: _, only, against } = job;
+        let task = RunTask {
+            node: self.agent.config().node.clone(),
+            environment: self.settings.environment.as_deref().unwrap_or_default().to_owned(),
+            report_only: self.settings.keep == Keep::Report,
+            watch: self.watched.as_ref() != Some(&revision),
+            revision: revision.clone(),
+            only,
+            against,
+        };
+        let child = self.child();
+        let send = self.send.clone();
+        tokio::spawn(async move {
+            let end: End = child.run(&task, &send).await;
+            let input = Input::RunEnded { revision, end };
+            let _closed = send.send(Event::Input(input)).await;
+        });
+    }
+
+    fn child(&self) -> children::Child {
+        children::Child {
+            program: self.setup.program.clone(),
+            state: self.setup.state.clone(),
+            credentials: self.setup.credentials.clone(),
+            alive: self.children.clone(),
+        }
+    }
+
+    fn note(&mut self, note: &Note) {
+        let level = match note {
+            Note::Adopted { .. }
+            | Note::Settled { .. }
+            | Note::Resumed
+            | Note::FightOver(_)
+            | Note::Superseded { .. } => Level::Info,
+            Note::Suspended { .. } | Note::SourceChanged | Note::RunPutOff { .. } => Level::Notice,
+            Note::Refused(_)
+            | Note::Invalid { .. }
+            | Note::TriedAgain { .. }
+            | Note::GoingBackDidNotHelp { .. }
+            | Note::Fight(_)
+            | Note::Unexpected(_) => Level::Warning,
+            Note::GoingBack { .. }
+            | Note::WentBack { .. }
+            | Note::RunCrashed { .. }
+            | Note::NotStored { .. } => Level::Error,
+        };
+        self.log.say(level, &note.to_string());
+        if let Note::Adopted { .. } = note {
+            self.settle_name();
+        }
+    }
+
+    /// From the first adoption on the node's name is not asked of anybody again.
+    fn settle_name(&self) {
+        let path = self.setup.layout.node_name();
+        let known = kept_files::read(&path).ok().flatten().is_some();
+        if !known && let Err(err) = kept_files::write(&path, self.setup.host.as_bytes()) {
+            self.log.say(Level::Warning, &format!("the node's name cannot be stored: {err}"));
+        }
+    }
+
+    fn reply(&mut self, to: Asker, answer: Answer) {
+        if let Some(reply) = self.askers.remove(&to.0) {
+            let _gone = reply.send(Reply::Answer(answer.into()));
+        }
+    }
+
+    fn reload(&mut self) {
+        if let Some(input) = self.reloaded() {
+            self.step(input);
+        }
+    }
+
+    /// The settings as they are now; where they have errors, those that hold go on.
+    fn reloaded(&mut self) -> Option<Input> {
+        match read_settings(&self.setup.settings) {
+            Ok((settings, warnings)) => {
+                for warning in warnings {
+                    self.log.say(Level::Warning, &warning);
+                }
+                if settings.group != self.settings.group {
+                    let path = self.setup.layout.socket();
+                    socket::admit(&path, &settings.group, &self.log);
+                }
+                self.settings = settings;
+                self.listen();
+                self.log.say(Level::Info, "the settings were read again");
+                Some(Input::Configured(self.settings.config(&self.setup.host)))
+            }
+            Err(error) => {
+                let words = format!("the settings that were read before still hold: {error}");
+                self.log.say(Level::Error, &words);
+                None
+            }
+        }
+    }
+
+    /// Serves metrics on the address that the settings name.
+    fn listen(&mut self) {
+        let wanted = self.settings.listen.clone();
+        if self.metrics.as_ref().map(|(address, _)| address) == wanted.as_ref() {
+            return;
+        }
+        if let Some((_, task)) = self.metrics.take() {
+            task.abort();
+        }
+        let Some(address) = wanted else { return };
+        match socket::listen(&address) {
+            Ok(listener) => {
+                let task = tokio::spawn(socket::serve_metrics(listener, self.send.clone()));
+                self.metrics = Some((address, task));
+            }
+            Err(err) => {
+                let words = format!("metrics cannot be served on {address}: {err}");
+                self.log.say(Level::Warning, &words);
+            }
+        }
+    }
+
+    fn write_textfile(&self) {
+        let Some(path) = &self.settings.textfile else { return };
+        let now = Timestamp::now();
+        let text = metrics::text(&self.agent.status(now), now);
+        let path = Path::new(&**path);
+        let new = path.with_extension("prom.new");
+        // It is about the past the next moment: a failure is not worth more than the missing numbers.
+        if std::fs::write(&new, text).is_ok() {
+            let _shown = std::fs::rename(&new, path);
+        }
+    }
+
+    /// The line that `systemctl status` shows.
+    fn say_status(&mut self) {
+        let status = self.agent.status(Timestamp::now());
+        let mut line = if let Some(suspension) = &status.suspended {
+            format!("suspended: {}", suspension.reason)
+        } else if let Some(missing) = status.missing.first() {
+            format!("waits for the setting {missing}")
+        } else if let Some(adopted) = &status.adopted {
+            let mut line = format!("keeps {}", adopted.revision);
+            if let Some(run) = &status.last_run {
+                let (not_kept, held) = (run.not_kept.len(), run.held.len());
+                line += &format!(
+                    ": {} kept, {not_kept} not kept, {held} held",
+                    run.kept + run.repaired
+                );
+            }
+            line
+        } else {
+            "waits for a first revision".to_owned()
+        };
+        if let (None, Some(refusal)) = (&status.adopted, &status.refusal) {
+            line += &format!("; {refusal}");
+        }
+        if status.unsigned {
+            line += " (unsigned)";
+        }
+        if line != self.status_line {
+            self.notify.say(&format!("STATUS={}", log::one_line(&line)));
+            if self.status_line.is_empty() {
+                self.log.say(Level::Info, &line);
+            }
+            self.status_line = line;
+        }
+    }
+}
+
+fn store(state: &Path, memory: &Memory) -> std::io::Result<()> {
+    let bytes = memory.to_bytes();
+    for path in kept_files::copies(state) {
+        kept_files::write(&path, &bytes)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! Where the agent is asked: HTTP/1.1 on a socket of this machine, one request a connection. Whoever is
+//! in the group may read; whoever is root may ask for something to be done. The metrics are served on a
+//! TCP address too where the settings name one.
+
+use super::log::{Level, Log};
+use super::{Event, Reply};
+use crate::api::v1;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Method, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::mpsc::Sender;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+/// So many may be asking at one time.
+const MOST: usize = 64;
+/// How long somebody may take to say what they want.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A request names promises; it does not bring a model.
+const BODY_MAX: usize = 1024 * 1024;
+
+/// Makes the socket, for root and the group.
+pub(super) fn open(path: &Path, group: &str, log: &Log) -> std::io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(err) if err.kind() != std::io::ErrorKind::NotFound => return Err(err),
+        Err(_) | Ok(()) => {}
+    }
+    // Until somebody is admitted, only root can write to it, whatever the mask says.
+    let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
+    let listener = UnixListener::bind(path);
+    rustix::process::umask(before);
+    let listener = listener?;
+    admit(path, group, log);
+    Ok(listener)
+}
+
+/// Lets the group in.
+pub(super) fn admit(path: &Path, group: &str, log: &Log) {
+    let found = nix::unistd::Group::from_name(group).ok().flatten();
+    let Some(found) = found else {
+        let words = format!("there is no group {group}: only root can ask for the status");
+        log.say(Level::Warning, &words);
+        return;
+    };
+    let given = std::os::unix::fs::chown(path, None, Some(found.gid.as_raw()))
+        .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)));
+    if let Err(err) = given {
+        log.say(Level::Warning, &format!("{group} cannot be let in: {err}"));
+    }
+}
+
+pub(super) fn listen(address: &str) -> std::io::Result<TcpListener> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+pub(super) async fn serve(listener: UnixListener, send: Sender<Event>) {
+    let places = Arc::new(Semaphore::new(MOST));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok((stream, _)) = listener.accept().await else {
+            // No descriptors, most likely: some will be free again.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            continue;
+        };
+        let ours = rustix::process::geteuid().as_raw();
+        let root = stream.peer_cred().is_ok_and(|it| it.uid() == 0 || it.uid() == ours);
+        let may = if root { May::Everything } else { May::Read };
+        tokio::spawn(connection(stream, may, send.clone(), place));
+    }
+}
+
+pub(super) async fn serve_metrics(listener: TcpListener, send: Sender<Event>) {
+    let places = Arc::new(Semaphore::new(MOST));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            continue;
+        };
+        tokio::spawn(connection(stream, May::Scrape, send.clone(), place));
+    }
+}
+
+/// What whoever asks may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum May {
+    Everything,
+    Read,
+    Scrape,
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    may: May,
+    send: Sender<Event>,
+    place: OwnedSemaphorePermit,
+) {
+    let service = service_fn(move |request| {
+        let send = send.clone();
+        async move { Ok::<_, Infallible>(answer(request, may, send).await) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .keep_alive(false)
+        .max_buf_size(64 * 1024)
+        .serve_connection(TokioIo::new(stream), service);
+    // Whoever goes away, or says nothing that is HTTP, is nobody's trouble but theirs.
+    let _gone = connection.await;
+    drop(place);
+}
+
+type Page = Response<Full<Bytes>>;
+
+async fn answer(request: hyper::Request<Incoming>, may: May, send: Sender<Event>) -> Page {
+    let asked = match read(request, may).await {
+        Ok(asked) => asked,
+        Err((status, words)) => return page(status, "text/plain; charset=utf-8", words),
+    };
+    let (reply, wait) = oneshot::channel();
+    if send.send(Event::Ask { request: asked, reply }).await.is_err() {
+        let words = "the agent ends\n".to_owned();
+        return page(StatusCode::SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", words);
+    }
+    match wait.await {
+        Ok(Reply::Status(text)) => page(StatusCode::OK, "application/json", text + "\n"),
+        Ok(Reply::Metrics(text)) => page(StatusCode::OK, "text/plain; version=0.0.4", text),
+        Ok(Reply::Answer(answer)) => {
+            // Plain data, whose serialization cannot fail.
+            let text = serde_json::to_string(&answer).unwrap_or_default();
+            page(StatusCode::OK, "application/json", text + "\n")
+        }
+        Err(_) => {
+            let words = "the agent ended before it could answer\n".to_owned();
+            page(StatusCode::SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", words)
+        }
+    }
+}
+
+async fn read(
+    request: hyper::Request<Incoming>,
+    may: May,
+) -> Result<v1::Request, (StatusCode, String)> {
+    let (head, body) = request.into_parts();
+    let nothing = || (StatusCode::NOT_FOUND, "there is nothing of that name\n".to_owned());
+    let name = match (head.method, head.uri.path()) {
+        (Method::GET, "/metrics") => return Ok(v1::Request::Metrics {}),
+        (Method::GET, "/v1/status") if may != May::Scrape => return Ok(v1::Request::Status {}),
+        (Method::POST, path) if may != May::Scrape => {
+            path.strip_prefix("/v1/").ok_or_else(nothing)?.to_owned()
+        }
+        _ => return Err(nothing()),
+    };
+    let bad = |words: String| (StatusCode::BAD_REQUEST, format!("{words}\n"));
+    let body = tokio::time::timeout(PATIENCE, Limited::new(body, BODY_MAX).collect()).await;
+    let body = match body {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(err)) => return Err(bad(format!("the request cannot be read: {err}"))),
+        Err(_) => return Err((StatusCode::REQUEST_TIMEOUT, "that took too long\n".to_owned())),
+    };
+    // Only now, or whoever still writes would not get to read it.
+    if may != May::Everything {
+        return Err((StatusCode::FORBIDDEN, "only root may ask for that\n".to_owned()));
+    }
+    let mut fields = serde_json::Map::new();
+    if !body.is_empty() {
+        fields = serde_json::from_slice(&body).map_err(|err| bad(err.to_string()))?;
+    }
+    fields.insert("request".to_owned(), name.into());
+    let asked: v1::Request =
+        serde_json::from_value(fields.into()).map_err(|err| bad(err.to_string()))?;
+    if asked.is_harmless() { Err(nothing()) } else { Ok(asked) }
+}
+
+fn page(status: StatusCode, kind: &'static str, body: String) -> Page {
+    let mut page = Response::new(Full::new(Bytes::from(body)));
+    *page.status_mut() = status;
+    let kind = hyper::header::HeaderValue::from_static(kind);
+    page.headers_mut().insert(hyper::header::CONTENT_TYPE, kind);
+    page
+}

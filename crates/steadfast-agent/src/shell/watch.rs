@@ -1,0 +1,325 @@
+//! What the kernel tells about what is promised: inotify on the folders in which promised things lie.
+//! A name that is touched there is the promises that are about it. Where watches are exhausted or events
+//! were lost, that is said, and the regular full look finds what they would have told.
+
+use super::log::{Level, Log};
+use super::{Event, units};
+use crate::wire::Watched;
+use rustix::fs::inotify;
+use rustix::fs::inotify::{CreateFlags, ReadFlags, WatchFlags};
+use rustix::io::Errno;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc::Sender;
+
+/// Something that the kernel told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Touch {
+    /// A name in a watched folder; nothing for the folder itself.
+    Name { watch: i32, name: Option<Box<[u8]>>, what: What },
+    /// Events were lost.
+    Overflow,
+    /// A unit of systemd has changed.
+    Unit(String),
+    /// What is enabled has changed, or nobody was listening.
+    AllUnits,
+}
+
+/// What happened to a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum What {
+    /// Its content was written, and nothing else.
+    Written,
+    /// It came, went, or has other owners or another mode.
+    Changed,
+}
+
+/// Events that come this close together are one.
+const MERGE: Duration = Duration::from_millis(5);
+
+#[derive(Debug)]
+pub(super) struct Watches {
+    descriptor: Option<Arc<AsyncFd<OwnedFd>>>,
+    promises: Vec<String>,
+    folders: BTreeMap<String, Folder>,
+    by_watch: HashMap<i32, String>,
+    units: HashMap<String, Vec<u32>>,
+    /// Until there is a unit to listen for, the bus is left alone.
+    not_listening: Option<Sender<Event>>,
+    /// What is wrong was said already.
+    exhausted: bool,
+}
+
+/// A folder in which something promised lies.
+#[derive(Debug, Default)]
+struct Folder {
+    watch: Option<i32>,
+    names: HashMap<Box<[u8]>, Vec<u32>>,
+    /// Promises about which names there are in it, and whose they are.
+    all: Vec<u32>,
+}
+
+fn flags() -> WatchFlags {
+    WatchFlags::MODIFY
+        | WatchFlags::CLOSE_WRITE
+        | WatchFlags::ATTRIB
+        | WatchFlags::CREATE
+        | WatchFlags::DELETE
+        | WatchFlags::MOVED_FROM
+        | WatchFlags::MOVED_TO
+        | WatchFlags::DELETE_SELF
+        | WatchFlags::MOVE_SELF
+        | WatchFlags::ONLYDIR
+        | WatchFlags::EXCL_UNLINK
+}
+
+impl Watches {
+    pub(super) fn new(send: Sender<Event>, log: &Log) -> Watches {
+        let opened = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
+            .map_err(std::io::Error::from)
+            .and_then(register);
+        let descriptor = match opened {
+            Ok(descriptor) => Some(Arc::new(descriptor)),
+            Err(err) => {
+                let words = format!("changes are found by the regular look only: inotify: {err}");
+                log.say(Level::Warning, &words);
+                None
+            }
+        };
+        if let Some(descriptor) = &descriptor {
+            tokio::spawn(listen(Arc::clone(descriptor), send.clone()));
+        }
+        Watches {
+            descriptor,
+            promises: vec![],
+            folders: BTreeMap::new(),
+            by_watch: HashMap::new(),
+            units: HashMap::new(),
+            not_listening: Some(send),
+            exhausted: false,
+        }
+    }
+
+    /// Watches for these promises, and for no others.
+    pub(super) fn set(&mut self, watched: Vec<Watched>, log: &Log) {
+        let mut before = std::mem::take(&mut self.folders);
+        self.by_watch.clear();
+        self.units.clear();
+        self.promises = Vec::with_capacity(watched.len());
+        self.exhausted = false;
+        for Watched { promise, paths, folders, units } in watched {
+            let Ok(at) = u32::try_from(self.promises.len()) else { break };
+            self.promises.push(promise);
+            for path in paths {
+                let Some((folder, name)) = path.rsplit_once('/') else { continue };
+                let folder = if folder.is_empty() { "/" } else { folder };
+                let folder = self.folders.entry(folder.to_owned()).or_default();
+                folder.names.entry(name.as_bytes().into()).or_default().push(at);
+            }
+            for path in folders {
+                self.folders.entry(path).or_default().all.push(at);
+            }
+            for unit in units {
+                self.units.entry(unit).or_default().push(at);
+            }
+        }
+        for (path, folder) in &mut self.folders {
+            if let Some(watch) = before.remove(path).and_then(|it| it.watch) {
+                folder.watch = Some(watch);
+                self.by_watch.insert(watch, path.clone());
+            }
+        }
+        if let Some(descriptor) = &self.descriptor {
+            for watch in before.into_values().filter_map(|it| it.watch) {
+                let _gone = inotify::remove_watch(descriptor.get_ref(), watch);
+            }
+        }
+        if !self.units.is_empty()
+            && let Some(send) = self.not_listening.take()
+        {
+            tokio::spawn(units::listen(send));
+        }
+        self.refresh(log);
+    }
+
+    /// Watches folders that were not there before.
+    pub(super) fn refresh(&mut self, log: &Log) {
+        let Some(descriptor) = &self.descriptor else { return };
+        for (path, folder) in &mut self.folders {
+            if folder.watch.is_some() {
+                continue;
+            }
+            match inotify::add_watch(descriptor.get_ref(), path.as_str(), flags()) {
+                Ok(watch) => {
+                    folder.watch = Some(watch);
+                    self.by_watch.insert(watch, path.clone());
+                }
+                // Not there, or no folder: the run says so.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                Err(err) => {
+                    if !self.exhausted {
+                        let words = format!(
+                            "{path} cannot be watched ({err}): what changes there is found by the \
+                             regular look (see fs.inotify.max_user_watches)"
+                        );
+                        log.say(Level::Warning, &words);
+                    }
+                    self.exhausted = true;
+                }
+            }
+        }
+    }
+
+    /// The promises that are about what was touched.
+    pub(super) fn promises(&mut self, touches: &[Touch], log: &Log) -> Vec<String> {
+        let mut found = BTreeSet::new();
+        for touch in touches {
+            match touch {
+                Touch::Overflow => {
+                    log.say(Level::Notice, "changes came faster than they could be read");
+                    found.extend(0..self.promises.len());
+                }
+                Touch::Name { watch, name: Some(name), what } => {
+                    let folder = self.by_watch.get(watch).and_then(|it| self.folders.get(it));
+                    let Some(folder) = folder else { continue };
+                    let named = folder.names.get(name).into_iter().flatten();
+                    let all: &[u32] = match what {
+                        What::Written => &[],
+                        What::Changed => &folder.all,
+                    };
+                    found.extend(named.chain(all).map(|it| *it as usize));
+                }
+                Touch::Name { watch, name: None, what: _ } => {
+                    // The folder itself went away or was put elsewhere: it is watched anew.
+                    let Some(path) = self.by_watch.remove(watch) else { continue };
+                    let Some(folder) = self.folders.get_mut(&path) else { continue };
+                    folder.watch = None;
+                    let named = folder.names.values().flatten();
+                    found.extend(named.chain(&folder.all).map(|it| *it as usize));
+                    if let Some(descriptor) = &self.descriptor {
+                        let _gone = inotify::remove_watch(descriptor.get_ref(), *watch);
+                    }
+                }
+                Touch::AllUnits => {
+                    found.extend(self.units.values().flatten().map(|it| *it as usize));
+                }
+                Touch::Unit(name) => {
+                    let about = self.units.get(name).into_iter().flatten();
+                    found.extend(about.map(|it| *it as usize));
+                }
+            }
+        }
+        found.into_iter().filter_map(|it| self.promises.get(it).cloned()).collect()
+    }
+}
+
+#[expect(
+    deprecated,
+    reason = "an OwnedFd is what its safety asks for, and the other way is `unsafe`"
+)]
+fn register(descriptor: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(descriptor, Interest::READABLE)
+}
+
+async fn listen(descriptor: Arc<AsyncFd<OwnedFd>>, send: Sender<Event>) {
+    let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
+    loop {
+        let Ok(mut ready) = descriptor.readable().await else { return };
+        ready.clear_ready();
+        // Whoever writes a file says several things in a row.
+        tokio::time::sleep(MERGE).await;
+        let mut touches = BTreeSet::new();
+        let mut reader = inotify::Reader::new(descriptor.get_ref(), &mut buffer);
+        while let Ok(event) = reader.next() {
+            touches.insert(touch(event.wd(), event.events(), event.file_name()));
+        }
+        if send.send(Event::Touched(touches.into_iter().flatten().collect())).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn touch(watch: i32, events: ReadFlags, name: Option<&std::ffi::CStr>) -> Option<Touch> {
+    if events.contains(ReadFlags::QUEUE_OVERFLOW) {
+        return Some(Touch::Overflow);
+    }
+    let written = ReadFlags::MODIFY | ReadFlags::CLOSE_WRITE;
+    let what = if written.contains(events) { What::Written } else { What::Changed };
+    match name {
+        Some(name) => Some(Touch::Name { watch, name: Some(name.to_bytes().into()), what }),
+        None => {
+            let gone = ReadFlags::IGNORED | ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF;
+            events.intersects(gone).then_some(Touch::Name { watch, name: None, what })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::mpsc;
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    fn watched(promise: &str, paths: &[String], folders: &[String]) -> Watched {
+        let (paths, folders) = (paths.to_vec(), folders.to_vec());
+        Watched { promise: promise.to_owned(), paths, folders, units: vec![] }
+    }
+
+    #[test]
+    fn what_is_touched_names_its_promises_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| format!("{}/{name}", folder.path().display());
+        std::fs::create_dir(path("purged")).unwrap();
+        std::fs::write(path("a"), "a").unwrap();
+        let log = Log::new(false);
+        runtime().block_on(async {
+            let (send, mut receive) = mpsc::channel(16);
+            let mut watches = Watches::new(send, &log);
+            watches.set(
+                vec![
+                    watched("file:a", &[path("a")], &[]),
+                    watched("file:later", &[path("later/x")], &[]),
+                    watched("directory:purged", &[path("purged")], &[path("purged")]),
+                ],
+                &log,
+            );
+            let mut next = async |watches: &mut Watches| loop {
+                let Some(Event::Touched(touches)) = receive.recv().await else { panic!() };
+                let promises = watches.promises(&touches, &log);
+                if !promises.is_empty() {
+                    return promises;
+                }
+            };
+            std::fs::write(path("stranger"), "x").unwrap();
+            std::fs::write(path("a"), "b").unwrap();
+            assert_eq!(next(&mut watches).await, ["file:a"]);
+            std::fs::write(path("purged/new"), "x").unwrap();
+            assert_eq!(next(&mut watches).await, ["directory:purged"]);
+            std::fs::create_dir(path("later")).unwrap();
+            watches.refresh(&log);
+            std::fs::write(path("later/x"), "x").unwrap();
+            assert_eq!(next(&mut watches).await, ["file:later"]);
+            std::fs::rename(path("later"), path("moved")).unwrap();
+            assert_eq!(next(&mut watches).await, ["file:later"]);
+        });
+    }
+
+    #[test]
+    fn writing_to_what_lies_in_a_folder_says_nothing_about_its_names() {
+        let name = || Some(c"log");
+        let of = |events| touch(1, events, name());
+        let expected = |what| Some(Touch::Name { watch: 1, name: Some((*b"log").into()), what });
+        assert_eq!(of(ReadFlags::MODIFY), expected(What::Written));
+        assert_eq!(of(ReadFlags::ATTRIB), expected(What::Changed));
+        assert_eq!(touch(1, ReadFlags::CREATE, None), None);
+        assert_eq!(touch(1, ReadFlags::QUEUE_OVERFLOW, None), Some(Touch::Overflow));
+    }
+}

@@ -1,0 +1,318 @@
+//! What the agent is doing and why, as plain values: `steadfast status`, the socket and the metrics
+//! all render these.
+
+use crate::fights::Fight;
+use crate::machine::{Refusal, RefusalKind, Why};
+use crate::memory::{Bad, News, Revision, Suspension};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Status {
+    pub version: String,
+    pub node: String,
+    /// Nothing where no source is set.
+    pub source: Option<String>,
+    /// Settings that are missing, in words.
+    pub missing: Vec<String>,
+    /// Nobody's signature is asked for.
+    pub unsigned: bool,
+    pub adopted: Option<News>,
+    pub adopted_at: Option<Timestamp>,
+    pub newer: Option<News>,
+    /// Why the newer one is not adopted.
+    pub waiting: Option<Waiting>,
+    /// The place of the node in the waves, in percent.
+    pub share: Option<f64>,
+    pub trying: Option<Trying>,
+    pub bad: Vec<Bad>,
+    pub floor_lost: bool,
+    /// Why the last answer of the source was not taken.
+    pub refusal: Option<Refusal>,
+    /// When the source last gave an answer that was taken.
+    pub heard: Option<Timestamp>,
+    pub stale_since: Option<Timestamp>,
+    pub running: Option<Why>,
+    pub last_run: Option<LastRun>,
+    pub fights: Vec<Fight>,
+    pub suspended: Option<Suspension>,
+    /// Why the agent's memory cannot be stored.
+    pub storage: Option<String>,
+    pub next_fetch: Option<Timestamp>,
+    pub next_keep: Option<Timestamp>,
+}
+
+/// Why a newer revision is not adopted.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Waiting {
+    /// It is about to be.
+    Nothing,
+    Preparing,
+    Invalid {
+        problems: Vec<String>,
+    },
+    Bad {
+        promise: Option<String>,
+        reason: String,
+    },
+    Expired {
+        expired: Timestamp,
+    },
+    Suspended {
+        reason: String,
+        until: Option<Timestamp>,
+    },
+    /// The adopted one has not proved itself yet.
+    Trial,
+    /// It no longer names this node.
+    Unnamed,
+    Budget {
+        what: String,
+        limit: u64,
+        planned: u64,
+    },
+    Evidence {
+        missing: String,
+    },
+    Approval,
+    Wave {
+        turn: Timestamp,
+        share: f64,
+    },
+    Window {
+        opens: Option<Timestamp>,
+    },
+}
+
+/// A revision is on trial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trying {
+    New,
+    GoingBack { to: Revision },
+}
+
+/// The last full run, with what single repairs have found since.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastRun {
+    pub revision: Revision,
+    pub why: Why,
+    pub ended: Timestamp,
+    pub kept: u64,
+    pub repaired: u64,
+    pub not_kept: Vec<Unkept>,
+    pub held: Vec<Unkept>,
+    pub debts: Vec<String>,
+}
+
+/// A promise that is not kept or held, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unkept {
+    pub promise: String,
+    pub reason: String,
+}
+
+impl LastRun {
+    /// Takes in a run of single promises: what it says about those replaces what was known.
+    pub(crate) fn amend(&mut self, only: &[String], later: LastRun) {
+        let other = |it: &Unkept| !only.contains(&it.promise);
+        let bad_before = self.not_kept.len() + self.held.len();
+        self.not_kept.retain(other);
+        self.held.retain(other);
+        let healed = bad_before - self.not_kept.len() - self.held.len();
+        let broken = later.not_kept.len() + later.held.len();
+        // Each of them was kept, repaired, or one of those taken out above.
+        self.kept = (self.kept + healed as u64).saturating_sub(broken as u64);
+        self.not_kept.extend(later.not_kept);
+        self.held.extend(later.held);
+        self.debts = later.debts;
+        self.revision = later.revision;
+        self.why = later.why;
+        self.ended = later.ended;
+    }
+}
+
+impl Why {
+    pub fn word(self) -> &'static str {
+        match self {
+            Why::Keep => "keep",
+            Why::Adopt => "adopt",
+            Why::SecondTry => "second-try",
+            Why::GoBack => "go-back",
+            Why::Drift => "drift",
+            Why::Asked => "asked",
+        }
+    }
+}
+
+impl Trying {
+    pub fn word(&self) -> &'static str {
+        match self {
+            Trying::New => "new",
+            Trying::GoingBack { .. } => "going-back",
+        }
+    }
+}
+
+impl RefusalKind {
+    pub fn word(self) -> &'static str {
+        match self {
+            RefusalKind::Unreachable => "unreachable",
+            RefusalKind::Signature => "signature",
+            RefusalKind::NotForward => "not-forward",
+            RefusalKind::TwoContents => "two-contents",
+            RefusalKind::Expired => "expired",
+            RefusalKind::Broken => "broken",
+            RefusalKind::FloorLost => "floor-lost",
+            RefusalKind::Here => "here",
+        }
+    }
+}
+
+impl Waiting {
+    /// When time alone ends it.
+    pub fn until(&self) -> Option<Timestamp> {
+        match self {
+            Waiting::Wave { turn, share: _ } => Some(*turn),
+            Waiting::Window { opens } => *opens,
+            Waiting::Suspended { reason: _, until } => *until,
+            Waiting::Nothing
+            | Waiting::Preparing
+            | Waiting::Invalid { .. }
+            | Waiting::Bad { .. }
+            | Waiting::Expired { .. }
+            | Waiting::Trial
+            | Waiting::Unnamed
+            | Waiting::Budget { .. }
+            | Waiting::Evidence { .. }
+            | Waiting::Approval => None,
+        }
+    }
+
+    pub fn word(&self) -> &'static str {
+        match self {
+            Waiting::Nothing => "nothing",
+            Waiting::Preparing => "preparing",
+            Waiting::Invalid { .. } => "invalid",
+            Waiting::Bad { .. } => "bad",
+            Waiting::Expired { .. } => "expired",
+            Waiting::Suspended { .. } => "suspended",
+            Waiting::Trial => "trial",
+            Waiting::Unnamed => "unnamed",
+            Waiting::Budget { .. } => "budget",
+            Waiting::Evidence { .. } => "evidence",
+            Waiting::Approval => "approval",
+            Waiting::Wave { .. } => "wave",
+            Waiting::Window { .. } => "window",
+        }
+    }
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Waiting::Nothing => write!(f, "is about to be adopted"),
+            Waiting::Preparing => write!(f, "is being checked for this node"),
+            Waiting::Invalid { problems } => {
+                write!(f, "is not good for this node: {}", problems.join(", "))
+            }
+            Waiting::Bad { promise: Some(promise), reason } => {
+                write!(f, "is known to be bad: {promise} ({reason})")
+            }
+            Waiting::Bad { promise: None, reason } => write!(f, "is known to be bad: {reason}"),
+            Waiting::Expired { expired } => write!(f, "has expired at {expired}"),
+            Waiting::Suspended { reason, until: None } => {
+                write!(f, "waits while the agent is suspended: {reason}")
+            }
+            Waiting::Suspended { reason, until: Some(until) } => {
+                write!(f, "waits while the agent is suspended until {until}: {reason}")
+            }
+            Waiting::Trial => write!(f, "waits until the adopted one has proved itself"),
+            Waiting::Unnamed => {
+                write!(f, "no longer names this node; steadfast adopt REVISION takes it")
+            }
+            Waiting::Budget { what, limit, planned } => {
+                write!(f, "would do {planned} {what} in one run, which may do {limit}")
+            }
+            Waiting::Evidence { missing } => write!(f, "waits for {missing}"),
+            Waiting::Approval => write!(f, "waits for approval: steadfast adopt REVISION"),
+            Waiting::Wave { turn, share } => {
+                write!(f, "waits for its wave at {turn} (this node is at {share:.2}%)")
+            }
+            Waiting::Window { opens: Some(opens) } => {
+                write!(f, "waits for its window, which opens at {opens}")
+            }
+            Waiting::Window { opens: None } => {
+                write!(f, "waits for a window that does not open: is its time zone known here?")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) fn example() -> Status {
+    let at = |hour: i8| {
+        jiff::civil::date(2026, 7, 6).at(hour, 0, 0, 0).in_tz("UTC").unwrap().timestamp()
+    };
+    let news = |name: &str, hour| News {
+        revision: Revision::new(name),
+        sequence: None,
+        date: at(hour),
+        expires: None,
+    };
+    let unkept = |promise: &str, reason: &str| Unkept {
+        promise: promise.to_owned(),
+        reason: reason.to_owned(),
+    };
+    Status {
+        version: "0.1.0".to_owned(),
+        node: "web1.xyz.example".to_owned(),
+        source: Some("git https://git.xyz.example/model.git branch main".to_owned()),
+        missing: vec![],
+        unsigned: false,
+        adopted: Some(news("0123456789abcdef0123456789abcdef01234567", 6)),
+        adopted_at: Some(at(7)),
+        newer: Some(news("1123456789abcdef0123456789abcdef01234567", 8)),
+        waiting: Some(Waiting::Window { opens: Some(at(13)) }),
+        share: Some(36.8747),
+        trying: None,
+        bad: vec![Bad {
+            revision: Revision::new("2123456789abcdef0123456789abcdef01234567"),
+            promise: Some("service:nginx".to_owned()),
+            reason: "it does not start".to_owned(),
+            at: at(5),
+        }],
+        floor_lost: false,
+        refusal: Some(Refusal {
+            kind: RefusalKind::Unreachable,
+            words: "connection refused".to_owned(),
+        }),
+        heard: Some(at(9)),
+        stale_since: None,
+        running: None,
+        last_run: Some(LastRun {
+            revision: Revision::new("0123456789abcdef0123456789abcdef01234567"),
+            why: Why::Keep,
+            ended: at(10),
+            kept: 297,
+            repaired: 1,
+            not_kept: vec![unkept("file:/etc/nginx/nginx.conf", "Read-only file system")],
+            held: vec![unkept("service:nginx", "needs file:/etc/nginx/nginx.conf")],
+            debts: vec!["nginx.service".to_owned()],
+        }),
+        fights: vec![Fight {
+            promise: "file:/etc/motd".to_owned(),
+            since: at(10),
+            repairs: 5,
+            last: at(11),
+        }],
+        suspended: Some(Suspension {
+            reason: "moving racks".to_owned(),
+            until: Some(at(12)),
+            since: at(11),
+        }),
+        storage: None,
+        next_fetch: Some(at(12)),
+        next_keep: Some(at(13)),
+    }
+}

@@ -1,7 +1,89 @@
-//! The steadfast command.
+//! The steadfast command: arguments in, words and an exit code out.
 
+mod adopted;
+mod args;
+mod commands;
+mod exit;
+mod known;
+mod model;
+mod released;
+mod render;
+mod standard;
+mod ui;
+
+use clap::Parser as _;
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-fn main() -> ExitCode {
-    ExitCode::SUCCESS
+/// What is asked of the surroundings, once.
+#[derive(Debug)]
+pub(crate) struct Surroundings {
+    pub root: bool,
+    /// `$CREDENTIALS_DIRECTORY`, where systemd gave the service any.
+    pub credentials: Option<std::path::PathBuf>,
+    /// `$NOTIFY_SOCKET`, where systemd wants to be told how it goes.
+    pub notify: Option<std::ffi::OsString>,
+    /// `$WATCHDOG_USEC`: how often it wants to be told at least.
+    pub watchdog: Option<std::time::Duration>,
+    /// Whether standard error goes to the journal.
+    pub journal: bool,
+    /// Whether standard output and standard error are terminals.
+    pub terminals: (bool, bool),
+    /// `NO_COLOR` is set, or `TERM` is `dumb`.
+    pub no_color: bool,
+    /// The width of the terminal in columns.
+    pub width: usize,
 }
+
+fn main() -> ExitCode {
+    let args = match args::Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version are no mistakes.
+            let code = if error.use_stderr() { exit::Exit::Usage } else { exit::Exit::Fine };
+            let _written = error.print();
+            return code.into();
+        }
+    };
+    #[expect(clippy::disallowed_methods, reason = "the environment is read here only")]
+    let variable = |name: &str| std::env::var_os(name);
+    let surroundings = Surroundings {
+        root: rustix::process::geteuid().is_root(),
+        credentials: variable("CREDENTIALS_DIRECTORY").map(Into::into),
+        notify: variable("NOTIFY_SOCKET"),
+        watchdog: variable("WATCHDOG_USEC")
+            .and_then(|it| it.to_str()?.parse().ok())
+            .map(std::time::Duration::from_micros),
+        journal: variable("JOURNAL_STREAM").is_some(),
+        terminals: (std::io::stdout().is_terminal(), std::io::stderr().is_terminal()),
+        no_color: variable("NO_COLOR").is_some_and(|it| !it.is_empty())
+            || variable("TERM").is_some_and(|it| it == "dumb"),
+        width: rustix::termios::tcgetwinsize(std::io::stdout())
+            .ok()
+            .map(|it| usize::from(it.ws_col))
+            .filter(|it| *it >= 40)
+            .unwrap_or(80),
+    };
+    let single = args.command.is_single();
+    let act = move || {
+        let ui = ui::Ui::new(&surroundings, args.color);
+        match commands::dispatch(args, &surroundings, &ui) {
+            Ok(code) => code,
+            Err(failure) => {
+                ui.failure(&failure);
+                failure.exit
+            }
+        }
+    };
+    // What talks to strangers gives up its privileges, and a process does that with one thread only.
+    if single {
+        return act().into();
+    }
+    let worker = std::thread::Builder::new().stack_size(STACK).spawn(act);
+    // A panic has said what it had to say.
+    worker.map_or(exit::Exit::Bug, |it| it.join().unwrap_or(exit::Exit::Bug)).into()
+}
+
+/// A template can nest a list in itself as often as its bounded amount of work allows, and taking such
+/// a value apart again goes as deep: see the limits in steadfast-model. Only what is used takes memory.
+const STACK: usize = 512 * 1024 * 1024;

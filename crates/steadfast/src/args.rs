@@ -1,0 +1,83 @@
+//! The command line. The comments on the structs are the help text.
+
+use crate::commands;
+use clap::{Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Keep this server as its model promises
+#[derive(Debug, Parser)]
+#[command(name = "steadfast", version, max_term_width = 80, after_help = crate::exit::HELP)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// Where state is kept [default: /var/lib/steadfast]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+
+    /// When to color
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: When,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Run(commands::run::RunArgs),
+    Check(commands::check::CheckArgs),
+    Explain(commands::explain::ExplainArgs),
+    Facts(commands::facts::FactsArgs),
+    Status(commands::status::StatusArgs),
+    Adopt(commands::adopt::AdoptArgs),
+    Suspend(commands::suspend::SuspendArgs),
+    Resume(commands::suspend::ResumeArgs),
+    Agent(commands::agent::AgentArgs),
+    #[command(hide = true)]
+    Internal(commands::internal::InternalArgs),
+    History(commands::history::HistoryArgs),
+    Publish(commands::publish::PublishArgs),
+    Keys(commands::keys::KeysArgs),
+    Verify(Box<commands::verify::VerifyArgs>),
+    Schema(commands::schema::SchemaArgs),
+    Completions(commands::completions::CompletionsArgs),
+    Man(commands::man::ManArgs),
+}
+
+/// How facts are printed for people or programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    /// One object a line
+    Json,
+}
+
+impl Command {
+    /// Whether it needs a process with one thread and no large stack.
+    pub(crate) fn is_single(&self) -> bool {
+        match self {
+            Command::Agent(_) => true,
+            Command::Internal(args) => args.child == commands::internal::Child::Bring,
+            Command::Run(_)
+            | Command::Check(_)
+            | Command::Explain(_)
+            | Command::Facts(_)
+            | Command::Status(_)
+            | Command::Adopt(_)
+            | Command::Suspend(_)
+            | Command::Resume(_)
+            | Command::History(_)
+            | Command::Publish(_)
+            | Command::Keys(_)
+            | Command::Verify(_)
+            | Command::Schema(_)
+            | Command::Completions(_)
+            | Command::Man(_) => false,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! `steadfast adopt`: a word for a revision that waits for one.
+
+use crate::exit::{Exit, Failure, Outcome};
+use crate::ui::{Ui, clean};
+use clap::Args;
+use steadfast_agent::api::v1::{Answer, Request};
+use steadfast_agent::client::{self, ClientError};
+use steadfast_store::Layout;
+
+/// Let the agent adopt a revision that waits for approval, or insist on one
+#[derive(Debug, Args)]
+pub(crate) struct AdoptArgs {
+    /// The revision, or its beginning, as `steadfast status` shows it
+    #[arg(value_name = "REVISION")]
+    revision: String,
+
+    /// Insist on it, against history or a bad experience, and say why
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+pub(crate) fn run(args: &AdoptArgs, layout: &Layout, ui: &Ui) -> Outcome {
+    let status = client::status(&layout.socket()).map_err(failure)?;
+    // People type the beginning that the status shows.
+    let known = status.newer.iter().map(|it| &it.revision.revision);
+    let known: Vec<&String> = known
+        .chain(status.bad.iter().map(|it| &it.revision))
+        .filter(|it| args.revision.len() >= 7 && it.starts_with(&args.revision))
+        .collect();
+    let revision = match known[..] {
+        [one] => one.clone(),
+        [first, second] if first == second => first.clone(),
+        _ => args.revision.clone(),
+    };
+    ask(layout, &Request::Adopt { revision, reason: args.reason.clone() }, ui)
+}
+
+/// Asks the agent for something that it does or refuses.
+pub(crate) fn ask(layout: &Layout, request: &Request, ui: &Ui) -> Outcome {
+    match client::request(&layout.socket(), request).map_err(failure)? {
+        Answer::Accepted { words } => {
+            ui.line(&clean(&words));
+            Ok(Exit::Fine)
+        }
+        Answer::Refused { because } | Answer::RunFailed { because } => {
+            Err(Failure::usage(clean(&because)))
+        }
+        Answer::RunEnded { .. } => Ok(Exit::Fine),
+    }
+}
+
+pub(crate) fn failure(error: ClientError) -> Failure {
+    match error {
+        error @ ClientError::NotThere => {
+            Failure::new(Exit::Unreachable, error).help("start it: systemctl start steadfast")
+        }
+        ClientError::Refused(because) => Failure::usage(format!("the agent refused: {because}")),
+        ClientError::Connect { path, err }
+            if err.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            let message = format!("{} is for root and the agent's group", path.display());
+            Failure::usage(message).help("run it as root, or see `socket:` in the agent's settings")
+        }
+        error @ (ClientError::Connect { .. } | ClientError::Talk(_) | ClientError::Strange) => {
+            Failure::new(Exit::Unreachable, error)
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! `steadfast completions`: for shells.
+
+use crate::exit::Exit;
+use clap::{Args, CommandFactory as _};
+
+/// Print completions for a shell
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    shell: clap_complete::Shell,
+}
+
+pub(crate) fn run(args: &CompletionsArgs) -> Exit {
+    let mut command = crate::args::Args::command();
+    clap_complete::generate(args.shell, &mut command, "steadfast", &mut std::io::stdout());
+    Exit::Fine
+}

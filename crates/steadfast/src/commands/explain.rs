@@ -1,0 +1,315 @@
+//! `steadfast explain`: what is promised about a thing, by whom, and what the machine says now.
+
+use crate::Surroundings;
+use crate::adopted;
+use crate::commands::run::{self, budget};
+use crate::exit::{Exit, Outcome};
+use crate::model::{self, Loaded, Target};
+use crate::render::time::stamp;
+use crate::ui::{Tone, Ui, clean};
+use clap::Args;
+use std::path::PathBuf;
+use steadfast_engine::plan::plan;
+use steadfast_engine::{Circumstances, Forecast, Looks, Promised};
+use steadfast_model::lower::nearest;
+use steadfast_model::{ParameterSource, Span, codes};
+use steadfast_resources::{Identity, Resource};
+use steadfast_store::{Layout, Store};
+use steadfast_system::AbsPath;
+
+/// Explain a promise, a path, or the code of an error
+///
+/// Shows what is promised about the thing, by which file and line, with which parameters and where their
+/// values come from, and what the machine says now.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// A promise (package:nginx), a path (/etc/motd) or a code (unknown-field)
+    #[arg(value_name = "THING")]
+    thing: String,
+
+    /// The folder of the model
+    #[arg(long, value_name = "PATH")]
+    model: Option<PathBuf>,
+
+    /// The name of this node in the model [default: the fully qualified host name]
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+
+    /// The environment [default: the one that names the node]
+    #[arg(long, value_name = "NAME")]
+    environment: Option<String>,
+}
+
+pub(crate) fn run(
+    args: &ExplainArgs,
+    layout: &Layout,
+    surroundings: &Surroundings,
+    ui: &Ui,
+) -> Outcome {
+    let thing = args.thing.trim_start_matches("error[").trim_end_matches(']');
+    if let Some((code, words)) = codes::ALL.iter().find(|(code, _)| code.0 == thing) {
+        ui.line(&ui.paint(Tone::Strong, code.0));
+        ui.line("");
+        let paragraph: Vec<&str> = words.lines().map(str::trim).collect();
+        for line in crate::ui::wrap(&paragraph.join(" "), ui.width) {
+            ui.line(&line);
+        }
+        return Ok(Exit::Fine);
+    }
+    let adopted = match &args.model {
+        Some(_) => None,
+        None => Some(adopted::find(layout).map_err(|failure| {
+            let known: Vec<&str> = codes::ALL.iter().map(|(code, _)| code.0).collect();
+            match nearest(thing, &known) {
+                Some(near) => failure.help(format!("did you mean the code {near}?")),
+                None => failure,
+            }
+        })?),
+    };
+    let path = args.model.as_ref().or(adopted.as_ref().map(|it| &it.content));
+    // One of the two is there.
+    let Some(path) = path else { return Ok(Exit::Fine) };
+    let said = adopted.as_ref().map(|it| (it.node.as_deref(), it.environment.as_deref()));
+    let (node, environment) = said.unwrap_or_default();
+    let mut loaded = model::load(path)?;
+    let facts = model::facts(layout, ui);
+    let node = model::node_name(args.node.as_deref().or(node), &facts);
+    let environment = args.environment.as_deref().or(environment);
+    let target = model::target(&mut loaded, environment, &node, &facts)?;
+    ui.model_warnings(&loaded.sound(ui)?);
+    let Some(target) = target else {
+        ui.line(&format!("nothing is promised: no environment of the model names {node}"));
+        return Ok(Exit::Fine);
+    };
+    let found = find(&target, &args.thing);
+    if found.is_empty() {
+        ui.line(&format!("nothing is promised about {} on {node}", clean(&args.thing)));
+        let ids: Vec<&str> = target.promises.all.iter().map(|it| &*it.id.0).collect();
+        if let Some(near) = nearest(&args.thing, &ids) {
+            ui.line(&format!("did you mean {near}?"));
+        }
+        return Ok(Exit::Fine);
+    }
+    if let Some(adopted) = &adopted {
+        ui.line(&clean(&adopted.shown()));
+        ui.line("");
+    }
+    let store = run::open(layout, true, ui)?;
+    let host = model::host(layout, surroundings);
+    let looks = Looks::all(&target.promises, &host, &&store);
+    let circumstances =
+        Circumstances { root: surroundings.root, budget: budget(&target.resolved.policy) };
+    let plan = plan(&target.promises, &looks, circumstances);
+    for (turn, at) in found.iter().enumerate() {
+        if turn > 0 {
+            ui.line("");
+        }
+        let promised = &target.promises.all[*at];
+        promise(ui, &loaded, &target, promised);
+        match &looks.states[*at] {
+            Ok(state) => {
+                ui.line("");
+                ui.line(&ui.paint(Tone::Strong, "the machine says"));
+                for (name, value) in state.describe() {
+                    ui.hanging(&format!("  {name:<12} "), Tone::Plain, &value);
+                }
+            }
+            Err(error) => {
+                ui.line("");
+                let why = error.chain().join(": ");
+                ui.below(0, Tone::Plain, &format!("the machine cannot be asked: {why}"));
+            }
+        }
+        let unseen = store.is_nowhere() && matches!(promised.want, Resource::Service(_));
+        forecast(ui, &plan.entries[*at], unseen);
+        history(ui, &store, promised);
+    }
+    run::tell_of(&store, ui);
+    Ok(Exit::Fine)
+}
+
+/// Promises of this name or about this path; else the folder that holds for all below it.
+fn find(target: &Target, thing: &str) -> Vec<usize> {
+    let all = &target.promises.all;
+    let path = AbsPath::parse(thing).ok();
+    let exact: Vec<usize> = (0..all.len())
+        .filter(|at| {
+            &*all[*at].id.0 == thing
+                || path.as_ref().is_some_and(|path| {
+                    all[*at].want.claims().contains(&Identity::Path(path.clone()))
+                })
+        })
+        .collect();
+    if !exact.is_empty() {
+        return exact;
+    }
+    let by_name: Vec<usize> = (0..all.len()).filter(|at| all[*at].id.name() == thing).collect();
+    if !by_name.is_empty() {
+        return by_name;
+    }
+    let Some(path) = path else { return vec![] };
+    (0..all.len())
+        .filter(|at| match &all[*at].want {
+            Resource::Directory(it) => path.is_within(it.path()),
+            Resource::Package(_)
+            | Resource::Group(_)
+            | Resource::Members(_)
+            | Resource::User(_)
+            | Resource::File(_)
+            | Resource::Link(_)
+            | Resource::Service(_)
+            | Resource::Cron(_) => false,
+        })
+        .max_by_key(|at| all[*at].id.name().len())
+        .into_iter()
+        .collect()
+}
+
+fn promise(ui: &Ui, loaded: &Loaded, target: &Target, promised: &Promised) {
+    ui.line(&ui.paint(Tone::Strong, &clean(&promised.id.to_string())));
+    if let Some(description) = &promised.description {
+        ui.below(2, Tone::Plain, description);
+    }
+    for origin in &promised.origins {
+        let place = loaded.sources.place(origin.span);
+        let verb = if promised.implied { "named" } else { "promised" };
+        ui.below(2, Tone::Plain, &format!("{verb} by {} at {place}", origin.by));
+        for via in &origin.via {
+            ui.below(4, Tone::Plain, &format!("taken in at {}", loaded.sources.place(*via)));
+        }
+    }
+    let Some(origin) = promised.origins.first() else { return };
+    let text = written(loaded, origin.span);
+    ui.line("");
+    for line in &text {
+        ui.line(&format!("  {}", clean(line)));
+    }
+    let mut heading = false;
+    let used: Vec<String> = text.iter().cloned().chain(templates(loaded, &text)).collect();
+    for trace in &target.resolved.trace {
+        let named = used.iter().any(|it| mentions(it, &trace.name));
+        if trace.owner != origin.by || !named {
+            continue;
+        }
+        if !heading {
+            heading = true;
+            ui.line("");
+            ui.line(&ui.paint(Tone::Strong, "with"));
+        }
+        let place = loaded.sources.place(trace.span);
+        ui.below(2, Tone::Plain, &format!("{} = {}", trace.name, trace.text()));
+        let source = match trace.source {
+            ParameterSource::Default => "its default",
+            ParameterSource::Model => "the model",
+            ParameterSource::Environment => "the environment",
+            ParameterSource::Node => "the node",
+            ParameterSource::Argument => "the include",
+        };
+        ui.below(4, Tone::Plain, &format!("from {source} at {place}"));
+    }
+    for need in &promised.needs {
+        ui.below(2, Tone::Plain, &format!("needs {}", target.promises.all[*need].id));
+    }
+}
+
+/// The lines of the model from the name of the thing to where its indentation ends.
+fn written(loaded: &Loaded, span: Span) -> Vec<String> {
+    let Some(text) = loaded.sources.get(span.source).and_then(|it| it.text()) else {
+        return vec![];
+    };
+    let start = text[..span.start as usize].rfind('\n').map_or(0, |at| at + 1);
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut lines = text[start..].lines();
+    let Some(first) = lines.next() else { return vec![] };
+    let depth = indent(first);
+    let mut taken = vec![first.get(depth..).unwrap_or(first).to_owned()];
+    for line in lines {
+        if !line.trim().is_empty() && indent(line) <= depth {
+            break;
+        }
+        taken.push(line.get(depth..).unwrap_or("").to_owned());
+    }
+    while taken.last().is_some_and(|it| it.trim().is_empty()) {
+        taken.pop();
+    }
+    taken
+}
+
+/// The lines of the templates that are named there.
+fn templates(loaded: &Loaded, text: &[String]) -> Vec<String> {
+    let named = |path: &str| {
+        text.iter()
+            .any(|line| line.split_once("template:").is_some_and(|(_, it)| it.contains(path)))
+    };
+    loaded
+        .sources
+        .iter()
+        .filter(|(_, it)| {
+            let below = it.path.find("templates/").and_then(|at| it.path.get(at..));
+            below.is_some_and(named)
+        })
+        .filter_map(|(_, it)| it.text())
+        .flat_map(|it| it.lines().filter(|it| it.contains('{')).map(str::to_owned))
+        .collect()
+}
+
+/// Whether a name stands in a line as a word of its own.
+fn mentions(line: &str, name: &str) -> bool {
+    let part = |it: char| it.is_alphanumeric() || it == '_';
+    line.match_indices(name).any(|(at, _)| {
+        !line[..at].chars().next_back().is_some_and(part)
+            && !line[at + name.len()..].chars().next().is_some_and(part)
+    })
+}
+
+/// `unseen`: whether a restart is owed could not be looked up.
+fn forecast(ui: &Ui, entry: &steadfast_engine::Entry, unseen: bool) {
+    ui.line("");
+    let (tone, words, because) = match &entry.forecast {
+        Forecast::Kept if unseen => {
+            (Tone::Doubt, "it is kept, but for a restart that may be owed".to_owned(), vec![])
+        }
+        Forecast::Kept => (Tone::Good, "it is kept".to_owned(), vec![]),
+        Forecast::Certain => (Tone::Change, "a run would".to_owned(), vec![]),
+        Forecast::Expected { because } => {
+            (Tone::Change, "a run is expected to".to_owned(), vec![because.clone()])
+        }
+        Forecast::Unknown { because } => {
+            (Tone::Doubt, "what a run would do is not known".to_owned(), because.clone())
+        }
+        Forecast::NotKept(why) => (Tone::Bad, "it is not kept".to_owned(), why.because()),
+        Forecast::Held(why) => (Tone::Doubt, "it is held".to_owned(), why.because()),
+    };
+    ui.line(&ui.paint(tone, &words));
+    for change in &entry.changes {
+        ui.below(2, Tone::Plain, &change.to_string());
+    }
+    for reason in because {
+        ui.below(2, Tone::Plain, &format!("because: {reason}"));
+    }
+    for note in &entry.notes {
+        ui.below(2, Tone::Plain, &format!("note: {note}"));
+    }
+}
+
+fn history(ui: &Ui, store: &Store, promised: &Promised) {
+    let entries = match store.about(&promised.id.to_string(), 3) {
+        Ok(entries) => entries,
+        Err(error) => {
+            ui.warn(&format!("{:#}", anyhow::Error::from(error)));
+            return;
+        }
+    };
+    if entries.is_empty() {
+        return;
+    }
+    ui.line("");
+    ui.line(&ui.paint(Tone::Strong, "what runs did"));
+    for entry in entries {
+        let word = entry.judged.outcome.replace('-', " ");
+        ui.line(&format!("  {} in run {}: {word}", stamp(entry.started), entry.run));
+        for change in &entry.judged.changes {
+            ui.below(4, Tone::Plain, &change.line);
+        }
+    }
+}

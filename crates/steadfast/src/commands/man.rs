@@ -1,0 +1,48 @@
+//! `steadfast man`: the manual pages.
+
+use crate::exit::{Exit, Failure, Outcome};
+use crate::ui::Ui;
+use clap::{Args, CommandFactory as _};
+use std::path::{Path, PathBuf};
+
+/// Print the manual page, or write one for each command
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Write the pages into this folder instead
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &ManArgs, ui: &Ui) -> Outcome {
+    let failed = |err| Failure::new(Exit::Bug, anyhow::Error::from(err).context("write the page"));
+    let mut command = crate::args::Args::command();
+    command.build();
+    let Some(folder) = &args.output else {
+        let mut page = vec![];
+        clap_mangen::Man::new(command).render(&mut page).map_err(failed)?;
+        ui.line(String::from_utf8_lossy(&page).trim_end());
+        return Ok(Exit::Fine);
+    };
+    let mut pages = vec![("steadfast".to_owned(), command.clone())];
+    for sub in command.get_subcommands().filter(|it| it.get_name() != "help") {
+        let name = format!("steadfast-{}", sub.get_name());
+        pages.push((name.clone(), sub.clone().display_name(name)));
+    }
+    for (name, command) in pages {
+        let mut page = vec![];
+        clap_mangen::Man::new(command).render(&mut page).map_err(failed)?;
+        let path = folder.join(format!("{name}.1"));
+        write(&path, &page)?;
+        ui.line(&path.display().to_string());
+    }
+    Ok(Exit::Fine)
+}
+
+/// Writes a file that somebody asked for by its folder.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    #[expect(clippy::disallowed_methods, reason = "an output that was asked for, nothing managed")]
+    std::fs::write(path, bytes).map_err(|err| {
+        let what = format!("write {}", path.display());
+        Failure::new(Exit::Usage, anyhow::Error::from(err).context(what))
+    })
+}

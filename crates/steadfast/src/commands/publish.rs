@@ -1,0 +1,169 @@
+//! `steadfast publish`: a model as a signed snapshot in a folder that any web server can serve.
+
+use super::check::{counted, every_node};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::model::{self, Files, Loaded};
+use crate::ui::Ui;
+use anyhow::Error;
+use clap::Args;
+use jiff::{SignedDuration, Timestamp};
+use std::path::{Path, PathBuf, absolute};
+use steadfast_model::lower::parse_duration;
+use steadfast_source::fetcher::checkout;
+use steadfast_source::publish::{Publication, PublishError, lacks, publish, read_key};
+
+/// Write a model as a signed snapshot into a folder for a web server
+///
+/// The model is checked first, and one with errors is not published. Keep the folder: the next number
+/// comes from it. The same content again is a renewal under the same number, good for longer; older
+/// archives than the one before are taken away. Where several keys in different hands must sign, each
+/// signs with 'steadfast keys sign', best before the folder goes to the web server.
+#[derive(Debug, Args)]
+pub(crate) struct PublishArgs {
+    /// The folder of the model
+    #[arg(value_name = "MODEL")]
+    model: PathBuf,
+
+    /// Publish what this git revision holds, and not the files as they are now
+    #[arg(long, value_name = "REVISION")]
+    revision: Option<String>,
+
+    /// The folder to write into; a web server serves it as it is
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+
+    /// A private ed25519 key to sign with (may be repeated)
+    #[arg(long, value_name = "FILE", required = true)]
+    key: Vec<PathBuf>,
+
+    /// What the snapshot is for; nodes take only their own channel, which is their environment's name
+    /// [default: the model's only environment]
+    #[arg(long, value_name = "NAME")]
+    channel: Option<String>,
+
+    /// How long it is good for, unless it is published again
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = time)]
+    expires: SignedDuration,
+}
+
+fn time(text: &str) -> Result<SignedDuration, String> {
+    let refuse = || "a snapshot is good for some time and less than a thousand years".to_owned();
+    let time = SignedDuration::try_from(parse_duration(text)?).map_err(|_| refuse())?;
+    let most = SignedDuration::from_hours(1000 * 365 * 24);
+    if time.is_zero() || time > most { Err(refuse()) } else { Ok(time) }
+}
+
+pub(crate) fn run(args: &PublishArgs, ui: &Ui) -> Outcome {
+    if args.revision.is_none() && is_inside(&args.output, &args.model) {
+        let message = "the output would be part of the model";
+        return Err(Failure::usage(message).help("write it elsewhere: --output DIR"));
+    }
+    // A key that cannot be read is told before a long check.
+    let mut signers = vec![];
+    for path in &args.key {
+        signers.push(read_key(path).map_err(failed)?);
+    }
+    let (files, commit) = match &args.revision {
+        None => (model::read(&args.model)?, None),
+        Some(revision) => {
+            let (commit, files) = at(&args.model, revision)?;
+            (files, Some(commit))
+        }
+    };
+    let mut loaded = model::parse(files);
+    let checked = every_node(&mut loaded);
+    loaded.sound_or(ui, "nothing was published")?;
+    if checked.nodes == 0 {
+        return Err(Failure::usage("no environment of the model names any node"));
+    }
+    let Some(name) = loaded.model.name.as_ref().map(|it| it.value.to_string()) else {
+        return Err(Failure::new(Exit::BadModel, Error::msg("the model has no name")));
+    };
+    let channel = channel(&loaded, args.channel.as_deref())?;
+    if !loaded.model.environments.contains_key(channel.as_str()) {
+        ui.warn(&format!(
+            "the model has no environment `{channel}`: nodes take it only where their settings say so"
+        ));
+    }
+    for (_, source) in loaded.sources.iter() {
+        let text = source.text().unwrap_or_default();
+        if text.contains("-----BEGIN ") && text.contains(" PRIVATE KEY-----") {
+            let path = &source.path;
+            ui.warn(&format!("{path} is a private key: whoever reads the snapshot has it"));
+        }
+    }
+    let publication = Publication {
+        model: &name,
+        channel: &channel,
+        sources: &loaded.sources,
+        commit,
+        now: Timestamp::now(),
+        expires: args.expires,
+    };
+    let published = publish(&args.output, &publication, &signers).map_err(failed)?;
+    let how = if published.renewed { "renewed" } else { "published" };
+    ui.line(&format!(
+        "{how} snapshot {} of {name} for {channel}: {}, {}, good until {}",
+        published.sequence,
+        counted(checked.nodes, "node"),
+        counted(checked.promises, "promise"),
+        published.expires.strftime("%Y-%m-%d %H:%M:%SZ"),
+    ));
+    if let Some(refusal) = lacks(&args.output).map_err(failed)? {
+        ui.warn(&format!("nodes do not take it yet: {}", refusal.line()));
+    }
+    Ok(Exit::Fine)
+}
+
+/// Whether a folder, which need not be there yet, is inside another.
+fn is_inside(folder: &Path, other: &Path) -> bool {
+    let (Ok(folder), Ok(other)) = (absolute(folder), other.canonicalize()) else { return false };
+    let there = folder.ancestors().find_map(|it| it.canonicalize().ok());
+    there.is_some_and(|it| it.starts_with(other))
+}
+
+fn at(model: &Path, revision: &str) -> Result<(String, Files), Failure> {
+    if !model.is_dir() {
+        return Err(Failure::usage(format!("there is no folder {}", model.display())));
+    }
+    let cache = super::verify::scratch()?;
+    let (commit, sources) =
+        checkout(model, revision, cache.path()).map_err(super::verify::unread)?;
+    let files = model::complete(sources, Some(commit.clone()));
+    Ok((commit, files))
+}
+
+fn channel(loaded: &Loaded, asked: Option<&str>) -> Result<String, Failure> {
+    if let Some(asked) = asked {
+        return Ok(asked.to_owned());
+    }
+    let names: Vec<&str> = loaded.model.environments.keys().map(|it| &**it).collect();
+    match names[..] {
+        [one] => Ok(one.to_owned()),
+        _ => {
+            let help = format!("say which channel: --channel NAME, one of {}", names.join(", "));
+            Err(Failure::usage("the model has several environments").help(help))
+        }
+    }
+}
+
+/// How a failure to publish, sign or rotate ends.
+pub(super) fn failed(error: PublishError) -> Failure {
+    let exit = match &error {
+        PublishError::Locked { .. } => Exit::Locked,
+        PublishError::Empty | PublishError::Path { .. } | PublishError::KeyInside { .. } => {
+            Exit::BadModel
+        }
+        PublishError::OldKeys(_) => Exit::Refused,
+        PublishError::Sign { .. } => Exit::Bug,
+        PublishError::Write { .. }
+        | PublishError::Previous { .. }
+        | PublishError::OtherModel { .. }
+        | PublishError::Nothing { .. }
+        | PublishError::Key { .. }
+        | PublishError::Keys(_)
+        | PublishError::OtherRotation { .. }
+        | PublishError::Read(_) => Exit::Usage,
+    };
+    Failure::new(exit, error)
+}

@@ -1,0 +1,219 @@
+//! `steadfast status`: what the agent keeps, what it waits for, and what is not as promised.
+
+use super::adopt::failure;
+use crate::args::Format;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::ui::{Tone, Ui, clean, wrap};
+use clap::Args;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Unit};
+use steadfast_agent::api::v1::{LastRun, Status, Unkept};
+use steadfast_agent::client;
+use steadfast_store::Layout;
+
+/// Say what the agent keeps, what it waits for, and what is not as promised
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// How to print
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+}
+
+pub(crate) fn run(args: &StatusArgs, layout: &Layout, ui: &Ui) -> Outcome {
+    let status = client::status(&layout.socket()).map_err(failure)?;
+    match args.format {
+        Format::Json => {
+            let text =
+                serde_json::to_string(&status).map_err(|err| Failure::new(Exit::Bug, err))?;
+            ui.line(&text);
+        }
+        Format::Text => {
+            let width = ui.width.min(100);
+            for (tone, line) in lines(&status, Timestamp::now(), &TimeZone::system(), width) {
+                ui.line(&ui.paint(tone, &line));
+            }
+        }
+    }
+    Ok(Exit::Fine)
+}
+
+/// So many promises of one verdict are named.
+const NAMED: usize = 20;
+const LABEL: usize = 12;
+
+struct Page<'a> {
+    lines: Vec<(Tone, String)>,
+    width: usize,
+    now: Timestamp,
+    zone: &'a TimeZone,
+}
+
+impl Page<'_> {
+    /// A label and a text, which is broken at the width.
+    fn put(&mut self, label: &str, tone: Tone, text: &str) {
+        let room = self.width.saturating_sub(LABEL + 1);
+        for (at, line) in wrap(&clean(text), room).into_iter().enumerate() {
+            let label = if at == 0 { label } else { "" };
+            self.lines.push((tone, format!("{label:<LABEL$} {line}")));
+        }
+    }
+
+    fn time(&self, at: Timestamp) -> String {
+        let wall = at.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string();
+        let apart = at.duration_since(self.now);
+        let seconds = apart.as_secs().unsigned_abs();
+        let span = match seconds {
+            0..60 => format!("{seconds} s"),
+            60..7_200 => format!("{} min", seconds / 60),
+            7_200..172_800 => format!("{} h", seconds / 3_600),
+            _ => format!("{} d", seconds / 86_400),
+        };
+        if apart.is_negative() || apart.is_zero() {
+            format!("{wall} ({span} ago)")
+        } else {
+            format!("{wall} (in {span})")
+        }
+    }
+}
+
+fn short(revision: &str) -> String {
+    revision.chars().take(12).collect()
+}
+
+fn lines(status: &Status, now: Timestamp, zone: &TimeZone, width: usize) -> Vec<(Tone, String)> {
+    let now = now.round(Unit::Second).unwrap_or(now);
+    let mut page = Page { lines: vec![], width, now, zone };
+    page.put("node", Tone::Plain, &status.node);
+    match &status.source {
+        Some(source) => page.put("source", Tone::Plain, source),
+        None => page.put("source", Tone::Doubt, "none"),
+    }
+    if status.unsigned {
+        let words = "UNSIGNED: whoever can write to the source is root here (trust: none)";
+        page.put("", Tone::Change, words);
+    }
+    for missing in &status.missing {
+        page.put("missing", Tone::Bad, missing);
+    }
+    adopted(&mut page, status);
+    if let Some(suspended) = &status.suspended {
+        let until = suspended.until.map(|it| format!(" until {}", page.time(it)));
+        let since = page.time(suspended.since);
+        let text = format!("{}{}, since {since}", suspended.reason, until.unwrap_or_default());
+        page.put("SUSPENDED", Tone::Change, &text);
+    }
+    if let Some(refusal) = &status.refusal {
+        page.put("refused", Tone::Bad, &refusal.because);
+    }
+    if status.floor_lost {
+        let words = "what was accepted before is not known any more: nothing is accepted without \
+                     steadfast adopt REVISION";
+        page.put("floor lost", Tone::Bad, words);
+    }
+    if let Some(stale) = status.stale_since {
+        let text = format!("the model is older than it may be, since {}", page.time(stale));
+        page.put("STALE", Tone::Change, &text);
+    }
+    for bad in &status.bad {
+        let promise = bad.promise.as_ref().map(|it| format!("{it}: ")).unwrap_or_default();
+        let text = format!(
+            "{}, gone back from at {} because of {promise}{}",
+            short(&bad.revision),
+            page.time(bad.at),
+            bad.reason
+        );
+        page.put("bad", Tone::Change, &text);
+    }
+    if let Some(trouble) = &status.storage_trouble {
+        let text = format!("what the agent must not forget cannot be stored: {trouble}");
+        page.put("storage", Tone::Bad, &text);
+    }
+    match &status.last_run {
+        Some(run) => last_run(&mut page, run),
+        None if status.adopted.is_some() => page.put("last run", Tone::Plain, "none yet"),
+        None => {}
+    }
+    for fight in &status.fights {
+        let text = format!(
+            "{}: somebody else writes it; repaired {} times since {}",
+            fight.promise,
+            fight.repairs,
+            page.time(fight.since)
+        );
+        page.put("fight", Tone::Change, &text);
+    }
+    if let Some(running) = &status.running {
+        page.put("running", Tone::Plain, &format!("a run is under way ({running})"));
+    }
+    if let Some(heard) = status.heard {
+        let text = page.time(heard);
+        page.put("last heard", Tone::Plain, &text);
+    }
+    for (label, at) in [("next fetch", status.next_fetch), ("next run", status.next_keep)] {
+        if let Some(at) = at {
+            let text = page.time(at.max(page.now));
+            page.put(label, Tone::Plain, &text);
+        }
+    }
+    page.lines
+}
+
+fn adopted(page: &mut Page<'_>, status: &Status) {
+    match (&status.adopted, status.adopted_at) {
+        (Some(adopted), Some(at)) => {
+            let sequence = adopted.sequence.map(|it| format!(" (number {it})"));
+            let text = format!(
+                "{}{}, since {}",
+                short(&adopted.revision),
+                sequence.unwrap_or_default(),
+                page.time(at)
+            );
+            page.put("keeps", Tone::Strong, &text);
+        }
+        (Some(_) | None, _) => page.put("keeps", Tone::Doubt, "nothing yet"),
+    }
+    match status.trying.as_deref() {
+        Some("going-back") => {
+            page.put("", Tone::Change, "going back from it: it did not prove itself");
+        }
+        Some(_) => page.put("", Tone::Plain, "it has not proved itself yet"),
+        None => {}
+    }
+    if let Some(newer) = &status.newer {
+        let because = newer.because.as_deref().unwrap_or("is looked at");
+        let text = format!("{} {because}", short(&newer.revision.revision));
+        page.put("newer", Tone::Plain, &text);
+    }
+    if let Some(share) = status.share {
+        let text = format!("this node is at {share:.2} % of the waves");
+        page.put("wave", Tone::Plain, &text);
+    }
+}
+
+fn last_run(page: &mut Page<'_>, run: &LastRun) {
+    let (not_kept, held) = (run.not_kept.len(), run.held.len());
+    let good = not_kept == 0;
+    let text = format!(
+        "{}: {} kept, {} repaired, {not_kept} not kept, {held} held ({})",
+        page.time(run.ended),
+        run.kept,
+        run.repaired,
+        run.why
+    );
+    page.put("last run", if good { Tone::Good } else { Tone::Bad }, &text);
+    unkept(page, "not kept", Tone::Bad, &run.not_kept);
+    unkept(page, "held", Tone::Doubt, &run.held);
+    for debt in &run.debts {
+        page.put("owes", Tone::Change, &format!("{debt} owes a restart"));
+    }
+}
+
+fn unkept(page: &mut Page<'_>, label: &str, tone: Tone, all: &[Unkept]) {
+    for one in all.iter().take(NAMED) {
+        page.put(label, tone, &format!("{}: {}", one.promise, one.because));
+    }
+    if all.len() > NAMED {
+        let text = format!("and {} more: steadfast status --format json", all.len() - NAMED);
+        page.put(label, tone, &text);
+    }
+}

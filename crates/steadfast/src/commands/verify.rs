@@ -1,0 +1,294 @@
+//! `steadfast verify`: what a node would say to a snapshot or a commit.
+
+use super::check::{counted, every_node};
+use crate::Surroundings;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::model;
+use crate::ui::{Tone, Ui, clean};
+use anyhow::Error;
+use clap::{ArgGroup, Args};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use std::path::{Path, PathBuf};
+use steadfast_source::fetcher::{Fetched, Known, Origin, Terms, fetch, fetch_local};
+use steadfast_source::floor::{Expected, Floor, Force, Point};
+use steadfast_source::settings::{Git, Limits, Reference, Snapshot, Source, Trust};
+use steadfast_source::signature::{RunAs, Signer};
+use steadfast_source::{Refusal, RefusalKind, manifest};
+
+const TRUST: &str = "Trust, one of";
+
+/// Verify a snapshot or a git commit as a node would, and say what it would refuse
+///
+/// SOURCE is the folder or the URL of a snapshot or, with --commit, --branch or --tag, of a git
+/// repository. Nothing is adopted, and nothing is written. Exits with 6 where a node would refuse, and
+/// with 7 where the source could not be read.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("trust").required(true))]
+#[command(group = ArgGroup::new("git"))]
+#[command(override_usage = "steadfast verify <SOURCE> <TRUST> [OPTIONS]")]
+pub(crate) struct VerifyArgs {
+    /// A folder, or https://…, ssh://…, file://… or http://…
+    #[arg(value_name = "SOURCE")]
+    source: String,
+
+    /// The commit to verify, by any name that git knows; only in a repository on this machine
+    #[arg(long, value_name = "REVISION", group = "git")]
+    commit: Option<String>,
+
+    /// The branch whose tip is signed
+    #[arg(long, value_name = "NAME", group = "git")]
+    branch: Option<String>,
+
+    /// The tag that is signed
+    #[arg(long, value_name = "NAME", group = "git")]
+    tag: Option<String>,
+
+    /// Trust these SSH keys for commits and tags
+    #[arg(long, value_name = "FILE", group = "trust", requires = "git", help_heading = TRUST)]
+    allowed_signers: Option<PathBuf>,
+
+    /// Trust the OpenPGP keys of this keyring for commits and tags
+    #[arg(long, value_name = "FILE", group = "trust", requires = "git", help_heading = TRUST)]
+    openpgp: Option<PathBuf>,
+
+    /// Trust these public keys for snapshots (may be repeated)
+    #[arg(long, value_name = "FILE", group = "trust", conflicts_with = "git", help_heading = TRUST)]
+    keys: Vec<PathBuf>,
+
+    /// Trust anybody who can write to the source
+    #[arg(long, group = "trust", help_heading = TRUST)]
+    trust_none: bool,
+
+    /// How many of the keys must have signed
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "keys")]
+    threshold: usize,
+
+    /// The model that the node expects of a snapshot
+    #[arg(long, value_name = "NAME", conflicts_with = "git")]
+    model: Option<String>,
+
+    /// The channel that the node expects of a snapshot
+    #[arg(long, value_name = "NAME", conflicts_with = "git")]
+    channel: Option<String>,
+
+    /// What the node has accepted before: a full commit, or the number of a snapshot
+    #[arg(long, value_name = "REVISION")]
+    after: Option<String>,
+
+    /// The certificate authorities to trust for https, in place of the machine's
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+
+    /// The proxy for https
+    #[arg(long, value_name = "URL")]
+    proxy: Option<String>,
+
+    /// The private key for ssh
+    #[arg(long, value_name = "FILE", requires = "git")]
+    ssh_key: Option<PathBuf>,
+
+    /// The host keys for ssh [default: /etc/ssh/ssh_known_hosts]
+    #[arg(long, value_name = "FILE", requires = "git")]
+    known_hosts: Option<PathBuf>,
+
+    /// One line for https with git: TOKEN or USER:TOKEN
+    #[arg(long, value_name = "FILE", requires = "git")]
+    token_file: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &VerifyArgs, surroundings: &Surroundings, ui: &Ui) -> Outcome {
+    let (source, local) = source(args)?;
+    let (mut floor, lowest) = floor(args)?;
+    let remote = args.source.contains("://") && !args.source.starts_with("file://");
+    if surroundings.root && remote {
+        ui.warn("this fetches as root, which an agent does not: better verify as another user");
+    }
+    let limits = Limits::default();
+    let terms = Terms {
+        source: &source,
+        trust: &trust(args),
+        expected: &Expected { model: args.model.clone(), channel: args.channel.clone() },
+        now: Timestamp::now(),
+        zone: &TimeZone::system(),
+        force: Force::No,
+        run_as: surroundings.root.then_some(NOBODY),
+        limits: &limits,
+    };
+    let cache = scratch()?;
+    let fetched = match &local {
+        Some(folder) => fetch_local(&terms, folder, &mut floor, cache.path()).map(Some),
+        None => {
+            let known = Known::of(&floor, false, None);
+            fetch(&terms, &known, &mut floor, cache.path())
+        }
+    };
+    let Some(fetched) = fetched.map_err(refused)? else {
+        return Err(Failure::new(Exit::Unreachable, Error::msg("nothing came")));
+    };
+    if let (Some(highest), Point::Snapshot { sequence, .. }) = (lowest, &fetched.point)
+        && *sequence < highest
+    {
+        return Err(refused(Refusal::LowerSequence { offered: *sequence, highest }));
+    }
+    // Nor would it adopt a model with errors.
+    let count = fetched.sources.iter().count();
+    let (lines, sources) = told(fetched, count);
+    let mut loaded = model::parse(model::complete(sources, None));
+    let checked = every_node(&mut loaded);
+    for (label, text) in &lines {
+        ui.line(&clean(&format!("{label:<11}{text}")));
+    }
+    loaded.sound_or(ui, "a node would not adopt it")?;
+    ui.line(&format!(
+        "checked    {}, {}: no errors",
+        counted(checked.nodes, "node"),
+        counted(checked.promises, "promise")
+    ));
+    ui.line(&ui.paint(Tone::Good, "A node would take it."));
+    Ok(Exit::Fine)
+}
+
+/// As whom gpgv reads what strangers signed, where we are root: by convention the user who owns nothing.
+const NOBODY: RunAs = RunAs { uid: 65_534, gid: 65_534 };
+
+/// Where it comes from, and the folder where that is a commit in a repository of this machine.
+fn source(args: &VerifyArgs) -> Result<(Source, Option<PathBuf>), Failure> {
+    let is_url = args.source.contains("://");
+    let url = if is_url {
+        args.source.clone()
+    } else {
+        let path = std::path::absolute(&args.source)
+            .map_err(|it| Failure::usage(format!("{}: {it}", args.source)))?;
+        if !path.is_dir() {
+            return Err(Failure::usage(format!("there is no folder {}", path.display())));
+        }
+        format!("file://{}", path.display())
+    };
+    let (reference, local) = match (&args.commit, &args.branch, &args.tag) {
+        (Some(_), _, _) if is_url => {
+            let message = "a commit is looked for in a repository on this machine";
+            return Err(Failure::usage(message).help("name a folder, or a --branch or --tag"));
+        }
+        (Some(name), _, _) => (Reference::Branch(name.clone()), Some(PathBuf::from(&args.source))),
+        (None, Some(name), _) => (Reference::Branch(name.clone()), None),
+        (None, None, Some(name)) => (Reference::Tag(name.clone()), None),
+        (None, None, None) => {
+            if !is_url && !Path::new(&args.source).join(manifest::NAME).exists() {
+                let message = format!("there is no {} in {}", manifest::NAME, args.source);
+                let help = "of a git repository, say --commit, --branch or --tag";
+                return Err(Failure::usage(message).help(help));
+            }
+            let (ca, proxy) = (args.ca.clone(), args.proxy.clone());
+            return Ok((Source::Snapshot(Snapshot { url, ca, proxy }), None));
+        }
+    };
+    let git = Git {
+        ssh_key: args.ssh_key.clone(),
+        known_hosts: args.known_hosts.clone(),
+        token_file: args.token_file.clone(),
+        ca: args.ca.clone(),
+        proxy: args.proxy.clone(),
+        ..Git::new(url, reference)
+    };
+    Ok((Source::Git(git), local))
+}
+
+fn trust(args: &VerifyArgs) -> Trust {
+    match (&args.allowed_signers, &args.openpgp, &args.keys[..]) {
+        (Some(path), _, _) => Trust::AllowedSigners(path.clone()),
+        (None, Some(path), _) => Trust::OpenPgp(path.clone()),
+        (None, None, []) => Trust::None,
+        (None, None, files) => {
+            Trust::Keys { files: files.to_vec(), keys: vec![], threshold: args.threshold }
+        }
+    }
+}
+
+/// What the node accepted before: a floor for commits; of a snapshot its number alone, because nobody
+/// knows its content by heart.
+fn floor(args: &VerifyArgs) -> Result<(Floor, Option<u64>), Failure> {
+    let Some(after) = &args.after else { return Ok((Floor::default(), None)) };
+    if args.commit.is_none() && args.branch.is_none() && args.tag.is_none() {
+        let number = after.parse();
+        let number = number.map_err(|_| Failure::usage("--after of a snapshot is its number"))?;
+        return Ok((Floor::default(), Some(number)));
+    }
+    if !matches!(after.len(), 40 | 64) || !after.bytes().all(|it| it.is_ascii_hexdigit()) {
+        return Err(Failure::usage("--after of a commit is its full name"));
+    }
+    let highest = Some(Point::Git { commit: after.to_ascii_lowercase(), content: [0; 32] });
+    Ok((Floor { highest, ..Floor::default() }, None))
+}
+
+/// What people want to know of it.
+fn told(
+    fetched: Fetched,
+    count: usize,
+) -> (Vec<(&'static str, String)>, steadfast_model::SourceSet) {
+    let Fetched { sources, point, advance: _, origin, signers, validator: _ } = fetched;
+    let mut lines = vec![];
+    let stamp = |it: Timestamp| it.strftime("%Y-%m-%d %H:%M:%SZ").to_string();
+    match &point {
+        Point::Snapshot { model, channel, sequence, .. } => {
+            lines.push(("snapshot", format!("{sequence} of {model} for {channel}")));
+        }
+        Point::Git { commit, .. } => lines.push(("commit", commit.clone())),
+        Point::Directory { .. } => {}
+    }
+    match origin {
+        Origin::Snapshot { created, expires, commit } => {
+            if let Some(commit) = commit {
+                lines.push(("made of", format!("commit {commit}")));
+            }
+            lines.push(("made", stamp(created)));
+            lines.push(("good until", stamp(expires)));
+        }
+        Origin::Git { commit: _, tag, author, authored, committed: _, subject } => {
+            if let Some(tag) = tag {
+                lines.push(("tag", tag));
+            }
+            lines.push(("author", author));
+            if let Some(authored) = authored {
+                lines.push(("written", stamp(authored)));
+            }
+            lines.push(("subject", subject));
+        }
+        Origin::Directory => {}
+    }
+    if signers.is_empty() {
+        lines.push(("signed by", "not looked for: --trust-none".to_owned()));
+    }
+    for Signer { key, name } in signers {
+        let who = if name.is_empty() { key } else { format!("{name} ({key})") };
+        lines.push(("signed by", who));
+    }
+    lines.push(("content", counted(count, "file")));
+    (lines, sources)
+}
+
+/// A folder for what is fetched, gone with the command.
+pub(super) fn scratch() -> Result<tempfile::TempDir, Failure> {
+    tempfile::Builder::new().prefix("steadfast-").tempdir().map_err(|err| {
+        Failure::new(Exit::Unreachable, Error::from(err).context("make a temporary folder"))
+    })
+}
+
+fn refused(refusal: Refusal) -> Failure {
+    let Failure { exit, error, help } = unread(refusal);
+    let error = if exit == Exit::Refused { error.context("a node would refuse it") } else { error };
+    Failure { exit, error, help }
+}
+
+/// How a failure to get at a model ends.
+pub(super) fn unread(refusal: Refusal) -> Failure {
+    let exit = match refusal.kind() {
+        RefusalKind::Unreachable | RefusalKind::Local => Exit::Unreachable,
+        RefusalKind::Broken
+        | RefusalKind::Untrusted
+        | RefusalKind::NotForward
+        | RefusalKind::Stale => Exit::Refused,
+        RefusalKind::Settings => Exit::Usage,
+    };
+    Failure::new(exit, refusal)
+}

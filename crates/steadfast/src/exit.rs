@@ -1,0 +1,91 @@
+//! Exit codes: one documented list, and the failures that end a command.
+
+use std::process::ExitCode;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Nothing is *not kept*.
+    Fine,
+    /// A mistake of the program.
+    Bug,
+    /// Wrong arguments; also a model path or an environment that does not exist.
+    Usage,
+    /// Something is pending, only with `--exit-code`: steps in a dry run, held promises in either.
+    Pending,
+    /// Something is not kept, or can already be seen not to be keepable.
+    NotKept,
+    /// The model has errors.
+    BadModel,
+    /// The model is signed by nobody trusted, leads backwards, is expired or damaged.
+    Refused,
+    /// The model could not be read.
+    Unreachable,
+    /// Another run holds the lock.
+    Locked,
+    /// The state could not be read or written: the machine's fault, not the program's.
+    State,
+}
+
+impl Exit {
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Exit::Fine => 0,
+            Exit::Bug => 1,
+            Exit::Usage => 2,
+            Exit::Pending => 3,
+            Exit::NotKept => 4,
+            Exit::BadModel => 5,
+            Exit::Refused => 6,
+            Exit::Unreachable => 7,
+            Exit::Locked => 8,
+            Exit::State => 9,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.code())
+    }
+}
+
+/// What stands below `--help`.
+pub(crate) const HELP: &str = "\
+Exit codes:
+  0  nothing is not kept
+  1  a mistake of the program
+  2  wrong arguments, or a model or environment that does not exist
+  3  something is pending (only with --exit-code)
+  4  something is not kept
+  5  the model has errors
+  6  the model was refused (signature, sequence, expiry, damage)
+  7  the model could not be read
+  8  another run holds the lock
+  9  the state could not be read or written";
+
+/// Why a command ended early: what was tried, and why it failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub exit: Exit,
+    pub error: anyhow::Error,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Failure {
+        Failure { exit, error: error.into(), help: None }
+    }
+
+    pub(crate) fn usage(message: impl std::fmt::Display) -> Failure {
+        Failure::new(Exit::Usage, anyhow::anyhow!("{message}"))
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Failure {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// What a command gives.
+pub(crate) type Outcome = Result<Exit, Failure>;

@@ -1,0 +1,37 @@
+//! What is remembered of a resolved model from one run to the next, and under which inputs.
+
+use crate::model::Files;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use steadfast_engine::Promises;
+use steadfast_store::{Layout, Remembered};
+use steadfast_system::packages::PackagePolicy;
+
+/// All that a run needs in which everything is kept.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Known {
+    pub environment: Arc<str>,
+    pub packages: PackagePolicy,
+    pub promises: Promises,
+    /// What was said of the model, rendered with styles.
+    pub warnings: Vec<String>,
+}
+
+/// The place for what these inputs came to: the content of every file of the model and of the standard
+/// bundles, the facts, the environment that was asked for, and the node. The program itself is taken in
+/// by the store.
+pub(crate) fn place(
+    layout: &Layout,
+    files: &Files,
+    facts: &serde_json::Value,
+    environment: Option<&str>,
+    node: &str,
+) -> Option<Remembered> {
+    let facts = serde_json::to_vec(facts).ok()?;
+    let asked: &[&[u8]] = match &environment {
+        Some(name) => &[b"asked", name.as_bytes()],
+        None => &[b"any"],
+    };
+    let inputs = [&[&files.revision.digest[..], &facts, node.as_bytes()], asked].concat();
+    Remembered::of(&layout.cache, &inputs)
+}

@@ -1,0 +1,126 @@
+//! One event a line, ending with a summary. The names are stable.
+
+use crate::exit::Exit;
+use crate::render::{Forecasts, Foreseen, foreseen};
+use crate::ui::Ui;
+use serde_json::Value;
+use serde_json::json;
+use steadfast_engine::{Event, Outcome, Promised, Reporter, Summary};
+use steadfast_model::SourceSet;
+use steadfast_resources::Change;
+
+#[derive(Debug)]
+pub(crate) struct JsonLines<'a> {
+    pub ui: &'a Ui,
+    pub sources: &'a SourceSet,
+    pub dry_run: bool,
+}
+
+impl JsonLines<'_> {
+    fn judged(&self, promise: &Promised, outcome: &Outcome, changes: &[Change], notes: &[String]) {
+        let event = json!({
+            "event": "judged",
+            "promise": promise.id.to_string(),
+            "outcome": outcome.word().replace(' ', "-"),
+            "changes": changes.iter().map(|it| change(&it.to_string(), it.detail())).collect::<Value>(),
+            "because": outcome.because(),
+            "notes": notes,
+            "origin": origin(promise, self.sources),
+        });
+        self.ui.line(&event.to_string());
+    }
+}
+
+/// One change, of this run or of one in the history.
+pub(crate) fn change(line: &str, diff: Option<String>) -> Value {
+    json!({ "change": line, "diff": diff })
+}
+
+/// `servers/web.yaml:14`.
+pub(crate) fn origin(promise: &Promised, sources: &SourceSet) -> String {
+    promise.origins.first().map(|it| sources.place(it.span).to_string()).unwrap_or_default()
+}
+
+impl Reporter for JsonLines<'_> {
+    fn report(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Planned { promises, plan } => {
+                if !self.dry_run {
+                    return;
+                }
+                for (promise, entry, foreseen) in foreseen(promises, plan) {
+                    let (certainty, because) = match foreseen {
+                        Foreseen::Verdict(outcome) => {
+                            self.judged(promise, &outcome, &[], &entry.notes);
+                            continue;
+                        }
+                        Foreseen::Steps(certainty, because) => (certainty, because),
+                    };
+                    let line = |change: Option<&Change>| {
+                        let event = json!({
+                            "event": "forecast",
+                            "promise": promise.id.to_string(),
+                            "certainty": certainty,
+                            "change": change.map(ToString::to_string),
+                            "diff": change.and_then(Change::detail),
+                            "because": because,
+                            "notes": entry.notes,
+                            "origin": origin(promise, self.sources),
+                        });
+                        self.ui.line(&event.to_string());
+                    };
+                    if entry.changes.is_empty() {
+                        line(None);
+                    }
+                    entry.changes.iter().for_each(|it| line(Some(it)));
+                }
+            }
+            Event::Working { .. } | Event::Finished { .. } => {}
+            Event::Judged { promise, outcome, changes, notes } => {
+                self.judged(promise, outcome, changes, notes);
+            }
+        }
+    }
+}
+
+/// The last line of a run.
+pub(crate) fn summary(ui: &Ui, summary: &Summary, implied: &Summary, exit: Exit) {
+    let Summary { kept, repaired, not_kept, held, certain, expected } = *summary;
+    let event = json!({
+        "event": "summary",
+        "kept": kept,
+        "repaired": repaired,
+        "not_kept": not_kept,
+        "held": held,
+        "implied": {
+            "repaired": implied.repaired, "not_kept": implied.not_kept, "held": implied.held,
+        },
+        "exit": exit.code(),
+        "forecast": {
+            "certain": certain.0, "certain_came_true": certain.1,
+            "expected": expected.0, "expected_came_true": expected.1,
+        },
+    });
+    ui.line(&event.to_string());
+}
+
+/// The last line of a dry run.
+pub(crate) fn forecasts(ui: &Ui, all: &Forecasts, exit: Exit) {
+    let Forecasts { promises, implied, certain, expected, unknown, untold } = all;
+    let event = json!({
+        "event": "summary",
+        "kept": promises.kept,
+        "repaired": 0,
+        "not_kept": promises.not_kept,
+        "held": promises.held,
+        "implied": {
+            "pending": implied.pending, "not_kept": implied.not_kept, "held": implied.held,
+        },
+        "exit": exit.code(),
+        "pending": promises.pending,
+        "forecast": {
+            "certain": certain, "expected": expected, "unknown": unknown, "untold": untold,
+        },
+    });
+    ui.line(&event.to_string());
+}

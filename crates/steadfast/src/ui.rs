@@ -1,0 +1,204 @@
+//! Where words go: data to standard output, words about it to standard error. A reader that goes away
+//! (`| head`) never stops a run.
+
+use crate::Surroundings;
+use crate::args::When;
+use crate::exit::Failure;
+use anstyle::{AnsiColor, Style};
+use std::cell::Cell;
+use std::io::Write as _;
+
+#[derive(Debug)]
+pub(crate) struct Ui {
+    pub styled: bool,
+    pub width: usize,
+    pub styled_errors: bool,
+    progress: bool,
+    /// Whether a progress line stands on the terminal.
+    shown: Cell<bool>,
+}
+
+/// How a word is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tone {
+    Good,
+    Change,
+    Doubt,
+    Bad,
+    Quiet,
+    Strong,
+    Plain,
+}
+
+impl Tone {
+    fn style(self) -> Style {
+        let color = |it: AnsiColor| Style::new().fg_color(Some(it.into()));
+        match self {
+            Tone::Good => color(AnsiColor::Green),
+            Tone::Change => color(AnsiColor::Yellow),
+            Tone::Doubt => color(AnsiColor::Cyan),
+            Tone::Bad => color(AnsiColor::Red).bold(),
+            Tone::Quiet => Style::new().dimmed(),
+            Tone::Strong => Style::new().bold(),
+            Tone::Plain => Style::new(),
+        }
+    }
+}
+
+impl Ui {
+    pub(crate) fn new(surroundings: &Surroundings, when: When) -> Ui {
+        let (out, err) = surroundings.terminals;
+        let styled = |terminal: bool| match when {
+            When::Always => true,
+            When::Never => false,
+            When::Auto => terminal && !surroundings.no_color,
+        };
+        Ui {
+            styled: styled(out),
+            styled_errors: styled(err),
+            width: surroundings.width,
+            progress: err,
+            shown: Cell::new(false),
+        }
+    }
+
+    /// Text in a tone, for standard output.
+    pub(crate) fn paint(&self, tone: Tone, text: &str) -> String {
+        if self.styled && tone != Tone::Plain && !text.is_empty() {
+            let style = tone.style();
+            format!("{style}{text}{style:#}")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    /// One line of data.
+    pub(crate) fn line(&self, text: &str) {
+        self.clear();
+        let _reader_is_gone = writeln!(std::io::stdout(), "{text}");
+    }
+
+    /// One line of words beside the data.
+    pub(crate) fn say(&self, text: &str) {
+        self.clear();
+        let _reader_is_gone = writeln!(std::io::stderr(), "{text}");
+    }
+
+    /// Text under something, each line of it indented.
+    pub(crate) fn below(&self, indent: usize, tone: Tone, text: &str) {
+        self.hanging(&" ".repeat(indent), tone, text);
+    }
+
+    /// Text behind a label, its further lines indented as far.
+    pub(crate) fn hanging(&self, label: &str, tone: Tone, text: &str) {
+        let indent = label.chars().count();
+        let mut label = label.to_owned();
+        for line in wrap(&clean(text), self.width.saturating_sub(indent)) {
+            self.line(format!("{label}{}", self.paint(tone, &line)).trim_end());
+            label = " ".repeat(indent);
+        }
+    }
+
+    /// What was, and what is to be, line by line: these are not broken.
+    pub(crate) fn diff(&self, indent: usize, diff: &str) {
+        for line in diff.lines() {
+            let tone = match line.as_bytes().first() {
+                Some(b'+') => Tone::Good,
+                Some(b'-') => Tone::Bad,
+                Some(b'@') => Tone::Doubt,
+                Some(_) | None => Tone::Plain,
+            };
+            self.line(&format!("{:indent$}{}", "", self.paint(tone, &clean_exactly(line))));
+        }
+    }
+
+    /// Warnings of a model, which were rendered with styles.
+    pub(crate) fn model_warnings(&self, warnings: &[String]) {
+        for warning in warnings {
+            if self.styled_errors {
+                self.say(warning);
+            } else {
+                self.say(&anstream::adapter::strip_str(warning).to_string());
+            }
+            self.say("");
+        }
+    }
+
+    /// Something an operator must know, that stops nothing.
+    pub(crate) fn warn(&self, text: &str) {
+        self.labelled("warning", Tone::Change, text);
+    }
+
+    fn labelled(&self, label: &str, tone: Tone, text: &str) {
+        if self.styled_errors {
+            let style = tone.style();
+            self.say(&format!("{style}{label}{style:#}: {text}"));
+        } else {
+            self.say(&format!("{label}: {text}"));
+        }
+    }
+
+    pub(crate) fn failure(&self, failure: &Failure) {
+        self.labelled("error", Tone::Bad, &clean(&failure.error.to_string()));
+        for cause in failure.error.chain().skip(1) {
+            self.say(&format!("  because: {}", clean(&cause.to_string())));
+        }
+        if let Some(help) = &failure.help {
+            self.say(&format!("  help: {help}"));
+        }
+    }
+
+    /// Says what is going on, on one line that the next output takes away.
+    pub(crate) fn progress(&self, text: &str) {
+        if self.progress {
+            let text: String = clean(text).chars().take(self.width.saturating_sub(1)).collect();
+            let _gone = write!(std::io::stderr(), "\r\x1b[K{text}");
+            self.shown.set(true);
+        }
+    }
+
+    pub(crate) fn clear(&self) {
+        if self.shown.replace(false) {
+            let _gone = write!(std::io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+/// Without control characters, which could do something to a terminal; a tab becomes spaces.
+pub(crate) fn clean(text: &str) -> String {
+    without_control(text, "    ")
+}
+
+/// The same, with a mark for each tab: where spaces take the place of tabs, both lines would look alike.
+fn clean_exactly(text: &str) -> String {
+    without_control(text, "→   ")
+}
+
+fn without_control(text: &str, tab: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\t' => clean.push_str(tab),
+            it if it.is_control() => clean.extend(it.escape_default()),
+            it => clean.push(it),
+        }
+    }
+    clean
+}
+
+/// Breaks text at spaces into lines of at most `width`.
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let room = width.max(20);
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            Some(_) | None => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}

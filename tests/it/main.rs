@@ -1,6 +1,36 @@
 //! Tests of the whole.
 
 #[cfg(test)]
+mod cli;
+
+#[cfg(test)]
+mod contract;
+
+#[cfg(test)]
+mod language;
+
+#[cfg(test)]
+mod laws;
+
+#[cfg(test)]
+mod publish;
+
+#[cfg(test)]
+mod real;
+
+#[cfg(test)]
+mod scenarios;
+
+#[cfg(test)]
+mod source_servers;
+
+#[cfg(test)]
+mod standard;
+
+#[cfg(test)]
+mod tidy;
+
+#[cfg(test)]
 mod workspace {
     //! Facts about the checkout itself.
 

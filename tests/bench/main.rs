@@ -1,0 +1,347 @@
+//! How fast it is: `cargo bench`. Each case stands beside its floor, measured in the same run: a minimal
+//! loop of the same system calls on one thread, without a model. A table is printed; nothing passes or
+//! fails by it.
+//!
+//! This program is also its own helper, so that what it measures starts from a small process: `measure`
+//! starts a command again and again, `look` observes and judges without the rest of the program.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a benchmark ends at the first thing that goes wrong, and prints"
+)]
+
+#[expect(dead_code, reason = "tests use more of it")]
+#[path = "../it/real"]
+mod real {
+    mod listing;
+    pub(crate) mod machine;
+    mod nspawn;
+}
+
+mod floor;
+mod models;
+mod server;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What one start of a command took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    pub wall: Duration,
+    pub cpu: Duration,
+    /// KiB.
+    pub peak: u64,
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match &arguments[..] {
+        ["measure", times, command @ ..] => measure(times.parse().unwrap(), command),
+        ["look", model] => look(Path::new(model)),
+        ["floor-server", files @ ..] => server::floor(files),
+        // `cargo bench` adds an option of its own; the rest are words of the cases that are wanted.
+        other => {
+            let wanted: Vec<&str> =
+                other.iter().copied().filter(|it| !it.starts_with('-')).collect();
+            all(&wanted);
+        }
+    }
+}
+
+fn all(wanted: &[&str]) {
+    let program = program();
+    let folder = tempfile::Builder::new().prefix("steadfast-bench-").tempdir_in(target()).unwrap();
+    let bench = Bench { program, folder: folder.path().to_owned() };
+    println!(
+        "{:<44} {:>10} {:>10} {:>10} {:>7} {:>10} {:>8}",
+        "case", "median", "least", "floor", "ratio", "CPU", "peak"
+    );
+    let cases: [Case; 7] = [
+        ("start", start),
+        ("model", model),
+        ("files", files),
+        ("growth", growth),
+        ("first", first),
+        ("tree", tree),
+        ("server", server::bench),
+    ];
+    for (name, case) in cases {
+        if wanted.is_empty() || wanted.contains(&name) {
+            case(&bench);
+        }
+    }
+}
+
+type Case = (&'static str, fn(&Bench));
+
+pub(crate) struct Bench {
+    pub program: PathBuf,
+    pub folder: PathBuf,
+}
+
+impl Bench {
+    /// A command of the program with a state directory of its own.
+    fn command<'a>(&'a self, arguments: &[&'a str], state: &'a Path) -> Vec<&'a str> {
+        let program = self.program.to_str().unwrap();
+        [&[program], arguments, &["--state", state.to_str().unwrap()]].concat()
+    }
+
+    /// `steadfast run` over a model, again and again, each time after a floor.
+    fn runs(&self, model: &Path, state: &Path, times: usize, floor: &mut dyn FnMut()) -> Line {
+        let arguments = ["run", "--model", model.to_str().unwrap(), "--node", "node1"];
+        self.compared(&self.command(&arguments, state), times, floor)
+    }
+
+    fn compared(&self, command: &[&str], times: usize, floor: &mut dyn FnMut()) -> Line {
+        let mut line = Line::default();
+        for _ in 0..times {
+            let begin = Instant::now();
+            floor();
+            line.floors.push(begin.elapsed());
+            line.taken.extend(measured(1, command));
+        }
+        line
+    }
+}
+
+/// All measurements of one case.
+#[derive(Default)]
+pub(crate) struct Line {
+    pub floors: Vec<Duration>,
+    pub taken: Vec<Taken>,
+}
+
+impl Line {
+    pub(crate) fn print(&self, case: &str) {
+        let walls: Vec<Duration> = self.taken.iter().map(|it| it.wall).collect();
+        let median = middle(&walls);
+        let least = walls.iter().min().copied().unwrap_or_default();
+        let cpu = middle(&self.taken.iter().map(|it| it.cpu).collect::<Vec<_>>());
+        let peak = self.taken.iter().map(|it| it.peak).max().unwrap_or(0);
+        let (floor, ratio) = if self.floors.is_empty() {
+            (String::new(), String::new())
+        } else {
+            let floor = middle(&self.floors);
+            (ms(floor), format!("{:.2}", median.as_secs_f64() / floor.as_secs_f64()))
+        };
+        let peak =
+            if peak == 0 { String::new() } else { format!("{:.1} MiB", peak as f64 / 1024.0) };
+        let (median, least, cpu) = (ms(median), ms(least), ms(cpu));
+        println!("{case:<44} {median:>10} {least:>10} {floor:>10} {ratio:>7} {cpu:>10} {peak:>8}");
+    }
+}
+
+fn middle(all: &[Duration]) -> Duration {
+    let mut all = all.to_vec();
+    all.sort();
+    all.get(all.len() / 2).copied().unwrap_or_default()
+}
+
+fn ms(it: Duration) -> String {
+    format!("{:.1} ms", it.as_secs_f64() * 1000.0)
+}
+
+/// Starts a command, from a small process, and says what each start took.
+pub(crate) fn measured(times: usize, command: &[&str]) -> Vec<Taken> {
+    let own = std::env::current_exe().unwrap();
+    let times = times.to_string();
+    let output = Command::new(own).args(["measure", &times]).args(command).output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    parsed(&String::from_utf8(output.stdout).unwrap())
+}
+
+pub(crate) fn parsed(lines: &str) -> Vec<Taken> {
+    let taken = |line: &str| {
+        let numbers: Vec<u64> = line.split(' ').map(|it| it.parse().unwrap()).collect();
+        let [wall, cpu, peak] = numbers[..] else { panic!("{line}") };
+        Taken { wall: Duration::from_micros(wall), cpu: Duration::from_micros(cpu), peak }
+    };
+    lines.lines().map(taken).collect()
+}
+
+/// Wall time and CPU time in microseconds, and the peak of memory in KiB, a line for each start.
+fn measure(times: usize, command: &[&str]) {
+    for _ in 0..times {
+        let begin = Instant::now();
+        let mut child =
+            Command::new(command[0]).args(&command[1..]).stdout(Stdio::null()).spawn().unwrap();
+        let pid = child.id();
+        // Its CPU time is looked at before it is fetched, because then the kernel forgets it.
+        let ended = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
+        let id = rustix::process::WaitId::Pid(rustix::process::Pid::from_child(&child));
+        rustix::process::waitid(id, ended).unwrap();
+        let wall = begin.elapsed();
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let cpu = cpu_of(&stat);
+        let status = child.wait().unwrap();
+        assert!(status.success(), "{command:?}: {status}");
+        println!("{} {} {}", wall.as_micros(), cpu.as_micros(), peak_of_children());
+    }
+}
+
+/// The scheduler's ticks, of which 100 are a second.
+fn cpu_of(stat: &str) -> Duration {
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let fields: Vec<&str> = fields.split(' ').collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    Duration::from_millis(ticks * 10)
+}
+
+/// Of those that were fetched; this process is smaller than any of them.
+fn peak_of_children() -> u64 {
+    use nix::sys::resource::{UsageWho, getrusage};
+    u64::try_from(getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss()).unwrap()
+}
+
+fn target() -> PathBuf {
+    std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned()
+}
+
+/// The program as it is shipped, built where it is not yet; with another profile what that has built.
+fn program() -> PathBuf {
+    let program = target().join("steadfast");
+    if !target().ends_with("release") {
+        return program;
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let built = Command::new(cargo)
+        .current_dir(root)
+        .args(["build", "--quiet", "--locked", "--release", "--package", "steadfast"])
+        .status()
+        .unwrap();
+    assert!(built.success());
+    program
+}
+
+/// From the start of the process to its end with one promise: more than to the first observation.
+fn start(bench: &Bench) {
+    let (model, data) = models::files(&bench.folder, 1);
+    let state = bench.folder.join("state-start");
+    bench.runs(&model, &state, 1, &mut || {});
+    let mut line = bench.runs(&model, &state, 21, &mut || {});
+    line.floors.clear();
+    line.print("start and end, one promise, kept");
+    drop(data);
+}
+
+fn model(bench: &Bench) {
+    for count in [10_000, 100_000] {
+        let (model, _) = models::files(&bench.folder, count);
+        let command = [bench.program.to_str().unwrap(), "check", model.to_str().unwrap()];
+        let times = if count > 10_000 { 3 } else { 7 };
+        let mut line = bench.compared(&command, times, &mut || floor::read_below(&model));
+        line.print(&format!("check a model of {count} promises"));
+        line.floors.clear();
+    }
+}
+
+fn files(bench: &Bench) {
+    for (count, times) in [(100, 21), (1_000, 21), (10_000, 11)] {
+        let (model, data) = models::files(&bench.folder, count);
+        let state = bench.folder.join(format!("state-{count}"));
+        bench.runs(&model, &state, 2, &mut || {});
+        let mut read = || floor::read_below(&data);
+        bench.runs(&model, &state, times, &mut read).print(&format!("{count} files, kept"));
+        looked(&model, times, &mut read)
+            .print(&format!("{count} files, observing and judging alone"));
+        // The same with a model that has changed, as far as the program can tell.
+        let mut line = Line::default();
+        for _ in 0..5 {
+            std::fs::remove_file(state.join("cache/resolved")).unwrap();
+            let one = bench.runs(&model, &state, 1, &mut read);
+            line.floors.extend(one.floors);
+            line.taken.extend(one.taken);
+        }
+        line.print(&format!("{count} files, kept, the model has changed"));
+    }
+}
+
+fn growth(bench: &Bench) {
+    let count = 100_000;
+    let (model, data) = models::files(&bench.folder, count);
+    let state = bench.folder.join("state-growth");
+    let line = bench.runs(&model, &state, 1, &mut || {});
+    Line { floors: vec![], ..line }.print(&format!("{count} files, first converged"));
+    bench
+        .runs(&model, &state, 3, &mut || floor::read_below(&data))
+        .print(&format!("{count} files, kept"));
+}
+
+fn first(bench: &Bench) {
+    let count = 10_000;
+    let (model, data) = models::files(&bench.folder, count);
+    let mut line = Line::default();
+    for turn in 0..3 {
+        let state = bench.folder.join(format!("state-first-{turn}"));
+        let wiped = || {
+            std::fs::remove_dir_all(&data).unwrap();
+            std::fs::create_dir(&data).unwrap();
+        };
+        wiped();
+        let begin = Instant::now();
+        floor::write(&data, count);
+        line.floors.push(begin.elapsed());
+        wiped();
+        let one = bench.runs(&model, &state, 1, &mut || {});
+        line.taken.extend(one.taken);
+    }
+    line.print(&format!("{count} files, first converged, durable"));
+}
+
+fn tree(bench: &Bench) {
+    let (model, data) = models::tree(&bench.folder);
+    let state = bench.folder.join("state-tree");
+    bench.runs(&model, &state, 2, &mut || {});
+    let mut walk = || floor::walk(&data);
+    bench.runs(&model, &state, 11, &mut walk).print("a tree of 20,000 entries, kept");
+}
+
+/// Observing and judging alone, in a process of its own.
+fn looked(model: &Path, times: usize, floor: &mut dyn FnMut()) -> Line {
+    let own = std::env::current_exe().unwrap();
+    let mut line = Line::default();
+    for _ in 0..times {
+        let begin = Instant::now();
+        floor();
+        line.floors.push(begin.elapsed());
+        let output = Command::new(&own).arg("look").arg(model).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        line.taken.extend(parsed(&String::from_utf8(output.stdout).unwrap()));
+    }
+    line
+}
+
+fn look(path: &Path) {
+    use steadfast_engine::{Budget, Circumstances, promised};
+    use steadfast_model::resolve::{NodeInput, resolve};
+    use steadfast_model::{SourceSet, document};
+    let mut sources = SourceSet::default();
+    steadfast_source::read_directory(path, &mut sources).unwrap();
+    let (model, _) = document::parse(&sources);
+    let facts = serde_json::json!({});
+    let input = NodeInput { environment: "test", node: "node1", facts: Some(&facts) };
+    let (resolved, _) = resolve(&model, &sources, &input);
+    let (promises, _) = promised::lower(&resolved, &sources);
+    let nowhere = PathBuf::from("/nonexistent");
+    let host = steadfast_system::Host::new(steadfast_system::host::Settings {
+        state: nowhere.clone(),
+        cache: nowhere.clone(),
+        secrets: nowhere,
+        credentials: None,
+    });
+    let store = steadfast_store::Store::nowhere();
+    let begin = Instant::now();
+    let circumstances = Circumstances { root: true, budget: Budget::default() };
+    let sight = steadfast_engine::look(&promises, &host, &&store, circumstances);
+    let kept = sight.plan.is_kept();
+    let wall = begin.elapsed();
+    assert!(kept, "something is not kept");
+    println!("{} {} 0", wall.as_micros(), wall.as_micros());
+}

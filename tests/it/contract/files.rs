@@ -1,0 +1,301 @@
+//! Files, in a folder that root alone can write and in one that others can.
+
+use super::{Transcript, path, real_host};
+use expect_test::expect_file;
+use steadfast_system::files::{
+    Attributes, Content, Digest, Mode, NewFile, Seen, Shape, Validation, Wanted,
+};
+use steadfast_system::{AbsPath, Actuate};
+use steadfast_testkit::FakeHost;
+use steadfast_testkit::host::{Matter, Thing};
+
+/// The machine, below a folder.
+struct Suite<'a> {
+    sys: &'a dyn Actuate,
+    root: AbsPath,
+    said: Transcript,
+}
+
+fn digest(text: &str) -> Digest {
+    use sha2::Digest as _;
+    sha2::Sha256::digest(text.as_bytes()).into()
+}
+
+fn file(text: &str) -> Seen {
+    Seen::File { digest: digest(text) }
+}
+
+fn link(target: &str) -> Seen {
+    Seen::Link { target: target.into() }
+}
+
+impl Suite<'_> {
+    fn at(&self, name: &str) -> AbsPath {
+        self.root.join(name).unwrap()
+    }
+
+    fn new_file(&self, name: &str, content: &str, replaces: Seen) -> NewFile {
+        NewFile {
+            path: self.at(name),
+            content: content.as_bytes().into(),
+            uid: 0,
+            gid: 0,
+            mode: Mode(0o640),
+            replaces,
+            validate: None,
+            keep: true,
+            in_place: false,
+        }
+    }
+
+    fn put(&mut self, file: NewFile) {
+        let result = self.sys.write_files(std::slice::from_ref(&file)).remove(0);
+        let name = file.path.file_name().to_owned();
+        self.said.done(&format!("write {name}"), result);
+        self.look(&name, Wanted::Bytes);
+    }
+
+    fn write(&mut self, name: &str, content: &str, replaces: Seen) {
+        let file = self.new_file(name, content, replaces);
+        let result = self.sys.write_files(&[file]).remove(0);
+        self.said.done(&format!("write {name}"), result);
+        self.look(name, Wanted::Bytes);
+    }
+
+    fn set(&mut self, name: &str, seen: &Seen, ids: Option<u32>, mode: Option<u16>) {
+        let to = Attributes { uid: ids, gid: ids, mode: mode.map(Mode) };
+        let mode = to.mode.map_or("-".to_owned(), |it| it.to_string());
+        let path = self.at(name);
+        let result = self.sys.set_attributes(&[(&path, seen, to)]).remove(0);
+        self.said.done(&format!("set {name} {ids:?} {mode}"), result);
+        self.look(name, Wanted::Nothing);
+    }
+
+    fn directory(&mut self, name: &str, replaces: &Seen) {
+        let result = self.sys.make_directory(&self.at(name), 0, 0, Mode(0o750), replaces);
+        self.said.done(&format!("make directory {name}"), result);
+        self.look(name, Wanted::Nothing);
+    }
+
+    fn link(&mut self, name: &str, target: &str, replaces: &Seen) {
+        let result = self.sys.make_link(&self.at(name), target, 0, 0, replaces);
+        self.said.done(&format!("link {name} to {target}"), result);
+        self.look(name, Wanted::Nothing);
+    }
+
+    fn remove(&mut self, name: &str, seen: &Seen, whole: bool) {
+        let result = self.sys.remove(&self.at(name), seen, whole, true);
+        self.said.done(&format!("remove {name}"), result);
+        self.look(name, Wanted::Nothing);
+    }
+
+    fn look(&mut self, name: &str, wanted: Wanted) {
+        let line = match self.sys.look(&[(&self.at(name), wanted)]).remove(0) {
+            Err(error) => format!("{:?}", error.kind),
+            Ok(look) => {
+                let folder = look.folder.map_or("no folder".to_owned(), |it| {
+                    format!("folder {}:{} {} open={}", it.uid, it.gid, it.mode, it.open)
+                });
+                let entry = look.entry.map_or("nothing".to_owned(), |it| {
+                    let shape = match &it.shape {
+                        Shape::File { size, content } => {
+                            let content = match content {
+                                Content::Bytes(bytes) => {
+                                    String::from_utf8_lossy(bytes).into_owned()
+                                }
+                                Content::Digest(_) => "a digest".to_owned(),
+                                Content::NotRead | Content::TooLarge => format!("{content:?}"),
+                            };
+                            format!("file of {size}: {content}")
+                        }
+                        Shape::Directory => "directory".to_owned(),
+                        Shape::Link { target } => format!("link to {target}"),
+                        Shape::Socket | Shape::Fifo | Shape::Device => format!("{:?}", it.shape),
+                    };
+                    // A folder's count of links says how many are in it, on some file systems.
+                    let links = if it.shape == Shape::Directory { 0 } else { it.links };
+                    format!(
+                        "{shape} {}:{} {} links={links} mounted={}",
+                        it.uid, it.gid, it.mode, it.mounted
+                    )
+                });
+                format!("{entry} ({folder})")
+            }
+        };
+        self.said.say(format_args!("  {name}: {line}"));
+    }
+
+    fn kept(&mut self, text: &str) {
+        let found = self.sys.kept(&digest(text)).unwrap();
+        let found = found.map(|it| String::from_utf8_lossy(&it).into_owned());
+        self.said.say(format_args!("kept {text:?}: {found:?}"));
+    }
+
+    fn tree(&mut self, name: &str) {
+        let lines = match self.sys.tree(&self.at(name), &|it| it.ends_with("read").then_some(5)) {
+            Err(error) => vec![format!("{:?}", error.kind)],
+            Ok(all) => all
+                .iter()
+                .map(|it| {
+                    let digest =
+                        matches!(it.entry.shape, Shape::File { content: Content::Digest(_), .. });
+                    format!("{} {} digest={digest}", it.path, it.entry.mode)
+                })
+                .collect(),
+        };
+        self.said.say(format_args!("tree {name}: {lines:?}"));
+    }
+}
+
+fn suite(sys: &dyn Actuate, root: AbsPath) -> String {
+    let mut it = Suite { sys, root, said: Transcript::default() };
+    it.look("f", Wanted::Bytes);
+    it.look("missing/f", Wanted::Bytes);
+    it.write("f", "one", Seen::Nothing);
+    it.write("f", "two", Seen::Nothing);
+    it.write("f", "two", file("other"));
+    it.write("f", "two", Seen::Directory);
+    it.write("f", "two", Seen::Other);
+    it.write("f", "two", link("one"));
+    it.write("f", "two", file("one"));
+    it.kept("one");
+    it.kept("two");
+    it.write("f", "three", Seen::AnyFile);
+    it.kept("two");
+    it.write("gone", "x", Seen::AnyFile);
+    it.write("gone", "x", file("x"));
+    it.write("missing/f", "x", Seen::Nothing);
+    it.write("f/x", "x", Seen::Nothing);
+    for wanted in
+        [Wanted::Nothing, Wanted::DigestIfSize(5), Wanted::DigestIfSize(4), Wanted::Digest]
+    {
+        it.look("f", wanted);
+    }
+    let not_kept = NewFile { keep: false, ..it.new_file("f", "four", file("three")) };
+    it.put(not_kept);
+    it.kept("three");
+    let in_place = NewFile { in_place: true, ..it.new_file("f", "five", file("four")) };
+    it.put(in_place);
+    for program in ["/bin/false", "/bin/true"] {
+        let arguments = vec![program.into(), "{file}".into()];
+        let validate = Some(Validation { arguments, sensitive: false });
+        let checked = NewFile { validate, ..it.new_file("f", program, file("four")) };
+        it.put(checked);
+    }
+
+    it.set("f", &Seen::AnyFile, None, Some(0o4755));
+    it.set("f", &Seen::AnyFile, Some(33), None);
+    it.set("f", &Seen::AnyFile, Some(0), Some(0o2755));
+    it.set("f", &Seen::AnyFile, Some(33), None);
+    it.set("f", &Seen::AnyFile, None, Some(0o2644));
+    it.set("f", &Seen::AnyFile, Some(0), None);
+    it.set("f", &file("not that"), None, Some(0o600));
+    it.set("f", &Seen::Directory, None, Some(0o640));
+    it.set("f", &Seen::Nothing, None, Some(0o640));
+    it.set("gone", &Seen::AnyFile, None, Some(0o640));
+    it.set("missing/f", &Seen::AnyFile, None, Some(0o640));
+
+    it.directory("d", &Seen::Nothing);
+    it.directory("d", &Seen::Nothing);
+    it.directory("d", &Seen::Directory);
+    it.directory("missing/d", &Seen::Nothing);
+    it.directory("f", &file("one"));
+    it.set("d", &Seen::Directory, Some(33), Some(0o2755));
+    it.set("d", &Seen::Directory, Some(0), None);
+
+    it.link("l", "somewhere", &Seen::Nothing);
+    it.link("l", "elsewhere", &Seen::Nothing);
+    it.link("l", "elsewhere", &link("nowhere"));
+    it.link("l", "elsewhere", &link("somewhere"));
+    it.set("l", &link("somewhere"), Some(33), None);
+    it.set("l", &link("elsewhere"), Some(33), None);
+    it.set("l", &link("elsewhere"), None, Some(0o600));
+    it.write("l", "in the place of a link", link("elsewhere"));
+    it.link("l", "d", &file("in the place of a link"));
+    it.write("l/read", "through a link", Seen::Nothing);
+    it.look("d/read", Wanted::Bytes);
+
+    it.directory("d/sub", &Seen::Nothing);
+    it.write("d/sub/read", "x", Seen::Nothing);
+    it.write("d/sub.x", "x", Seen::Nothing);
+    it.link("d/sub/link", "/", &Seen::Nothing);
+    it.tree("d");
+    it.tree("f");
+    it.tree("l");
+    it.tree("gone");
+
+    it.remove("gone", &Seen::AnyFile, false);
+    it.remove("gone", &Seen::Nothing, false);
+    it.remove("missing/f", &Seen::AnyFile, false);
+    it.remove("f", &file("one"), false);
+    it.remove("f", &Seen::Directory, true);
+    it.remove("d", &Seen::AnyFile, false);
+    it.remove("d", &Seen::Directory, false);
+    it.write("d", "in the place of a folder", Seen::Directory);
+    it.kept("x");
+    it.directory("d", &file("in the place of a folder"));
+    it.write("d/x", "deep", Seen::Nothing);
+    it.link("d", "f", &Seen::Directory);
+    it.kept("deep");
+    it.directory("d", &link("f"));
+    it.remove("d", &Seen::Directory, false);
+    it.remove("l", &link("f"), false);
+    it.remove("l", &link("d"), false);
+    it.remove("f", &Seen::AnyFile, true);
+    it.said.0
+}
+
+/// The same folder on the machine in memory.
+fn fake(folder: &AbsPath) -> FakeHost {
+    let mut host = FakeHost::debian();
+    let mut above = vec![];
+    let mut next = folder.parent();
+    while let Some(it) = next {
+        above.push(it.clone());
+        next = it.parent();
+    }
+    for it in above.into_iter().rev() {
+        if host.world().thing(it.as_str()).is_none() {
+            host = host.with_directory(it.as_str());
+        }
+    }
+    host.with_thing(folder.as_str(), Thing { mode: 0o700, ..Thing::of(Matter::Directory) })
+}
+
+fn make_private(folder: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+#[test]
+fn in_a_closed_folder_both_machines_are_the_same() {
+    let folder = path("/root/closed");
+    let golden = expect_file!["../../contract/files-closed.out"];
+    golden.assert_eq(&suite(&fake(&folder), folder));
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: needs root");
+        return;
+    }
+    let real = tempfile::tempdir_in("/root").unwrap();
+    let below = path(real.path().to_str().unwrap()).join("closed").unwrap();
+    std::fs::create_dir(below.as_path()).unwrap();
+    make_private(below.as_path());
+    let host = real_host(real.path());
+    golden.assert_eq(&suite(&host, below));
+}
+
+#[test]
+fn in_an_open_folder_both_machines_are_the_same() {
+    let folder = path("/tmp/open");
+    let golden = expect_file!["../../contract/files-open.out"];
+    golden.assert_eq(&suite(&fake(&folder), folder));
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: needs root");
+        return;
+    }
+    let real = tempfile::tempdir_in("/tmp").unwrap();
+    make_private(real.path());
+    let state = tempfile::tempdir_in("/root").unwrap();
+    let host = real_host(state.path());
+    golden.assert_eq(&suite(&host, path(real.path().to_str().unwrap())));
+}

@@ -1,0 +1,443 @@
+//! The agent as a service: it fetches, adopts and keeps by itself, goes back from what is bad, and
+//! outlives whatever ends it.
+
+use super::machine::{Machine, Output};
+use super::model;
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// How often something is looked at before it is too late for it: two minutes or more.
+const PATIENCE: u32 = 1200;
+
+/// A booted machine with the service installed as the package has it, not started yet.
+fn installed() -> Option<Machine> {
+    let machine = Machine::boot()?;
+    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging");
+    machine.sh("install -m 0755 /usr/local/bin/steadfast /usr/bin/steadfast
+        rm /usr/local/bin/steadfast; mkdir -p /etc/steadfast");
+    for (from, to) in [
+        ("systemd/steadfast.service", "/usr/lib/systemd/system/steadfast.service"),
+        ("sysusers.d/steadfast.conf", "/usr/lib/sysusers.d/steadfast.conf"),
+        ("tmpfiles.d/steadfast.conf", "/usr/lib/tmpfiles.d/steadfast.conf"),
+    ] {
+        machine.push(&packaging.join(from), to, 0o644);
+    }
+    machine.sh("systemd-sysusers steadfast.conf; systemd-tmpfiles --create steadfast.conf
+        systemctl daemon-reload; systemctl enable --quiet steadfast");
+    Some(machine)
+}
+
+/// Settings that ask often, because a test waits.
+fn settings(machine: &Machine, source: &str) {
+    let text = format!("environment: test\n{source}\nintervals: {{ fetch: 10s, keep: 7d }}\n");
+    machine.write("/etc/steadfast/agent.yaml", text);
+}
+
+const DIRECTORY: &str = "source: { directory: /srv/model }\ntrust: none";
+
+fn status(machine: &Machine) -> Value {
+    let output = machine.run(&["steadfast", "status", "--format", "json"]);
+    serde_json::from_str(&output.stdout).unwrap_or(Value::Null)
+}
+
+fn journal(machine: &Machine) -> String {
+    machine.run(&["journalctl", "-u", "steadfast", "-o", "short-precise", "-n", "80"]).stdout
+}
+
+/// Asks for the status until it is as it should be.
+#[track_caller]
+fn wait_for(machine: &Machine, what: &str, test: impl Fn(&Value) -> bool) -> Value {
+    let mut last = Value::Null;
+    for _ in 0..PATIENCE {
+        last = status(machine);
+        if test(&last) {
+            return last;
+        }
+        machine.ok(&["sleep", "0.1"]);
+    }
+    panic!("never {what}: {last:#}\n{}", journal(machine));
+}
+
+/// Looks until the machine is as it should be, without waiting for any interval.
+#[track_caller]
+fn until(machine: &Machine, what: &str, test: impl Fn() -> bool) {
+    for _ in 0..PATIENCE {
+        if test() {
+            return;
+        }
+        machine.ok(&["sleep", "0.1"]);
+    }
+    panic!("never {what}: {:#}\n{}", status(machine), journal(machine));
+}
+
+fn revision(status: &Value) -> String {
+    status["adopted"]["revision"].as_str().unwrap_or_default().to_owned()
+}
+
+fn is_idle(status: &Value) -> bool {
+    status["running"].is_null() && status["last_run"].is_object()
+}
+
+/// Waits until a revision is adopted and its run has ended.
+#[track_caller]
+fn kept(machine: &Machine) -> Value {
+    wait_for(machine, "kept", |it| !revision(it).is_empty() && is_idle(it))
+}
+
+fn motd(machine: &Machine, text: &str) {
+    machine.server_model(&[("servers/web.yaml", &server(text))]);
+}
+
+fn server(text: &str) -> String {
+    format!("server: web\nfiles:\n  /etc/motd: {{ content: \"{text}\\n\" }}\n")
+}
+
+#[track_caller]
+fn refused(output: &Output, exit: i32, words: &str) {
+    assert_eq!(output.status, exit, "{output:#?}");
+    assert!(output.stderr.contains(words), "{output:#?}");
+}
+
+/// A git repository of the model in the machine, and two keys that can sign in it.
+fn repository(machine: &Machine) {
+    machine.sh("ssh-keygen -q -t ed25519 -N '' -f /root/signer
+         ssh-keygen -q -t ed25519 -N '' -f /root/other
+         git config --global user.name Ann; git config --global user.email ann@example.test
+         git config --global gpg.format ssh; git config --global user.signingkey /root/signer
+         echo ann@example.test $(cut -d' ' -f1,2 /root/signer.pub) >/etc/steadfast/allowed_signers
+         git init -q -b main /srv/model");
+}
+
+/// Commits the model with this greeting; the commit.
+fn commit(machine: &Machine, text: &str, signed: &str) -> String {
+    machine.write("/srv/model/servers/web.yaml", server(text));
+    let script = format!(
+        "cd /srv/model; git add -A; git commit -q {signed} -m 'say {text}'; git rev-parse HEAD"
+    );
+    machine.sh(&script).trim().to_owned()
+}
+
+#[test]
+fn a_directory_is_adopted_and_kept() {
+    let Some(machine) = installed() else { return };
+    machine.ok(&["systemctl", "start", "steadfast"]);
+    let waiting = wait_for(&machine, "waiting for settings", |it| !it["missing"].is_null());
+    assert_eq!(waiting["missing"].as_array().map(Vec::len), Some(2), "{waiting:#}");
+
+    motd(&machine, "one");
+    settings(&machine, DIRECTORY);
+    machine.ok(&["systemctl", "reload", "steadfast"]);
+    let first = revision(&kept(&machine));
+    assert_eq!(machine.text("/etc/motd"), "one\n");
+
+    motd(&machine, "two");
+    let next = wait_for(&machine, "adopted", |it| revision(it) != first && is_idle(it));
+    assert_eq!(machine.text("/etc/motd"), "two\n", "{next:#}");
+    let text = machine.ok(&["steadfast", "status"]);
+    assert!(text.contains("1 repaired, 0 not kept"), "{text}");
+    assert!(text.lines().all(|it| it.chars().count() <= 80), "{text}");
+}
+
+#[test]
+fn what_is_touched_is_repaired_at_once() {
+    let Some(machine) = installed() else { return };
+    let server = "server: web
+files:
+  /etc/motd: { content: \"kept\\n\" }
+users:
+  deploy: { uid: 2000, comment: Deployments }
+services:
+  cron: { running: true, enabled: true }
+cron:
+  purge: { schedule: \"*/15 * * * *\", user: root, command: \"true\" }
+";
+    machine.server_model(&[("servers/web.yaml", server)]);
+    settings(&machine, DIRECTORY);
+    machine.ok(&["systemctl", "start", "steadfast"]);
+    let before = kept(&machine);
+    let works = |command: &[&str]| machine.run(command).status == 0;
+
+    machine.write("/etc/motd", "drifted\n");
+    until(&machine, "repaired content", || machine.text("/etc/motd") == "kept\n");
+    machine.sh("rm /etc/motd");
+    until(&machine, "a file again", || machine.exists("/etc/motd"));
+    machine.sh("chmod 0600 /etc/motd; usermod -c Nobody deploy");
+    until(&machine, "a repaired account", || machine.text("/etc/passwd").contains("Deployments"));
+    let jobs = machine.names("/etc/cron.d", "");
+    assert!(jobs.iter().any(|it| it.contains("purge")), "{jobs:?}");
+    machine.sh("rm /etc/cron.d/*purge");
+    until(&machine, "a job again", || machine.names("/etc/cron.d", "") == jobs);
+    machine.sh("systemctl stop cron");
+    until(&machine, "running", || works(&["systemctl", "is-active", "-q", "cron"]));
+    machine.sh("systemctl disable -q cron");
+    until(&machine, "enabled", || works(&["systemctl", "is-enabled", "-q", "cron"]));
+
+    let after = wait_for(&machine, "quiet", is_idle);
+    assert_eq!(after["next_keep"], before["next_keep"], "no full run was needed: {after:#}");
+    assert_eq!(after["last_run"]["not_kept"], json!([]), "{after:#}");
+}
+
+#[test]
+fn a_signed_commit_is_adopted_and_no_other() {
+    let Some(machine) = installed() else { return };
+    motd(&machine, "nothing");
+    repository(&machine);
+    let first = commit(&machine, "one", "-S");
+    settings(
+        &machine,
+        "source: { git: { url: \"file:///srv/model\", branch: main } }
+trust: { allowed_signers: /etc/steadfast/allowed_signers }",
+    );
+    machine.ok(&["systemctl", "start", "steadfast"]);
+    wait_for(&machine, "adopted", |it| revision(it) == first && is_idle(it));
+    assert_eq!(machine.text("/etc/motd"), "one\n");
+
+    machine.sh("git config --global user.signingkey /root/other");
+    commit(&machine, "forged", "-S");
+    let answer = wait_for(&machine, "refused", |it| it["refusal"]["kind"] == "signature");
+    let because = answer["refusal"]["because"].as_str().unwrap_or_default();
+    assert!(because.contains("which is not trusted"), "{because}");
+    assert_eq!(revision(&answer), first);
+    machine.write("/etc/motd", "drifted\n");
+    until(&machine, "the last good one", || machine.text("/etc/motd") == "one\n");
+
+    machine.sh("git config --global user.signingkey /root/signer");
+    let second = commit(&machine, "two", "-S");
+    // A refusal is followed by longer and longer pauses; somebody who knows better need not wait.
+    machine.ok(&["steadfast", "adopt", &second]);
+    let next = wait_for(&machine, "adopted", |it| revision(it) == second && is_idle(it));
+    assert_eq!(machine.text("/etc/motd"), "two\n", "{next:#}");
+
+    // Rewritten history does not lead forward, whoever signed it.
+    machine.sh(&format!("cd /srv/model; git reset -q --hard {first}"));
+    commit(&machine, "rewritten", "-S");
+    let answer = wait_for(&machine, "refused", |it| it["refusal"]["kind"] == "not-forward");
+    assert_eq!(revision(&answer), second, "{answer:#}");
+    assert_eq!(machine.text("/etc/motd"), "two\n");
+}
+
+#[test]
+fn what_nobody_signs_is_adopted_where_the_settings_say_so_and_said_aloud() {
+    let Some(machine) = installed() else { return };
+    motd(&machine, "nothing");
+    repository(&machine);
+    let first = commit(&machine, "one", "");
+    settings(
+        &machine,
+        "source: { git: { url: \"file:///srv/model\", branch: main } }\ntrust: none",
+    );
+    machine.ok(&["systemctl", "start", "steadfast"]);
+    wait_for(&machine, "adopted", |it| revision(it) == first && is_idle(it));
+    let text = machine.ok(&["steadfast", "status"]);
+    assert!(text.contains("UNSIGNED"), "{text}");
+    let line = machine.ok(&["systemctl", "show", "-P", "StatusText", "steadfast"]);
+    assert!(line.contains("(unsigned)"), "{line}");
+    let second = commit(&machine, "two", "");
+    wait_for(&machine, "adopted", |it| revision(it) == second && is_idle(it));
+    assert_eq!(machine.text("/etc/motd"), "two\n");
+}
+
+#[test]
+fn while_it_is_suspended_the_agent_touches_nothing() {
+    let Some(machine) = installed() else { return };
+    motd(&machine, "one");
+    settings(&machine, DIRECTORY);
+    machine.ok(&["systemctl", "start", "steadfast"]);
+    kept(&machine);
+    let by_hand = machine.steadfast(&["run", "--model", "/srv/model"]);
+    refused(&by_hand, 2, "an agent keeps this machine");
+    let dry = machine.steadfast(&["run", "--model", "/srv/model", "--dry-run"]);
+    assert_eq!(dry.status, 0, "{dry:#?}");
+    let asked = machine.steadfast(&["run"]);
+    assert!(asked.stdout.contains("1 kept"), "{asked:#?}");
+    let some = machine.steadfast(&["run", "--only", "file:*", "--format", "json"]);
+    assert!(some.stdout.contains("\"kept\":1"), "{some:#?}");
+    refused(&machine.steadfast(&["run", "--only", "user:*"]), 2, "nothing is to be run");
+    let explained = machine.ok(&["steadfast", "explain", "/etc/motd"]);
+    assert!(explained.contains("servers/web.yaml"), "{explained}");
+
+    machine.ok(&["steadfast", "suspend", "--reason", "moving racks", "--until", "2h"]);
+    machine.write("/etc/motd", "by hand\n");
+    refused(&machine.steadfast(&["run"]), 2, "suspended: moving racks");
+    // Only root may ask for anything to be done, and only the group for the status.
+    machine.sh("useradd -r -G adm reader; useradd -r stranger");
+    let may = |user: &str, command: &str| {
+        let into = ["setpriv", "--reuid", user, "--regid", user, "--init-groups"];
+        machine.run(&[&into, &["sh", "-c", command][..]].concat())
+    };
+    let read = may("reader", "steadfast status");
+    assert_eq!(read.status, 0, "{read:#?}");
+    refused(&may("reader", "steadfast resume"), 2, "only root may ask for that");
+    refused(&may("stranger", "steadfast status"), 2, "is for root and the agent's group");
+    assert_eq!(machine.text("/etc/motd"), "by hand\n");
+    let by_hand = machine.steadfast(&["run", "--model", "/srv/model"]);
+    assert_eq!(by_hand.status, 0, "a run by hand is not refused now: {by_hand:#?}");
+    machine.write("/etc/motd", "by hand\n");
+    machine.ok(&["steadfast", "resume"]);
+    until(&machine, "repaired content", || machine.text("/etc/motd") == "one\n");
+    refused(&machine.steadfast(&["resume"]), 2, "it is not suspended");
+}
+
+/// A server with a service that does as it is told.
+fn service(machine: &Machine, command: &str) {
+    let server = format!(
+        "server: web
+services:
+  worker:
+    running: true
+    settle: 1s
+    unit:
+      content: |
+        [Service]
+        ExecStart=/bin/sh -c '{command}'
+"
+    );
+    machine.server_model(&[("servers/web.yaml", &server)]);
+}
+
+#[test]
+fn a_revision_that_breaks_a_service_is_gone_back_from_and_remembered() {
+    let Some(machine) = installed() else { return };
+    service(&machine, "exec sleep infinity");
+    settings(&machine, DIRECTORY);
+    machine.ok(&["systemctl", "start", "steadfast"]);
+    let good = kept(&machine);
+    assert_eq!(good["last_run"]["not_kept"], json!([]), "{good:#}");
+    let good = revision(&good);
+
+    service(&machine, "exit 1");
+    let is_bad = |it: &Value| it["bad"].as_array().is_some_and(|it| !it.is_empty());
+    let back = wait_for(&machine, "gone back", is_bad);
+    assert_eq!(revision(&back), good, "{back:#}");
+    assert_eq!(back["bad"][0]["promise"], "service:worker", "{back:#}");
+    assert_eq!(back["newer"]["waits_for"], "bad", "{back:#}");
+    assert_eq!(machine.ok(&["systemctl", "is-active", "worker"]), "active\n");
+    let text = machine.ok(&["steadfast", "status"]);
+    assert!(text.contains("gone back from"), "{text}");
+
+    // It is remembered after a start too, until there is a newer one.
+    machine.ok(&["systemctl", "restart", "steadfast"]);
+    let again = kept(&machine);
+    assert_eq!((revision(&again), is_bad(&again)), (good.clone(), true), "{again:#}");
+    service(&machine, "exec sleep 1000000");
+    wait_for(&machine, "adopted", |it| {
+        revision(it) != good && is_idle(it) && it["trying"].is_null()
+    });
+    assert_eq!(machine.ok(&["systemctl", "is-active", "worker"]), "active\n");
+}
+
+#[test]
+fn whatever_ends_the_agent_it_goes_on_where_it_was() {
+    let Some(mut machine) = installed() else { return };
+    motd(&machine, "one");
+    settings(&machine, DIRECTORY);
+    machine.sh("mkdir -p /etc/systemd/system/steadfast.service.d
+         printf '[Service]\\nRestartSec=1s\\n' >/etc/systemd/system/steadfast.service.d/test.conf
+         systemctl daemon-reload; systemctl start steadfast");
+    let first = revision(&kept(&machine));
+    let main = |machine: &Machine| machine.ok(&["systemctl", "show", "-P", "MainPID", "steadfast"]);
+    let back = |machine: &Machine| {
+        wait_for(machine, "back", |it| revision(it) == first && is_idle(it));
+        machine.write("/etc/motd", "drifted\n");
+        until(machine, "repaired content", || machine.text("/etc/motd") == "one\n");
+    };
+
+    let before = main(&machine);
+    machine.sh("systemctl kill --signal=KILL steadfast");
+    until(&machine, "started again", || !["0\n", &before].contains(&&*main(&machine)));
+    back(&machine);
+
+    machine.kill();
+    machine.boot_again();
+    back(&machine);
+    machine.reboot();
+    back(&machine);
+
+    // One of the two copies of its memory is damaged; the other one is taken.
+    machine.sh("systemctl stop steadfast; echo nonsense >/var/lib/steadfast/agent.1.json
+         systemctl start steadfast");
+    back(&machine);
+    assert_eq!(machine.names("/var/lib/steadfast", "agent.1.json.damaged").len(), 1);
+
+    // Another binary in its place takes over without an end of the service.
+    let before = main(&machine);
+    let said = |words: &str| journal(&machine).contains(words);
+    machine.sh("cd /usr/bin; cp steadfast good; printf '#!/bin/false\\n' >broken; chmod +x broken
+         mv broken steadfast; systemctl kill --kill-who=main --signal=USR2 steadfast");
+    until(&machine, "a broken binary noticed", || said("the new binary does not work"));
+    machine.sh("mv /usr/bin/good /usr/bin/steadfast
+         systemctl kill --kill-who=main --signal=USR2 steadfast");
+    until(&machine, "a new binary started", || said("it takes over"));
+    back(&machine);
+    assert_eq!(main(&machine), before);
+}
+
+#[test]
+fn everything_that_can_be_promised_is_kept_from_within_the_sandbox_of_the_unit() {
+    let Some(machine) = installed() else { return };
+    model::repository().install(&machine);
+    machine.server_model(&model::files(model::SERVER));
+    settings(&machine, &format!("{DIRECTORY}\nmetrics: {{ listen: \"127.0.0.1:9270\" }}"));
+    machine.ok(&["systemctl", "start", "steadfast"]);
+    let all = kept(&machine);
+    let run = &all["last_run"];
+    assert_eq!((&run["not_kept"], &run["held"]), (&json!([]), &json!([])), "{all:#}");
+    let again = machine.steadfast(&["run"]);
+    assert!(again.stdout.contains(" kept.\n"), "nothing was left to repair: {again:#?}");
+    assert_eq!(again.status, 0);
+    // Many things were touched by our own run: none of that is drift for ever.
+    let quiet = wait_for(&machine, "quiet", is_idle);
+    let scrape =
+        "exec 3<>/dev/tcp/127.0.0.1/9270; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3";
+    let metrics = machine.ok(&["bash", "-c", scrape]);
+    assert!(metrics.contains("steadfast_promises{verdict=\"not-kept\"} 0"), "{metrics}");
+    let elsewhere = scrape.replace("/metrics", "/v1/status");
+    let other = machine.ok(&["bash", "-c", &elsewhere]);
+    assert!(other.starts_with("HTTP/1.0 404"), "only metrics are served there: {other}");
+    let last = quiet["last_run"]["ended"].clone();
+    machine.ok(&["sleep", "2"]);
+    assert_eq!(status(&machine)["last_run"]["ended"], last, "{}", journal(&machine));
+}
+
+#[test]
+fn a_machine_that_lacks_something_is_no_reason_to_go_back() {
+    let Some(machine) = installed() else { return };
+    motd(&machine, "one");
+    settings(&machine, DIRECTORY);
+    machine.ok(&["systemctl", "start", "steadfast"]);
+    let first = revision(&kept(&machine));
+    // The same promise, that now needs a secret which this node does not have.
+    let server = "server: web\nfiles:\n  /etc/motd: { content: { secret: motd } }\n";
+    machine.server_model(&[("servers/web.yaml", server)]);
+    let next = wait_for(&machine, "settled", |it| {
+        revision(it) != first && is_idle(it) && it["trying"].is_null()
+    });
+    assert_eq!(next["bad"], json!([]), "{next:#}");
+    assert_eq!(next["last_run"]["not_kept"][0]["promise"], "file:/etc/motd", "{next:#}");
+    let because = &next["last_run"]["not_kept"][0]["because"];
+    assert!(because.as_str().is_some_and(|it| it.contains("secret")), "{because}");
+    assert_eq!(machine.text("/etc/motd"), "one\n");
+}
+
+#[test]
+fn a_revision_that_is_no_good_for_this_node_is_never_adopted() {
+    let Some(machine) = installed() else { return };
+    motd(&machine, "one");
+    settings(&machine, DIRECTORY);
+    machine.ok(&["systemctl", "start", "steadfast"]);
+    let first = revision(&kept(&machine));
+    machine.write("/srv/model/servers/web.yaml", "server: web\nfile:\n  /etc/motd: absent\n");
+    let invalid = wait_for(&machine, "invalid", |it| it["newer"]["waits_for"] == "invalid");
+    let because = invalid["newer"]["because"].as_str().unwrap_or_default();
+    assert!(because.contains("servers/web.yaml:2"), "{because}");
+    assert_eq!(revision(&invalid), first);
+    // Neither is one that has forgotten the node, without somebody's word.
+    machine.write("/srv/model/servers/web.yaml", server("two"));
+    machine.write("/srv/model/environments/test.yaml", "environment: test\nnodes: {}\n");
+    let unnamed = wait_for(&machine, "unnamed", |it| it["newer"]["waits_for"] == "unnamed");
+    let newer = unnamed["newer"]["revision"].as_str().unwrap_or_default();
+    assert_eq!(revision(&unnamed), first);
+    machine.ok(&["steadfast", "adopt", &newer[..12]]);
+    wait_for(&machine, "adopted", |it| revision(it) == newer && is_idle(it));
+    assert_eq!(machine.text("/etc/motd"), "one\n");
+}

@@ -24,7 +24,7 @@ pub(crate) fn run(args: &ManArgs, ui: &Ui) -> Outcome {
         return Ok(Exit::Fine);
     };
     let mut pages = vec![("steadfast".to_owned(), command.clone())];
-    for sub in command.get_subcommands().filter(|it| it.get_name() != "help") {
+    for sub in command.get_subcommands().filter(|it| it.get_name() != "help" && !it.is_hide_set()) {
         let name = format!("steadfast-{}", sub.get_name());
         pages.push((name.clone(), sub.clone().display_name(name)));
     }

@@ -68,7 +68,9 @@ impl Page<'_> {
             7_200..172_800 => format!("{} h", seconds / 3_600),
             _ => format!("{} d", seconds / 86_400),
         };
-        if apart.is_negative() || apart.is_zero() {
+        if seconds == 0 {
+            format!("{wall} (now)")
+        } else if apart.is_negative() {
             format!("{wall} ({span} ago)")
         } else {
             format!("{wall} (in {span})")

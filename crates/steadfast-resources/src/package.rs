@@ -67,6 +67,8 @@ pub struct State {
     pub look: Look,
     /// What apt offers and how fresh its lists are, where that had to be asked.
     pub apt: Option<(Option<Offers>, Lists)>,
+    /// Why the transaction that follows would not be carried out, where apt's simulation tells.
+    pub objection: Option<String>,
 }
 
 /// One repair. It says which package it is about, because many promises are one transaction.
@@ -270,19 +272,21 @@ impl Kind for Package {
         let answers = if about.is_empty() { Ok(vec![]) } else { sys.offers(&about, suites) };
         let lists = if about.is_empty() { None } else { Some(sys.apt_lists()) };
         let mut next = 0;
-        looks
+        let mut states: Vec<Result<State, SystemError>> = looks
             .into_iter()
             .zip(asked)
             .map(|(look, asked)| {
                 let Some(lists) = lists.filter(|_| asked) else {
-                    return Ok(State { look, apt: None });
+                    return Ok(State { look, apt: None, objection: None });
                 };
                 let answers = answers.as_ref().map_err(Clone::clone)?;
                 let offers = answers.get(next).cloned().flatten();
                 next += 1;
-                Ok(State { look, apt: Some((offers, lists)) })
+                Ok(State { look, apt: Some((offers, lists)), objection: None })
             })
-            .collect()
+            .collect();
+        foresee(wants, &mut states, sys);
+        states
     }
 
     fn plan(want: &Desired, have: &State) -> Difference<Change> {
@@ -294,6 +298,17 @@ impl Kind for Package {
                 "dpkg was interrupted by somebody else: run `dpkg --configure -a`, or allow it with `repair_dpkg: true`"
                     .to_owned(),
             )];
+        }
+        let upgrades = |it: &Change| matches!(it, Change::Upgrade(_) | Change::Downgrade(_));
+        if want.options.conffiles == Conffiles::Fail && difference.changes.iter().any(upgrades) {
+            difference.obstacles.push(Obstacle::Unknown(
+                "whether changed configuration files speak against it is known only with the package"
+                    .to_owned(),
+            ));
+        }
+        if let Some(why) = &have.objection {
+            difference.changes.clear();
+            difference.obstacles = vec![Obstacle::Refused(why.clone())];
         }
         difference.notes.extend(
             have.look
@@ -327,22 +342,9 @@ impl Kind for Package {
             }
         }
         mark(&all(&|it| matches!(it, Change::Unhold { .. })), &mut applied, sys);
-        // What is equal in verb and options goes together; each with its promise and place there.
-        let mut transactions: Vec<(Verb, Options, Vec<Place>)> = vec![];
-        for (promise, at, change) in all(&|it| it.act().is_some()) {
-            let Some((verb, act)) = change.act() else { continue };
-            if applied[promise] != Applied::All {
-                continue;
-            }
-            let place = (promise, at, act.item.clone());
-            let equal = transactions.iter_mut().find(|it| it.0 == verb && it.1 == act.options);
-            match equal {
-                Some((_, _, places)) => places.push(place),
-                None => transactions.push((verb, act.options.clone(), vec![place])),
-            }
-        }
-        transactions.sort_by_key(|it| it.0);
-        for (_, options, places) in transactions {
+        let mut acts = all(&|it| it.act().is_some());
+        acts.retain(|(promise, ..)| applied[*promise] == Applied::All);
+        for (_, options, places) in transactions(&acts) {
             let items = places.iter().map(|(_, _, item)| item.clone()).collect();
             let results = sys.transact(&Transaction { options, items });
             for ((promise, at, _), result) in places.into_iter().zip(results) {
@@ -407,6 +409,45 @@ impl Kind for Package {
 
 /// The promise in the batch, the change in the promise, and what a transaction does for it.
 type Place = (usize, usize, Item);
+
+/// What is equal in verb and options goes together; each with its promise and place there.
+fn transactions(acts: &[(usize, usize, Change)]) -> Vec<(Verb, Options, Vec<Place>)> {
+    let mut transactions: Vec<(Verb, Options, Vec<Place>)> = vec![];
+    for (promise, at, change) in acts {
+        let Some((verb, act)) = change.act() else { continue };
+        let place = (*promise, *at, act.item.clone());
+        let equal = transactions.iter_mut().find(|it| it.0 == verb && it.1 == act.options);
+        match equal {
+            Some((_, _, places)) => places.push(place),
+            None => transactions.push((verb, act.options.clone(), vec![place])),
+        }
+    }
+    transactions.sort_by_key(|it| it.0);
+    transactions
+}
+
+/// Asks apt what speaks against the transactions that would follow, so that a forecast does not promise
+/// what a run then refuses. Nothing is asked where nothing would be changed.
+fn foresee(wants: &[&Desired], states: &mut [Result<State, SystemError>], sys: &dyn Probe) {
+    let mut acts = vec![];
+    for (promise, (want, state)) in wants.iter().zip(states.iter()).enumerate() {
+        let Ok(have) = state else { continue };
+        let difference = Package::plan(want, have);
+        if difference.obstacles.is_empty() {
+            let changes = difference.changes.into_iter().enumerate();
+            acts.extend(changes.map(|(at, change)| (promise, at, change)));
+        }
+    }
+    for (_, options, places) in transactions(&acts) {
+        let items = places.iter().map(|(_, _, item)| item.clone()).collect();
+        let against = sys.objections(&Transaction { options, items });
+        for ((promise, ..), why) in places.into_iter().zip(against) {
+            if let (Some(why), Ok(state)) = (why, &mut states[promise]) {
+                state.objection = Some(why);
+            }
+        }
+    }
+}
 
 /// What goes makes room first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -965,7 +1006,11 @@ mod tests {
     const JUST_NOW: Lists = Lists { age: Some(Duration::ZERO), stale: false, refreshed: true };
 
     fn state(installed: Option<Installed>) -> State {
-        State { look: Look { installed, ..Look::default() }, apt: Some((Some(offers()), FRESH)) }
+        State {
+            look: Look { installed, ..Look::default() },
+            apt: Some((Some(offers()), FRESH)),
+            objection: None,
+        }
     }
 
     /// What a plan says, line by line.

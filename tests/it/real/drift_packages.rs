@@ -225,6 +225,11 @@ fn a_package_is_not_brought_against_the_will_of_others() {
             wrong.push(format!("{packages}: {real:#?}"));
         }
         for (promise, why) in *refused {
+            // What a run refuses was not said to be certain before.
+            let certain = |it: &(String, String, String)| it.0 == *promise && it.2 == "certain";
+            if dry.forecasts().iter().any(certain) {
+                wrong.push(format!("{packages}: {promise} was certain: {dry:#?}"));
+            }
             if !real.because(promise).contains(why) {
                 wrong.push(format!("{packages}: {promise} because {}", real.because(promise)));
             }

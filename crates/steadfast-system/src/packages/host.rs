@@ -221,6 +221,10 @@ impl Host {
 }
 
 impl Read for Host {
+    fn objections(&self, transaction: &super::Transaction) -> Vec<Option<String>> {
+        self.foreseen(transaction)
+    }
+
     fn package_looks(&self, names: &[&PackageName]) -> Result<Vec<Look>, SystemError> {
         if names.is_empty() {
             return Ok(vec![]);

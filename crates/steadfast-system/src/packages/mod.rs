@@ -201,6 +201,11 @@ pub trait Read: fmt::Debug {
     ) -> Result<Vec<Option<Offers>>, SystemError>;
 
     fn apt_lists(&self) -> Lists;
+
+    /// Why a transaction would not be carried out for an item, because it would do what nobody allows
+    /// (remove other packages, bring one down); none where nothing speaks against it, or where apt cannot
+    /// tell yet. apt simulates it; nothing is locked, fetched or changed. One answer for each item.
+    fn objections(&self, transaction: &Transaction) -> Vec<Option<String>>;
 }
 
 /// What may be done. One at a time.

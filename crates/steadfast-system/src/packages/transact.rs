@@ -194,6 +194,37 @@ impl Host {
         Ok(())
     }
 
+    /// What speaks against each item, as far as a simulation shows it; see [`Read::objections`].
+    ///
+    /// [`Read::objections`]: super::Read::objections
+    pub(super) fn foreseen(&self, whole: &Transaction) -> Vec<Option<String>> {
+        let mut against: Vec<Option<String>> = whole.items.iter().map(|_| None).collect();
+        let jobs: Vec<Job<'_>> = whole
+            .items
+            .iter()
+            .enumerate()
+            .filter_map(|(at, item)| match &item.goal {
+                Goal::Install { version, .. } => {
+                    Some(Job { at, item, version: Some(version.clone()?), torn: false })
+                }
+                Goal::Remove | Goal::Purge => Some(Job { at, item, version: None, torn: false }),
+            })
+            .collect();
+        let objects = |jobs: &[Job<'_>]| {
+            let simulation = self.simulate(whole, jobs).ok()?;
+            self.objection(whole, jobs, &simulation).err()
+        };
+        if jobs.is_empty() || (jobs.len() > 1 && objects(&jobs).is_none()) {
+            return against;
+        }
+        for job in &jobs {
+            if let Some(error) = objects(std::slice::from_ref(job)) {
+                against[job.at] = Some(error.chain().join(": "));
+            }
+        }
+        against
+    }
+
     /// Runs apt for these jobs, together where that goes, else each alone. Results by the job's place.
     fn attempt(&self, whole: &Transaction, jobs: Vec<Job<'_>>, results: &mut Results) {
         let examine = |jobs: &[Job<'_>]| {

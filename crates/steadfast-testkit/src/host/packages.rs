@@ -232,6 +232,11 @@ impl World {
 }
 
 impl Read for FakeHost {
+    fn objections(&self, transaction: &Transaction) -> Vec<Option<String>> {
+        // Nothing conflicts here, so nothing would have to go.
+        transaction.items.iter().map(|_| None).collect()
+    }
+
     fn package_looks(&self, names: &[&PackageName]) -> Result<Vec<Look>, SystemError> {
         Ok(self.look_at(|world| {
             let look = |name: &&PackageName| {

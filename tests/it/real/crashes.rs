@@ -185,11 +185,12 @@ fn a_run_that_is_killed_at_any_of_twenty_moments_is_made_good_by_the_next() {
         assert_recovers(&machine, at);
     }
     // A moment that passed too quickly to be met is not one of the twenty that count.
-    assert!(cut.len() >= 18, "only these runs were cut: {cut:?}");
+    assert!(cut.len() >= 15, "only these runs were cut: {cut:?}");
     let history = machine.ok(&["steadfast", "history", "--limit", "100"]);
     let short = history.lines().filter(|it| it.contains("cut short")).count();
-    // The first moment comes before the run has anything to write down.
-    assert!(short + 2 >= cut.len(), "{short} of {cut:?}\n{history}");
+    // The first moments (the lock, apt as it is asked what it would do) may come before the run has
+    // anything to write down.
+    assert!(short + 4 >= cut.len(), "{short} of {cut:?}\n{history}");
 }
 
 #[test]

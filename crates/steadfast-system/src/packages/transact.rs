@@ -143,6 +143,8 @@ impl Host {
     fn simulate(&self, whole: &Transaction, jobs: &[Job<'_>]) -> Result<Simulation, SystemError> {
         let mut arguments = apt_arguments(&whole.options, jobs, true, 0);
         arguments.insert(0, "-s".to_owned());
+        // Without it even a simulation by root writes /var/log/apt/eipp.log.xz.
+        arguments.insert(0, "-oDir::Log::Planner=/dev/null".to_owned());
         let mut command = Command::new("apt-get").args(arguments).timeout(Duration::from_secs(180));
         for (name, value) in QUIET {
             command = command.env(name, value);

@@ -27,7 +27,9 @@ impl Purse {
 
     /// Takes all changes of one promise, or none.
     pub(crate) fn spend(&mut self, changes: &[Change]) -> Result<(), Held> {
-        let restarts = changes.iter().filter(|it| is_restart(it)).count() as u64;
+        // What is started was not there to be interrupted.
+        let services = changes.iter().filter_map(Change::as_service);
+        let restarts = services.filter(|it| it.is_restart()).count() as u64;
         let deletions: u64 = changes.iter().map(Change::deletes).sum();
         let changes = changes.len() as u64;
         for (spent, more, limit, what) in [
@@ -46,20 +48,5 @@ impl Purse {
         self.deletions += deletions;
         self.restarts += restarts;
         Ok(())
-    }
-}
-
-/// Whether it interrupts a service. What is started was not there to be interrupted.
-fn is_restart(change: &Change) -> bool {
-    match change {
-        Change::Service(it) => it.is_restart(),
-        Change::Package(_)
-        | Change::Group(_)
-        | Change::Members(_)
-        | Change::User(_)
-        | Change::Directory(_)
-        | Change::File(_)
-        | Change::Link(_)
-        | Change::Cron(_) => false,
     }
 }

@@ -328,9 +328,9 @@ impl Run<'_> {
             kinds.entry((turn, want.kind())).or_default().push((at, changes));
         }
         let (mut touched, mut packages) = (vec![], false);
-        for ((_, kind), batch) in kinds {
+        for batch in kinds.into_values() {
             let slices: Vec<&[Change]> = batch.iter().map(|(_, it)| it.as_slice()).collect();
-            let results = steadfast_resources::apply(kind, &slices, self.sys);
+            let results = steadfast_resources::apply(&slices, self.sys);
             for ((at, changes), applied) in batch.into_iter().zip(results) {
                 touched.push(at);
                 self.stale[at] = true;
@@ -531,17 +531,7 @@ fn consequence(
     changes: &[Change],
 ) -> Option<Consequence> {
     if at == inputs.service {
-        let own = changes.iter().any(|it| match it {
-            Change::Service(it) => it.alters_own_inputs(),
-            Change::Package(_)
-            | Change::Group(_)
-            | Change::Members(_)
-            | Change::User(_)
-            | Change::Directory(_)
-            | Change::File(_)
-            | Change::Link(_)
-            | Change::Cron(_) => false,
-        });
+        let own = changes.iter().filter_map(Change::as_service).any(|it| it.alters_own_inputs());
         return own.then_some(Consequence::Restart);
     }
     if has(&inputs.restart, at) {
@@ -559,17 +549,7 @@ fn has(list: &[usize], at: usize) -> bool {
 }
 
 fn pays(change: &Change) -> Option<Consequence> {
-    match change {
-        Change::Service(it) => it.pays(),
-        Change::Package(_)
-        | Change::Group(_)
-        | Change::Members(_)
-        | Change::User(_)
-        | Change::Directory(_)
-        | Change::File(_)
-        | Change::Link(_)
-        | Change::Cron(_) => None,
-    }
+    change.as_service()?.pays()
 }
 
 fn still_differs(difference: &Difference<Change>) -> NotKept {

@@ -385,13 +385,7 @@ fn may_come_with_a_package(want: &Resource) -> bool {
     match want {
         Resource::Service(_) => true,
         Resource::File(_) | Resource::Directory(_) | Resource::Link(_) | Resource::Cron(_) => {
-            want.claims().iter().any(|it| match it {
-                Identity::Path(path) => is_territory(path.as_str()),
-                Identity::Package(_)
-                | Identity::Group(_)
-                | Identity::User(_)
-                | Identity::Unit(_) => false,
-            })
+            want.claims().iter().filter_map(Identity::as_path).any(|it| is_territory(it.as_str()))
         }
         Resource::Package(_) | Resource::Group(_) | Resource::Members(_) | Resource::User(_) => {
             false

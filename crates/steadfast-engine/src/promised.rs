@@ -538,16 +538,7 @@ impl Builder<'_> {
     fn absent_folders(&mut self) {
         let paths: BTreeMap<AbsPath, usize> = (0..self.all.len())
             .filter(|at| self.all[*at].want.is_absent())
-            .filter_map(|at| match self.all[at].want.claims().into_iter().next() {
-                Some(Identity::Path(path)) => Some((path, at)),
-                Some(
-                    Identity::Package(_)
-                    | Identity::Group(_)
-                    | Identity::User(_)
-                    | Identity::Unit(_),
-                )
-                | None => None,
-            })
+            .filter_map(|at| Some((self.all[at].want.claims().first()?.as_path()?.clone(), at)))
             .collect();
         for (path, inner) in &paths {
             let mut next = path.parent();
@@ -603,16 +594,13 @@ impl Builder<'_> {
 /// The unit whose own file or drop-in this file is, where it is one for an administrator's units.
 fn unit_of(want: &Resource) -> Option<UnitName> {
     let Resource::File(_) = want else { return None };
-    want.claims().iter().find_map(|it| match it {
-        Identity::Path(path) => {
-            let below = path.as_str().strip_prefix("/etc/systemd/system/")?;
-            let unit = match below.split_once('/') {
-                None => below,
-                Some((folder, _)) => folder.strip_suffix(".d")?,
-            };
-            // A template has no process of its own.
-            if unit.contains("@.") { None } else { UnitName::parse(unit).ok() }
-        }
-        Identity::Package(_) | Identity::Group(_) | Identity::User(_) | Identity::Unit(_) => None,
+    want.claims().iter().filter_map(Identity::as_path).find_map(|path| {
+        let below = path.as_str().strip_prefix("/etc/systemd/system/")?;
+        let unit = match below.split_once('/') {
+            None => below,
+            Some((folder, _)) => folder.strip_suffix(".d")?,
+        };
+        // A template has no process of its own.
+        if unit.contains("@.") { None } else { UnitName::parse(unit).ok() }
     })
 }

@@ -19,6 +19,13 @@ pub enum Identity {
     Unit(UnitName),
 }
 
+impl Identity {
+    /// The path, if it is one.
+    pub fn as_path(&self) -> Option<&AbsPath> {
+        if let Identity::Path(path) = self { Some(path) } else { None }
+    }
+}
+
 impl Display for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

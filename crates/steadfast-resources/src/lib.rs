@@ -227,13 +227,7 @@ impl Resource {
 
     fn is_below(&self, folder: &str) -> bool {
         AbsPath::parse(folder).is_ok_and(|folder| {
-            self.claims().iter().any(|it| match it {
-                Identity::Path(path) => path.is_within(&folder),
-                Identity::Package(_)
-                | Identity::Group(_)
-                | Identity::User(_)
-                | Identity::Unit(_) => false,
-            })
+            self.claims().iter().filter_map(Identity::as_path).any(|it| it.is_within(&folder))
         })
     }
 }
@@ -244,12 +238,7 @@ pub fn relate(all: &mut [&mut Resource]) {
         .iter()
         .filter(|it| !it.is_absent())
         .flat_map(|it| it.claims())
-        .filter_map(|it| match it {
-            Identity::Path(path) => Some(path),
-            Identity::Package(_) | Identity::Group(_) | Identity::User(_) | Identity::Unit(_) => {
-                None
-            }
-        })
+        .filter_map(|it| it.as_path().cloned())
         .collect();
     paths.sort();
     for resource in all.iter_mut() {
@@ -267,150 +256,39 @@ pub fn relate(all: &mut [&mut Resource]) {
 
 /// Looks at all of them, one batch for each kind; one result for each, in their order.
 pub fn observe(wants: &[&Resource], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
-    let mut results: Vec<Option<Result<State, SystemError>>> = wants.iter().map(|_| None).collect();
-    let mut put = |at: &[usize], states: Vec<Result<State, SystemError>>| {
-        for (at, state) in at.iter().zip(states) {
-            if let Some(slot) = results.get_mut(*at) {
-                *slot = Some(state);
-            }
+    let mut package = Batch::<package::Package>::new();
+    let mut group = Batch::<group::Group>::new();
+    let mut members = Batch::<members::Members>::new();
+    let mut user = Batch::<user::User>::new();
+    let mut directory = Batch::<directory::Directory>::new();
+    let mut file = Batch::<file::File>::new();
+    let mut link = Batch::<link::Link>::new();
+    let mut service = Batch::<service::Service>::new();
+    let mut cron = Batch::<cron::Cron>::new();
+    for (at, want) in wants.iter().enumerate() {
+        match want {
+            Resource::Package(want) => package.push(at, want),
+            Resource::Group(want) => group.push(at, want),
+            Resource::Members(want) => members.push(at, want),
+            Resource::User(want) => user.push(at, want),
+            Resource::Directory(want) => directory.push(at, want),
+            Resource::File(want) => file.push(at, want),
+            Resource::Link(want) => link.push(at, want),
+            Resource::Service(want) => service.push(at, want),
+            Resource::Cron(want) => cron.push(at, want),
         }
-    };
-    let (at, batch) = pick(wants, |it| match it {
-        Resource::Package(want) => Some(want),
-        Resource::Group(_)
-        | Resource::Members(_)
-        | Resource::User(_)
-        | Resource::Directory(_)
-        | Resource::File(_)
-        | Resource::Link(_)
-        | Resource::Service(_)
-        | Resource::Cron(_) => None,
-    });
-    if !batch.is_empty() {
-        let states = package::Package::observe(&batch, sys);
-        put(&at, states.into_iter().map(|it| it.map(State::Package)).collect());
     }
-    let (at, batch) = pick(wants, |it| match it {
-        Resource::Group(want) => Some(want),
-        Resource::Package(_)
-        | Resource::Members(_)
-        | Resource::User(_)
-        | Resource::Directory(_)
-        | Resource::File(_)
-        | Resource::Link(_)
-        | Resource::Service(_)
-        | Resource::Cron(_) => None,
-    });
-    if !batch.is_empty() {
-        let states = group::Group::observe(&batch, sys);
-        put(&at, states.into_iter().map(|it| it.map(State::Group)).collect());
-    }
-    let (at, batch) = pick(wants, |it| match it {
-        Resource::Members(want) => Some(want),
-        Resource::Package(_)
-        | Resource::Group(_)
-        | Resource::User(_)
-        | Resource::Directory(_)
-        | Resource::File(_)
-        | Resource::Link(_)
-        | Resource::Service(_)
-        | Resource::Cron(_) => None,
-    });
-    if !batch.is_empty() {
-        let states = members::Members::observe(&batch, sys);
-        put(&at, states.into_iter().map(|it| it.map(State::Members)).collect());
-    }
-    let (at, batch) = pick(wants, |it| match it {
-        Resource::User(want) => Some(want),
-        Resource::Package(_)
-        | Resource::Group(_)
-        | Resource::Members(_)
-        | Resource::Directory(_)
-        | Resource::File(_)
-        | Resource::Link(_)
-        | Resource::Service(_)
-        | Resource::Cron(_) => None,
-    });
-    if !batch.is_empty() {
-        let states = user::User::observe(&batch, sys);
-        put(&at, states.into_iter().map(|it| it.map(|it| State::User(Box::new(it)))).collect());
-    }
-    let (at, batch) = pick(wants, |it| match it {
-        Resource::Directory(want) => Some(want),
-        Resource::Package(_)
-        | Resource::Group(_)
-        | Resource::Members(_)
-        | Resource::User(_)
-        | Resource::File(_)
-        | Resource::Link(_)
-        | Resource::Service(_)
-        | Resource::Cron(_) => None,
-    });
-    if !batch.is_empty() {
-        let states = directory::Directory::observe(&batch, sys);
-        put(&at, states.into_iter().map(|it| it.map(State::Directory)).collect());
-    }
-    let (at, batch) = pick(wants, |it| match it {
-        Resource::File(want) => Some(want),
-        Resource::Package(_)
-        | Resource::Group(_)
-        | Resource::Members(_)
-        | Resource::User(_)
-        | Resource::Directory(_)
-        | Resource::Link(_)
-        | Resource::Service(_)
-        | Resource::Cron(_) => None,
-    });
-    if !batch.is_empty() {
-        let states = file::File::observe(&batch, sys);
-        put(&at, states.into_iter().map(|it| it.map(State::File)).collect());
-    }
-    let (at, batch) = pick(wants, |it| match it {
-        Resource::Link(want) => Some(want),
-        Resource::Package(_)
-        | Resource::Group(_)
-        | Resource::Members(_)
-        | Resource::User(_)
-        | Resource::Directory(_)
-        | Resource::File(_)
-        | Resource::Service(_)
-        | Resource::Cron(_) => None,
-    });
-    if !batch.is_empty() {
-        let states = link::Link::observe(&batch, sys);
-        put(&at, states.into_iter().map(|it| it.map(State::Link)).collect());
-    }
-    let (at, batch) = pick(wants, |it| match it {
-        Resource::Service(want) => Some(want),
-        Resource::Package(_)
-        | Resource::Group(_)
-        | Resource::Members(_)
-        | Resource::User(_)
-        | Resource::Directory(_)
-        | Resource::File(_)
-        | Resource::Link(_)
-        | Resource::Cron(_) => None,
-    });
-    if !batch.is_empty() {
-        let states = service::Service::observe(&batch, sys);
-        put(&at, states.into_iter().map(|it| it.map(State::Service)).collect());
-    }
-    let (at, batch) = pick(wants, |it| match it {
-        Resource::Cron(want) => Some(want),
-        Resource::Package(_)
-        | Resource::Group(_)
-        | Resource::Members(_)
-        | Resource::User(_)
-        | Resource::Directory(_)
-        | Resource::File(_)
-        | Resource::Link(_)
-        | Resource::Service(_) => None,
-    });
-    if !batch.is_empty() {
-        let states = cron::Cron::observe(&batch, sys);
-        put(&at, states.into_iter().map(|it| it.map(State::Cron)).collect());
-    }
-    results
+    let mut looks: Looks = wants.iter().map(|_| None).collect();
+    package.look(sys, State::Package, &mut looks);
+    group.look(sys, State::Group, &mut looks);
+    members.look(sys, State::Members, &mut looks);
+    user.look(sys, |it| State::User(Box::new(it)), &mut looks);
+    directory.look(sys, State::Directory, &mut looks);
+    file.look(sys, State::File, &mut looks);
+    link.look(sys, State::Link, &mut looks);
+    service.look(sys, State::Service, &mut looks);
+    cron.look(sys, State::Cron, &mut looks);
+    looks
         .into_iter()
         .map(|it| {
             it.unwrap_or_else(|| {
@@ -421,12 +299,34 @@ pub fn observe(wants: &[&Resource], sys: &dyn Probe) -> Vec<Result<State, System
         .collect()
 }
 
-/// The items of one kind, and where they stand.
-fn pick<'a, T>(
-    wants: &[&'a Resource],
-    of: impl Fn(&'a Resource) -> Option<&'a T>,
-) -> (Vec<usize>, Vec<&'a T>) {
-    wants.iter().enumerate().filter_map(|(at, want)| of(want).map(|it| (at, it))).unzip()
+/// One for each want; none where no kind has answered.
+type Looks = Vec<Option<Result<State, SystemError>>>;
+
+/// The wants of one kind, and where they stand among all.
+struct Batch<'a, K: Kind> {
+    at: Vec<usize>,
+    wants: Vec<&'a K::Desired>,
+}
+
+impl<'a, K: Kind> Batch<'a, K> {
+    fn new() -> Batch<'a, K> {
+        Batch { at: vec![], wants: vec![] }
+    }
+
+    fn push(&mut self, at: usize, want: &'a K::Desired) {
+        self.at.push(at);
+        self.wants.push(want);
+    }
+
+    /// Looks at them, if there are any, and puts what they show where they stand.
+    fn look(self, sys: &dyn Probe, wrap: impl Fn(K::State) -> State, looks: &mut Looks) {
+        if self.wants.is_empty() {
+            return;
+        }
+        for (at, state) in self.at.into_iter().zip(K::observe(&self.wants, sys)) {
+            looks[at] = Some(state.map(&wrap));
+        }
+    }
 }
 
 /// What separates the machine from the promise. Pure.
@@ -467,135 +367,52 @@ pub fn plan(want: &Resource, have: &State) -> Difference<Change> {
     }
 }
 
-/// Carries out the changes of several promises of one kind.
-pub fn apply(kind: &str, batch: &[&[Change]], sys: &dyn Actuate) -> Vec<Applied> {
-    if kind == package::Package::NAME {
-        let owned: Vec<Vec<package::Change>> = batch
-            .iter()
-            .map(|it| {
-                it.iter()
-                    .filter_map(
-                        |it| if let Change::Package(it) = it { Some(it.clone()) } else { None },
-                    )
-                    .collect()
-            })
-            .collect();
-        let slices: Vec<&[package::Change]> = owned.iter().map(Vec::as_slice).collect();
-        return package::Package::apply(&slices, sys);
+/// Carries out the changes of several promises of one kind; one result for each.
+pub fn apply(batch: &[&[Change]], sys: &dyn Actuate) -> Vec<Applied> {
+    let Some(first) = batch.iter().find_map(|it| it.first()) else {
+        return vec![Applied::All; batch.len()];
+    };
+    match first {
+        Change::Package(_) => carry_out::<package::Package>(batch, sys, |it| {
+            if let Change::Package(it) = it { Some(it) } else { None }
+        }),
+        Change::Group(_) => carry_out::<group::Group>(batch, sys, |it| {
+            if let Change::Group(it) = it { Some(it) } else { None }
+        }),
+        Change::Members(_) => carry_out::<members::Members>(batch, sys, |it| {
+            if let Change::Members(it) = it { Some(it) } else { None }
+        }),
+        Change::User(_) => carry_out::<user::User>(batch, sys, |it| {
+            if let Change::User(it) = it { Some(it) } else { None }
+        }),
+        Change::Directory(_) => carry_out::<directory::Directory>(batch, sys, |it| {
+            if let Change::Directory(it) = it { Some(it) } else { None }
+        }),
+        Change::File(_) => carry_out::<file::File>(batch, sys, |it| {
+            if let Change::File(it) = it { Some(it) } else { None }
+        }),
+        Change::Link(_) => carry_out::<link::Link>(batch, sys, |it| {
+            if let Change::Link(it) = it { Some(it) } else { None }
+        }),
+        Change::Service(_) => carry_out::<service::Service>(batch, sys, |it| {
+            if let Change::Service(it) = it { Some(it) } else { None }
+        }),
+        Change::Cron(_) => carry_out::<cron::Cron>(batch, sys, |it| {
+            if let Change::Cron(it) = it { Some(it) } else { None }
+        }),
     }
-    if kind == group::Group::NAME {
-        let owned: Vec<Vec<group::Change>> = batch
-            .iter()
-            .map(|it| {
-                it.iter()
-                    .filter_map(
-                        |it| if let Change::Group(it) = it { Some(it.clone()) } else { None },
-                    )
-                    .collect()
-            })
-            .collect();
-        let slices: Vec<&[group::Change]> = owned.iter().map(Vec::as_slice).collect();
-        return group::Group::apply(&slices, sys);
-    }
-    if kind == members::Members::NAME {
-        let owned: Vec<Vec<members::Change>> = batch
-            .iter()
-            .map(|it| {
-                it.iter()
-                    .filter_map(
-                        |it| if let Change::Members(it) = it { Some(it.clone()) } else { None },
-                    )
-                    .collect()
-            })
-            .collect();
-        let slices: Vec<&[members::Change]> = owned.iter().map(Vec::as_slice).collect();
-        return members::Members::apply(&slices, sys);
-    }
-    if kind == user::User::NAME {
-        let owned: Vec<Vec<user::Change>> = batch
-            .iter()
-            .map(|it| {
-                it.iter()
-                    .filter_map(
-                        |it| if let Change::User(it) = it { Some(it.clone()) } else { None },
-                    )
-                    .collect()
-            })
-            .collect();
-        let slices: Vec<&[user::Change]> = owned.iter().map(Vec::as_slice).collect();
-        return user::User::apply(&slices, sys);
-    }
-    if kind == directory::Directory::NAME {
-        let owned: Vec<Vec<directory::Change>> = batch
-            .iter()
-            .map(|it| {
-                it.iter()
-                    .filter_map(|it| {
-                        if let Change::Directory(it) = it { Some(it.clone()) } else { None }
-                    })
-                    .collect()
-            })
-            .collect();
-        let slices: Vec<&[directory::Change]> = owned.iter().map(Vec::as_slice).collect();
-        return directory::Directory::apply(&slices, sys);
-    }
-    if kind == file::File::NAME {
-        let owned: Vec<Vec<file::Change>> = batch
-            .iter()
-            .map(|it| {
-                it.iter()
-                    .filter_map(
-                        |it| if let Change::File(it) = it { Some(it.clone()) } else { None },
-                    )
-                    .collect()
-            })
-            .collect();
-        let slices: Vec<&[file::Change]> = owned.iter().map(Vec::as_slice).collect();
-        return file::File::apply(&slices, sys);
-    }
-    if kind == link::Link::NAME {
-        let owned: Vec<Vec<link::Change>> = batch
-            .iter()
-            .map(|it| {
-                it.iter()
-                    .filter_map(
-                        |it| if let Change::Link(it) = it { Some(it.clone()) } else { None },
-                    )
-                    .collect()
-            })
-            .collect();
-        let slices: Vec<&[link::Change]> = owned.iter().map(Vec::as_slice).collect();
-        return link::Link::apply(&slices, sys);
-    }
-    if kind == service::Service::NAME {
-        let owned: Vec<Vec<service::Change>> = batch
-            .iter()
-            .map(|it| {
-                it.iter()
-                    .filter_map(
-                        |it| if let Change::Service(it) = it { Some(it.clone()) } else { None },
-                    )
-                    .collect()
-            })
-            .collect();
-        let slices: Vec<&[service::Change]> = owned.iter().map(Vec::as_slice).collect();
-        return service::Service::apply(&slices, sys);
-    }
-    if kind == cron::Cron::NAME {
-        let owned: Vec<Vec<cron::Change>> = batch
-            .iter()
-            .map(|it| {
-                it.iter()
-                    .filter_map(
-                        |it| if let Change::Cron(it) = it { Some(it.clone()) } else { None },
-                    )
-                    .collect()
-            })
-            .collect();
-        let slices: Vec<&[cron::Change]> = owned.iter().map(Vec::as_slice).collect();
-        return cron::Cron::apply(&slices, sys);
-    }
-    vec![]
+}
+
+/// Hands a batch to its kind.
+fn carry_out<K: Kind>(
+    batch: &[&[Change]],
+    sys: &dyn Actuate,
+    of: impl Fn(&Change) -> Option<&K::Change>,
+) -> Vec<Applied> {
+    let changes = |it: &&[Change]| it.iter().filter_map(&of).cloned().collect();
+    let owned: Vec<Vec<K::Change>> = batch.iter().map(changes).collect();
+    let slices: Vec<&[K::Change]> = owned.iter().map(Vec::as_slice).collect();
+    K::apply(&slices, sys)
 }
 
 impl State {
@@ -631,6 +448,11 @@ impl State {
 }
 
 impl Change {
+    /// What it does to a service, if it is about one.
+    pub fn as_service(&self) -> Option<&service::Change> {
+        if let Change::Service(it) = self { Some(it) } else { None }
+    }
+
     /// More than its one line: the diff of a file.
     pub fn detail(&self) -> Option<String> {
         match self {

@@ -200,11 +200,7 @@ fn is_foreign(path: &str) -> bool {
 }
 
 fn paths(want: &Resource) -> Vec<String> {
-    let path = |it| match it {
-        Identity::Path(path) => Some(path.to_string()),
-        Identity::Package(_) | Identity::Group(_) | Identity::User(_) | Identity::Unit(_) => None,
-    };
-    want.claims().into_iter().filter_map(path).collect()
+    want.claims().iter().filter_map(Identity::as_path).map(ToString::to_string).collect()
 }
 
 /// Where it shows that somebody has touched what a promise is about.

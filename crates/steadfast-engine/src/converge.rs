@@ -469,15 +469,11 @@ impl Run<'_> {
     /// The verdict on each promise, all its parts together.
     fn judge(mut self, plan: &Plan, out: &mut dyn Reporter) -> Summary {
         let mut summary = Summary::default();
-        let count = self.promises.all.len();
-        let mut at = 0;
-        while at < count {
-            let promised = &self.promises.all[at];
-            let end =
-                (at..count).find(|it| self.promises.all[*it].id != promised.id).unwrap_or(count);
+        for parts in self.promises.each() {
+            let promised = &self.promises.all[parts.start];
             let mut verdict: Option<Outcome> = None;
             let (mut changes, mut notes) = (vec![], vec![]);
-            for part in at..end {
+            for part in parts {
                 self.fare(plan, part, &mut summary);
                 changes.append(&mut self.done[part]);
                 notes.append(&mut self.notes[part]);
@@ -486,7 +482,6 @@ impl Run<'_> {
                     (a, b) => a.or(b),
                 };
             }
-            at = end;
             let Some(outcome) = verdict else { continue };
             if promised.implied && outcome == Outcome::Kept {
                 continue;

@@ -4,6 +4,7 @@
 use crate::graph::{self, Task};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 use steadfast_model::lower::nearest;
 use steadfast_model::{
@@ -59,10 +60,6 @@ pub struct Promises {
 }
 
 impl Promises {
-    pub fn find(&self, id: &str) -> Option<usize> {
-        self.all.iter().position(|it| &*it.id.0 == id)
-    }
-
     /// What the service at this index runs with.
     pub fn inputs_of(&self, service: usize) -> Option<&Inputs> {
         let at = self.inputs.binary_search_by_key(&service, |it| it.service).ok()?;
@@ -116,23 +113,28 @@ impl Promises {
         if globs.is_empty() { vec![] } else { self.select(globs) }
     }
 
-    /// How many promises there are, each counted once whatever parts it has.
+    /// How many promises there are that somebody made, each counted once whatever parts it has.
     pub fn count(&self) -> usize {
-        self.counted().count()
+        self.each().filter(|parts| !self.all[parts.start].implied).count()
     }
 
-    /// The first part of every promise that somebody made.
-    pub fn counted(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.all.len()).filter(|at| !self.all[*at].implied && self.first_part(*at) == *at)
-    }
-
-    /// The parts of a promise stand beside each other.
+    /// The first part of the promise that this is a part of.
     pub fn first_part(&self, at: usize) -> usize {
         let mut first = at;
         while first > 0 && self.all[first - 1].id == self.all[at].id {
             first -= 1;
         }
         first
+    }
+
+    /// Every promise, as the indices of its parts, which stand beside each other.
+    pub fn each(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        let mut end = 0;
+        self.all.chunk_by(|a, b| a.id == b.id).map(move |parts| {
+            let start = end;
+            end += parts.len();
+            start..end
+        })
     }
 }
 

@@ -77,13 +77,9 @@ pub(crate) struct Pending {
 impl Forecasts {
     pub(crate) fn of(promises: &Promises, plan: &Plan) -> Forecasts {
         let mut all = Forecasts::default();
-        let count = promises.all.len().min(plan.entries.len());
-        let mut at = 0;
-        while at < count {
-            let promised = &promises.all[at];
-            let end = (at..count).find(|it| promises.all[*it].id != promised.id).unwrap_or(count);
-            let parts = &plan.entries[at..end];
-            at = end;
+        for parts in promises.each() {
+            let promised = &promises.all[parts.start];
+            let parts = &plan.entries[parts];
             if !promised.selected {
                 continue;
             }

@@ -157,6 +157,22 @@ impl Command {
 
     /// Runs it to its end. That it failed is no error here; see [`Command::succeed`].
     pub fn run(&self) -> Result<Finished, SystemError> {
+        let (finished, in_time) = self.run_or_end()?;
+        if in_time {
+            return Ok(finished);
+        }
+        let (name, seconds) = (self.program.to_string_lossy(), self.timeout.as_secs());
+        Err(SystemError::new(ErrorKind::TimedOut, format!("{name} took longer than {seconds} s")))
+    }
+
+    /// As [`Command::run`], but past its time it is a program that a signal has ended: what it had said by
+    /// then counts.
+    pub fn run_to_its_time(&self) -> Result<Finished, SystemError> {
+        self.run_or_end().map(|it| it.0)
+    }
+
+    /// What became of it, and whether it ended by itself.
+    fn run_or_end(&self) -> Result<(Finished, bool), SystemError> {
         let mut command = std::process::Command::new(&self.program);
         command
             .args(&self.arguments)
@@ -214,18 +230,13 @@ impl Command {
         }
         let status =
             child.wait().map_err(|err| SystemError::io(format!("wait for {name}"), err))?;
-        if !ended {
-            return Err(SystemError::new(
-                ErrorKind::TimedOut,
-                format!("{name} took longer than {seconds} s"),
-            ));
-        }
-        Ok(Finished {
+        let finished = Finished {
             code: status.code(),
             signal: status.signal(),
             stdout: talk.stdout.kept,
             stderr: talk.stderr.kept,
-        })
+        };
+        Ok((finished, ended))
     }
 
     /// Runs it; anything but exit code 0 is an error with its first words.

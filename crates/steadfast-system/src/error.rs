@@ -21,6 +21,10 @@ pub enum ErrorKind {
     Command,
     /// A validation said no.
     Invalid,
+    /// What lies elsewhere could not be fetched: the way to it is broken.
+    Network,
+    /// A secret is missing, or is not fit to be used.
+    Secret,
     Other,
 }
 

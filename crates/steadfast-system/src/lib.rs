@@ -16,6 +16,7 @@ pub mod packages;
 pub mod secrets;
 pub mod services;
 pub mod text;
+pub mod writers;
 
 pub use error::{ErrorKind, SystemError};
 pub use host::Host;

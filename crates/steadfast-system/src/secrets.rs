@@ -61,7 +61,7 @@ const SECRET_MAX: u64 = 1024 * 1024;
 impl Read for Host {
     fn secret(&self, name: &str) -> Result<Secret, SystemError> {
         let unusable = |why: &str| {
-            SystemError::new(ErrorKind::Other, why).during(format!("read the secret {name}"))
+            SystemError::new(ErrorKind::Secret, why).during(format!("read the secret {name}"))
         };
         let valid = |part: &str| {
             !part.starts_with('.')

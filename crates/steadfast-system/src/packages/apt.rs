@@ -2,6 +2,7 @@
 //! (`apt-get -s`). Pure; the texts under `captures/` are real ones of Debian 12.
 
 use super::version::{Range, Version};
+use crate::{ErrorKind, SystemError};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -218,6 +219,23 @@ pub fn complaint(text: &str) -> String {
     errors.join("; ")
 }
 
+/// The error of an apt or dpkg that said this. That something could not be fetched shows in its words alone.
+pub fn failure(text: &str) -> SystemError {
+    const SIGNS: [&str; 7] = [
+        "Failed to fetch",
+        "Unable to fetch",
+        "Could not resolve",
+        "Could not connect",
+        "Unable to connect",
+        "Temporary failure",
+        "timed out",
+    ];
+    let words = complaint(text);
+    let fetching = SIGNS.iter().any(|it| words.contains(it));
+    let kind = if fetching { ErrorKind::Network } else { ErrorKind::Command };
+    SystemError::new(kind, words)
+}
+
 /// What apt answered, with the key of what the answers hang on.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Remembered {
@@ -383,6 +401,27 @@ mod tests {
         assert_eq!(
             removed.iter().map(|it| &**it).collect::<Vec<_>>(),
             ["curl", "systemd-container", "libcurl4"]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_fetched_is_the_network_s_fault() {
+        let kind = |text: &str| failure(text).kind;
+        assert_eq!(
+            kind("E: Failed to fetch http://deb.example/x.deb  Could not resolve 'deb.example'\n"),
+            ErrorKind::Network
+        );
+        assert_eq!(
+            kind("E: Unable to fetch some archives, maybe run apt-get update?\n"),
+            ErrorKind::Network
+        );
+        assert_eq!(kind("E: Unable to locate package nginx\n"), ErrorKind::Command);
+        // A progress line of a mirror that was tried first is no error.
+        assert_eq!(
+            kind(
+                "Err:1 http://deb.example bookworm InRelease\n  Could not connect to deb.example\nE: Unable to correct problems\n"
+            ),
+            ErrorKind::Command
         );
     }
 

@@ -1,8 +1,9 @@
 //! Whether a transaction would touch configuration files that were changed here, decided before
 //! anything is unpacked.
 
-use super::apt::Simulation;
+use super::apt::{self, Simulation};
 use super::host::{command, entries};
+use super::run::said;
 use super::status::Database;
 use crate::command::Command;
 use crate::{Host, SystemError};
@@ -44,12 +45,15 @@ impl Host {
         simulation: &Simulation,
     ) -> Result<Vec<String>, SystemError> {
         let names = simulation.unpacked.iter().map(|it| format!("{}={}", it.name, it.version));
-        Command::new("apt-get")
+        let fetched = Command::new("apt-get")
             .args(["-q", "-y", "-o", "APT::Sandbox::User=root", "download"])
             .args(names)
             .folder(folder)
             .timeout(Duration::from_secs(30 * 60))
-            .succeed()?;
+            .run()?;
+        if !fetched.success() {
+            return Err(apt::failure(&said(&fetched)));
+        }
         let mut found = vec![];
         for package in entries(&folder.to_string_lossy()) {
             let fields = Command::new("dpkg-deb")

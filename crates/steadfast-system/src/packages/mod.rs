@@ -8,6 +8,7 @@ pub mod apt;
 mod conffiles;
 mod host;
 mod locks;
+pub mod log;
 mod marker;
 mod policy_rc;
 mod run;
@@ -24,6 +25,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use version::{Range, Version};
+
+/// How the units are called in which transactions of ours run.
+pub const OUR_UNITS: &str = "steadfast-packages-";
 
 /// What the model's policy says about package work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use super::host::{command, entries, read_text};
 use super::locks::{self, LOCKS};
 use super::marker::Marker;
-use super::{Conffiles, Options, Write as _, apt};
+use super::{Conffiles, OUR_UNITS, Options, Write as _, apt};
 use crate::command::{Command, Finished};
 use crate::{ErrorKind, Host, SystemError};
 use std::fs;
@@ -11,8 +11,6 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-
-const UNIT: &str = "steadfast-packages-";
 
 /// A transaction that takes longer is left to finish by itself.
 const TRANSACTION: Duration = Duration::from_secs(60 * 60);
@@ -76,7 +74,7 @@ pub(super) fn running_unit() -> Option<String> {
     SLICES.iter().find_map(|slice| {
         entries(slice).iter().find_map(|path| {
             let name = path.file_name()?.to_str()?;
-            if !name.starts_with(UNIT) || !name.ends_with(".service") {
+            if !name.starts_with(OUR_UNITS) || !name.ends_with(".service") {
                 return None;
             }
             let processes = fs::read(path.join("cgroup.procs")).ok()?;
@@ -135,7 +133,7 @@ impl Host {
                 let _only_asked_sooner = fs::write(self.state_path("apt-refreshed"), "");
                 return Ok(());
             }
-            failed = Some(command(apt::complaint(&said(&finished))).during("refresh apt's lists"));
+            failed = Some(apt::failure(&said(&finished)).during("refresh apt's lists"));
         }
         failed.map_or(Ok(()), Err)
     }
@@ -199,7 +197,7 @@ impl Host {
             };
             let mut wrapped: Vec<String> =
                 ["systemd-run", "--wait", "--collect", "--quiet"].map(str::to_owned).to_vec();
-            wrapped.push(format!("--unit={UNIT}{}-{number}", std::process::id()));
+            wrapped.push(format!("--unit={OUR_UNITS}{}-{number}", std::process::id()));
             for property in [
                 "Description=steadfast: a package transaction".to_owned(),
                 format!("StandardOutput=append:{}", log.display()),

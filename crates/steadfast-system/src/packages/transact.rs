@@ -62,11 +62,12 @@ impl Job<'_> {
 }
 
 /// What every run of apt-get gets.
+/// How every command begins that changes something; by it we know our own in apt's log.
+pub(super) const OURS: [&str; 7] =
+    ["apt-get", "-q", "-y", "-o", "Dpkg::Use-Pty=0", "-o", "APT::Get::AutomaticRemove=false"];
+
 fn apt_options(options: &Options, wait: u64) -> Vec<String> {
-    let mut all: Vec<String> =
-        ["-q", "-y", "-o", "Dpkg::Use-Pty=0", "-o", "APT::Get::AutomaticRemove=false"]
-            .map(str::to_owned)
-            .to_vec();
+    let mut all: Vec<String> = OURS.iter().skip(1).map(|it| (*it).to_owned()).collect();
     let mut set = |text: String| all.extend(["-o".to_owned(), text]);
     set(format!("DPkg::Lock::Timeout={wait}"));
     for option in force(options.conffiles) {
@@ -151,7 +152,7 @@ impl Host {
         }
         let finished = command.run()?;
         if !finished.success() {
-            return Err(self::command(apt::complaint(&said(&finished))));
+            return Err(apt::failure(&said(&finished)));
         }
         Ok(apt::simulation(&finished.stdout_text()))
     }
@@ -286,7 +287,7 @@ impl Host {
             return None;
         }
         let wait = self.package_rules().wait_for_lock.as_secs();
-        let mut arguments = vec!["apt-get".to_owned()];
+        let mut arguments = vec![OURS[0].to_owned()];
         arguments.extend(apt_arguments(options, &jobs, !simulation.removed.is_empty(), wait));
         let mut ran = self.run_to_its_end(&arguments, options.conffiles);
         if let Ok((false, text)) = &ran
@@ -323,13 +324,9 @@ impl Host {
             results[job.at] = Some(if job.is_done(&known.database) {
                 Ok(())
             } else {
-                let words = apt::complaint(&text);
-                Err(command(if success {
-                    format!("apt-get did not do it: {words}")
-                } else {
-                    words
-                })
-                .during(job.words()))
+                let error = apt::failure(&text);
+                let error = if success { error.during("apt-get did not do it") } else { error };
+                Err(error.during(job.words()))
             });
         }
         None
@@ -473,7 +470,7 @@ impl Host {
         }
         let options =
             Options { conffiles: marker.conffiles, start: marker.start, ..Options::default() };
-        let mut arguments = vec!["apt-get".to_owned()];
+        let mut arguments = vec![OURS[0].to_owned()];
         arguments.extend(apt_options(&options, self.package_rules().wait_for_lock.as_secs()));
         arguments.extend(["--no-remove", "--reinstall", "install"].map(str::to_owned));
         arguments.extend(torn.iter().cloned());
@@ -512,7 +509,7 @@ impl Host {
             }
             let unfetched: Vec<usize> = (0..results.len())
                 .filter(|at| {
-                    matches!(&results[*at], Some(Err(error)) if error.chain().iter().any(|it| it.contains("Failed to fetch")))
+                    matches!(&results[*at], Some(Err(SystemError { kind: ErrorKind::Network, .. })))
                 })
                 .collect();
             if unfetched.is_empty() || self.refresh().is_err() {
@@ -626,7 +623,7 @@ impl Write for Host {
         if success {
             return Ok(());
         }
-        Err(command(apt::complaint(&text)).during("complete what was cut (`dpkg --configure -a`)"))
+        Err(apt::failure(&text).during("complete what was cut (`dpkg --configure -a`)"))
     }
 
     fn tidy_packages(&self) -> Result<(), SystemError> {

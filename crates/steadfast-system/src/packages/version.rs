@@ -87,6 +87,11 @@ impl Version {
             .then_with(|| compare(revision.as_bytes(), other_revision.as_bytes()))
     }
 
+    /// The order in which a promise compares: the revision is left out where the promised one has none.
+    fn order_as(&self, promised: &Version) -> Ordering {
+        if promised.has_revision() { self.order(promised) } else { self.order_upstream(promised) }
+    }
+
     /// The order of dpkg, with the revision left out on both sides.
     fn order_upstream(&self, other: &Version) -> Ordering {
         let (upstream, _) = self.parts();
@@ -206,14 +211,21 @@ impl Range {
     }
 
     pub fn holds(&self, version: &Version) -> bool {
-        self.terms.iter().all(|term| match term {
+        self.terms.iter().all(|term| term.holds(version))
+    }
+
+    /// Whether a version is newer than what the range ends with.
+    pub fn is_above(&self, version: &Version) -> bool {
+        self.terms.iter().any(|term| term.ends_below(version))
+    }
+}
+
+impl Term {
+    fn holds(&self, version: &Version) -> bool {
+        match self {
             Term::Prefix(prefix) => version.as_str().starts_with(&**prefix),
             Term::Compare(operator, wanted) => {
-                let order = if wanted.has_revision() {
-                    version.order(wanted)
-                } else {
-                    version.order_upstream(wanted)
-                };
+                let order = version.order_as(wanted);
                 match operator {
                     Operator::Less => order.is_lt(),
                     Operator::LessOrEqual => order.is_le(),
@@ -222,7 +234,22 @@ impl Range {
                     Operator::Greater => order.is_gt(),
                 }
             }
-        })
+        }
+    }
+
+    /// Whether it has an end, and the version lies behind that.
+    fn ends_below(&self, version: &Version) -> bool {
+        match self {
+            Term::Prefix(prefix) => {
+                !self.holds(version)
+                    && Version::parse(prefix).is_ok_and(|end| version.order_as(&end).is_gt())
+            }
+            Term::Compare(operator, end) => match operator {
+                Operator::Less => version.order_as(end).is_ge(),
+                Operator::LessOrEqual | Operator::Equal => version.order_as(end).is_gt(),
+                Operator::GreaterOrEqual | Operator::Greater => false,
+            },
+        }
     }
 }
 
@@ -329,6 +356,27 @@ mod tests {
     #[test]
     fn a_star_makes_a_prefix() {
         holds("1.22*", &["1.22", "1.22.1-9", "1.220-1"], &["1.2-1"]);
+    }
+
+    #[test]
+    fn a_version_is_above_a_range_that_ends_before_it() {
+        for (range, text, above) in [
+            ("< 2", "5.2.15-2+b7", true),
+            (">= 1, <= 2", "2.1", true),
+            ("< 2", "2-1", true),
+            ("= 1.0", "1.1-1", true),
+            ("1.0", "0.9", false),
+            ("1.0", "1.0-3", false),
+            ("7.88*", "7.90-1", true),
+            ("7.88*", "7.88.1-1", false),
+            ("7.88*", "7.9-1", false),
+            ("> 3", "2", false),
+            (">= 3, < 4", "2", false),
+            ("1.0", "1:0.1", true),
+        ] {
+            let found = Range::parse(range).unwrap().is_above(&version(text));
+            assert_eq!(found, above, "{range} {text}");
+        }
     }
 
     #[test]

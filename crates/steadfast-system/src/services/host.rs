@@ -3,6 +3,7 @@
 
 use super::bus::{self, Bus};
 use super::enablement::{self, Folders, Found};
+use super::health::{self, HealthUrl};
 use super::show::{self, Shown};
 use super::{Active, Enablement, LastStart, Load, Mask, Read, Unit, Write};
 use crate::command::Command;
@@ -23,6 +24,8 @@ const PACE: Duration = Duration::from_millis(200);
 const JOURNAL_LINES: usize = 8;
 /// How long before we began to wait for a unit its journal is of interest, in seconds.
 const JOURNAL_BEFORE: i64 = 60;
+/// And how long before one that runs was found not to be healthy.
+const JOURNAL_OF_SICK: i64 = 300;
 
 /// How systemd is reached.
 enum Way {
@@ -238,6 +241,15 @@ impl Read for Host {
             })
             .collect()
     }
+
+    fn healthy(
+        &self,
+        unit: &UnitName,
+        url: &HealthUrl,
+        patience: Duration,
+    ) -> Result<(), SystemError> {
+        asked_for_health(unit, patience, || health::get(url))
+    }
 }
 
 impl Write for Host {
@@ -327,6 +339,27 @@ impl Write for Host {
             },
         )
     }
+
+    fn healthy_by(
+        &self,
+        unit: &UnitName,
+        command: &[Arc<str>],
+        patience: Duration,
+    ) -> Result<(), SystemError> {
+        asked_for_health(unit, patience, || health::run(command))
+    }
+}
+
+fn asked_for_health(
+    unit: &UnitName,
+    patience: Duration,
+    question: impl FnMut() -> Result<(), SystemError>,
+) -> Result<(), SystemError> {
+    let began = jiff::Timestamp::now().as_second();
+    health::patiently(patience, question).map_err(|err| {
+        let lines = journal(unit, began - JOURNAL_OF_SICK);
+        with_lines(err, &lines)
+    })
 }
 
 /// The process that a unit has been active with.
@@ -494,7 +527,13 @@ fn systemctl_show(names: &[&str]) -> Result<Vec<Shown>, SystemError> {
 
 /// The error with the last lines of the unit's journal as its cause.
 fn with_journal(error: SystemError, unit: &UnitName, since: i64) -> SystemError {
-    let lines = journal(unit, since);
+    // What a process said just before it ended may still be on its way.
+    let _as_far_as_it_goes =
+        Command::new("journalctl").arg("--sync").timeout(Duration::from_secs(5)).run();
+    with_lines(error, &journal(unit, since))
+}
+
+fn with_lines(error: SystemError, lines: &[String]) -> SystemError {
     if lines.is_empty() {
         return error;
     }
@@ -508,9 +547,6 @@ fn with_journal(error: SystemError, unit: &UnitName, since: i64) -> SystemError 
 
 /// The last lines that the unit said since then (in seconds since 1970), without control characters.
 fn journal(unit: &UnitName, since: i64) -> Vec<String> {
-    // What a process said just before it ended may still be on its way.
-    let _as_far_as_it_goes =
-        Command::new("journalctl").arg("--sync").timeout(Duration::from_secs(5)).run();
     let said = Command::new("journalctl")
         .args(["--no-pager", "--quiet", "--output=cat", "--lines=20"])
         .arg(format!("--since=@{since}"))

@@ -2,6 +2,7 @@
 
 mod bus;
 mod enablement;
+mod health;
 mod host;
 mod show;
 
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use enablement::has_install_rules;
+pub use health::{BadUrl, HealthUrl};
 
 /// Where an administrator's unit files, drop-ins and masks lie.
 pub const FOLDER: &str = "/etc/systemd/system";
@@ -145,6 +147,15 @@ pub enum LastStart {
 pub trait Read: fmt::Debug {
     /// A batch: systemd is asked once. One result for each, in their order.
     fn units(&self, names: &[&UnitName]) -> Vec<Result<Unit, SystemError>>;
+
+    /// Asks a unit over HTTP whether it is healthy: until it is, for `patience`, and twice at least. If
+    /// it is not, the error says why, with the last lines of the unit's journal.
+    fn healthy(
+        &self,
+        unit: &UnitName,
+        url: &HealthUrl,
+        patience: Duration,
+    ) -> Result<(), SystemError>;
 }
 
 /// What may be done. Each returns when it is done, or says why it is not, with the last lines of the
@@ -179,6 +190,15 @@ pub trait Write {
     /// Runs a program that has a say before a service gets new inputs; its refusal is an error of the
     /// kind [`ErrorKind::Invalid`](crate::ErrorKind::Invalid).
     fn validate(&self, arguments: &[Arc<str>]) -> Result<(), SystemError>;
+
+    /// As [`Read::healthy`], by a program that exits with 0. What a program does nobody knows, so a mere
+    /// look does not start it.
+    fn healthy_by(
+        &self,
+        unit: &UnitName,
+        command: &[Arc<str>],
+        patience: Duration,
+    ) -> Result<(), SystemError>;
 }
 
 /// What the real machine remembers of it within one run: the connection to the bus.

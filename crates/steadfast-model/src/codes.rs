@@ -54,6 +54,9 @@ codes! {
     BAD_PATH = "bad-path";
     /// A name has a form that the system it is meant for does not take.
     BAD_NAME = "bad-name";
+    /// A service's health cannot be asked there: only a URL of the form `http://HOST[:PORT][/PATH]` can
+    /// be, with `localhost` or an IP address of the node as its host. For all else there is `command`.
+    BAD_URL = "bad-url";
     /// A cron job's schedule is not one that cron takes, and cron would ignore the whole file.
     BAD_SCHEDULE = "bad-schedule";
     /// A schedule restricts both the day of the month and the weekday. Cron then runs the job when
@@ -107,7 +110,7 @@ codes! {
     /// A node is in two environments. It is in exactly one, so that its promises have one source.
     NODE_IN_TWO_ENVIRONMENTS = "node-in-two-environments";
     /// A window is not of the form `DAYS HH:MM-HH:MM ZONE`, as in
-    /// `Mon..Thu 09:00-16:00 Europe/Brussels`.
+    /// `Mon..Thu 09:00-16:00 Europe/Brussels`, or its zone has another name in the time zone database.
     BAD_WINDOW = "bad-window";
     /// Waves are not rising shares of the nodes, each with its time, up to 100%.
     BAD_WAVES = "bad-waves";

@@ -2,7 +2,7 @@
 //! first, then the environment's own, key by key. Nothing is evaluated here: time is not known.
 
 use crate::codes;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::lower::{Fields, Lower, parse_duration};
 use crate::node::Node;
 use crate::schema::{Field, Takes};
@@ -29,7 +29,7 @@ pub struct Policy {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Adopt {
     /// Any of them; at any time where there is none.
-    pub windows: Vec<Window>,
+    pub windows: Vec<Spanned<Window>>,
     /// Rising shares of the nodes and when it is their turn, up to 100; all at once where there is none.
     pub waves: Vec<Wave>,
     pub approval: Approval,
@@ -155,6 +155,22 @@ impl Policy {
         set(&mut self.wait_for_dpkg, fields.duration("wait_for_dpkg"));
         set(&mut self.refresh_packages, fields.duration("refresh_packages"));
     }
+
+    /// Windows in time zones of which whoever has a database of them says that it does not have them:
+    /// such a window would never open.
+    pub fn unknown_zones(&self, knows: impl Fn(&str) -> bool) -> Diagnostics {
+        let mut diagnostics = Diagnostics::default();
+        for Spanned { value: window, span } in &self.adopt.windows {
+            if !knows(&window.zone) {
+                let message = format!("no time zone is called `{}` on this machine", window.zone);
+                diagnostics.push(
+                    Diagnostic::error(codes::BAD_WINDOW, *span, message)
+                        .help("a name of the time zone database (tzdata), as in Europe/Brussels"),
+                );
+            }
+        }
+        diagnostics
+    }
 }
 
 fn set<T>(place: &mut T, value: Option<T>) {
@@ -203,9 +219,9 @@ impl Budget {
     }
 }
 
-fn window(text: &Spanned<Arc<str>>, cx: &mut Lower<'_>) -> Option<Window> {
+fn window(text: &Spanned<Arc<str>>, cx: &mut Lower<'_>) -> Option<Spanned<Window>> {
     match parse_window(&text.value) {
-        Ok(window) => Some(window),
+        Ok(window) => Some(Spanned::new(window, text.span)),
         Err(why) => {
             cx.report(
                 Diagnostic::error(codes::BAD_WINDOW, text.span, why)

@@ -183,7 +183,7 @@ pub(crate) mod tests {
         use crate::{group::Group, user::User};
         assert_eq!(lower_example::<Group>(include_str!("group.rs")).len(), 4);
         assert_eq!(lower_example::<Group>(include_str!("members.rs")).len(), 2);
-        assert_eq!(lower_example::<User>(include_str!("user.rs")).len(), 3);
+        assert_eq!(lower_example::<User>(include_str!("user/mod.rs")).len(), 3);
     }
 
     #[test]

@@ -15,7 +15,7 @@
 
 use crate::account_fields::{digest, listed, short_state};
 use crate::members::{self, Members};
-use crate::{Applied, Difference, Fingerprint, Identity, Kind, Obstacle};
+use crate::{Applied, Condition, Difference, Fingerprint, Identity, Kind, Obstacle, Thing, Trace};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -180,7 +180,7 @@ impl Kind for Group {
         };
         if let (Some(gid), Some(holder)) = (want.gid, &have.holder) {
             let words = format!("gid {gid} belongs to group {holder}");
-            difference.obstacles.push(Obstacle::Refused(words));
+            difference.obstacles.push(Obstacle::refused(words));
         }
         difference
     }
@@ -192,6 +192,18 @@ impl Kind for Group {
             Change::Remove { name, gid: _ } => sys.remove_group(name),
         };
         batch.iter().map(|changes| Applied::each(changes, apply)).collect()
+    }
+
+    fn traces(change: &Change, _want: &Desired, _have: &State) -> Vec<Trace> {
+        let gid = |gid: u32| Condition::Group { gid: Some(gid) };
+        let (name, before, left) = match change {
+            Change::Add(NewGroup { name, gid, system: _ }) => {
+                (name, Condition::Nothing, Condition::Group { gid: *gid })
+            }
+            Change::SetGid { name, was, gid: to } => (name, gid(*was), gid(*to)),
+            Change::Remove { name, gid: _ } => (name, Condition::Unknown, Condition::Nothing),
+        };
+        vec![Trace::of(Thing::Group(name.clone()), before, left)]
     }
 
     fn fingerprint(have: &State) -> Fingerprint {
@@ -364,7 +376,7 @@ mod tests {
             ),
         ] {
             let obstacles = Group::plan(&want, &have).obstacles;
-            assert_eq!(obstacles, [Obstacle::Refused(words.to_owned())]);
+            assert_eq!(obstacles, [Obstacle::refused(words.to_owned())]);
         }
     }
 }

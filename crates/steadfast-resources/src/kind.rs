@@ -1,6 +1,8 @@
 //! What a kind of promise is: four verbs over plain data. A kind's file reads, top to bottom:
-//! `Desired`, `State`, `Change`, `impl Kind`, `Display for Change`, tests.
+//! `Desired`, `State`, `Change`, `impl Kind`, `Display for Change`, tests. Of one that has grown this is the
+//! mod.rs of a folder, and the verbs have rooms beside it: `lower`, `observe`, `plan`, `apply`.
 
+use crate::trace::Trace;
 use std::fmt::{Debug, Display};
 use std::sync::Arc;
 use steadfast_model::{Field, Lower, Node, Spanned};
@@ -58,8 +60,8 @@ impl<C> Difference<C> {
         Difference::of(vec![])
     }
 
-    pub fn refused(why: impl Into<String>) -> Difference<C> {
-        Difference { obstacles: vec![Obstacle::Refused(why.into())], ..Difference::none() }
+    pub fn refused(why: impl Into<Refusal>) -> Difference<C> {
+        Difference { obstacles: vec![Obstacle::refused(why)], ..Difference::none() }
     }
 
     pub fn map<D>(self, with: impl FnMut(C) -> D) -> Difference<D> {
@@ -71,23 +73,69 @@ impl<C> Difference<C> {
     /// nothing to doubt.
     pub fn is_kept(&self) -> bool {
         let doubtful = |it: &Obstacle| match it {
-            Obstacle::Unknown(_) => true,
-            Obstacle::Missing(_) | Obstacle::Refused(_) => false,
+            Obstacle::Unknown(_) | Obstacle::HealthNotAsked => true,
+            Obstacle::Missing(_) | Obstacle::Refused(_) | Obstacle::Unhealthy(_) => false,
         };
         self.changes.is_empty() && self.obstacles.iter().all(doubtful)
     }
 }
 
 /// Something in the way of a promise.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Obstacle {
     /// A thing it needs is not there now; an earlier step of the run may bring it.
     Missing(Identity),
     /// Not kept, and nothing that this run does will change that.
-    Refused(String),
+    Refused(Refusal),
     /// It hangs on something that a look cannot tell (a validation that has not run). The changes, if
     /// there are any, are tried all the same.
     Unknown(String),
+    /// Everything is as promised, but that it does not say so itself.
+    Unhealthy(SystemError),
+    /// Everything is as promised, and nobody has asked yet whether it is healthy.
+    HealthNotAsked,
+}
+
+impl Obstacle {
+    pub fn refused(why: impl Into<Refusal>) -> Obstacle {
+        Obstacle::Refused(why.into())
+    }
+}
+
+/// Why a promise cannot be kept as things are. The words are for people; what a program may want to tell
+/// apart is a variant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// What is there, or what else is promised, is at odds with it.
+    AtOdds(String),
+    /// A secret cannot be had.
+    Secret(String),
+}
+
+impl Refusal {
+    pub fn words(&self) -> &str {
+        match self {
+            Refusal::AtOdds(words) | Refusal::Secret(words) => words,
+        }
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(words: String) -> Refusal {
+        Refusal::AtOdds(words)
+    }
+}
+
+impl From<&str> for Refusal {
+    fn from(words: &str) -> Refusal {
+        Refusal::AtOdds(words.to_owned())
+    }
+}
+
+impl Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.words())
+    }
 }
 
 /// Whether one of them is a refusal, so that there is nothing to say about changes. What is only missing
@@ -159,6 +207,10 @@ pub trait Kind {
     /// in each item, so that packages are one transaction and files share one flush; one result for
     /// each promise.
     fn apply(batch: &[&[Self::Change]], sys: &dyn Actuate) -> Vec<Applied>;
+
+    /// What a change makes, replaces or takes away, and what was there before: for whoever may have to
+    /// take it back. What cannot be taken back is told as unknown.
+    fn traces(change: &Self::Change, want: &Self::Desired, have: &Self::State) -> Vec<Trace>;
 
     /// What a service that has this promise as an input runs with.
     fn fingerprint(have: &Self::State) -> Fingerprint;

@@ -1,4 +1,4 @@
-//! The kinds of promises, one file for each: schema, observe, plan and apply side by side.
+//! The kinds of promises, one file or folder for each: schema, observe, plan and apply side by side.
 //!
 //! Here stand the closed enums over all kinds and their matches. Adding a kind is a file and a variant
 //! in each enum; the compiler then lists the places that must say something about it.
@@ -17,9 +17,11 @@ pub mod mode;
 pub mod package;
 pub mod paths;
 pub mod service;
+pub mod trace;
 pub mod user;
 
-pub use kind::{Applied, Difference, Fingerprint, Identity, Kind, Obstacle};
+pub use kind::{Applied, Difference, Fingerprint, Identity, Kind, Obstacle, Refusal};
+pub use trace::{Condition, Thing, Trace, traces};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -465,6 +467,53 @@ impl Change {
             Change::Link(change) => link::Link::detail(change),
             Change::Service(change) => service::Service::detail(change),
             Change::Cron(change) => cron::Cron::detail(change),
+        }
+    }
+
+    /// What it makes of which things, for whoever may have to take it back.
+    fn traces(&self, want: &Resource, have: &State) -> Vec<Trace> {
+        match (self, want, have) {
+            (Change::Package(it), Resource::Package(want), State::Package(have)) => {
+                package::Package::traces(it, want, have)
+            }
+            (Change::Group(it), Resource::Group(want), State::Group(have)) => {
+                group::Group::traces(it, want, have)
+            }
+            (Change::Members(it), Resource::Members(want), State::Members(have)) => {
+                members::Members::traces(it, want, have)
+            }
+            (Change::User(it), Resource::User(want), State::User(have)) => {
+                user::User::traces(it, want, have)
+            }
+            (Change::Directory(it), Resource::Directory(want), State::Directory(have)) => {
+                directory::Directory::traces(it, want, have)
+            }
+            (Change::File(it), Resource::File(want), State::File(have)) => {
+                file::File::traces(it, want, have)
+            }
+            (Change::Link(it), Resource::Link(want), State::Link(have)) => {
+                link::Link::traces(it, want, have)
+            }
+            (Change::Service(it), Resource::Service(want), State::Service(have)) => {
+                service::Service::traces(it, want, have)
+            }
+            (Change::Cron(it), Resource::Cron(want), State::Cron(have)) => {
+                cron::Cron::traces(it, want, have)
+            }
+            // A change comes from a plan for the same want and look.
+            (
+                Change::Package(_)
+                | Change::Group(_)
+                | Change::Members(_)
+                | Change::User(_)
+                | Change::Directory(_)
+                | Change::File(_)
+                | Change::Link(_)
+                | Change::Service(_)
+                | Change::Cron(_),
+                _,
+                _,
+            ) => vec![],
         }
     }
 

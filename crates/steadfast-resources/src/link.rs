@@ -13,6 +13,7 @@
 
 use crate::kind::{self, Applied, Difference, Fingerprint, Identity, Kind, Obstacle};
 use crate::paths::{self, Accounts, Ids, NewLink, Owners, Removal, Setting};
+use crate::trace::{Says, Trace};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use steadfast_model::{Field, Fields, Lower, Node, Spanned, Takes, codes};
@@ -32,6 +33,14 @@ pub struct Desired {
 impl Desired {
     pub fn path(&self) -> &AbsPath {
         &self.path
+    }
+
+    /// What it says of its path: the target, that is. A link has no mode.
+    pub fn says(&self) -> Says {
+        match self.target {
+            Some(_) => Says { mode: true, ..self.owners.says(true, None) },
+            None => Says::ALL,
+        }
     }
 }
 
@@ -153,10 +162,10 @@ impl Kind for Link {
             let what = paths::words(&entry.shape);
             if entry.mounted {
                 let why = format!("{what} is in the way, and something is mounted there");
-                obstacles.push(Obstacle::Refused(why));
+                obstacles.push(Obstacle::refused(why));
             } else if !want.force {
                 let why = format!("{what} is in the way (`force: true` removes it)");
-                obstacles.push(Obstacle::Refused(why));
+                obstacles.push(Obstacle::refused(why));
             }
         }
         if kind::refuses(&obstacles) {
@@ -189,6 +198,10 @@ impl Kind for Link {
 
     fn apply(batch: &[&[Change]], sys: &dyn Actuate) -> Vec<Applied> {
         paths::apply(batch, sys)
+    }
+
+    fn traces(change: &Change, _want: &Desired, have: &State) -> Vec<Trace> {
+        paths::traces(change, |_| have.entry.as_ref())
     }
 
     /// Where it leads, and whose it is.

@@ -11,7 +11,7 @@
 //! users of the name service; the group must be a local one.
 
 use crate::account_fields::{digest, list_in_form, listed};
-use crate::{Applied, Difference, Fingerprint, Identity, Kind, Obstacle};
+use crate::{Applied, Condition, Difference, Fingerprint, Identity, Kind, Obstacle, Thing, Trace};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -24,6 +24,13 @@ pub struct Desired {
     /// Whether nobody else may be in it.
     pub exactly: bool,
     pub names: Vec<UserName>,
+}
+
+impl Desired {
+    /// Whether it says of this user whether they are in the group.
+    pub fn decides(&self, user: &str) -> bool {
+        self.exactly || self.names.iter().any(|it| it.as_str() == user)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -151,6 +158,21 @@ impl Kind for Members {
             Change::Remove { group, member } => sys.remove_member(group, member),
         };
         batch.iter().map(|changes| Applied::each(changes, apply)).collect()
+    }
+
+    fn traces(change: &Change, _want: &Desired, _have: &State) -> Vec<Trace> {
+        vec![match change {
+            Change::Add { group, user } => {
+                let (group, user) = (group.clone(), Arc::from(user.as_str()));
+                let thing = Thing::Member { group, user };
+                Trace::of(thing, Condition::Nothing, Condition::There)
+            }
+            Change::Remove { group, member } => {
+                let (group, user) = (group.clone(), Arc::clone(member));
+                let thing = Thing::Member { group, user };
+                Trace::of(thing, Condition::There, Condition::Nothing)
+            }
+        }]
     }
 
     fn fingerprint(have: &State) -> Fingerprint {

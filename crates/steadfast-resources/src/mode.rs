@@ -50,6 +50,14 @@ const SPECIAL: u16 = 0o7000;
 const EXECUTE: u16 = 0o111;
 
 impl Wish {
+    /// Whether it says all bits.
+    pub fn is_exact(&self) -> bool {
+        match self {
+            Wish::Exact(_) => true,
+            Wish::Symbolic(_) => false,
+        }
+    }
+
     pub fn parse(text: &str) -> Result<Wish, BadMode> {
         let refuse = |why| Err(BadMode { text: text.escape_debug().take(60).collect(), why });
         if text.bytes().all(|it| it.is_ascii_digit()) && !text.is_empty() {

@@ -23,6 +23,7 @@ pub mod schedule;
 
 use crate::kind::{Applied, Difference, Fingerprint, Identity, Kind, Obstacle};
 use crate::paths::{self, Owners};
+use crate::trace::{self, Condition, Thing, Trace};
 use schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -238,6 +239,27 @@ impl Kind for Cron {
                 })
             })
             .collect()
+    }
+
+    fn traces(change: &Change, _want: &Desired, have: &State) -> Vec<Trace> {
+        let entry = have.look.entry.as_ref();
+        vec![match change {
+            Change::Write { file, was: _ } => trace::of_file(file, entry),
+            Change::SetAttributes { path, seen, was: _, attributes } => {
+                let Some(entry) = entry else { return vec![] };
+                let from = Attributes {
+                    uid: Some(entry.uid),
+                    gid: Some(entry.gid),
+                    mode: Some(entry.mode),
+                };
+                trace::attributes(path, seen, &from, attributes)
+            }
+            Change::Remove { path, seen, was: _ } => Trace::of(
+                Thing::Path(path.clone()),
+                trace::former(seen, entry, true),
+                Condition::Nothing,
+            ),
+        }]
     }
 
     fn fingerprint(have: &State) -> Fingerprint {
@@ -641,7 +663,7 @@ fn plan_absent(path: &AbsPath, have: &State) -> Difference<Change> {
 }
 
 fn in_the_way(path: &AbsPath, shape: &Shape) -> Obstacle {
-    Obstacle::Refused(format!("{path} is a {}, not a cron job's file", noun(shape)))
+    Obstacle::refused(format!("{path} is a {}, not a cron job's file", noun(shape)))
 }
 
 fn noun(shape: &Shape) -> &'static str {

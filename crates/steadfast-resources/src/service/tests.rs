@@ -1,10 +1,16 @@
 //! What is read, planned and done for a service, with literals.
 
+use super::apply::carry_out;
+use super::health::{Question, WITHIN};
 use super::*;
+use crate::kind::Obstacle;
 use expect_test::{Expect, expect};
 use std::sync::Mutex;
 use steadfast_model::scope::Scope;
 use steadfast_model::{Diagnostics, SourceSet};
+use steadfast_system::ErrorKind;
+use steadfast_system::files::{self, Attributes, Content, Entry, Shape};
+use steadfast_system::services::{Active, Enablement, HealthUrl, LastStart, Mask};
 
 /// Reads `services: { NAME: BODY }`, with the model's files `app.service` and `app.j2` beside it.
 fn lowered(name: &str, body: &str) -> Result<Desired, String> {
@@ -236,7 +242,14 @@ fn state(words: &str) -> State {
         }
     }
     let owed_because = if owed.is_some() { vec!["file:/x".to_owned()] } else { vec![] };
-    State { unit: unit(&rest.join(" ")), files: vec![], process: None, owed, owed_because }
+    State {
+        unit: unit(&rest.join(" ")),
+        files: vec![],
+        process: None,
+        owed,
+        owed_because,
+        health: Health::NotAsked,
+    }
 }
 
 fn look(shape: Option<Shape>) -> Look {
@@ -267,6 +280,8 @@ fn said(difference: &Difference<Change>) -> String {
         Obstacle::Missing(what) => format!("missing {what}"),
         Obstacle::Refused(why) => format!("! {why}"),
         Obstacle::Unknown(why) => format!("? {why}"),
+        Obstacle::Unhealthy(why) => format!("sick: {}", why.chain().join(": ")),
+        Obstacle::HealthNotAsked => "health?".to_owned(),
     }));
     said.extend(notes.iter().map(|it| format!("({it})")));
     said.join("; ")
@@ -301,6 +316,100 @@ fn running_is_a_promise_of_its_own() {
     plans("{ running: false }", "not-found", "");
     plans("{}", "active enabled", "");
     plans("{}", "failed disabled", "");
+}
+
+#[test]
+fn health_is_asked_where_nothing_else_is_left_to_do() {
+    let want = "{ running: true, health: \"http://127.0.0.1/\" }";
+    plans(want, "active", "health?");
+    plans(want, "inactive succeeded", "health?");
+    plans(want, "inactive", "start");
+    plans(want, "active owes-restart", "restart (file:/x changed)");
+    plans(want, "not-found", "missing unit x.service");
+    let sick = Health::Bad(SystemError::new(ErrorKind::Command, "it answers 500"));
+    let plan =
+        |health| Service::plan(&lowered("x", want).unwrap(), &State { health, ..state("active") });
+    assert_eq!(said(&plan(sick.clone())), "sick: it answers 500");
+    assert!(!plan(sick).is_kept());
+    assert_eq!(plan(Health::Good), Difference::none());
+    // Who is not promised to be healthy is not asked.
+    plans("{ running: true }", "active", "");
+    // Where a run is about others, it is asked too if it runs.
+    let paying = lowered("x", want).unwrap().only_paying();
+    assert_eq!(said(&Service::plan(&paying, &state("active"))), "health?");
+    assert_eq!(said(&Service::plan(&paying, &state("inactive"))), "");
+}
+
+#[test]
+fn health_has_three_forms() {
+    let check = |body: &str| {
+        let body = format!("{{ running: true, health: {body} }}");
+        lowered("x", &body).map(|it| it.health.unwrap())
+    };
+    let url = |text| Question::Http(HealthUrl::parse(text).unwrap());
+    let of = |question| Check { question, within: WITHIN };
+    assert_eq!(check("\"http://[::1]:81/x\""), Ok(of(url("http://[::1]:81/x"))));
+    let command =
+        |words: &[&str]| Question::Command(words.iter().map(|it| Arc::from(*it)).collect());
+    assert_eq!(check("[pg_isready, -q]"), Ok(of(command(&["pg_isready", "-q"]))));
+    let minute = Duration::from_secs(60);
+    assert_eq!(
+        check("{ http: \"http://localhost\", within: 1m }"),
+        Ok(Check { question: url("http://localhost"), within: minute })
+    );
+    assert_eq!(
+        check("{ command: [true-ish], within: 1m }"),
+        Ok(Check { question: command(&["true-ish"]), within: minute })
+    );
+}
+
+#[test]
+fn what_is_wrong_with_health_is_said() {
+    let wrong = |body: &str, expected: Expect| {
+        bad("x", &format!("{{ running: true, health: {body} }}"), expected);
+    };
+    wrong(
+        "\"https://localhost/\"",
+        expect!["29 bad-url: `https://localhost/` cannot be asked: it does not begin with http://"],
+    );
+    wrong("true", expect!["29 unquoted: `health` is a boolean, not text"]);
+    wrong("[]", expect!["29 bad-value: `health` names no program"]);
+    wrong("{ command: [\"\"] }", expect!["40 bad-value: `command` names no program"]);
+    wrong("[\"a\\0\"]", expect!["29 bad-value: an argument cannot have a NUL byte in it"]);
+    wrong("{}", expect!["29 missing-field: `health` needs `http` or `command`"]);
+    wrong("{ within: 5s }", expect!["29 missing-field: `health` needs `http` or `command`"]);
+    wrong(
+        "{ http: \"http://www.xyz.example/\", within: 2h }",
+        expect![[r#"
+        64 bad-value: `within` can be 1h at most: a run waits
+        37 bad-url: `http://www.xyz.example/` cannot be asked: its host is neither localhost nor an IP address"#]],
+    );
+    wrong(
+        "{ http: \"http://localhost\", command: [x] }",
+        expect![
+            "57 conflicting-fields: `health` is asked by `http` or by a `command`, not by both"
+        ],
+    );
+    wrong(
+        "{ htp: \"http://localhost\" }",
+        expect![[r#"
+        31 unknown-field: `health` has no field `htp`
+        29 missing-field: `health` needs `http` or `command`"#]],
+    );
+    bad(
+        "x",
+        "{ health: [x] }",
+        expect![
+            "6 conflicting-fields: only what is promised to run can be healthy: `health` needs `running: true`"
+        ],
+    );
+    bad(
+        "x",
+        "{ running: false, health: [x] }",
+        expect![
+            "22 conflicting-fields: only what is promised to run can be healthy: `health` needs `running: true`"
+        ],
+    );
 }
 
 #[test]
@@ -677,6 +786,9 @@ impl services::Write for Machine {
     }
     fn validate(&self, arguments: &[Arc<str>]) -> Result<(), SystemError> {
         if arguments.is_empty() { Ok(()) } else { self.does(format!("validate {}", arguments[0])) }
+    }
+    fn healthy_by(&self, _: &UnitName, _: &[Arc<str>], _: Duration) -> Result<(), SystemError> {
+        panic!("whether it is healthy is no step")
     }
 }
 

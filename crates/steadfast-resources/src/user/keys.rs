@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -167,18 +168,30 @@ pub(super) fn difference(want: &Keys, have: &[u8]) -> Result<Option<NewKeys>, &'
     }
 }
 
-fn at_least(want: &[SshKey], have: &[u8]) -> Result<Option<NewKeys>, &'static str> {
+/// Our block in a file, without the white space at its end; or why it cannot be told.
+pub(crate) fn block(have: &[u8]) -> Result<Option<Vec<u8>>, &'static str> {
     let lines: Vec<&[u8]> = have.split_inclusive(|it| *it == b'\n').collect();
+    let block = lines[place_of_block(&lines)?].concat();
+    Ok((!block.is_empty()).then(|| block.trim_ascii_end().to_vec()))
+}
+
+/// The lines of our block; none at the end where there is no such block.
+fn place_of_block(lines: &[&[u8]]) -> Result<Range<usize>, &'static str> {
     let places = |marker: &str| -> Vec<usize> {
         let is_marker =
             |(at, line): (usize, &&[u8])| (line.trim_ascii() == marker.as_bytes()).then_some(at);
         lines.iter().enumerate().filter_map(is_marker).collect()
     };
-    let block = match (&*places(BEGIN), &*places(END)) {
-        ([], []) => lines.len()..lines.len(),
-        ([begin], [end]) if begin < end => *begin..*end + 1,
-        _ => return Err("the marks of our block in it are torn"),
-    };
+    match (&*places(BEGIN), &*places(END)) {
+        ([], []) => Ok(lines.len()..lines.len()),
+        ([begin], [end]) if begin < end => Ok(*begin..*end + 1),
+        _ => Err("the marks of our block in it are torn"),
+    }
+}
+
+fn at_least(want: &[SshKey], have: &[u8]) -> Result<Option<NewKeys>, &'static str> {
+    let lines: Vec<&[u8]> = have.split_inclusive(|it| *it == b'\n').collect();
+    let block = place_of_block(&lines)?;
     let (before, after) = (&lines[..block.start], &lines[block.end..]);
     let inside: Vec<SshKey> = lines[block.clone()].iter().filter_map(|it| scan(it)).collect();
     let outside: Vec<SshKey> = before.iter().chain(after).filter_map(|it| scan(it)).collect();

@@ -1,10 +1,15 @@
 //! A user: how promises are read, and what is planned for what was found.
 
+use super::limits::{date_of, days_of, parse_date};
+use super::lower::is_hash;
+use super::observe::{look, resolve};
 use super::*;
 use crate::account_fields::tests::lowered;
+use crate::{Obstacle, members};
 use expect_test::expect;
 use std::collections::BTreeMap;
-use steadfast_system::accounts::Local;
+use steadfast_system::accounts::{self, HomeShape, Local};
+use steadfast_system::{ErrorKind, secrets};
 
 const HASH: &str = "$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/";
 const KEY: &str =
@@ -110,6 +115,7 @@ fn planned(want: &Desired, have: &State) -> String {
         Obstacle::Missing(identity) => format!("missing: {identity}"),
         Obstacle::Refused(words) => format!("refused: {words}"),
         Obstacle::Unknown(words) => format!("unknown: {words}"),
+        Obstacle::Unhealthy(_) | Obstacle::HealthNotAsked => "health".to_owned(),
     }));
     lines.extend(notes.iter().map(|it| format!("note: {it}")));
     lines.join("\n")

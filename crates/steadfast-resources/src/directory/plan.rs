@@ -1,0 +1,118 @@
+//! What separates a directory itself from the promise.
+
+use super::below::Below;
+use super::{Change, Desired, State};
+use crate::kind::{self, Difference, Identity, Obstacle};
+use crate::mode::NEW_DIRECTORY;
+use crate::paths::{self, NewDirectory, Removal, Setting};
+use steadfast_system::files::{Folder, Seen, Shape, TreeEntry};
+
+pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
+    if let Some(why) = paths::lies_in_ours(&want.path, &have.own) {
+        return Difference::refused(why);
+    }
+    if want.absent {
+        return plan_absent(want, have);
+    }
+    let mut obstacles: Vec<Obstacle> =
+        have.ids.missing(&want.owners).into_iter().map(Obstacle::Missing).collect();
+    if have.folder.is_none() {
+        obstacles.extend(want.path.parent().map(|it| Obstacle::Missing(Identity::Path(it))));
+    }
+    if let Some(entry) = &have.entry
+        && entry.shape != Shape::Directory
+    {
+        let what = paths::words(&entry.shape);
+        if entry.mounted {
+            let why = format!("{what} is in the way, and something is mounted there");
+            obstacles.push(Obstacle::refused(why));
+        } else if !want.force {
+            let why = format!("{what} is in the way (`force: true` removes it)");
+            obstacles.push(Obstacle::refused(why));
+        }
+    }
+    if kind::refuses(&obstacles) {
+        return Difference { obstacles, ..Difference::none() };
+    }
+    let there = have.entry.as_ref().filter(|it| it.shape == Shape::Directory);
+    let base = there.map_or(NEW_DIRECTORY, |it| it.mode);
+    let mode = want.mode.as_ref().map_or(base, |it| it.of(base, true));
+    let (uid, gid) = match there {
+        Some(it) => (have.ids.owner.id().unwrap_or(it.uid), have.ids.group.id().unwrap_or(it.gid)),
+        None => have.ids.of_new(have.folder.as_ref()),
+    };
+    let mut changes = vec![];
+    match there {
+        Some(entry) => {
+            let set = Setting::of(&want.path, None, entry, have.ids, Some(mode), &want.owners);
+            changes.extend(set.map(|it| Change::SetAttributes(vec![it])));
+        }
+        None => changes.push(Change::MakeDirectories(vec![NewDirectory {
+            path: want.path.clone(),
+            below: None,
+            uid,
+            gid,
+            mode,
+            names: want.owners.clone(),
+            replaces: have.entry.as_ref().map_or(Seen::Nothing, paths::seen),
+        }])),
+    }
+    let notes = have.entry.as_ref().and_then(paths::not_kept).into_iter().collect();
+    let mut difference = Difference { changes, obstacles, notes };
+    if want.looks_below() {
+        // Whoever can write the folder can write below it.
+        let open =
+            have.folder.as_ref().is_some_and(|it| it.open) || uid != 0 || mode.0 & 0o022 != 0;
+        let root = Folder { uid, gid, mode, open };
+        let entries = have.below.as_deref().filter(|_| there.is_some()).unwrap_or(&[]);
+        Below::new(want, have, root, entries).plan(&mut difference);
+    }
+    if difference.obstacles.iter().any(|it| matches!(it, Obstacle::Refused(_))) {
+        difference.changes.clear();
+    }
+    difference
+}
+
+fn plan_absent(want: &Desired, have: &State) -> Difference<Change> {
+    let Some(entry) = &have.entry else { return Difference::none() };
+    let what = paths::words(&entry.shape);
+    let below = have.below.as_deref().unwrap_or(&[]);
+    if let Some(why) = paths::holds_ours(&want.path, &have.own)
+        && entry.shape == Shape::Directory
+    {
+        return Difference::refused(why);
+    }
+    if entry.mounted || below.iter().any(|it| it.entry.mounted) {
+        let why = format!("{what} is there, and something is mounted on it or below it");
+        return Difference::refused(why);
+    }
+    if entry.shape != Shape::Directory && !want.force {
+        return Difference::refused(format!("{what} is there (`force: true` removes it)"));
+    }
+    if !below.is_empty() && !want.force {
+        let count = paths::thousands(below.len() as u64);
+        return Difference::refused(format!(
+            "the directory is not empty: {count} below it (`force: true` removes all)"
+        ));
+    }
+    let mut difference = Difference::of(vec![Change::Remove(vec![Removal {
+        path: want.path.clone(),
+        below: None,
+        seen: paths::seen(entry),
+        whole: !below.is_empty(),
+        keep: true,
+        count: 1 + below.len() as u64,
+    }])]);
+    difference.notes.extend(paths::not_kept(entry));
+    difference.notes.extend(not_kept(below));
+    difference
+}
+
+/// How many files go whose content is too large to be kept.
+pub(super) fn not_kept<'a>(gone: impl IntoIterator<Item = &'a TreeEntry>) -> Option<String> {
+    let count = gone.into_iter().filter(|it| paths::is_too_large_to_keep(&it.entry)).count();
+    (count > 0).then(|| {
+        let count = paths::thousands(count as u64);
+        format!("files larger than 16 MiB, whose content will not be kept: {count}")
+    })
+}

@@ -1,0 +1,255 @@
+//! # Files
+//!
+//! A file has this content, this owner, group and mode. Each is optional; what is not said is left
+//! alone.
+//!
+//! ```yaml
+//! files:
+//!   /etc/motd: { content: "Welcome to {{ node.name }}\n" }
+//!   /etc/nginx/nginx.conf:
+//!     template: templates/nginx.conf.j2
+//!     mode: "0644"
+//!     validate: [nginx, -t, -c, "{file}"]
+//!   /etc/ssh/sshd_config:
+//!     edits: [{ line: "PermitRootLogin no", match: "^#?PermitRootLogin " }]
+//!   /etc/people/password: { content: { secret: people/db-password }, owner: people }
+//!   /etc/shadow: { mode: "0640", group: shadow }
+//!   /etc/obsolete.conf: absent
+//! ```
+//!
+//! The content comes from one of `content`, `content_base64`, `template` (with `variables`), `source` (a
+//! file of the model) and `edits` (see [`crate::edit`]). Other content at the path is replaced; the old
+//! one is kept in the state directory, unless `keep_backup` is false. With `replace: false` a content is
+//! only written where there is no file.
+//!
+//! A new file has mode 0644 (0600 where it is sensitive), and belongs to root and root's group, or to the
+//! folder's group where that is setgid. A symbolic `mode` starts from there, or from the mode that the
+//! file has. Parent folders are not made.
+//!
+//! A symbolic link in the way of a content is replaced, never followed. A directory, socket, fifo or
+//! device in the way is not kept without `force`; so is a link where `replace` is false.
+//!
+//! `validate` runs on the whole new file, before it takes its place; if it says no, the old file stays.
+//!
+//! A file that got a secret is `sensitive` as a whole: nothing of it is shown, and what it replaces is
+//! only kept where `keep_backup: true` is written.
+
+mod lower;
+mod observe;
+mod plan;
+
+use crate::edit::{self, Edit};
+use crate::kind::{Applied, Difference, Fingerprint, Identity, Kind, Refusal};
+use crate::mode::Wish;
+use crate::paths::{self, Accounts, Bytes, Ids, Owners};
+use crate::trace::{Says, Trace};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use steadfast_model::{Field, Lower, Node, Rendered, Spanned, Takes};
+use steadfast_system::files::{Digest, Entry, Folder, Validation};
+use steadfast_system::{AbsPath, Actuate, Probe, SystemError};
+
+/// What a promise says about a file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Desired {
+    path: AbsPath,
+    absent: bool,
+    content: Content,
+    owners: Owners,
+    mode: Option<Wish>,
+    validate: Option<Arc<[Arc<str>]>>,
+    replace: bool,
+    create: bool,
+    sensitive: bool,
+    force: bool,
+    keep_backup: bool,
+}
+
+/// Where the content comes from.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+enum Content {
+    Unsaid,
+    Plain {
+        bytes: paths::Promised,
+        digest: Digest,
+    },
+    /// Text with secrets in it.
+    Secret(Rendered),
+    Edits(Arc<[Edit]>),
+}
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Content::Unsaid => f.write_str("Unsaid"),
+            Content::Plain { bytes, .. } => write!(f, "Plain({} bytes)", bytes.size()),
+            Content::Secret(text) => write!(f, "Secret({:?})", text.secrets().collect::<Vec<_>>()),
+            Content::Edits(edits) => f.debug_tuple("Edits").field(edits).finish(),
+        }
+    }
+}
+
+impl Desired {
+    pub fn path(&self) -> &AbsPath {
+        &self.path
+    }
+
+    /// The digest of the content, where the model alone says it.
+    pub fn digest(&self) -> Option<Digest> {
+        match &self.content {
+            Content::Plain { digest, .. } => Some(*digest),
+            Content::Unsaid | Content::Secret(_) | Content::Edits(_) => None,
+        }
+    }
+
+    /// Whether nothing of the content may be shown or stored but a keyed digest.
+    pub fn is_sensitive(&self) -> bool {
+        self.sensitive
+    }
+
+    /// What it says of its path. Edits say only a part of the content.
+    pub fn says(&self) -> Says {
+        if self.absent {
+            return Says::ALL;
+        }
+        let content = match &self.content {
+            Content::Unsaid | Content::Edits(_) => false,
+            Content::Plain { .. } | Content::Secret(_) => self.replace,
+        };
+        self.owners.says(content, self.mode.as_ref())
+    }
+
+    /// Whether its validation has to run before the outcome is known.
+    fn validation(&self) -> Option<Validation> {
+        let arguments = self.validate.as_ref()?.to_vec();
+        Some(Validation { arguments, sensitive: self.sensitive })
+    }
+}
+
+/// What is at the path, beside what is promised of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    pub folder: Option<Folder>,
+    /// Its content is a digest, or was not read.
+    pub entry: Option<Entry>,
+    pub ids: Ids,
+    pub content: Compared,
+    /// The digest of the content, keyed where the file is sensitive.
+    pub mark: Option<[u8; 32]>,
+    pub sensitive: bool,
+    /// Why it is no place for a promise.
+    pub ours: Option<String>,
+}
+
+/// The content that is there, compared with the promised one.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Compared {
+    /// Nothing is promised.
+    Unsaid,
+    Same,
+    Other {
+        wanted: Bytes,
+        /// What is there, where the difference may be shown.
+        present: Option<Bytes>,
+    },
+    /// What should be there cannot be told: a secret is missing, an edit has no place.
+    Refused(Refusal),
+}
+
+pub use crate::paths::Change;
+
+#[derive(Debug)]
+pub struct File;
+
+const STATES: &[&str] = &["present", "absent"];
+
+impl Kind for File {
+    const NAME: &'static str = "file";
+    const FIELDS: &'static [Field] = &[
+        Field::new("state", Takes::Words(STATES), "whether it is there (present)"),
+        Field::new("content", Takes::TextOrSecret, "the whole content"),
+        Field::new("content_base64", Takes::Text, "the whole content, in base64"),
+        Field::new("template", Takes::Text, "a template of the model that gives the content"),
+        Field::new("variables", Takes::MapOf(&Takes::Anything), "names for the template"),
+        Field::new("source", Takes::Text, "a file of the model that is the content"),
+        Field::new("edits", Takes::ListOf(edit::FIELDS), "changes to the content that is there"),
+        Field::new("owner", Takes::Text, "a user's name (of a new file: root)"),
+        Field::new("group", Takes::Text, "a group's name (of a new file: root, or the folder's)"),
+        Field::new("mode", Takes::Text, "\"0644\" or u=rw,go=r (of a new file: 0644)"),
+        Field::new("validate", Takes::TextList, "a program that checks the new file, {file}"),
+        Field::new("replace", Takes::Boolean, "other content is replaced (true)"),
+        Field::new("create", Takes::Boolean, "with edits: a missing file is made (false)"),
+        Field::new("sensitive", Takes::Boolean, "nothing of the content is shown (false)"),
+        Field::new("force", Takes::Boolean, "what is not a regular file gives way (false)"),
+        Field::new("keep_backup", Takes::Boolean, "old content is kept (true; sensitive: false)"),
+    ];
+    type Desired = Desired;
+    type State = State;
+    type Change = Change;
+
+    fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -> Option<Desired> {
+        lower::lower(name, body, cx)
+    }
+
+    fn claims(want: &Desired) -> Vec<Identity> {
+        vec![Identity::Path(want.path.clone())]
+    }
+
+    fn uses(want: &Desired) -> Vec<Identity> {
+        want.owners.uses(&want.path)
+    }
+
+    fn is_absent(want: &Desired) -> bool {
+        want.absent
+    }
+
+    fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
+        let mut accounts = Accounts::default();
+        observe::observe_with(wants, sys, |owners| accounts.ids(owners, sys))
+    }
+
+    fn plan(want: &Desired, have: &State) -> Difference<Change> {
+        plan::plan(want, have)
+    }
+
+    fn apply(batch: &[&[Change]], sys: &dyn Actuate) -> Vec<Applied> {
+        paths::apply(batch, sys)
+    }
+
+    fn traces(change: &Change, _want: &Desired, have: &State) -> Vec<Trace> {
+        paths::traces(change, |_| have.entry.as_ref())
+    }
+
+    fn fingerprint(have: &State) -> Fingerprint {
+        observe::fingerprint(have)
+    }
+
+    fn describe(have: &State) -> Vec<(&'static str, String)> {
+        observe::describe(have)
+    }
+
+    fn detail(change: &Change) -> Option<String> {
+        paths::detail(change)
+    }
+
+    fn deletes(change: &Change) -> u64 {
+        paths::deletes(change)
+    }
+}
+
+/// The names of the secrets in a content.
+fn secrets_of(content: &Content) -> impl Iterator<Item = &Arc<str>> {
+    let (text, edits) = match content {
+        Content::Secret(text) => (Some(text), None),
+        Content::Edits(edits) => (None, Some(edits)),
+        Content::Unsaid | Content::Plain { .. } => (None, None),
+    };
+    let values = edits.into_iter().flat_map(|it| it.iter()).filter_map(|it| match it {
+        Edit::Key { value, .. } => value.as_ref(),
+        Edit::Line { .. } | Edit::Block { .. } => None,
+    });
+    text.into_iter().chain(values).flat_map(Rendered::secrets)
+}
+
+#[cfg(test)]
+mod tests;

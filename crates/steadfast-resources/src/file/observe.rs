@@ -1,0 +1,256 @@
+//! What the machine shows of files, compared with what is promised of them.
+
+use super::{Compared, Content, Desired, State, secrets_of};
+use crate::edit::{self, Edit};
+use crate::kind::{Fingerprint, Refusal};
+use crate::paths::{self, Bytes, Ids, Owners, SHOWN};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use steadfast_model::lower::Piece;
+use steadfast_system::files::{self, Digest, Entry, Look, OwnFolder, Shape, Wanted};
+use steadfast_system::secrets::{self, Secret};
+use steadfast_system::text::hex;
+use steadfast_system::{AbsPath, SystemError};
+
+/// One look for all; a second one for those whose content is another.
+pub(super) fn observe_with<S: files::Read + secrets::Read + ?Sized>(
+    wants: &[&Desired],
+    sys: &S,
+    mut ids: impl FnMut(&Owners) -> Result<Ids, SystemError>,
+) -> Vec<Result<State, SystemError>> {
+    let mut vault = Vault::default();
+    let targets: Vec<Target<'_>> =
+        wants.iter().map(|want| Target::of(want, &mut vault, sys)).collect();
+    let asked: Vec<(&AbsPath, Wanted)> =
+        wants.iter().zip(&targets).map(|(want, target)| (&want.path, target.asks())).collect();
+    let mut looks = sys.look(&asked);
+    // What differs is looked at once more: for the difference, and to know what is replaced.
+    let again: Vec<(usize, Wanted)> = (wants.iter().zip(&targets).zip(&looks).enumerate())
+        .filter_map(|(at, ((want, target), look))| {
+            Some((at, target.asks_again(want, look.as_ref().ok()?)?))
+        })
+        .collect();
+    if !again.is_empty() {
+        let asked: Vec<_> = again.iter().map(|(at, it)| (&wants[*at].path, *it)).collect();
+        for ((at, _), look) in again.iter().zip(sys.look(&asked)) {
+            looks[*at] = look;
+        }
+    }
+    let own = sys.own_folders();
+    (wants.iter().zip(targets).zip(looks))
+        .map(|((want, target), look)| {
+            let ids = ids(&want.owners)?;
+            state(want, &target, look?, ids, &own, sys)
+        })
+        .collect()
+}
+
+/// Secrets that have been asked for in one batch, or why they cannot be had.
+#[derive(Default)]
+struct Vault(BTreeMap<Arc<str>, Result<Secret, Refusal>>);
+
+impl Vault {
+    fn all<'a, S: secrets::Read + ?Sized>(
+        &mut self,
+        names: impl Iterator<Item = &'a Arc<str>>,
+        sys: &S,
+    ) -> Result<BTreeMap<Arc<str>, Secret>, Refusal> {
+        let mut all = BTreeMap::new();
+        for name in names {
+            let found = self.0.entry(Arc::clone(name)).or_insert_with(|| {
+                // The error names the secret.
+                sys.secret(name).map_err(|err| Refusal::Secret(err.chain().join(": ")))
+            });
+            all.insert(Arc::clone(name), found.clone()?);
+        }
+        Ok(all)
+    }
+}
+
+/// What is wanted of the content, with the secrets in it: for the time of a look.
+enum Target<'a> {
+    Unsaid,
+    Absent,
+    Whole { bytes: paths::Promised, digest: Digest },
+    Edits { edits: &'a [Edit], secrets: BTreeMap<Arc<str>, Secret> },
+    Refused(Refusal),
+}
+
+impl<'a> Target<'a> {
+    fn of<S: secrets::Read + ?Sized>(want: &'a Desired, vault: &mut Vault, sys: &S) -> Target<'a> {
+        if want.absent {
+            return Target::Absent;
+        }
+        let secrets = match vault.all(secrets_of(&want.content), sys) {
+            Ok(secrets) => secrets,
+            Err(why) => return Target::Refused(why),
+        };
+        match &want.content {
+            Content::Unsaid => Target::Unsaid,
+            Content::Plain { bytes, digest } => {
+                Target::Whole { bytes: bytes.clone(), digest: *digest }
+            }
+            Content::Secret(text) => {
+                let mut bytes = vec![];
+                for piece in &*text.pieces {
+                    match piece {
+                        Piece::Plain(text) => bytes.extend_from_slice(text.as_bytes()),
+                        Piece::Secret(name) => {
+                            bytes.extend_from_slice(secrets.get(name).map_or(&[], Secret::reveal));
+                        }
+                    }
+                }
+                let digest = paths::sha256(&bytes);
+                Target::Whole { digest, bytes: paths::Promised::new(Arc::from(bytes)) }
+            }
+            Content::Edits(edits) => Target::Edits { edits, secrets },
+        }
+    }
+
+    fn asks(&self) -> Wanted {
+        match self {
+            Target::Whole { bytes, .. } => Wanted::DigestIfSize(bytes.size()),
+            Target::Edits { .. } => Wanted::Bytes,
+            Target::Absent | Target::Refused(_) => Wanted::Digest,
+            Target::Unsaid => Wanted::Nothing,
+        }
+    }
+
+    /// What is asked once more about a file that is another one.
+    fn asks_again(&self, want: &Desired, look: &Look) -> Option<Wanted> {
+        let Target::Whole { bytes, digest } = self else { return None };
+        let entry = look.entry.as_ref()?;
+        let Shape::File { size, content } = &entry.shape else { return None };
+        match content {
+            files::Content::Digest(there) if there == digest => return None,
+            files::Content::Bytes(_) | files::Content::TooLarge => return None,
+            files::Content::Digest(_) | files::Content::NotRead => {}
+        }
+        let shown = want.replace
+            && !want.sensitive
+            && *size <= SHOWN
+            && bytes.size() <= SHOWN
+            && !paths::is_foreign_link(entry, look.folder.as_ref());
+        match content {
+            _ if shown => Some(Wanted::Bytes),
+            files::Content::NotRead => Some(Wanted::Digest),
+            files::Content::Digest(_) | files::Content::Bytes(_) | files::Content::TooLarge => None,
+        }
+    }
+}
+
+fn state<S: secrets::Read + ?Sized>(
+    want: &Desired,
+    target: &Target<'_>,
+    look: Look,
+    ids: Ids,
+    own: &[OwnFolder],
+    sys: &S,
+) -> Result<State, SystemError> {
+    let ours = paths::is_ours(&want.path, look.entry.as_ref(), own);
+    let content = compare(want, target, &look);
+    let Look { folder, mut entry } = look;
+    let mut mark = None;
+    if let Some(Entry { shape: Shape::File { content, .. }, .. }) = &mut entry {
+        if let files::Content::Bytes(bytes) = content {
+            *content = files::Content::Digest(paths::sha256(bytes));
+        }
+        if let files::Content::Digest(digest) = content {
+            mark = Some(if want.sensitive { sys.keyed_digest(&*digest)? } else { *digest });
+        }
+    }
+    Ok(State { folder, entry, ids, content, mark, sensitive: want.sensitive, ours })
+}
+
+/// Compares what is there with what is wanted.
+fn compare(want: &Desired, target: &Target<'_>, look: &Look) -> Compared {
+    let file = look.entry.as_ref().and_then(|it| match &it.shape {
+        Shape::File { content, .. } => Some((it, content)),
+        Shape::Directory | Shape::Link { .. } | Shape::Socket | Shape::Fifo | Shape::Device => None,
+    });
+    match target {
+        Target::Unsaid | Target::Absent => Compared::Unsaid,
+        Target::Refused(why) => Compared::Refused(why.clone()),
+        Target::Whole { bytes, digest } => {
+            let other = |present| match bytes.bytes() {
+                Some(bytes) => Compared::Other { wanted: Bytes(Arc::clone(bytes)), present },
+                None => Compared::Refused(paths::ONLY_REMEMBERED.into()),
+            };
+            match file {
+                Some(_) if !want.replace => Compared::Same,
+                Some((_, files::Content::Digest(it))) if it == digest => Compared::Same,
+                Some((_, files::Content::Bytes(it))) if paths::sha256(it) == *digest => {
+                    Compared::Same
+                }
+                Some((_, files::Content::Bytes(it))) => {
+                    other((!want.sensitive).then(|| Bytes(Arc::clone(it))))
+                }
+                Some((_, _)) | None => other(None),
+            }
+        }
+        Target::Edits { edits, secrets } => {
+            let present = match file {
+                Some((entry, _)) if paths::is_foreign_link(entry, look.folder.as_ref()) => {
+                    return Compared::Refused(
+                        "it has several hard links, in a folder that others can write: it may be another's file"
+                            .into(),
+                    );
+                }
+                Some((_, files::Content::Bytes(bytes))) => Some(bytes),
+                Some((_, _)) => {
+                    return Compared::Refused("it is too large to be edited".into());
+                }
+                None => None,
+            };
+            if present.is_none() && !want.create {
+                return Compared::Refused(match &look.entry {
+                    Some(entry) => format!("{} is in the way", paths::words(&entry.shape)).into(),
+                    None => "there is no file to edit, and `create` is not true".into(),
+                });
+            }
+            match edit::apply(edits, secrets, present.map_or(&[], |it| &**it)) {
+                Err(why) => Compared::Refused(why.into()),
+                Ok(new) => match present {
+                    Some(bytes) if **bytes == *new => Compared::Same,
+                    Some(bytes) => {
+                        let shown = !want.sensitive
+                            && bytes.len() as u64 <= SHOWN
+                            && new.len() as u64 <= SHOWN;
+                        Compared::Other {
+                            wanted: Bytes(Arc::from(new)),
+                            present: shown.then(|| Bytes(Arc::clone(bytes))),
+                        }
+                    }
+                    None => Compared::Other { wanted: Bytes(Arc::from(new)), present: None },
+                },
+            }
+        }
+    }
+}
+
+/// Content (where any is promised), owner, group and mode.
+pub(super) fn fingerprint(have: &State) -> Fingerprint {
+    let Some(entry) = &have.entry else {
+        return Fingerprint { digest: paths::sha256(b"nothing"), changed: None };
+    };
+    let mut bytes = paths::words(&entry.shape).as_bytes().to_vec();
+    bytes.extend(have.mark.unwrap_or_default());
+    bytes.extend(entry.uid.to_le_bytes());
+    bytes.extend(entry.gid.to_le_bytes());
+    bytes.extend(entry.mode.0.to_le_bytes());
+    Fingerprint { digest: paths::sha256(&bytes), changed: Some(entry.changed) }
+}
+
+pub(super) fn describe(have: &State) -> Vec<(&'static str, String)> {
+    let mut all = paths::describe(have.entry.as_ref());
+    if let Some(entry) = &have.entry
+        && matches!(entry.shape, Shape::File { .. })
+        && !have.sensitive
+    {
+        all.push(("size", paths::thousands(paths::size(entry))));
+        if let Some(mark) = have.mark {
+            all.push(("sha256", hex(&mark)));
+        }
+    }
+    all
+}

@@ -1,0 +1,156 @@
+//! What separates a file from the promise.
+
+use super::{Change, Compared, Desired, State};
+use crate::kind::{self, Difference, Identity, Obstacle, Refusal};
+use crate::mode::{NEW_FILE, NEW_SENSITIVE_FILE};
+use crate::paths::{self, Removal, Setting, Was, Writing};
+use std::sync::Arc;
+use steadfast_system::files::{Entry, NewFile, Seen, Shape};
+
+pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
+    if let Some(why) = &have.ours {
+        return Difference::refused(why.clone());
+    }
+    if want.absent {
+        return plan_absent(want, have);
+    }
+    let mut obstacles: Vec<Obstacle> =
+        have.ids.missing(&want.owners).into_iter().map(Obstacle::Missing).collect();
+    if have.folder.is_none() {
+        obstacles.extend(want.path.parent().map(|it| Obstacle::Missing(Identity::Path(it))));
+    } else if let Some(why) = refusal(want, have) {
+        obstacles.push(Obstacle::refused(why));
+    }
+    // A missing secret is no reason to wait for a folder, but it is one to say so.
+    if have.folder.is_none()
+        && let Compared::Refused(why @ Refusal::Secret(_)) = &have.content
+    {
+        obstacles.push(Obstacle::refused(why.clone()));
+    }
+    if kind::refuses(&obstacles) {
+        return Difference { obstacles, ..Difference::none() };
+    }
+    let file = have.entry.as_ref().filter(|it| matches!(it.shape, Shape::File { .. }));
+    let new = if want.sensitive { NEW_SENSITIVE_FILE } else { NEW_FILE };
+    let base = file.map_or(new, |it| it.mode);
+    let mode = want.mode.as_ref().map_or(base, |it| it.of(base, false));
+    let mut difference = Difference { obstacles, ..Difference::none() };
+    if want.sensitive && want.mode.is_none() && mode.0 & 0o044 != 0 {
+        difference.notes.push(format!("it is sensitive, and others may read it (mode {mode})"));
+    }
+    let Compared::Other { wanted, present } = &have.content else {
+        difference.changes.extend(
+            file.and_then(|it| {
+                Setting::of(&want.path, None, it, have.ids, Some(mode), &want.owners)
+            })
+            .map(|it| Change::SetAttributes(vec![it])),
+        );
+        return difference;
+    };
+    let (uid, gid) = match file {
+        Some(it) => (have.ids.owner.id().unwrap_or(it.uid), have.ids.group.id().unwrap_or(it.gid)),
+        None => have.ids.of_new(have.folder.as_ref()),
+    };
+    let replaces = have.entry.as_ref().map_or(Seen::Nothing, paths::seen);
+    let validate = want.validation();
+    if validate.is_some() {
+        difference.obstacles.push(Obstacle::Unknown("validation has not run".to_owned()));
+    }
+    difference.changes.push(Change::Write(vec![Writing {
+        file: NewFile {
+            path: want.path.clone(),
+            content: Arc::clone(&wanted.0),
+            uid,
+            gid,
+            mode,
+            replaces,
+            validate,
+            keep: want.keep_backup,
+            in_place: file.is_some_and(|it| it.mounted),
+        },
+        names: want.owners.clone(),
+        below: None,
+        was: file.map(|it| Was { size: paths::size(it), uid: it.uid, gid: it.gid, mode: it.mode }),
+        present: present.clone(),
+        sensitive: want.sensitive,
+        open: have.folder.as_ref().is_some_and(|it| it.open),
+    }]));
+    difference.notes.extend(not_kept(want, have.entry.as_ref()));
+    difference
+}
+
+/// Why the promise cannot be kept as things are, whatever an earlier step brings.
+fn refusal(want: &Desired, have: &State) -> Option<Refusal> {
+    if let Compared::Refused(why) = &have.content {
+        return Some(why.clone());
+    }
+    at_odds(want, have).map(Refusal::AtOdds)
+}
+
+fn at_odds(want: &Desired, have: &State) -> Option<String> {
+    let writes = matches!(have.content, Compared::Other { .. });
+    let Some(entry) = &have.entry else {
+        return (!writes)
+            .then(|| "there is no such file, and the promise says nothing to make".to_owned());
+    };
+    let what = paths::words(&entry.shape);
+    match entry.shape {
+        Shape::File { .. } => {
+            let only = !writes && paths::is_foreign_link(entry, have.folder.as_ref());
+            let changed = Setting::of(
+                &want.path,
+                None,
+                entry,
+                have.ids,
+                want.mode.as_ref().map(|it| it.of(entry.mode, false)),
+                &want.owners,
+            );
+            (only && changed.is_some()).then(|| {
+                "it has several hard links, in a folder that others can write: it may be another's file"
+                    .to_owned()
+            })
+        }
+        _ if !writes => Some(format!("{what} is in the way, and the promise says nothing to make")),
+        Shape::Link { .. } if want.replace || want.force => None,
+        Shape::Link { .. } => Some(format!("{what} is in the way, and `replace` is false")),
+        _ if entry.mounted => Some(format!("{what} is in the way, and something is mounted there")),
+        Shape::Directory | Shape::Socket | Shape::Fifo | Shape::Device => {
+            (!want.force).then(|| format!("{what} is in the way (`force: true` removes it)"))
+        }
+    }
+}
+
+fn remove(want: &Desired, seen: &Seen) -> Removal {
+    Removal {
+        path: want.path.clone(),
+        below: None,
+        seen: seen.clone(),
+        whole: *seen == Seen::Directory,
+        keep: want.keep_backup,
+        count: 1,
+    }
+}
+
+fn plan_absent(want: &Desired, have: &State) -> Difference<Change> {
+    let Some(entry) = &have.entry else { return Difference::none() };
+    let what = paths::words(&entry.shape);
+    if entry.mounted {
+        return Difference::refused(format!("{what} is there, and something is mounted on it"));
+    }
+    match entry.shape {
+        Shape::File { .. } | Shape::Link { .. } => {}
+        Shape::Directory | Shape::Socket | Shape::Fifo | Shape::Device if want.force => {}
+        Shape::Directory | Shape::Socket | Shape::Fifo | Shape::Device => {
+            return Difference::refused(format!("{what} is there (`force: true` removes it)"));
+        }
+    }
+    let mut difference =
+        Difference::of(vec![Change::Remove(vec![remove(want, &paths::seen(entry))])]);
+    difference.notes.extend(not_kept(want, Some(entry)));
+    difference
+}
+
+/// That what goes is not kept, where it was to be.
+fn not_kept(want: &Desired, entry: Option<&Entry>) -> Option<String> {
+    entry.filter(|_| want.keep_backup).and_then(paths::not_kept)
+}

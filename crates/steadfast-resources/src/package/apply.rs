@@ -1,0 +1,144 @@
+//! Carrying out what was decided about several packages: what goes together is one transaction.
+
+use super::{Act, Change};
+use crate::kind::Applied;
+use steadfast_system::packages::{Health, Item, Mark, Options, Transaction};
+use steadfast_system::{Actuate, PackageName};
+
+pub(super) fn apply(batch: &[&[Change]], sys: &dyn Actuate) -> Vec<Applied> {
+    let mut applied = vec![Applied::All; batch.len()];
+    let all = |wanted: &dyn Fn(&Change) -> bool| -> Vec<(usize, usize, Change)> {
+        let places = batch.iter().enumerate().flat_map(|(promise, changes)| {
+            changes.iter().enumerate().map(move |(at, change)| (promise, at, change))
+        });
+        places
+            .filter(|(_, _, change)| wanted(change))
+            .map(|(promise, at, change)| (promise, at, change.clone()))
+            .collect()
+    };
+    let configured = all(&|it| matches!(it, Change::Configure { .. }));
+    if !configured.is_empty()
+        && let Err(error) = sys.complete_packages()
+    {
+        for (promise, at, change) in configured {
+            // Another package may be the one that could not be configured.
+            if !is_whole(change.package(), sys) {
+                applied[promise] = Applied::Failed { at, error: error.clone() };
+            }
+        }
+    }
+    mark(&all(&|it| matches!(it, Change::Unhold { .. })), &mut applied, sys);
+    let mut acts = all(&|it| it.act().is_some());
+    acts.retain(|(promise, ..)| applied[*promise] == Applied::All);
+    for (_, options, places) in transactions(&acts) {
+        let items = places.iter().map(|(_, _, item)| item.clone()).collect();
+        let results = sys.transact(&Transaction { options, items });
+        for ((promise, at, _), result) in places.into_iter().zip(results) {
+            if let Err(error) = result {
+                applied[promise] = Applied::Failed { at, error };
+            }
+        }
+    }
+    let marks = |it: &Change| matches!(it, Change::Hold { .. } | Change::MarkManual { .. });
+    mark(&all(&marks), &mut applied, sys);
+    applied
+}
+
+/// The promise in the batch, the change in the promise, and what a transaction does for it.
+type Place = (usize, usize, Item);
+
+/// What is equal in verb and options goes together; each with its promise and place there.
+pub(super) fn transactions(acts: &[(usize, usize, Change)]) -> Vec<(Verb, Options, Vec<Place>)> {
+    let mut transactions: Vec<(Verb, Options, Vec<Place>)> = vec![];
+    for (promise, at, change) in acts {
+        let Some((verb, act)) = change.act() else { continue };
+        let place = (*promise, *at, act.item.clone());
+        let equal = transactions.iter_mut().find(|it| it.0 == verb && it.1 == act.options);
+        match equal {
+            Some((_, _, places)) => places.push(place),
+            None => transactions.push((verb, act.options.clone(), vec![place])),
+        }
+    }
+    transactions.sort_by_key(|it| it.0);
+    transactions
+}
+
+/// What goes makes room first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Verb {
+    Purge,
+    Remove,
+    Install,
+}
+
+impl Change {
+    pub(super) fn act(&self) -> Option<(Verb, &Act)> {
+        match self {
+            Change::Install(act)
+            | Change::Upgrade(act)
+            | Change::Downgrade(act)
+            | Change::LookForNewer(act) => Some((Verb::Install, act)),
+            Change::Remove(act) => Some((Verb::Remove, act)),
+            Change::Purge(act) => Some((Verb::Purge, act)),
+            Change::Configure { .. }
+            | Change::Unhold { .. }
+            | Change::Hold { .. }
+            | Change::MarkManual { .. } => None,
+        }
+    }
+
+    pub(super) fn package(&self) -> &PackageName {
+        match self {
+            Change::Install(act)
+            | Change::Upgrade(act)
+            | Change::Downgrade(act)
+            | Change::LookForNewer(act)
+            | Change::Remove(act)
+            | Change::Purge(act) => &act.item.package,
+            Change::Configure { package, .. }
+            | Change::Unhold { package }
+            | Change::Hold { package }
+            | Change::MarkManual { package } => package,
+        }
+    }
+}
+
+fn is_whole(package: &PackageName, sys: &dyn Actuate) -> bool {
+    sys.package_looks(&[package]).is_ok_and(|looks| {
+        looks
+            .iter()
+            .all(|it| it.installed.as_ref().is_some_and(|it| it.health == Health::Installed))
+    })
+}
+
+/// Holds, unholds and marks of promises that went well so far.
+fn mark(changes: &[(usize, usize, Change)], applied: &mut [Applied], sys: &dyn Actuate) {
+    let wanted: Vec<(usize, usize, &PackageName, Mark)> = changes
+        .iter()
+        .filter(|(promise, _, _)| applied[*promise] == Applied::All)
+        .filter_map(|(promise, at, change)| {
+            let mark = match change {
+                Change::Unhold { .. } => Mark::Unhold,
+                Change::Hold { .. } => Mark::Hold,
+                Change::MarkManual { .. } => Mark::Manual,
+                Change::Configure { .. }
+                | Change::Install(_)
+                | Change::Upgrade(_)
+                | Change::Downgrade(_)
+                | Change::LookForNewer(_)
+                | Change::Remove(_)
+                | Change::Purge(_) => return None,
+            };
+            Some((*promise, *at, change.package(), mark))
+        })
+        .collect();
+    if wanted.is_empty() {
+        return;
+    }
+    let marks: Vec<(&PackageName, Mark)> = wanted.iter().map(|it| (it.2, it.3)).collect();
+    for ((promise, at, _, _), result) in wanted.iter().zip(sys.mark_packages(&marks)) {
+        if let Err(error) = result {
+            applied[*promise] = Applied::Failed { at: *at, error };
+        }
+    }
+}

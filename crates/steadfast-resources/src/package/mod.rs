@@ -1,0 +1,306 @@
+//! Debian packages: installed or not, in which version, held or not.
+//!
+//! ```yaml
+//! packages:
+//!   nginx: present
+//!   curl: { version: ">= 7.88, < 8", hold: true }
+//!   telnet: absent
+//!   tzdata: latest
+//!   golang: { from: bookworm-backports, recommends: false }
+//!   postfix:
+//!     conffiles: keep
+//!     start: false
+//!     debconf: { postfix/main_mailer_type: Satellite system }
+//! ```
+//!
+//! `present` takes any version within `version`; `latest` the newest within it that apt would choose.
+//! Versions compare as dpkg compares them; a version above the range is not kept without
+//! `allow_downgrade: true`. A hold that somebody else set is respected: where the package would have to
+//! change, the promise is not kept and says so; `hold: false` takes it away.
+//!
+//! Packages with equal options are one transaction. Nothing that `allow_removals` does not name is ever
+//! removed to make room: such a package is not kept, and the others go on. `conffiles` says what happens
+//! to configuration files that were changed on the machine: `keep` them, `replace` them, or `fail`
+//! before anything is unpacked. `conffiles`, `recommends`, `debconf` and `start` act when a package is
+//! installed or upgraded, and are no state that is compared. `from` names the suite that a version comes
+//! from; an installed version that apt knows from other suites only is not from this one.
+
+mod apply;
+mod lower;
+mod observe;
+mod plan;
+
+use crate::kind::{Applied, Difference, Fingerprint, Identity, Kind};
+use crate::trace::{Condition, Thing, Trace};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+use steadfast_model::{Field, Lower, Node, Spanned, Takes};
+use steadfast_system::packages::version::{Range, Version};
+use steadfast_system::packages::{Goal, Health, Item, Lists, Look, Offers, Options, Removals};
+use steadfast_system::{Actuate, PackageName, Probe, SystemError};
+
+/// Whether a package is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Presence {
+    Present,
+    /// Present, and in the newest version within the range.
+    Latest,
+    Absent,
+    /// Absent, with its configuration files.
+    Purged,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Desired {
+    pub name: PackageName,
+    pub state: Presence,
+    pub version: Option<Range>,
+    pub hold: Option<bool>,
+    pub options: Options,
+    pub allow_downgrade: bool,
+    pub allow_removals: Removals,
+    pub debconf: Vec<(Arc<str>, Arc<str>)>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    pub look: Look,
+    /// What apt offers and how fresh its lists are, where that had to be asked.
+    pub apt: Option<(Option<Offers>, Lists)>,
+    /// Why the transaction that follows would not be carried out, where apt's simulation tells.
+    pub objection: Option<String>,
+}
+
+/// One repair. It says which package it is about, because many promises are one transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    Configure {
+        package: PackageName,
+        health: Health,
+    },
+    Unhold {
+        package: PackageName,
+    },
+    Install(Arc<Act>),
+    Upgrade(Arc<Act>),
+    Downgrade(Arc<Act>),
+    /// The lists are too old to tell whether there is a newer version.
+    LookForNewer(Arc<Act>),
+    Remove(Arc<Act>),
+    Purge(Arc<Act>),
+    Hold {
+        package: PackageName,
+    },
+    MarkManual {
+        package: PackageName,
+    },
+}
+
+impl Change {
+    /// Whether files, users and services may come with it.
+    pub fn brings(&self) -> bool {
+        match self {
+            Change::Configure { .. }
+            | Change::Install(_)
+            | Change::Upgrade(_)
+            | Change::Downgrade(_)
+            | Change::LookForNewer(_) => true,
+            Change::Unhold { .. }
+            | Change::Remove(_)
+            | Change::Purge(_)
+            | Change::Hold { .. }
+            | Change::MarkManual { .. } => false,
+        }
+    }
+}
+
+/// A change that is part of a transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Act {
+    pub item: Item,
+    pub options: Options,
+    /// The version that is there now.
+    pub have: Option<Version>,
+}
+
+#[derive(Debug)]
+pub struct Package;
+
+impl Kind for Package {
+    const NAME: &'static str = "package";
+    const FIELDS: &'static [Field] = &[
+        Field::new(
+            "state",
+            Takes::Words(&["present", "absent", "purged", "latest"]),
+            "present (default), absent, purged (its configuration too), or latest within `version`",
+        ),
+        Field::new(
+            "version",
+            Takes::Text,
+            "a version or a range in Debian's order: \">= 7.88, < 8\"",
+        ),
+        Field::new("hold", Takes::Boolean, "true: held back from upgrades; false: no hold"),
+        Field::new(
+            "conffiles",
+            Takes::Words(&["keep", "replace", "fail"]),
+            "what happens to changed configuration files at an upgrade (keep)",
+        ),
+        Field::new("recommends", Takes::Boolean, "install what it recommends (as apt is set)"),
+        Field::new(
+            "allow_downgrade",
+            Takes::Boolean,
+            "go back where the version is above the range (false)",
+        ),
+        Field::new(
+            "allow_removals",
+            Takes::OneOf(&[Takes::Boolean, Takes::TextList]),
+            "false (default), or the packages that may be removed to make room",
+        ),
+        Field::new("from", Takes::Text, "the suite that it comes from: bookworm-backports"),
+        Field::new("debconf", Takes::MapOf(&Takes::Text), "answers to its questions, by question"),
+        Field::new("start", Takes::Boolean, "false: its services stay down during installation"),
+    ];
+    type Desired = Desired;
+    type State = State;
+    type Change = Change;
+
+    fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -> Option<Desired> {
+        lower::lower(name, body, cx)
+    }
+
+    fn claims(want: &Desired) -> Vec<Identity> {
+        vec![Identity::Package(want.name.clone())]
+    }
+
+    fn uses(_want: &Desired) -> Vec<Identity> {
+        vec![]
+    }
+
+    fn is_absent(want: &Desired) -> bool {
+        is_gone(want.state)
+    }
+
+    fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
+        observe::observe(wants, sys)
+    }
+
+    fn plan(want: &Desired, have: &State) -> Difference<Change> {
+        plan::plan(want, have)
+    }
+
+    fn apply(batch: &[&[Change]], sys: &dyn Actuate) -> Vec<Applied> {
+        apply::apply(batch, sys)
+    }
+
+    fn traces(change: &Change, _want: &Desired, have: &State) -> Vec<Trace> {
+        let (act, before, left) = match change {
+            Change::Install(act) => {
+                let is_new = !have.look.installed.as_ref().is_some_and(|it| is_there(it.health));
+                let before = if is_new { Condition::Nothing } else { Condition::Unknown };
+                (act, before, Condition::There)
+            }
+            Change::Upgrade(act) | Change::Downgrade(act) => {
+                (act, Condition::Unknown, Condition::There)
+            }
+            Change::Remove(act) | Change::Purge(act) => {
+                (act, Condition::Unknown, Condition::Nothing)
+            }
+            // Whether there is a newer version is not known yet; marks are no things.
+            Change::LookForNewer(_)
+            | Change::Configure { .. }
+            | Change::Unhold { .. }
+            | Change::Hold { .. }
+            | Change::MarkManual { .. } => return vec![],
+        };
+        vec![Trace::of(Thing::Package(act.item.package.clone()), before, left)]
+    }
+
+    fn fingerprint(have: &State) -> Fingerprint {
+        observe::fingerprint(have)
+    }
+
+    fn describe(have: &State) -> Vec<(&'static str, String)> {
+        observe::describe(have)
+    }
+
+    fn deletes(change: &Change) -> u64 {
+        match change {
+            Change::Remove(_) | Change::Purge(_) => 1,
+            Change::Configure { .. }
+            | Change::Unhold { .. }
+            | Change::Install(_)
+            | Change::Upgrade(_)
+            | Change::Downgrade(_)
+            | Change::LookForNewer(_)
+            | Change::Hold { .. }
+            | Change::MarkManual { .. } => 0,
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let both = |f: &mut fmt::Formatter<'_>, verb: &str, act: &Act| {
+            f.write_str(verb)?;
+            if let Some(have) = &act.have {
+                write!(f, " {have}")?;
+            }
+            match &act.item.goal {
+                Goal::Install { version: Some(version), .. } if act.have.is_some() => {
+                    write!(f, " -> {version}")
+                }
+                Goal::Install { version: Some(version), .. } => write!(f, " {version}"),
+                Goal::Install { version: None, range: Some(range), .. } => {
+                    write!(f, ", to a version in `{range}`")
+                }
+                Goal::Install { .. } | Goal::Remove | Goal::Purge => Ok(()),
+            }
+        };
+        match self {
+            Change::Configure { health, .. } => {
+                write!(f, "complete its installation (it is {})", health.as_str())
+            }
+            Change::Unhold { .. } => f.write_str("lift its hold"),
+            Change::Install(act) => both(f, "install", act),
+            Change::Upgrade(act) => both(f, "upgrade", act),
+            Change::Downgrade(act) => both(f, "downgrade", act),
+            Change::LookForNewer(act) => match &act.have {
+                Some(have) => write!(f, "look for a newer version than {have}"),
+                None => f.write_str("look for a newer version"),
+            },
+            Change::Remove(act) => both(f, "remove", act),
+            Change::Purge(act) if act.have.is_none() => f.write_str("purge what its removal left"),
+            Change::Purge(act) => both(f, "purge", act),
+            Change::Hold { .. } => f.write_str("hold"),
+            Change::MarkManual { .. } => {
+                f.write_str("mark as wanted for itself (it came as a dependency)")
+            }
+        }
+    }
+}
+
+fn is_gone(state: Presence) -> bool {
+    match state {
+        Presence::Absent | Presence::Purged => true,
+        Presence::Present | Presence::Latest => false,
+    }
+}
+
+fn is_there(health: Health) -> bool {
+    match health {
+        Health::NotInstalled | Health::ConfigFiles | Health::HalfInstalled => false,
+        Health::Unpacked
+        | Health::HalfConfigured
+        | Health::TriggersAwaited
+        | Health::TriggersPending
+        | Health::Installed => true,
+    }
+}
+
+fn within(range: Option<&Range>, version: Option<&Version>) -> bool {
+    range.is_none_or(|range| version.is_some_and(|version| range.holds(version)))
+}
+
+#[cfg(test)]
+mod tests;

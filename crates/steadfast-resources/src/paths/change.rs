@@ -1,0 +1,523 @@
+//! Changes at paths: what they say, show and do.
+
+use super::{
+    Bytes, Ids, LINES, Owners, SHOWN, SHOWN_DIFFERENCE, SHOWN_OF_OTHERS, bytes, seen, thousands,
+};
+use crate::kind::Applied;
+use crate::trace::{self, Condition, Thing, Trace};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use steadfast_system::files::{self, Attributes, Entry, Mode, NewFile, Seen, Shape};
+use steadfast_system::text::safe;
+use steadfast_system::{AbsPath, GroupName, SystemError, UserName};
+
+/// A change at a path, or several of one sort below it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    MakeDirectories(Vec<NewDirectory>),
+    MakeLink(NewLink),
+    Write(Vec<Writing>),
+    SetAttributes(Vec<Setting>),
+    Remove(Vec<Removal>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewDirectory {
+    pub path: AbsPath,
+    /// Below the promised folder, where it is not that itself.
+    pub below: Option<Arc<str>>,
+    pub uid: u32,
+    pub gid: u32,
+    pub mode: Mode,
+    /// The names that were promised, which the ids may stand for.
+    pub names: Owners,
+    pub replaces: Seen,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewLink {
+    pub path: AbsPath,
+    pub target: Arc<str>,
+    pub uid: u32,
+    pub gid: u32,
+    pub names: Owners,
+    pub replaces: Seen,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Writing {
+    pub file: NewFile,
+    pub names: Owners,
+    pub below: Option<Arc<str>>,
+    /// The regular file that it replaces.
+    pub was: Option<Was>,
+    /// What that holds, where the difference may be shown.
+    pub present: Option<Bytes>,
+    pub sensitive: bool,
+    /// Whether others than root can write there.
+    pub open: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Was {
+    pub size: u64,
+    pub uid: u32,
+    pub gid: u32,
+    pub mode: Mode,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    pub path: AbsPath,
+    pub below: Option<Arc<str>>,
+    pub seen: Seen,
+    pub from: Attributes,
+    /// All that is said anew; what equals `from` is set again because the kernel drops it on the way.
+    pub to: Attributes,
+    /// The names that `to` stands for.
+    pub names: Owners,
+}
+
+impl Setting {
+    /// What it takes to give an entry these owners and this mode, if anything.
+    pub fn of(
+        path: &AbsPath,
+        below: Option<&Arc<str>>,
+        entry: &Entry,
+        ids: Ids,
+        mode: Option<Mode>,
+        names: &Owners,
+    ) -> Option<Setting> {
+        let uid = ids.owner.id().filter(|it| *it != entry.uid);
+        let gid = ids.group.id().filter(|it| *it != entry.gid);
+        let other = mode.filter(|it| *it != entry.mode);
+        if (uid, gid, other) == (None, None, None) {
+            return None;
+        }
+        let is_link = matches!(entry.shape, Shape::Link { .. });
+        // chown takes setuid and setgid away, so the mode is said again.
+        let dropped = (uid.is_some() || gid.is_some()) && entry.mode.0 & 0o6000 != 0 && !is_link;
+        let mode = other.or_else(|| dropped.then_some(entry.mode));
+        Some(Setting {
+            path: path.clone(),
+            below: below.map(Arc::clone),
+            seen: match &entry.shape {
+                // Only what it is, not what it says.
+                Shape::File { .. } => Seen::AnyFile,
+                Shape::Directory
+                | Shape::Link { .. }
+                | Shape::Socket
+                | Shape::Fifo
+                | Shape::Device => seen(entry),
+            },
+            from: Attributes { uid: Some(entry.uid), gid: Some(entry.gid), mode: Some(entry.mode) },
+            to: Attributes { uid, gid, mode },
+            names: names.clone(),
+        })
+    }
+
+    fn sets_mode(&self) -> bool {
+        self.to.mode.is_some() && self.to.mode != self.from.mode
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Removal {
+    pub path: AbsPath,
+    pub below: Option<Arc<str>>,
+    pub seen: Seen,
+    /// A folder with all below it.
+    pub whole: bool,
+    pub keep: bool,
+    /// How many things go, itself counted.
+    pub count: u64,
+}
+
+/// One change for each of a few, one for all of many.
+pub fn grouped<T>(items: Vec<T>, change: fn(Vec<T>) -> Change) -> Vec<Change> {
+    if items.is_empty() {
+        vec![]
+    } else if items.len() <= LINES {
+        items.into_iter().map(|it| change(vec![it])).collect()
+    } else {
+        vec![change(items)]
+    }
+}
+
+/// Applies the changes of many promises. What is of one sort goes in one batch, so that files share
+/// one flush. Within such a batch those behind the first that fails may have been done too.
+pub fn apply(batch: &[&[Change]], sys: &dyn files::Write) -> Vec<Applied> {
+    let mut results: Vec<Applied> = batch.iter().map(|_| Applied::All).collect();
+    let mut next: Vec<usize> = vec![0; batch.len()];
+    loop {
+        let mut files: Vec<NewFile> = vec![];
+        let mut settings: Vec<&Setting> = vec![];
+        // The promise and the index of its change, for each item of the two.
+        let (mut of_files, mut of_settings) = (vec![], vec![]);
+        let mut moved = false;
+        for (promise, changes) in batch.iter().enumerate() {
+            let Some(first) = changes.get(next[promise]) else { continue };
+            if results[promise] != Applied::All {
+                continue;
+            }
+            moved = true;
+            // All that follow and are of the same sort.
+            while let Some(change) = changes.get(next[promise])
+                && std::mem::discriminant(change) == std::mem::discriminant(first)
+            {
+                let at = next[promise];
+                next[promise] += 1;
+                let done = match change {
+                    Change::Write(all) => {
+                        files.extend(all.iter().map(|it| it.file.clone()));
+                        of_files.extend(all.iter().map(|_| (promise, at)));
+                        Ok(())
+                    }
+                    Change::SetAttributes(all) => {
+                        settings.extend(all);
+                        of_settings.extend(all.iter().map(|_| (promise, at)));
+                        Ok(())
+                    }
+                    Change::MakeDirectories(all) => all.iter().try_for_each(|it| {
+                        sys.make_directory(&it.path, it.uid, it.gid, it.mode, &it.replaces)
+                    }),
+                    Change::MakeLink(it) => {
+                        sys.make_link(&it.path, &it.target, it.uid, it.gid, &it.replaces)
+                    }
+                    Change::Remove(all) => all
+                        .iter()
+                        .try_for_each(|it| sys.remove(&it.path, &it.seen, it.whole, it.keep)),
+                };
+                if let Err(error) = done {
+                    results[promise] = Applied::Failed { at, error };
+                    break;
+                }
+            }
+        }
+        if !moved {
+            return results;
+        }
+        let mut note = |(promise, at): (usize, usize), done: Result<(), SystemError>| {
+            if let Err(error) = done
+                && results[promise] == Applied::All
+            {
+                results[promise] = Applied::Failed { at, error };
+            }
+        };
+        if !files.is_empty() {
+            of_files.into_iter().zip(sys.write_files(&files)).for_each(|(of, it)| note(of, it));
+        }
+        if !settings.is_empty() {
+            let all: Vec<_> = settings.iter().map(|it| (&it.path, &it.seen, it.to)).collect();
+            of_settings.into_iter().zip(sys.set_attributes(&all)).for_each(|(of, it)| note(of, it));
+        }
+    }
+}
+
+/// What a change makes of which paths; `entry_at` gives what was seen at the promised path, or below it.
+pub fn traces<'a>(
+    change: &Change,
+    entry_at: impl Fn(Option<&str>) -> Option<&'a Entry>,
+) -> Vec<Trace> {
+    let at = |below: &Option<Arc<str>>| entry_at(below.as_deref());
+    let path = |path: &AbsPath| Thing::Path(path.clone());
+    match change {
+        Change::MakeDirectories(all) => all
+            .iter()
+            .map(|it| {
+                let (uid, gid, mode) = (it.uid, it.gid, it.mode);
+                let before = trace::former(&it.replaces, at(&it.below), true);
+                Trace::of(path(&it.path), before, Condition::Directory { uid, gid, mode })
+            })
+            .collect(),
+        Change::MakeLink(it) => {
+            let (target, uid, gid) = (Arc::clone(&it.target), it.uid, it.gid);
+            let before = trace::former(&it.replaces, at(&None), true);
+            vec![Trace::of(path(&it.path), before, Condition::Link { target, uid, gid })]
+        }
+        Change::Write(all) => all
+            .iter()
+            .map(|it| Trace { sensitive: it.sensitive, ..trace::of_file(&it.file, at(&it.below)) })
+            .collect(),
+        Change::SetAttributes(all) => {
+            all.iter().map(|it| trace::attributes(&it.path, &it.seen, &it.from, &it.to)).collect()
+        }
+        Change::Remove(all) => all
+            .iter()
+            .map(|it| {
+                let entry = at(&it.below);
+                let before = match (&it.seen, entry) {
+                    // What lay below it is not known one by one.
+                    (Seen::Directory, Some(entry)) if it.count == 1 => trace::of_entry(entry),
+                    (seen, entry) => trace::former(seen, entry, it.keep),
+                };
+                Trace::of(path(&it.path), before, Condition::Nothing)
+            })
+            .collect(),
+    }
+}
+
+/// How large a regular file is; nothing else has a size.
+pub fn size(entry: &Entry) -> u64 {
+    match entry.shape {
+        Shape::File { size, .. } => size,
+        Shape::Directory | Shape::Link { .. } | Shape::Socket | Shape::Fifo | Shape::Device => 0,
+    }
+}
+
+/// How many things a change removes: also what gives way to something of another shape.
+pub fn deletes(change: &Change) -> u64 {
+    let gives_way = |seen: &Seen| u64::from(matches!(seen, Seen::Directory | Seen::Other));
+    match change {
+        Change::Remove(all) => all.iter().map(|it| it.count).sum(),
+        Change::MakeDirectories(all) => {
+            all.iter().map(|it| u64::from(it.replaces != Seen::Nothing)).sum()
+        }
+        Change::MakeLink(it) => match it.replaces {
+            Seen::File { .. } | Seen::AnyFile => 1,
+            Seen::Nothing | Seen::Directory | Seen::Link { .. } | Seen::Other => {
+                gives_way(&it.replaces)
+            }
+        },
+        Change::Write(all) => all.iter().map(|it| gives_way(&it.file.replaces)).sum(),
+        Change::SetAttributes(_) => 0,
+    }
+}
+
+/// The difference of a file, or the list of what one line counts.
+pub fn detail(change: &Change) -> Option<String> {
+    fn list<T: fmt::Display>(all: &[T]) -> Option<String> {
+        if all.len() < 2 {
+            return None;
+        }
+        let mut out = String::new();
+        for (at, it) in all.iter().enumerate() {
+            if out.len() > SHOWN_DIFFERENCE {
+                out.push_str(&format!("… and {} more\n", thousands((all.len() - at) as u64)));
+                break;
+            }
+            out.push_str(&format!("{it}\n"));
+        }
+        Some(out)
+    }
+    match change {
+        Change::Write(all) => match &**all {
+            [one] => difference(one),
+            all => list(all),
+        },
+        Change::SetAttributes(all) => list(all),
+        Change::Remove(all) => list(all),
+        Change::MakeDirectories(all) => list(all),
+        Change::MakeLink(_) => None,
+    }
+}
+
+/// The unified difference between what a file holds and what it gets.
+fn difference(writing: &Writing) -> Option<String> {
+    if writing.sensitive {
+        return None;
+    }
+    let new: &[u8] = &writing.file.content;
+    let old: &[u8] = match (&writing.present, writing.was) {
+        (Some(present), _) => &present.0,
+        (None, None) => &[],
+        (None, Some(_)) => return None,
+    };
+    if new.len() as u64 > SHOWN || old.len() as u64 > SHOWN {
+        return None;
+    }
+    let text = |bytes| std::str::from_utf8(bytes).ok().filter(|it| !it.contains('\0'));
+    let (Some(old_text), Some(new_text)) = (text(old), text(new)) else {
+        return Some(format!(
+            "binary files differ ({} -> {} bytes)\n",
+            thousands(old.len() as u64),
+            thousands(new.len() as u64)
+        ));
+    };
+    let lines = if writing.open { SHOWN_OF_OTHERS } else { usize::MAX };
+    Some(diff(&writing.file.path, old_text, new_text, lines))
+}
+
+/// The unified difference between what is at a path and what is promised, of so many lines at most.
+pub fn diff(path: &AbsPath, is: &str, promised: &str, lines: usize) -> String {
+    // Two texts can be made that take long to compare; then the difference is only less fine.
+    let diff =
+        similar::TextDiff::configure().timeout(Duration::from_millis(500)).diff_lines(is, promised);
+    let whole = diff
+        .unified_diff()
+        .context_radius(3)
+        .header(&format!("{path} (is)"), &format!("{path} (promised)"))
+        .to_string();
+    let mut out = String::new();
+    let total = whole.lines().count();
+    for (at, line) in whole.split_terminator('\n').enumerate() {
+        if at >= lines || out.len() + line.len() > SHOWN_DIFFERENCE {
+            out.push_str(&format!("… and {} more lines\n", thousands((total - at) as u64)));
+            break;
+        }
+        out.push_str(&safe(line));
+        out.push('\n');
+    }
+    out
+}
+
+/// `css/site.css: ` in front of what happens below the promised folder.
+fn place(f: &mut fmt::Formatter<'_>, below: Option<&Arc<str>>) -> fmt::Result {
+    below.map_or(Ok(()), |it| write!(f, "{}: ", safe(it)))
+}
+
+fn in_place_of(seen: &Seen) -> &'static str {
+    match seen {
+        Seen::Nothing => "",
+        Seen::File { .. } | Seen::AnyFile => " in the place of a file",
+        Seen::Directory => " in the place of a directory",
+        Seen::Link { .. } => " in the place of a symbolic link",
+        Seen::Other => " in the place of a socket, fifo or device",
+    }
+}
+
+fn id(id: u32) -> String {
+    if id == 0 { "root".to_owned() } else { id.to_string() }
+}
+
+fn named(name: Option<&str>, number: u32) -> String {
+    name.map_or_else(|| id(number), str::to_owned)
+}
+
+/// `deploy:www-data`, and nothing where it is root's, as new things are unless something else is said.
+/// Where a name is promised it is that: the machine may not know it yet.
+fn whose(uid: u32, gid: u32, names: &Owners) -> Option<String> {
+    let owner = named(names.owner.as_ref().map(UserName::as_str), uid);
+    let group = named(names.group.as_ref().map(GroupName::as_str), gid);
+    ((&*owner, &*group) != ("root", "root")).then(|| format!("{owner}:{group}"))
+}
+
+/// `mode 0644 -> 0600, owner root -> deploy`
+pub fn attributes(from: &Attributes, to: &Attributes, names: &Owners) -> String {
+    let mut parts = vec![];
+    if let (Some(to), Some(from)) = (to.mode, from.mode)
+        && to != from
+    {
+        parts.push(format!("mode {from} -> {to}"));
+    }
+    if let (Some(to), Some(from)) = (to.uid, from.uid)
+        && to != from
+    {
+        let to = named(names.owner.as_ref().map(UserName::as_str), to);
+        parts.push(format!("owner {} -> {to}", id(from)));
+    }
+    if let (Some(to), Some(from)) = (to.gid, from.gid)
+        && to != from
+    {
+        let to = named(names.group.as_ref().map(GroupName::as_str), to);
+        parts.push(format!("group {} -> {to}", id(from)));
+    }
+    parts.join(", ")
+}
+
+impl fmt::Display for NewDirectory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        place(f, self.below.as_ref())?;
+        let whose = whose(self.uid, self.gid, &self.names).map_or(String::new(), |it| it + ", ");
+        write!(f, "make directory ({whose}mode {}){}", self.mode, in_place_of(&self.replaces))
+    }
+}
+
+impl fmt::Display for Writing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        place(f, self.below.as_ref())?;
+        if self.sensitive {
+            f.write_str("write sensitive content")?;
+        } else {
+            write!(f, "write {}", bytes(self.file.content.len() as u64))?;
+        }
+        let Some(was) = self.was else {
+            let whose = whose(self.file.uid, self.file.gid, &self.names);
+            return match (&self.file.replaces, whose) {
+                (Seen::Nothing, None) => write!(f, " (new, mode {})", self.file.mode),
+                (Seen::Nothing, Some(it)) => write!(f, " (new, {it}, mode {})", self.file.mode),
+                (replaces, None) => f.write_str(in_place_of(replaces)),
+                (replaces, Some(it)) => write!(f, "{} ({it})", in_place_of(replaces)),
+            };
+        };
+        if !self.sensitive {
+            write!(f, " (was {})", thousands(was.size))?;
+        }
+        let from = Attributes { uid: Some(was.uid), gid: Some(was.gid), mode: Some(was.mode) };
+        let file = &self.file;
+        let to = Attributes { uid: Some(file.uid), gid: Some(file.gid), mode: Some(file.mode) };
+        match attributes(&from, &to, &self.names) {
+            same if same.is_empty() => Ok(()),
+            other => write!(f, ", {other}"),
+        }
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        place(f, self.below.as_ref())?;
+        write!(f, "set {}", attributes(&self.from, &self.to, &self.names))
+    }
+}
+
+impl fmt::Display for Removal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        place(f, self.below.as_ref())?;
+        let what = match self.seen {
+            Seen::Nothing => "nothing",
+            Seen::File { .. } | Seen::AnyFile => "file",
+            Seen::Directory => "directory",
+            Seen::Link { .. } => "symbolic link",
+            Seen::Other => "socket, fifo or device",
+        };
+        write!(f, "remove {what}")?;
+        match self.count.saturating_sub(1) {
+            0 => Ok(()),
+            below => write!(f, " and {} below it", thousands(below)),
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let many = |all: usize| thousands(all as u64);
+        match self {
+            Change::MakeLink(link) => {
+                write!(f, "link to {}{}", safe(&link.target), in_place_of(&link.replaces))?;
+                match whose(link.uid, link.gid, &link.names) {
+                    Some(it) => write!(f, " ({it})"),
+                    None => Ok(()),
+                }
+            }
+            Change::MakeDirectories(all) => match &**all {
+                [one] => one.fmt(f),
+                all => write!(f, "make {} directories", many(all.len())),
+            },
+            Change::Write(all) => match &**all {
+                [one] => one.fmt(f),
+                all => write!(f, "write {} files", many(all.len())),
+            },
+            Change::SetAttributes(all) => match &**all {
+                [one] => one.fmt(f),
+                all => {
+                    let mut what = vec![];
+                    if all.iter().any(|it| it.to.uid.is_some()) {
+                        what.push("owner");
+                    }
+                    if all.iter().any(|it| it.to.gid.is_some()) {
+                        what.push("group");
+                    }
+                    if all.iter().any(Setting::sets_mode) {
+                        what.push("mode");
+                    }
+                    write!(f, "set {} of {} entries", what.join(", "), many(all.len()))
+                }
+            },
+            Change::Remove(all) => match &**all {
+                [one] => one.fmt(f),
+                all => write!(f, "remove {} entries", many(all.len())),
+            },
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What a change of a service leaves behind, and how a unit that nobody promises any more is brought back
+//! to what it was.
+
+use super::{Change, Consequence, Desired, FOLDER_MODE, MODE, State, TIMEOUT};
+use crate::trace::{self, Condition, Thing, Trace};
+use steadfast_system::files::Attributes;
+use steadfast_system::services::{Active, Load, Mask, Unit};
+use steadfast_system::{AbsPath, UnitName};
+
+/// A unit that nobody promises is stopped, because it did not run before.
+pub fn stop(unit: &UnitName) -> Change {
+    Change::Stop { unit: unit.clone(), timeout: TIMEOUT }
+}
+
+/// A unit that nobody promises is started, because it ran before.
+pub fn start(unit: &UnitName) -> Change {
+    Change::Start(Desired::implied(unit.clone()).act(vec![]))
+}
+
+/// What brings a unit that nobody promises up to date with what it read before, if it runs. One that
+/// failed is started: what it read has taken it down.
+pub fn catch_up(unit: &UnitName, is: &Unit, owes: Consequence, because: String) -> Option<Change> {
+    let act = Desired::implied(unit.clone()).act(vec![because]);
+    // systemd remembers that a unit failed when its file is gone.
+    if is.load != Load::Loaded {
+        return None;
+    }
+    match is.active {
+        Active::Active | Active::Reloading | Active::Activating => Some(match owes {
+            Consequence::Reload if is.can_reload => Change::Reload(act),
+            Consequence::Reload | Consequence::Restart => Change::Restart(act),
+        }),
+        Active::Failed => Some(Change::Start(act)),
+        Active::Inactive | Active::Deactivating => None,
+    }
+}
+
+pub(super) fn traces(change: &Change, want: &Desired, have: &State) -> Vec<Trace> {
+    let entry = |path: &AbsPath| {
+        let at = want.files().position(|it| it.path == *path)?;
+        have.files.get(at)?.entry.as_ref()
+    };
+    let running = |unit: &UnitName, left| {
+        // A oneshot that leaves nothing behind does not run when it is done.
+        let leaves = have.unit.oneshot.is_none();
+        let thing = Thing::Running(unit.clone());
+        leaves.then(|| Trace::of(thing, trace::running(&have.unit), left)).into_iter().collect()
+    };
+    let place = |unit: &UnitName, left| {
+        vec![Trace::of(Thing::Enabled(unit.clone()), trace::place_of(&have.unit), left)]
+    };
+    match change {
+        Change::MakeFolder { path } => {
+            let left = Condition::Directory { uid: 0, gid: 0, mode: FOLDER_MODE };
+            vec![Trace::of(Thing::Path(path.clone()), Condition::Nothing, left)]
+        }
+        Change::Write { file, was: _ } => vec![trace::of_file(file, entry(&file.path))],
+        Change::SetAttributes { path, seen, was: (uid, gid, mode) } => {
+            let from = Attributes { uid: Some(*uid), gid: Some(*gid), mode: Some(*mode) };
+            let to = Attributes { uid: Some(0), gid: Some(0), mode: Some(MODE) };
+            vec![trace::attributes(path, seen, &from, &to)]
+        }
+        Change::Stop { unit, timeout: _ } => running(unit, Condition::Nothing),
+        Change::Start(act) => running(&act.unit, Condition::There),
+        Change::Enable { unit } => place(unit, Condition::There),
+        Change::Disable { unit } => place(unit, Condition::Nothing),
+        Change::Mask { unit } => place(unit, Condition::Masked),
+        Change::Unmask { unit } => {
+            let unmasked = Unit { mask: Mask::Not, ..have.unit.clone() };
+            place(unit, trace::place_of(&unmasked))
+        }
+        // What ran goes on running, in another process.
+        Change::DaemonReload | Change::Await(_) | Change::Reload(_) | Change::Restart(_) => {
+            vec![]
+        }
+    }
+}

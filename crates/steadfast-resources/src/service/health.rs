@@ -1,0 +1,94 @@
+//! Whether a service is healthy, by its own word.
+
+use super::{AT_ONCE, Desired, State};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+use steadfast_system::services::HealthUrl;
+use steadfast_system::{Actuate, Probe, SystemError};
+
+/// How long after its start a service may become healthy, where nothing else is said.
+pub(super) const WITHIN: Duration = Duration::from_secs(30);
+/// A run waits for it.
+pub(super) const WITHIN_MAX: Duration = Duration::from_secs(3_600);
+
+/// How it is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Check {
+    pub question: Question,
+    pub within: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Question {
+    Http(HealthUrl),
+    Command(Vec<Arc<str>>),
+}
+
+/// What came of asking.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Health {
+    NotAsked,
+    Good,
+    Bad(SystemError),
+}
+
+/// A service that is asked, with what the machine shows of it.
+pub type Asked<'a> = (&'a Desired, &'a State);
+
+/// Asks services, side by side; one answer for each. Who may only look (`acts` is none) starts no program,
+/// and those are not asked.
+pub fn ask(asked: &[Asked<'_>], sys: &dyn Probe, acts: Option<&dyn Actuate>) -> Vec<Health> {
+    let mut answers = Vec::with_capacity(asked.len());
+    for some in asked.chunks(AT_ONCE) {
+        std::thread::scope(|scope| {
+            let asking: Vec<_> =
+                some.iter().map(|it| scope.spawn(|| ask_one(*it, sys, acts))).collect();
+            answers.extend(asking.into_iter().map(|it| match it.join() {
+                Ok(health) => health,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }));
+        });
+    }
+    answers
+}
+
+fn ask_one((want, have): Asked<'_>, sys: &dyn Probe, acts: Option<&dyn Actuate>) -> Health {
+    let Some(check) = &want.health else { return Health::NotAsked };
+    let since = have.process.as_ref().map(|it| it.since);
+    let patience = patience(check.within, since, sys.now());
+    let answer = match (&check.question, acts) {
+        (Question::Http(url), _) => sys.healthy(&want.unit, url, patience),
+        (Question::Command(command), Some(acts)) => acts.healthy_by(&want.unit, command, patience),
+        (Question::Command(_), None) => return Health::NotAsked,
+    };
+    match answer {
+        Ok(()) => Health::Good,
+        Err(error) => Health::Bad(error),
+    }
+}
+
+/// How much of `within` is left after a start; both times in microseconds since 1970.
+fn patience(within: Duration, since: Option<i64>, now: i64) -> Duration {
+    let Some(since) = since else { return Duration::ZERO };
+    // A start that seems to lie ahead: the clock was set back since.
+    let runs = u64::try_from(now.saturating_sub(since)).unwrap_or(0);
+    within.saturating_sub(Duration::from_micros(runs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_has_time_to_become_healthy_after_its_start_and_no_longer() {
+        let second = 1_000_000;
+        let left = |since: Option<i64>| patience(Duration::from_secs(30), since, 100 * second);
+        assert_eq!(left(Some(90 * second)), Duration::from_secs(20));
+        assert_eq!(left(Some(70 * second)), Duration::ZERO);
+        assert_eq!(left(Some(0)), Duration::ZERO);
+        // Not longer than it was promised, whatever the clock did.
+        assert_eq!(left(Some(1_000 * second)), Duration::from_secs(30));
+        assert_eq!(left(None), Duration::ZERO);
+    }
+}

@@ -1,0 +1,290 @@
+//! How a promise about a unit is read.
+
+use super::health::{Check, Question, WITHIN, WITHIN_MAX};
+use super::{Desired, Enabled, OwnFile, SETTLE, Service, TIMEOUT};
+use crate::kind::Kind as _;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use steadfast_model::diagnostic::Code;
+use steadfast_model::{Diagnostic, Field, Fields, Lower, Node, Span, Spanned, Takes, Value, codes};
+use steadfast_system::services::{self, HealthUrl};
+use steadfast_system::{AbsPath, UnitName};
+
+pub(super) const FILE_FIELDS: &[Field] = &[
+    Field::new("content", Takes::Text, "the text itself"),
+    Field::new("template", Takes::Text, "a template of the model that gives the text"),
+    Field::new("source", Takes::Text, "a file of the model with the text"),
+];
+
+pub(super) const HEALTH_FIELDS: &[Field] = &[
+    Field::new("http", Takes::Text, "what is asked: http://127.0.0.1:8081/health"),
+    Field::new("command", Takes::TextList, "a program and its arguments; healthy: it exits with 0"),
+    Field::new("within", Takes::Duration, "how long after its start it may become healthy (30s)"),
+];
+
+pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -> Option<Desired> {
+    let unit = match UnitName::parse(&name.value) {
+        Ok(unit) => Some(unit),
+        Err(bad) => {
+            cx.error(codes::BAD_NAME, name.span, bad.to_string());
+            None
+        }
+    };
+    let mut fields = Fields::of(body, Service::NAME, Service::FIELDS, cx)?;
+    let running = fields.boolean("running");
+    let enabled = enabled(&mut fields);
+    let unit_node = fields.node("unit");
+    let drop_in_node = fields.node("drop_ins");
+    let health_node = fields.node("health");
+    let reload_on = patterns(&mut fields, "reload_on").unwrap_or_default();
+    let restart_on = patterns(&mut fields, "restart_on").unwrap_or_default();
+    let validate = fields.texts("validate").unwrap_or_default();
+    if fields.has("validate") && validate.first().is_none_or(|it| it.value.is_empty()) {
+        let span = fields.key_span("validate");
+        if fields.complete() {
+            fields.error(codes::BAD_VALUE, span, "`validate` names no program");
+        }
+    }
+    let settle = fields.duration("settle").unwrap_or(SETTLE);
+    let timeout = fields.duration("timeout").unwrap_or(TIMEOUT);
+    if timeout.is_zero() {
+        let span = fields.key_span("timeout");
+        fields.error(codes::BAD_VALUE, span, "`timeout` must be one second at least");
+    }
+    let masked = enabled == Some(Enabled::Masked);
+    let enabled_at = fields.key_span("enabled");
+    if running == Some(true) && masked {
+        let message = "a service that is masked cannot be promised to run";
+        fields.error(codes::CONFLICTING_FIELDS, enabled_at, message);
+    }
+    if unit_node.is_some() && masked {
+        let message = "a mask stands where the promised unit file would be";
+        fields.error(codes::CONFLICTING_FIELDS, enabled_at, message);
+    }
+    if health_node.is_some() && (running == Some(false) || !fields.has("running")) {
+        let span = fields.key_span("health");
+        let message = "only what is promised to run can be healthy: `health` needs `running: true`";
+        fields.error(codes::CONFLICTING_FIELDS, span, message);
+    }
+    if running.is_some() && unit.as_ref().is_some_and(is_template) {
+        let span = fields.key_span("running");
+        let message = "a template does not run; promise its instances, `name@instance`";
+        fields.error(codes::CONFLICTING_FIELDS, span, message);
+    }
+    let own_unit = match (&unit, unit_node) {
+        (Some(unit), Some(node)) => own_file(node, "unit", path_of(unit, cx, name), cx),
+        (None, _) | (_, None) => None,
+    };
+    let drop_ins = match (&unit, drop_in_node) {
+        (Some(unit), Some(node)) => drop_ins(node, unit, name, cx).unwrap_or_default(),
+        (None, _) | (_, None) => vec![],
+    };
+    let health = health_node.and_then(|it| health(it, cx));
+    let unit = unit?;
+    cx.is_sound().then(|| Desired {
+        unit,
+        running,
+        enabled,
+        own_unit,
+        drop_ins,
+        reload_on,
+        restart_on,
+        validate: validate.into_iter().map(|it| it.value).collect(),
+        settle,
+        timeout,
+        health,
+        implied: false,
+    })
+}
+
+fn is_template(unit: &UnitName) -> bool {
+    unit.as_str().contains("@.")
+}
+
+fn path_of(unit: &UnitName, cx: &mut Lower<'_>, at: &Spanned<Arc<str>>) -> Option<AbsPath> {
+    checked_path(unit.as_str(), cx, at)
+}
+
+fn checked_path(name: &str, cx: &mut Lower<'_>, at: &Spanned<Arc<str>>) -> Option<AbsPath> {
+    let path = AbsPath::parse(services::FOLDER).and_then(|it| it.join(name));
+    path.map_err(|bad| cx.error(codes::BAD_NAME, at.span, bad.to_string())).ok()
+}
+
+fn enabled(fields: &mut Fields<'_, '_, '_>) -> Option<Enabled> {
+    let node = fields.node("enabled")?;
+    match node {
+        Node::Scalar(scalar) if scalar.value.value == Value::Text => {
+            fields.one_of("enabled", &[("masked", Enabled::Masked)])
+        }
+        Node::Scalar(_) | Node::List(..) | Node::Map(..) | Node::Unknown(_) => {
+            let yes = fields.boolean("enabled")?;
+            Some(if yes { Enabled::True } else { Enabled::False })
+        }
+    }
+}
+
+/// One text or a list of them.
+fn patterns(fields: &mut Fields<'_, '_, '_>, key: &str) -> Option<Vec<Spanned<Arc<str>>>> {
+    match fields.node(key)? {
+        Node::Scalar(_) => fields.text(key).map(|it| vec![it]),
+        Node::List(..) | Node::Map(..) | Node::Unknown(_) => fields.texts(key),
+    }
+}
+
+/// A URL, a program with its arguments, or a map with one of the two.
+fn health(node: &Node, cx: &mut Lower<'_>) -> Option<Check> {
+    match node {
+        Node::Scalar(_) => {
+            let text = cx.as_text(node, "`health`")?;
+            Some(Check { question: url(&text, cx)?, within: WITHIN })
+        }
+        Node::List(items, span) => {
+            Some(Check { question: command(items, *span, "`health`", cx)?, within: WITHIN })
+        }
+        Node::Map(..) => {
+            let mut fields = Fields::of(node, "health", HEALTH_FIELDS, cx)?;
+            let within = fields.duration("within").unwrap_or(WITHIN);
+            if within > WITHIN_MAX {
+                let span = fields.key_span("within");
+                fields.error(codes::BAD_VALUE, span, "`within` can be 1h at most: a run waits");
+            }
+            let question = match (fields.node("http"), fields.node("command")) {
+                (Some(_), None) => {
+                    let text = fields.text("http")?;
+                    url(&text, fields.cx)
+                }
+                (None, Some(node)) => {
+                    let items = fields.cx.as_list(node, "`command`")?;
+                    command(items, node.span(), "`command`", fields.cx)
+                }
+                (Some(_), Some(_)) => {
+                    let span = fields.key_span("command");
+                    let message = "`health` is asked by `http` or by a `command`, not by both";
+                    fields.error(codes::CONFLICTING_FIELDS, span, message);
+                    None
+                }
+                (None, None) => {
+                    let span = fields.span();
+                    fields.error(codes::MISSING_FIELD, span, "`health` needs `http` or `command`");
+                    None
+                }
+            };
+            Some(Check { question: question?, within })
+        }
+        Node::Unknown(_) => cx.unknown(),
+    }
+}
+
+fn url(text: &Spanned<Arc<str>>, cx: &mut Lower<'_>) -> Option<Question> {
+    match HealthUrl::parse(&text.value) {
+        Ok(url) => Some(Question::Http(url)),
+        Err(bad) => {
+            let bad = Diagnostic::error(codes::BAD_URL, text.span, bad.to_string());
+            cx.report(bad.help("as in http://127.0.0.1:8081/health; else let a `command` ask"));
+            None
+        }
+    }
+}
+
+fn command(items: &[Node], span: Span, what: &str, cx: &mut Lower<'_>) -> Option<Question> {
+    let words: Vec<Arc<str>> =
+        items.iter().filter_map(|it| cx.as_text(it, what)).map(|it| it.value).collect();
+    if words.len() != items.len() {
+        return None;
+    }
+    if words.first().is_none_or(|it| it.is_empty()) {
+        cx.error(codes::BAD_VALUE, span, format!("{what} names no program"));
+        return None;
+    }
+    if words.iter().any(|it| it.contains('\0')) {
+        cx.error(codes::BAD_VALUE, span, "an argument cannot have a NUL byte in it");
+        return None;
+    }
+    Some(Question::Command(words))
+}
+
+fn drop_ins(
+    node: &Node,
+    unit: &UnitName,
+    name: &Spanned<Arc<str>>,
+    cx: &mut Lower<'_>,
+) -> Option<Vec<OwnFile>> {
+    let entries = cx.as_map(node, "`drop_ins`")?;
+    let mut files = vec![];
+    let mut seen = BTreeSet::new();
+    for (key, body) in entries {
+        let good = !key.value.is_empty()
+            && !key.value.starts_with('.')
+            && key.value.bytes().all(|it| it.is_ascii_alphanumeric() || b":-_.\\@".contains(&it));
+        if !good {
+            let message = format!("`{}` is not the name of a drop-in", key.value.escape_debug());
+            cx.error(codes::BAD_NAME, key.span, message);
+            continue;
+        }
+        let stem = key.value.strip_suffix(".conf").unwrap_or(&key.value);
+        if !seen.insert(stem.to_owned()) {
+            let message = format!("there are two drop-ins `{stem}.conf`");
+            cx.error(codes::CONFLICTING_FIELDS, key.span, message);
+        }
+        let place = Spanned::new(Arc::clone(&name.value), key.span);
+        let path = checked_path(&format!("{unit}.d/{stem}.conf"), cx, &place);
+        files.extend(own_file(body, "drop-in", path, cx));
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Some(files)
+}
+
+/// One of `content`, `template` and `source`.
+fn own_file(
+    node: &Node,
+    what: &'static str,
+    path: Option<AbsPath>,
+    cx: &mut Lower<'_>,
+) -> Option<OwnFile> {
+    let mut fields = Fields::of(node, what, FILE_FIELDS, cx)?;
+    let given: Vec<&str> =
+        FILE_FIELDS.iter().map(|it| it.name).filter(|it| fields.has(it)).collect();
+    let [one] = given[..] else {
+        let (span, code, message): (_, Code, _) = match given.get(1) {
+            Some(second) => (
+                fields.key_span(second),
+                codes::CONFLICTING_FIELDS,
+                format!("a {what} has one of content, template and source"),
+            ),
+            None => (
+                fields.span(),
+                codes::MISSING_FIELD,
+                format!("a {what} needs one of content, template and source"),
+            ),
+        };
+        fields.error(code, span, message);
+        return None;
+    };
+    let text = fields.text(one)?;
+    let content = match one {
+        "content" => text.value,
+        "template" => {
+            let rendered = cx.render_template(&text, None)?;
+            let Some(plain) = rendered.as_plain() else {
+                let message = "everybody can read a unit file: a secret cannot stand in it";
+                cx.error(codes::MISPLACED_SECRET, text.span, message);
+                return None;
+            };
+            plain
+        }
+        _ => {
+            let source = cx.file(&text)?;
+            let Some(plain) = source.text() else {
+                let message = format!("{} is not UTF-8 text", source.path);
+                cx.error(codes::NOT_UTF_8, text.span, message);
+                return None;
+            };
+            Arc::from(plain)
+        }
+    };
+    if content.contains('\0') {
+        cx.error(codes::BAD_VALUE, text.span, format!("a {what} cannot have a NUL character"));
+        return None;
+    }
+    Some(OwnFile { path: path?, content })
+}

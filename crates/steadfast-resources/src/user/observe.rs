@@ -1,0 +1,205 @@
+//! What the machine shows of users, and what it says of one.
+
+use super::limits::{LIMITS, limit_name, limit_of, limit_shown};
+use super::lower::is_hash;
+use super::{Account, Desired, Groups, PasswordHash, State, Wanted, group_shown};
+use crate::Fingerprint;
+use crate::account_fields::{because, digest};
+use steadfast_system::accounts::KeysFile;
+use steadfast_system::secrets::{self, Secret};
+use steadfast_system::{AbsPath, ErrorKind, GroupName, SystemError, accounts};
+
+pub(super) fn look(
+    want: &Desired,
+    sys: &dyn accounts::Read,
+    secrets: &dyn secrets::Read,
+) -> Result<State, SystemError> {
+    let local = sys.local()?;
+    let name = &want.name;
+    let present = match &want.state {
+        Wanted::Present(present) => Some(&**present),
+        Wanted::Absent { .. } => None,
+    };
+    let found = local.user(name);
+    let account = match found {
+        None => None,
+        Some(user) => Some(Account {
+            uid: user.uid,
+            gid: user.gid,
+            group: sys.group_of(user.gid)?,
+            comment: user.comment.clone(),
+            home: user.home.clone(),
+            shell: user.shell.clone(),
+            groups: local
+                .groups()
+                .iter()
+                .filter(|it| it.gid != user.gid)
+                .filter(|it| it.members.iter().any(|member| **member == *name.as_str()))
+                .map(|it| it.name.clone())
+                .collect(),
+            shadow: match &local.shadow {
+                Ok(all) => Ok(all.get(name).cloned()),
+                Err(error) => Err(error.clone()),
+            },
+        }),
+    };
+    let elsewhere = if account.is_some() { None } else { sys.uid(name)? };
+    let wanted_gid = match present.and_then(|it| it.group.as_ref()) {
+        Some(group) => sys.gid(group)?,
+        None => None,
+    };
+    let own_group = match GroupName::parse(name.as_str()) {
+        Ok(group) => sys.gid(&group)?.is_some(),
+        Err(_) => false,
+    };
+    let holder = match present.and_then(|it| it.uid) {
+        Some(uid) => sys.user_of(uid)?.filter(|it| it != name),
+        None => None,
+    };
+    let (mut missing_groups, mut foreign_groups) = (vec![], vec![]);
+    if let Some(Groups::AtLeast(groups) | Groups::Exactly(groups)) =
+        present.and_then(|it| it.groups.as_ref())
+    {
+        for group in groups.iter().filter(|it| local.group(it).is_none()) {
+            match sys.gid(group)? {
+                Some(_) => foreign_groups.push(group.clone()),
+                None => missing_groups.push(group.clone()),
+            }
+        }
+    }
+    // The promised one, else the one that it has, else the one that it will get.
+    let home = match (present.and_then(|it| it.home.as_ref()), &account) {
+        (Some(home), _) => Some(home.clone()),
+        (None, Some(account)) => AbsPath::parse(&account.home).ok(),
+        (None, None) => AbsPath::parse(&format!("{}/{name}", local.defaults.homes)).ok(),
+    };
+    let others = || local.users().iter().filter(|it| it.name != *name);
+    let homes_within = others()
+        .filter(|it| {
+            home.as_ref().is_some_and(|home| {
+                AbsPath::parse(&it.home).is_ok_and(|theirs| theirs.is_within(home))
+            })
+        })
+        .map(|it| it.name.clone())
+        .collect();
+    let same_uid = others()
+        .filter(|it| account.as_ref().is_some_and(|account| account.uid == it.uid))
+        .map(|it| it.name.clone())
+        .collect();
+    // usermod and userdel refuse what would pull the ground away from under a process.
+    let processes = match &account {
+        Some(account)
+            if present.is_none_or(|it| {
+                it.uid.is_some_and(|uid| uid != account.uid)
+                    || it.home.as_ref().is_some_and(|home| *home.as_str() != *account.home)
+            }) =>
+        {
+            sys.processes_of(account.uid)?
+        }
+        Some(_) | None => vec![],
+    };
+    let shell_there = match present.and_then(|it| it.shell.as_ref()) {
+        // It is worth a note and no more.
+        Some(shell) => sys.is_program(shell).ok(),
+        None => None,
+    };
+    let hash = present.and_then(|it| it.password_hash.as_ref()).map(|hash| resolve(hash, secrets));
+    let keys = match (present.and_then(|it| it.ssh_keys.as_ref()), &home) {
+        (Some(_), Some(home)) => Some(sys.keys_file(home, account.as_ref().map(|it| it.uid))),
+        (Some(_), None) => Some(Ok(KeysFile::NoHome)),
+        (None, _) => None,
+    };
+    let home = match home {
+        Some(home) => {
+            let look = sys.home(&home)?;
+            Some((home, look))
+        }
+        None => None,
+    };
+    Ok(State {
+        account,
+        elsewhere,
+        wanted_gid,
+        own_group,
+        holder,
+        missing_groups,
+        foreign_groups,
+        home,
+        homes_within,
+        same_uid,
+        processes,
+        shell_there,
+        hash,
+        keys,
+        defaults: local.defaults.clone(),
+    })
+}
+
+/// The hash itself.
+pub(super) fn resolve(
+    hash: &PasswordHash,
+    secrets: &dyn secrets::Read,
+) -> Result<Secret, SystemError> {
+    let mut bytes = vec![];
+    for piece in &*hash.0.pieces {
+        match piece {
+            steadfast_model::lower::Piece::Plain(text) => bytes.extend_from_slice(text.as_bytes()),
+            steadfast_model::lower::Piece::Secret(name) => {
+                bytes.extend_from_slice(secrets.secret(name)?.reveal());
+            }
+        }
+    }
+    // A secret in a file mostly ends with a newline.
+    let bytes = bytes.trim_ascii_end();
+    if !is_hash(bytes) {
+        let names: Vec<&str> = hash.0.secrets().map(|it| &**it).collect();
+        let words = format!("secret {} is not a password hash", names.join(", "));
+        return Err(SystemError::new(ErrorKind::Secret, words));
+    }
+    Ok(Secret::new(bytes.to_vec()))
+}
+
+pub(super) fn fingerprint(have: &State) -> Fingerprint {
+    // What a service of this user runs with; not what becomes of its password.
+    let parts: Vec<_> = describe(have)
+        .into_iter()
+        .filter(|(name, _)| ["state", "uid", "group", "groups", "home", "shell"].contains(name))
+        .collect();
+    Fingerprint { digest: digest(&parts), changed: None }
+}
+
+pub(super) fn describe(have: &State) -> Vec<(&'static str, String)> {
+    let Some(account) = &have.account else {
+        let state = if have.elsewhere.is_some() { "not local" } else { "absent" };
+        return vec![("state", state.to_owned())];
+    };
+    let Account { uid, gid, group, comment, home, shell, groups, shadow } = account;
+    let names: Vec<&str> = groups.iter().map(GroupName::as_str).collect();
+    let mut all = vec![
+        ("state", "present".to_owned()),
+        ("uid", uid.to_string()),
+        ("group", group_shown(group.as_ref(), *gid)),
+        ("groups", names.join(", ")),
+        ("home", home.escape_debug().to_string()),
+        ("shell", shell.escape_debug().to_string()),
+        ("comment", comment.escape_debug().to_string()),
+    ];
+    match shadow {
+        Ok(None) => all.push(("password", "no entry in /etc/shadow".to_owned())),
+        Ok(Some(shadow)) => {
+            let word = match (shadow.has_password(), shadow.is_locked()) {
+                (true, true) => "set, locked",
+                (true, false) => "set",
+                (false, true) => "none, locked",
+                (false, false) if shadow.password.reveal().is_empty() => "empty",
+                (false, false) => "none",
+            };
+            all.push(("password", word.to_owned()));
+            for limit in LIMITS {
+                all.push((limit_name(limit), limit_shown(limit, limit_of(shadow, limit))));
+            }
+        }
+        Err(error) => all.push(("password", format!("unknown: {}", because(error)))),
+    }
+    all
+}

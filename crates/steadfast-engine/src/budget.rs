@@ -11,31 +11,95 @@ pub struct Budget {
     pub restarts: Option<u64>,
 }
 
+impl Budget {
+    /// Whether there is no limit at all.
+    pub fn is_none(&self) -> bool {
+        *self == Budget::default()
+    }
+
+    /// What is left of it after these changes.
+    #[must_use]
+    pub fn less<'a>(self, changes: impl IntoIterator<Item = &'a Change>) -> Budget {
+        let spent = Spent::of(changes);
+        let rest = |limit: Option<u64>, spent| limit.map(|it: u64| it.saturating_sub(spent));
+        Budget {
+            changes: rest(self.changes, spent.changes),
+            deletions: rest(self.deletions, spent.deletions),
+            restarts: rest(self.restarts, spent.restarts),
+        }
+    }
+}
+
+/// What changes cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    pub changes: u64,
+    pub deletions: u64,
+    pub restarts: u64,
+}
+
+impl Spent {
+    pub fn of<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Spent {
+        let mut spent = Spent::default();
+        for change in changes {
+            spent.changes += 1;
+            spent.deletions += change.deletes();
+            // What is started was not there to be interrupted.
+            spent.restarts += u64::from(change.as_service().is_some_and(|it| it.is_restart()));
+        }
+        spent
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Spent) -> Spent {
+        Spent {
+            changes: self.changes + other.changes,
+            deletions: self.deletions + other.deletions,
+            restarts: self.restarts + other.restarts,
+        }
+    }
+
+    /// The first limit that it goes beyond.
+    pub fn beyond(&self, budget: Budget) -> Option<(&'static str, u64)> {
+        [
+            ("changes", self.changes, budget.changes),
+            ("deletions", self.deletions, budget.deletions),
+            ("restarts", self.restarts, budget.restarts),
+        ]
+        .into_iter()
+        .find_map(|(what, spent, limit)| Some((what, limit.filter(|it| spent > *it)?)))
+    }
+
+    /// Of one of them, by its name in the policy.
+    pub fn of_what(&self, what: &str) -> u64 {
+        match what {
+            "deletions" => self.deletions,
+            "restarts" => self.restarts,
+            _ => self.changes,
+        }
+    }
+}
+
 /// A budget, and what was taken from it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Purse {
     budget: Budget,
-    changes: u64,
-    deletions: u64,
-    restarts: u64,
+    spent: Spent,
 }
 
 impl Purse {
     pub(crate) fn new(budget: Budget) -> Purse {
-        Purse { budget, changes: 0, deletions: 0, restarts: 0 }
+        Purse { budget, spent: Spent::default() }
     }
 
     /// Takes all changes of one promise, or none.
     pub(crate) fn spend(&mut self, changes: &[Change]) -> Result<(), Held> {
-        // What is started was not there to be interrupted.
-        let services = changes.iter().filter_map(Change::as_service);
-        let restarts = services.filter(|it| it.is_restart()).count() as u64;
-        let deletions: u64 = changes.iter().map(Change::deletes).sum();
-        let changes = changes.len() as u64;
+        let Spent { changes, deletions, restarts } = Spent::of(changes);
         for (spent, more, limit, what) in [
-            (self.changes, changes, self.budget.changes, "changes"),
-            (self.deletions, deletions, self.budget.deletions, "deletions"),
-            (self.restarts, restarts, self.budget.restarts, "restarts"),
+            (self.spent.changes, changes, self.budget.changes, "changes"),
+            (self.spent.deletions, deletions, self.budget.deletions, "deletions"),
+            (self.spent.restarts, restarts, self.budget.restarts, "restarts"),
         ] {
             if let Some(limit) = limit
                 && more > 0
@@ -44,9 +108,33 @@ impl Purse {
                 return Err(Held::Budget { what, limit });
             }
         }
-        self.changes += changes;
-        self.deletions += deletions;
-        self.restarts += restarts;
+        self.spent.changes += changes;
+        self.spent.deletions += deletions;
+        self.spent.restarts += restarts;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use steadfast_resources::group;
+    use steadfast_system::GroupName;
+
+    #[test]
+    fn what_is_spent_is_missing_and_what_is_beyond_is_named() {
+        let name = GroupName::parse("web").unwrap();
+        let remove = Change::Group(group::Change::Remove { name, gid: 7 });
+        let budget = Budget { changes: Some(9), deletions: Some(3), restarts: None };
+        let changes = [remove.clone(), remove.clone()];
+        let less = Budget { changes: Some(7), deletions: Some(1), restarts: None };
+        assert_eq!(budget.less(&changes), less);
+        assert_eq!(less.less(&changes), Budget { changes: Some(5), deletions: Some(0), ..less });
+        let spent = Spent::of(&changes);
+        assert_eq!(spent.beyond(budget), None);
+        let all = spent.and(spent);
+        assert_eq!(all.beyond(budget), Some(("deletions", 3)));
+        assert_eq!((all.of_what("deletions"), all.of_what("restarts")), (4, 0));
+        assert!(!budget.is_none() && Budget::default().is_none());
     }
 }

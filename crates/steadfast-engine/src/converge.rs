@@ -4,12 +4,14 @@
 use crate::budget::{Budget, Purse};
 use crate::debt::{Debt, Record};
 use crate::event::{Event, Reporter};
-use crate::looks::{Ledger, Looks};
+use crate::looks::{Eyes, Ledger, Looks};
 use crate::outcome::{Held, NotKept, Outcome, Summary};
 use crate::plan::{self, Circumstances, Forecast, Plan};
 use crate::promised::Promises;
+use crate::traces;
+use crate::undo::Made;
 use std::collections::{BTreeMap, BTreeSet};
-use steadfast_model::Keep;
+use steadfast_model::{Keep, PromiseId};
 use steadfast_resources::service::Consequence;
 use steadfast_resources::{Applied, Change, Difference, Fingerprint, Resource};
 use steadfast_system::{Actuate, ErrorKind, SystemError, UnitName};
@@ -29,11 +31,11 @@ pub struct Sight {
 /// Looks at everything. The machine is not changed by it.
 pub fn look(
     promises: &Promises,
-    sys: &dyn steadfast_system::Probe,
+    eyes: Eyes<'_>,
     ledger: &dyn Ledger,
     circumstances: Circumstances,
 ) -> Sight {
-    let looks = Looks::all(promises, sys, ledger);
+    let looks = Looks::all(promises, eyes, ledger);
     let plan = plan::plan(promises, &looks, circumstances);
     Sight { looks, budget: circumstances.budget, plan }
 }
@@ -133,6 +135,7 @@ impl Run<'_> {
             .filter(|at| self.outcomes[*at].is_none() && self.promises.all[*at].selected)
             .collect();
         self.refresh(&open);
+        self.ask(&open);
         let mut work: Work = vec![];
         for at in open.iter().copied() {
             match self.decide(at) {
@@ -143,7 +146,14 @@ impl Run<'_> {
         let written = self.owe(&mut work);
         if !work.is_empty() {
             out.report(&Event::Working { promises: self.promises, work: &work });
+            let which: Vec<usize> = work.iter().map(|(at, _)| *at).collect();
+            let made = traces::of_work(self.promises, &self.looks, &work, self.sys.as_probe());
+            let written_down = self.ledger.trace(&made);
             self.apply(work, &written);
+            match written_down {
+                Ok(()) => self.amend(&which, &made),
+                Err(error) => self.not_remembered(&which, &error),
+            }
         }
         self.settle(&open);
     }
@@ -160,6 +170,11 @@ impl Run<'_> {
                 self.astray.insert(at);
             }
         }
+    }
+
+    /// Asks services whether they are healthy, where all hangs on that.
+    fn ask(&mut self, which: &[usize]) {
+        self.looks.ask(which.iter().copied(), self.promises, Eyes::Run(self.sys));
     }
 
     fn difference(&self, at: usize) -> Result<Difference<Change>, SystemError> {
@@ -181,9 +196,8 @@ impl Run<'_> {
         };
         let Difference { changes, obstacles, notes } = difference;
         self.notes[at] = notes;
-        let refusals = plan::refusals(&obstacles);
-        if !refusals.is_empty() {
-            return Decision::Settled(Outcome::NotKept(NotKept::Refused(refusals)));
+        if let Some(why) = plan::speaks_against(&obstacles) {
+            return Decision::Settled(Outcome::NotKept(why));
         }
         let missing = plan::missing(&obstacles);
         if changes.is_empty() && missing.is_empty() {
@@ -212,6 +226,25 @@ impl Run<'_> {
         match self.purse.spend(&changes) {
             Ok(()) => Decision::Apply(changes),
             Err(held) => Decision::Settled(Outcome::Held(held)),
+        }
+    }
+
+    /// Says what came of what was written down before the work, where that was not known then.
+    fn amend(&mut self, which: &[usize], made: &[Made]) {
+        let failed: BTreeSet<&PromiseId> = (which.iter())
+            .filter(|at| self.outcomes[**at].as_ref().is_some_and(|it| !it.is_good()))
+            .map(|at| &self.promises.all[*at].id)
+            .collect();
+        let failed = |it: &Made| failed.contains(&it.promise);
+        // Where it cannot be written, what is remembered does not match, and is left alone.
+        let _written = traces::amend(made, failed, self.sys.as_probe(), self.ledger);
+    }
+
+    /// The machine is kept all the same: what is not known as ours is only never taken back.
+    fn not_remembered(&mut self, which: &[usize], error: &SystemError) {
+        let words = error.chain().join(": ");
+        for at in which {
+            self.notes[*at].push(format!("what was there before is not remembered: {words}"));
         }
     }
 
@@ -357,6 +390,7 @@ impl Run<'_> {
         self.refresh(&touched);
         self.take_back(written);
         self.pay(&touched);
+        self.ask(&touched);
         for at in touched {
             if self.outcomes[at].is_some() {
                 continue;
@@ -433,7 +467,11 @@ impl Run<'_> {
     fn settle(&mut self, which: &[usize]) {
         for inputs in self.promises.inputs.iter().filter(|it| has(which, it.service)) {
             let at = inputs.service;
-            let good = self.outcomes[at].as_ref().is_some_and(Outcome::is_good);
+            // Whether it is healthy says nothing about what it runs with.
+            let good = self.outcomes[at].as_ref().is_some_and(|it| match it {
+                Outcome::Kept | Outcome::Repaired | Outcome::NotKept(NotKept::Unhealthy(_)) => true,
+                Outcome::NotKept(_) | Outcome::Held(_) => false,
+            });
             let owes = match &self.looks.states[at] {
                 Ok(steadfast_resources::State::Service(state)) => state.owed.is_some(),
                 Ok(_) | Err(_) => true,
@@ -451,6 +489,7 @@ impl Run<'_> {
             .filter(|at| self.outcomes[*at].as_ref().is_some_and(Outcome::is_good))
             .collect();
         self.refresh(&good);
+        self.ask(&good);
         let mut again: Vec<usize> = good.into_iter().filter(|at| !self.is_kept(*at)).collect();
         again.append(&mut self.again);
         // What was held because of one of these may go on with it.
@@ -548,8 +587,13 @@ fn pays(change: &Change) -> Option<Consequence> {
 }
 
 fn still_differs(difference: &Difference<Change>) -> NotKept {
+    if difference.changes.is_empty()
+        && let Some(sick @ NotKept::Unhealthy(_)) = plan::speaks_against(&difference.obstacles)
+    {
+        return sick;
+    }
     let mut remaining: Vec<String> = difference.changes.iter().map(ToString::to_string).collect();
-    remaining.extend(plan::refusals(&difference.obstacles));
+    remaining.extend(plan::refusals(&difference.obstacles).iter().map(ToString::to_string));
     remaining.extend(
         plan::missing(&difference.obstacles).iter().map(|it| format!("{it} does not exist")),
     );

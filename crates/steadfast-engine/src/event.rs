@@ -4,6 +4,8 @@
 use crate::outcome::{Outcome, Summary};
 use crate::plan::Plan;
 use crate::promised::{Promised, Promises};
+use crate::undo::Made;
+use steadfast_model::PromiseId;
 use steadfast_resources::Change;
 
 #[derive(Clone, Debug)]
@@ -24,6 +26,17 @@ pub enum Event<'a> {
         outcome: &'a Outcome,
         changes: &'a [Change],
         notes: &'a [String],
+    },
+    /// These things are about to be taken back, and what is done to each.
+    Undoing {
+        work: &'a [(&'a Made, &'a [Change])],
+    },
+    /// What became of what a promise, which nobody makes any more, had left: what was done, and why the
+    /// rest stays.
+    Undone {
+        promise: &'a PromiseId,
+        changes: &'a [Change],
+        left: &'a [String],
     },
     Finished {
         summary: &'a Summary,

@@ -2,6 +2,7 @@
 
 pub mod budget;
 pub mod converge;
+pub mod cover;
 pub mod debt;
 pub mod event;
 pub mod graph;
@@ -9,11 +10,17 @@ pub mod looks;
 pub mod outcome;
 pub mod plan;
 pub mod promised;
+pub mod prospect;
+mod traces;
+pub mod undo;
 
 pub use budget::Budget;
 pub use converge::{Sight, converge, dry_run, look};
+pub use cover::Cover;
 pub use event::{Event, Reporter};
-pub use looks::{Ledger, Looks};
+pub use looks::{Amended, Eyes, Ledger, Looks};
 pub use outcome::{Held, NotKept, Outcome, Summary};
 pub use plan::{Circumstances, Entry, Forecast, Plan};
 pub use promised::{Promised, Promises};
+pub use prospect::{Left, Prospect, foresee};
+pub use undo::{Extent, Made, undo};

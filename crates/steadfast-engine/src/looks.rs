@@ -2,13 +2,14 @@
 
 use crate::debt::{self, Action, Baseline, Debt, Owed, Record};
 use crate::promised::{Inputs, Promises};
+use crate::undo::Made;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use steadfast_model::PromiseId;
 use steadfast_resources::service::{self, Process};
-use steadfast_resources::{Fingerprint, Resource, State};
+use steadfast_resources::{Condition, Fingerprint, Obstacle, Resource, State, Thing};
 use steadfast_system::services::Active;
-use steadfast_system::{Probe, SystemError, UnitName};
+use steadfast_system::{Actuate, ErrorKind, Probe, SystemError, UnitName};
 
 /// What the state directory knows about restarts. The store implements it; nothing here knows how.
 pub trait Ledger {
@@ -19,6 +20,59 @@ pub trait Ledger {
 
     /// Puts a new record in the place of the old one.
     fn settle(&mut self, unit: &UnitName, record: Record) -> Result<(), SystemError>;
+
+    /// Writes down what is about to be made, replaced or taken away, before it is. Of what is known to
+    /// have been done to the same thing since the model was adopted, only what is left is new.
+    fn trace(&mut self, made: &[Made]) -> Result<(), SystemError>;
+
+    /// What was left after all.
+    fn amend(&mut self, amended: &[(Thing, Amended)]) -> Result<(), SystemError>;
+
+    /// Writes down what is about to be taken back.
+    fn begin_undo(&mut self, things: &[Thing]) -> Result<(), SystemError>;
+}
+
+/// What is known of a thing once the work is done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Amended {
+    Left(Condition),
+    /// This attempt has done nothing; what is there now. Nothing of ours is there only if that is what was
+    /// there before all that is known to have been done.
+    CameToNothing(Condition),
+}
+
+impl Amended {
+    /// Whether nothing need be remembered. What was before is never keyed: what may not be kept is not known.
+    pub fn ends(&self, made: &Made) -> bool {
+        match self {
+            Amended::Left(_) => false,
+            Amended::CameToNothing(now) => made.before.is_met_by(now, |_| None),
+        }
+    }
+}
+
+/// Who looks. A forecast changes nothing and starts nothing; a run may also start the programs by which a
+/// service is asked whether it is healthy.
+#[derive(Clone, Copy, Debug)]
+pub enum Eyes<'a> {
+    Forecast(&'a dyn Probe),
+    Run(&'a dyn Actuate),
+}
+
+impl<'a> Eyes<'a> {
+    fn probe(self) -> &'a dyn Probe {
+        match self {
+            Eyes::Forecast(probe) => probe,
+            Eyes::Run(acts) => acts.as_probe(),
+        }
+    }
+
+    fn acts(self) -> Option<&'a dyn Actuate> {
+        match self {
+            Eyes::Forecast(_) => None,
+            Eyes::Run(acts) => Some(acts),
+        }
+    }
 }
 
 /// One result for each promise.
@@ -30,15 +84,58 @@ pub struct Looks {
 }
 
 impl Looks {
-    /// Looks at everything.
-    pub fn all(promises: &Promises, sys: &dyn Probe, ledger: &dyn Ledger) -> Looks {
-        let wants: Vec<&Resource> = promises.all.iter().map(|it| &it.want).collect();
-        let states = steadfast_resources::observe(&wants, sys);
+    /// Looks at everything that bears on what is selected: a promise that was touched alone is repaired
+    /// without a look at ten thousand others.
+    pub fn all(promises: &Promises, eyes: Eyes<'_>, ledger: &dyn Ledger) -> Looks {
+        let bears = promises.bearing();
+        let which: Vec<usize> = (0..promises.all.len()).filter(|at| bears[*at]).collect();
+        let wants: Vec<&Resource> = which.iter().map(|at| &promises.all[*at].want).collect();
+        let mut seen = steadfast_resources::observe(&wants, eyes.probe()).into_iter();
+        let unseen = || Err(SystemError::new(ErrorKind::Other, "it was not looked at"));
+        let state = |bears: &bool| bears.then(|| seen.next()).flatten().unwrap_or_else(unseen);
+        let states = bears.iter().map(state).collect();
         let mut looks = Looks { states, perhaps: BTreeSet::new() };
-        for inputs in &promises.inputs {
+        for inputs in promises.inputs.iter().filter(|it| bears[it.service]) {
             looks.assess(promises, inputs, ledger);
         }
+        looks.ask(0..promises.all.len(), promises, eyes);
         looks
+    }
+
+    /// Asks services whether they are healthy, side by side, where nothing else is left to do for them.
+    pub(crate) fn ask(
+        &mut self,
+        which: impl IntoIterator<Item = usize>,
+        promises: &Promises,
+        eyes: Eyes<'_>,
+    ) {
+        let open: Vec<usize> =
+            which.into_iter().filter(|at| self.awaits_health(promises, *at)).collect();
+        let asked: Vec<service::Asked<'_>> = open
+            .iter()
+            .filter_map(|at| match (&promises.all[*at].want, &self.states[*at]) {
+                (Resource::Service(want), Ok(State::Service(have))) => Some((want, have)),
+                _ => None,
+            })
+            .collect();
+        if asked.is_empty() {
+            return;
+        }
+        let answers = service::ask(&asked, eyes.probe(), eyes.acts());
+        for (at, health) in open.into_iter().zip(answers) {
+            if let Ok(State::Service(state)) = &mut self.states[at] {
+                state.health = health;
+            }
+        }
+    }
+
+    /// Whether all hangs on what a service says of itself, and it has not been asked.
+    pub(crate) fn awaits_health(&self, promises: &Promises, at: usize) -> bool {
+        let want = &promises.all[at].want;
+        matches!(want, Resource::Service(it) if it.promises_health())
+            && self.states[at].as_ref().is_ok_and(|have| {
+                steadfast_resources::plan(want, have).obstacles.contains(&Obstacle::HealthNotAsked)
+            })
     }
 
     /// Looks again at some.

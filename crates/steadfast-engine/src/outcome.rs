@@ -1,7 +1,7 @@
 //! What became of a promise, as values with typed reasons.
 
 use steadfast_model::PromiseId;
-use steadfast_resources::{Change, Identity};
+use steadfast_resources::{Change, Identity, Refusal};
 use steadfast_system::SystemError;
 
 /// The verdict on one promise.
@@ -20,13 +20,15 @@ pub enum NotKept {
     /// The machine could not be looked at.
     Unobserved(SystemError),
     /// Something stands in the way that a run does not move.
-    Refused(Vec<String>),
+    Refused(Vec<Refusal>),
     /// A thing it needs is not there.
     Missing(Vec<Identity>),
     Failed {
         change: Box<Change>,
         error: SystemError,
     },
+    /// Everything else is as promised, and it is not healthy.
+    Unhealthy(SystemError),
     /// Everything was done, and the second look still finds a difference.
     StillDiffers {
         remaining: Vec<String>,
@@ -83,11 +85,14 @@ impl NotKept {
     pub fn because(&self) -> Vec<String> {
         match self {
             NotKept::Unobserved(error) => error.chain(),
-            NotKept::Refused(reasons) => reasons.clone(),
+            NotKept::Refused(reasons) => reasons.iter().map(ToString::to_string).collect(),
             NotKept::Missing(things) => {
                 things.iter().map(|it| format!("{it} does not exist")).collect()
             }
             NotKept::Failed { change: _, error } => error.chain(),
+            NotKept::Unhealthy(error) => {
+                std::iter::once("it is not healthy".to_owned()).chain(error.chain()).collect()
+            }
             NotKept::StillDiffers { remaining } => {
                 std::iter::once("the second look still finds a difference".to_owned())
                     .chain(remaining.iter().cloned())

@@ -2,7 +2,7 @@
 //!
 //! Pure. The same function serves a dry run, the forecast of a real run, and every later look.
 
-use crate::budget::{Budget, Purse};
+use crate::budget::{Budget, Purse, Spent};
 use crate::looks::Looks;
 use crate::outcome::{Held, NotKept};
 use crate::promised::{Promised, Promises};
@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use steadfast_model::{Keep, PromiseId};
 use steadfast_resources::service::Consequence;
-use steadfast_resources::{Change, Difference, Identity, Obstacle, Resource, State};
+use steadfast_resources::{Change, Difference, Identity, Obstacle, Refusal, Resource, State};
 use steadfast_system::ErrorKind;
 
 /// The whole intended effect of a run: an entry for each promise, in their order.
@@ -183,12 +183,20 @@ pub fn plan(promises: &Promises, looks: &Looks, circumstances: Circumstances) ->
         entries[at] = Some(entry);
     }
     doubt(promises, &mut entries, &steps);
+    doubt_health(promises, looks, &mut entries);
     // Without waves there was a circle, and nothing is run.
     let kept = || Entry { changes: vec![], notes: vec![], forecast: Forecast::Kept };
     Plan { entries: entries.into_iter().map(|it| it.unwrap_or_else(kept)).collect() }
 }
 
 impl Plan {
+    /// What a run would do that no budget held back.
+    pub fn cost(&self) -> Spent {
+        let budget = |it: &&Entry| matches!(it.forecast, Forecast::Held(Held::Budget { .. }));
+        let its = self.entries.iter().filter(|it| it.is_planned() || budget(it));
+        Spent::of(its.flat_map(|it| &it.changes))
+    }
+
     /// Whether a run would find everything kept, and do nothing.
     pub fn is_kept(&self) -> bool {
         self.entries.iter().all(|it| it.forecast == Forecast::Kept)
@@ -282,6 +290,14 @@ fn entry(
         }
         (forecast, _) => forecast,
     };
+    let unasked = promised.needs.iter().find(|it| looks.awaits_health(promises, **it));
+    let forecast = match (forecast, unasked) {
+        (Forecast::Certain | Forecast::Expected { .. }, Some(need)) => {
+            let need = &promises.all[*need].id;
+            Forecast::Unknown { because: vec![format!("the health of {need} has not been asked")] }
+        }
+        (forecast, _) => forecast,
+    };
     Entry { changes, notes, forecast }
 }
 
@@ -295,9 +311,8 @@ fn forecast(
     left_broken: impl Fn(usize) -> bool,
 ) -> Forecast {
     let promised = &promises.all[at];
-    let refusals = refusals(obstacles);
-    if !refusals.is_empty() {
-        return Forecast::NotKept(NotKept::Refused(refusals));
+    if let Some(why) = speaks_against(obstacles) {
+        return Forecast::NotKept(why);
     }
     let missing = missing(obstacles);
     if changes.is_empty() && missing.is_empty() {
@@ -367,6 +382,21 @@ fn doubt(promises: &Promises, entries: &mut [Option<Entry>], steps: &Steps) {
     }
 }
 
+/// Says of a service that is right as far as can be seen, and that nobody may ask whether it is healthy,
+/// that nobody knows. It is no step of the run, so nothing follows from it.
+fn doubt_health(promises: &Promises, looks: &Looks, entries: &mut [Option<Entry>]) {
+    for (at, entry) in entries.iter_mut().enumerate() {
+        if let Some(entry) = entry
+            && entry.forecast == Forecast::Kept
+            && promises.all[at].selected
+            && looks.awaits_health(promises, at)
+        {
+            let because = vec!["health has not been asked".to_owned()];
+            entry.forecast = Forecast::Unknown { because };
+        }
+    }
+}
+
 /// Whether packages bring just what is promised not to be.
 fn comes_with_packages(want: &Resource) -> bool {
     match want {
@@ -402,12 +432,28 @@ pub(crate) fn broken_need(
     promised.needs.iter().find(|it| broken(**it)).map(|it| promises.all[*it].id.clone())
 }
 
-pub(crate) fn refusals(obstacles: &[Obstacle]) -> Vec<String> {
+/// Why it is not kept, and no step is tried, where one of these says so.
+pub(crate) fn speaks_against(obstacles: &[Obstacle]) -> Option<NotKept> {
+    let sick = obstacles.iter().find_map(|it| match it {
+        Obstacle::Unhealthy(error) => Some(NotKept::Unhealthy(error.clone())),
+        Obstacle::Refused(_)
+        | Obstacle::Missing(_)
+        | Obstacle::Unknown(_)
+        | Obstacle::HealthNotAsked => None,
+    });
+    let refusals = refusals(obstacles);
+    if refusals.is_empty() { sick } else { Some(NotKept::Refused(refusals)) }
+}
+
+pub(crate) fn refusals(obstacles: &[Obstacle]) -> Vec<Refusal> {
     obstacles
         .iter()
         .filter_map(|it| match it {
             Obstacle::Refused(why) => Some(why.clone()),
-            Obstacle::Missing(_) | Obstacle::Unknown(_) => None,
+            Obstacle::Missing(_)
+            | Obstacle::Unknown(_)
+            | Obstacle::Unhealthy(_)
+            | Obstacle::HealthNotAsked => None,
         })
         .collect()
 }
@@ -417,7 +463,10 @@ pub(crate) fn missing(obstacles: &[Obstacle]) -> Vec<Identity> {
         .iter()
         .filter_map(|it| match it {
             Obstacle::Missing(thing) => Some(thing.clone()),
-            Obstacle::Refused(_) | Obstacle::Unknown(_) => None,
+            Obstacle::Refused(_)
+            | Obstacle::Unknown(_)
+            | Obstacle::Unhealthy(_)
+            | Obstacle::HealthNotAsked => None,
         })
         .collect()
 }
@@ -427,7 +476,10 @@ fn unknowns(obstacles: &[Obstacle]) -> Vec<String> {
         .iter()
         .filter_map(|it| match it {
             Obstacle::Unknown(why) => Some(why.clone()),
-            Obstacle::Missing(_) | Obstacle::Refused(_) => None,
+            Obstacle::Missing(_)
+            | Obstacle::Refused(_)
+            | Obstacle::Unhealthy(_)
+            | Obstacle::HealthNotAsked => None,
         })
         .collect()
 }

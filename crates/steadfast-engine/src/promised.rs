@@ -113,18 +113,26 @@ impl Promises {
         if globs.is_empty() { vec![] } else { self.select(globs) }
     }
 
+    /// For each promise, whether the outcome of a selected one may hang on it: itself, what it needs, and
+    /// what a selected service runs with.
+    pub(crate) fn bearing(&self) -> Vec<bool> {
+        let mut bears: Vec<bool> = self.all.iter().map(|it| it.selected).collect();
+        for promised in self.all.iter().filter(|it| it.selected) {
+            for need in &promised.needs {
+                bears[*need] = true;
+            }
+        }
+        for inputs in self.inputs.iter().filter(|it| self.all[it.service].selected) {
+            for input in inputs.all() {
+                bears[input] = true;
+            }
+        }
+        bears
+    }
+
     /// How many promises there are that somebody made, each counted once whatever parts it has.
     pub fn count(&self) -> usize {
         self.each().filter(|parts| !self.all[parts.start].implied).count()
-    }
-
-    /// The first part of the promise that this is a part of.
-    pub fn first_part(&self, at: usize) -> usize {
-        let mut first = at;
-        while first > 0 && self.all[first - 1].id == self.all[at].id {
-            first -= 1;
-        }
-        first
     }
 
     /// Every promise, as the indices of its parts, which stand beside each other.

@@ -82,20 +82,36 @@ impl Store {
 
     /// What the latest runs did about one promise, newest first.
     pub fn about(&self, promise: &str, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        self.entries("read the history of a promise", promise, "1", limit)
+    }
+
+    /// The latest run that repaired it, where the history goes back so far.
+    pub fn last_repair(&self, promise: &str) -> Result<Option<Entry>, StoreError> {
+        let repaired = "CASE WHEN json_valid(judged.record) \
+                        THEN json_extract(judged.record, '$.outcome') = 'repaired' END";
+        Ok(self.entries("read when it was repaired", promise, repaired, 1)?.pop())
+    }
+
+    fn entries(
+        &self,
+        what: &'static str,
+        promise: &str,
+        which: &str,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows: Option<Vec<(i64, i64, String, String)>> =
-            self.read("read the history of a promise", |connection| {
-                connection
-                    .prepare(
-                        "SELECT runs.id, runs.started, runs.revision, judged.record \
-                         FROM judged JOIN runs ON runs.id = judged.run \
-                         WHERE judged.promise = ?1 ORDER BY runs.id DESC LIMIT ?2",
-                    )?
-                    .query_map((promise, limit), |row| {
-                        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-                    })?
-                    .collect()
-            })?;
+        let rows: Option<Vec<(i64, i64, String, String)>> = self.read(what, |connection| {
+            connection
+                .prepare(&format!(
+                    "SELECT runs.id, runs.started, runs.revision, judged.record \
+                     FROM judged JOIN runs ON runs.id = judged.run \
+                     WHERE judged.promise = ?1 AND {which} ORDER BY runs.id DESC LIMIT ?2"
+                ))?
+                .query_map((promise, limit), |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                })?
+                .collect()
+        })?;
         Ok(rows
             .unwrap_or_default()
             .into_iter()
@@ -122,5 +138,32 @@ impl Store {
         let judged = self.run(last.id)?.map(|(_, judged)| judged).unwrap_or_default();
         let bad = |it: &v1::Judged| it.outcome == "not-kept" || it.outcome == "held";
         Ok(judged.into_iter().filter(bad).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_repair_is_found_behind_other_verdicts_and_damaged_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("state.db")).unwrap();
+        assert_eq!(store.last_repair("file:/a").unwrap(), None);
+        let record = |outcome: &str| format!(r#"{{"promise":"file:/a","outcome":"{outcome}"}}"#);
+        let (repaired, not_kept) = (record("repaired"), record("not-kept"));
+        store
+            .write(|connection| {
+                for (run, record) in [(1, &*repaired), (2, &*repaired), (3, &*not_kept), (4, "{")] {
+                    let values = "(?1, ?1, 1, 'n', 'e', 'm', 'r', 1, 0, 0, 0)";
+                    connection.execute(&format!("INSERT INTO runs VALUES {values}"), [run])?;
+                    connection
+                        .execute("INSERT INTO judged VALUES (?1, 'file:/a', ?2)", (run, record))?;
+                }
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(store.last_repair("file:/a").unwrap().map(|it| it.run), Some(2));
+        assert_eq!(store.last_repair("file:/b").unwrap(), None);
     }
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use steadfast_engine::{Event, Outcome, Promised, Reporter, Summary};
 use steadfast_model::SourceSet;
 use steadfast_resources::Change;
+use steadfast_system::writers::Writer;
 
 /// How many runs the history holds. A run that changed nothing is none of them.
 const MAX_RUNS: i64 = 10_000;
@@ -41,6 +42,10 @@ pub struct Journal<'a> {
     /// The verdicts on services that nobody promised: they are no promises, and not counted.
     implied: Summary,
     verdicts: Vec<v1::Judged>,
+    /// Who has changed what promises are about.
+    changed_by: BTreeMap<String, Vec<v1::Writer>>,
+    /// How many of them are about what was taken back: those stand first.
+    undone: usize,
     /// The first thing that could not be written, for the operator.
     pub problem: Option<StoreError>,
 }
@@ -72,8 +77,16 @@ impl<'a> Journal<'a> {
             begun: BTreeMap::new(),
             implied: Summary::default(),
             verdicts: vec![],
+            changed_by: BTreeMap::new(),
+            undone: 0,
             problem: None,
         }
+    }
+
+    /// Who has changed what a promise is about, as far as anybody knows.
+    pub fn changed(&mut self, promise: &str, by: &[Writer]) {
+        let by = by.iter().map(v1::Writer::from).collect();
+        self.changed_by.insert(promise.to_owned(), by);
     }
 
     /// The number of this run in the history, if it got one.
@@ -93,7 +106,10 @@ impl<'a> Journal<'a> {
                 Ok(connection.last_insert_rowid())
             });
             match written {
-                Ok(run) => self.run = Some(run),
+                Ok(run) => {
+                    self.store.begin_run(run, revision);
+                    self.run = Some(run);
+                }
                 Err(problem) => self.problem = Some(problem),
             }
         }
@@ -170,21 +186,43 @@ impl<'a> Journal<'a> {
     }
 
     fn judged(&self, promise: &Promised, outcome: &str, changes: &[Change]) -> v1::Judged {
-        v1::Judged {
-            promise: promise.id.to_string(),
-            outcome: outcome.to_owned(),
-            changes: changes
-                .iter()
-                .map(|it| v1::Change { line: it.to_string(), detail: it.detail() })
-                .collect(),
-            because: vec![],
-            notes: vec![],
-            origin: promise
-                .origins
-                .first()
-                .map(|it| self.sources.place(it.span).to_string())
-                .unwrap_or_default(),
+        let origin = promise.origins.first().map(|it| self.sources.place(it.span).to_string());
+        let changed_by = self.changed_by.get(&*promise.id.0).cloned().unwrap_or_default();
+        let origin = origin.unwrap_or_default();
+        v1::Judged { origin, changed_by, ..of(&promise.id.0, outcome, changes) }
+    }
+
+    /// Something that is said of a promise whose former doing was taken back before adds to that.
+    fn verdict(&mut self, judged: v1::Judged) {
+        let undone = &mut self.verdicts[..self.undone];
+        match undone.iter_mut().find(|it| it.promise == judged.promise) {
+            None => self.verdicts.push(judged),
+            Some(undone) => {
+                let v1::Judged { promise: _, outcome, changes, because, notes, origin, changed_by } =
+                    judged;
+                undone.outcome = outcome;
+                undone.changes.extend(changes);
+                undone.because.extend(because);
+                undone.notes.extend(notes);
+                undone.origin = origin;
+                undone.changed_by = changed_by;
+            }
         }
+    }
+}
+
+fn of(promise: &str, outcome: &str, changes: &[Change]) -> v1::Judged {
+    v1::Judged {
+        promise: promise.to_owned(),
+        outcome: outcome.to_owned(),
+        changes: changes
+            .iter()
+            .map(|it| v1::Change { line: it.to_string(), detail: it.detail() })
+            .collect(),
+        because: vec![],
+        notes: vec![],
+        origin: String::new(),
+        changed_by: vec![],
     }
 }
 
@@ -198,16 +236,20 @@ impl Reporter for Journal<'_> {
                     .map(|(at, changes)| self.judged(&promises.all[*at], "begun", changes))
                     .collect();
                 self.put(&begun, None);
-                let made = work.iter().map(|(at, _)| &promises.all[*at]);
-                let made: Vec<&str> = made
-                    .filter(|it| !it.implied && !it.want.is_absent())
-                    .map(|it| &*it.id.0)
+            }
+            Event::Undoing { work } => {
+                let begun: Vec<v1::Judged> = work
+                    .iter()
+                    .map(|(made, changes)| of(&made.promise.0, "begun", changes))
                     .collect();
-                if let Some(run) = self.run
-                    && let Err(problem) = self.store.put_made(run, &made)
-                {
-                    self.problem.get_or_insert(problem);
-                }
+                self.put(&begun, None);
+            }
+            Event::Undone { promise, changes, left } => {
+                let word = if left.is_empty() { "undone" } else { "left" };
+                let mut undone = of(&promise.0, word, changes);
+                undone.because = left.to_vec();
+                self.verdicts.push(undone);
+                self.undone = self.verdicts.len();
             }
             Event::Judged { promise, outcome, changes, notes } => {
                 if promise.implied {
@@ -220,14 +262,17 @@ impl Reporter for Journal<'_> {
                 let mut judged = self.judged(promise, &word, changes);
                 judged.because = outcome.because();
                 judged.notes = notes.to_vec();
-                self.verdicts.push(judged);
+                self.verdict(judged);
             }
             Event::Finished { summary } => {
                 let verdicts = std::mem::take(&mut self.verdicts);
+                self.undone = 0;
                 // What is held or not kept without any change is told by the run itself and by the next
                 // one; written down each time it would fill the disk. See `is_news`.
                 let tried = |it: &v1::Judged| {
-                    !it.changes.is_empty() || self.begun.contains_key(&it.promise)
+                    !it.changes.is_empty()
+                        || self.begun.contains_key(&it.promise)
+                        || it.outcome == "left"
                 };
                 if verdicts.iter().any(tried) || is_news(self.store, self.run, &verdicts) {
                     self.put(&verdicts, Some(summary));
@@ -293,7 +338,12 @@ fn is_news(store: &Store, this: Option<i64>, verdicts: &[v1::Judged]) -> bool {
     let last = store.last_bad_verdicts(this).unwrap_or_default();
     let bad = |it: &&v1::Judged| it.outcome == "not-kept" || it.outcome == "held";
     let now: Vec<&v1::Judged> = verdicts.iter().filter(bad).collect();
-    let key = |it: &&v1::Judged| (it.promise.clone(), it.outcome.clone(), it.because.clone());
+    // What a service has said meanwhile is always new, and is no news of ours.
+    let reason = |it: &&String| !it.starts_with("journal: ");
+    let key = |it: &&v1::Judged| {
+        let because: Vec<String> = it.because.iter().filter(reason).cloned().collect();
+        (it.promise.clone(), it.outcome.clone(), because)
+    };
     let mut told: Vec<_> = last.iter().map(|it| key(&it)).collect();
     let mut now: Vec<_> = now.iter().map(key).collect();
     told.sort();
@@ -466,6 +516,7 @@ mod tests {
             because: vec![],
             notes: vec![],
             origin: String::new(),
+            changed_by: vec![],
         };
         let limit = 400_000;
         for number in 1..=200 {

@@ -83,6 +83,37 @@ pub fn remove_others(folder: &Path, keep: &[String]) -> std::io::Result<()> {
     Ok(())
 }
 
+/// The names of the files in a folder; none where there is no such folder.
+pub fn names(folder: &Path) -> std::io::Result<Vec<String>> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
+        Err(err) => return Err(err),
+    };
+    entries.map(|it| Ok(it?.file_name().to_string_lossy().into_owned())).collect()
+}
+
+/// Removes the oldest files of a folder beyond so many, but for those that have one of these names.
+pub fn remove_oldest(folder: &Path, most: usize, keep: &[String]) -> std::io::Result<()> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(err) => return Err(err),
+    };
+    let mut others = vec![];
+    for entry in entries {
+        let entry = entry?;
+        if !entry.file_name().to_str().is_some_and(|it| keep.iter().any(|name| name == it)) {
+            others.push((entry.metadata()?.modified()?, entry.path()));
+        }
+    }
+    others.sort();
+    for (_, path) in &others[..others.len().saturating_sub(most)] {
+        std::fs::remove_file(path)?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,5 +141,20 @@ mod tests {
         assert!(folder.path().join("b/x").exists());
         assert!(!folder.path().join("a").exists() && !folder.path().join("c").exists());
         remove_others(&folder.path().join("nowhere"), &[]).unwrap();
+    }
+
+    #[test]
+    fn the_newest_stay_beside_those_that_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        for (at, name) in ["oldest", "b", "c", "d"].iter().enumerate() {
+            let path = folder.path().join(name);
+            write(&path, b"").unwrap();
+            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1000 + at as u64);
+            File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        }
+        remove_oldest(folder.path(), 2, &["oldest".to_owned()]).unwrap();
+        let there = |it: &str| folder.path().join(it).exists();
+        assert_eq!(["oldest", "b", "c", "d"].map(there), [true, false, true, true]);
+        remove_oldest(&folder.path().join("nowhere"), 0, &[]).unwrap();
     }
 }

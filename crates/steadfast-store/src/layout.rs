@@ -75,6 +75,11 @@ impl Layout {
         self.state.join("revisions")
     }
 
+    /// Who wrote which line of each of them.
+    pub fn lines(&self) -> PathBuf {
+        self.state.join("lines")
+    }
+
     /// This node's name, once it was settled.
     pub fn node_name(&self) -> PathBuf {
         self.state.join("node-name")

@@ -17,6 +17,5 @@ pub use history::{Entry, RunLine};
 pub use journal::{Journal, RunHeader};
 pub use layout::Layout;
 pub use lock::{LockError, RunLock};
-pub use made::Made;
 pub use remembered::Remembered;
 pub use store::{Store, StoreError};

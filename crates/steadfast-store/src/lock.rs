@@ -5,6 +5,7 @@ use crate::layout::Layout;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Held until it is dropped.
@@ -30,6 +31,13 @@ impl RunLock {
     /// together. Only where it cannot be made is the one beside the state taken.
     pub fn of(layout: &Layout, purpose: &str) -> Result<RunLock, LockError> {
         RunLock::either(&layout.lock(), &layout.own_lock(), purpose)
+    }
+
+    /// Since when a run holds it, in microseconds since 1970. The kernel's list is read for that: whoever
+    /// took the lock to find out would be in the way of a run that begins just then.
+    pub fn held_since(layout: &Layout) -> Option<i64> {
+        let locks = std::fs::read_to_string("/proc/locks").ok()?;
+        [layout.lock(), layout.own_lock()].iter().find_map(|it| held(it, &locks))
     }
 
     fn either(first: &Path, second: &Path, purpose: &str) -> Result<RunLock, LockError> {
@@ -69,6 +77,24 @@ impl RunLock {
     }
 }
 
+/// `1: FLOCK  ADVISORY  WRITE 1234 00:1a:131 0 EOF`
+fn held(path: &Path, locks: &str) -> Option<i64> {
+    let meta = path.symlink_metadata().ok().filter(std::fs::Metadata::is_file)?;
+    let device = meta.dev();
+    let device = format!("{:02x}:{:02x}", rustix::fs::major(device), rustix::fs::minor(device));
+    let mut said = String::new();
+    let _read = File::open(path).and_then(|it| it.take(500).read_to_string(&mut said));
+    let is_held = locks.lines().any(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, _, pid, place, ..] = words[..] else { return false };
+        let Some((on, inode)) = place.rsplit_once(':') else { return false };
+        // Where file systems lie over each other, the kernel's list may name another device than ours.
+        let same = on == device || said.starts_with(&format!("pid {pid}:"));
+        inode == meta.ino().to_string() && same
+    });
+    is_held.then(|| meta.mtime() * 1_000_000 + meta.mtime_nsec() / 1000)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,5 +132,29 @@ mod tests {
         let _lock = RunLock::either(&machine, &own, "one").unwrap();
         assert!(matches!(RunLock::either(&machine, &own, "two"), Err(LockError::Held { .. })));
         assert!(RunLock::take(&own, "three").is_ok());
+    }
+
+    #[test]
+    fn whether_a_lock_is_held_is_known_without_taking_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.lock");
+        let locks = || std::fs::read_to_string("/proc/locks").unwrap();
+        let now = || {
+            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+            i64::try_from(since.as_micros()).unwrap()
+        };
+        assert_eq!(held(&path, &locks()), None, "there is none");
+        let lock = RunLock::take(&path, "steadfast run").unwrap();
+        let since = held(&path, &locks()).unwrap();
+        assert!(since <= now() && since > now() - 600_000_000, "{since}");
+        drop(lock);
+        assert_eq!(held(&path, &locks()), None, "nobody holds it");
+        let meta = std::fs::metadata(&path).unwrap();
+        let on = |device: &str, pid: u32| {
+            format!("1: FLOCK  ADVISORY  WRITE {pid} {device}:{} 0 EOF\n", meta.ino())
+        };
+        assert_eq!(held(&path, &on("fe:fe", 1)), None, "another file");
+        assert!(held(&path, &on("fe:fe", std::process::id())).is_some());
+        assert_eq!(held(&path, "1: -> FLOCK junk\n\n1: POSIX a b c d e f\n"), None);
     }
 }

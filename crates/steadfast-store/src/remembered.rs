@@ -42,6 +42,11 @@ impl Remembered {
         Some(Remembered { folder: cache.to_owned(), key: digest.finalize().into() })
     }
 
+    /// A name for these inputs.
+    pub fn name(&self) -> String {
+        steadfast_system::text::hex(&self.key)
+    }
+
     /// What these inputs came to, if that is known.
     pub fn recall<T: DeserializeOwned>(&self) -> Option<T> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;

@@ -1,10 +1,12 @@
-//! What services owe and run with: the engine's ledger, kept in the database.
+//! What services owe and run with: the engine's ledger, kept in the database. What was made is in
+//! [`crate::made`].
 
 use crate::format::v1;
 use crate::store::Store;
 use rusqlite::OptionalExtension as _;
-use steadfast_engine::Ledger;
 use steadfast_engine::debt::{Debt, Record};
+use steadfast_engine::{Amended, Ledger, Made};
+use steadfast_resources::Thing;
 use steadfast_system::{ErrorKind, SystemError, UnitName};
 
 /// A shared store is enough: the history of the same run is written beside it.
@@ -56,6 +58,18 @@ impl Ledger for &Store {
 
     fn settle(&mut self, unit: &UnitName, record: Record) -> Result<(), SystemError> {
         put(self, &[(unit.clone(), record)])
+    }
+
+    fn trace(&mut self, made: &[Made]) -> Result<(), SystemError> {
+        Store::trace(self, made)
+    }
+
+    fn amend(&mut self, amended: &[(Thing, Amended)]) -> Result<(), SystemError> {
+        Store::amend(self, amended)
+    }
+
+    fn begin_undo(&mut self, things: &[Thing]) -> Result<(), SystemError> {
+        Store::begin_undo(self, things)
     }
 }
 

@@ -5,7 +5,7 @@
 //! commit is on the disk when it returns.
 
 use rusqlite::{Connection, OpenFlags};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -50,8 +50,8 @@ pub enum StoreError {
     Newer { path: PathBuf, found: i64, known: i64 },
 }
 
-/// The version of the tables below.
-const FORMAT: i64 = 1;
+/// The version of the tables below. In version 1, of what was made only the promise and the run were known.
+const FORMAT: i64 = 2;
 
 const TABLES: &str = "
     CREATE TABLE runs (
@@ -73,7 +73,6 @@ const TABLES: &str = "
     CREATE INDEX judged_promise ON judged (promise, run);
     CREATE TABLE services (unit TEXT PRIMARY KEY, record TEXT NOT NULL);
     CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-    CREATE TABLE made (promise TEXT PRIMARY KEY, run INTEGER NOT NULL);
 ";
 
 /// The state directory's database.
@@ -82,6 +81,10 @@ pub struct Store {
     path: PathBuf,
     connection: RefCell<Option<Connection>>,
     warnings: RefCell<Vec<String>>,
+    /// The run that is written into the history, and the revision that it keeps.
+    run: RefCell<(i64, String)>,
+    /// It was started by hand: what it makes is no doing of the adopted revision.
+    by_hand: Cell<bool>,
 }
 
 impl Store {
@@ -106,7 +109,27 @@ impl Store {
             path: PathBuf::new(),
             connection: RefCell::new(None),
             warnings: RefCell::new(vec![]),
+            run: RefCell::default(),
+            by_hand: Cell::default(),
         }
+    }
+
+    /// Says which run is under way: what is made is made by it.
+    pub(crate) fn begin_run(&self, run: i64, revision: &str) {
+        *self.run.borrow_mut() = (run, revision.to_owned());
+    }
+
+    pub(crate) fn run_under_way(&self) -> (i64, String) {
+        self.run.borrow().clone()
+    }
+
+    /// Says that what is made from now on is made by hand.
+    pub fn set_by_hand(&self) {
+        self.by_hand.set(true);
+    }
+
+    pub(crate) fn is_by_hand(&self) -> bool {
+        self.by_hand.get()
     }
 
     /// Whether this is the store that remembers nothing.
@@ -132,7 +155,7 @@ impl Store {
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_NOFOLLOW;
         flags.set(OpenFlags::SQLITE_OPEN_CREATE, create);
-        let connection = Connection::open_with_flags(&self.path, flags).map_err(open)?;
+        let mut connection = Connection::open_with_flags(&self.path, flags).map_err(open)?;
         connection.busy_timeout(Duration::from_secs(10)).map_err(open)?;
         connection
             .execute_batch(
@@ -145,10 +168,14 @@ impl Store {
             return Err(StoreError::Newer { path: self.path.clone(), found, known: FORMAT });
         }
         if found == 0 {
+            let made = crate::made::TABLE;
             let tables =
-                format!("BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {FORMAT}; COMMIT");
+                format!("BEGIN IMMEDIATE; {TABLES} {made} PRAGMA user_version = {FORMAT}; COMMIT");
             connection.execute_batch(&tables).map_err(open)?;
         } else {
+            if found < FORMAT {
+                migrate(&mut connection).map_err(open)?;
+            }
             // Damage in the pages of the tables that every run reads shows here.
             for table in ["services", "notes"] {
                 connection
@@ -262,6 +289,19 @@ impl Store {
         transaction.commit().map_err(query)?;
         Ok(value)
     }
+}
+
+/// Brings a database of an earlier version to this one, as a whole or not at all. Where another process
+/// has just done so, nothing is left to do.
+fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction =
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if found == 1 {
+        crate::made::migrate(&transaction)?;
+        transaction.execute_batch(&format!("PRAGMA user_version = {FORMAT}"))?;
+    }
+    transaction.commit()
 }
 
 fn is_damage(err: &rusqlite::Error) -> bool {

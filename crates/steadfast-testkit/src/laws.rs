@@ -64,6 +64,7 @@ fn frame(world: &World, subjects: &[&dyn Subject], start: &World) -> World {
     world.kept.clear();
     world.next_invocation = 0;
     world.read.clear();
+    world.asked.clear();
     world
 }
 
@@ -120,7 +121,9 @@ pub fn check(start: &World, subjects: &[&dyn Subject], files: &[(&str, &str)]) -
             run.outcome(&subject.id()).unwrap_or_else(|| panic!("no verdict{}", context()));
         if !subject.keepable(start) {
             let told = match outcome {
-                Outcome::NotKept(NotKept::Refused(_) | NotKept::Missing(_))
+                Outcome::NotKept(
+                    NotKept::Refused(_) | NotKept::Missing(_) | NotKept::Unhealthy(_),
+                )
                 | Outcome::Held(Held::NeedNotKept { .. }) => true,
                 Outcome::NotKept(
                     NotKept::Unobserved(_) | NotKept::Failed { .. } | NotKept::StillDiffers { .. },
@@ -241,8 +244,9 @@ fn honest(
                 named += 1;
             }
             Some(Outcome::Held(Held::NeedNotKept { .. })) => {}
-            Some(Outcome::NotKept(NotKept::Refused(_) | NotKept::Missing(_)))
-                if !subject.keepable(start) || subjects.len() > 1 => {}
+            Some(Outcome::NotKept(
+                NotKept::Refused(_) | NotKept::Missing(_) | NotKept::Unhealthy(_),
+            )) if !subject.keepable(start) || subjects.len() > 1 => {}
             other => panic!("{other:?}: {}", context()),
         }
     }

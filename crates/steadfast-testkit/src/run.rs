@@ -2,14 +2,16 @@
 
 use crate::host::{Crash, FakeHost};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 use steadfast_engine::debt::{Debt, Record};
 use steadfast_engine::{
-    Budget, Circumstances, Event, Forecast, Ledger, Outcome, Plan, Promises, Reporter, Summary,
-    promised,
+    Amended, Budget, Circumstances, Cover, Event, Extent, Eyes, Forecast, Ledger, Made, Outcome,
+    Plan, Promises, Reporter, Summary, promised,
 };
 use steadfast_model::{Diagnostics, NodeInput, Severity, SourceSet, document, render, resolve};
+use steadfast_resources::Thing;
 use steadfast_system::{SystemError, UnitName};
 
 /// The promises of the only node of a model.
@@ -54,6 +56,8 @@ impl Model {
 #[derive(Clone, Debug, Default)]
 pub struct Notebook {
     pub records: BTreeMap<UnitName, Record>,
+    /// What was made since it was last cleared.
+    pub made: BTreeMap<Thing, Made>,
 }
 
 impl Ledger for Notebook {
@@ -72,6 +76,37 @@ impl Ledger for Notebook {
         self.records.insert(unit.clone(), record);
         Ok(())
     }
+
+    fn trace(&mut self, made: &[Made]) -> Result<(), SystemError> {
+        for one in made {
+            match self.made.entry(one.thing.clone()) {
+                Entry::Vacant(unknown) => drop(unknown.insert(one.clone())),
+                Entry::Occupied(mut known) => known.get_mut().again(one),
+            }
+        }
+        Ok(())
+    }
+
+    fn amend(&mut self, amended: &[(Thing, Amended)]) -> Result<(), SystemError> {
+        for (thing, amended) in amended {
+            let Some(made) = self.made.get_mut(thing) else { continue };
+            if amended.ends(made) {
+                self.made.remove(thing);
+            } else if let Amended::Left(left) = amended {
+                made.left = left.clone();
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_undo(&mut self, things: &[Thing]) -> Result<(), SystemError> {
+        for thing in things {
+            if let Some(made) = self.made.get_mut(thing) {
+                made.begun = true;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The verdict on one promise, with what was done and said.
@@ -83,11 +118,20 @@ pub struct Verdict {
     pub notes: Vec<String>,
 }
 
+/// What was taken back of what a promise had left.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Undone {
+    pub promise: String,
+    pub changes: Vec<String>,
+    pub left: Vec<String>,
+}
+
 /// A run that came to its end.
 #[derive(Clone, Debug, Default)]
 pub struct Run {
     pub plan: Plan,
     pub verdicts: Vec<Verdict>,
+    pub undone: Vec<Undone>,
     pub summary: Summary,
 }
 
@@ -101,7 +145,12 @@ impl Reporter for Run {
     fn report(&mut self, event: &Event<'_>) {
         match event {
             Event::Planned { plan, .. } => self.plan = (*plan).clone(),
-            Event::Working { .. } => {}
+            Event::Working { .. } | Event::Undoing { .. } => {}
+            Event::Undone { promise, changes, left } => self.undone.push(Undone {
+                promise: promise.to_string(),
+                changes: changes.iter().map(ToString::to_string).collect(),
+                left: left.to_vec(),
+            }),
             Event::Judged { promise, outcome, changes, notes } => self.verdicts.push(Verdict {
                 promise: promise.id.to_string(),
                 outcome: (*outcome).clone(),
@@ -125,13 +174,47 @@ pub fn converge(
     budget: Budget,
 ) -> Run {
     let mut run = Run::default();
-    let sight = steadfast_engine::look(promises, host, ledger, root(budget));
+    let sight = steadfast_engine::look(promises, Eyes::Run(host), ledger, root(budget));
     steadfast_engine::converge(promises, sight, host, ledger, &mut run);
     run
 }
 
 /// How the standard library tells that a scoped thread died.
 const SCOPED: &str = "a scoped thread panicked";
+
+/// Goes back to these promises: what they do not decide is taken back first, then they are kept. What
+/// was taken back is forgotten.
+pub fn go_back(host: &FakeHost, promises: &Promises, ledger: &mut Notebook) -> Run {
+    let cover = Cover::of(promises);
+    take_back(host, promises, ledger, Extent::Everything, |it| cover.leaves(it))
+}
+
+/// Acts on what these promises do not name any more, and keeps them.
+pub fn release(host: &FakeHost, promises: &Promises, ledger: &mut Notebook, extent: Extent) -> Run {
+    let cover = Cover::of(promises);
+    take_back(host, promises, ledger, extent, |it| (!cover.names(it)).then(|| it.clone()))
+}
+
+fn take_back(
+    host: &FakeHost,
+    promises: &Promises,
+    ledger: &mut Notebook,
+    extent: Extent,
+    which: impl Fn(&Made) -> Option<Made>,
+) -> Run {
+    let made: Vec<Made> = ledger.made.values().filter_map(which).collect();
+    let mut run = Run::default();
+    let budget = Budget::default();
+    let results = steadfast_engine::undo(&made, extent, budget, host, ledger, &mut run);
+    for (made, result) in made.iter().zip(results) {
+        if result.is_ok() {
+            ledger.made.remove(&made.thing);
+        }
+    }
+    let sight = steadfast_engine::look(promises, Eyes::Run(host), ledger, root(budget));
+    steadfast_engine::converge(promises, sight, host, ledger, &mut run);
+    run
+}
 
 /// One run, in which the process may die: then there is no verdict.
 pub fn converge_or_die(
@@ -140,6 +223,11 @@ pub fn converge_or_die(
     ledger: &mut Notebook,
     budget: Budget,
 ) -> Option<Run> {
+    or_die(|| converge(host, promises, ledger, budget))
+}
+
+/// A run, in which the process may die: then there is no verdict.
+pub fn or_die(run: impl FnOnce() -> Run) -> Option<Run> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
         let tell = std::panic::take_hook();
@@ -149,7 +237,7 @@ pub fn converge_or_die(
             }
         }));
     });
-    match catch_unwind(AssertUnwindSafe(|| converge(host, promises, ledger, budget))) {
+    match catch_unwind(AssertUnwindSafe(run)) {
         Ok(run) => Some(run),
         Err(thrown) => {
             let scoped = thrown.downcast_ref::<&str>() == Some(&SCOPED);
@@ -163,7 +251,7 @@ pub fn converge_or_die(
 
 pub fn dry_run(host: &FakeHost, promises: &Promises, ledger: &Notebook, budget: Budget) -> Plan {
     let mut run = Run::default();
-    let sight = steadfast_engine::look(promises, host, ledger, root(budget));
+    let sight = steadfast_engine::look(promises, Eyes::Forecast(host), ledger, root(budget));
     steadfast_engine::dry_run(promises, sight, &mut run)
 }
 

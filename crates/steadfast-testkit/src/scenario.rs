@@ -14,14 +14,17 @@
 //! ```
 //!
 //! `host` and `drift` have the same lines below them, `model` has the text of a server. `dry-run`,
-//! `run` and `crash N` (a run that dies right after its Nth effect) print what they said.
+//! `run` and `crash N` (a run that dies right after its Nth effect) print what they said. `adopt` says
+//! that what follows is another revision's doing; `back` goes back from it to the model that was said
+//! last, `back N` dies after the Nth effect; `release remove` and `release restore` act on what left the
+//! model.
 
 use crate::host::{Brought, FakeHost, Fault, Matter, Moment, Stock, Thing};
-use crate::run::{Model, Notebook, Run, converge_or_die, dry_run};
+use crate::run::{Model, Notebook, Run, converge_or_die, dry_run, go_back, or_die, release};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use steadfast_engine::debt::Record;
-use steadfast_engine::{Budget, Forecast, NotKept, Outcome};
+use steadfast_engine::{Budget, Extent, Forecast, NotKept, Outcome};
 use steadfast_system::packages::version::Version;
 use steadfast_system::{AbsPath, GroupName, PackageName, UnitName, UserName};
 
@@ -97,6 +100,27 @@ pub fn play(script: &str) -> String {
                     writeln!(out, "  . {effect}").unwrap();
                 }
             }
+            "adopt" => ledger.made.clear(),
+            "back" | "release" => {
+                let model = model.as_ref().expect("a model comes before a run");
+                host.expect_fault(
+                    rest.parse::<usize>()
+                        .ok()
+                        .map(|it| Fault { at: it - 1, moment: Moment::DeathAfter }),
+                );
+                let run = or_die(|| match rest {
+                    "remove" => release(&host, &model.promises, &mut ledger, Extent::Made),
+                    "restore" => release(&host, &model.promises, &mut ledger, Extent::Everything),
+                    _ => go_back(&host, &model.promises, &mut ledger),
+                });
+                match run {
+                    Some(run) => show(&mut out, &run),
+                    None => out.push_str("the process died\n"),
+                }
+                for effect in host.log() {
+                    writeln!(out, "  . {effect}").unwrap();
+                }
+            }
             "dry-run" => {
                 let model = model.as_ref().expect("a model comes before a run");
                 host.expect_fault(None);
@@ -110,6 +134,15 @@ pub fn play(script: &str) -> String {
 }
 
 fn show(out: &mut String, run: &Run) {
+    for undone in &run.undone {
+        writeln!(out, "undone {}", undone.promise).unwrap();
+        for change in &undone.changes {
+            writeln!(out, "  {change}").unwrap();
+        }
+        for why in &undone.left {
+            writeln!(out, "  left: {why}").unwrap();
+        }
+    }
     for verdict in &run.verdicts {
         let outcome = &verdict.outcome;
         if *outcome == Outcome::Kept && verdict.notes.is_empty() {
@@ -249,6 +282,12 @@ fn setting(host: FakeHost, line: &str) -> FakeHost {
         }),
         ["mended", name] => host.with(|world| {
             world.failing.remove(&unit(name));
+        }),
+        ["sick", name, answer] => host.with(|world| {
+            world.sick.insert(unit(name), answer.to_owned());
+        }),
+        ["well", name] => host.with(|world| {
+            world.sick.remove(&unit(name));
         }),
         ["secret", name, value] => host.with_secret(name, value),
         ["stale"] => host.with(|world| world.lists.stale = true),

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use steadfast_engine::debt;
 use steadfast_model::PromiseId;
+use steadfast_system::packages::log::Work as Worked;
 use steadfast_system::text::hex;
+use steadfast_system::writers;
 
 /// What is known of a service's restarts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +45,8 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Judged {
     pub promise: String,
-    /// `kept`, `repaired`, `not-kept`, `held`; `begun` where the run was cut short.
+    /// `kept`, `repaired`, `not-kept`, `held`; `begun` where the run was cut short. `undone` and `left` of
+    /// what nobody promises any more: it was taken back, or some of it stays.
     pub outcome: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
@@ -54,6 +57,44 @@ pub struct Judged {
     /// `servers/web.yaml:14`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub origin: String,
+    /// Who had changed it, as far as the kernel told; the latest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed_by: Vec<Writer>,
+}
+
+/// Somebody who changed something that is promised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Writer {
+    /// Microseconds since 1970.
+    pub at: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<Process>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<Work>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    #[serde(default)]
+    pub arguments: u32,
+    pub user: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+}
+
+/// What a package manager was told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    pub command: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,7 +162,38 @@ impl Record {
     }
 }
 
-fn unhex(text: &str) -> Option<[u8; 32]> {
+impl From<&writers::Writer> for Writer {
+    fn from(writer: &writers::Writer) -> Writer {
+        let writers::Writer { at, pid, process, work } = writer.clone();
+        Writer {
+            at,
+            pid,
+            process: process.map(|it| {
+                // The process group is of use only while it lives.
+                let writers::Process { name, command, arguments, user, login, unit, group: _ } = it;
+                Process { name, command, arguments, user, login, unit }
+            }),
+            work: work.map(|Worked { command, asked_by }| Work { command, asked_by }),
+        }
+    }
+}
+
+impl Writer {
+    pub fn into_domain(self) -> writers::Writer {
+        let Writer { at, pid, process, work } = self;
+        writers::Writer {
+            at,
+            pid,
+            process: process.map(|it| {
+                let Process { name, command, arguments, user, login, unit } = it;
+                writers::Process { name, command, arguments, user, login, unit, group: 0 }
+            }),
+            work: work.map(|Work { command, asked_by }| Worked { command, asked_by }),
+        }
+    }
+}
+
+pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     if text.len() != 64 || !text.is_ascii() {
         return None;
@@ -159,6 +231,9 @@ mod tests {
         for line in sample("store-1-judged.jsonl").lines() {
             let judged: Judged = serde_json::from_str(line).unwrap();
             assert_eq!(serde_json::to_string(&judged).unwrap(), line);
+            for writer in judged.changed_by {
+                assert_eq!(Writer::from(&writer.clone().into_domain()), writer);
+            }
         }
     }
 
@@ -176,7 +251,7 @@ mod tests {
         for made in texts("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rootpage") {
             dump.push_str(&format!("{made};\n"));
         }
-        for table in ["runs", "judged", "services", "notes"] {
+        for table in ["runs", "judged", "services", "notes", "made"] {
             let columns = texts(&format!("SELECT name FROM pragma_table_info('{table}')"));
             let quoted: Vec<String> = columns.iter().map(|it| format!("quote({it})")).collect();
             let row = quoted.join(" || ', ' || ");
@@ -202,9 +277,15 @@ mod tests {
 
     #[test]
     fn every_database_that_was_ever_written_is_read_and_its_next_run_goes_on() {
+        for sample in ["store-1.sql", "store-2.sql"] {
+            goes_on(sample);
+        }
+    }
+
+    fn goes_on(name: &str) {
         let folder = tempfile::tempdir().unwrap();
         let path = scratch(&folder);
-        Connection::open(&path).unwrap().execute_batch(&sample("store-1.sql")).unwrap();
+        Connection::open(&path).unwrap().execute_batch(&sample(name)).unwrap();
         let store = Store::open(&path).unwrap();
         let runs: Vec<_> = store.runs(9).unwrap().iter().map(|it| (it.id, it.counts)).collect();
         assert_eq!(runs, [(2, None), (1, Some([7, 1, 1, 0]))]);
@@ -217,9 +298,66 @@ mod tests {
         let nginx = UnitName::parse("nginx").unwrap();
         let record = (&store).record(&nginx);
         assert_eq!((record.debts.len(), record.damaged), (1, false));
-        // Written again it is the same to the byte.
         (&mut &store).settle(&nginx, record).unwrap();
-        assert_eq!(dump(&path), sample("store-1.sql"));
+        // Written again the newest is the same to the byte.
+        if name == "store-2.sql" {
+            let made = store.made().unwrap();
+            assert_eq!(made.len(), 10);
+            store.forget_made(&made.iter().map(|it| &it.thing).collect::<Vec<_>>()).unwrap();
+            store.begin_run(1, "content 0123456789ab");
+            (&mut &store).trace(&made).unwrap();
+            assert_eq!(dump(&path), sample(name));
+        }
+    }
+
+    /// What version 1 knew of what was made is known still, and nothing of what was there before.
+    #[test]
+    fn what_version_1_knew_is_made_and_never_touched() {
+        use steadfast_resources::{Condition, Thing};
+        let folder = tempfile::tempdir().unwrap();
+        let path = scratch(&folder);
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(&sample("store-1.sql")).unwrap();
+        for (promise, run) in [
+            ("file:/etc/motd", 1),
+            ("cron:job", 2),
+            ("service:nginx", 3),
+            ("package:curl", 4),
+            ("user:ann", 5),
+            ("group:web", 6),
+        ] {
+            old.execute("INSERT INTO made VALUES (?1, ?2)", (promise, run)).unwrap();
+        }
+        drop(old);
+        let store = Store::open(&path).unwrap();
+        let made = store.made().unwrap();
+        let shown: Vec<String> =
+            made.iter().map(|it| format!("{} {} {}", it.promise, it.run, it.thing)).collect();
+        assert_eq!(
+            shown,
+            [
+                "cron:job 2 /etc/cron.d/job",
+                "file:/etc/motd 1 /etc/motd",
+                "group:web 6 group web",
+                "user:ann 5 user ann",
+                "service:nginx 3 that nginx.service runs",
+                "package:curl 4 package curl",
+            ]
+        );
+        assert!(made.iter().all(|it| it.before == Condition::Unknown));
+        // It is known once, and a later change to it is known beside that.
+        let motd = Thing::Path(steadfast_system::AbsPath::parse("/etc/motd").unwrap());
+        let later = steadfast_engine::Made {
+            thing: motd.clone(),
+            before: Condition::There,
+            left: Condition::There,
+            ..made[1].clone()
+        };
+        store.adopt("b").unwrap();
+        (&mut &store).trace(&[later]).unwrap();
+        assert_eq!(store.made().unwrap()[1].before, Condition::Unknown);
+        assert_eq!(store.made_since("b").unwrap().unwrap()[0].before, Condition::There);
+        assert!(Store::open(&path).unwrap().take_warnings().is_empty());
     }
 
     /// The tables that are made today are those of the sample.
@@ -229,7 +367,7 @@ mod tests {
         let path = scratch(&folder);
         let store = Store::open(&path).unwrap();
         store.write(|it| it.execute("DELETE FROM notes", [])).unwrap();
-        let sample = sample("store-1.sql");
+        let sample = sample("store-2.sql");
         let tables = sample.find("INSERT").unwrap();
         assert_eq!(dump(&path), sample[..tables]);
     }
@@ -256,7 +394,7 @@ mod tests {
         let mut journal = Journal::new(&store, &sources, header, &At(0));
         let event = steadfast_engine::Event::Working { promises: &promises, work: &[] };
         steadfast_engine::Reporter::report(&mut journal, &event);
-        let sample = sample("store-1.sql");
+        let sample = sample("store-2.sql");
         let row = |it: &str| {
             it.lines().find(|it| it.starts_with("INSERT INTO runs VALUES (2")).unwrap().to_owned()
         };

@@ -53,6 +53,10 @@ pub struct World {
     pub next_invocation: u64,
     /// Units that end as soon as they are started.
     pub failing: BTreeSet<UnitName>,
+    /// Units that say that they are not healthy, and what they say.
+    pub sick: BTreeMap<UnitName, String>,
+    /// How often each was asked.
+    pub asked: BTreeMap<UnitName, usize>,
     pub secrets: BTreeMap<String, Vec<u8>>,
 }
 
@@ -128,6 +132,8 @@ impl FakeHost {
             read: BTreeMap::new(),
             next_invocation: 1,
             failing: BTreeSet::new(),
+            sick: BTreeMap::new(),
+            asked: BTreeMap::new(),
             secrets: BTreeMap::new(),
         };
         for path in [
@@ -305,7 +311,7 @@ impl secrets::Read for FakeHost {
     fn secret(&self, name: &str) -> Result<Secret, SystemError> {
         self.look_at(|world| match world.secrets.get(name) {
             Some(value) => Ok(Secret::new(value.clone())),
-            None => Err(SystemError::new(ErrorKind::Other, "it is not there")
+            None => Err(SystemError::new(ErrorKind::Secret, "it is not there")
                 .during(format!("read the secret {name}"))),
         })
     }

@@ -6,7 +6,8 @@ use super::{FakeHost, World, refuse};
 use std::sync::Arc;
 use std::time::Duration;
 use steadfast_system::services::{
-    Active, Enablement, FOLDER, LastStart, Load, Mask, Read, Unit, Write, has_install_rules,
+    Active, Enablement, FOLDER, HealthUrl, LastStart, Load, Mask, Read, Unit, Write,
+    has_install_rules,
 };
 use steadfast_system::{AbsPath, ErrorKind, SystemError, UnitName};
 
@@ -199,6 +200,14 @@ impl World {
         if fails { failed("it failed") } else { Ok(()) }
     }
 
+    fn healthy(&mut self, unit: &UnitName, how: &str) -> Result<(), SystemError> {
+        *self.asked.entry(unit.clone()).or_default() += 1;
+        match self.sick.get(unit) {
+            Some(answer) => failed(format!("{how} says {answer}")),
+            None => Ok(()),
+        }
+    }
+
     fn enable(&mut self, unit: &UnitName) -> Result<(), SystemError> {
         let Some((path, _)) = self.fragment(unit) else {
             return failed(format!("unit {unit} does not exist"));
@@ -225,6 +234,10 @@ impl Read for FakeHost {
     fn units(&self, names: &[&UnitName]) -> Vec<Result<Unit, SystemError>> {
         self.look_at(|world| names.iter().map(|it| Ok(world.unit(it))).collect())
     }
+
+    fn healthy(&self, unit: &UnitName, url: &HealthUrl, _: Duration) -> Result<(), SystemError> {
+        self.remember(|world| world.healthy(unit, &url.to_string()))
+    }
 }
 
 impl Write for FakeHost {
@@ -247,6 +260,10 @@ impl Write for FakeHost {
         self.effect(format!("stop {unit}"), |world| {
             world.started.remove(unit);
             world.read.remove(unit);
+            // What runs under its name is its own.
+            for running in world.processes.values_mut() {
+                running.retain(|it| &*it.name != unit.as_str());
+            }
             Ok(())
         })
     }
@@ -328,6 +345,18 @@ impl Write for FakeHost {
                 refuse(ErrorKind::Invalid, format!("{program} says no"))
             }
             Some(_) | None => Ok(()),
+        }
+    }
+
+    fn healthy_by(
+        &self,
+        unit: &UnitName,
+        command: &[Arc<str>],
+        _patience: Duration,
+    ) -> Result<(), SystemError> {
+        match command.first() {
+            Some(program) if program.ends_with("/false") => failed(format!("{program} says no")),
+            Some(_) | None => self.remember(|world| world.healthy(unit, &command.join(" "))),
         }
     }
 }

@@ -1,0 +1,119 @@
+//! Which things the promises of a node are about: what is promised is neither released nor taken back.
+
+use crate::promised::Promises;
+use crate::undo::Made;
+use std::collections::{HashMap, HashSet};
+use steadfast_model::Keep;
+use steadfast_resources::trace::{self, Says};
+use steadfast_resources::{Condition, Identity, Resource, Thing};
+use steadfast_system::AbsPath;
+
+/// Which things the promises of a node are about.
+#[derive(Debug)]
+pub struct Cover<'a> {
+    by: HashMap<Identity, Vec<(&'a Resource, Keep)>>,
+    /// The folders that promised paths lie in.
+    folders: HashSet<AbsPath>,
+    /// What others refer to: the owner of a promised file, the user of a job.
+    used: HashSet<Identity>,
+}
+
+impl<'a> Cover<'a> {
+    pub fn of(promises: &'a Promises) -> Cover<'a> {
+        let mut cover = Cover { by: HashMap::new(), folders: HashSet::new(), used: HashSet::new() };
+        for promised in promises.all.iter().filter(|it| !it.implied) {
+            if !promised.want.is_absent() {
+                cover.used.extend(promised.want.uses());
+            }
+            let members = match &promised.want {
+                Resource::Members(want) => Some(Identity::Group(want.group.clone())),
+                Resource::Package(_)
+                | Resource::Group(_)
+                | Resource::User(_)
+                | Resource::Directory(_)
+                | Resource::File(_)
+                | Resource::Link(_)
+                | Resource::Service(_)
+                | Resource::Cron(_) => None,
+            };
+            for claim in promised.want.claims().into_iter().chain(members) {
+                if !promised.want.is_absent() {
+                    cover.folders.extend(claim.as_path().and_then(AbsPath::parent));
+                }
+                cover.by.entry(claim).or_default().push((&promised.want, promised.keep));
+            }
+        }
+        cover
+    }
+
+    /// The promises about a thing: its own, and those of folders that rule what is below them. What was
+    /// made goes only where it is purged; the rest has at least its owner and mode from there.
+    fn about(&self, made: &Made) -> impl Iterator<Item = (&'a Resource, Keep)> + '_ {
+        let mut own: Vec<(&Resource, Keep)> = vec![];
+        for owner in made.thing.owners() {
+            own.extend(self.by.get(&owner).into_iter().flatten().copied());
+        }
+        let Thing::Path(path) = &made.thing else { return own.into_iter() };
+        let mut above = path.parent();
+        while let Some(folder) = above {
+            let rules = |(want, _): &&(&Resource, Keep)| match want {
+                Resource::Directory(want) if was_made(made) => want.purges(path, is_folder(made)),
+                Resource::Directory(want) => want.asks_for_promised(),
+                Resource::Package(_)
+                | Resource::Group(_)
+                | Resource::Members(_)
+                | Resource::User(_)
+                | Resource::File(_)
+                | Resource::Link(_)
+                | Resource::Service(_)
+                | Resource::Cron(_) => false,
+            };
+            above = folder.parent();
+            let its = self.by.get(&Identity::Path(folder));
+            own.extend(its.into_iter().flatten().filter(rules).copied());
+        }
+        own.into_iter()
+    }
+
+    /// Whether something promised lies in it.
+    fn holds(&self, thing: &Thing) -> bool {
+        if let Thing::Path(path) = thing { self.folders.contains(path) } else { false }
+    }
+
+    /// Whether somebody promises anything about it, or refers to it.
+    pub fn names(&self, made: &Made) -> bool {
+        let is_used = || made.thing.owners().iter().any(|it| self.used.contains(it));
+        self.holds(&made.thing) || self.about(made).next().is_some() || is_used()
+    }
+
+    /// What of it keeping the promises does not make what it is to be, as a thing of its own; none where
+    /// they are enough.
+    pub fn leaves(&self, made: &Made) -> Option<Made> {
+        // A folder in use does not go; who it belongs to is another matter.
+        if self.holds(&made.thing) && !matches!(made.before, Condition::Directory { .. }) {
+            return None;
+        }
+        let purges = |want: &Resource| match (want, &made.thing) {
+            (Resource::Directory(want), Thing::Path(path)) => {
+                was_made(made) && want.purges(path, is_folder(made))
+            }
+            (_, _) => false,
+        };
+        let says = (self.about(made).filter(|(_, keep)| *keep == Keep::Repair))
+            .map(|(want, _)| match purges(want) {
+                true => Says::ALL,
+                false => made.thing.said_by(want, is_folder(made)),
+            })
+            .fold(Says::default(), Says::or);
+        let (before, left) = trace::unsaid(says, &made.before, &made.left)?;
+        Some(Made { before, left, ..made.clone() })
+    }
+}
+
+fn was_made(made: &Made) -> bool {
+    made.before == Condition::Nothing
+}
+
+fn is_folder(made: &Made) -> bool {
+    matches!(made.left, Condition::Directory { .. })
+}

@@ -1,0 +1,293 @@
+//! What taking things back would do, and why some of them stay: decided from a look at each.
+
+use crate::budget::{Budget, Purse};
+use crate::outcome::Held;
+use crate::traces::key;
+use crate::undo::{Extent, Made, is_unit_file};
+use std::sync::Arc;
+use steadfast_resources::trace::{self, About, Content, Now};
+use steadfast_resources::{Change, Condition, Resource, State, Thing};
+use steadfast_system::files::Digest;
+use steadfast_system::{Probe, SystemError, UnitName};
+
+/// What is foreseen for one thing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Prospect {
+    /// It is as it was before.
+    Back,
+    Changes(Vec<Change>),
+    Left(Left),
+}
+
+/// Why a thing is left as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Left {
+    ChangedSince,
+    /// What was there before is not known.
+    Unknown,
+    /// A package that was there in another version.
+    OtherVersion,
+    /// Its former content is not kept any more.
+    ContentGone,
+    /// It took another thing's place, and only what was made goes.
+    Replaced,
+    Refused(Vec<String>),
+    Held(Held),
+    Failed(SystemError),
+    StillDiffers,
+}
+
+impl Left {
+    /// Whether another attempt would say the same: then it is ours no more.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Left::ChangedSince
+            | Left::Unknown
+            | Left::OtherVersion
+            | Left::ContentGone
+            | Left::Replaced => true,
+            Left::Refused(_) | Left::Held(_) | Left::Failed(_) | Left::StillDiffers => false,
+        }
+    }
+
+    /// Why, outermost first.
+    pub fn because(&self, thing: &Thing) -> Vec<String> {
+        let one = |words: &str| vec![words.to_owned()];
+        match self {
+            Left::ChangedSince => {
+                vec![format!("{thing} is not what was left there: somebody has changed it since")]
+            }
+            Left::Unknown => vec![format!("what {thing} was before is not known")],
+            Left::OtherVersion => {
+                vec![format!("{thing} was there before: it is not brought back to that version")]
+            }
+            Left::ContentGone => one("its former content is not kept any more"),
+            Left::Replaced => match thing {
+                Thing::Running(unit) | Thing::Enabled(unit) => {
+                    vec![format!("{unit} is not ours, and goes on as it is (policy: released)")]
+                }
+                Thing::Path(_)
+                | Thing::Group(_)
+                | Thing::Member { .. }
+                | Thing::User(_)
+                | Thing::Keys(_)
+                | Thing::Package(_) => {
+                    vec![format!("{thing} was another one before, and stays (policy: released)")]
+                }
+            },
+            Left::Refused(reasons) => reasons.clone(),
+            Left::Held(held) => held.because(),
+            Left::Failed(error) => error.chain(),
+            Left::StillDiffers => one("the second look still finds it"),
+        }
+    }
+}
+
+/// What taking these things back would do. The machine is not changed by it.
+pub fn foresee(made: &[Made], extent: Extent, budget: Budget, sys: &dyn Probe) -> Vec<Prospect> {
+    within(made, extent, &mut Purse::new(budget), sys)
+}
+
+/// The same, and what is not spent by it stays in the purse.
+pub(crate) fn within(
+    made: &[Made],
+    extent: Extent,
+    purse: &mut Purse,
+    sys: &dyn Probe,
+) -> Vec<Prospect> {
+    let all: Vec<usize> = (0..made.len()).collect();
+    let mut prospects = look(made, &all, extent, sys);
+    for prospect in &mut prospects {
+        if let Prospect::Changes(changes) = prospect
+            && let Err(held) = purse.spend(changes)
+        {
+            *prospect = Prospect::Left(Left::Held(held));
+        }
+    }
+    prospects
+}
+
+/// What is to be done about some of them, from one look at each.
+pub(crate) fn look(
+    made: &[Made],
+    which: &[usize],
+    extent: Extent,
+    sys: &dyn Probe,
+) -> Vec<Prospect> {
+    let things: Vec<&Thing> = which.iter().map(|at| &made[*at].thing).collect();
+    let mut asked: Vec<(usize, Resource)> = vec![];
+    let mut prospects: Vec<Prospect> = vec![];
+    for (at, now) in which.iter().zip(trace::observe(&things, sys)) {
+        let one = &made[*at];
+        prospects.push(match now {
+            Err(error) => Prospect::Left(Left::Failed(error)),
+            Ok(now) => match judge(made, one, &now, extent, sys) {
+                Some(left) => left,
+                None => match trace::absence(&one.thing) {
+                    Some(want) if one.before == Condition::Nothing => {
+                        asked.push((prospects.len(), want));
+                        Prospect::Back
+                    }
+                    Some(_) | None => back(one, &now, sys),
+                },
+            },
+        });
+    }
+    ask_kinds(made, &asked, &mut prospects, sys);
+    prospects
+}
+
+/// What there is to say before anybody asks how; none where the thing is to be taken back.
+fn judge(
+    made: &[Made],
+    one: &Made,
+    now: &Now,
+    extent: Extent,
+    sys: &dyn Probe,
+) -> Option<Prospect> {
+    let is = |it: &Condition| it.is_met_by(&now.condition, |plain| key(sys, plain));
+    if is(&one.before) {
+        return Some(Prospect::Back);
+    }
+    let left = if one.is_other_version() {
+        Left::OtherVersion
+    } else if one.before == Condition::Unknown {
+        Left::Unknown
+    } else if !is(&one.left) || has_others(made, one, now) {
+        Left::ChangedSince
+    } else if extent == Extent::Made && !was_made(made, one) {
+        Left::Replaced
+    } else {
+        return None;
+    };
+    Some(Prospect::Left(left))
+}
+
+/// Whether somebody was put into a group whose members all came with us.
+fn has_others(made: &[Made], one: &Made, now: &Now) -> bool {
+    let Thing::Group(group) = &one.thing else { return false };
+    let is_ours = |member: &Arc<str>| {
+        made.iter().filter(|it| it.before == Condition::Nothing).any(|it| match &it.thing {
+            Thing::Member { group: of, user } => of == group && user == member,
+            Thing::User(name) => name.as_str() == &**member,
+            Thing::Path(_)
+            | Thing::Group(_)
+            | Thing::Keys(_)
+            | Thing::Running(_)
+            | Thing::Enabled(_)
+            | Thing::Package(_) => false,
+        })
+    };
+    one.before == Condition::Nothing && !now.members.iter().all(is_ours)
+}
+
+/// Whether it came into being with us. That a unit runs is ours where its file is.
+fn was_made(made: &[Made], one: &Made) -> bool {
+    let comes_from_ours = |unit: &UnitName| {
+        made.iter().any(|it| match &it.thing {
+            Thing::Path(path) => {
+                it.before == Condition::Nothing && is_unit_file(path.as_str(), unit)
+            }
+            Thing::Group(_)
+            | Thing::Member { .. }
+            | Thing::User(_)
+            | Thing::Keys(_)
+            | Thing::Running(_)
+            | Thing::Enabled(_)
+            | Thing::Package(_) => false,
+        })
+    };
+    let is_new = one.before == Condition::Nothing;
+    match &one.thing {
+        Thing::Running(unit) | Thing::Enabled(unit) => is_new && comes_from_ours(unit),
+        Thing::Path(_)
+        | Thing::Group(_)
+        | Thing::Member { .. }
+        | Thing::User(_)
+        | Thing::Keys(_)
+        | Thing::Package(_) => is_new,
+    }
+}
+
+fn back(one: &Made, now: &Now, sys: &dyn Probe) -> Prospect {
+    let hidden = matches!(&one.left, Condition::File { content: Content::Keyed(_), .. });
+    let content = match wanted_content(&one.before, &now.condition).map(|it| sys.kept(&it)) {
+        None => None,
+        Some(Ok(Some(bytes))) => Some(Arc::from(bytes)),
+        Some(Ok(None)) => return Prospect::Left(Left::ContentGone),
+        Some(Err(error)) => return Prospect::Left(Left::Failed(error)),
+    };
+    let named = match &one.thing {
+        Thing::Path(path) => !one.promise.0.ends_with(&format!(":{path}")),
+        Thing::Group(_)
+        | Thing::Member { .. }
+        | Thing::User(_)
+        | Thing::Keys(_)
+        | Thing::Running(_)
+        | Thing::Enabled(_)
+        | Thing::Package(_) => false,
+    };
+    let about = About { content: content.as_ref(), hidden, named };
+    match trace::changes_back(&one.thing, now, &one.before, &about) {
+        Some(changes) => Prospect::Changes(changes),
+        None => Prospect::Left(Left::Unknown),
+    }
+}
+
+/// The content that has to be had again, where another one is there.
+fn wanted_content(before: &Condition, now: &Condition) -> Option<Digest> {
+    match (before, now) {
+        (
+            Condition::File { content: Content::Digest(wanted), .. },
+            Condition::File { content: Content::Digest(there), .. },
+        ) => (wanted != there).then_some(*wanted),
+        (Condition::File { content: Content::Digest(wanted), .. }, _) => Some(*wanted),
+        (_, _) => None,
+    }
+}
+
+/// Some things do not go without a word of their kind.
+fn ask_kinds(
+    made: &[Made],
+    asked: &[(usize, Resource)],
+    prospects: &mut [Prospect],
+    sys: &dyn Probe,
+) {
+    let wants: Vec<&Resource> = asked.iter().map(|(_, want)| want).collect();
+    for ((at, want), state) in asked.iter().zip(steadfast_resources::observe(&wants, sys)) {
+        prospects[*at] = match state {
+            Err(error) => Prospect::Left(Left::Failed(error)),
+            Ok(mut state) => {
+                spare_groups(&mut state, made);
+                let difference = steadfast_resources::plan(want, &state);
+                let refusals = crate::plan::refusals(&difference.obstacles);
+                match refusals.is_empty() {
+                    true if difference.changes.is_empty() => Prospect::Back,
+                    true => Prospect::Changes(difference.changes),
+                    false => {
+                        let words = refusals.iter().map(|it| it.words().to_owned());
+                        Prospect::Left(Left::Refused(words.collect()))
+                    }
+                }
+            }
+        };
+    }
+}
+
+/// Users that go are no reason for their groups to stay.
+fn spare_groups(state: &mut State, made: &[Made]) {
+    if let State::Group(group) = state {
+        group.primary_of.retain(|user| {
+            !made.iter().any(|it| match &it.thing {
+                Thing::User(name) => it.before == Condition::Nothing && name == user,
+                Thing::Path(_)
+                | Thing::Group(_)
+                | Thing::Member { .. }
+                | Thing::Keys(_)
+                | Thing::Running(_)
+                | Thing::Enabled(_)
+                | Thing::Package(_) => false,
+            })
+        });
+    }
+}

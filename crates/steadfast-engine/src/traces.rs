@@ -1,0 +1,126 @@
+//! What the changes of a run make of the machine, written down before they are made: what was there, and
+//! what is left. See [`crate::undo`] for what becomes of it.
+
+use crate::looks::{Amended, Ledger, Looks};
+use crate::promised::Promises;
+use crate::undo::Made;
+use std::collections::BTreeMap;
+use steadfast_resources::service::Consequence;
+use steadfast_resources::{Change, Condition, Resource, Thing, trace};
+use steadfast_system::files::Digest;
+use steadfast_system::{Probe, SystemError, UnitName};
+
+/// What this work is about to make of which things. What nobody promised is not remembered as ours.
+pub(crate) fn of_work(
+    promises: &Promises,
+    looks: &Looks,
+    work: &[(usize, Vec<Change>)],
+    sys: &dyn Probe,
+) -> Vec<Made> {
+    let mut all = vec![];
+    for (at, changes) in work {
+        let promised = &promises.all[*at];
+        let Ok(have) = &looks.states[*at] else { continue };
+        if promised.implied {
+            continue;
+        }
+        let readers = readers(promises, *at);
+        for it in trace::traces(&promised.want, have, changes) {
+            let mut left = it.left;
+            if it.sensitive {
+                left.keyed(|plain| key(sys, plain));
+            }
+            let mut readers = readers.clone();
+            // Its unit file and drop-ins are read by the service itself.
+            if let (Resource::Service(want), Thing::Path(_)) = (&promised.want, &it.thing) {
+                readers.push((want.unit().clone(), Consequence::Restart));
+            }
+            all.push(Made {
+                thing: it.thing,
+                promise: promised.id.clone(),
+                run: 0,
+                before: it.before,
+                left,
+                readers,
+                begun: false,
+            });
+        }
+    }
+    all
+}
+
+/// The services that have a promise as an input.
+fn readers(promises: &Promises, at: usize) -> Vec<(UnitName, Consequence)> {
+    let unit = |service: usize| match &promises.all[service].want {
+        Resource::Service(want) => Some(want.unit().clone()),
+        Resource::Package(_)
+        | Resource::Group(_)
+        | Resource::Members(_)
+        | Resource::User(_)
+        | Resource::Directory(_)
+        | Resource::File(_)
+        | Resource::Link(_)
+        | Resource::Cron(_) => None,
+    };
+    let owes = |list: &[usize]| list.binary_search(&at).is_ok();
+    (promises.inputs.iter().filter(|it| it.service != at))
+        .filter_map(|it| {
+            let owes = if owes(&it.restart) {
+                Consequence::Restart
+            } else if owes(&it.reload) {
+                Consequence::Reload
+            } else {
+                return None;
+            };
+            Some((unit(it.service)?, owes))
+        })
+        .collect()
+}
+
+/// A digest that tells nothing to whoever has not the key of this node.
+pub(crate) fn key(sys: &dyn Probe, plain: &Digest) -> Option<Digest> {
+    sys.keyed_digest(plain).ok()
+}
+
+/// After the work: numbers that the machine has chosen are written down, and what came to nothing is
+/// forgotten. `failed` are the promises of which not all was done.
+pub(crate) fn amend(
+    made: &[Made],
+    failed: impl Fn(&Made) -> bool,
+    sys: &dyn Probe,
+    ledger: &mut dyn Ledger,
+) -> Result<(), SystemError> {
+    let open: Vec<&Made> = made.iter().filter(|it| is_open(&it.left) || failed(it)).collect();
+    if open.is_empty() {
+        return Ok(());
+    }
+    let things: Vec<&Thing> = open.iter().map(|it| &it.thing).collect();
+    let mut amended: BTreeMap<Thing, Amended> = BTreeMap::new();
+    for (made, now) in open.iter().zip(trace::observe(&things, sys)) {
+        // What cannot be seen now stays as it was written.
+        let Ok(now) = now else { continue };
+        if made.before.is_met_by(&now.condition, |plain| key(sys, plain)) {
+            amended.insert(made.thing.clone(), Amended::CameToNothing(now.condition));
+        } else if is_open(&made.left) {
+            amended.insert(made.thing.clone(), Amended::Left(now.condition));
+        }
+    }
+    let amended: Vec<(Thing, Amended)> = amended.into_iter().collect();
+    if amended.is_empty() { Ok(()) } else { ledger.amend(&amended) }
+}
+
+/// Whether what is left is only known once it is there.
+fn is_open(left: &Condition) -> bool {
+    match left {
+        Condition::Group { gid } => gid.is_none(),
+        Condition::User { line } => line.is_none(),
+        Condition::Nothing
+        | Condition::File { .. }
+        | Condition::Directory { .. }
+        | Condition::Link { .. }
+        | Condition::Keys { .. }
+        | Condition::There
+        | Condition::Masked
+        | Condition::Unknown => false,
+    }
+}

@@ -1,0 +1,392 @@
+//! Taking back what earlier runs made of the machine, thing by thing: when a node goes back from a bad
+//! revision, and when something leaves the model and the policy says so.
+//!
+//! A thing is touched only where it is known what was there before, and only if it is now what was left
+//! there. Everything else is told, and stays.
+
+use crate::budget::{Budget, Purse};
+use crate::event::{Event, Reporter};
+use crate::looks::Ledger;
+use crate::prospect::{Left, Prospect, look, within};
+use crate::traces::key;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use steadfast_model::PromiseId;
+use steadfast_resources::service::{self, Consequence};
+use steadfast_resources::trace::{self, Now};
+use steadfast_resources::{Applied, Change, Condition, Thing};
+use steadfast_system::{Actuate, UnitName};
+
+/// Something that earlier runs made, replaced or took away.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Made {
+    pub thing: Thing,
+    /// The promise that it was done for.
+    pub promise: PromiseId,
+    /// The first run that did; the ledger knows.
+    pub run: i64,
+    pub before: Condition,
+    /// What is there since.
+    pub left: Condition,
+    /// Services that read it, and what they owe when it changes.
+    pub readers: Vec<(UnitName, Consequence)>,
+    /// It was being taken back when a run was cut off.
+    pub begun: bool,
+}
+
+impl Made {
+    /// Takes in what a later change has done to the same thing.
+    pub fn again(&mut self, later: &Made) {
+        let Made { thing: _, promise, run: _, before, left, readers, begun } = later;
+        self.before.complete(before);
+        self.left.then(left);
+        self.promise = promise.clone();
+        self.readers.clone_from(readers);
+        self.begun = *begun;
+    }
+
+    /// Whether it is a package that was there in another version: no promise brings that back by itself.
+    pub fn is_other_version(&self) -> bool {
+        match &self.thing {
+            Thing::Package(_) => {
+                (&self.before, &self.left) == (&Condition::Unknown, &Condition::There)
+            }
+            Thing::Path(_)
+            | Thing::Group(_)
+            | Thing::Member { .. }
+            | Thing::User(_)
+            | Thing::Keys(_)
+            | Thing::Running(_)
+            | Thing::Enabled(_) => false,
+        }
+    }
+}
+
+/// How much is taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Extent {
+    /// What was made goes; what took another thing's place stays.
+    Made,
+    /// What was replaced comes back too.
+    Everything,
+}
+
+/// Takes things back, and looks whether they are: one result for each. What is done already is found
+/// so, also after a run that was cut off in the middle.
+pub fn undo(
+    made: &[Made],
+    extent: Extent,
+    budget: Budget,
+    sys: &dyn Actuate,
+    ledger: &mut dyn Ledger,
+    out: &mut dyn Reporter,
+) -> Vec<Result<(), Left>> {
+    let mut purse = Purse::new(budget);
+    let first = within(made, extent, &mut purse, sys.as_probe());
+    let todo: Vec<usize> = (0..made.len())
+        .filter(|at| match &first[*at] {
+            // What refuses may be gone when its turn comes: a user has processes of a service that stops.
+            Prospect::Changes(_) | Prospect::Left(Left::Refused(_)) => true,
+            Prospect::Back
+            | Prospect::Left(
+                Left::ChangedSince
+                | Left::Unknown
+                | Left::OtherVersion
+                | Left::ContentGone
+                | Left::Replaced
+                | Left::Held(_)
+                | Left::Failed(_)
+                | Left::StillDiffers,
+            ) => made[*at].begun,
+        })
+        .collect();
+    let mut undoing = Undoing {
+        made,
+        extent,
+        sys,
+        purse,
+        refused: first.iter().map(|it| matches!(it, Prospect::Left(Left::Refused(_)))).collect(),
+        done: vec![vec![]; made.len()],
+        results: first
+            .into_iter()
+            .map(|it| match it {
+                // What was refused is asked again when its turn comes.
+                Prospect::Back | Prospect::Changes(_) | Prospect::Left(Left::Refused(_)) => Ok(()),
+                Prospect::Left(left) => Err(left),
+            })
+            .collect(),
+    };
+    if !todo.is_empty() {
+        let things: Vec<Thing> = todo.iter().map(|at| made[*at].thing.clone()).collect();
+        // A restart that follows from it must not be forgotten where the run ends in the middle.
+        match ledger.begin_undo(&things) {
+            Ok(()) => undoing.run(&todo, out),
+            Err(error) => {
+                let error = error.during("write down what is about to be taken back");
+                for at in todo {
+                    undoing.results[at] = Err(Left::Failed(error.clone()));
+                }
+            }
+        }
+    }
+    undoing.tell(out);
+    undoing.results
+}
+
+/// Things are taken back in this order: what runs stops before its files go, files go before the
+/// folders and the accounts that they belong to, and what is to run again starts at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    Off,
+    Remove,
+    PutBack,
+    Members,
+    Users,
+    Groups,
+    Packages,
+    On,
+}
+
+const TURNS: [Turn; 8] = [
+    Turn::Off,
+    Turn::Remove,
+    Turn::PutBack,
+    Turn::Members,
+    Turn::Users,
+    Turn::Groups,
+    Turn::Packages,
+    Turn::On,
+];
+
+impl Turn {
+    fn of(made: &Made) -> Turn {
+        match &made.thing {
+            Thing::Path(_) if made.before == Condition::Nothing => Turn::Remove,
+            Thing::Path(_) => Turn::PutBack,
+            Thing::Member { .. } => Turn::Members,
+            Thing::User(_) | Thing::Keys(_) => Turn::Users,
+            Thing::Group(_) => Turn::Groups,
+            Thing::Package(_) => Turn::Packages,
+            Thing::Running(_) | Thing::Enabled(_) if made.before == Condition::There => Turn::On,
+            Thing::Running(_) | Thing::Enabled(_) => Turn::Off,
+        }
+    }
+}
+
+struct Undoing<'a> {
+    made: &'a [Made],
+    extent: Extent,
+    sys: &'a dyn Actuate,
+    /// What is left to spend on what nobody foresaw.
+    purse: Purse,
+    /// What was refused at first.
+    refused: Vec<bool>,
+    done: Vec<Vec<Change>>,
+    results: Vec<Result<(), Left>>,
+}
+
+impl Undoing<'_> {
+    fn run(&mut self, todo: &[usize], out: &mut dyn Reporter) {
+        for turn in TURNS {
+            let its = |at: &usize| Turn::of(&self.made[*at]) == turn && self.results[*at].is_ok();
+            let mut which: Vec<usize> = todo.iter().copied().filter(its).collect();
+            match turn {
+                // What lies in a folder goes before it, and comes after it.
+                Turn::Remove => which.sort_by(|a, b| self.made[*b].thing.cmp(&self.made[*a].thing)),
+                Turn::PutBack => {
+                    which.sort_by(|a, b| self.made[*a].thing.cmp(&self.made[*b].thing));
+                }
+                Turn::Off
+                | Turn::Members
+                | Turn::Users
+                | Turn::Groups
+                | Turn::Packages
+                | Turn::On => {}
+            }
+            self.turn(&which, out);
+            if turn == Turn::PutBack {
+                self.daemon_reload(todo);
+            }
+        }
+        self.catch_up(todo);
+    }
+
+    fn turn(&mut self, which: &[usize], out: &mut dyn Reporter) {
+        let mut work: Vec<(usize, Vec<Change>)> = vec![];
+        for (at, prospect) in
+            which.iter().zip(look(self.made, which, self.extent, self.sys.as_probe()))
+        {
+            match prospect {
+                Prospect::Back => {}
+                Prospect::Left(left) => self.results[*at] = Err(left),
+                Prospect::Changes(_) if self.is_in_use(*at) => {
+                    let words = "its unit could not be stopped and disabled".to_owned();
+                    self.results[*at] = Err(Left::Refused(vec![words]));
+                }
+                Prospect::Changes(changes) if self.refused[*at] => match self.purse.spend(&changes)
+                {
+                    Ok(()) => work.push((*at, changes)),
+                    Err(held) => self.results[*at] = Err(Left::Held(held)),
+                },
+                Prospect::Changes(changes) => work.push((*at, changes)),
+            }
+        }
+        if work.is_empty() {
+            return;
+        }
+        let told: Vec<(&Made, &[Change])> =
+            work.iter().map(|(at, changes)| (&self.made[*at], &**changes)).collect();
+        out.report(&Event::Undoing { work: &told });
+        let slices: Vec<&[Change]> = work.iter().map(|(_, it)| it.as_slice()).collect();
+        let applied = steadfast_resources::apply(&slices, self.sys);
+        let things: Vec<&Thing> = work.iter().map(|(at, _)| &self.made[*at].thing).collect();
+        let now = trace::observe(&things, self.sys.as_probe());
+        for (((at, changes), applied), now) in work.into_iter().zip(applied).zip(now) {
+            let is_back = now.as_ref().is_ok_and(|it| self.is_back(at, it));
+            self.results[at] = match (applied, now) {
+                (_, Ok(_)) if is_back => {
+                    self.done[at].extend(changes);
+                    Ok(())
+                }
+                (Applied::Failed { at: _, error }, _) | (Applied::All, Err(error)) => {
+                    Err(Left::Failed(error))
+                }
+                (Applied::All, Ok(_)) => Err(Left::StillDiffers),
+            };
+        }
+    }
+
+    fn is_back(&self, at: usize, now: &Now) -> bool {
+        let sys = self.sys.as_probe();
+        self.made[at].before.is_met_by(&now.condition, |plain| key(sys, plain))
+    }
+
+    /// Whether it is the file of a unit that was to be stopped and disabled before, and was not.
+    fn is_in_use(&self, at: usize) -> bool {
+        let Thing::Path(path) = &self.made[at].thing else { return false };
+        self.made.iter().zip(&self.results).any(|(made, result)| match &made.thing {
+            Thing::Running(unit) | Thing::Enabled(unit) => {
+                result.is_err()
+                    && made.before == Condition::Nothing
+                    && is_unit_file(path.as_str(), unit)
+            }
+            Thing::Path(_)
+            | Thing::Group(_)
+            | Thing::Member { .. }
+            | Thing::User(_)
+            | Thing::Keys(_)
+            | Thing::Package(_) => false,
+        })
+    }
+
+    /// Lets systemd read its files again, where one of them was among what was taken back.
+    fn daemon_reload(&mut self, todo: &[usize]) {
+        let its: Vec<usize> = todo
+            .iter()
+            .copied()
+            .filter(|at| self.results[*at].is_ok())
+            .filter(
+                |at| matches!(&self.made[*at].thing, Thing::Path(it) if is_systemds(it.as_str())),
+            )
+            .collect();
+        if its.is_empty() {
+            return;
+        }
+        let change = [Change::Service(service::Change::DaemonReload)];
+        for applied in steadfast_resources::apply(&[&change], self.sys) {
+            if let Applied::Failed { at: _, error } = applied {
+                for at in &its {
+                    self.results[*at] = Err(Left::Failed(error.clone()));
+                }
+            }
+        }
+    }
+
+    /// Services that have read what is no more, or is again what it was, read it again.
+    fn catch_up(&mut self, todo: &[usize]) {
+        let mut owing: BTreeMap<&UnitName, (Consequence, Vec<usize>)> = BTreeMap::new();
+        for at in todo.iter().copied().filter(|at| self.results[*at].is_ok()) {
+            for (unit, owes) in &self.made[at].readers {
+                let known = owing.entry(unit).or_insert((*owes, vec![]));
+                known.0 = known.0.max(*owes);
+                known.1.push(at);
+            }
+        }
+        if owing.is_empty() {
+            return;
+        }
+        let names: Vec<&UnitName> = owing.keys().copied().collect();
+        let mut work: Vec<(Vec<usize>, Vec<Change>)> = vec![];
+        for ((unit, (owes, its)), is) in owing.into_iter().zip(self.sys.units(&names)) {
+            match is {
+                Ok(is) => {
+                    let cause = its.first().map(|at| self.made[*at].promise.to_string());
+                    let change = service::catch_up(unit, &is, owes, cause.unwrap_or_default());
+                    work.extend(change.map(|it| (its, vec![Change::Service(it)])));
+                }
+                Err(error) => {
+                    its.iter().for_each(|at| self.results[*at] = Err(Left::Failed(error.clone())));
+                }
+            }
+        }
+        let slices: Vec<&[Change]> = work.iter().map(|(_, it)| it.as_slice()).collect();
+        let applied = steadfast_resources::apply(&slices, self.sys);
+        for ((its, changes), applied) in work.into_iter().zip(applied) {
+            match applied {
+                Applied::All => {
+                    if let Some(first) = its.first() {
+                        self.done[*first].extend(changes);
+                    }
+                }
+                Applied::Failed { at: _, error } => {
+                    its.iter().for_each(|at| self.results[*at] = Err(Left::Failed(error.clone())));
+                }
+            }
+        }
+    }
+
+    /// What became of the things of each promise.
+    fn tell(&mut self, out: &mut dyn Reporter) {
+        let mut told: Vec<(&PromiseId, Vec<Change>, Vec<String>)> = vec![];
+        let mut known: HashMap<&PromiseId, usize> = HashMap::new();
+        let mut order: Vec<usize> = (0..self.made.len()).collect();
+        order.sort_by_key(|at| Turn::of(&self.made[*at]));
+        for at in order {
+            let made = &self.made[at];
+            let changes = std::mem::take(&mut self.done[at]);
+            let left = match &self.results[at] {
+                Ok(()) => vec![],
+                Err(left) => vec![left.because(&made.thing).join(": ")],
+            };
+            if changes.is_empty() && left.is_empty() {
+                continue;
+            }
+            let at = *known.entry(&made.promise).or_insert(told.len());
+            match told.get_mut(at) {
+                Some((_, all, reasons)) => {
+                    all.extend(changes);
+                    reasons.extend(left);
+                }
+                None => told.push((&made.promise, changes, left)),
+            }
+        }
+        for (promise, changes, left) in &told {
+            out.report(&Event::Undone { promise, changes, left });
+        }
+    }
+}
+
+/// Whether systemd reads what lies there.
+fn is_systemds(path: &str) -> bool {
+    const FOLDERS: [&str; 4] = [
+        "/etc/systemd/system/",
+        "/run/systemd/system/",
+        "/usr/lib/systemd/system/",
+        "/lib/systemd/system/",
+    ];
+    FOLDERS.iter().any(|it| path.starts_with(it))
+}
+
+pub(crate) fn is_unit_file(path: &str, unit: &UnitName) -> bool {
+    is_systemds(path) && path.rsplit('/').next() == Some(unit.as_str())
+}

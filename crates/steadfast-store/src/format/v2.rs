@@ -1,0 +1,228 @@
+//! Version 2 of what the database holds: what runs made, and what was there before. Everything else is
+//! as in version 1.
+
+use super::v1::unhex;
+use serde::{Deserialize, Serialize};
+use steadfast_engine::Made;
+use steadfast_model::PromiseId;
+use steadfast_resources::service::Consequence;
+use steadfast_resources::{Condition as Domain, Thing, trace};
+use steadfast_system::files::Mode;
+use steadfast_system::text::hex;
+use steadfast_system::{AbsPath, GroupName, PackageName, UnitName, UserName};
+
+/// What is known of one thing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    pub before: Condition,
+    pub left: Condition,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readers: Vec<Reader>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub begun: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reader {
+    pub unit: String,
+    pub owes: super::v1::Action,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum Condition {
+    Nothing,
+    File {
+        /// SHA-256; none where nothing was done to the content.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        digest: Option<String>,
+        /// The same, with the key of this node.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        keyed: Option<String>,
+        uid: u32,
+        gid: u32,
+        mode: String,
+    },
+    Directory {
+        uid: u32,
+        gid: u32,
+        mode: String,
+    },
+    Link {
+        target: String,
+        uid: u32,
+        gid: u32,
+    },
+    Group {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gid: Option<u32>,
+    },
+    User {
+        /// SHA-256 of its line in /etc/passwd, without the password.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        line: Option<String>,
+    },
+    /// SHA-256 of our block in the file.
+    Keys {
+        block: String,
+    },
+    There,
+    Masked,
+    #[default]
+    Unknown,
+}
+
+impl From<&Domain> for Condition {
+    fn from(domain: &Domain) -> Condition {
+        match domain {
+            Domain::Nothing => Condition::Nothing,
+            Domain::File { content, uid, gid, mode } => {
+                let (digest, keyed) = match content {
+                    trace::Content::Unsaid => (None, None),
+                    trace::Content::Digest(it) => (Some(hex(it)), None),
+                    trace::Content::Keyed(it) => (None, Some(hex(it))),
+                };
+                Condition::File { digest, keyed, uid: *uid, gid: *gid, mode: mode.to_string() }
+            }
+            Domain::Directory { uid, gid, mode } => {
+                Condition::Directory { uid: *uid, gid: *gid, mode: mode.to_string() }
+            }
+            Domain::Link { target, uid, gid } => {
+                Condition::Link { target: target.to_string(), uid: *uid, gid: *gid }
+            }
+            Domain::Group { gid } => Condition::Group { gid: *gid },
+            Domain::User { line } => Condition::User { line: line.map(|it| hex(&it)) },
+            Domain::Keys { block } => Condition::Keys { block: hex(block) },
+            Domain::There => Condition::There,
+            Domain::Masked => Condition::Masked,
+            Domain::Unknown => Condition::Unknown,
+        }
+    }
+}
+
+impl Condition {
+    /// What cannot be read is not known.
+    pub fn into_domain(self) -> Domain {
+        let octal = |text: &str| u16::from_str_radix(text, 8).map(Mode);
+        match self {
+            Condition::Nothing => Domain::Nothing,
+            Condition::File { digest, keyed, uid, gid, mode } => {
+                let content = match (digest, keyed) {
+                    (Some(it), _) => unhex(&it).map(trace::Content::Digest),
+                    (None, Some(it)) => unhex(&it).map(trace::Content::Keyed),
+                    (None, None) => Some(trace::Content::Unsaid),
+                };
+                match (content, octal(&mode)) {
+                    (Some(content), Ok(mode)) => Domain::File { content, uid, gid, mode },
+                    (Some(_) | None, Ok(_) | Err(_)) => Domain::Unknown,
+                }
+            }
+            Condition::Directory { uid, gid, mode } => match octal(&mode) {
+                Ok(mode) => Domain::Directory { uid, gid, mode },
+                Err(_) => Domain::Unknown,
+            },
+            Condition::Link { target, uid, gid } => {
+                Domain::Link { target: target.into(), uid, gid }
+            }
+            Condition::Group { gid } => Domain::Group { gid },
+            Condition::User { line } => Domain::User { line: line.as_deref().and_then(unhex) },
+            Condition::Keys { block } => {
+                unhex(&block).map_or(Domain::Unknown, |block| Domain::Keys { block })
+            }
+            Condition::There => Domain::There,
+            Condition::Masked => Domain::Masked,
+            Condition::Unknown => Domain::Unknown,
+        }
+    }
+}
+
+impl From<&Made> for Record {
+    fn from(made: &Made) -> Record {
+        let Made { thing: _, promise: _, run: _, before, left, readers, begun } = made;
+        Record {
+            before: before.into(),
+            left: left.into(),
+            readers: readers
+                .iter()
+                .map(|(unit, owes)| Reader {
+                    unit: unit.to_string(),
+                    owes: match owes {
+                        Consequence::Reload => super::v1::Action::Reload,
+                        Consequence::Restart => super::v1::Action::Restart,
+                    },
+                })
+                .collect(),
+            begun: *begun,
+        }
+    }
+}
+
+impl Record {
+    pub fn into_domain(self, thing: Thing, promise: &str, run: i64) -> Made {
+        let Record { before, left, readers, begun } = self;
+        Made {
+            thing,
+            promise: PromiseId(promise.into()),
+            run,
+            before: before.into_domain(),
+            left: left.into_domain(),
+            readers: readers
+                .into_iter()
+                .filter_map(|Reader { unit, owes }| {
+                    let owes = match owes {
+                        super::v1::Action::Reload => Consequence::Reload,
+                        super::v1::Action::Restart => Consequence::Restart,
+                    };
+                    Some((UnitName::parse(&unit).ok()?, owes))
+                })
+                .collect(),
+            begun,
+        }
+    }
+}
+
+/// `path:/etc/motd`.
+pub fn text_of(thing: &Thing) -> String {
+    match thing {
+        Thing::Path(path) => format!("path:{path}"),
+        Thing::Group(name) => format!("group:{name}"),
+        Thing::Member { group, user } => format!("member:{group}:{user}"),
+        Thing::User(name) => format!("user:{name}"),
+        Thing::Keys(name) => format!("keys:{name}"),
+        Thing::Running(unit) => format!("running:{unit}"),
+        Thing::Enabled(unit) => format!("enabled:{unit}"),
+        Thing::Package(name) => format!("package:{name}"),
+    }
+}
+
+pub fn thing_of(text: &str) -> Option<Thing> {
+    let (kind, name) = text.split_once(':')?;
+    Some(match kind {
+        "path" => Thing::Path(AbsPath::parse(name).ok()?),
+        "group" => Thing::Group(GroupName::parse(name).ok()?),
+        "member" => {
+            let (group, user) = name.split_once(':')?;
+            Thing::Member { group: GroupName::parse(group).ok()?, user: user.into() }
+        }
+        "user" => Thing::User(UserName::parse(name).ok()?),
+        "keys" => Thing::Keys(UserName::parse(name).ok()?),
+        "running" => Thing::Running(UnitName::parse(name).ok()?),
+        "enabled" => Thing::Enabled(UnitName::parse(name).ok()?),
+        "package" => Thing::Package(PackageName::parse(name).ok()?),
+        _ => return None,
+    })
+}
+
+/// The thing that a promise of version 1 was about. There, nothing was known of what was before.
+pub fn thing_of_promise(promise: &str) -> Option<Thing> {
+    let (kind, name) = promise.split_once(':')?;
+    Some(match kind {
+        "file" | "directory" | "link" => Thing::Path(AbsPath::parse(name).ok()?),
+        "cron" => Thing::Path(AbsPath::parse(&format!("/etc/cron.d/{name}")).ok()?),
+        "group" => Thing::Group(GroupName::parse(name).ok()?),
+        "user" => Thing::User(UserName::parse(name).ok()?),
+        "service" => Thing::Running(UnitName::parse(name).ok()?),
+        "package" => Thing::Package(PackageName::parse(name).ok()?),
+        _ => return None,
+    })
+}

@@ -44,6 +44,20 @@ pub fn read_directory(root: &Path, sources: &mut SourceSet) -> Result<(), ReadEr
     reader.folder(root, "", 0)
 }
 
+/// Whether there is a folder at a path that somebody named.
+pub fn is_folder(path: &Path) -> bool {
+    path.is_dir()
+}
+
+/// Whether a folder, which need not be there yet, is inside another.
+pub fn is_inside(folder: &Path, other: &Path) -> bool {
+    let (Ok(folder), Ok(other)) = (std::path::absolute(folder), other.canonicalize()) else {
+        return false;
+    };
+    let there = folder.ancestors().find_map(|it| it.canonicalize().ok());
+    there.is_some_and(|it| it.starts_with(other))
+}
+
 struct Reader<'a> {
     root: &'a Path,
     sources: &'a mut SourceSet,

@@ -4,6 +4,8 @@
 //! that `bring` left, computes every digest again, verifies every signature again, and judges the
 //! revision against the trust floor.
 
+use crate::attribution::{self, Attribution};
+use crate::blame::Base;
 use crate::floor::{Advance, Candidate, Descent, Expected, Floor, Force, Point, judge};
 use crate::offer::Reader;
 use crate::refusal::{BringError, FileError, Refusal, Trouble};
@@ -120,6 +122,43 @@ pub fn bring(
     cache: &Path,
     limits: &Limits,
 ) -> Result<Brought, BringError> {
+    let mut told = None;
+    bring_and_tell(source, material, known, cache, limits, |it| told = Some(it));
+    told.unwrap_or_else(|| Err(BringError::new(Trouble::Local, "nothing came of fetching")))
+}
+
+/// As [`bring`], and tells what came of it as soon as that is certain. What it does after that may take
+/// time and memory, and is of use for who wrote which line alone: it may be killed in it.
+pub fn bring_and_tell(
+    source: &Source,
+    material: &Material,
+    known: &Known,
+    cache: &Path,
+    limits: &Limits,
+    tell: impl FnOnce(Result<Brought, BringError>),
+) {
+    let _lock = match prepare(cache) {
+        Ok(lock) => lock,
+        Err(error) => return tell(Err(error)),
+    };
+    match source {
+        Source::Git(git) => match git::bring(git, material, known, cache, limits) {
+            Ok((brought, history)) => {
+                tell(Ok(brought));
+                if let Some(history) = history {
+                    history.record(cache);
+                }
+            }
+            Err(error) => tell(Err(error)),
+        },
+        Source::Snapshot(it) => tell(snapshot::bring(it, material, known, cache, limits)),
+        // It is read when it is accepted: there is no network, and nothing to unpack.
+        Source::Directory(_) => tell(Ok(Brought::Offer { validator: None })),
+    }
+}
+
+/// Takes the cache folder for one fetch, for as long as what it returns is open.
+fn prepare(cache: &Path) -> Result<std::fs::File, BringError> {
     let lock = std::fs::OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -129,12 +168,7 @@ pub fn bring(
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)
         .map_err(|err| BringError::local("another fetch uses the cache folder", err))?;
     offer::clear(cache)?;
-    match source {
-        Source::Git(git) => git::bring(git, material, known, cache, limits),
-        Source::Snapshot(it) => snapshot::bring(it, material, known, cache, limits),
-        // It is read when it is accepted: there is no network, and nothing to unpack.
-        Source::Directory(_) => Ok(Brought::Offer { validator: None }),
-    }
+    Ok(lock)
 }
 
 /// By what a model is accepted.
@@ -180,6 +214,8 @@ pub enum Origin {
         created: Timestamp,
         expires: Timestamp,
         commit: Option<String>,
+        /// What the publisher says of its lines.
+        attribution: Option<Attribution>,
     },
     Directory,
 }
@@ -204,6 +240,59 @@ pub fn accept(terms: &Terms<'_>, floor: &mut Floor, cache: &Path) -> Result<Fetc
     floor.take(&candidate, advance, &shown(terms.source));
     let Candidate { point, descent: _, key_set: _, signers } = candidate;
     Ok(Fetched { sources, point, advance, origin, signers, validator: None })
+}
+
+/// Who wrote which line of a revision that was accepted, as far as that can be known. `floor` names the
+/// commit that was accepted before, and `known` what is known of its lines. It is no part of accepting:
+/// whatever goes wrong in it, the revision is taken.
+pub fn attribute(
+    fetched: &Fetched,
+    floor: Option<&str>,
+    known: Option<&Attribution>,
+    cache: &Path,
+    limits: &Limits,
+) -> Option<Attribution> {
+    match &fetched.origin {
+        Origin::Git { commit, tag: _, author, authored, committed: _, subject } => {
+            let tip = attribution::Commit {
+                id: commit.clone(),
+                author: author.clone(),
+                authored: *authored,
+                subject: subject.clone(),
+            };
+            let files = fetched.sources.iter().map(|(_, it)| it.path.to_string());
+            let base = floor.map(|commit| Base { commit, known });
+            Some(git::lines::computed(cache, &tip, files, base, limits))
+        }
+        Origin::Snapshot { created: _, expires: _, commit: _, attribution } => attribution.clone(),
+        Origin::Directory => None,
+    }
+}
+
+/// Who wrote which line of these files of a revision in a repository on this machine, from all of its
+/// history. `folder` is the repository or a folder in it; `cache` an empty folder.
+pub fn attribute_local<'a>(
+    folder: &Path,
+    revision: &str,
+    files: impl Iterator<Item = &'a str>,
+    cache: &Path,
+) -> Result<Attribution, BringError> {
+    let files = files.map(str::to_owned);
+    git::lines::of_repository(folder, revision, files, cache, &Limits::default())
+}
+
+/// The same of files as they lie in a folder, where that is in a work tree of the user who asks: none
+/// where it is in no repository, or nothing is committed yet.
+pub fn attribute_work_tree(
+    folder: &Path,
+    files: &[(&str, &[u8])],
+    cache: &Path,
+) -> Result<Option<Attribution>, BringError> {
+    let real = folder.canonicalize().map_err(|err| BringError::local("look at the model", err))?;
+    if !real.ancestors().any(|it| it.join(".git").exists()) {
+        return Ok(None);
+    }
+    git::lines::of_work_tree(&real, files, cache, &Limits::default())
 }
 
 /// [`bring`] and [`accept`] in one process, for commands that people run. None where there is no news.

@@ -4,9 +4,12 @@
 //! accepted before. The accepting side ([`read`]) never starts git: it computes the name of every object
 //! from its content and follows those names from the signed commit or tag down.
 
+pub(crate) mod lines;
+
 use crate::content::{Collector, Place, place};
 use crate::fetcher::{Brought, Known, Material};
 use crate::floor::Descent;
+use crate::https::Site;
 use crate::object::{self, Algorithm, Commit, Malformed, Tag};
 use crate::offer::{Reader, Writer};
 use crate::process::{Finished, Talk, program, run, talk};
@@ -19,10 +22,13 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Instant;
 use steadfast_model::SourceSet;
 
 /// What is fetched is kept under this name.
 const TIP: &str = "refs/steadfast/tip";
+/// What is said of a folder that is in no repository.
+const NOWHERE: &str = "is in no git repository";
 /// A commit or tag message; trees of folders with very many files are larger.
 const MAX_COMMIT: usize = 1024 * 1024;
 const MAX_TREE: usize = 64 * 1024 * 1024;
@@ -30,18 +36,63 @@ const MAX_TREE: usize = 64 * 1024 * 1024;
 const MAX_FOLDERS: usize = 100_000;
 
 /// Brings the tip of a branch or a tag into the cache folder.
-pub(crate) fn bring(
-    git: &Git,
+pub(crate) fn bring<'a>(
+    git: &'a Git,
     material: &Material,
     known: &Known,
     cache: &Path,
-    limits: &Limits,
-) -> Result<Brought, BringError> {
+    limits: &'a Limits,
+) -> Result<(Brought, Option<History<'a>>), BringError> {
     let url = check_url(git)?;
     let repository = Repository::open(git, url, material, cache, limits)?;
-    repository.fetch(1)?;
-    let tip = repository.tip()?;
-    repository.offer(&tip, known, cache)
+    let brought = repository
+        .fetch(1)
+        .map_err(|error| distrusted(error, git, material, limits))
+        .and_then(|()| repository.offer(&repository.tip()?, known, cache));
+    if brought.is_err() {
+        // What came in part takes up no room until the next try, which may be long from now.
+        let _tidied = repository.tidy();
+    }
+    let (brought, ends) = brought?;
+    Ok((brought, ends.map(|Ends { tip, floor }| History { repository, tip, floor })))
+}
+
+/// A history that was brought, of which may be written down what tells who wrote the lines.
+pub(crate) struct History<'a> {
+    repository: Repository<'a>,
+    tip: String,
+    floor: String,
+}
+
+impl History<'_> {
+    /// It costs time and memory that a stranger may have a say in, and nothing depends on it.
+    pub(crate) fn record(&self, cache: &Path) {
+        lines::record(&self.repository, &self.tip, &self.floor, cache);
+    }
+}
+
+/// The commits between which a history was brought.
+struct Ends {
+    tip: String,
+    floor: String,
+}
+
+/// What git's TLS library says of a certificate that it does not trust leaves out why. Ours does not, so it
+/// looks too.
+fn distrusted(error: BringError, git: &Git, material: &Material, limits: &Limits) -> BringError {
+    if !error.words.contains("certificate verification failed") {
+        return error;
+    }
+    let Git { url, proxy, .. } = git;
+    let answer = Site::new(url, material.ca.as_deref(), proxy.as_deref(), limits)
+        .and_then(|site| site.get("info/refs", None, MAX_COMMIT as u64));
+    match answer {
+        Err(BringError { words, .. }) if words.contains("certificate") => {
+            let why = words.split_once(": ").map_or(&*words, |(_, why)| why);
+            BringError::new(error.trouble, format!("fetch {url}: {why}"))
+        }
+        Ok(_) | Err(_) => error,
+    }
 }
 
 /// The same from a repository that lies on this machine, without fetching: what is named may be any of
@@ -53,12 +104,16 @@ pub(crate) fn bring_local(
     cache: &Path,
     limits: &Limits,
 ) -> Result<Brought, BringError> {
-    let repository = Repository::local(folder, cache, limits)?.0;
+    let repository = Repository::local(folder, cache, limits, Whose::Anybodys)?.0;
     let tip = match reference {
         Reference::Branch(name) => repository.resolve(&format!("{name}^{{commit}}"))?,
         Reference::Tag(name) => repository.resolve(&format!("refs/tags/{name}"))?,
     };
-    repository.offer(&tip, known, cache)
+    let (brought, ends) = repository.offer(&tip, known, cache)?;
+    if let Some(Ends { tip, floor }) = ends {
+        lines::record(&repository, &tip, &floor, cache);
+    }
+    Ok(brought)
 }
 
 /// The files of a folder of a repository on this machine, as a revision has them, and its commit.
@@ -68,7 +123,7 @@ pub(crate) fn checkout(
     cache: &Path,
     limits: &Limits,
 ) -> Result<(String, SourceSet), Refusal> {
-    let (repository, below) = Repository::local(folder, cache, limits)?;
+    let (repository, below) = Repository::local(folder, cache, limits, Whose::Anybodys)?;
     let commit = repository.resolve(&format!("{revision}^{{commit}}"))?;
     let root = repository.resolve(&format!("{commit}:{below}"))?;
     let algorithm = Algorithm::of(&root).ok_or_else(|| Refusal::broken("git names no object"))?;
@@ -83,6 +138,15 @@ pub(crate) fn checkout(
         objects.insert((kind, record.name), record.content.into());
     }
     Ok((commit, files(algorithm, &root, &objects)?))
+}
+
+/// Whose a repository on this machine may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// Whoever names a repository on a command line to take it from there means it.
+    Anybodys,
+    /// Git refuses one that belongs to somebody else than who asks.
+    Ours,
 }
 
 /// How a new commit and the floor are connected.
@@ -110,7 +174,7 @@ fn export(
     talk: &mut Talk,
     algorithm: Algorithm,
     root: String,
-    writer: &mut Writer<'_>,
+    writer: &mut Writer,
 ) -> Result<(), BringError> {
     let mut seen = HashSet::from([root.clone()]);
     let mut folders = VecDeque::from([(root, String::new())]);
@@ -185,6 +249,8 @@ struct Repository<'a> {
     run: PathBuf,
     ssh: String,
     limits: &'a Limits,
+    /// All that is asked of git for this fetch is over by then.
+    until: Instant,
 }
 
 impl<'a> Repository<'a> {
@@ -251,7 +317,9 @@ impl<'a> Repository<'a> {
             Reference::Tag(name) => format!("refs/tags/{}", check_reference(name)?),
         };
         let folder = cache.join("repository.git");
-        let repository = Repository { folder, url: Some(url), reference, run, ssh, limits };
+        let until = Instant::now() + limits.together();
+        let url = Some(url);
+        let repository = Repository { folder, url, reference, run, ssh, limits, until };
         repository.tidy()?;
         Ok(repository)
     }
@@ -367,7 +435,12 @@ impl<'a> Repository<'a> {
     }
 
     /// Writes down a commit or tag, with what leads from it to the floor and to its files.
-    fn offer(&self, tip: &str, known: &Known, cache: &Path) -> Result<Brought, BringError> {
+    fn offer(
+        &self,
+        tip: &str,
+        known: &Known,
+        cache: &Path,
+    ) -> Result<(Brought, Option<Ends>), BringError> {
         let mut talk = self.talk()?;
         let algorithm = Algorithm::of(tip)
             .ok_or_else(|| BringError::new(Trouble::Broken, "git names no object"))?;
@@ -387,7 +460,7 @@ impl<'a> Repository<'a> {
             }
         };
         if known.content && known.commit.as_ref() == Some(&commit) {
-            return Ok(Brought::Unchanged);
+            return Ok((Brought::Unchanged, None));
         }
         let path = match &known.commit {
             Some(floor) if *floor != commit => self.path(&commit, floor)?,
@@ -403,6 +476,7 @@ impl<'a> Repository<'a> {
         let (_, raw) = object(&mut talk, &commit, MAX_COMMIT)?;
         let tree = tree_of(&raw).ok_or_else(|| broken("the commit"))?;
         writer.add("commit", &commit, &raw)?;
+        let led = matches!(path, Way::Found(_));
         match path {
             Way::Found(commits) => {
                 for commit in commits {
@@ -415,7 +489,9 @@ impl<'a> Repository<'a> {
         }
         export(&mut talk, algorithm, tree, &mut writer)?;
         writer.finish()?;
-        Ok(Brought::Offer { validator: None })
+        let floor = known.commit.clone().filter(|_| led);
+        let ends = floor.map(|floor| Ends { tip: commit, floor });
+        Ok((Brought::Offer { validator: None }, ends))
     }
 
     /// What the repository calls something.
@@ -437,14 +513,18 @@ impl<'a> Repository<'a> {
         folder: &Path,
         cache: &Path,
         limits: &'a Limits,
+        whose: Whose,
     ) -> Result<(Repository<'a>, String), BringError> {
         let failed = |err| BringError::local("prepare the cache folder", err);
         // Git runs in another working directory than we do.
         let folder = std::path::absolute(folder).map_err(failed)?;
         let run = cache.join("run");
         std::fs::DirBuilder::new().mode(0o700).create(&run).map_err(failed)?;
-        // Whoever names a repository on a command line means it, whoever owns it.
-        let config = format!("{CONFIG}[safe]\n\tdirectory = *\n");
+        let safe = match whose {
+            Whose::Anybodys => "[safe]\n\tdirectory = *\n",
+            Whose::Ours => "",
+        };
+        let config = format!("{CONFIG}{safe}");
         std::fs::write(run.join("gitconfig"), config).map_err(failed)?;
         let mut repository = Repository {
             folder: PathBuf::new(),
@@ -453,13 +533,17 @@ impl<'a> Repository<'a> {
             run,
             ssh: "/bin/false".into(),
             limits,
+            until: Instant::now() + limits.together(),
         };
         let mut git = repository.git();
         git.arg("-C").arg(&folder).args(["rev-parse", "--absolute-git-dir", "--show-prefix"]);
         let finished = repository.run(git)?;
         let said = String::from_utf8_lossy(&finished.stdout).into_owned();
         let Some((path, below)) = said.split_once('\n').filter(|_| finished.success) else {
-            let words = format!("{} is in no git repository", folder.display());
+            let words = match finished.words().contains("dubious ownership") {
+                true => "the repository belongs to somebody else".to_owned(),
+                false => format!("{} {NOWHERE}", folder.display()),
+            };
             return Err(BringError::new(Trouble::Settings, words));
         };
         repository.folder = path.into();
@@ -539,13 +623,23 @@ impl<'a> Repository<'a> {
     }
 
     fn talk(&self) -> Result<Talk, BringError> {
+        self.talk_until(self.until.min(Instant::now() + self.limits.total))
+    }
+
+    fn talk_until(&self, until: Instant) -> Result<Talk, BringError> {
         let mut git = self.git();
         git.arg("--git-dir").arg(&self.folder).args(["cat-file", "--batch"]);
-        talk(git, self.limits.total, self.limits.bytes)
+        talk(git, until, self.limits.bytes)
     }
 
     fn run(&self, command: Command) -> Result<Finished, BringError> {
-        run(command, self.limits.total, self.limits.bytes)
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let most = self.limits.together().as_secs_f32();
+            let words = format!("fetching took longer than {most} s altogether");
+            return Err(BringError::new(Trouble::TimedOut, words));
+        }
+        run(command, self.limits.total.min(left), self.limits.bytes)
     }
 
     fn git(&self) -> Command {
@@ -557,7 +651,11 @@ impl<'a> Repository<'a> {
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_ASKPASS", "/bin/false")
             .env("SSH_ASKPASS_REQUIRE", "never")
-            .env("GIT_ALLOW_PROTOCOL", "https:ssh:file:http")
+            // A repository on this machine is never a reason to fetch anything.
+            .env(
+                "GIT_ALLOW_PROTOCOL",
+                if self.url.is_some() { "https:ssh:file:http" } else { "none" },
+            )
             .env("GIT_NO_REPLACE_OBJECTS", "1")
             .env("GIT_NO_LAZY_FETCH", "1")
             .env("GIT_SSH_COMMAND", &self.ssh)

@@ -9,6 +9,7 @@ use reqwest::header::{ETAG, HeaderMap, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MO
 use reqwest::{Certificate, Proxy, StatusCode, redirect};
 use std::io::Read as _;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 /// A server that moves things moves them once; more is a loop or a game.
 const MAX_REDIRECTS: usize = 3;
@@ -18,7 +19,14 @@ const MAX_VALIDATOR: usize = 256;
 /// The folder of a web server, or one on this machine.
 #[derive(Debug)]
 pub(crate) enum Site {
-    Http { client: reqwest::Client, runtime: tokio::runtime::Runtime, base: String },
+    Http {
+        client: reqwest::Client,
+        runtime: tokio::runtime::Runtime,
+        base: String,
+        /// One transfer, and when all of them are over.
+        total: Duration,
+        until: Instant,
+    },
     Folder(PathBuf),
 }
 
@@ -55,7 +63,6 @@ impl Site {
             .https_only(secure)
             .http1_only()
             .redirect(redirects())
-            .timeout(limits.total)
             .connect_timeout(limits.idle)
             .read_timeout(limits.idle)
             .user_agent(concat!("steadfast/", env!("CARGO_PKG_VERSION")));
@@ -75,7 +82,9 @@ impl Site {
             .enable_all()
             .build()
             .map_err(|err| BringError::local("start a runtime", err))?;
-        Ok(Site::Http { client, runtime, base: url.trim_end_matches('/').to_owned() })
+        let base = url.trim_end_matches('/').to_owned();
+        let until = Instant::now() + limits.together();
+        Ok(Site::Http { client, runtime, base, total: limits.total, until })
     }
 
     /// One file below it, with at most `limit` bytes.
@@ -86,8 +95,15 @@ impl Site {
         limit: u64,
     ) -> Result<Got, BringError> {
         match self {
-            Site::Http { client, runtime, base } => {
-                runtime.block_on(get(client, &format!("{base}/{name}"), known, limit))
+            Site::Http { client, runtime, base, total, until } => {
+                let left = until.saturating_duration_since(Instant::now()).min(*total);
+                let url = format!("{base}/{name}");
+                // A request is on its way before a timeout of nothing ends it.
+                if left.is_zero() {
+                    let words = format!("get {url}: there is no time left for it");
+                    return Err(BringError::new(Trouble::TimedOut, words));
+                }
+                runtime.block_on(get(client.get(&url).timeout(left), &url, known, limit))
             }
             Site::Folder(folder) => {
                 let path = folder.join(name);
@@ -108,12 +124,11 @@ impl Site {
 }
 
 async fn get(
-    client: &reqwest::Client,
+    mut request: reqwest::RequestBuilder,
     url: &str,
     known: Option<&Validator>,
     limit: u64,
 ) -> Result<Got, BringError> {
-    let mut request = client.get(url);
     if let Some(Validator { etag, modified }) = known {
         if let Some(etag) = etag {
             request = request.header(IF_NONE_MATCH, etag);
@@ -180,6 +195,10 @@ fn failed(url: &str, error: &reqwest::Error) -> BringError {
         next = cause.source();
     }
     words.dedup();
+    if words.len() > 1 {
+        // That it could not connect, of which the rest says why.
+        words.retain(|it| !it.starts_with("client error ("));
+    }
     let why = if words.is_empty() { one_line(&error.to_string()) } else { words.join(": ") };
     let why = if trouble == Trouble::TimedOut { format!("it is too slow: {why}") } else { why };
     BringError::new(trouble, format!("get {url}: {why}"))

@@ -1,5 +1,7 @@
 //! Brings a model to the node, and refuses what is not signed, newer and whole.
 
+pub mod attribution;
+mod blame;
 pub mod content;
 pub mod directory;
 pub mod fetcher;

@@ -10,9 +10,15 @@ use crate::signature::{KeySet, KeysError, split_signed};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
+use std::path::Path;
 
 /// The name of the manifest in the folder of a snapshot.
 pub const NAME: &str = "manifest.signed";
+
+/// Whether a folder of this machine holds a snapshot.
+pub fn lies_in(folder: &Path) -> bool {
+    folder.join(NAME).exists()
+}
 /// A manifest of 200,000 files.
 pub(crate) const MAX_MANIFEST: u64 = 64 * 1024 * 1024;
 /// A set of a thousand keys.
@@ -34,6 +40,8 @@ pub struct Manifest {
     /// The git commit it was made from, for people.
     pub commit: Option<String>,
     pub archive: Archive,
+    /// Who wrote which line, where the publisher says so.
+    pub lines: Option<Lines>,
     /// In the order of their paths.
     pub files: Vec<File>,
 }
@@ -48,6 +56,21 @@ impl Archive {
     /// Where it is in the folder of a snapshot.
     pub fn name(&self) -> String {
         format!("archives/{}.tar.gz", hex(&self.digest))
+    }
+}
+
+/// An [`crate::attribution::Attribution`] beside the archive. It is no part of the content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lines {
+    /// Of its text.
+    pub digest: [u8; 32],
+    pub size: u64,
+}
+
+impl Lines {
+    /// Where it is in the folder of a snapshot, compressed.
+    pub fn name(&self) -> String {
+        format!("lines/{}.json.gz", hex(&self.digest))
     }
 }
 
@@ -79,13 +102,15 @@ struct ManifestV1 {
     expires: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     commit: Option<String>,
-    archive: ArchiveV1,
+    archive: DigestV1,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lines: Option<DigestV1>,
     files: Vec<FileV1>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ArchiveV1 {
+struct DigestV1 {
     sha256: String,
     size: u64,
 }
@@ -122,6 +147,7 @@ impl Manifest {
             expires,
             commit,
             archive: Archive { digest, size },
+            lines,
             files,
         } = self;
         let v1 = ManifestV1 {
@@ -133,7 +159,10 @@ impl Manifest {
             created: created.to_string(),
             expires: expires.to_string(),
             commit: commit.clone(),
-            archive: ArchiveV1 { sha256: hex(digest), size: *size },
+            archive: DigestV1 { sha256: hex(digest), size: *size },
+            lines: lines
+                .as_ref()
+                .map(|Lines { digest, size }| DigestV1 { sha256: hex(digest), size: *size }),
             files: files
                 .iter()
                 .map(|File { path, digest, size, executable }| FileV1 {
@@ -182,6 +211,10 @@ impl Manifest {
             expires: time(&v1.expires)?,
             commit: v1.commit.map(printable),
             archive: Archive { digest: digest(&v1.archive.sha256)?, size: v1.archive.size },
+            lines: match v1.lines {
+                Some(DigestV1 { sha256, size }) => Some(Lines { digest: digest(&sha256)?, size }),
+                None => None,
+            },
             files,
         })
     }
@@ -277,6 +310,7 @@ mod tests {
             expires: "2026-01-31T00:00:00Z".parse().unwrap(),
             commit: None,
             archive: Archive { digest: [2; 32], size: 10 },
+            lines: None,
             files,
         }
     }
@@ -307,14 +341,19 @@ mod tests {
 
     #[test]
     fn the_format_of_today_is_the_one_that_was_released() {
-        let today = manifest(vec![file("a", 1), file("b", 2)]);
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../../tests/formats/manifest-1.json");
-        if std::env::var_os("UPDATE_EXPECT").is_some() {
-            std::fs::write(&path, today.write()).unwrap();
+        let plain = manifest(vec![file("a", 1), file("b", 2)]);
+        let lines = Some(Lines { digest: [3; 32], size: 4 });
+        let with_lines = Manifest { lines, ..plain.clone() };
+        for (name, today) in [("manifest-1.json", plain), ("manifest-1-lines.json", with_lines)] {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../../tests/formats")
+                .join(name);
+            if std::env::var_os("UPDATE_EXPECT").is_some() {
+                std::fs::write(&path, today.write()).unwrap();
+            }
+            let released = std::fs::read_to_string(path).unwrap();
+            assert_eq!(today.write(), released);
+            assert_eq!(Manifest::read(&released), Ok(today));
         }
-        let released = std::fs::read_to_string(path).unwrap();
-        assert_eq!(today.write(), released);
-        assert_eq!(Manifest::read(&released), Ok(today));
     }
 }

@@ -245,9 +245,13 @@ fn who(line: &[u8]) -> Result<(String, i64), Malformed> {
     Ok((printable(&format!("{name}>")), seconds))
 }
 
-/// What people wrote, without what would move a terminal's cursor.
+/// What people wrote, without what would move a terminal's cursor or turn the direction of its text.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().filter(|it| !it.is_control()).take(200).collect()
+    let invisible = |it: &char| {
+        matches!(it, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+            || *it == '\u{feff}'
+    };
+    text.chars().filter(|it| !it.is_control() && !invisible(it)).take(200).collect()
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {

@@ -13,7 +13,7 @@ use crate::refusal::{BringError, Refusal};
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const NAME: &str = "offer";
 const FIRST: &str = "steadfast-offer 1\n";
@@ -29,18 +29,24 @@ pub(crate) struct Record {
 }
 
 /// An offer that is being written. It is in place only once it is whole.
-pub(crate) struct Writer<'a> {
-    folder: &'a Path,
+pub(crate) struct Writer {
+    path: PathBuf,
     file: BufWriter<File>,
 }
 
-impl<'a> Writer<'a> {
-    pub(crate) fn new(folder: &'a Path) -> Result<Writer<'a>, BringError> {
+impl Writer {
+    pub(crate) fn new(folder: &Path) -> Result<Writer, BringError> {
+        Writer::named(folder, NAME)
+    }
+
+    /// A file in the same form beside it.
+    pub(crate) fn named(folder: &Path, name: &str) -> Result<Writer, BringError> {
         let failed = |err| BringError::local("write what was brought", err);
-        let file = File::create(folder.join("offer.new")).map_err(failed)?;
+        let path = folder.join(name);
+        let file = File::create(path.with_extension("new")).map_err(failed)?;
         let mut file = BufWriter::new(file);
         file.write_all(FIRST.as_bytes()).map_err(failed)?;
-        Ok(Writer { folder, file })
+        Ok(Writer { path, file })
     }
 
     pub(crate) fn add(&mut self, kind: &str, name: &str, content: &[u8]) -> Result<(), BringError> {
@@ -58,14 +64,14 @@ impl<'a> Writer<'a> {
     pub(crate) fn finish(mut self) -> Result<(), BringError> {
         self.try_add("end", "", b"")
             .and_then(|()| self.file.flush())
-            .and_then(|()| std::fs::rename(self.folder.join("offer.new"), self.folder.join(NAME)))
+            .and_then(|()| std::fs::rename(self.path.with_extension("new"), &self.path))
             .map_err(|err| BringError::local("write what was brought", err))
     }
 }
 
 /// Takes an earlier offer away, so that it cannot be taken for a new one.
 pub(crate) fn clear(folder: &Path) -> Result<(), BringError> {
-    for name in [NAME, "offer.new"] {
+    for name in [NAME, "offer.new", "history", "history.new"] {
         match std::fs::remove_file(folder.join(name)) {
             Ok(()) => {}
             Err(err) if err.kind() == std::io::ErrorKind::NotFound => {}
@@ -82,13 +88,17 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Neither the folder nor the file may be a link, and no more than `limit` bytes are read.
     pub(crate) fn open(folder: &Path, limit: u64) -> Result<Reader, Refusal> {
+        Reader::named(folder, NAME, limit)
+    }
+
+    /// Neither the folder nor the file may be a link, and no more than `limit` bytes are read.
+    pub(crate) fn named(folder: &Path, name: &str, limit: u64) -> Result<Reader, Refusal> {
         let failed = |err: rustix::io::Errno| Refusal::local("open what was brought", err);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let folder = rustix::fs::open(folder, flags | OFlags::DIRECTORY, Mode::empty());
         let folder = folder.map_err(failed)?;
-        let file = rustix::fs::openat(&folder, NAME, flags, Mode::empty()).map_err(failed)?;
+        let file = rustix::fs::openat(&folder, name, flags, Mode::empty()).map_err(failed)?;
         let file = File::from(file);
         let meta = file.metadata().map_err(|err| Refusal::local("open what was brought", err))?;
         if !meta.is_file() {

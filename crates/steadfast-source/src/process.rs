@@ -20,13 +20,7 @@ const MAX_OUTPUT: u64 = 16 * 1024 * 1024;
 /// A program with nothing of our own environment.
 pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(name);
-    command
-        .env_clear()
-        .env("PATH", PATH)
-        .env("LC_ALL", "C")
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .process_group(0);
+    command.env_clear().env("PATH", PATH).env("LC_ALL", "C").current_dir("/").stdin(Stdio::null());
     command
 }
 
@@ -57,6 +51,14 @@ pub(crate) fn run(
 ) -> Result<Finished, BringError> {
     let name = command.get_program().to_string_lossy().into_owned();
     let failed = |err| BringError::local(format!("run {name}"), err);
+    let out_of_time = || {
+        let words = format!("{name} took longer than {} s", timeout.as_secs_f32());
+        BringError::new(Trouble::TimedOut, words)
+    };
+    // Nothing is begun when the time is up.
+    if timeout.is_zero() {
+        return Err(out_of_time());
+    }
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut group = Group::start(command, file_size)?;
     let deadline = Instant::now() + timeout;
@@ -68,10 +70,7 @@ pub(crate) fn run(
         (out.join().unwrap_or_default(), err.join().unwrap_or_default())
     });
     if !group.ends_before(deadline).map_err(failed)? {
-        return Err(BringError::new(
-            Trouble::TimedOut,
-            format!("{name} took longer than {} s", timeout.as_secs_f32()),
-        ));
+        return Err(out_of_time());
     }
     let status = group.child.wait().map_err(failed)?;
     let xfsz = Signal::XFSZ.as_raw();
@@ -91,7 +90,7 @@ pub(crate) struct Talk {
 
 pub(crate) fn talk(
     mut command: Command,
-    timeout: Duration,
+    deadline: Instant,
     file_size: u64,
 ) -> Result<Talk, BringError> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -99,7 +98,7 @@ pub(crate) fn talk(
     let (Some(input), Some(output)) = (group.child.stdin.take(), group.child.stdout.take()) else {
         return Err(BringError::new(Trouble::Local, "start a program with pipes"));
     };
-    let output = Timed { from: OwnedFd::from(output).into(), deadline: Instant::now() + timeout };
+    let output = Timed { from: OwnedFd::from(output).into(), deadline };
     Ok(Talk { input, output: std::io::BufReader::new(output), _group: group })
 }
 
@@ -110,24 +109,58 @@ impl Talk {
     }
 }
 
-/// A program and all that it started: they end when this is dropped.
+/// Ends its process group once nobody holds the other end of its standard input any more: so also when
+/// we are killed, and have no say in it.
+const GUARD: &str = "read _; kill -KILL 0";
+
+/// A process group that does not outlive us.
+struct Guard(Child);
+
+impl Guard {
+    fn start() -> Result<Guard, BringError> {
+        let mut guard = program("sh");
+        guard.args(["-c", GUARD]).process_group(0);
+        guard.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        guard.spawn().map(Guard).map_err(|err| BringError::local("start sh", err))
+    }
+
+    /// It leads the group, whose number stays its own until it has been waited for.
+    fn group(&self) -> Pid {
+        Pid::from_child(&self.0)
+    }
+
+    fn kill(&self) {
+        let _gone = rustix::process::kill_process_group(self.group(), Signal::KILL);
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+/// A program and all that it started: they end when this is dropped, or we do.
 struct Group {
     child: Child,
-    pid: Option<Pid>,
+    guard: Guard,
 }
 
 impl Group {
     fn start(mut command: Command, file_size: u64) -> Result<Group, BringError> {
         let name = command.get_program().to_string_lossy().into_owned();
+        let guard = Guard::start()?;
+        command.process_group(guard.group().as_raw_nonzero().get());
         let child =
             command.spawn().map_err(|err| BringError::local(format!("start {name}"), err))?;
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let group = Group { child, pid };
+        let pid = Pid::from_child(&child);
+        let group = Group { child, guard };
         // Before it can have received anything. What it starts inherits it.
         let ours = rustix::process::getrlimit(Resource::Fsize).maximum.unwrap_or(u64::MAX);
         let size = Some(file_size.min(ours));
         let limit = Rlimit { current: size, maximum: size };
-        match rustix::process::prlimit(pid, Resource::Fsize, limit) {
+        match rustix::process::prlimit(Some(pid), Resource::Fsize, limit) {
             // It is gone already.
             Ok(_) | Err(rustix::io::Errno::SRCH) => Ok(group),
             Err(err) => Err(BringError::local(format!("limit {name}"), err)),
@@ -135,7 +168,7 @@ impl Group {
     }
 
     fn ends_before(&self, deadline: Instant) -> std::io::Result<bool> {
-        let Some(pid) = self.pid else { return Ok(true) };
+        let pid = Pid::from_child(&self.child);
         let handle = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
         wait(handle.as_fd(), deadline)
     }
@@ -143,12 +176,8 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if let Some(pid) = self.pid
-            && !matches!(self.child.try_wait(), Ok(Some(_)))
-        {
-            let _gone = rustix::process::kill_process_group(pid, Signal::KILL);
-            let _reaped = self.child.wait();
-        }
+        self.guard.kill();
+        let _reaped = self.child.wait();
     }
 }
 

@@ -2,9 +2,9 @@
 //! once, and the archive of the manifest before it stays, so a node that polls meanwhile finds one whole
 //! snapshot or the other.
 
+use crate::attribution::Attribution;
 use crate::content::{Place, place};
-use crate::manifest::{Archive, File, Manifest, NAME, Rotation, file_of};
-use crate::object::hex;
+use crate::manifest::{Archive, File, Lines, Manifest, NAME, Rotation, file_of};
 use crate::refusal::{FileError, Refusal};
 use crate::signature::{KEYS, KeySet, KeysError, SNAPSHOT, split_signed};
 use jiff::Timestamp;
@@ -29,6 +29,8 @@ pub struct Publication<'a> {
     pub sources: &'a SourceSet,
     /// The git commit that it was made from.
     pub commit: Option<String>,
+    /// Who wrote which line of it, for nodes to tell; none where they are not to know.
+    pub attribution: Option<&'a Attribution>,
     pub now: Timestamp,
     pub expires: jiff::SignedDuration,
 }
@@ -124,7 +126,7 @@ pub fn publish(
     publication: &Publication<'_>,
     signers: &[PrivateKey],
 ) -> Result<Published, PublishError> {
-    let Publication { model, channel, sources, commit, now, expires } = publication;
+    let Publication { model, channel, sources, commit, attribution, now, expires } = publication;
     let _lock = lock(folder)?;
     let previous = previous(folder)?;
     if let Some((previous, _)) = &previous
@@ -161,6 +163,11 @@ pub fn publish(
         pack(sources).map_err(|err| PublishError::Write { path: folder.to_owned(), err })?;
     let digest: [u8; 32] = sha2::Sha256::digest(&bytes).into();
     let archive = Archive { digest, size: bytes.len() as u64 };
+    let text = attribution.and_then(Attribution::write);
+    let lines = text.as_ref().map(|it| Lines {
+        digest: sha2::Sha256::digest(it.as_bytes()).into(),
+        size: it.len() as u64,
+    });
     let mut manifest = Manifest {
         model: (*model).to_owned(),
         channel: (*channel).to_owned(),
@@ -170,6 +177,7 @@ pub fn publish(
         expires: now.checked_add(*expires).unwrap_or(Timestamp::MAX),
         commit: commit.clone(),
         archive,
+        lines,
         files,
     };
     let mut renewed = false;
@@ -177,30 +185,55 @@ pub fn publish(
         renewed = previous.content() == manifest.content();
         manifest.sequence = previous.sequence + u64::from(!renewed);
     }
-    let mut text = manifest.write();
+    let mut signed = manifest.write();
     for key in signers {
         let armor = sign(key, SNAPSHOT, manifest.write().as_bytes())?;
-        text.push_str(&armor);
+        signed.push_str(&armor);
     }
-    let archives = folder.join("archives");
-    std::fs::create_dir_all(&archives)
-        .map_err(|err| PublishError::Write { path: archives.clone(), err })?;
-    replace(&folder.join(manifest.archive.name()), &bytes)?;
-    replace(&folder.join(NAME), text.as_bytes())?;
-    let keep = [Some(&manifest), previous.as_ref().map(|it| &it.0)];
-    let keep: Vec<String> = keep
-        .into_iter()
-        .flatten()
-        .map(|it| format!("{}.tar.gz", hex(&it.archive.digest)))
-        .collect();
-    for entry in std::fs::read_dir(&archives).into_iter().flatten().flatten() {
+    put(folder, &manifest.archive.name(), &bytes)?;
+    if let (Some(lines), Some(text)) = (&manifest.lines, &text) {
+        let bytes = zipped(text.as_bytes())
+            .map_err(|err| PublishError::Write { path: folder.to_owned(), err })?;
+        put(folder, &lines.name(), &bytes)?;
+    }
+    replace(&folder.join(NAME), signed.as_bytes())?;
+    let keep: Vec<&Manifest> =
+        [Some(&manifest), previous.as_ref().map(|it| &it.0)].into_iter().flatten().collect();
+    clear(folder, "archives", ".tar.gz", keep.iter().map(|it| it.archive.name()));
+    clear(
+        folder,
+        "lines",
+        ".json.gz",
+        keep.iter().filter_map(|it| Some(it.lines.as_ref()?.name())),
+    );
+    Ok(Published { sequence: manifest.sequence, expires: manifest.expires, renewed })
+}
+
+fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), PublishError> {
+    let path = folder.join(name);
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)
+            .map_err(|err| PublishError::Write { path: parent.to_owned(), err })?;
+    }
+    replace(&path, bytes)
+}
+
+/// Takes away what no manifest names any more that a node may be reading.
+fn clear(folder: &Path, below: &str, ending: &str, keep: impl Iterator<Item = String>) {
+    let keep: Vec<String> = keep.collect();
+    for entry in std::fs::read_dir(folder.join(below)).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".tar.gz") && !keep.contains(&name) {
+        if name.ends_with(ending) && !keep.contains(&format!("{below}/{name}")) {
             // It is only space; the next publication tries again.
             let _left = std::fs::remove_file(entry.path());
         }
     }
-    Ok(Published { sequence: manifest.sequence, expires: manifest.expires, renewed })
+}
+
+fn zipped(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut zip = flate2::write::GzEncoder::new(vec![], flate2::Compression::best());
+    zip.write_all(bytes)?;
+    zip.finish()
 }
 
 /// Adds one more signature under the snapshot that is there: for thresholds above one, where the keys are

@@ -1,10 +1,12 @@
 //! Where a model comes from and whom it is believed: plain data, as the agent's settings or a command
-//! line give it. Nothing here opens a file; see [`crate::fetcher::Material`] for that.
+//! line give it. Nothing here opens a file; see [`crate::fetcher::Material`] for that. What can be serialized
+//! is so for the process that fetches, which is the same build of the same program.
 
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Where the model is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
     Git(Git),
     Snapshot(Snapshot),
@@ -14,7 +16,7 @@ pub enum Source {
 
 /// A git repository over `https`, `ssh`, `file` or `http`. Of the machine's own git and ssh
 /// configuration nothing is read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Git {
     /// `https://…`, `ssh://user@host/path`, `file:///path` or `http://…`, without a password in it.
     pub url: String,
@@ -46,7 +48,7 @@ impl Git {
 }
 
 /// What is followed in a repository.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reference {
     /// The tip commit of a branch is what must be signed.
     Branch(String),
@@ -55,7 +57,7 @@ pub enum Reference {
 }
 
 /// A signed snapshot, as `publish` writes it into the folder of a web server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// `https://…`, `http://…` or `file:///…`: the folder that holds `manifest.signed`.
     pub url: String,
@@ -113,7 +115,7 @@ impl Trust {
 }
 
 /// What bringing a model may cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// One transfer as a whole.
     pub total: std::time::Duration,
@@ -123,6 +125,19 @@ pub struct Limits {
     pub bytes: u64,
     /// How many commits may lie between the highest revision accepted and a new one.
     pub commits: usize,
+}
+
+impl Limits {
+    /// As usual, but for one transfer as a whole.
+    pub fn within(total: std::time::Duration) -> Limits {
+        let usual = Limits::default();
+        Limits { total, idle: usual.idle.min(total), ..usual }
+    }
+
+    /// All transfers of one fetch together: a history is deepened in several.
+    pub fn together(&self) -> std::time::Duration {
+        self.total.saturating_mul(2)
+    }
 }
 
 impl Default for Limits {

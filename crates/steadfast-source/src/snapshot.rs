@@ -5,13 +5,14 @@
 //! The fetching side downloads and unpacks; the accepting side ([`accept`]) reads plain files and never
 //! decompresses anything.
 
+use crate::attribution::{self, Attribution};
 use crate::content::{Collector, Place, place};
 use crate::fetcher::{Brought, Known, Material, Origin, Terms, key_set, mismatch, unsigned};
 use crate::floor::{Candidate, Descent, Floor, Force, KeySetPoint, Point};
 use crate::https::{Got, Site};
 use crate::manifest::{
-    Archive, File, MAX_KEYS, MAX_MANIFEST, MAX_ROTATIONS, Manifest, NAME, Rotation, file_of, parts,
-    set_digest,
+    Archive, File, Lines, MAX_KEYS, MAX_MANIFEST, MAX_ROTATIONS, Manifest, NAME, Rotation, file_of,
+    parts, set_digest,
 };
 use crate::object::hex;
 use crate::offer::{Reader, Writer};
@@ -56,6 +57,9 @@ pub(crate) fn bring(
     }
     let archive = archive(&site, &manifest.archive, cache, limits)?;
     unpack(&archive, &manifest.files, |file, content| writer.add("file", &file.path, content))?;
+    if let Some(text) = manifest.lines.as_ref().and_then(|it| lines(&site, it)) {
+        writer.add("lines", "", &text)?;
+    }
     writer.finish()?;
     Ok(Brought::Offer { validator: Some(validator) })
 }
@@ -92,13 +96,33 @@ fn archive(
             Ok(bytes)
         }
         Got::Body { bytes, .. } if (bytes.len() as u64) < archive.size => {
-            let words = format!("{name} is cut off: {} of {} bytes", bytes.len(), archive.size);
+            let words =
+                format!("the archive is cut off: {} of {} bytes", bytes.len(), archive.size);
             Err(BringError::new(Trouble::Broken, words))
         }
         Got::Body { .. } | Got::Unchanged => {
-            Err(BringError::new(Trouble::Broken, format!("{name} has another content")))
+            Err(BringError::new(Trouble::Broken, "the archive has another content"))
         }
     }
+}
+
+/// Who wrote which line. Where it cannot be had that is not known, and the model is as good.
+fn lines(site: &Site, lines: &Lines) -> Option<Vec<u8>> {
+    if lines.size > attribution::MAX_BYTES {
+        return None;
+    }
+    let Ok(Got::Body { bytes, .. }) = site.get(&lines.name(), None, attribution::MAX_BYTES) else {
+        return None;
+    };
+    let mut text = vec![];
+    let zip = flate2::read::GzDecoder::new(bytes.as_slice());
+    zip.take(lines.size + 1).read_to_end(&mut text).ok()?;
+    is_it(lines, &text).then_some(text)
+}
+
+fn is_it(lines: &Lines, text: &[u8]) -> bool {
+    let digest: [u8; 32] = sha2::Sha256::digest(text).into();
+    digest == lines.digest && text.len() as u64 == lines.size
 }
 
 /// Goes through an archive and hands out the files that the manifest names. Whatever else is in it, and
@@ -204,12 +228,14 @@ pub(crate) fn accept(
     let mut raw = None;
     let mut rotations: Vec<Vec<u8>> = vec![];
     let mut contents: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let mut told: Option<Vec<u8>> = None;
     while let Some(record) = reader.next()? {
         match (record.kind.as_str(), &raw) {
             ("manifest", None) => raw = Some(record.content),
             ("keys", Some(_)) if rotations.len() < MAX_ROTATIONS as usize => {
                 rotations.push(record.content);
             }
+            ("lines", Some(_)) if told.is_none() => told = Some(record.content),
             ("file", Some(_)) => {
                 contents.insert(record.name, record.content);
             }
@@ -231,6 +257,11 @@ pub(crate) fn accept(
         }
     };
     let sources = files(&manifest, contents)?;
+    // What is wrong with it is the publisher's, and no reason to go without the model.
+    let attribution = told
+        .zip(manifest.lines.as_ref())
+        .filter(|(text, lines)| is_it(lines, text))
+        .and_then(|(text, _)| Attribution::read(&text).ok());
     let point = Point::Snapshot {
         model: manifest.model.clone(),
         channel: manifest.channel.clone(),
@@ -242,6 +273,7 @@ pub(crate) fn accept(
         created: manifest.created,
         expires: manifest.expires,
         commit: manifest.commit,
+        attribution,
     };
     let candidate = Candidate { key_set: reached, signers, ..unsigned(point, Descent::None) };
     Ok((candidate, sources, origin))

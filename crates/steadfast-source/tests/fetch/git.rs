@@ -243,6 +243,8 @@ fn what_is_larger_than_allowed_is_not_brought() {
     let refusal = world.fetch(&source, &Trust::None).unwrap_err();
     assert_eq!(refusal.kind(), RefusalKind::Broken, "{refusal}");
     assert!(refusal.line().contains("more than 100000 bytes"), "{refusal}");
+    let packs = world.path("cache/repository.git/objects/pack");
+    assert_eq!(std::fs::read_dir(packs).unwrap().count(), 0, "what came in part stays");
 }
 
 #[test]

@@ -8,8 +8,10 @@
 )]
 
 mod git;
+mod lines;
 mod sandbox;
 mod server;
 mod snapshot;
 mod ssh;
+mod sshd;
 mod support;

@@ -1,10 +1,14 @@
 //! Fetching in a process that has given up what it had, and accepting outside of it.
 
+use crate::server::Server;
 use crate::support::{World, exists};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{Pid, PidfdFlags};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 use steadfast_source::fetcher::{
-    Brought, Known, Material, Terms, accept, bring, from_line, to_line,
+    Brought, Known, Material, Terms, accept, bring, bring_and_tell, from_line, to_line,
 };
 use steadfast_source::floor::Force;
 use steadfast_source::sandbox::{Confined, confine};
@@ -81,4 +85,111 @@ fn the_confined_side() {
 
     let result = bring(&source, &material, &Known::default(), &cache, &limits);
     std::fs::write(cache.join("report"), to_line(&result)).unwrap();
+}
+
+/// Name and number of all that a process has started, and what that has.
+fn started_by(parent: i32) -> Vec<(String, Pid)> {
+    let mut processes = vec![];
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        let (Some(open), Some(close)) = (stat.find('('), stat.rfind(')')) else { continue };
+        let pid: i32 = stat[..open].trim().parse().unwrap();
+        let of: i32 = stat[close + 1..].split_whitespace().nth(1).unwrap().parse().unwrap();
+        processes.push((of, pid, stat[open + 1..close].to_owned()));
+    }
+    let mut found = vec![];
+    let mut parents = vec![parent];
+    while let Some(parent) = parents.pop() {
+        for (_, pid, name) in processes.iter().filter(|it| it.0 == parent) {
+            parents.push(*pid);
+            found.push((name.clone(), Pid::from_raw(*pid).unwrap()));
+        }
+    }
+    found
+}
+
+/// A server that sends a byte now and then is never too slow for git.
+#[test]
+fn no_git_outlives_a_fetcher_that_is_killed() {
+    let world = World::new();
+    let (began, begins) = std::sync::mpsc::channel();
+    let server = Server::http(move |_, stream| {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/x-git-upload-pack-advertisement";
+        let _gone = write!(stream, "{head}\r\n\r\n").and_then(|()| stream.flush());
+        let _seen = began.send(());
+        while stream.write_all(b"0").and_then(|()| stream.flush()).is_ok() {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    });
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "sandbox::the_side_that_is_killed", "--nocapture", "--test-threads=1"])
+        .env("STEADFAST_TEST_CACHE", world.path("cache"))
+        .env("STEADFAST_TEST_URL", &server.url)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    begins.recv_timeout(Duration::from_secs(60)).unwrap();
+    let started = started_by(i32::try_from(child.id()).unwrap());
+    assert!(started.iter().any(|it| it.0.starts_with("git-remote")), "{started:?}");
+    let handles: Vec<_> = started
+        .iter()
+        .map(|it| (&it.0, rustix::process::pidfd_open(it.1, PidfdFlags::empty()).unwrap()))
+        .collect();
+    // It alone, and not its group.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    for (name, handle) in handles {
+        let mut ends = [PollFd::new(&handle, PollFlags::IN)];
+        let most = Timespec { tv_sec: 30, tv_nsec: 0 };
+        assert_eq!(rustix::event::poll(&mut ends, Some(&most)), Ok(1), "{name} still runs");
+    }
+}
+
+/// What runs in the process that is killed; nothing where it was not started for that.
+#[test]
+fn the_side_that_is_killed() {
+    let Some(cache) = std::env::var_os("STEADFAST_TEST_CACHE") else { return };
+    let url = std::env::var("STEADFAST_TEST_URL").unwrap();
+    let source = Source::Git(Git::new(url, Reference::Branch("main".into())));
+    let limits = Limits::default();
+    let result =
+        bring(&source, &Material::default(), &Known::default(), Path::new(&cache), &limits);
+    panic!("it ended by itself: {result:?}");
+}
+
+/// What is written down of a history may take long and end in a kill; the answer does not wait for it.
+#[test]
+fn the_answer_is_told_before_the_history_is_written_down() {
+    let mut world = World::new();
+    world.repository();
+    world.commit("model.yaml", "model: y\n", &[]);
+    let source = world.branch();
+    world.fetch(&source, &steadfast_source::settings::Trust::None).unwrap().unwrap();
+    world.commit("model.yaml", "model: z\n", &[]);
+    let known = Known::of(&world.floor, true, None);
+    let cache = world.path("cache");
+    let mut told = None;
+    bring_and_tell(&source, &Material::default(), &known, &cache, &world.limits, |it| {
+        told = Some((it, exists(&cache.join("offer")), exists(&cache.join("history"))));
+    });
+    assert_eq!(told, Some((Ok(Brought::Offer { validator: None }), true, false)));
+    assert!(exists(&cache.join("history")));
+}
+
+/// Each transfer may take its time, and many of them one after the other no more than all together.
+#[test]
+fn the_transfers_of_a_fetch_share_one_deadline() {
+    let world = World::new();
+    let server = Server::http(|_, stream| crate::server::hang(stream));
+    let snapshot = steadfast_source::settings::Snapshot::new(&server.url);
+    for source in [
+        Source::Git(Git::new(server.url.clone(), Reference::Branch("main".into()))),
+        Source::Snapshot(snapshot),
+    ] {
+        let limits = Limits { total: Duration::ZERO, ..Limits::default() };
+        let result =
+            bring(&source, &Material::default(), &Known::default(), &world.path("cache"), &limits);
+        assert_eq!(result.unwrap_err().trouble, steadfast_source::refusal::Trouble::TimedOut);
+    }
+    assert_eq!(server.count(), 0);
 }

@@ -1,6 +1,7 @@
 //! A web server of the tests' own, well behaved or not: one thread, one request a connection.
 
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::{Certificate, CertifiedKey, KeyPair, generate_simple_self_signed};
+use rustls::{ServerConfig, ServerConnection};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -28,15 +29,17 @@ impl Request {
 pub(crate) struct Server {
     pub url: String,
     pub log: Arc<Mutex<Vec<Request>>>,
-    /// The certificate, where it speaks TLS.
+    /// The certificate, where it speaks TLS and made one for itself.
     pub certificate: String,
+    tls: Option<Arc<Mutex<Arc<ServerConfig>>>>,
+    answer: Arc<Mutex<Answer>>,
 }
 
-type Answer = dyn FnMut(&Request, &mut dyn Stream) + Send;
+type Answer = Box<dyn FnMut(&Request, &mut dyn Stream) + Send>;
 
 impl Server {
     pub(crate) fn http(answer: impl FnMut(&Request, &mut dyn Stream) + Send + 'static) -> Server {
-        Server::start(None, String::new(), Box::new(answer))
+        Server::on_the_loopback("http", None, String::new(), Box::new(answer))
     }
 
     /// With a certificate of its own for these names.
@@ -46,42 +49,56 @@ impl Server {
     ) -> Server {
         let names: Vec<String> = names.iter().map(|it| (*it).to_owned()).collect();
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
-        let key = rustls::pki_types::PrivatePkcs8KeyDer::from(signing_key.serialize_der());
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![cert.der().clone()], key.into())
-            .unwrap();
-        Server::start(Some(Arc::new(config)), cert.pem(), Box::new(answer))
+        let tls = identity(&cert, &signing_key);
+        Server::on_the_loopback("https", Some(tls), cert.pem(), Box::new(answer))
     }
 
-    fn start(
-        tls: Option<Arc<rustls::ServerConfig>>,
+    fn on_the_loopback(
+        scheme: &str,
+        tls: Option<Arc<ServerConfig>>,
         certificate: String,
-        mut answer: Box<Answer>,
+        answer: Answer,
     ) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        let log = Arc::new(Mutex::new(vec![]));
-        let seen = Arc::clone(&log);
+        let url = format!("{scheme}://127.0.0.1:{port}");
+        let server = Server::deaf(url, tls, certificate, answer);
+        server.listen(listener);
+        server
+    }
+
+    /// One that nobody can reach yet, because it listens nowhere.
+    pub(crate) fn deaf(
+        url: String,
+        tls: Option<Arc<ServerConfig>>,
+        certificate: String,
+        answer: Answer,
+    ) -> Server {
+        let (log, answer) = (Arc::default(), Arc::new(Mutex::new(answer)));
+        Server { url, log, certificate, tls: tls.map(|it| Arc::new(Mutex::new(it))), answer }
+    }
+
+    /// Shows another certificate from now on.
+    pub(crate) fn present(&self, identity: Arc<ServerConfig>) {
+        *self.tls.as_ref().unwrap().lock().unwrap() = identity;
+    }
+
+    /// Answers whoever comes to this socket too.
+    pub(crate) fn listen(&self, listener: TcpListener) {
+        let (tls, log, answer) = (self.tls.clone(), self.log.clone(), self.answer.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                match &tls {
-                    None => serve(stream, &seen, &mut answer),
-                    Some(config) => {
-                        let session = rustls::ServerConnection::new(Arc::clone(config)).unwrap();
-                        let mut stream = rustls::StreamOwned::new(session, stream);
-                        serve(&mut stream, &seen, &mut answer);
-                        stream.conn.send_close_notify();
-                        let _flushed = stream.flush();
-                    }
-                }
+                let Some(tls) = &tls else {
+                    serve(stream, &log, &answer);
+                    continue;
+                };
+                let session = ServerConnection::new(tls.lock().unwrap().clone()).unwrap();
+                let mut stream = rustls::StreamOwned::new(session, stream);
+                serve(&mut stream, &log, &answer);
+                stream.conn.send_close_notify();
+                let _flushed = stream.flush();
             }
         });
-        Server { url: format!("{scheme}://127.0.0.1:{port}"), log, certificate }
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -89,7 +106,20 @@ impl Server {
     }
 }
 
-fn serve(mut stream: impl Stream, log: &Mutex<Vec<Request>>, answer: &mut Answer) {
+/// Who a server is: a certificate and its key.
+pub(crate) fn identity(certificate: &Certificate, key: &KeyPair) -> Arc<ServerConfig> {
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key.into())
+        .unwrap();
+    Arc::new(config)
+}
+
+fn serve(mut stream: impl Stream, log: &Mutex<Vec<Request>>, answer: &Mutex<Answer>) {
     let mut head = vec![];
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -115,6 +145,7 @@ fn serve(mut stream: impl Stream, log: &Mutex<Vec<Request>>, answer: &mut Answer
         request.body = chunked(&mut stream);
     }
     log.lock().unwrap().push(request.clone());
+    let mut answer = answer.lock().unwrap();
     answer(&request, &mut stream);
     let _flushed = stream.flush();
 }

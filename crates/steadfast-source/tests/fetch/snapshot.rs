@@ -1,8 +1,9 @@
 //! Signed snapshots from a folder and from web servers, good and hostile ones.
 
-use crate::server::{Server, folder, git, hang, reply};
+use crate::server::{Server, folder, git, hang, identity, reply};
 use crate::support::{World, files};
 use jiff::SignedDuration;
+use rcgen::{CertificateParams, KeyPair};
 use sha2::Digest as _;
 use ssh_key::PrivateKey;
 use std::io::{Read as _, Write as _};
@@ -47,6 +48,7 @@ fn put(world: &World, content: &str, signers: &[&PrivateKey]) -> Published {
         channel: "production",
         sources: &sources,
         commit: None,
+        attribution: None,
         now: world.now,
         expires: EXPIRES,
     };
@@ -348,6 +350,21 @@ fn tls_is_believed_only_with_the_right_authority_and_name() {
     };
     let (good, other) = (with_ca(&server), Server::https(&["other.example"], |_, _| {}));
     world.fetch(&good, &trust).unwrap().unwrap();
+    // A certificate that has run out is told as that, of git too.
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(2020, 12, 31);
+    let expired = params.self_signed(&key).unwrap();
+    server.present(identity(&expired, &key));
+    std::fs::write(world.path("ca.pem"), expired.pem()).unwrap();
+    let git = Git {
+        ca: Some(world.path("ca.pem")),
+        ..Git::new(format!("{}/.git", server.url), Reference::Branch("main".into()))
+    };
+    for (source, trust) in [(&good, &trust), (&Source::Git(git), &Trust::None)] {
+        let words = world.fetch(source, trust).unwrap_err().line();
+        assert!(words.contains("certificate expired"), "{words}");
+    }
     std::fs::write(world.path("ca.pem"), &other.certificate).unwrap();
     let other = Source::Snapshot(Snapshot {
         url: other.url.clone(),
@@ -478,6 +495,7 @@ fn ten_gibibytes_in_a_small_archive_are_not_unpacked() {
             expires: world.now + SignedDuration::from_hours(1),
             commit: None,
             archive,
+            lines: None,
             files: vec![file],
         };
         std::fs::write(www.join("manifest.signed"), manifest.write()).unwrap();

@@ -1,90 +1,35 @@
-//! Git over ssh from a real sshd of the tests' own: its own configuration, host key and port on the
-//! loopback, and nothing of the machine's.
+//! Git over ssh from a real sshd.
 
+use crate::sshd::Sshd;
 use crate::support::{World, files};
-use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use steadfast_source::RefusalKind;
 use steadfast_source::floor::Advance;
 use steadfast_source::settings::{Git, Reference, Source, Trust};
 
-const SSHD: &str = "/usr/sbin/sshd";
-
-struct Sshd {
-    process: Child,
+/// The sshd of a world, with its host key and another one.
+struct Host {
+    sshd: Sshd,
     port: u16,
-    user: String,
 }
 
-impl Drop for Sshd {
-    fn drop(&mut self) {
-        let _gone = self.process.kill();
-        let _reaped = self.process.wait();
-    }
-}
-
-impl Sshd {
+impl Host {
     /// None where there is none, or where this user may not start it.
-    fn start(world: &World) -> Option<Sshd> {
-        if !Path::new(SSHD).exists() {
-            eprintln!("skipped: needs {SSHD}");
-            return None;
-        }
+    fn start(world: &World) -> Option<Host> {
         for name in ["host", "other_host"] {
             world.ssh_key(name);
         }
-        let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).unwrap().unwrap();
         // Another process may take the port in between.
-        (0..10).find_map(|_| Sshd::try_start(world, &user.name))
-    }
-
-    fn try_start(world: &World, user: &str) -> Option<Sshd> {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let at = |name: &str| world.path(name).display().to_string();
-        let config = format!(
-            "ListenAddress 127.0.0.1\nPort {port}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\n\
-             UsePAM no\nStrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
-             PermitRootLogin prohibit-password\nPrintMotd no\nX11Forwarding no\nAcceptEnv GIT_PROTOCOL\n",
-            at("host"),
-            at("authorized_keys")
-        );
-        std::fs::write(world.path("sshd_config"), config).unwrap();
-        let sshd = format!("exec {SSHD} -D -e -f '{}'", at("sshd_config"));
-        // As root it wants an empty folder in /run. It gets one in a mount namespace of its own.
-        let mut command = if nix::unistd::Uid::effective().is_root() {
-            let mut command = Command::new("unshare");
-            let script = format!("mount -t tmpfs none /run && mkdir /run/sshd && {sshd}");
-            command.args(["--mount", "sh", "-c", &script]);
-            command
-        } else {
-            let mut command = Command::new("sh");
-            command.args(["-c", &sshd]);
-            command
-        };
-        let mut process = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut said = BufReader::new(process.stderr.take().unwrap());
-        let mut line = String::new();
-        let mut words = String::new();
-        while said.read_line(&mut line).unwrap() > 0 {
-            if line.contains("Server listening on") {
-                // Whatever it says later must not block it.
-                std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
-                return Some(Sshd { process, port, user: user.to_owned() });
-            }
-            words.push_str(&line);
-            line.clear();
-        }
-        eprintln!("sshd did not start: {words}");
-        let _reaped = process.wait();
-        None
+        (0..10).find_map(|_| {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            Some(Host { sshd: Sshd::start(world.folder.path(), port, &[])?, port })
+        })
     }
 
     fn git(&self, world: &World) -> Git {
         let path = world.path("work").display().to_string();
-        let url = format!("ssh://{}@127.0.0.1:{}{path}", self.user, self.port);
+        let url = format!("ssh://{}@127.0.0.1:{}{path}", self.sshd.user, self.port);
         Git {
             ssh_key: Some(world.path("deploy")),
             known_hosts: Some(world.path("known_hosts")),
@@ -109,25 +54,25 @@ impl Sshd {
 #[test]
 fn git_is_fetched_over_ssh_from_the_host_that_is_known_with_the_key_that_is_let_in() {
     let mut world = World::new();
-    let Some(sshd) = Sshd::start(&world) else { return };
+    let Some(host) = Host::start(&world) else { return };
     world.repository();
     world.ssh_key("deploy");
     world.ssh_key("stranger");
     let anna = world.ssh_key("anna");
     let trust = world.allowed(&[("", "anna")]);
     world.signed("model.yaml", "model: y\n", &anna);
-    let git = sshd.git(&world);
+    let git = host.git(&world);
     let source = Source::Git(git.clone());
-    sshd.authorize(&world, "restrict ");
+    host.authorize(&world, "restrict ");
 
     std::fs::write(world.path("known_hosts"), "").unwrap();
     assert!(world.refused(&source, &trust).ends_with("the key of the host is not known"));
-    sshd.know(&world, "other_host");
+    host.know(&world, "other_host");
     let refusal = world.fetch(&source, &trust).unwrap_err();
     assert_eq!(refusal.kind(), RefusalKind::Unreachable);
     let words = "the host has another key than the one that is known";
     assert!(refusal.line().ends_with(words), "{refusal}");
-    sshd.know(&world, "host");
+    host.know(&world, "host");
     let stranger = Git { ssh_key: Some(world.path("stranger")), ..git.clone() };
     let words = world.refused(&Source::Git(stranger), &trust);
     assert!(words.contains("Permission denied (publickey)"), "{words}");
@@ -152,23 +97,23 @@ fn git_is_fetched_over_ssh_from_the_host_that_is_known_with_the_key_that_is_let_
 #[test]
 fn an_ssh_server_that_hangs_or_talks_nonsense_is_left() {
     let mut world = World::new();
-    let Some(sshd) = Sshd::start(&world) else { return };
+    let Some(host) = Host::start(&world) else { return };
     world.repository();
     world.ssh_key("deploy");
-    sshd.know(&world, "host");
-    let source = Source::Git(sshd.git(&world));
+    host.know(&world, "host");
+    let source = Source::Git(host.git(&world));
     for (command, kind) in [
         ("echo what", RefusalKind::Unreachable),
         ("exit 1", RefusalKind::Unreachable),
         ("head -c 1000000 /dev/zero", RefusalKind::Unreachable),
     ] {
-        sshd.authorize(&world, &format!("restrict,command=\"{command}\" "));
+        host.authorize(&world, &format!("restrict,command=\"{command}\" "));
         let refusal = world.fetch(&source, &Trust::None).unwrap_err();
         assert_eq!(refusal.kind(), kind, "{command}: {refusal}");
     }
     // It answers nothing, for as long as it is listened to.
     world.limits.total = Duration::from_millis(1500);
-    sshd.authorize(&world, "restrict,command=\"cat >/dev/null\" ");
+    host.authorize(&world, "restrict,command=\"cat >/dev/null\" ");
     let refusal = world.fetch(&source, &Trust::None).unwrap_err();
     assert_eq!(refusal.kind(), RefusalKind::Unreachable);
     assert!(refusal.line().contains("took longer than"), "{refusal}");

@@ -13,4 +13,5 @@ pub mod shell;
 pub mod status;
 pub mod wire;
 
+mod changes;
 mod fights;

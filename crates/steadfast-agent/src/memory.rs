@@ -12,7 +12,7 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
-use steadfast_model::policy::{Adopt, Approval, Wave, Window};
+use steadfast_model::policy::{self, Adopt, Approval, Wave, Window};
 
 /// The name of one state of the model: a commit, or the digest of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -175,6 +175,26 @@ pub struct Gate {
     pub approval: bool,
     /// Seconds.
     pub stale_after: u64,
+    #[serde(default, skip_serializing_if = "Budget::is_none")]
+    pub budget: Budget,
+}
+
+/// What the next revision may do in its first run without somebody's word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletions: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarts: Option<u64>,
+}
+
+impl Budget {
+    /// Whether there is no limit at all.
+    pub fn is_none(&self) -> bool {
+        *self == Budget::default()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -186,13 +206,11 @@ struct StoredWindow {
 }
 
 impl Gate {
-    pub fn of(adopt: &Adopt, stale_after: Duration) -> Gate {
+    pub fn of(adopt: &Adopt, budget: policy::Budget, stale_after: Duration) -> Gate {
+        let policy::Budget { changes, deletions, restarts } = budget;
         let Adopt { windows, waves, approval } = adopt;
-        let windows = windows.iter().map(|Window { days, from, to, zone }| StoredWindow {
-            days: *days,
-            from: *from,
-            to: *to,
-            zone: Arc::clone(zone),
+        let windows = windows.iter().map(|it| &it.value).map(|Window { days, from, to, zone }| {
+            StoredWindow { days: *days, from: *from, to: *to, zone: Arc::clone(zone) }
         });
         Gate {
             windows: windows.collect(),
@@ -202,6 +220,7 @@ impl Gate {
                 Approval::Required => true,
             },
             stale_after: stale_after.as_secs(),
+            budget: Budget { changes, deletions, restarts },
         }
     }
 
@@ -366,6 +385,7 @@ mod tests {
     use super::*;
     use expect_test::expect;
     use steadfast_model::policy::parse_window;
+    use steadfast_model::{Span, Spanned};
 
     fn example() -> Memory {
         let news = |name: &str, sequence| News {
@@ -375,7 +395,10 @@ mod tests {
             expires: None,
         };
         let adopt = Adopt {
-            windows: vec![parse_window("Mon..Thu 09:00-16:00 Europe/Brussels").unwrap()],
+            windows: vec![Spanned::new(
+                parse_window("Mon..Thu 09:00-16:00 Europe/Brussels").unwrap(),
+                Span::default(),
+            )],
             waves: vec![Wave { percent: 100, after: Duration::from_secs(3_600) }],
             approval: Approval::Required,
         };
@@ -384,7 +407,7 @@ mod tests {
             at: "2026-07-06T08:00:00.5Z".parse().unwrap(),
             model: "xyz".to_owned(),
             promises: 12,
-            gate: Gate::of(&adopt, Duration::from_secs(604_800)),
+            gate: Gate::of(&adopt, policy::Budget::default(), Duration::from_secs(604_800)),
             not_good: Some(BTreeSet::from(["service:nginx".to_owned()])),
         };
         Memory {
@@ -423,6 +446,17 @@ mod tests {
         let gate = &memory.adopted.as_ref().unwrap().gate;
         assert_eq!(&*gate.windows()[0].zone, "Europe/Brussels");
         assert_eq!(gate.waves()[0].after, Duration::from_secs(3_600));
+        // A limit that nobody has set is not written, and was not known at first.
+        assert!(
+            gate.budget.is_none()
+                && !String::from_utf8_lossy(&memory.to_bytes()).contains("budget")
+        );
+        let mut limited = memory;
+        let limits = policy::Budget { deletions: Some(20), ..policy::Budget::default() };
+        let adopted = limited.adopted.as_mut().unwrap();
+        adopted.gate = Gate::of(&Adopt::default(), limits, Duration::from_secs(1));
+        assert_eq!(adopted.gate.budget.deletions, Some(20));
+        assert_eq!(Memory::read([Some(&limited.to_bytes()), None]), (limited, vec![]));
     }
 
     #[test]

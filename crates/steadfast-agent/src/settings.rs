@@ -14,6 +14,7 @@
 use crate::machine::Config;
 use std::fmt;
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 use steadfast_model::{
@@ -43,7 +44,7 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Where {
     Git(Git),
-    Snapshot { url: Arc<str>, ca: Option<Arc<str>>, proxy: Option<Arc<str>> },
+    Snapshot { url: Arc<str>, ca: Option<Arc<str>>, proxy: Option<Arc<str>>, timeout: Duration },
     Directory(Arc<str>),
 }
 
@@ -56,6 +57,8 @@ pub struct Git {
     pub token_file: Option<Arc<str>>,
     pub ca: Option<Arc<str>>,
     pub proxy: Option<Arc<str>>,
+    /// How long one transfer may take.
+    pub timeout: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +101,10 @@ impl Default for Settings {
 const SHORTEST: Duration = Duration::from_secs(10);
 /// Longer, and nobody would call it keeping.
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
+/// Long enough for a large first clone over a slow line; the old model is kept meanwhile.
+const TIMEOUT: Duration = Duration::from_secs(300);
+/// Between what an answer from afar takes, and after what nobody waits any more.
+const TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(3_600);
 const PROXIES: &[&str] = &["http", "socks5h"];
 const MOST_BYTES: usize = 1024 * 1024;
 
@@ -129,11 +136,13 @@ const GIT: &[Field] = &[
     Field::new("token_file", Takes::Text, "The file with the token for https"),
     Field::new("ca", Takes::Text, "The file with the certificates that https trusts"),
     Field::new("proxy", Takes::Text, "The proxy's URL"),
+    Field::new("timeout", Takes::Duration, "How long one transfer may take (5m)"),
 ];
 const SNAPSHOT: &[Field] = &[
     Field::new("url", Takes::Text, "https, of the folder"),
     Field::new("ca", Takes::Text, "The file with the certificates that https trusts"),
     Field::new("proxy", Takes::Text, "The proxy's URL"),
+    Field::new("timeout", Takes::Duration, "How long one transfer may take (5m)"),
 ];
 const TRUST: &[Field] = &[
     Field::new("allowed_signers", Takes::Text, "The file of ssh-keygen with those who may sign"),
@@ -343,7 +352,8 @@ impl Where {
             let found = inner.parsed("url", codes::BAD_VALUE, |it| url(it, &schemes));
             let ca = path(&mut inner, "ca");
             let proxy = inner.parsed("proxy", codes::BAD_VALUE, |it| url(it, PROXIES));
-            return Some(Where::Snapshot { url: found?, ca, proxy });
+            let timeout = inner.parsed("timeout", codes::BAD_VALUE, timeout).unwrap_or(TIMEOUT);
+            return Some(Where::Snapshot { url: found?, ca, proxy, timeout });
         }
         path(&mut fields, "directory").map(Where::Directory)
     }
@@ -355,8 +365,18 @@ impl Where {
                 Reference::Branch(branch) => format!("git {} branch {branch}", git.url),
                 Reference::Tag(tag) => format!("git {} tag {tag}", git.url),
             },
-            Where::Snapshot { url, ca: _, proxy: _ } => format!("snapshot {url}"),
+            Where::Snapshot { url, ca: _, proxy: _, timeout: _ } => format!("snapshot {url}"),
             Where::Directory(path) => format!("directory {path}"),
+        }
+    }
+
+    /// How long one transfer may take.
+    pub fn timeout(&self) -> Duration {
+        match self {
+            Where::Git(git) => git.timeout,
+            Where::Snapshot { url: _, ca: _, proxy: _, timeout } => *timeout,
+            // Nothing is transferred.
+            Where::Directory(_) => TIMEOUT,
         }
     }
 }
@@ -397,6 +417,7 @@ impl Git {
         let token_file = path(&mut fields, "token_file");
         let ca = path(&mut fields, "ca");
         let proxy = fields.parsed("proxy", codes::BAD_VALUE, |it| url(it, PROXIES));
+        let timeout = fields.parsed("timeout", codes::BAD_VALUE, timeout).unwrap_or(TIMEOUT);
         Some(Git {
             url: found?,
             reference: reference?,
@@ -405,6 +426,7 @@ impl Git {
             token_file,
             ca,
             proxy,
+            timeout,
         })
     }
 }
@@ -541,12 +563,20 @@ fn address(text: &str) -> Result<Arc<str>, String> {
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
+    duration(text, SHORTEST..=LONGEST)
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    duration(text, TIMEOUTS)
+}
+
+fn duration(text: &str, within: RangeInclusive<Duration>) -> Result<Duration, String> {
     let found = steadfast_model::lower::parse_duration(text)?;
-    if (SHORTEST..=LONGEST).contains(&found) {
-        Ok(found)
-    } else {
-        Err(format!("`{text}` is not between 10s and 7d"))
+    if within.contains(&found) {
+        return Ok(found);
     }
+    let (least, most) = (in_units(*within.start()), in_units(*within.end()));
+    Err(format!("`{text}` is not between {least} and {most}"))
 }
 
 /// What is effective, as the file would say it: for `steadfast agent --check`.
@@ -575,13 +605,21 @@ impl fmt::Display for Settings {
         match source {
             None => writeln!(f, "# source: not set")?,
             Some(Where::Directory(path)) => writeln!(f, "source: {{ directory: {path} }}")?,
-            Some(Where::Snapshot { url, ca, proxy }) => {
+            Some(Where::Snapshot { url, ca, proxy, timeout }) => {
                 let (ca, proxy) = (ca.as_ref(), proxy.as_ref());
-                let fields = inline(&[("url", Some(url)), ("ca", ca), ("proxy", proxy)]);
+                let timeout = Arc::from(in_units(*timeout));
+                let fields = inline(&[
+                    ("url", Some(url)),
+                    ("ca", ca),
+                    ("proxy", proxy),
+                    ("timeout", Some(&timeout)),
+                ]);
                 writeln!(f, "source:\n  snapshot: {fields}")?;
             }
             Some(Where::Git(git)) => {
-                let Git { url, reference, ssh_key, known_hosts, token_file, ca, proxy } = git;
+                let Git { url, reference, ssh_key, known_hosts, token_file, ca, proxy, timeout } =
+                    git;
+                let timeout = Arc::from(in_units(*timeout));
                 let (branch, tag) = match reference {
                     Reference::Branch(name) => (Some(name), None),
                     Reference::Tag(name) => (None, Some(name)),
@@ -595,6 +633,7 @@ impl fmt::Display for Settings {
                     ("token_file", token_file.as_ref()),
                     ("ca", ca.as_ref()),
                     ("proxy", proxy.as_ref()),
+                    ("timeout", Some(&timeout)),
                 ]);
                 writeln!(f, "source:\n  git: {fields}")?;
             }
@@ -705,6 +744,7 @@ mod tests {
                 token_file: None,
                 ca: None,
                 proxy: None,
+                timeout: TIMEOUT,
             })),
             trust: Some(Trust::AllowedSigners("/etc/steadfast/allowed_signers".into())),
             // All else is what holds where nothing is said.
@@ -739,7 +779,7 @@ mod tests {
     #[test]
     fn what_is_effective_is_read_as_what_it_was() {
         let texts = [
-            "environment: a\nsource: { snapshot: { url: \"https://a.example/\", ca: /etc/ca.pem } }\ntrust: { keys: /etc/keys, threshold: 2 }\nkeep: report\n",
+            "environment: a\nsource: { snapshot: { url: \"https://a.example/\", ca: /etc/ca.pem, timeout: 1m30s } }\ntrust: { keys: /etc/keys, threshold: 2 }\nkeep: report\n",
             "source: { git: { url: \"ssh://git@git.example/model.git\", tag: live, ssh_key: /etc/key, known_hosts: /etc/known } }\ntrust: { openpgp: /etc/keys.asc }\nintervals: { fetch: 1h30m }\nmetrics: { listen: \"[::1]:9270\", textfile: /a.prom }\nsocket: { group: ops }\n",
             "node: web1\nsource: { directory: /srv/model }\ntrust: none\n",
             "",
@@ -804,6 +844,12 @@ mod tests {
             expect![
                 "missing-field agent.yaml:1: nothing says whose word is taken for https://a.example/m"
             ],
+        );
+        problems(
+            "source: { snapshot: { url: \"http://a.example/\", timeout: 2h } }\ntrust: none\n",
+            expect![[r#"
+                bad-value agent.yaml:1: `2h` is not between 5s and 1h
+                bad-value agent.yaml:1: http://a.example/ without signatures is anybody's word on the way"#]],
         );
         problems(
             "source: { snapshot: { url: \"http://a.example/\" } }\ntrust: none\n",

@@ -72,9 +72,6 @@ pub enum Waiting {
         limit: u64,
         planned: u64,
     },
-    Evidence {
-        missing: String,
-    },
     Approval,
     Wave {
         turn: Timestamp,
@@ -161,6 +158,7 @@ impl RefusalKind {
             RefusalKind::Signature => "signature",
             RefusalKind::NotForward => "not-forward",
             RefusalKind::TwoContents => "two-contents",
+            RefusalKind::Foreign => "foreign",
             RefusalKind::Expired => "expired",
             RefusalKind::Broken => "broken",
             RefusalKind::FloorLost => "floor-lost",
@@ -184,7 +182,6 @@ impl Waiting {
             | Waiting::Trial
             | Waiting::Unnamed
             | Waiting::Budget { .. }
-            | Waiting::Evidence { .. }
             | Waiting::Approval => None,
         }
     }
@@ -200,7 +197,6 @@ impl Waiting {
             Waiting::Trial => "trial",
             Waiting::Unnamed => "unnamed",
             Waiting::Budget { .. } => "budget",
-            Waiting::Evidence { .. } => "evidence",
             Waiting::Approval => "approval",
             Waiting::Wave { .. } => "wave",
             Waiting::Window { .. } => "window",
@@ -232,9 +228,12 @@ impl fmt::Display for Waiting {
                 write!(f, "no longer names this node; steadfast adopt REVISION takes it")
             }
             Waiting::Budget { what, limit, planned } => {
-                write!(f, "would do {planned} {what} in one run, which may do {limit}")
+                write!(
+                    f,
+                    "would do {planned} {what} in one run, which may do {limit}; steadfast adopt \
+                     REVISION takes it"
+                )
             }
-            Waiting::Evidence { missing } => write!(f, "waits for {missing}"),
             Waiting::Approval => write!(f, "waits for approval: steadfast adopt REVISION"),
             Waiting::Wave { turn, share } => {
                 write!(f, "waits for its wave at {turn} (this node is at {share:.2}%)")

@@ -10,12 +10,13 @@ use expect_test::{Expect, expect};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 use steadfast_agent::machine::{
-    Action, Agent, Answer, Asker, Broken, Config, End, Fault, Hindrance, Input, Offer, Prepared,
-    Proof, Refusal, RefusalKind, Report, Request,
+    Action, Agent, Answer, Asker, Broken, Config, End, Fault, Hindrance, Input, Leave, Offer,
+    Prepared, Proof, Refusal, RefusalKind, Report, Request,
 };
 use steadfast_agent::memory::{Floor, Gate, Memory, News, Revision};
 use steadfast_agent::schedule::later;
 use steadfast_model::policy::{Adopt, Approval, Wave, parse_window};
+use steadfast_model::{Span, Spanned};
 
 struct Node {
     agent: Agent,
@@ -41,7 +42,7 @@ fn config() -> Config {
 }
 
 fn gate(adopt: &Adopt) -> Gate {
-    Gate::of(adopt, Duration::from_secs(604_800))
+    Gate::of(adopt, steadfast_model::policy::Budget::default(), Duration::from_secs(604_800))
 }
 
 fn not_kept(promise: &str, fault: Fault, health: bool, changed: bool) -> Broken {
@@ -241,7 +242,10 @@ fn the_first_adoption_waits_for_nothing() {
 #[test]
 fn a_newer_one_waits_for_its_wave_and_then_for_its_window_while_the_old_one_is_kept() {
     let adopt = Adopt {
-        windows: vec![parse_window("Tue 09:00-16:00 Europe/Brussels").unwrap()],
+        windows: vec![Spanned::new(
+            parse_window("Tue 09:00-16:00 Europe/Brussels").unwrap(),
+            Span::default(),
+        )],
         waves: vec![Wave { percent: 100, after: Duration::from_secs(3_600) }],
         approval: Approval::None,
     };
@@ -250,6 +254,7 @@ fn a_newer_one_waits_for_its_wave_and_then_for_its_window_while_the_old_one_is_k
     node.prepared("b");
     node.waits();
     node.wait(Duration::from_secs(4_000));
+    node.prepared("b");
     node.ended("a", kept());
     node.waits();
     node.wait(Duration::from_secs(1_800));
@@ -265,13 +270,15 @@ fn a_newer_one_waits_for_its_wave_and_then_for_its_window_while_the_old_one_is_k
         status: the newer one waits for its wave at 2026-07-06T09:03:42.315Z (this node is at 7.76%)
         4000s later
             run a (keep)
+            prepare b
+        b is prepared
+            fetch
         the run of a ends
         status: the newer one waits for its window, which opens at 2026-07-07T07:00:00Z
         1800s later
             run a (keep)
         the run of a ends
         woke
-            fetch
             note: adopted b
             run b (adopt)
     "#]]);
@@ -372,7 +379,7 @@ fn what_is_not_good_for_this_node_is_never_adopted() {
         the source offers d
             prepare d
         d is prepared
-        status: the newer one would do 31 deletions in one run, which may do 20
+        status: the newer one would do 31 deletions in one run, which may do 20; steadfast adopt REVISION takes it
     "#]]);
 }
 
@@ -475,6 +482,25 @@ fn if_going_back_does_not_help_the_machine_is_to_blame() {
 }
 
 #[test]
+fn a_trial_whose_run_cannot_begin_comes_to_an_end() {
+    let mut node = Node::keeping(Gate::default());
+    node.finds("b");
+    node.prepared("b");
+    let cannot_begin = |node: &mut Node, revision: &str| {
+        for _ in 0..5 {
+            let end = End::NotStarted("the model has errors".to_owned());
+            node.give(Input::RunEnded { revision: Revision::new(revision), end });
+            node.wait(Duration::from_secs(600));
+        }
+    };
+    cannot_begin(&mut node, "b");
+    assert!(node.story.contains("go back from b to a"), "{}", node.story);
+    cannot_begin(&mut node, "a");
+    assert!(node.story.contains("going back did not help"), "{}", node.story);
+    assert!(node.agent.memory().trial.is_none());
+}
+
+#[test]
 fn only_what_the_revision_broke_speaks_against_it() {
     let faults = [
         ("it was changed and breaks", not_kept("a", Fault::Revision, false, true), true),
@@ -553,7 +579,7 @@ fn a_power_cut_is_no_crash_but_five_of_them_are() {
     }
     expect![[r#"
         woke
-            note: going back from b to a, because of its run was cut off 5 times
+            note: going back from b to a, because of its run did not come to its end 5 times
             go back from b to a
     "#]]
     .assert_eq(&last);
@@ -730,6 +756,36 @@ fn drift_is_repaired_alone_and_bursts_together_and_fights_slowly() {
 }
 
 #[test]
+fn looking_at_what_a_repair_itself_touched_is_not_counted_as_drift() {
+    let mut node = Node::keeping(Gate::default());
+    let touched = |name: &str| Input::Drift { promises: vec![name.to_owned()] };
+    let repaired = |name: &str| Report { repaired: vec![name.to_owned()], ..Report::default() };
+    // Thirty drifted promises in a minute, each with the echo of its repair.
+    for it in 0..29 {
+        let name = format!("file:/{it}");
+        node.give(touched(&name));
+        node.wait(Duration::from_millis(20));
+        node.ended("a", repaired(&name));
+        node.give(touched(&name));
+        node.wait(Duration::from_millis(20));
+        node.ended("a", Report { kept: 1, ..Report::default() });
+        node.wait(Duration::from_secs(1));
+    }
+    node.story.clear();
+    node.give(touched("file:/last"));
+    node.wait(Duration::from_millis(20));
+    node.ended("a", repaired("file:/last"));
+    node.give(touched("file:/one-more"));
+    node.wait(Duration::from_millis(20));
+    node.is(expect![[r#"
+        20ms later
+            run a (drift file:/last)
+        the run of a ends
+        20ms later
+    "#]]);
+}
+
+#[test]
 fn a_suspended_agent_does_nothing_until_the_time_has_come() {
     let mut node = Node::keeping(Gate::default());
     let until = later(node.now, Duration::from_secs(7_200));
@@ -856,4 +912,53 @@ fn with_nothing_set_the_agent_waits_and_another_source_begins_anew() {
             note: adopted o
             run o (adopt)
     "#]]);
+}
+
+#[test]
+fn when_the_settings_are_read_again_the_source_is_asked_at_once() {
+    let mut node = Node::keeping(Gate::default());
+    node.now = node.agent.status(node.now).next_fetch.unwrap();
+    node.woke();
+    node.tell("the certificate has expired");
+    let refusal = Refusal { kind: RefusalKind::Unreachable, words: "expired".to_owned() };
+    node.give(Input::Fetched(Err(refusal)));
+    node.tell("there is another one");
+    node.give(Input::Configured(config()));
+    // While it is being asked, the settings are read once more: this answer may be about the old ones.
+    node.tell("and a key");
+    node.give(Input::Configured(config()));
+    node.offers("early");
+    node.offers("b");
+    node.is(expect![[r#"
+        woke
+            fetch
+        the certificate has expired
+            note: refused what the source offers: the source cannot be reached: expired
+        there is another one
+            fetch
+        and a key
+        the source offers early
+            fetch
+        the source offers b
+            prepare b
+    "#]]);
+}
+
+#[test]
+fn an_agent_that_is_to_end_does_not_become_another() {
+    for orders in [[Leave::Stop, Leave::Reexecute], [Leave::Reexecute, Leave::Stop]] {
+        let mut node = Node::keeping(Gate::default());
+        let begun = node.give(Input::Asked { by: Asker(1), request: Request::Run { only: None } });
+        assert!(begun.iter().any(|it| matches!(it, Action::Run(_))), "{begun:?}");
+        for leave in orders {
+            let waits = node.give(Input::Leave(leave));
+            assert!(!waits.iter().any(|it| matches!(it, Action::Leave(_))), "{waits:?}");
+        }
+        let revision = Revision::new("a");
+        let ended = node.give(Input::RunEnded { revision, end: End::Finished(kept()) });
+        assert!(ended.contains(&Action::Leave(Leave::Stop)), "{orders:?}: {ended:?}");
+        // Also where nothing is under way any more.
+        let later = node.give(Input::Leave(Leave::Reexecute));
+        assert!(later.contains(&Action::Leave(Leave::Stop)), "{orders:?}: {later:?}");
+    }
 }

@@ -15,6 +15,7 @@ use steadfast_agent::memory::{Gate, Memory, News, Revision};
 use steadfast_agent::schedule::{Chance, later, since};
 use steadfast_agent::status::Waiting;
 use steadfast_model::policy::{Adopt, Approval, Wave, parse_window};
+use steadfast_model::{Span, Spanned};
 
 /// Enough that everything that can be noted is noted by one of them, which is demanded below.
 const SEEDS: u64 = 16;
@@ -532,9 +533,10 @@ impl World {
 }
 
 fn gate(which: u64) -> Gate {
+    let window = |text| Spanned::new(parse_window(text).unwrap(), Span::default());
     let windows = match which {
-        1 | 3 => vec![parse_window("Mon..Thu 09:00-16:00 Europe/Brussels").unwrap()],
-        2 => vec![parse_window("Sat,Sun 23:00-02:30 America/New_York").unwrap()],
+        1 | 3 => vec![window("Mon..Thu 09:00-16:00 Europe/Brussels")],
+        2 => vec![window("Sat,Sun 23:00-02:30 America/New_York")],
         _ => vec![],
     };
     let waves = match which {
@@ -545,7 +547,8 @@ fn gate(which: u64) -> Gate {
         _ => vec![],
     };
     let approval = if which == 4 { Approval::Required } else { Approval::None };
-    Gate::of(&Adopt { windows, waves, approval }, Duration::from_secs(604_800))
+    let budget = steadfast_model::policy::Budget::default();
+    Gate::of(&Adopt { windows, waves, approval }, budget, Duration::from_secs(604_800))
 }
 
 fn live(seed: u64) -> BTreeSet<String> {

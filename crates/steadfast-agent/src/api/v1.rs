@@ -57,6 +57,11 @@ pub struct Revision {
     pub date: Timestamp,
     #[serde(with = "stamp::maybe", default)]
     pub expires: Option<Timestamp>,
+    /// What its commit says of itself, where it is made of one that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -269,7 +274,8 @@ impl From<&memory::News> for Revision {
     fn from(news: &memory::News) -> Revision {
         let memory::News { revision, sequence, date, expires } = news;
         let revision = revision.0.to_string();
-        Revision { revision, sequence: *sequence, date: *date, expires: *expires }
+        let (author, subject) = (None, None);
+        Revision { revision, sequence: *sequence, date: *date, expires: *expires, author, subject }
     }
 }
 
@@ -335,6 +341,23 @@ mod tests {
         let status = Status::from(&example());
         let text = serde_json::to_string_pretty(&status).unwrap();
         let sample = include_str!("../../../../tests/formats/agent-status-1.json");
+        assert_eq!(text + "\n", sample);
+        assert_eq!(serde_json::from_str::<Status>(sample).unwrap(), status);
+    }
+
+    #[test]
+    fn a_status_names_author_and_subject_of_a_revision_where_they_are_known() {
+        let mut status = Status::from(&example());
+        if let Some(adopted) = &mut status.adopted {
+            adopted.author = Some("Anna Peeters <anna@xyz.example>".to_owned());
+            adopted.subject = Some("Greet otherwise".to_owned());
+        }
+        if let Some(newer) = &mut status.newer {
+            newer.revision.author = Some("Bert Claes <bert@xyz.example>".to_owned());
+            newer.revision.subject = Some("Let people upload larger photos".to_owned());
+        }
+        let text = serde_json::to_string_pretty(&status).unwrap();
+        let sample = include_str!("../../../../tests/formats/agent-status-1-named.json");
         assert_eq!(text + "\n", sample);
         assert_eq!(serde_json::from_str::<Status>(sample).unwrap(), status);
     }

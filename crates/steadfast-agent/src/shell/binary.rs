@@ -1,6 +1,7 @@
 //! The agent's own upgrade: whether another file lies in the place of the running program, and whether
 //! it works.
 
+use crate::wire::OURSELVES;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -30,8 +31,9 @@ pub(super) enum Look {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Binary {
-    pub(super) fn of(program: &Path) -> Binary {
-        Binary { known: print(program) }
+    /// The program that runs: what lies in its place may be another already.
+    pub(super) fn running(program: &Path) -> Binary {
+        Binary { known: print(Path::new(OURSELVES)).or_else(|| print(program)) }
     }
 
     /// Each new file is looked at once.
@@ -77,5 +79,25 @@ fn answers(program: &Path) -> Result<(), String> {
             }
             None => std::thread::sleep(Duration::from_millis(10)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_took_the_place_of_the_running_program_before_it_looked_is_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("steadfast");
+        std::os::unix::fs::symlink("/bin/true", &program).unwrap();
+        let mut binary = Binary::running(&program);
+        assert!(matches!(binary.look(&program), Look::Works));
+        assert!(matches!(binary.look(&program), Look::Same), "each is looked at once");
+        std::fs::remove_file(&program).unwrap();
+        std::os::unix::fs::symlink("/bin/false", &program).unwrap();
+        assert!(matches!(binary.look(&program), Look::Broken(_)));
+        let own = std::env::current_exe().unwrap();
+        assert!(matches!(Binary::running(&own).look(&own), Look::Same));
     }
 }

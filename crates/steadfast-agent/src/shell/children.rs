@@ -4,7 +4,7 @@
 use super::log::Level;
 use super::{Event, log};
 use crate::machine::{End, Offer, Prepared, Refusal};
-use crate::wire::{FetchTask, Fetched, PrepareAnswer, PrepareTask, RunLine, RunTask};
+use crate::wire::{FetchTask, Fetched, OURSELVES, PrepareAnswer, PrepareTask, RunLine, RunTask};
 use rustix::process::{Pid, Signal, WaitOptions};
 use serde::Serialize;
 use std::collections::HashSet;
@@ -16,8 +16,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 use tokio::sync::mpsc::Sender;
 
-/// A fetch as a whole; the transfer in it has a shorter limit of its own.
-const FETCH: Duration = Duration::from_secs(15 * 60);
+/// What a fetch may take beside its transfer, which has a limit of its own.
+const FETCH: Duration = Duration::from_secs(5 * 60);
 const PREPARE: Duration = Duration::from_secs(10 * 60);
 /// Installing a distribution's worth of packages takes long; never ending is not long.
 const RUN: Duration = Duration::from_secs(4 * 3_600);
@@ -28,7 +28,6 @@ const LAST_WORDS: usize = 5;
 
 #[derive(Debug)]
 pub(super) struct Child {
-    pub program: PathBuf,
     pub state: Option<PathBuf>,
     pub credentials: Option<PathBuf>,
     pub alive: Alive,
@@ -42,6 +41,16 @@ impl Alive {
     fn with<T>(&self, act: impl FnOnce(&mut HashSet<Pid>) -> T) -> T {
         // A set of numbers is whole whatever happened to who held it.
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether this process group is one of them.
+    pub(super) fn leads(&self, group: i32) -> bool {
+        Pid::from_raw(group).is_some_and(|it| self.with(|all| all.contains(&it)))
+    }
+
+    #[cfg(test)]
+    pub(super) fn add(&self, group: i32) {
+        self.with(|all| all.extend(Pid::from_raw(group)));
     }
 
     /// Ends them all.
@@ -75,11 +84,13 @@ impl Child {
     pub(super) async fn fetch(
         &self,
         task: &FetchTask,
+        timeout: Duration,
         send: &Sender<Event>,
     ) -> Result<Result<Option<Offer>, Refusal>, String> {
         let mut answer = None;
+        let limit = FETCH + 2 * timeout;
         let finished = self
-            .work("fetch", task, FETCH, send, |line| {
+            .work("fetch", task, limit, send, |line| {
                 answer = serde_json::from_str::<Fetched>(line).ok().or(answer.take());
             })
             .await?;
@@ -146,8 +157,8 @@ impl Child {
         mut line: impl FnMut(&str),
     ) -> Result<Finished, String> {
         let failed = |err: std::io::Error| format!("start `steadfast internal {name}`: {err}");
-        let mut command = Command::new(&self.program);
-        command.args(["internal", name]).env_clear();
+        let mut command = Command::new(OURSELVES);
+        command.arg0("steadfast").args(["internal", name]).env_clear();
         if let Some(state) = &self.state {
             command.arg("--state").arg(state);
         }

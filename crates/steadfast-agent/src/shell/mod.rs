@@ -4,37 +4,46 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the part of the agent that acts")]
 
+mod acts;
 mod binary;
 mod children;
+mod journal;
 mod log;
 mod notify;
+mod revisions;
+mod signals;
 mod socket;
 mod units;
 mod watch;
+mod writers;
 
 use crate::api::v1;
-use crate::machine::{Action, Agent, Answer, Asker, End, Input, Job, Leave, Note, Request, Why};
-use crate::machine::{Refusal, RefusalKind, Report};
+use crate::machine::{Action, Agent, Answer, Asker, End, Input, Leave, Report, Request};
 use crate::memory::{Memory, Revision, Unreadable};
 use crate::metrics;
 use crate::settings::{self, Settings};
-use crate::wire::{FetchTask, PrepareTask, RunTask, Watched};
+use crate::wire::Watched;
 use jiff::{SignedDuration, Timestamp};
+use journal::Record;
 use log::{Level, Log};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
-use steadfast_model::{Keep, Severity, render};
+use steadfast_model::{Severity, render};
 use steadfast_store::{Layout, LockError, RunLock, kept_files};
-use tokio::signal::unix::SignalKind;
+use steadfast_system::writers::Group;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+
+pub use signals::hold as hold_signals;
+pub use writers::look_up_packages;
 
 /// What the agent is given at its start.
 #[derive(Debug)]
 pub struct Setup {
-    /// This program, for its children.
+    /// Where this program lies, to see when there is another one.
     pub program: PathBuf,
     pub settings: PathBuf,
     pub layout: Layout,
@@ -49,6 +58,8 @@ pub struct Setup {
     pub journal: bool,
     /// `$CREDENTIALS_DIRECTORY`.
     pub credentials: Option<PathBuf>,
+    /// What tells who changes a file, or why nobody does.
+    pub writers: Result<Arc<Group>, String>,
 }
 
 /// How the agent ended.
@@ -188,23 +199,15 @@ async fn begin(setup: Setup) -> Result<Ended, ShellError> {
     let socket = socket::open(&setup.layout.socket(), &settings.group, &log)
         .map_err(|err| ShellError::Socket { path: setup.layout.socket(), err })?;
     tokio::spawn(socket::serve(socket, send.clone()));
-    for (kind, event) in [
-        (SignalKind::hangup(), (|| Event::Hangup) as fn() -> Event),
-        (SignalKind::user_defined2(), || Event::Upgraded),
-        (SignalKind::terminate(), || Event::Terminate),
-        (SignalKind::interrupt(), || Event::Terminate),
-    ] {
-        let mut signal = tokio::signal::unix::signal(kind).map_err(ShellError::Runtime)?;
-        let send = send.clone();
-        tokio::spawn(async move {
-            while signal.recv().await.is_some() && send.send(event()).await.is_ok() {}
-        });
-    }
+    signals::listen(&send).map_err(ShellError::Runtime)?;
     let notify = notify::Notify::new(setup.notify.clone());
+    let children = children::Alive::default();
+    let writers = writers::Writers::new(setup.writers.clone(), children.clone(), &log);
     let mut shell = Shell {
-        binary: binary::Binary::of(&setup.program),
-        children: children::Alive::default(),
+        binary: binary::Binary::running(&setup.program),
+        children,
         watches: watch::Watches::new(send.clone(), &log),
+        writers,
         metrics: None,
         watched: None,
         touched: BTreeSet::new(),
@@ -227,7 +230,11 @@ async fn begin(setup: Setup) -> Result<Ended, ShellError> {
     let ended = shell.turn(receive).await;
     // What is new can be asked for again; nothing of ours is left behind.
     shell.children.end();
-    shell.notify.say("STOPPING=1");
+    match ended {
+        Ended::Stopped => shell.notify.say("STOPPING=1"),
+        // The service goes on. Told otherwise, systemd would end it once it took too long to stop.
+        Ended::Reexecute => {}
+    }
     let _gone = std::fs::remove_file(shell.setup.layout.socket());
     Ok(ended)
 }
@@ -285,7 +292,8 @@ struct Shell {
     binary: binary::Binary,
     children: children::Alive,
     watches: watch::Watches,
-    metrics: Option<(std::sync::Arc<str>, tokio::task::JoinHandle<()>)>,
+    writers: writers::Writers,
+    metrics: Option<(Arc<str>, tokio::task::JoinHandle<()>)>,
     /// The revision whose promises are watched.
     watched: Option<Revision>,
     /// What was touched while a run of ours was touching things: it is looked at once after it.
@@ -322,8 +330,15 @@ impl Shell {
                 Err(_) if Instant::now() >= self.wake => self.step(Input::Woke),
                 Err(_) => None,
             };
-            if let Some(ended) = ended.or(next) {
-                return ended;
+            match next.or(ended) {
+                Some(Ended::Stopped) => return Ended::Stopped,
+                Some(Ended::Reexecute) if signals::asked_to_end(&mut receive).await => {
+                    // Work is not under way, or it would not be time to become another.
+                    let _stopped = self.happened(Event::Terminate);
+                    return Ended::Stopped;
+                }
+                Some(Ended::Reexecute) => return Ended::Reexecute,
+                None => {}
             }
         }
     }
@@ -332,8 +347,11 @@ impl Shell {
         match event {
             Event::Input(input) => {
                 let ended = matches!(input, Input::RunEnded { .. });
-                if let Input::RunEnded { revision: _, end: End::Finished(report) } = &input {
-                    self.tell(report);
+                if let Input::RunEnded { revision: _, end } = &input {
+                    self.writers.run_ends(end, &self.watches);
+                }
+                if let Input::RunEnded { revision, end: End::Finished(report) } = &input {
+                    self.tell(revision, report);
                 }
                 if ended {
                     self.running = false;
@@ -345,7 +363,7 @@ impl Shell {
                 left
             }
             Event::Watch { revision, watched } => {
-                self.watches.set(watched, &self.log);
+                self.watches.set(watched, &mut self.writers, &self.log);
                 self.watched = Some(revision);
                 None
             }
@@ -355,10 +373,12 @@ impl Shell {
             }
             Event::Ask { request, reply } => self.ask(request, reply),
             Event::Touched(touches) => {
+                self.writers.take(&self.watches);
                 let promises = self.watches.promises(&touches, &self.log);
                 if promises.is_empty() {
                     return None;
                 }
+                self.writers.touched(&promises);
                 if self.running {
                     self.touched.extend(promises);
                     return None;
@@ -379,16 +399,26 @@ impl Shell {
     }
 
     /// What a run did, for the journal; what it could not do only where that is news.
-    fn tell(&mut self, report: &Report) {
+    fn tell(&mut self, revision: &Revision, report: &Report) {
+        for line in &report.undone {
+            self.log.say(Level::Notice, &format!("took back {line}"));
+        }
+        for line in &report.told {
+            self.log.say(Level::Notice, line);
+        }
+        for line in &report.left {
+            self.log.say(Level::Warning, &format!("left as it is: {line}"));
+        }
         for promise in &report.repaired {
-            self.log.say(Level::Info, &format!("repaired {promise}"));
+            let who = self.writers.of_repaired(promise);
+            self.log.tell(&Record::repaired(promise, revision, who));
         }
         for broken in &report.not_kept {
-            let words = format!("{} is not kept: {}", broken.promise, broken.reason);
-            if !self.told.contains(&words) {
-                self.log.say(Level::Warning, &words);
+            let record = Record::not_kept(broken, revision);
+            if !self.told.contains(&record.words) {
+                self.log.tell(&record);
             }
-            self.told.insert(words);
+            self.told.insert(record.words);
         }
         if report.not_kept.is_empty() || self.told.len() > 1_000 {
             self.told.clear();
@@ -397,7 +427,7 @@ impl Shell {
 
     /// Our own writes are no drift; what others wrote meanwhile is looked at once.
     fn after_run(&mut self) -> Option<Ended> {
-        self.watches.refresh(&self.log);
+        self.touched.extend(self.watches.refresh(&mut self.writers, &self.log));
         let promises: Vec<String> = std::mem::take(&mut self.touched).into_iter().collect();
         if !promises.is_empty()
             && let Some(ended) = self.step(Input::Drift { promises })
@@ -431,7 +461,8 @@ impl Shell {
         let now = Timestamp::now();
         match request {
             v1::Request::Status {} => {
-                let status = v1::Status::from(&self.agent.status(now));
+                let mut status = v1::Status::from(&self.agent.status(now));
+                revisions::name(&mut status, &self.setup.layout.revisions());
                 // Plain data, whose serialization cannot fail.
                 let text = serde_json::to_string(&status).unwrap_or_default();
                 let _gone = reply.send(Reply::Status(text));
@@ -493,137 +524,6 @@ impl Shell {
         self.say_status();
         self.write_textfile();
         ended
-    }
-
-    fn perform(&mut self, action: Action) {
-        match action {
-            Action::Fetch { floor, wanted } => self.fetch(floor, wanted),
-            Action::Prepare { revision } => self.prepare(revision),
-            Action::Run(job) => self.start(job),
-            Action::GoBack { from, to } => {
-                // The ledger of what a revision made does not exist yet: what the old one promises is
-                // brought back by keeping it, what only the new one promised stays.
-                self.log.say(
-                    Level::Notice,
-                    &format!("{to} is kept again; what {from} alone promised stays as it is"),
-                );
-                self.start(Job { revision: to, why: Why::GoBack, only: None, against: Some(from) });
-            }
-            Action::Note(note) => self.note(&note),
-            Action::Reply { to, answer } => self.reply(to, answer),
-            Action::WakeAt(at) => {
-                let wait = at.duration_since(Timestamp::now());
-                let wait = Duration::try_from(wait).unwrap_or_default();
-                self.wake = Instant::now() + wait;
-            }
-            // Done where their consequences are seen to.
-            Action::Store(_) | Action::Reload | Action::Leave(_) => {}
-        }
-    }
-
-    fn fetch(&self, floor: crate::memory::Floor, wanted: Option<Revision>) {
-        let memory = self.agent.memory();
-        let forced = memory.wanted.as_ref().is_some_and(|it| it.reason.is_some());
-        let adopted = [&memory.adopted, &memory.previous].into_iter().flatten();
-        let from = memory.trial.iter().map(|it| &it.from);
-        let candidate = memory.candidate.iter().map(|it| &it.news.revision);
-        let keep = adopted.chain(from).map(|it| &it.news.revision).chain(candidate);
-        let task = FetchTask {
-            settings: self.setup.settings.clone(),
-            source: self.agent.config().source.clone().unwrap_or_default(),
-            floor,
-            forced: forced && wanted.is_some(),
-            wanted,
-            keep: keep.cloned().collect(),
-        };
-        let child = self.child();
-        let send = self.send.clone();
-        tokio::spawn(async move {
-            let result = child
-                .fetch(&task, &send)
-                .await
-                .unwrap_or_else(|words| Err(Refusal { kind: RefusalKind::Here, words }));
-            let _closed = send.send(Event::Input(Input::Fetched(result))).await;
-        });
-    }
-
-    fn prepare(&self, revision: Revision) {
-        let task = PrepareTask {
-            revision: revision.clone(),
-            node: self.agent.config().node.clone(),
-            environment: self.settings.environment.as_deref().unwrap_or_default().to_owned(),
-        };
-        let child = self.child();
-        let send = self.send.clone();
-        tokio::spawn(async move {
-            let result = child.prepare(&task, &send).await;
-            let input = Input::Prepared { revision, result };
-            let _closed = send.send(Event::Input(input)).await;
-        });
-    }
-
-    fn start(&mut self, job: Job) {
-        self.running = true;
-        let Job { revision, why: _, only, against } = job;
-        let task = RunTask {
-            node: self.agent.config().node.clone(),
-            environment: self.settings.environment.as_deref().unwrap_or_default().to_owned(),
-            report_only: self.settings.keep == Keep::Report,
-            watch: self.watched.as_ref() != Some(&revision),
-            revision: revision.clone(),
-            only,
-            against,
-        };
-        let child = self.child();
-        let send = self.send.clone();
-        tokio::spawn(async move {
-            let end: End = child.run(&task, &send).await;
-            let input = Input::RunEnded { revision, end };
-            let _closed = send.send(Event::Input(input)).await;
-        });
-    }
-
-    fn child(&self) -> children::Child {
-        children::Child {
-            program: self.setup.program.clone(),
-            state: self.setup.state.clone(),
-            credentials: self.setup.credentials.clone(),
-            alive: self.children.clone(),
-        }
-    }
-
-    fn note(&mut self, note: &Note) {
-        let level = match note {
-            Note::Adopted { .. }
-            | Note::Settled { .. }
-            | Note::Resumed
-            | Note::FightOver(_)
-            | Note::Superseded { .. } => Level::Info,
-            Note::Suspended { .. } | Note::SourceChanged | Note::RunPutOff { .. } => Level::Notice,
-            Note::Refused(_)
-            | Note::Invalid { .. }
-            | Note::TriedAgain { .. }
-            | Note::GoingBackDidNotHelp { .. }
-            | Note::Fight(_)
-            | Note::Unexpected(_) => Level::Warning,
-            Note::GoingBack { .. }
-            | Note::WentBack { .. }
-            | Note::RunCrashed { .. }
-            | Note::NotStored { .. } => Level::Error,
-        };
-        self.log.say(level, &note.to_string());
-        if let Note::Adopted { .. } = note {
-            self.settle_name();
-        }
-    }
-
-    /// From the first adoption on the node's name is not asked of anybody again.
-    fn settle_name(&self) {
-        let path = self.setup.layout.node_name();
-        let known = kept_files::read(&path).ok().flatten().is_some();
-        if !known && let Err(err) = kept_files::write(&path, self.setup.host.as_bytes()) {
-            self.log.say(Level::Warning, &format!("the node's name cannot be stored: {err}"));
-        }
     }
 
     fn reply(&mut self, to: Asker, answer: Answer) {

@@ -3,6 +3,7 @@
 //! were lost, that is said, and the regular full look finds what they would have told.
 
 use super::log::{Level, Log};
+use super::writers::Writers;
 use super::{Event, units};
 use crate::wire::Watched;
 use rustix::fs::inotify;
@@ -13,6 +14,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
+use steadfast_system::writers::Act;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::Sender;
@@ -21,22 +23,13 @@ use tokio::sync::mpsc::Sender;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Touch {
     /// A name in a watched folder; nothing for the folder itself.
-    Name { watch: i32, name: Option<Box<[u8]>>, what: What },
+    Name { watch: i32, name: Option<Box<[u8]>>, what: Act },
     /// Events were lost.
     Overflow,
     /// A unit of systemd has changed.
     Unit(String),
     /// What is enabled has changed, or nobody was listening.
     AllUnits,
-}
-
-/// What happened to a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum What {
-    /// Its content was written, and nothing else.
-    Written,
-    /// It came, went, or has other owners or another mode.
-    Changed,
 }
 
 /// Events that come this close together are one.
@@ -59,9 +52,34 @@ pub(super) struct Watches {
 #[derive(Debug, Default)]
 struct Folder {
     watch: Option<i32>,
+    promised: Arc<Promised>,
+}
+
+/// Which promises are about what in a folder.
+#[derive(Debug, Default)]
+pub(super) struct Promised {
     names: HashMap<Box<[u8]>, Vec<u32>>,
     /// Promises about which names there are in it, and whose they are.
     all: Vec<u32>,
+}
+
+impl Promised {
+    pub(super) fn is_about(&self, name: &[u8], what: Act) -> bool {
+        self.about(name, what).next().is_some()
+    }
+
+    fn every(&self) -> impl Iterator<Item = &u32> {
+        self.names.values().flatten().chain(&self.all)
+    }
+
+    fn about(&self, name: &[u8], what: Act) -> impl Iterator<Item = usize> {
+        let named = self.names.get(name).into_iter().flatten();
+        let all: &[u32] = match what {
+            Act::Written => &[],
+            Act::Changed => &self.all,
+        };
+        named.chain(all).map(|it| *it as usize)
+    }
 }
 
 fn flags() -> WatchFlags {
@@ -106,32 +124,37 @@ impl Watches {
     }
 
     /// Watches for these promises, and for no others.
-    pub(super) fn set(&mut self, watched: Vec<Watched>, log: &Log) {
+    pub(super) fn set(&mut self, watched: Vec<Watched>, writers: &mut Writers, log: &Log) {
         let mut before = std::mem::take(&mut self.folders);
         self.by_watch.clear();
         self.units.clear();
         self.promises = Vec::with_capacity(watched.len());
         self.exhausted = false;
+        let mut all = BTreeMap::<String, Promised>::new();
         for Watched { promise, paths, folders, units } in watched {
             let Ok(at) = u32::try_from(self.promises.len()) else { break };
             self.promises.push(promise);
             for path in paths {
                 let Some((folder, name)) = path.rsplit_once('/') else { continue };
                 let folder = if folder.is_empty() { "/" } else { folder };
-                let folder = self.folders.entry(folder.to_owned()).or_default();
+                let folder = all.entry(folder.to_owned()).or_default();
                 folder.names.entry(name.as_bytes().into()).or_default().push(at);
             }
             for path in folders {
-                self.folders.entry(path).or_default().all.push(at);
+                all.entry(path).or_default().all.push(at);
             }
             for unit in units {
                 self.units.entry(unit).or_default().push(at);
             }
         }
+        let folder = |promised| Folder { watch: None, promised: Arc::new(promised) };
+        self.folders = all.into_iter().map(|(path, it)| (path, folder(it))).collect();
+        writers.forget_folders();
         for (path, folder) in &mut self.folders {
             if let Some(watch) = before.remove(path).and_then(|it| it.watch) {
                 folder.watch = Some(watch);
                 self.by_watch.insert(watch, path.clone());
+                writers.mark(path, &folder.promised, log);
             }
         }
         if let Some(descriptor) = &self.descriptor {
@@ -144,12 +167,16 @@ impl Watches {
         {
             tokio::spawn(units::listen(send));
         }
-        self.refresh(log);
+        // A run has just looked at all of them.
+        let _seen = self.refresh(writers, log);
+        writers.have_marked();
     }
 
-    /// Watches folders that were not there before.
-    pub(super) fn refresh(&mut self, log: &Log) {
-        let Some(descriptor) = &self.descriptor else { return };
+    /// Watches folders that were not there before. The promises about what is in them: nobody has seen
+    /// what happened there meanwhile.
+    pub(super) fn refresh(&mut self, writers: &mut Writers, log: &Log) -> Vec<String> {
+        let Some(descriptor) = &self.descriptor else { return vec![] };
+        let mut unseen = BTreeSet::<u32>::new();
         for (path, folder) in &mut self.folders {
             if folder.watch.is_some() {
                 continue;
@@ -158,6 +185,8 @@ impl Watches {
                 Ok(watch) => {
                     folder.watch = Some(watch);
                     self.by_watch.insert(watch, path.clone());
+                    writers.mark(path, &folder.promised, log);
+                    unseen.extend(folder.promised.every());
                 }
                 // Not there, or no folder: the run says so.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
@@ -173,6 +202,15 @@ impl Watches {
                 }
             }
         }
+        let all = unseen.into_iter().filter_map(|it| self.promises.get(it as usize));
+        all.cloned().collect()
+    }
+
+    /// The promises that are about a name in a folder.
+    pub(super) fn about(&self, folder: &str, name: &[u8], what: Act) -> impl Iterator<Item = &str> {
+        let about =
+            self.folders.get(folder).into_iter().flat_map(move |it| it.promised.about(name, what));
+        about.filter_map(|it| self.promises.get(it).map(String::as_str))
     }
 
     /// The promises that are about what was touched.
@@ -187,20 +225,14 @@ impl Watches {
                 Touch::Name { watch, name: Some(name), what } => {
                     let folder = self.by_watch.get(watch).and_then(|it| self.folders.get(it));
                     let Some(folder) = folder else { continue };
-                    let named = folder.names.get(name).into_iter().flatten();
-                    let all: &[u32] = match what {
-                        What::Written => &[],
-                        What::Changed => &folder.all,
-                    };
-                    found.extend(named.chain(all).map(|it| *it as usize));
+                    found.extend(folder.promised.about(name, *what));
                 }
                 Touch::Name { watch, name: None, what: _ } => {
                     // The folder itself went away or was put elsewhere: it is watched anew.
                     let Some(path) = self.by_watch.remove(watch) else { continue };
                     let Some(folder) = self.folders.get_mut(&path) else { continue };
                     folder.watch = None;
-                    let named = folder.names.values().flatten();
-                    found.extend(named.chain(&folder.all).map(|it| *it as usize));
+                    found.extend(folder.promised.every().map(|it| *it as usize));
                     if let Some(descriptor) = &self.descriptor {
                         let _gone = inotify::remove_watch(descriptor.get_ref(), *watch);
                     }
@@ -249,7 +281,7 @@ fn touch(watch: i32, events: ReadFlags, name: Option<&std::ffi::CStr>) -> Option
         return Some(Touch::Overflow);
     }
     let written = ReadFlags::MODIFY | ReadFlags::CLOSE_WRITE;
-    let what = if written.contains(events) { What::Written } else { What::Changed };
+    let what = if written.contains(events) { Act::Written } else { Act::Changed };
     match name {
         Some(name) => Some(Touch::Name { watch, name: Some(name.to_bytes().into()), what }),
         None => {
@@ -283,12 +315,15 @@ mod tests {
         runtime().block_on(async {
             let (send, mut receive) = mpsc::channel(16);
             let mut watches = Watches::new(send, &log);
+            let none = Err("a test".to_owned());
+            let mut writers = Writers::new(none, super::super::children::Alive::default(), &log);
             watches.set(
                 vec![
                     watched("file:a", &[path("a")], &[]),
                     watched("file:later", &[path("later/x")], &[]),
                     watched("directory:purged", &[path("purged")], &[path("purged")]),
                 ],
+                &mut writers,
                 &log,
             );
             let mut next = async |watches: &mut Watches| loop {
@@ -304,7 +339,8 @@ mod tests {
             std::fs::write(path("purged/new"), "x").unwrap();
             assert_eq!(next(&mut watches).await, ["directory:purged"]);
             std::fs::create_dir(path("later")).unwrap();
-            watches.refresh(&log);
+            assert_eq!(watches.refresh(&mut writers, &log), ["file:later"]);
+            assert!(watches.refresh(&mut writers, &log).is_empty());
             std::fs::write(path("later/x"), "x").unwrap();
             assert_eq!(next(&mut watches).await, ["file:later"]);
             std::fs::rename(path("later"), path("moved")).unwrap();
@@ -317,8 +353,8 @@ mod tests {
         let name = || Some(c"log");
         let of = |events| touch(1, events, name());
         let expected = |what| Some(Touch::Name { watch: 1, name: Some((*b"log").into()), what });
-        assert_eq!(of(ReadFlags::MODIFY), expected(What::Written));
-        assert_eq!(of(ReadFlags::ATTRIB), expected(What::Changed));
+        assert_eq!(of(ReadFlags::MODIFY), expected(Act::Written));
+        assert_eq!(of(ReadFlags::ATTRIB), expected(Act::Changed));
         assert_eq!(touch(1, ReadFlags::CREATE, None), None);
         assert_eq!(touch(1, ReadFlags::QUEUE_OVERFLOW, None), Some(Touch::Overflow));
     }

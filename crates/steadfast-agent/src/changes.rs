@@ -1,0 +1,140 @@
+//! Who has changed what is promised since it was last looked at: for each promise the first and the last
+//! time, and the latest writers. It is about the past and bounded; losing it loses a name and no repair.
+
+use crate::wire::Changed;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use steadfast_system::writers::Writer;
+
+/// So many of the latest writers are remembered of one promise.
+const WRITERS: usize = 3;
+/// So many promises are remembered; of those that are more only that they were touched.
+const PROMISES: usize = 1_000;
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Changes {
+    records: BTreeMap<String, Record>,
+}
+
+/// Times in microseconds since 1970.
+#[derive(Clone, Debug)]
+struct Record {
+    since: i64,
+    last: i64,
+    writers: Vec<Writer>,
+}
+
+impl Changes {
+    /// Somebody has touched what a promise is about.
+    pub(crate) fn touched(&mut self, promise: &str, at: i64) {
+        self.record(promise, at);
+    }
+
+    /// This one did.
+    pub(crate) fn wrote(&mut self, promise: &str, writer: Writer) {
+        let Some(record) = self.record(promise, writer.at) else { return };
+        // Whoever did so before comes last now, with what is known of them.
+        let before = record.writers.iter().position(|it| it.is_same(&writer));
+        let known = before.map(|it| record.writers.remove(it));
+        let process = writer.process.or(known.and_then(|it| it.process));
+        record.writers.push(Writer { process, ..writer });
+        let surplus = record.writers.len().saturating_sub(WRITERS);
+        record.writers.drain(..surplus);
+    }
+
+    fn record(&mut self, promise: &str, at: i64) -> Option<&mut Record> {
+        let room = self.records.len() < PROMISES;
+        let record = match self.records.entry(promise.to_owned()) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) if room => {
+                entry.insert(Record { since: at, last: at, writers: vec![] })
+            }
+            Entry::Vacant(_) => return None,
+        };
+        record.since = record.since.min(at);
+        record.last = record.last.max(at);
+        Some(record)
+    }
+
+    pub(crate) fn writers(&self, promise: &str) -> &[Writer] {
+        self.records.get(promise).map_or(&[], |it| &it.writers)
+    }
+
+    /// What a run about these promises, or about all, should know.
+    pub(crate) fn of(&self, only: Option<&[String]>) -> Vec<Changed> {
+        let asked = |it: &&String| only.is_none_or(|only| only.contains(it));
+        let asked = self.records.iter().filter(|(promise, _)| asked(promise));
+        asked
+            .map(|(promise, record)| Changed {
+                promise: promise.clone(),
+                since: record.since,
+                writers: record.writers.clone(),
+            })
+            .collect()
+    }
+
+    /// A run that began then has looked at these promises, or at all: what was done before has been told,
+    /// or has broken nothing. What is `unkept` still is as they made it.
+    pub(crate) fn looked(&mut self, only: Option<&[String]>, unkept: &[String], began: i64) {
+        self.records.retain(|promise, record| {
+            if only.is_some_and(|it| !it.contains(promise)) || unkept.contains(promise) {
+                return true;
+            }
+            record.writers.retain(|it| it.at >= began);
+            record.since = record.since.max(began);
+            record.last >= began
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn writer(at: i64, pid: i32) -> Writer {
+        Writer { at, pid: Some(pid), process: None, work: None }
+    }
+
+    fn pids(changes: &Changes, promise: &str) -> Vec<i32> {
+        changes.writers(promise).iter().filter_map(|it| it.pid).collect()
+    }
+
+    #[test]
+    fn the_latest_writers_are_remembered_each_once() {
+        let mut changes = Changes::default();
+        for (at, pid) in [(10, 1), (11, 1), (12, 2), (13, 1), (14, 3), (15, 4)] {
+            changes.wrote("a", writer(at, pid));
+        }
+        assert_eq!(pids(&changes, "a"), [1, 3, 4]);
+        let [Changed { promise, since: 10, writers }] = &changes.of(None)[..] else { panic!() };
+        assert_eq!((&**promise, writers.len()), ("a", 3));
+        assert!(changes.of(Some(&["b".to_owned()])).is_empty());
+    }
+
+    #[test]
+    fn what_a_run_has_looked_at_is_forgotten_and_what_came_after_its_begin_is_not() {
+        let mut changes = Changes::default();
+        for promise in ["kept", "not kept", "elsewhere", "again"] {
+            changes.wrote(promise, writer(10, 1));
+        }
+        changes.touched("touched", 10);
+        changes.wrote("again", writer(30, 2));
+        let only = ["kept", "not kept", "again", "touched"].map(str::to_owned);
+        changes.looked(Some(&only), &["not kept".to_owned()], 20);
+        let left: Vec<_> = changes.of(None).into_iter().map(|it| (it.promise, it.since)).collect();
+        let expected = [("again", 20), ("elsewhere", 10), ("not kept", 10)];
+        assert_eq!(left, expected.map(|(it, since)| (it.to_owned(), since)));
+        assert_eq!(pids(&changes, "again"), [2]);
+    }
+
+    #[test]
+    fn more_promises_than_anybody_drifts_at_once_take_no_more_room() {
+        let mut changes = Changes::default();
+        for number in 0..PROMISES * 2 {
+            changes.wrote(&number.to_string(), writer(1, 1));
+        }
+        assert_eq!(changes.records.len(), PROMISES);
+        changes.looked(None, &[], 2);
+        assert!(changes.records.is_empty());
+    }
+}

@@ -1,0 +1,118 @@
+//! What people ask for.
+
+use super::messages::{Action, Answer, Asker, Note, Request};
+use super::{Agent, Waiter, WorkPhase};
+use crate::memory::{Revision, Suspension, Wanted};
+use jiff::Timestamp;
+
+const MOST_ASKERS: usize = 64;
+
+impl Agent {
+    pub(super) fn asked(
+        &mut self,
+        by: Asker,
+        request: Request,
+        now: Timestamp,
+        out: &mut Vec<Action>,
+    ) {
+        let answer = match request {
+            Request::Run { only } => match self.ask_run(by, only, now) {
+                // The end of the run is the answer.
+                Ok(()) => return,
+                Err(words) => Answer::Refused(words),
+            },
+            Request::Adopt { revision, reason } => match self.ask_adopt(revision, reason, now) {
+                Ok(words) => Answer::Accepted(words),
+                Err(words) => Answer::Refused(words),
+            },
+            Request::Suspend { reason, until } => {
+                if until.is_some_and(|it| it <= now) {
+                    Answer::Refused("that time has passed".to_owned())
+                } else {
+                    out.push(Action::Note(Note::Suspended { reason: reason.clone(), until }));
+                    self.memory.suspended = Some(Suspension { reason, until, since: now });
+                    match &self.work {
+                        WorkPhase::Idle => Answer::Accepted("suspended".to_owned()),
+                        WorkPhase::Running { .. } => {
+                            Answer::Accepted("suspended after the run that is under way".to_owned())
+                        }
+                    }
+                }
+            }
+            Request::Resume => match self.memory.suspended.take() {
+                Some(_) => {
+                    // What happened meanwhile was not watched for.
+                    self.next_keep = now;
+                    out.push(Action::Note(Note::Resumed));
+                    Answer::Accepted("resumed".to_owned())
+                }
+                None => Answer::Refused("it is not suspended".to_owned()),
+            },
+            Request::Reload => {
+                out.push(Action::Reload);
+                Answer::Accepted("the settings are read again".to_owned())
+            }
+        };
+        out.push(Action::Reply { to: by, answer });
+    }
+
+    pub(super) fn ask_run(
+        &mut self,
+        by: Asker,
+        only: Option<Vec<String>>,
+        now: Timestamp,
+    ) -> Result<(), String> {
+        if self.leaving.is_some() {
+            return Err("the agent is about to end".to_owned());
+        }
+        if let Some(suspension) = self.suspension(now) {
+            return Err(format!("the agent is suspended: {}", suspension.reason));
+        }
+        if self.memory.adopted.is_none() {
+            return Err("no revision has been adopted yet".to_owned());
+        }
+        if self.asked.len() >= MOST_ASKERS {
+            return Err("too many are waiting for a run already".to_owned());
+        }
+        if self.memory.trial.is_some() {
+            self.trial_due = now;
+        }
+        self.asked.push(Waiter { by, only });
+        Ok(())
+    }
+
+    pub(super) fn ask_adopt(
+        &mut self,
+        revision: Revision,
+        reason: Option<String>,
+        now: Timestamp,
+    ) -> Result<String, String> {
+        if self.memory.adopted.as_ref().is_some_and(|it| it.news.revision == revision) {
+            return Err(format!("{revision} is adopted already"));
+        }
+        if let Some(bad) = self.memory.is_bad(&revision)
+            && reason.is_none()
+        {
+            let promise = bad.promise.as_deref().unwrap_or("its run");
+            return Err(format!(
+                "{revision} was gone back from because of {promise} ({}); --reason insists on it",
+                bad.reason
+            ));
+        }
+        if reason.is_some() {
+            self.memory.bad.retain(|it| it.revision != revision);
+        }
+        let waits = if self.suspension(now).is_some() { ", when the agent is resumed" } else { "" };
+        let known = self.memory.candidate.as_ref().is_some_and(|it| it.news.revision == revision);
+        let words = if known {
+            format!("{revision} is adopted as soon as it is found good for this node{waits}")
+        } else if self.config.source.is_none() {
+            return Err("there is no source that it could come from".to_owned());
+        } else {
+            self.next_fetch = now;
+            format!("{revision} is asked of the source{waits}")
+        };
+        self.memory.wanted = Some(Wanted { revision, reason });
+        Ok(words)
+    }
+}

@@ -1,0 +1,260 @@
+//! A new revision proves itself or is gone back from.
+
+use super::messages::{Action, Broken, End, Fault, Job, Note, Report, Why};
+use super::{Agent, CRASHES, FIRST_RETRY, LONGEST_RETRY, PreparedOne, WorkPhase};
+use crate::memory::{Adopted, Bad, Candidate, Failure, Floor, Stage, Trial};
+use crate::schedule::{backoff, later};
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// Twice half a minute is soon enough to outlast a service that is still starting.
+const SECOND_TRY: Duration = Duration::from_secs(30);
+/// A power cut is no crash of the revision, but a revision that takes the machine down is bad too.
+const INTERRUPTIONS: u32 = 5;
+const BAD_REMEMBERED: usize = 16;
+
+impl Agent {
+    pub(super) fn adopt(&mut self, now: Timestamp, out: &mut Vec<Action>) {
+        let Some(candidate) = self.memory.candidate.take() else { return };
+        let Some(PreparedOne { result: Ok(prepared), .. }) = self.prepared.take() else { return };
+        let revision = candidate.news.revision.clone();
+        let new = Adopted {
+            news: candidate.news,
+            at: now,
+            model: prepared.model,
+            promises: prepared.promises,
+            gate: prepared.gate,
+            not_good: None,
+        };
+        let old = self.memory.adopted.replace(new);
+        self.memory.crashes = 0;
+        self.memory.owed = true;
+        self.memory.blameless = None;
+        self.failing_runs = 0;
+        if let Some(wanted) = self.memory.wanted.take_if(|it| it.revision == revision)
+            && wanted.reason.is_some()
+        {
+            // Somebody insisted; the agent does not overrule them.
+            self.memory.bad.retain(|it| it.revision != revision);
+            self.memory.blameless = Some(revision.clone());
+        }
+        self.memory.trial = old.clone().map(|from| Trial {
+            stage: Stage::First,
+            from,
+            failures: vec![],
+            crashes: 0,
+            interruptions: 0,
+            open: false,
+        });
+        self.memory.previous = old;
+        self.trial_due = now;
+        out.push(Action::Note(Note::Adopted { revision: revision.clone() }));
+        if self.memory.trial.is_some() {
+            self.begin_trial(now, out);
+        } else {
+            self.drift.clear();
+            self.run(Job { revision, why: Why::Adopt, only: None, against: None }, vec![], out);
+        }
+    }
+
+    pub(super) fn begin_trial(&mut self, now: Timestamp, out: &mut Vec<Action>) {
+        let (Some(trial), Some(adopted)) = (&mut self.memory.trial, &self.memory.adopted) else {
+            return;
+        };
+        if trial.interruptions >= INTERRUPTIONS {
+            trial.interruptions = 0;
+            let failure = Failure {
+                promise: None,
+                reason: format!("its run did not come to its end {INTERRUPTIONS} times"),
+            };
+            self.trial_failed(failure, now, out);
+            // What follows is due now, and has no interruptions.
+            if self.memory.trial.is_some() {
+                self.begin_trial(now, out);
+            }
+            return;
+        }
+        trial.open = true;
+        let (new, old) = (adopted.news.revision.clone(), trial.from.news.revision.clone());
+        let job = match trial.stage {
+            Stage::First => Job { revision: new, why: Why::Adopt, only: None, against: Some(old) },
+            Stage::Second => {
+                Job { revision: new, why: Why::SecondTry, only: None, against: Some(old) }
+            }
+            Stage::Back => {
+                out.push(Action::GoBack { from: new.clone(), to: old.clone() });
+                let job = Job { revision: old, why: Why::GoBack, only: None, against: Some(new) };
+                self.work = WorkPhase::Running { job, serving: vec![] };
+                self.began.1 = true;
+                return;
+            }
+        };
+        self.drift.clear();
+        // A full run serves all who asked for one.
+        let (full, rest) = self.asked.drain(..).partition(|it| it.only.is_none());
+        self.asked = rest;
+        self.run(job, full, out);
+    }
+
+    pub(super) fn trial_ended(
+        &mut self,
+        stage: Stage,
+        end: End,
+        now: Timestamp,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(trial) = &mut self.memory.trial else { return };
+        trial.open = false;
+        let interruptions = std::mem::take(&mut trial.interruptions);
+        match (end, stage) {
+            (End::Finished(report), Stage::First | Stage::Second) => {
+                let Some(adopted) = &self.memory.adopted else { return };
+                let revision = adopted.news.revision.clone();
+                let blameless = self.memory.blameless.as_ref() == Some(&revision);
+                let failures = if blameless { vec![] } else { failures(&report, &trial.from) };
+                if failures.is_empty() {
+                    self.memory.trial = None;
+                    self.memory.owed = false;
+                    self.full_run_at(report, now);
+                    out.push(Action::Note(Note::Settled { revision }));
+                    return;
+                }
+                trial.failures.clone_from(&failures);
+                trial.crashes = 0;
+                match stage {
+                    Stage::First => {
+                        trial.stage = Stage::Second;
+                        self.trial_due = later(now, SECOND_TRY);
+                        out.push(Action::Note(Note::TriedAgain { revision, failures }));
+                    }
+                    Stage::Second | Stage::Back => self.go_back(now, out),
+                }
+            }
+            (End::Finished(report), Stage::Back) => {
+                let helped = !report.not_kept.iter().any(|broken| {
+                    trial.failures.iter().any(|it| it.promise.as_ref() == Some(&broken.promise))
+                });
+                if helped { self.went_back(report, now, out) } else { self.no_help(now, out) }
+            }
+            (End::Crashed(_), Stage::First | Stage::Second | Stage::Back) => {
+                trial.crashes = trial.crashes.saturating_add(1);
+                if trial.crashes >= CRASHES {
+                    let failure = Failure { promise: None, reason: crashed() };
+                    self.trial_failed(failure, now, out);
+                } else {
+                    self.trial_due = later(now, SECOND_TRY);
+                }
+            }
+            (
+                end @ (End::Busy(_) | End::NotStarted(_)),
+                Stage::First | Stage::Second | Stage::Back,
+            ) => {
+                // Somebody else's lock is waited for. What cannot begin may never be able to, and until
+                // the trial is over nothing is kept.
+                trial.interruptions = match end {
+                    End::NotStarted(_) => interruptions.saturating_add(1),
+                    End::Busy(_) | End::Finished(_) | End::Crashed(_) => interruptions,
+                };
+                let wait = backoff(self.put_off, FIRST_RETRY, LONGEST_RETRY, &mut self.chance);
+                self.trial_due = later(now, wait);
+            }
+        }
+    }
+
+    /// The runs of a stage do not come to their end.
+    pub(super) fn trial_failed(&mut self, failure: Failure, now: Timestamp, out: &mut Vec<Action>) {
+        let Some(trial) = &mut self.memory.trial else { return };
+        let adopted = self.memory.adopted.as_ref().map(|it| &it.news.revision);
+        match trial.stage {
+            Stage::First | Stage::Second if self.memory.blameless.as_ref() == adopted => {
+                // Nothing to go back to that anybody would want; it is kept like any other.
+                self.memory.trial = None;
+                self.failing_runs = self.failing_runs.saturating_add(1);
+                self.keep_again(now);
+            }
+            Stage::First | Stage::Second => {
+                trial.failures = vec![failure];
+                self.go_back(now, out);
+            }
+            Stage::Back => self.no_help(now, out),
+        }
+    }
+
+    pub(super) fn go_back(&mut self, now: Timestamp, out: &mut Vec<Action>) {
+        let (Some(trial), Some(adopted)) = (&mut self.memory.trial, &self.memory.adopted) else {
+            return;
+        };
+        trial.stage = Stage::Back;
+        trial.crashes = 0;
+        self.trial_due = now;
+        out.push(Action::Note(Note::GoingBack {
+            from: adopted.news.revision.clone(),
+            to: trial.from.news.revision.clone(),
+            failures: trial.failures.clone(),
+        }));
+    }
+
+    /// Going back helped: the revision is bad.
+    pub(super) fn went_back(&mut self, report: Report, now: Timestamp, out: &mut Vec<Action>) {
+        let Some(trial) = self.memory.trial.take() else { return };
+        let to = trial.from.news.revision.clone();
+        let Some(bad) = self.memory.adopted.replace(trial.from) else { return };
+        let bad = bad.news;
+        let failure = trial.failures.into_iter().next();
+        let (promise, reason) = failure.map_or((None, String::new()), |it| (it.promise, it.reason));
+        self.memory.bad.push(Bad { revision: bad.revision.clone(), promise, reason, at: now });
+        let surplus = self.memory.bad.len().saturating_sub(BAD_REMEMBERED);
+        self.memory.bad.drain(..surplus);
+        self.memory.previous = None;
+        // By another budget, and on a machine that was another one.
+        self.prepared = None;
+        self.memory.crashes = 0;
+        self.memory.owed = false;
+        // It is still what the source offers, and waits for ever: the status says why.
+        let newest = matches!(&self.memory.floor, Floor::At(it) if it.revision == bad.revision);
+        if newest && self.memory.candidate.is_none() {
+            self.memory.candidate = Some(Candidate { news: bad.clone(), seen: now });
+        }
+        self.full_run_at(report, now);
+        out.push(Action::Note(Note::WentBack { bad: bad.revision, to }));
+    }
+
+    /// Going back did not help, so the machine is to blame: the new revision is kept, and not blamed.
+    pub(super) fn no_help(&mut self, now: Timestamp, out: &mut Vec<Action>) {
+        self.prepared = None;
+        self.memory.trial = None;
+        self.memory.crashes = 0;
+        self.memory.owed = true;
+        self.next_keep = now;
+        let Some(adopted) = &mut self.memory.adopted else { return };
+        adopted.not_good = None;
+        let revision = adopted.news.revision.clone();
+        self.memory.blameless = Some(revision.clone());
+        out.push(Action::Note(Note::GoingBackDidNotHelp { revision }));
+    }
+}
+
+pub(super) fn crashed() -> String {
+    format!("its run crashed {CRASHES} times")
+}
+
+/// What speaks against a revision after its run: a health promise that fails, and what was kept under
+/// the revision before and is not because of this one.
+fn failures(report: &Report, before: &Adopted) -> Vec<Failure> {
+    let counts = |broken: &&Broken| {
+        let ours = match broken.fault {
+            Fault::Revision => true,
+            Fault::Network
+            | Fault::Lock
+            | Fault::DiskFull
+            | Fault::Secret
+            | Fault::Unseen
+            | Fault::Foreign => false,
+        };
+        let was_kept = before.not_good.as_ref().is_some_and(|it| !it.contains(&broken.promise));
+        ours && (broken.health || (broken.changed && was_kept))
+    };
+    let failure =
+        |it: &Broken| Failure { promise: Some(it.promise.clone()), reason: it.reason.clone() };
+    report.not_kept.iter().filter(counts).map(failure).collect()
+}

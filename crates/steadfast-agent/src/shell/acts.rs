@@ -1,0 +1,140 @@
+//! What the machine says is to be done, done: children are started, people are answered, notes are told.
+
+use super::journal::Record;
+use super::log::Level;
+use super::{Event, Shell, children, settings};
+use crate::machine::{Action, End, Input, Job, Note, Refusal, RefusalKind, Why};
+use crate::memory::{Floor, Revision};
+use crate::wire::{FetchTask, PrepareTask, RunTask};
+use jiff::Timestamp;
+use std::time::Duration;
+use steadfast_model::Keep;
+use steadfast_store::kept_files;
+use tokio::time::Instant;
+
+impl Shell {
+    pub(super) fn perform(&mut self, action: Action) {
+        match action {
+            Action::Fetch { floor, wanted } => self.fetch(floor, wanted),
+            Action::Prepare { revision } => self.prepare(revision),
+            Action::Run(job) => self.start(job),
+            Action::GoBack { from, to } => {
+                // The run takes back what was done first, because it is one that goes back.
+                self.start(Job { revision: to, why: Why::GoBack, only: None, against: Some(from) });
+            }
+            Action::Note(note) => self.note(&note),
+            Action::Reply { to, answer } => self.reply(to, answer),
+            Action::WakeAt(at) => {
+                let wait = at.duration_since(Timestamp::now());
+                let wait = Duration::try_from(wait).unwrap_or_default();
+                self.wake = Instant::now() + wait;
+            }
+            // Done where their consequences are seen to.
+            Action::Store(_) | Action::Reload | Action::Leave(_) => {}
+        }
+    }
+
+    fn fetch(&self, floor: Floor, wanted: Option<Revision>) {
+        let memory = self.agent.memory();
+        let forced = memory.wanted.as_ref().is_some_and(|it| it.reason.is_some());
+        let adopted = [&memory.adopted, &memory.previous].into_iter().flatten();
+        let from = memory.trial.iter().map(|it| &it.from);
+        let candidate = memory.candidate.iter().map(|it| &it.news.revision);
+        let keep = adopted.chain(from).map(|it| &it.news.revision).chain(candidate);
+        // A source that was changed begins with a model of its own.
+        let model = match floor {
+            Floor::Fresh => None,
+            Floor::At(_) | Floor::Lost => memory.adopted.as_ref().map(|it| it.model.clone()),
+        };
+        let task = FetchTask {
+            settings: self.setup.settings.clone(),
+            source: self.agent.config().source.clone().unwrap_or_default(),
+            floor,
+            model,
+            forced: forced && wanted.is_some(),
+            wanted,
+            keep: keep.cloned().collect(),
+        };
+        let child = self.child();
+        let send = self.send.clone();
+        let timeout = self.settings.source.as_ref().map(settings::Where::timeout);
+        tokio::spawn(async move {
+            let result = child
+                .fetch(&task, timeout.unwrap_or_default(), &send)
+                .await
+                .unwrap_or_else(|words| Err(Refusal { kind: RefusalKind::Here, words }));
+            let _closed = send.send(Event::Input(Input::Fetched(result))).await;
+        });
+    }
+
+    fn prepare(&self, revision: Revision) {
+        let task = PrepareTask {
+            revision: revision.clone(),
+            node: self.agent.config().node.clone(),
+            environment: self.settings.environment.as_deref().unwrap_or_default().to_owned(),
+            budget: self
+                .agent
+                .memory()
+                .adopted
+                .as_ref()
+                // Where it only reports, there is nothing that a budget would hold back.
+                .filter(|_| self.settings.keep != Keep::Report)
+                .map(|it| it.gate.budget)
+                .unwrap_or_default(),
+        };
+        let child = self.child();
+        let send = self.send.clone();
+        tokio::spawn(async move {
+            let result = child.prepare(&task, &send).await;
+            let input = Input::Prepared { revision, result };
+            let _closed = send.send(Event::Input(input)).await;
+        });
+    }
+
+    fn start(&mut self, job: Job) {
+        self.running = true;
+        let Job { revision, why, only, against } = job;
+        let task = RunTask {
+            why,
+            node: self.agent.config().node.clone(),
+            environment: self.settings.environment.as_deref().unwrap_or_default().to_owned(),
+            report_only: self.settings.keep == Keep::Report,
+            watch: self.watched.as_ref() != Some(&revision),
+            changed: self.writers.run_begins(only.as_ref(), &self.watches),
+            revision: revision.clone(),
+            only,
+            against,
+        };
+        let child = self.child();
+        let send = self.send.clone();
+        tokio::spawn(async move {
+            let end: End = child.run(&task, &send).await;
+            let input = Input::RunEnded { revision, end };
+            let _closed = send.send(Event::Input(input)).await;
+        });
+    }
+
+    fn child(&self) -> children::Child {
+        children::Child {
+            state: self.setup.state.clone(),
+            credentials: self.setup.credentials.clone(),
+            alive: self.children.clone(),
+        }
+    }
+
+    fn note(&mut self, note: &Note) {
+        self.log.tell(&Record::of_note(note, |promise| self.writers.of_repaired(promise)));
+        if let Note::Adopted { .. } = note {
+            self.settle_name();
+        }
+    }
+
+    /// From the first adoption on the node's name is not asked of anybody again.
+    fn settle_name(&self) {
+        let path = self.setup.layout.node_name();
+        let known = kept_files::read(&path).ok().flatten().is_some();
+        if !known && let Err(err) = kept_files::write(&path, self.setup.host.as_bytes()) {
+            self.log.say(Level::Warning, &format!("the node's name cannot be stored: {err}"));
+        }
+    }
+}

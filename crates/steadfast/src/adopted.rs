@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use steadfast_agent::memory::Revision;
 use steadfast_agent::shell;
+use steadfast_source::attribution::Attribution;
 use steadfast_store::{Layout, kept_files};
 
 /// What is stored beside the content of a revision; format 1.
@@ -57,16 +58,51 @@ pub(crate) fn file_of(layout: &Layout, revision: &Revision) -> PathBuf {
     layout.revisions().join(format!("{}.json", revision.0))
 }
 
+/// Whether a name leads nowhere else than into the folder that it is looked up in.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|it| it.is_ascii_alphanumeric())
+}
+
 /// What is known of a revision. A name that could lead elsewhere is nobody's.
 pub(crate) fn record(layout: &Layout, revision: &Revision) -> anyhow::Result<Record> {
-    let plain = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_alphanumeric());
-    anyhow::ensure!(plain(&revision.0), "{revision} is not the name of a revision");
+    anyhow::ensure!(is_plain(&revision.0), "{revision} is not the name of a revision");
     let bytes = kept_files::read(&file_of(layout, revision))?
         .ok_or_else(|| anyhow::anyhow!("nothing is known here of {revision}"))?;
     let record: Record = serde_json::from_slice(&bytes)?;
     anyhow::ensure!(record.format == 1, "what is known of {revision} has a newer format");
-    anyhow::ensure!(plain(&record.content), "what is known of {revision} is damaged");
+    anyhow::ensure!(is_plain(&record.content), "what is known of {revision} is damaged");
     Ok(record)
+}
+
+/// What is known of every revision that is not forgotten yet, also of those that are not kept any more.
+pub(crate) fn records(layout: &Layout) -> Vec<(Revision, Record)> {
+    let names = kept_files::names(&layout.revisions()).unwrap_or_default();
+    let revisions = names.iter().filter_map(|it| it.strip_suffix(".json")).map(Revision::new);
+    revisions.filter_map(|it| record(layout, &it).ok().map(|record| (it, record))).collect()
+}
+
+fn lines_of(layout: &Layout, revision: &Revision) -> PathBuf {
+    layout.lines().join(format!("{}.json", revision.0))
+}
+
+/// Who wrote which line of a revision, where that is still known.
+pub(crate) fn lines(layout: &Layout, revision: &Revision) -> Option<Attribution> {
+    if !is_plain(&revision.0) {
+        return None;
+    }
+    let bytes = kept_files::read(&lines_of(layout, revision)).ok().flatten()?;
+    Attribution::read(&bytes).ok()
+}
+
+pub(crate) fn save_lines(
+    layout: &Layout,
+    revision: &Revision,
+    lines: &Attribution,
+) -> std::io::Result<()> {
+    match lines.write() {
+        Some(text) => kept_files::write(&lines_of(layout, revision), text.as_bytes()),
+        None => Ok(()),
+    }
 }
 
 pub(crate) fn save(layout: &Layout, revision: &Revision, record: &Record) -> anyhow::Result<()> {

@@ -18,11 +18,12 @@ pub(crate) enum Exit {
     BadModel,
     /// The model is signed by nobody trusted, leads backwards, is expired or damaged.
     Refused,
-    /// The model could not be read.
+    /// The model could not be read, or the agent did not answer.
     Unreachable,
     /// Another run holds the lock.
     Locked,
-    /// The state could not be read or written: the machine's fault, not the program's.
+    /// The state could not be read or written, or a process could not be started or came to no end: the
+    /// machine's fault, not the program's.
     State,
 }
 
@@ -59,9 +60,10 @@ Exit codes:
   4  something is not kept
   5  the model has errors
   6  the model was refused (signature, sequence, expiry, damage)
-  7  the model could not be read
+  7  the model could not be read, or the agent did not answer
   8  another run holds the lock
-  9  the state could not be read or written";
+  9  this machine failed: its state could not be read or written, or a process
+     could not be started";
 
 /// Why a command ended early: what was tried, and why it failed.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use crate::model::Files;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use steadfast_engine::Promises;
+use steadfast_engine::{Extent, Promises};
 use steadfast_store::{Layout, Remembered};
 use steadfast_system::packages::PackagePolicy;
 
@@ -13,8 +13,23 @@ pub(crate) struct Known {
     pub environment: Arc<str>,
     pub packages: PackagePolicy,
     pub promises: Promises,
+    /// How much of what left the model goes when an agent adopts it.
+    pub released: Option<Extent>,
     /// What was said of the model, rendered with styles.
     pub warnings: Vec<String>,
+}
+
+impl Known {
+    /// What there is to know of a model that does not name this node.
+    pub(crate) fn nothing(environment: &str, warnings: Vec<String>) -> Known {
+        Known {
+            environment: Arc::from(environment),
+            packages: PackagePolicy::default(),
+            promises: Promises::default(),
+            released: None,
+            warnings,
+        }
+    }
 }
 
 /// The place for what these inputs came to: the content of every file of the model and of the standard

@@ -6,13 +6,14 @@ mod commands;
 mod exit;
 mod known;
 mod model;
+mod origin;
 mod released;
 mod render;
 mod standard;
 mod ui;
 
 use clap::Parser as _;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 /// What is asked of the surroundings, once.
@@ -27,6 +28,8 @@ pub(crate) struct Surroundings {
     pub watchdog: Option<std::time::Duration>,
     /// Whether standard error goes to the journal.
     pub journal: bool,
+    /// The descriptor by which the program that this one replaced was told who changes files.
+    pub writers: Option<String>,
     /// Whether standard output and standard error are terminals.
     pub terminals: (bool, bool),
     /// `NO_COLOR` is set, or `TERM` is `dumb`.
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
             .and_then(|it| it.to_str()?.parse().ok())
             .map(std::time::Duration::from_micros),
         journal: variable("JOURNAL_STREAM").is_some(),
+        writers: variable(commands::agent::WRITERS).and_then(|it| it.into_string().ok()),
         terminals: (std::io::stdout().is_terminal(), std::io::stderr().is_terminal()),
         no_color: variable("NO_COLOR").is_some_and(|it| !it.is_empty())
             || variable("TERM").is_some_and(|it| it == "dumb"),
@@ -79,9 +83,16 @@ fn main() -> ExitCode {
     if single {
         return act().into();
     }
-    let worker = std::thread::Builder::new().stack_size(STACK).spawn(act);
-    // A panic has said what it had to say.
-    worker.map_or(exit::Exit::Bug, |it| it.join().unwrap_or(exit::Exit::Bug)).into()
+    let exit = match std::thread::Builder::new().stack_size(STACK).spawn(act) {
+        // A panic has said what it had to say.
+        Ok(worker) => worker.join().unwrap_or(exit::Exit::Bug),
+        Err(err) => {
+            // Where this cannot be written either, nobody is there to be told.
+            let _told = writeln!(std::io::stderr(), "error: start a thread: {err}");
+            exit::Exit::State
+        }
+    };
+    exit.into()
 }
 
 /// A template can nest a list in itself as often as its bounded amount of work allows, and taking such

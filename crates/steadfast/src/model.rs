@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use steadfast_engine::{Promises, promised};
 use steadfast_model::document::{self, Model};
+use steadfast_model::policy::Policy;
 use steadfast_model::resolve::{NodeInput, resolve};
 use steadfast_model::{Diagnostics, Resolved, Severity, SourceSet, render};
 use steadfast_source::revision::content_digest;
@@ -96,6 +97,12 @@ pub(crate) fn target(
     let (promises, diagnostics) = promised::lower(&resolved, &loaded.sources);
     loaded.diagnostics.extend(diagnostics);
     Ok(Some(Target { environment, resolved, promises }))
+}
+
+/// Windows in time zones that this machine does not know. Only who takes a model in asks for this: one that
+/// is kept already is kept, whatever becomes of the time zones.
+pub(crate) fn unknown_zones(policy: &Policy) -> Diagnostics {
+    policy.unknown_zones(|name| jiff::tz::TimeZone::get(name).is_ok())
 }
 
 /// The environment that is asked for, else the only one that names the node.

@@ -1,88 +1,312 @@
-//! What earlier runs made and nobody promises any more. It is told, and left as it is: only an agent that
-//! adopts a model acts on it, where its policy says so.
+//! What earlier runs made of the machine, where it is not promised any more, and where a bad revision
+//! did it. A run by hand tells of what left the model and leaves it as it is: only an agent that adopts a
+//! model acts on it, where its policy says so.
 
 use crate::ui::{Tone, Ui, clean};
-use std::collections::HashSet;
-use std::sync::Arc;
-use steadfast_engine::Promises;
-use steadfast_model::section::SECTIONS;
-use steadfast_model::{
-    Diagnostics, Keep, Lower, Node, Origin, Promise, PromiseId, Scope, SourceSet, Span, Spanned,
-};
-use steadfast_resources::Resource;
-use steadfast_store::{Made, Store};
-use steadfast_system::Probe;
+use std::collections::{BTreeMap, HashSet};
+use steadfast_engine::budget::Spent;
+use steadfast_engine::{Budget, Cover, Event, Extent, Left, Made, Promises, Prospect, Reporter};
+use steadfast_model::PromiseId;
+use steadfast_model::policy;
+use steadfast_resources::{Condition, Thing};
+use steadfast_store::{Store, StoreError};
+use steadfast_system::{Actuate, Probe};
+
+/// How much of it goes by this policy; nothing where it is only reported.
+pub(crate) fn extent(released: policy::Released) -> Option<Extent> {
+    match released {
+        policy::Released::Report => None,
+        policy::Released::Remove => Some(Extent::Made),
+        policy::Released::Restore => Some(Extent::Everything),
+    }
+}
 
 /// What was made, is promised no more, and is still there. What is gone is told apart.
 #[derive(Debug, Default)]
 pub(crate) struct Released {
-    pub there: Vec<Made>,
-    pub gone: Vec<Made>,
+    /// Whether anything is remembered at all.
+    some: bool,
+    there: Vec<Found>,
+    gone: Vec<Made>,
+}
+
+#[derive(Debug)]
+struct Found {
+    made: Made,
+    /// Whether its promise is still made, without it.
+    goes_on: bool,
+    /// What adopting the model would do about it, where that was asked.
+    prospect: Option<Prospect>,
+}
+
+/// The things of one promise, and the run that first made one of them.
+#[derive(Debug)]
+struct Former<'a> {
+    promise: &'a PromiseId,
+    run: i64,
+    /// The promise itself goes on, without these things.
+    goes_on: bool,
+    things: Vec<&'a Found>,
 }
 
 impl Released {
-    pub(crate) fn gone(&self) -> Vec<&str> {
-        self.gone.iter().map(|it| it.promise.as_str()).collect()
+    /// Things that nobody need remember any more.
+    pub(crate) fn gone(&self) -> Vec<&Thing> {
+        self.gone.iter().map(|it| &it.thing).collect()
+    }
+
+    /// Whether something is remembered, and all of it is promised.
+    pub(crate) fn is_all_promised(&self) -> bool {
+        self.some && self.there.is_empty() && self.gone.is_empty()
+    }
+
+    /// In the order of their names.
+    fn promises(&self) -> Vec<Former<'_>> {
+        let mut all: BTreeMap<&PromiseId, Former<'_>> = BTreeMap::new();
+        for found in &self.there {
+            let Made { promise, run, .. } = &found.made;
+            let former = all.entry(promise).or_insert(Former {
+                promise,
+                run: *run,
+                goes_on: found.goes_on,
+                things: vec![],
+            });
+            former.run = former.run.min(*run);
+            former.things.push(found);
+        }
+        all.into_values().collect()
     }
 }
 
-pub(crate) fn find(store: &Store, promises: &Promises, sys: &dyn Probe) -> Released {
-    let promised: HashSet<&str> = promises.all.iter().map(|it| &*it.id.0).collect();
-    let made = store.made().unwrap_or_default();
-    let mut released = Released::default();
-    let mut looked: Vec<(Made, Resource)> = vec![];
-    for one in made.into_iter().filter(|it| !promised.contains(&*it.promise)) {
-        match absent(&one.promise) {
-            Some(want) => looked.push((one, want)),
-            // A service has no absence of its own: what it ran from is another thing.
-            None => released.there.push(one),
-        }
+/// What nobody promises any more.
+#[derive(Debug, Default)]
+struct Unpromised {
+    /// Whether anything is remembered at all.
+    some: bool,
+    ours: Vec<Made>,
+    /// What was only taken away: nothing is left to be released.
+    taken: Vec<Made>,
+}
+
+fn unpromised(store: &Store, promises: &Promises) -> Result<Unpromised, StoreError> {
+    let mut made = store.made()?;
+    let some = !made.is_empty();
+    if some {
+        let cover = Cover::of(promises);
+        made.retain(|it| !cover.names(it));
     }
-    let wants: Vec<&Resource> = looked.iter().map(|(_, want)| want).collect();
-    let states = steadfast_resources::observe(&wants, sys);
-    for ((one, want), state) in looked.iter().zip(states) {
-        let is_gone = state.is_ok_and(|have| steadfast_resources::plan(want, &have).is_kept());
-        if is_gone { released.gone.push(one.clone()) } else { released.there.push(one.clone()) }
+    let (ours, taken) = made.into_iter().partition(|it| it.left != Condition::Nothing);
+    Ok(Unpromised { some, ours, taken })
+}
+
+/// Looks for it, and says what an agent that adopts this model would do about it.
+pub(crate) fn find(
+    store: &Store,
+    promises: &Promises,
+    extent: Option<Extent>,
+    sys: &dyn Probe,
+) -> Released {
+    let Unpromised { some, ours: made, taken } = unpromised(store, promises).unwrap_or_default();
+    let mut released = Released { some, gone: taken, there: vec![] };
+    if made.is_empty() {
+        return released;
+    }
+    let prospects: Vec<Option<Prospect>> = match extent {
+        None => made.iter().map(|_| None).collect(),
+        Some(extent) => {
+            let all = steadfast_engine::foresee(&made, extent, Budget::default(), sys);
+            all.into_iter().map(Some).collect()
+        }
+    };
+    let things: Vec<&Thing> = made.iter().map(|it| &it.thing).collect();
+    let gone: Vec<bool> = steadfast_resources::trace::observe(&things, sys)
+        .into_iter()
+        .map(|it| it.is_ok_and(|it| it.condition == Condition::Nothing))
+        .collect();
+    let promised: HashSet<&PromiseId> = promises.all.iter().map(|it| &it.id).collect();
+    for ((made, prospect), gone) in made.into_iter().zip(prospects).zip(gone) {
+        if gone || prospect == Some(Prospect::Back) {
+            released.gone.push(made);
+        } else {
+            let goes_on = promised.contains(&made.promise);
+            released.there.push(Found { made, goes_on, prospect });
+        }
     }
     released
 }
 
-/// The promise that the thing is gone, to look at it with.
-fn absent(id: &str) -> Option<Resource> {
-    let (kind, name) = id.split_once(':')?;
-    let (_, kind) = SECTIONS.iter().find(|(_, it)| *it == kind)?;
-    let span = Span::default();
-    let promise = Promise {
-        id: PromiseId(Arc::from(id)),
-        kind,
-        name: Spanned::new(Arc::from(name), span),
-        body: Node::text("absent", span),
-        needs: vec![],
-        reloads: vec![],
-        restarts: vec![],
-        keep: Keep::Report,
-        description: None,
-        scope: Arc::new(Scope::default()),
-        origin: Origin { span, by: Arc::from("nobody"), via: vec![] },
-        conditional: false,
-    };
-    let (sources, mut diagnostics) = (SourceSet::default(), Diagnostics::default());
-    let mut cx = Lower::new(&mut diagnostics, &sources, &promise.scope);
-    steadfast_resources::lower(&promise, &mut cx)?.into_iter().next()
-}
-
-/// One line for each.
+/// One block for each promise.
 pub(crate) fn show(ui: &Ui, released: &Released) {
-    for Made { promise, run } in &released.there {
+    for Former { promise, run, goes_on, things } in released.promises() {
         let word = ui.paint(Tone::Doubt, "released");
-        ui.line(&format!("{word}  {}", ui.paint(Tone::Strong, &clean(promise))));
-        ui.line(&format!("          made in run {run}, promised no more, and left as it is"));
+        ui.line(&format!("{word}  {}", ui.paint(Tone::Strong, &clean(&promise.to_string()))));
+        if !goes_on {
+            let made = format!("made in run {run}, promised no more, and left as it is");
+            ui.below(10, Tone::Plain, &made);
+        }
+        for Found { made, goes_on, prospect } in things {
+            if *goes_on {
+                let (thing, run) = (&made.thing, made.run);
+                let words = "is promised no more, and left as it is";
+                ui.below(10, Tone::Plain, &format!("{thing}, made in run {run}, {words}"));
+            }
+            match prospect {
+                None | Some(Prospect::Back) => {}
+                Some(Prospect::Changes(changes)) => {
+                    for change in changes {
+                        let line = format!("adopting this model does to {}: {change}", made.thing);
+                        ui.below(10, Tone::Plain, &line);
+                    }
+                }
+                Some(Prospect::Left(left)) => {
+                    let why = left.because(&made.thing).join(": ");
+                    ui.below(10, Tone::Plain, &format!("adopting this model leaves it: {why}"));
+                }
+            }
+        }
     }
 }
 
 pub(crate) fn json(ui: &Ui, released: &Released) {
-    for Made { promise, run } in &released.there {
-        let event = serde_json::json!({ "event": "released", "promise": promise, "run": run });
+    for Former { promise, run, goes_on: _, things } in released.promises() {
+        let names: Vec<String> = things.iter().map(|it| it.made.thing.to_string()).collect();
+        let (mut would, mut left) = (vec![], vec![]);
+        for Found { made, goes_on: _, prospect } in things {
+            match prospect {
+                None | Some(Prospect::Back) => {}
+                Some(Prospect::Changes(changes)) => {
+                    would.extend(changes.iter().map(ToString::to_string));
+                }
+                Some(Prospect::Left(why)) => left.push(why.because(&made.thing).join(": ")),
+            }
+        }
+        let event = serde_json::json!({
+            "event": "released",
+            "promise": promise.to_string(),
+            "run": run,
+            "things": names,
+            "would": would,
+            "left": left,
+        });
         ui.line(&event.to_string());
     }
 }
+
+/// What acting on it would cost. The machine is only looked at.
+pub(crate) fn foresee(
+    store: &Store,
+    promises: &Promises,
+    extent: Option<Extent>,
+    sys: &dyn Probe,
+) -> Result<Spent, StoreError> {
+    let Some(extent) = extent else { return Ok(Spent::default()) };
+    let made = unpromised(store, promises)?.ours;
+    let prospects = steadfast_engine::foresee(&made, extent, Budget::default(), sys);
+    Ok(Spent::of(prospects.iter().flat_map(|it| match it {
+        Prospect::Changes(changes) => changes.as_slice(),
+        Prospect::Back | Prospect::Left(_) => &[],
+    })))
+}
+
+/// What an agent's run that adopts a model does: what it cost, and what was only told.
+#[derive(Debug, Default)]
+pub(crate) struct Acted {
+    pub rest: Budget,
+    /// Lines about what is left because the policy says to report it.
+    pub told: Vec<String>,
+}
+
+/// Acts on what left the model. What will not go by another attempt is ours no more.
+pub(crate) fn act(
+    store: &Store,
+    promises: &Promises,
+    extent: Option<Extent>,
+    budget: Budget,
+    sys: &dyn Actuate,
+    out: &mut dyn Reporter,
+) -> Result<Acted, StoreError> {
+    let Some(extent) = extent else {
+        let released = find(store, promises, None, sys.as_probe());
+        store.forget_made(&released.gone())?;
+        let told = released.there.iter().map(|it| {
+            let Made { thing, run, .. } = &it.made;
+            format!("{thing}, made in run {run}, is promised no more (policy: released)")
+        });
+        return Ok(Acted { rest: budget, told: told.collect() });
+    };
+    let Unpromised { some: _, ours: made, taken } = unpromised(store, promises)?;
+    let mut spent = Spending { out, rest: budget };
+    let mut ledger = store;
+    let results = steadfast_engine::undo(&made, extent, budget, sys, &mut ledger, &mut spent);
+    let rest = spent.rest;
+    let done = made.iter().zip(&results).filter(|(_, result)| match result {
+        Ok(()) => true,
+        Err(left) => left.is_final(),
+    });
+    let done = done.map(|(made, _)| made).chain(&taken);
+    store.forget_made(&done.map(|it| &it.thing).collect::<Vec<_>>())?;
+    Ok(Acted { rest, told: vec![] })
+}
+
+/// Counts what a budget is spent on.
+struct Spending<'a> {
+    out: &'a mut dyn Reporter,
+    rest: Budget,
+}
+
+impl Reporter for Spending<'_> {
+    fn report(&mut self, event: &Event<'_>) {
+        if let Event::Undone { changes, .. } = event {
+            self.rest = self.rest.less(*changes);
+        }
+        self.out.report(event);
+    }
+}
+
+/// Takes back what was made since one content was adopted, where the promises of the one that is gone
+/// back to do not decide it. False where that is not known.
+pub(crate) fn go_back(
+    store: &Store,
+    promises: &Promises,
+    from: &str,
+    to: &str,
+    sys: &dyn Actuate,
+    out: &mut dyn Reporter,
+) -> Result<bool, StoreError> {
+    // Where the bad one is not known, nothing is known as its doing.
+    if from.is_empty() {
+        return store.is_adopted(to);
+    }
+    // It was taken back already, where the run was cut off after that.
+    let Some(made) = store.made_since(from)? else { return store.is_adopted(to) };
+    let cover = Cover::of(promises);
+    let (mut decided, mut whole, mut parts): (Vec<Made>, Vec<Made>, Vec<Made>) = Default::default();
+    for one in made {
+        match cover.leaves(&one) {
+            None => decided.push(one),
+            Some(rest) if rest == one => whole.push(rest),
+            // The old revision decides the rest of it.
+            Some(rest) => parts.push(rest),
+        }
+    }
+    let partly = parts.len();
+    let made: Vec<Made> = parts.into_iter().chain(whole).collect();
+    let mut ledger = store;
+    let budget = Budget::default();
+    let results: Vec<Result<(), Left>> =
+        steadfast_engine::undo(&made, Extent::Everything, budget, sys, &mut ledger, out);
+    let done = |all: std::ops::Range<usize>| {
+        all.filter(|at| results[*at].is_ok()).map(|at| &made[at].thing)
+    };
+    let undone: Vec<&Thing> = done(partly..made.len()).collect();
+    for upgraded in decided.iter().filter(|it| it.is_other_version()) {
+        let left = [Left::OtherVersion.because(&upgraded.thing).join(": ")];
+        out.report(&Event::Undone { promise: &upgraded.promise, changes: &[], left: &left });
+    }
+    let decided: Vec<&Thing> = decided.iter().map(|it| &it.thing).chain(done(0..partly)).collect();
+    store.went_back(&undone, &decided, to)?;
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests;

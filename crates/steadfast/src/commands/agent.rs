@@ -5,12 +5,18 @@ use crate::adopted;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::ui::Ui;
 use clap::Args;
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use steadfast_agent::shell::{self, Ended, Setup, ShellError};
+use steadfast_agent::wire::OURSELVES;
 use steadfast_store::Layout;
 use steadfast_system::command::Command;
+use steadfast_system::writers::{Group, give_up_admin};
 
 /// Keep this machine by itself: the daemon, as systemd starts it
 ///
@@ -41,10 +47,17 @@ pub(crate) fn run(
         let failure = Failure::usage("only root can keep a machine");
         return Err(failure.help("look at its settings: steadfast agent --check"));
     }
-    let program = std::env::current_exe().map_err(|err| Failure::new(Exit::Bug, err))?;
+    // First of all, and while there is one thread: with a capability that no later line has.
+    let writers = writers(surroundings.writers.as_deref());
+    give_up_admin().map_err(|err| {
+        let error = anyhow::Error::from(err).context("give up CAP_SYS_ADMIN");
+        Failure::new(Exit::State, error)
+    })?;
+    let program = std::env::current_exe().map_err(|err| Failure::new(Exit::State, err))?;
+    let program = place(program);
     let host = match adopted::settled_name(&layout) {
         Some(name) => name,
-        None => name(&program)?,
+        None => name()?,
     };
     let setup = Setup {
         program: program.clone(),
@@ -56,10 +69,13 @@ pub(crate) fn run(
         watchdog: surroundings.watchdog,
         journal: surroundings.journal,
         credentials: surroundings.credentials.clone(),
+        writers: writers.clone(),
     };
     match shell::run(setup) {
         Ok(Ended::Stopped) => Ok(Exit::Fine),
-        Ok(Ended::Reexecute) => Err(Failure::new(Exit::Bug, become_another(&program))),
+        Ok(Ended::Reexecute) => {
+            Err(Failure::new(Exit::State, become_another(&program, writers.ok().as_deref())))
+        }
         Err(error) => Err(failure(error)),
     }
 }
@@ -73,30 +89,62 @@ fn failure(error: ShellError) -> Failure {
         | ShellError::Memory { .. }
         | ShellError::Newer(_)
         | ShellError::Runtime(_)
-        | ShellError::Socket { .. } => Exit::Bug,
+        | ShellError::Socket { .. } => Exit::State,
     };
     Failure::new(exit, error)
+}
+
+/// In which variable the program that replaces this one finds the number of the descriptor.
+pub(crate) const WRITERS: &str = "STEADFAST_WRITERS";
+
+/// What tells who changes files: handed on by the program that this one replaced, or opened anew; or why
+/// there is nothing.
+fn writers(handed_on: Option<&str>) -> Result<Arc<Group>, String> {
+    let inherited = handed_on.and_then(|it| it.parse().ok()).and_then(|it| Group::inherit(it).ok());
+    let group = match inherited {
+        Some(group) => group,
+        None => Group::open().map_err(|err| {
+            let missing = "; it takes CAP_SYS_ADMIN at the start";
+            let missing = if err.kind() == ErrorKind::PermissionDenied { missing } else { "" };
+            format!("open fanotify: {err}{missing}")
+        })?,
+    };
+    Ok(Arc::new(group))
+}
+
+/// Where a program lies, as the kernel says it: also where another has taken its place already.
+fn place(program: PathBuf) -> PathBuf {
+    match program.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
+        Some(path) => PathBuf::from(OsStr::from_bytes(path)),
+        None => program,
+    }
 }
 
 /// Replaces this process by the program that lies in its place now, with the same arguments, number and
 /// surroundings. Comes back only where that fails.
 #[expect(clippy::disallowed_methods, reason = "it is this process that goes on, not another")]
-fn become_another(program: &std::path::Path) -> anyhow::Error {
-    let error = std::process::Command::new(program).args(std::env::args_os().skip(1)).exec();
-    anyhow::Error::from(error).context("become the new binary")
+fn become_another(program: &std::path::Path, writers: Option<&Group>) -> anyhow::Error {
+    // Where they cannot be held, a signal in the wrong moment ends the agent, and systemd starts it again.
+    let _held = shell::hold_signals();
+    let mut command = std::process::Command::new(program);
+    command.args(std::env::args_os().skip(1)).env_remove(WRITERS);
+    if let Some(Ok(number)) = writers.map(Group::hand_on) {
+        command.env(WRITERS, number.to_string());
+    }
+    anyhow::Error::from(command.exec()).context("become the new binary")
 }
 
 /// In a process of its own, because the name service brings libraries along that stay.
-fn name(program: &std::path::Path) -> Result<String, Failure> {
-    let finished = Command::new(program)
+fn name() -> Result<String, Failure> {
+    let finished = Command::new(OURSELVES)
         .args(["internal", "name"])
         .timeout(Duration::from_secs(30))
         .run()
-        .map_err(|err| Failure::new(Exit::Bug, err))?;
+        .map_err(|err| Failure::new(Exit::State, err))?;
     let name = finished.stdout_text().trim().to_owned();
     if name.is_empty() {
         let error = anyhow::anyhow!("this machine's name cannot be told: {}", finished.words());
-        return Err(Failure::new(Exit::Bug, error));
+        return Err(Failure::new(Exit::State, error));
     }
     Ok(name)
 }
@@ -123,4 +171,16 @@ fn check(path: &std::path::Path, ui: &Ui) -> Outcome {
         ui.warn(&format!("the agent waits for the setting {missing}"));
     }
     Ok(Exit::Fine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_was_replaced_has_the_place_of_the_one_that_replaced_it() {
+        for path in ["/usr/bin/steadfast (deleted)", "/usr/bin/steadfast"] {
+            assert_eq!(place(PathBuf::from(path)), PathBuf::from("/usr/bin/steadfast"));
+        }
+    }
 }

@@ -100,6 +100,7 @@ pub(crate) fn every_node(loaded: &mut Loaded) -> Checked {
         };
         let (resolved, diagnostics) = resolve(&loaded.model, &loaded.sources, &input);
         loaded.diagnostics.extend(diagnostics);
+        loaded.diagnostics.extend(model::unknown_zones(&resolved.policy));
         let (lowered, diagnostics) = promised::lower(&resolved, &loaded.sources);
         loaded.diagnostics.extend(diagnostics);
         promises += lowered.count();

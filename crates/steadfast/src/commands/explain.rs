@@ -2,25 +2,31 @@
 
 use crate::Surroundings;
 use crate::adopted;
+use crate::args::Format;
 use crate::commands::run::{self, budget};
 use crate::exit::{Exit, Outcome};
 use crate::model::{self, Loaded, Target};
+use crate::origin::Lines;
+use crate::render::changed;
+use crate::render::explained::{About, was};
 use crate::render::time::stamp;
 use crate::ui::{Tone, Ui, clean};
 use clap::Args;
+use serde_json::json;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use steadfast_engine::plan::plan;
-use steadfast_engine::{Circumstances, Forecast, Looks, Promised};
+use steadfast_engine::{Circumstances, Eyes, Forecast, Looks, Promised};
 use steadfast_model::lower::nearest;
-use steadfast_model::{ParameterSource, Span, codes};
+use steadfast_model::{ParameterSource, ParameterTrace, Place, Span, codes};
 use steadfast_resources::{Identity, Resource};
 use steadfast_store::{Layout, Store};
 use steadfast_system::AbsPath;
 
 /// Explain a promise, a path, or the code of an error
 ///
-/// Shows what is promised about the thing, by which file and line, with which parameters and where their
-/// values come from, and what the machine says now.
+/// Shows what is promised about the thing, by which file and line, and which commit wrote that line; with
+/// which parameters and where their values come from; what the machine says now, and what runs did.
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
     /// A promise (package:nginx), a path (/etc/motd) or a code (unknown-field)
@@ -38,6 +44,10 @@ pub(crate) struct ExplainArgs {
     /// The environment [default: the one that names the node]
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
+
+    /// How to print
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
 }
 
 pub(crate) fn run(
@@ -48,10 +58,16 @@ pub(crate) fn run(
 ) -> Outcome {
     let thing = args.thing.trim_start_matches("error[").trim_end_matches(']');
     if let Some((code, words)) = codes::ALL.iter().find(|(code, _)| code.0 == thing) {
+        let paragraph: Vec<&str> = words.lines().map(str::trim).collect();
+        let paragraph = paragraph.join(" ");
+        if args.format == Format::Json {
+            let event = json!({ "event": "code", "code": code.0, "words": paragraph });
+            ui.line(&event.to_string());
+            return Ok(Exit::Fine);
+        }
         ui.line(&ui.paint(Tone::Strong, code.0));
         ui.line("");
-        let paragraph: Vec<&str> = words.lines().map(str::trim).collect();
-        for line in crate::ui::wrap(&paragraph.join(" "), ui.width) {
+        for line in crate::ui::wrap(&paragraph, ui.width) {
             ui.line(&line);
         }
         return Ok(Exit::Fine);
@@ -77,35 +93,57 @@ pub(crate) fn run(
     let environment = args.environment.as_deref().or(environment);
     let target = model::target(&mut loaded, environment, &node, &facts)?;
     ui.model_warnings(&loaded.sound(ui)?);
+    // Words are no data.
+    let tell = |words: &str| match args.format {
+        Format::Text => ui.line(words),
+        Format::Json => ui.say(words),
+    };
     let Some(target) = target else {
-        ui.line(&format!("nothing is promised: no environment of the model names {node}"));
+        tell(&format!("nothing is promised: no environment of the model names {node}"));
         return Ok(Exit::Fine);
     };
     let found = find(&target, &args.thing);
     if found.is_empty() {
-        ui.line(&format!("nothing is promised about {} on {node}", clean(&args.thing)));
+        tell(&format!("nothing is promised about {} on {node}", clean(&args.thing)));
         let ids: Vec<&str> = target.promises.all.iter().map(|it| &*it.id.0).collect();
         if let Some(near) = nearest(&args.thing, &ids) {
-            ui.line(&format!("did you mean {near}?"));
+            tell(&format!("did you mean {near}?"));
         }
         return Ok(Exit::Fine);
     }
-    if let Some(adopted) = &adopted {
-        ui.line(&clean(&adopted.shown()));
+    let mut lines = match &adopted {
+        Some(adopted) => Lines::of_revision(layout, &adopted.revision),
+        None => Lines::of_folder(path, &loaded.sources, &files(&loaded, &target, &found)),
+    };
+    if let (Some(adopted), Format::Text) = (&adopted, args.format) {
+        ui.below(0, Tone::Plain, &adopted.shown());
         ui.line("");
     }
     let store = run::open(layout, true, ui)?;
     let host = model::host(layout, surroundings);
-    let looks = Looks::all(&target.promises, &host, &&store);
+    let looks = Looks::all(&target.promises, Eyes::Forecast(&host), &&store);
     let circumstances =
         Circumstances { root: surroundings.root, budget: budget(&target.resolved.policy) };
     let plan = plan(&target.promises, &looks, circumstances);
     for (turn, at) in found.iter().enumerate() {
+        if args.format == Format::Json {
+            let about = About {
+                loaded: &loaded,
+                target: &target,
+                promised: &target.promises.all[*at],
+                state: &looks.states[*at],
+                entry: &plan.entries[*at],
+                lines: &lines,
+                store: &store,
+            };
+            ui.line(&about.json()?.to_string());
+            continue;
+        }
         if turn > 0 {
             ui.line("");
         }
         let promised = &target.promises.all[*at];
-        promise(ui, &loaded, &target, promised);
+        promise(ui, &loaded, &target, promised, &mut lines);
         match &looks.states[*at] {
             Ok(state) => {
                 ui.line("");
@@ -123,6 +161,9 @@ pub(crate) fn run(
         let unseen = store.is_nowhere() && matches!(promised.want, Resource::Service(_));
         forecast(ui, &plan.entries[*at], unseen);
         history(ui, &store, promised);
+    }
+    if let Some(trouble) = &lines.trouble {
+        ui.warn(trouble);
     }
     run::tell_of(&store, ui);
     Ok(Exit::Fine)
@@ -165,47 +206,112 @@ fn find(target: &Target, thing: &str) -> Vec<usize> {
         .collect()
 }
 
-fn promise(ui: &Ui, loaded: &Loaded, target: &Target, promised: &Promised) {
+/// The files in which these promises and their parameters stand.
+fn files(loaded: &Loaded, target: &Target, found: &[usize]) -> BTreeSet<String> {
+    let mut spans = vec![];
+    for at in found {
+        let promised = &target.promises.all[*at];
+        for origin in &promised.origins {
+            spans.push(origin.span);
+            spans.extend(&origin.via);
+        }
+        spans.extend(used(loaded, target, promised).iter().map(|it| it.span));
+    }
+    let mut files: BTreeSet<String> =
+        spans.into_iter().map(|it| loaded.sources.place(it).file.to_string()).collect();
+    for at in found {
+        files.extend(contents(loaded, &target.promises.all[*at]));
+    }
+    files
+}
+
+/// The templates and files of the model whose content is promised.
+pub(crate) fn contents(loaded: &Loaded, promised: &Promised) -> Vec<String> {
+    let Some(origin) = promised.origins.first() else { return vec![] };
+    if loaded.sources.place(origin.span).file.starts_with("std/") {
+        // It names what comes with this program.
+        return vec![];
+    }
+    let separates = |it: char| it.is_whitespace() || "{}[],\"'".contains(it);
+    let mut found = vec![];
+    for line in written(loaded, origin.span) {
+        for field in ["template:", "source:"] {
+            let Some((_, after)) = line.split_once(field) else { continue };
+            let word = after.trim_start().trim_start_matches(['"', '\'']).split(separates).next();
+            if let Some((_, source)) = word.and_then(|it| loaded.sources.find(it)) {
+                found.push(source.path.to_string());
+            }
+        }
+    }
+    found
+}
+
+/// The parameters that a promise names, with their values.
+pub(crate) fn used<'a>(
+    loaded: &Loaded,
+    target: &'a Target,
+    promised: &Promised,
+) -> Vec<&'a ParameterTrace> {
+    let Some(origin) = promised.origins.first() else { return vec![] };
+    let text = written(loaded, origin.span);
+    let lines: Vec<String> = text.iter().cloned().chain(templates(loaded, &text)).collect();
+    let named = |it: &&ParameterTrace| lines.iter().any(|line| mentions(line, &it.name));
+    target.resolved.trace.iter().filter(|it| it.owner == origin.by).filter(named).collect()
+}
+
+/// Where the value of a parameter comes from.
+pub(crate) fn comes_from(source: ParameterSource) -> &'static str {
+    match source {
+        ParameterSource::Default => "its default",
+        ParameterSource::Model => "the model",
+        ParameterSource::Environment => "the environment",
+        ParameterSource::Node => "the node",
+        ParameterSource::Argument => "the include",
+    }
+}
+
+/// Where something stands in the model, and who wrote it there.
+fn stands(ui: &Ui, indent: usize, words: &str, place: &Place, lines: &mut Lines) {
+    ui.below(indent, Tone::Plain, &format!("{words} at {place}"));
+    if let Some(who) = lines.told(&place.file, place.line) {
+        ui.below(indent + 2, Tone::Plain, &who);
+    }
+}
+
+fn promise(ui: &Ui, loaded: &Loaded, target: &Target, promised: &Promised, lines: &mut Lines) {
+    let place = |span: Span| loaded.sources.place(span);
     ui.line(&ui.paint(Tone::Strong, &clean(&promised.id.to_string())));
     if let Some(description) = &promised.description {
         ui.below(2, Tone::Plain, description);
     }
     for origin in &promised.origins {
-        let place = loaded.sources.place(origin.span);
         let verb = if promised.implied { "named" } else { "promised" };
-        ui.below(2, Tone::Plain, &format!("{verb} by {} at {place}", origin.by));
+        stands(ui, 2, &format!("{verb} by {}", origin.by), &place(origin.span), lines);
         for via in &origin.via {
-            ui.below(4, Tone::Plain, &format!("taken in at {}", loaded.sources.place(*via)));
+            stands(ui, 4, "taken in", &place(*via), lines);
         }
     }
     let Some(origin) = promised.origins.first() else { return };
-    let text = written(loaded, origin.span);
     ui.line("");
-    for line in &text {
+    for line in &written(loaded, origin.span) {
         ui.line(&format!("  {}", clean(line)));
     }
-    let mut heading = false;
-    let used: Vec<String> = text.iter().cloned().chain(templates(loaded, &text)).collect();
-    for trace in &target.resolved.trace {
-        let named = used.iter().any(|it| mentions(it, &trace.name));
-        if trace.owner != origin.by || !named {
-            continue;
-        }
-        if !heading {
-            heading = true;
+    for content in contents(loaded, promised) {
+        if let Some(who) = lines.told_newest(&content) {
             ui.line("");
-            ui.line(&ui.paint(Tone::Strong, "with"));
+            ui.below(2, Tone::Plain, &format!("the newest line of {content}"));
+            ui.below(4, Tone::Plain, &who);
         }
-        let place = loaded.sources.place(trace.span);
+    }
+    let used = used(loaded, target, promised);
+    if !used.is_empty() {
+        ui.line("");
+        ui.line(&ui.paint(Tone::Strong, "with"));
+    }
+    for trace in used {
         ui.below(2, Tone::Plain, &format!("{} = {}", trace.name, trace.text()));
-        let source = match trace.source {
-            ParameterSource::Default => "its default",
-            ParameterSource::Model => "the model",
-            ParameterSource::Environment => "the environment",
-            ParameterSource::Node => "the node",
-            ParameterSource::Argument => "the include",
-        };
-        ui.below(4, Tone::Plain, &format!("from {source} at {place}"));
+        let words = format!("from {}", comes_from(trace.source));
+        stands(ui, 4, &words, &place(trace.span), lines);
     }
     for need in &promised.needs {
         ui.below(2, Tone::Plain, &format!("needs {}", target.promises.all[*need].id));
@@ -305,11 +411,27 @@ fn history(ui: &Ui, store: &Store, promised: &Promised) {
     }
     ui.line("");
     ui.line(&ui.paint(Tone::Strong, "what runs did"));
+    repair(ui, store, promised);
     for entry in entries {
         let word = entry.judged.outcome.replace('-', " ");
         ui.line(&format!("  {} in run {}: {word}", stamp(entry.started), entry.run));
+        for line in changed::by(&entry.judged) {
+            ui.below(4, Tone::Plain, &line);
+        }
         for change in &entry.judged.changes {
             ui.below(4, Tone::Plain, &change.line);
         }
+    }
+}
+
+/// When it was last repaired, and what it was before.
+fn repair(ui: &Ui, store: &Store, promised: &Promised) {
+    let Ok(Some(last)) = store.last_repair(&promised.id.to_string()) else { return };
+    let was = was(&last.judged);
+    let was = if was.is_empty() { String::new() } else { format!(": was {}", was.join(", ")) };
+    let when = stamp(last.started);
+    ui.below(2, Tone::Strong, &format!("last repaired {when} in run {}{was}", last.run));
+    if last.judged.changes.iter().any(|it| it.detail.is_some()) {
+        ui.below(4, Tone::Plain, &format!("the difference: steadfast history show {}", last.run));
     }
 }

@@ -1,19 +1,23 @@
 //! `steadfast history`: what runs did.
 
+use crate::adopted::Record;
 use crate::args::Format;
 use crate::commands::run::tell_of;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::origin::{Lines, Revisions, place, short};
+use crate::render::changed;
 use crate::render::json::change;
 use crate::render::time::stamp;
 use crate::ui::{Tone, Ui, clean};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use steadfast_store::format::v1::Judged;
-use steadfast_store::{Layout, RunLine, Store, StoreError};
+use steadfast_store::{Layout, RunLine, RunLock, Store, StoreError};
 
 /// Show what runs changed on this machine, newest first
 ///
-/// A run that changed nothing and had nothing new to say leaves no entry.
+/// Each with the commit, its author and its subject, where they are still known. A run that changed
+/// nothing and had nothing new to say leaves no entry.
 #[derive(Debug, Args)]
 pub(crate) struct HistoryArgs {
     #[command(subcommand)]
@@ -49,18 +53,22 @@ pub(crate) fn run(args: &HistoryArgs, layout: &Layout, ui: &Ui) -> Outcome {
     };
     let store = Store::open(&layout.database()).map_err(failed)?;
     tell_of(&store, ui);
+    let revisions = Revisions::read(layout);
+    let held = RunLock::held_since(layout);
     match &args.show {
         Some(Show::Show { run, format }) => {
             let Some((line, judged)) = store.run(*run).map_err(failed)? else {
                 let failure = Failure::usage(format!("there is no run {run} in the history"));
                 return Err(failure.help("steadfast history lists them"));
             };
+            let told = Told::of(&line, held, &revisions);
+            let mut lines = revisions.lines(&line);
             match format {
-                Format::Text => show(ui, &line, &judged),
+                Format::Text => show(ui, &told, &judged, &mut lines),
                 Format::Json => {
-                    ui.line(&run_json(&line).to_string());
+                    ui.line(&run_json(&told).to_string());
                     for one in &judged {
-                        ui.line(&judged_json(one).to_string());
+                        ui.line(&judged_json(one, &lines).to_string());
                     }
                 }
             }
@@ -71,9 +79,10 @@ pub(crate) fn run(args: &HistoryArgs, layout: &Layout, ui: &Ui) -> Outcome {
                 ui.line("no run has changed anything here yet");
             }
             for line in &runs {
+                let told = Told::of(line, held, &revisions);
                 match args.format {
-                    Format::Text => ui.line(&listed(ui, line)),
-                    Format::Json => ui.line(&run_json(line).to_string()),
+                    Format::Text => listed(ui, &told),
+                    Format::Json => ui.line(&run_json(&told).to_string()),
                 }
             }
         }
@@ -85,8 +94,30 @@ pub(crate) fn run(args: &HistoryArgs, layout: &Layout, ui: &Ui) -> Outcome {
 /// How far the lines below a heading are indented.
 const INDENT: usize = 10;
 
-fn counts(line: &RunLine) -> String {
-    match line.counts {
+/// A run of the history, with what is known of it elsewhere.
+#[derive(Clone, Copy, Debug)]
+struct Told<'a> {
+    line: &'a RunLine,
+    /// Whoever holds the lock has not ended it yet.
+    under_way: bool,
+    /// It kept what the agent had accepted, and not a folder that somebody named.
+    accepted: bool,
+    /// What is known of its revision.
+    record: Option<&'a Record>,
+}
+
+impl<'a> Told<'a> {
+    /// `held`: since when somebody holds the lock of this machine.
+    fn of(line: &'a RunLine, held: Option<i64>, revisions: &'a Revisions<'_>) -> Told<'a> {
+        let under_way = line.finished.is_none() && held.is_some_and(|it| it <= line.started);
+        let accepted = revisions.content(line).is_some();
+        Told { line, under_way, accepted, record: revisions.of(line).map(|it| &it.1) }
+    }
+}
+
+fn counts(told: &Told<'_>) -> String {
+    match told.line.counts {
+        None if told.under_way => "under way".to_owned(),
         None => "cut short".to_owned(),
         Some([kept, repaired, not_kept, held]) => {
             let mut parts = vec![];
@@ -102,28 +133,47 @@ fn counts(line: &RunLine) -> String {
     }
 }
 
-fn listed(ui: &Ui, line: &RunLine) -> String {
-    let number = format!("{:>5}", line.id);
-    format!("{}  {}  {}", ui.paint(Tone::Strong, &number), stamp(line.started), counts(line))
+fn listed(ui: &Ui, told: &Told<'_>) {
+    let number = format!("{:>5}", told.line.id);
+    let number = ui.paint(Tone::Strong, &number);
+    ui.line(&format!("{number}  {}  {}", stamp(told.line.started), counts(told)));
+    if let Some(revision) = told.record.and_then(revision) {
+        ui.below(7, Tone::Quiet, &revision);
+    }
 }
 
-fn show(ui: &Ui, line: &RunLine, judged: &[Judged]) {
-    ui.line(&ui.paint(Tone::Strong, &format!("run {}: {}", line.id, counts(line))));
-    let end = line.finished.map_or("never: it was cut short".to_owned(), stamp);
-    for (label, text) in [
+/// `0123456789ab by Anna Peeters <anna@xyz.example>: Greet otherwise`
+fn revision(record: &Record) -> Option<String> {
+    let Record { commit, author, subject, .. } = record;
+    let (author, subject) = (author.as_ref()?, subject.as_ref()?);
+    Some(format!("{} by {author}: {subject}", short(commit.as_ref()?)))
+}
+
+fn show(ui: &Ui, told: &Told<'_>, judged: &[Judged], lines: &mut Lines) {
+    let line = told.line;
+    ui.line(&ui.paint(Tone::Strong, &format!("run {}: {}", line.id, counts(told))));
+    let end = match line.finished {
+        Some(finished) => stamp(finished),
+        None if told.under_way => "not yet: it is under way".to_owned(),
+        None => "never: it was cut short".to_owned(),
+    };
+    // The name of the folder says nothing that does not stand behind it.
+    let model = if told.accepted { "what the agent had accepted" } else { &line.model };
+    let mut head = vec![
         ("node", format!("{} in {}", line.node, line.environment)),
-        ("model", format!("{} ({})", line.model, line.revision)),
-        ("began", stamp(line.started)),
-        ("ended", end),
-    ] {
+        ("model", format!("{model} ({})", line.revision)),
+    ];
+    head.extend(told.record.and_then(revision).map(|it| ("commit", it)));
+    head.extend([("began", stamp(line.started)), ("ended", end)]);
+    for (label, text) in head {
         ui.hanging(&format!("{label:<INDENT$}"), Tone::Plain, &text);
     }
     for one in judged {
         ui.line("");
         let tone = match one.outcome.as_str() {
-            "repaired" => Tone::Change,
+            "repaired" | "undone" => Tone::Change,
             "not-kept" => Tone::Bad,
-            "held" | "begun" => Tone::Doubt,
+            "held" | "begun" | "left" => Tone::Doubt,
             _ => Tone::Good,
         };
         let word = one.outcome.replace('-', " ");
@@ -132,6 +182,14 @@ fn show(ui: &Ui, line: &RunLine, judged: &[Judged]) {
         let below = |text: &str| ui.below(INDENT, Tone::Plain, text);
         if !one.origin.is_empty() {
             below(&format!("promised at {}", one.origin));
+            if let Some((file, line)) = place(&one.origin)
+                && let Some(who) = lines.told(file, line)
+            {
+                ui.below(INDENT + 2, Tone::Plain, &who);
+            }
+        }
+        for line in changed::by(one) {
+            below(&line);
         }
         for reason in &one.because {
             below(&format!("because: {reason}"));
@@ -148,17 +206,22 @@ fn show(ui: &Ui, line: &RunLine, judged: &[Judged]) {
     }
 }
 
-fn run_json(line: &RunLine) -> serde_json::Value {
-    let RunLine { id, started, finished, node, environment, model, revision, counts } = line;
+fn run_json(told: &Told<'_>) -> serde_json::Value {
+    let RunLine { id, started, finished, node, environment, model, revision, counts } = told.line;
+    let record = told.record;
     json!({
         "event": "run",
         "run": id,
         "started": stamp(*started),
         "finished": finished.map(stamp),
+        "under_way": told.under_way,
         "node": node,
         "environment": environment,
         "model": model,
         "revision": revision,
+        "commit": record.and_then(|it| it.commit.as_ref()),
+        "author": record.and_then(|it| it.author.as_ref()),
+        "subject": record.and_then(|it| it.subject.as_ref()),
         "kept": counts.map(|it| it[0]),
         "repaired": counts.map(|it| it[1]),
         "not_kept": counts.map(|it| it[2]),
@@ -166,8 +229,8 @@ fn run_json(line: &RunLine) -> serde_json::Value {
     })
 }
 
-pub(crate) fn judged_json(judged: &Judged) -> serde_json::Value {
-    let Judged { promise, outcome, changes, because, notes, origin } = judged;
+fn judged_json(judged: &Judged, lines: &Lines) -> serde_json::Value {
+    let Judged { promise, outcome, changes, because, notes, origin, changed_by: _ } = judged;
     let changes: Vec<serde_json::Value> =
         changes.iter().map(|it| change(&it.line, it.detail.clone())).collect();
     json!({
@@ -178,5 +241,7 @@ pub(crate) fn judged_json(judged: &Judged) -> serde_json::Value {
         "because": because,
         "notes": notes,
         "origin": origin,
+        "changed_by": changed::json(judged),
+        "written": place(origin).map(|(file, line)| lines.json(file, line)),
     })
 }

@@ -38,7 +38,7 @@ pub(crate) fn dispatch(args: Args, surroundings: &Surroundings, ui: &Ui) -> Outc
         Command::History(args) => history::run(&args, &layout, ui),
         Command::Publish(args) => publish::run(&args, ui),
         Command::Keys(args) => keys::run(&args, ui),
-        Command::Verify(args) => verify::run(&args, surroundings, ui),
+        Command::Verify(args) => verify::run(&args, ui),
         Command::Schema(args) => schema::run(&args, ui),
         Command::Completions(args) => Ok(completions::run(&args)),
         Command::Man(args) => man::run(&args, ui),

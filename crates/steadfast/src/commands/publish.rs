@@ -7,9 +7,11 @@ use crate::ui::Ui;
 use anyhow::Error;
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
-use std::path::{Path, PathBuf, absolute};
+use std::path::{Path, PathBuf};
 use steadfast_model::lower::parse_duration;
-use steadfast_source::fetcher::checkout;
+use steadfast_source::attribution::Attribution;
+use steadfast_source::directory::{is_folder, is_inside};
+use steadfast_source::fetcher::{attribute_local, checkout};
 use steadfast_source::publish::{Publication, PublishError, lacks, publish, read_key};
 
 /// Write a model as a signed snapshot into a folder for a web server
@@ -27,6 +29,10 @@ pub(crate) struct PublishArgs {
     /// Publish what this git revision holds, and not the files as they are now
     #[arg(long, value_name = "REVISION")]
     revision: Option<String>,
+
+    /// Leave out who wrote which line of the revision, which nodes tell otherwise
+    #[arg(long)]
+    anonymous: bool,
 
     /// The folder to write into; a web server serves it as it is
     #[arg(long, value_name = "DIR")]
@@ -92,11 +98,16 @@ pub(crate) fn run(args: &PublishArgs, ui: &Ui) -> Outcome {
             ui.warn(&format!("{path} is a private key: whoever reads the snapshot has it"));
         }
     }
+    let attribution = match &commit {
+        Some(commit) if !args.anonymous => whose(args, commit, &loaded, ui),
+        Some(_) | None => None,
+    };
     let publication = Publication {
         model: &name,
         channel: &channel,
         sources: &loaded.sources,
         commit,
+        attribution: attribution.as_ref(),
         now: Timestamp::now(),
         expires: args.expires,
     };
@@ -115,15 +126,30 @@ pub(crate) fn run(args: &PublishArgs, ui: &Ui) -> Outcome {
     Ok(Exit::Fine)
 }
 
-/// Whether a folder, which need not be there yet, is inside another.
-fn is_inside(folder: &Path, other: &Path) -> bool {
-    let (Ok(folder), Ok(other)) = (absolute(folder), other.canonicalize()) else { return false };
-    let there = folder.ancestors().find_map(|it| it.canonicalize().ok());
-    there.is_some_and(|it| it.starts_with(other))
+/// Who wrote which line of a revision. It is published without where that cannot be found out.
+fn whose(args: &PublishArgs, commit: &str, loaded: &Loaded, ui: &Ui) -> Option<Attribution> {
+    let cache = super::verify::scratch().ok()?;
+    let files = loaded.sources.iter().map(|(_, it)| &*it.path);
+    let files = files.filter(|it| !it.starts_with("std/"));
+    match attribute_local(&args.model, commit, files, cache.path()) {
+        Ok(attribution) => {
+            if attribution.is_cut_off() {
+                ui.warn(
+                    "who wrote some lines is not known: is the whole history here? \
+                     (git fetch --unshallow)",
+                );
+            }
+            Some(attribution)
+        }
+        Err(error) => {
+            ui.warn(&format!("who wrote which line is left out: {error}"));
+            None
+        }
+    }
 }
 
 fn at(model: &Path, revision: &str) -> Result<(String, Files), Failure> {
-    if !model.is_dir() {
+    if !is_folder(model) {
         return Err(Failure::usage(format!("there is no folder {}", model.display())));
     }
     let cache = super::verify::scratch()?;

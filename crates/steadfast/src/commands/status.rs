@@ -7,7 +7,7 @@ use crate::ui::{Tone, Ui, clean, wrap};
 use clap::Args;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Unit};
-use steadfast_agent::api::v1::{LastRun, Status, Unkept};
+use steadfast_agent::api::v1::{LastRun, Revision, Status, Unkept};
 use steadfast_agent::client;
 use steadfast_store::Layout;
 
@@ -171,6 +171,7 @@ fn adopted(page: &mut Page<'_>, status: &Status) {
                 page.time(at)
             );
             page.put("keeps", Tone::Strong, &text);
+            made(page, adopted);
         }
         (Some(_) | None, _) => page.put("keeps", Tone::Doubt, "nothing yet"),
     }
@@ -185,10 +186,18 @@ fn adopted(page: &mut Page<'_>, status: &Status) {
         let because = newer.because.as_deref().unwrap_or("is looked at");
         let text = format!("{} {because}", short(&newer.revision.revision));
         page.put("newer", Tone::Plain, &text);
+        made(page, &newer.revision);
     }
     if let Some(share) = status.share {
         let text = format!("this node is at {share:.2} % of the waves");
         page.put("wave", Tone::Plain, &text);
+    }
+}
+
+/// Whose a revision is, and what it is about.
+fn made(page: &mut Page<'_>, revision: &Revision) {
+    if let (Some(author), Some(subject)) = (&revision.author, &revision.subject) {
+        page.put("", Tone::Plain, &format!("by {author}: {subject}"));
     }
 }
 
@@ -217,5 +226,30 @@ fn unkept(page: &mut Page<'_>, label: &str, tone: Tone, all: &[Unkept]) {
     if all.len() > NAMED {
         let text = format!("and {} more: steadfast status --format json", all.len() - NAMED);
         page.put(label, tone, &text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_names_who_made_what_is_kept_and_what_is_newer() {
+        let text = include_str!("../../../../tests/formats/agent-status-1-named.json");
+        let status: Status = serde_json::from_str(text).unwrap();
+        let now = "2026-07-06T12:00:00Z".parse().unwrap();
+        let lines = lines(&status, now, &TimeZone::UTC, 80);
+        let lines: Vec<&str> = lines.iter().map(|it| it.1.as_str()).collect();
+        assert_eq!(
+            lines[2..8],
+            [
+                "keeps        0123456789ab, since 2026-07-06 07:00:00 (5 h ago)",
+                "             by Anna Peeters <anna@xyz.example>: Greet otherwise",
+                "newer        1123456789ab waits for its window, which opens at",
+                "             2026-07-06T13:00:00Z",
+                "             by Bert Claes <bert@xyz.example>: Let people upload larger photos",
+                "wave         this node is at 36.87 % of the waves",
+            ]
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! `steadfast verify`: what a node would say to a snapshot or a commit.
 
 use super::check::{counted, every_node};
-use crate::Surroundings;
+use super::internal::bring::{BringTask, FetchUser, bring_apart};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::model;
 use crate::ui::{Tone, Ui, clean};
@@ -10,10 +10,13 @@ use clap::{ArgGroup, Args};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::path::{Path, PathBuf};
-use steadfast_source::fetcher::{Fetched, Known, Origin, Terms, fetch, fetch_local};
+use steadfast_source::directory::is_folder;
+use steadfast_source::fetcher::{
+    Brought, Fetched, Known, Origin, Terms, accept, fetch, fetch_local,
+};
 use steadfast_source::floor::{Expected, Floor, Force, Point};
 use steadfast_source::settings::{Git, Limits, Reference, Snapshot, Source, Trust};
-use steadfast_source::signature::{RunAs, Signer};
+use steadfast_source::signature::Signer;
 use steadfast_source::{Refusal, RefusalKind, manifest};
 
 const TRUST: &str = "Trust, one of";
@@ -97,13 +100,12 @@ pub(crate) struct VerifyArgs {
     token_file: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &VerifyArgs, surroundings: &Surroundings, ui: &Ui) -> Outcome {
+pub(crate) fn run(args: &VerifyArgs, ui: &Ui) -> Outcome {
     let (source, local) = source(args)?;
     let (mut floor, lowest) = floor(args)?;
-    let remote = args.source.contains("://") && !args.source.starts_with("file://");
-    if surroundings.root && remote {
-        ui.warn("this fetches as root, which an agent does not: better verify as another user");
-    }
+    // What lies on this machine is read by whoever asks; with servers only the agent's own child speaks.
+    let afar = args.source.contains("://") && !args.source.starts_with("file://");
+    let user = FetchUser::find();
     let limits = Limits::default();
     let terms = Terms {
         source: &source,
@@ -112,16 +114,16 @@ pub(crate) fn run(args: &VerifyArgs, surroundings: &Surroundings, ui: &Ui) -> Ou
         now: Timestamp::now(),
         zone: &TimeZone::system(),
         force: Force::No,
-        run_as: surroundings.root.then_some(NOBODY),
+        run_as: user.map(FetchUser::run_as),
         limits: &limits,
     };
-    let cache = scratch()?;
+    // Where another user fetches, that one passes through it, and looks at nothing.
+    let cache = if afar { room(0o711) } else { scratch() }?;
+    let known = Known::of(&floor, false, None);
     let fetched = match &local {
         Some(folder) => fetch_local(&terms, folder, &mut floor, cache.path()).map(Some),
-        None => {
-            let known = Known::of(&floor, false, None);
-            fetch(&terms, &known, &mut floor, cache.path())
-        }
+        None if afar => fetch_apart(&terms, known, user, &mut floor, cache.path()),
+        None => fetch(&terms, &known, &mut floor, cache.path()),
     };
     let Some(fetched) = fetched.map_err(refused)? else {
         return Err(Failure::new(Exit::Unreachable, Error::msg("nothing came")));
@@ -149,8 +151,20 @@ pub(crate) fn run(args: &VerifyArgs, surroundings: &Surroundings, ui: &Ui) -> Ou
     Ok(Exit::Fine)
 }
 
-/// As whom gpgv reads what strangers signed, where we are root: by convention the user who owns nothing.
-const NOBODY: RunAs = RunAs { uid: 65_534, gid: 65_534 };
+/// As the agent does it: a process without privileges talks to the server.
+fn fetch_apart(
+    terms: &Terms<'_>,
+    known: Known,
+    as_user: Option<FetchUser>,
+    floor: &mut Floor,
+    folder: &Path,
+) -> Result<Option<Fetched>, Refusal> {
+    let (source, cache, limits) = (terms.source.clone(), folder.join("fetch"), *terms.limits);
+    match bring_apart(&BringTask { source, known, cache: cache.clone(), as_user, limits })? {
+        Brought::Unchanged => Ok(None),
+        Brought::Offer { validator: _ } => accept(terms, floor, &cache).map(Some),
+    }
+}
 
 /// Where it comes from, and the folder where that is a commit in a repository of this machine.
 fn source(args: &VerifyArgs) -> Result<(Source, Option<PathBuf>), Failure> {
@@ -160,7 +174,7 @@ fn source(args: &VerifyArgs) -> Result<(Source, Option<PathBuf>), Failure> {
     } else {
         let path = std::path::absolute(&args.source)
             .map_err(|it| Failure::usage(format!("{}: {it}", args.source)))?;
-        if !path.is_dir() {
+        if !is_folder(&path) {
             return Err(Failure::usage(format!("there is no folder {}", path.display())));
         }
         format!("file://{}", path.display())
@@ -174,24 +188,32 @@ fn source(args: &VerifyArgs) -> Result<(Source, Option<PathBuf>), Failure> {
         (None, Some(name), _) => (Reference::Branch(name.clone()), None),
         (None, None, Some(name)) => (Reference::Tag(name.clone()), None),
         (None, None, None) => {
-            if !is_url && !Path::new(&args.source).join(manifest::NAME).exists() {
+            if !is_url && !manifest::lies_in(Path::new(&args.source)) {
                 let message = format!("there is no {} in {}", manifest::NAME, args.source);
                 let help = "of a git repository, say --commit, --branch or --tag";
                 return Err(Failure::usage(message).help(help));
             }
-            let (ca, proxy) = (args.ca.clone(), args.proxy.clone());
+            let (ca, proxy) = (from_anywhere(&args.ca)?, args.proxy.clone());
             return Ok((Source::Snapshot(Snapshot { url, ca, proxy }), None));
         }
     };
     let git = Git {
-        ssh_key: args.ssh_key.clone(),
-        known_hosts: args.known_hosts.clone(),
-        token_file: args.token_file.clone(),
-        ca: args.ca.clone(),
+        ssh_key: from_anywhere(&args.ssh_key)?,
+        known_hosts: from_anywhere(&args.known_hosts)?,
+        token_file: from_anywhere(&args.token_file)?,
+        ca: from_anywhere(&args.ca)?,
         proxy: args.proxy.clone(),
         ..Git::new(url, reference)
     };
     Ok((Source::Git(git), local))
+}
+
+/// A path that whoever fetches finds too, who is elsewhere.
+fn from_anywhere(path: &Option<PathBuf>) -> Result<Option<PathBuf>, Failure> {
+    let absolute = |path: &PathBuf| {
+        std::path::absolute(path).map_err(|it| Failure::usage(format!("{}: {it}", path.display())))
+    };
+    path.as_ref().map(absolute).transpose()
 }
 
 fn trust(args: &VerifyArgs) -> Trust {
@@ -237,9 +259,14 @@ fn told(
         Point::Directory { .. } => {}
     }
     match origin {
-        Origin::Snapshot { created, expires, commit } => {
+        Origin::Snapshot { created, expires, commit, attribution } => {
             if let Some(commit) = commit {
                 lines.push(("made of", format!("commit {commit}")));
+            }
+            if let Some(attribution) = attribution {
+                let commit = attribution.revision();
+                lines.push(("author", commit.author.clone()));
+                lines.push(("subject", commit.subject.clone()));
             }
             lines.push(("made", stamp(created)));
             lines.push(("good until", stamp(expires)));
@@ -269,7 +296,12 @@ fn told(
 
 /// A folder for what is fetched, gone with the command.
 pub(super) fn scratch() -> Result<tempfile::TempDir, Failure> {
-    tempfile::Builder::new().prefix("steadfast-").tempdir().map_err(|err| {
+    room(0o700)
+}
+
+fn room(mode: u32) -> Result<tempfile::TempDir, Failure> {
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+    tempfile::Builder::new().prefix("steadfast-").permissions(mode).tempdir().map_err(|err| {
         Failure::new(Exit::Unreachable, Error::from(err).context("make a temporary folder"))
     })
 }

@@ -75,7 +75,18 @@ impl Reporter for JsonLines<'_> {
                     entry.changes.iter().for_each(|it| line(Some(it)));
                 }
             }
-            Event::Working { .. } | Event::Finished { .. } => {}
+            Event::Working { .. } | Event::Undoing { .. } | Event::Finished { .. } => {}
+            Event::Undone { promise, changes, left } => {
+                let changes: Value =
+                    changes.iter().map(|it| change(&it.to_string(), it.detail())).collect();
+                let event = json!({
+                    "event": "undone",
+                    "promise": promise.to_string(),
+                    "changes": changes,
+                    "left": left,
+                });
+                self.ui.line(&event.to_string());
+            }
             Event::Judged { promise, outcome, changes, notes } => {
                 self.judged(promise, outcome, changes, notes);
             }

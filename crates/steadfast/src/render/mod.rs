@@ -1,5 +1,7 @@
 //! What a run says, as reporters: for a terminal, and as JSON lines.
 
+pub(crate) mod changed;
+pub(crate) mod explained;
 pub(crate) mod json;
 pub(crate) mod report;
 pub(crate) mod run;
@@ -49,6 +51,8 @@ impl Reporter for Implied {
             Event::Planned { .. }
             | Event::Working { .. }
             | Event::Judged { .. }
+            | Event::Undoing { .. }
+            | Event::Undone { .. }
             | Event::Finished { .. } => {}
         }
     }

@@ -3,27 +3,46 @@
 
 use crate::ui::Ui;
 use std::collections::HashMap;
-use std::os::unix::fs::MetadataExt as _;
 use steadfast_agent::machine::{Broken, Fault, Report};
 use steadfast_agent::status::Unkept;
 use steadfast_agent::wire::{RunLine, Watched};
 use steadfast_engine::{Event, Ledger as _, NotKept, Outcome, Promises, Reporter, Summary};
-use steadfast_resources::{Change, Identity, Resource, user};
+use steadfast_resources::{Change, Identity, Refusal, Resource, service, user};
 use steadfast_store::Store;
-use steadfast_system::{ErrorKind, SystemError};
+use steadfast_system::files::{Look, Read as _, Wanted};
+use steadfast_system::{AbsPath, ErrorKind, Host, SystemError};
 
 /// The verdicts of a run, as they come.
-#[derive(Debug, Default)]
-pub(crate) struct Collected {
+#[derive(Debug)]
+pub(crate) struct Collected<'h> {
+    host: &'h Host,
     repaired: Vec<String>,
     not_kept: Vec<Broken>,
     held: Vec<Unkept>,
+    /// What was taken back, and what of it stays, each as a line.
+    undone: Vec<String>,
+    left: Vec<String>,
+    /// What else there is to say.
+    pub told: Vec<String>,
 }
 
-impl Reporter for Collected {
+impl Reporter for Collected<'_> {
     fn report(&mut self, event: &Event<'_>) {
         match event {
-            Event::Planned { .. } | Event::Working { .. } | Event::Finished { .. } => {}
+            Event::Planned { .. }
+            | Event::Working { .. }
+            | Event::Undoing { .. }
+            | Event::Finished { .. } => {}
+            Event::Undone { promise, changes, left } => {
+                let lines = |all: Vec<String>| all.join("; ");
+                if !changes.is_empty() {
+                    let changes = lines(changes.iter().map(ToString::to_string).collect());
+                    self.undone.push(format!("{promise}: {changes}"));
+                }
+                if !left.is_empty() {
+                    self.left.push(format!("{promise}: {}", lines(left.to_vec())));
+                }
+            }
             Event::Judged { promise, outcome, changes: _, notes: _ } => {
                 let id = promise.id.to_string();
                 let reason = || outcome.because().join(": ");
@@ -33,9 +52,8 @@ impl Reporter for Collected {
                     Outcome::NotKept(why) => self.not_kept.push(Broken {
                         promise: id,
                         reason: reason(),
-                        fault: fault(why, &promise.want),
-                        // No kind promises health by itself yet.
-                        health: false,
+                        fault: fault(why, &promise.want, self.host),
+                        health: promises_health(&promise.want) && is_ill(why),
                         changed: false,
                     }),
                     Outcome::Held(_) => self.held.push(Unkept { promise: id, reason: reason() }),
@@ -45,7 +63,19 @@ impl Reporter for Collected {
     }
 }
 
-impl Collected {
+impl Collected<'_> {
+    pub(crate) fn new(host: &Host) -> Collected<'_> {
+        Collected {
+            host,
+            repaired: vec![],
+            not_kept: vec![],
+            held: vec![],
+            undone: vec![],
+            left: vec![],
+            told: vec![],
+        }
+    }
+
     /// Whether it matters what the revision before has promised.
     pub(crate) fn needs_comparing(&self) -> bool {
         !self.not_kept.is_empty()
@@ -77,8 +107,8 @@ impl Collected {
             }
             debts.dedup();
         }
-        let Collected { repaired, not_kept, held } = self;
-        Report { kept: summary.kept as u64, repaired, not_kept, held, debts }
+        let Collected { host: _, repaired, not_kept, held, undone, left, told } = self;
+        Report { kept: summary.kept as u64, repaired, not_kept, held, debts, undone, left, told }
     }
 }
 
@@ -93,24 +123,17 @@ impl<'a> Changed<'a> {
         for old in &before.all {
             parts.entry(&old.id.0).or_default().push(&old.want);
         }
-        let own = |at: usize| {
-            let id = &*now.all[at].id.0;
-            let first = now.first_part(at);
-            let there: Vec<&Resource> = now.all[first..]
-                .iter()
-                .take_while(|it| &*it.id.0 == id)
-                .map(|it| &it.want)
-                .collect();
+        let mut differ: HashMap<&str, bool> = HashMap::new();
+        for there in now.each() {
+            let id = &*now.all[there.start].id.0;
+            let there: Vec<&Resource> = now.all[there].iter().map(|it| &it.want).collect();
             let same = |(old, new): (&&Resource, &&Resource)| match (old, new) {
                 (Resource::Service(old), Resource::Service(new)) => old.wants_the_same(new),
                 (old, new) => old == new,
             };
-            parts.get(id).map(|old| old.len() != there.len() || !old.iter().zip(&there).all(same))
-        };
-        let mut differ: HashMap<&str, bool> = HashMap::new();
-        for at in 0..now.all.len() {
-            if let Some(differs) = own(at) {
-                differ.insert(&now.all[at].id.0, differs);
+            if let Some(old) = parts.get(id) {
+                let differs = old.len() != there.len() || !old.iter().zip(&there).all(same);
+                differ.insert(id, differs);
             }
         }
         for inputs in &now.inputs {
@@ -129,78 +152,99 @@ impl<'a> Changed<'a> {
     }
 }
 
-/// Whose fault it is. What is in doubt is the machine's: a node goes back only because of the revision.
-fn fault(why: &NotKept, want: &Resource) -> Fault {
-    let fault = match why {
-        NotKept::Unobserved(_) => Fault::Unseen,
-        NotKept::Refused(reasons) if reasons.iter().any(|it| it.contains("read the secret ")) => {
-            Fault::Secret
+fn promises_health(want: &Resource) -> bool {
+    match want {
+        Resource::Service(want) => want.promises_health(),
+        Resource::Package(_)
+        | Resource::Group(_)
+        | Resource::Members(_)
+        | Resource::User(_)
+        | Resource::Directory(_)
+        | Resource::File(_)
+        | Resource::Link(_)
+        | Resource::Cron(_) => false,
+    }
+}
+
+/// Whether a service is not healthy, or does not even come to run. What is only not there yet (its package
+/// could not be fetched) shows nothing of that.
+fn is_ill(why: &NotKept) -> bool {
+    match why {
+        NotKept::Unhealthy(_) => true,
+        NotKept::Failed { change, error: _ } => {
+            change.as_service().is_some_and(service::Change::gives_it_a_process)
         }
-        NotKept::Refused(_) | NotKept::Missing(_) | NotKept::StillDiffers { .. } => Fault::Revision,
-        NotKept::Failed { change, error } => failed(change, error),
-    };
-    match fault {
-        Fault::Revision if paths(want).iter().any(|it| is_foreign(it)) => Fault::Foreign,
-        Fault::Revision
+        NotKept::Unobserved(_)
+        | NotKept::Refused(_)
+        | NotKept::Missing(_)
+        | NotKept::StillDiffers { .. } => false,
+    }
+}
+
+/// Whose fault it is. What lies where others than root can write is nobody's.
+fn fault(why: &NotKept, want: &Resource, host: &Host) -> Fault {
+    match whose(why) {
+        Fault::Revision if paths(want).any(|it| is_foreign(it, host)) => Fault::Foreign,
+        fault @ (Fault::Revision
         | Fault::Network
         | Fault::Lock
         | Fault::DiskFull
         | Fault::Secret
         | Fault::Unseen
-        | Fault::Foreign => fault,
+        | Fault::Foreign) => fault,
     }
 }
 
-fn failed(change: &Change, error: &SystemError) -> Fault {
-    match error.kind {
-        ErrorKind::Locked => Fault::Lock,
-        ErrorKind::Storage => Fault::DiskFull,
-        ErrorKind::Moved => Fault::Unseen,
-        ErrorKind::TimedOut
-        | ErrorKind::Command
-        | ErrorKind::Invalid
-        | ErrorKind::PermissionDenied
-        | ErrorKind::Other => match change {
-            Change::Package(_) if needs_network(error) => Fault::Network,
-            Change::Package(_)
-            | Change::Group(_)
-            | Change::Members(_)
-            | Change::User(_)
-            | Change::Directory(_)
-            | Change::File(_)
-            | Change::Link(_)
-            | Change::Service(_)
-            | Change::Cron(_) => Fault::Revision,
+/// What is in doubt is the machine's: a node goes back only because of the revision.
+fn whose(why: &NotKept) -> Fault {
+    match why {
+        NotKept::Unobserved(_) => Fault::Unseen,
+        NotKept::Refused(reasons) if reasons.iter().any(|it| matches!(it, Refusal::Secret(_))) => {
+            Fault::Secret
+        }
+        NotKept::Refused(_) | NotKept::Missing(_) | NotKept::StillDiffers { .. } => Fault::Revision,
+        NotKept::Unhealthy(error) => of_error(error),
+        NotKept::Failed { change, error } => match (change.as_ref(), error.kind) {
+            // What takes so long there is mostly fetching.
+            (Change::Package(_), ErrorKind::TimedOut) => Fault::Network,
+            _ => of_error(error),
         },
     }
 }
 
-/// Whether a package could not be had because of the way to it, by apt's own words.
-fn needs_network(error: &SystemError) -> bool {
-    let words = error.chain().join(" ");
-    const SIGNS: [&str; 7] = [
-        "Failed to fetch",
-        "Unable to fetch",
-        "Could not resolve",
-        "Could not connect",
-        "Unable to connect",
-        "Temporary failure",
-        "timed out",
-    ];
-    SIGNS.iter().any(|it| words.contains(it)) || error.kind == ErrorKind::TimedOut
+fn of_error(error: &SystemError) -> Fault {
+    match error.kind {
+        ErrorKind::Locked => Fault::Lock,
+        ErrorKind::Storage => Fault::DiskFull,
+        ErrorKind::Moved => Fault::Unseen,
+        ErrorKind::Network => Fault::Network,
+        ErrorKind::Secret => Fault::Secret,
+        ErrorKind::TimedOut
+        | ErrorKind::Command
+        | ErrorKind::Invalid
+        | ErrorKind::PermissionDenied
+        | ErrorKind::Other => Fault::Revision,
+    }
 }
 
 /// Whether somebody who is not root can put something else in the place of this path.
-fn is_foreign(path: &str) -> bool {
-    std::path::Path::new(path).ancestors().skip(1).any(|it| {
-        it.metadata().is_ok_and(|it| {
-            it.uid() != 0 || it.mode() & 0o002 != 0 || (it.mode() & 0o020 != 0 && it.gid() != 0)
-        })
-    })
+fn is_foreign(path: AbsPath, host: &Host) -> bool {
+    let mut path = path;
+    // What lies in the innermost folder that is there.
+    loop {
+        match host.look(&[(&path, Wanted::Nothing)]).pop() {
+            Some(Ok(Look { folder: Some(folder), entry: _ })) => return folder.open,
+            Some(Ok(Look { folder: None, entry: _ })) => match path.parent() {
+                Some(parent) => path = parent,
+                None => return false,
+            },
+            Some(Err(_)) | None => return false,
+        }
+    }
 }
 
-fn paths(want: &Resource) -> Vec<String> {
-    want.claims().iter().filter_map(Identity::as_path).map(ToString::to_string).collect()
+fn paths(want: &Resource) -> impl Iterator<Item = AbsPath> {
+    want.claims().into_iter().filter_map(|it| it.as_path().cloned())
 }
 
 /// Where it shows that somebody has touched what a promise is about.
@@ -243,4 +287,64 @@ pub(crate) fn watched(promises: &Promises) -> impl Iterator<Item = Watched> + '_
 pub(crate) fn line(ui: &Ui, line: &RunLine) {
     // Plain data, whose serialization cannot fail.
     ui.line(&serde_json::to_string(line).unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use steadfast_system::UnitName;
+
+    fn failed(change: service::Change) -> NotKept {
+        let error = SystemError::new(ErrorKind::Command, "x");
+        NotKept::Failed { change: Box::new(Change::Service(change)), error }
+    }
+
+    #[test]
+    fn a_service_that_is_not_there_is_not_ill() {
+        let unit = || UnitName::parse("app").unwrap();
+        let act = || service::Act {
+            unit: unit(),
+            validate: vec![],
+            settle: Duration::ZERO,
+            timeout: Duration::ZERO,
+            because: vec![],
+        };
+        assert!(is_ill(&NotKept::Unhealthy(SystemError::new(ErrorKind::Command, "x"))));
+        assert!(is_ill(&failed(service::Change::Start(act()))));
+        assert!(is_ill(&failed(service::Change::Reload(act()))));
+        assert!(!is_ill(&failed(service::Change::Enable { unit: unit() })));
+        assert!(!is_ill(&NotKept::Missing(vec![Identity::Unit(unit())])));
+        assert!(!is_ill(&NotKept::Refused(vec![Refusal::from("it is masked")])));
+    }
+
+    #[test]
+    fn only_what_is_the_revision_s_fault_counts_against_it() {
+        let failed = |kind| {
+            let unit = UnitName::parse("app").unwrap();
+            let change = Change::Service(service::Change::Enable { unit });
+            NotKept::Failed { change: Box::new(change), error: SystemError::new(kind, "x") }
+        };
+        let sick = |kind| NotKept::Unhealthy(SystemError::new(kind, "x"));
+        let secret = || Refusal::Secret("x".to_owned());
+        for (why, expected) in [
+            (NotKept::Unobserved(SystemError::new(ErrorKind::Command, "x")), Fault::Unseen),
+            (NotKept::Refused(vec![Refusal::from("read the secret x")]), Fault::Revision),
+            (NotKept::Refused(vec![Refusal::from("x"), secret()]), Fault::Secret),
+            (NotKept::Missing(vec![]), Fault::Revision),
+            (NotKept::StillDiffers { remaining: vec![] }, Fault::Revision),
+            (sick(ErrorKind::Command), Fault::Revision),
+            (sick(ErrorKind::TimedOut), Fault::Revision),
+            (sick(ErrorKind::Other), Fault::Revision),
+            (failed(ErrorKind::Command), Fault::Revision),
+            (failed(ErrorKind::Invalid), Fault::Revision),
+            (failed(ErrorKind::Network), Fault::Network),
+            (failed(ErrorKind::Secret), Fault::Secret),
+            (failed(ErrorKind::Locked), Fault::Lock),
+            (failed(ErrorKind::Storage), Fault::DiskFull),
+            (failed(ErrorKind::Moved), Fault::Unseen),
+        ] {
+            assert_eq!(whose(&why), expected, "{why:?}");
+        }
+    }
 }

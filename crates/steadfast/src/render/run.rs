@@ -128,6 +128,21 @@ impl Reporter for Terminal<'_> {
             Event::Judged { promise, outcome, changes, notes } => {
                 self.judged(promise, outcome, changes, notes);
             }
+            Event::Undoing { work } => {
+                let Some((first, _)) = work.first() else { return };
+                self.ui.progress(&format!("taking back {} …", first.promise));
+            }
+            Event::Undone { promise, changes, left } => {
+                let (word, tone) = match left.is_empty() {
+                    true => ("undone", Tone::Change),
+                    false => ("left", Tone::Doubt),
+                };
+                let id = self.ui.paint(Tone::Strong, &clean(&promise.to_string()));
+                let gap = " ".repeat(INDENT.saturating_sub(word.len()));
+                self.ui.line(&format!("{}{gap}{id}", self.ui.paint(tone, word)));
+                self.because(left);
+                self.changes(changes);
+            }
             Event::Finished { .. } => self.ui.clear(),
         }
     }

@@ -1,0 +1,127 @@
+//! Talking to a source: a process of its own, that gives up its privileges before it says a word, and
+//! what starts it.
+
+use super::chain;
+use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::time::Duration;
+use steadfast_agent::wire::OURSELVES;
+use steadfast_source::fetcher::{self, Brought, Known, Material};
+use steadfast_source::refusal::{BringError, Trouble};
+use steadfast_source::sandbox;
+use steadfast_source::settings::{Limits, Source};
+use steadfast_source::signature::RunAs;
+use steadfast_system::command::{Command, Finished};
+
+/// What the process without privileges is told while it still has them.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::commands) struct BringTask {
+    pub source: Source,
+    pub known: Known,
+    pub cache: PathBuf,
+    /// Where we are root.
+    pub as_user: Option<FetchUser>,
+    pub limits: Limits,
+}
+
+/// Who talks to the network.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(in crate::commands) struct FetchUser {
+    uid: u32,
+    gid: u32,
+}
+
+impl FetchUser {
+    /// A user of that purpose, else nobody. None where we are not root: then there is nothing to give up.
+    pub(in crate::commands) fn find() -> Option<FetchUser> {
+        if !rustix::process::geteuid().is_root() {
+            return None;
+        }
+        let found = ["steadfast-fetch", "nobody"]
+            .iter()
+            .find_map(|it| nix::unistd::User::from_name(it).ok().flatten());
+        Some(found.map_or(NOBODY, |it| FetchUser { uid: it.uid.as_raw(), gid: it.gid.as_raw() }))
+    }
+
+    pub(in crate::commands) fn run_as(self) -> RunAs {
+        RunAs { uid: self.uid, gid: self.gid }
+    }
+}
+
+const NOBODY: FetchUser = FetchUser { uid: 65534, gid: 65534 };
+
+/// In the process of its own. It tells what came of it before it does what it may be killed in.
+pub(super) fn bring(task: &BringTask, tell: impl FnOnce(&Result<Brought, BringError>)) {
+    match confined(task) {
+        Ok(material) => {
+            let BringTask { source, known, cache, as_user: _, limits } = task;
+            fetcher::bring_and_tell(source, &material, known, cache, limits, |it| tell(&it));
+        }
+        Err(error) => tell(&Err(error)),
+    }
+}
+
+/// Reads what only root may, and gives up being root.
+fn confined(task: &BringTask) -> Result<Material, BringError> {
+    let BringTask { source, known: _, cache, as_user, limits } = task;
+    let material =
+        Material::read(source).map_err(|err| BringError::new(Trouble::Settings, chain(&err)))?;
+    let FetchUser { uid, gid } = as_user.unwrap_or(NOBODY);
+    sandbox::confine(cache, uid, gid, limits)
+        .map_err(|err| BringError::new(Trouble::Local, chain(&err)))?;
+    // Nobody but who started it waits for it. Only now: becoming another user forgets it.
+    let _asked = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    Ok(material)
+}
+
+/// Starts that process, and hears what it says. However it ended after that: what it brought is verified
+/// as if it were a lie.
+pub(in crate::commands) fn bring_apart(task: &BringTask) -> Result<Brought, BringError> {
+    // Plain data, whose serialization cannot fail.
+    let input = serde_json::to_vec(task).unwrap_or_default();
+    let finished = Command::new(OURSELVES)
+        .args(["internal", "bring"])
+        .input(input)
+        .timeout(task.limits.together() + Duration::from_secs(30))
+        .run_to_its_time()
+        .map_err(|err| BringError::new(Trouble::Local, err.chain().join(": ")))?;
+    answer(&finished)
+}
+
+fn answer(finished: &Finished) -> Result<Brought, BringError> {
+    let text = finished.stdout_text();
+    if let Some(line) = text.lines().next_back() {
+        return fetcher::from_line(line);
+    }
+    let said = finished.words();
+    let how = match finished.signal {
+        Some(signal) => format!("signal {signal} ended it; {said}"),
+        None => said,
+    };
+    let words = format!("the fetcher ended without a word: {how}");
+    Err(BringError::new(Trouble::Local, words.trim_end_matches([';', ':', ' '])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(script: &str, seconds: u64) -> Result<Brought, BringError> {
+        let command = Command::new("sh").args(["-c", script]);
+        answer(&command.timeout(Duration::from_secs(seconds)).run_to_its_time().unwrap())
+    }
+
+    #[test]
+    fn what_the_fetcher_has_said_counts_however_it_ends() {
+        let offer = Ok(Brought::Offer { validator: None });
+        let say = format!("echo '{}'", fetcher::to_line(&offer));
+        assert_eq!(heard(&say, 60), offer);
+        assert_eq!(heard(&format!("{say}; kill -ABRT $$"), 60), offer);
+        assert_eq!(heard(&format!("{say}; exit 101"), 60), offer);
+        // It says it at once, and then goes on for longer than it may.
+        assert_eq!(heard(&format!("{say}; exec sleep 1000"), 2), offer);
+        let words = heard("kill -KILL $$", 60).unwrap_err().words;
+        assert_eq!(words, "the fetcher ended without a word: signal 9 ended it");
+    }
+}

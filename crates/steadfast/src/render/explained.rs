@@ -1,0 +1,191 @@
+//! What `steadfast explain` says of a promise, as data, and what a repair replaced, in words.
+//!
+//! A line for each promise, whose names are stable: `promise`, `description`, `implied` (a unit that nobody
+//! promised), `origins` (by whom, and where that was taken in), `contents` (templates and files of the
+//! model, with who wrote their newest line), `with` (parameters), `needs`, `state` (or `unobserved`: why
+//! not), `forecast` (`kept`, `certain`, `expected`, `unknown`, `not-kept`, `held`) with `changes`, `because`
+//! and `notes`, `last_repaired` and `history`. Each place has `file`, `line` and `written`: null where that
+//! is not known, `{"committed":false}`, or `commit`, `author`, `date` and `subject`; with `or_before` the
+//! line is of that commit or an older one, and nobody's name is given. Where nothing is promised there is no
+//! line, and of a code there is one with `event` `code`. `steadfast history show N` gives
+//! `written` of the `origin` of each verdict in the same form. `changed_by` of what runs did are those who
+//! made it necessary, as far as the kernel told.
+
+use super::changed;
+use super::json::change;
+use super::time::stamp;
+use crate::commands::explain::{comes_from, contents, used};
+use crate::exit::{Exit, Failure};
+use crate::model::{Loaded, Target};
+use crate::origin::Lines;
+use serde_json::{Value, json};
+use steadfast_engine::{Entry, Forecast, Promised};
+use steadfast_model::Span;
+use steadfast_resources::State;
+use steadfast_store::format::v1::Judged;
+use steadfast_store::{Entry as Past, Store};
+use steadfast_system::SystemError;
+
+/// A promise with all that is known of it.
+#[derive(Debug)]
+pub(crate) struct About<'a> {
+    pub loaded: &'a Loaded,
+    pub target: &'a Target,
+    pub promised: &'a Promised,
+    pub state: &'a Result<State, SystemError>,
+    pub entry: &'a Entry,
+    pub lines: &'a Lines,
+    pub store: &'a Store,
+}
+
+impl About<'_> {
+    pub(crate) fn json(&self) -> Result<Value, Failure> {
+        let About { loaded: _, target, promised, state, entry, lines: _, store } = *self;
+        let origins: Vec<Value> = promised
+            .origins
+            .iter()
+            .map(|it| {
+                let via: Vec<Value> = it.via.iter().map(|it| self.place(*it)).collect();
+                json!({ "by": it.by.to_string(), "origin": self.place(it.span), "taken_in": via })
+            })
+            .collect();
+        let with: Vec<Value> = used(self.loaded, target, promised)
+            .into_iter()
+            .map(|it| {
+                json!({
+                    "name": it.name.to_string(),
+                    "value": it.text(),
+                    "from": comes_from(it.source),
+                    "origin": self.place(it.span),
+                })
+            })
+            .collect();
+        let (state, unobserved) = match state {
+            Ok(state) => {
+                let told = state.describe().into_iter();
+                (told.map(|(name, value)| (name.to_owned(), Value::from(value))).collect(), None)
+            }
+            Err(error) => (Value::Null, Some(error.chain())),
+        };
+        let (forecast, because) = match &entry.forecast {
+            Forecast::Kept => ("kept", vec![]),
+            Forecast::Certain => ("certain", vec![]),
+            Forecast::Expected { because } => ("expected", vec![because.clone()]),
+            Forecast::Unknown { because } => ("unknown", because.clone()),
+            Forecast::NotKept(why) => ("not-kept", why.because()),
+            Forecast::Held(why) => ("held", why.because()),
+        };
+        let changes: Vec<Value> =
+            entry.changes.iter().map(|it| change(&it.to_string(), it.detail())).collect();
+        let contents: Vec<Value> = contents(self.loaded, promised)
+            .iter()
+            .map(|it| json!({ "file": it, "newest": self.lines.json_newest(it) }))
+            .collect();
+        let needs: Vec<String> =
+            promised.needs.iter().map(|it| target.promises.all[*it].id.to_string()).collect();
+        let failed = |error| Failure::new(Exit::State, error);
+        let id = promised.id.to_string();
+        let history: Vec<Value> = store.about(&id, 3).map_err(failed)?.iter().map(past).collect();
+        let repaired = store.last_repair(&id).map_err(failed)?;
+        Ok(json!({
+            "event": "explained",
+            "promise": id,
+            "description": promised.description.as_deref(),
+            "implied": promised.implied,
+            "origins": origins,
+            "contents": contents,
+            "with": with,
+            "needs": needs,
+            "state": state,
+            "unobserved": unobserved,
+            "forecast": forecast,
+            "changes": changes,
+            "because": because,
+            "notes": entry.notes,
+            "last_repaired": repaired.as_ref().map(past),
+            "history": history,
+        }))
+    }
+
+    /// A line of the model, and who wrote it.
+    fn place(&self, span: Span) -> Value {
+        let place = self.loaded.sources.place(span);
+        json!({
+            "file": &*place.file,
+            "line": place.line,
+            "written": self.lines.json(&place.file, place.line),
+        })
+    }
+}
+
+fn past(entry: &Past) -> Value {
+    let changes: Vec<Value> =
+        entry.judged.changes.iter().map(|it| change(&it.line, it.detail.clone())).collect();
+    json!({
+        "run": entry.run,
+        "started": stamp(entry.started),
+        "outcome": entry.judged.outcome,
+        "changes": changes,
+        "was": was(&entry.judged),
+        "changed_by": changed::json(&entry.judged),
+    })
+}
+
+/// What was there before the changes of a verdict, as far as their words say it.
+pub(crate) fn was(judged: &Judged) -> Vec<String> {
+    judged.changes.iter().flat_map(|it| before(&it.line)).collect()
+}
+
+/// `write 886 bytes (was 884), mode 0600 -> 0644` replaced 884 bytes, mode 0600.
+fn before(line: &str) -> Vec<String> {
+    let mut found = vec![];
+    let Some((verb, rest)) = line.split_once(' ') else { return found };
+    let mut rest = rest;
+    if let Some((_, words)) = line.split_once(" (was ")
+        && let Some((was, after)) = words.split_once(')')
+    {
+        let is_size = verb == "write" && was.bytes().all(|it| it.is_ascii_digit() || it == b',');
+        let one = if was == "1" { "byte" } else { "bytes" };
+        found.push(if is_size { format!("{was} {one}") } else { was.to_owned() });
+        rest = after.trim_start_matches(", ");
+    } else if line.contains(" (new") {
+        found.push("not there".to_owned());
+        return found;
+    } else if !matches!(verb, "set" | "write" | "upgrade" | "downgrade") {
+        return found;
+    }
+    // What people wrote is quoted, and may hold a comma and an arrow of its own.
+    if let Some((old, _)) = rest.split_once("\" -> ") {
+        found.push(format!("{old}\""));
+        return found;
+    }
+    let old = rest.split(", ").filter_map(|it| it.split_once(" -> "));
+    found.extend(old.map(|(old, _)| old.to_owned()));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_there_is_read_out_of_the_words_of_a_change() {
+        let cases = [
+            ("write 886 bytes (was 884), mode 0600 -> 0644", "884 bytes, mode 0600"),
+            ("write 1,886 bytes (was 1)", "1 byte"),
+            ("write 6 bytes (new, mode 0644)", "not there"),
+            ("write sensitive content, owner bert -> root", "owner bert"),
+            ("set mode 0600 -> 0644, owner bert -> root", "mode 0600, owner bert"),
+            ("set comment \"a, b -> c\" -> \"x\"", "comment \"a, b -> c\""),
+            ("set uid 3 -> 4", "uid 3"),
+            ("upgrade 1.18.0-6 -> 1.22.1-9", "1.18.0-6"),
+            ("give /x uid 0, gid 0, mode 0644 (was 0, 0, 0600)", "0, 0, 0600"),
+            ("point at /new (was a link to /old)", "a link to /old"),
+            ("start", ""),
+            ("", ""),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(before(line).join(", "), expected, "{line}");
+        }
+    }
+}

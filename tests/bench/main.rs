@@ -21,6 +21,11 @@ mod real {
     mod nspawn;
 }
 
+#[expect(dead_code, reason = "tests use more of it")]
+#[path = "../../crates/steadfast-source/tests/fetch/server.rs"]
+mod source_server;
+
+mod agent;
 mod floor;
 mod models;
 mod server;
@@ -43,6 +48,11 @@ fn main() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match &arguments[..] {
         ["measure", times, command @ ..] => measure(times.parse().unwrap(), command),
+        ["measure-fed", command @ ..] => measure_one(Command::new(command[0]).args(&command[1..])),
+        ["server-files", count, model] => {
+            agent::server_files(count.parse().unwrap(), Path::new(model));
+        }
+        ["drift", times, data] => agent::drift(times.parse().unwrap(), Path::new(data)),
         ["look", model] => look(Path::new(model)),
         ["floor-server", files @ ..] => server::floor(files),
         // `cargo bench` adds an option of its own; the rest are words of the cases that are wanted.
@@ -62,7 +72,7 @@ fn all(wanted: &[&str]) {
         "{:<44} {:>10} {:>10} {:>10} {:>7} {:>10} {:>8}",
         "case", "median", "least", "floor", "ratio", "CPU", "peak"
     );
-    let cases: [Case; 7] = [
+    let cases: [Case; 9] = [
         ("start", start),
         ("model", model),
         ("files", files),
@@ -70,6 +80,8 @@ fn all(wanted: &[&str]) {
         ("first", first),
         ("tree", tree),
         ("server", server::bench),
+        ("poll", agent::poll),
+        ("agent", agent::bench),
     ];
     for (name, case) in cases {
         if wanted.is_empty() || wanted.contains(&name) {
@@ -168,29 +180,27 @@ pub(crate) fn parsed(lines: &str) -> Vec<Taken> {
 /// Wall time and CPU time in microseconds, and the peak of memory in KiB, a line for each start.
 fn measure(times: usize, command: &[&str]) {
     for _ in 0..times {
-        let begin = Instant::now();
-        let mut child =
-            Command::new(command[0]).args(&command[1..]).stdout(Stdio::null()).spawn().unwrap();
-        let pid = child.id();
-        // Its CPU time is looked at before it is fetched, because then the kernel forgets it.
-        let ended = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
-        let id = rustix::process::WaitId::Pid(rustix::process::Pid::from_child(&child));
-        rustix::process::waitid(id, ended).unwrap();
-        let wall = begin.elapsed();
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        let cpu = cpu_of(&stat);
-        let status = child.wait().unwrap();
-        assert!(status.success(), "{command:?}: {status}");
-        println!("{} {} {}", wall.as_micros(), cpu.as_micros(), peak_of_children());
+        measure_one(Command::new(command[0]).args(&command[1..]).stdout(Stdio::null()));
     }
 }
 
-/// The scheduler's ticks, of which 100 are a second.
-fn cpu_of(stat: &str) -> Duration {
-    let (_, fields) = stat.rsplit_once(") ").unwrap();
-    let fields: Vec<&str> = fields.split(' ').collect();
-    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-    Duration::from_millis(ticks * 10)
+fn measure_one(command: &mut Command) {
+    let before = cpu_of_children();
+    let begin = Instant::now();
+    let status = command.status().unwrap();
+    let wall = begin.elapsed();
+    assert!(status.success(), "{command:?}: {status}");
+    let cpu = cpu_of_children() - before;
+    println!("{} {} {}", wall.as_micros(), cpu.as_micros(), peak_of_children());
+}
+
+/// Of those that were fetched, and of those that they have fetched.
+fn cpu_of_children() -> Duration {
+    use nix::sys::resource::{UsageWho, getrusage};
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
+    let micros = |it: nix::sys::time::TimeVal| it.tv_sec() * 1_000_000 + it.tv_usec();
+    let all = micros(usage.user_time()) + micros(usage.system_time());
+    Duration::from_micros(u64::try_from(all).unwrap())
 }
 
 /// Of those that were fetched; this process is smaller than any of them.
@@ -319,7 +329,7 @@ fn looked(model: &Path, times: usize, floor: &mut dyn FnMut()) -> Line {
 }
 
 fn look(path: &Path) {
-    use steadfast_engine::{Budget, Circumstances, promised};
+    use steadfast_engine::{Budget, Circumstances, Eyes, promised};
     use steadfast_model::resolve::{NodeInput, resolve};
     use steadfast_model::{SourceSet, document};
     let mut sources = SourceSet::default();
@@ -339,7 +349,7 @@ fn look(path: &Path) {
     let store = steadfast_store::Store::nowhere();
     let begin = Instant::now();
     let circumstances = Circumstances { root: true, budget: Budget::default() };
-    let sight = steadfast_engine::look(&promises, &host, &&store, circumstances);
+    let sight = steadfast_engine::look(&promises, Eyes::Forecast(&host), &&store, circumstances);
     let kept = sight.plan.is_kept();
     let wall = begin.elapsed();
     assert!(kept, "something is not kept");

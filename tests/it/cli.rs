@@ -1,5 +1,7 @@
 //! The command line as people meet it: help, errors, exit codes. Nothing here needs root.
 
+mod origin;
+
 use expect_test::{expect, expect_file};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -124,6 +126,33 @@ fn mistakes_in_a_model_are_told_in_every_format() {
         "{}",
         run.err
     );
+}
+
+#[test]
+fn a_window_in_a_zone_that_nobody_knows_is_a_mistake() {
+    let model = model("server: web\nfiles:\n  /etc/motd: { content: x }\n");
+    let environment = "environment: test
+nodes:
+  node1: { servers: [web] }
+  node2: { servers: [web] }
+policy:
+  adopt: { window: [Mon 09:00-16:00 Europe/Brussels, Tue 09:00-16:00 Europe/Brusels] }
+";
+    std::fs::write(model.path().join("environments/test.yaml"), environment).unwrap();
+    let text = steadfast(&["check", model.path().to_str().unwrap()]);
+    assert_eq!(text.code, 5);
+    expect![[r#"
+        error[bad-window]: no time zone is called `Europe/Brusels` on this machine
+         --> environments/test.yaml:6:54
+          |
+        6 |   adopt: { window: [Mon 09:00-16:00 Europe/Brussels, Tue 09:00-16:00 Europe/Brusels] }
+          |                                                      ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+          |
+          = help: a name of the time zone database (tzdata), as in Europe/Brussels
+
+        2 nodes, 2 promises: 1 error, 0 warnings.
+    "#]]
+    .assert_eq(&text.out);
 }
 
 #[test]

@@ -22,6 +22,9 @@ mod real;
 mod scenarios;
 
 #[cfg(test)]
+mod selected;
+
+#[cfg(test)]
 mod source_servers;
 
 #[cfg(test)]
@@ -29,6 +32,9 @@ mod standard;
 
 #[cfg(test)]
 mod tidy;
+
+#[cfg(test)]
+mod undo;
 
 #[cfg(test)]
 mod workspace {

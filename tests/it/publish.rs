@@ -29,7 +29,7 @@ impl Desk {
         self.folder.path().join(name)
     }
 
-    fn publish(&self, keys: &[&str], more: &[&str]) -> Said {
+    pub(crate) fn publish(&self, keys: &[&str], more: &[&str]) -> Said {
         let model = self.model.path().to_str().unwrap();
         let mut arguments = vec!["publish".to_owned(), model.to_owned()];
         arguments.extend(["--output".to_owned(), self.at("www")]);
@@ -69,7 +69,7 @@ impl Desk {
         said.out
     }
 
-    fn git(&self, options: &[&str], arguments: &[&str]) -> String {
+    pub(crate) fn git(&self, options: &[&str], arguments: &[&str]) -> String {
         let output = Command::new("git")
             .arg("-C")
             .arg(self.model.path())
@@ -215,6 +215,7 @@ fn an_expired_snapshot_is_stale_until_it_is_published_again() {
         channel: "test",
         sources: &sources,
         commit: None,
+        attribution: None,
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
         expires: jiff::SignedDuration::from_hours(24),
     };
@@ -386,6 +387,46 @@ fn a_revision_is_published_as_it_was_committed_also_from_a_folder_of_a_repositor
         &desk.at("anna"),
     ]);
     assert!(said.out.starts_with("renewed snapshot 2 "), "{}{}", said.out, said.err);
+}
+
+#[test]
+fn a_published_revision_says_who_wrote_its_lines_unless_it_is_not_to() {
+    use steadfast_source::attribution::{Attribution, Written};
+    let desk = Desk::new(&["anna"]);
+    desk.commit(None);
+    desk.change("hello");
+    let second = desk.commit(None);
+    desk.published(&["anna"], &["--revision", "main"]);
+    let taken = desk.taken("anna", &[]);
+    assert!(taken.contains("author     A <a@x>\nsubject    Greet otherwise\n"), "{taken}");
+    let lines = desk.path("www/lines");
+    let files: Vec<PathBuf> =
+        std::fs::read_dir(&lines).unwrap().map(|it| it.unwrap().path()).collect();
+    assert_eq!(files.len(), 1);
+    let text = Command::new("gzip").arg("-dc").arg(&files[0]).output().unwrap().stdout;
+    let attribution = Attribution::read(&text).unwrap();
+    assert_eq!(attribution.revision().id, second);
+    let Written::By(commit) = attribution.line("servers/web.yaml", 2) else { panic!() };
+    assert_eq!(commit.id, second);
+    // The standard bundles are in every program already.
+    assert!(!String::from_utf8_lossy(&text).contains("std/"));
+
+    // A clone that is cut off, as services that build things like to make them.
+    let clone = desk.at("clone");
+    let from = format!("file://{}", desk.model.path().display());
+    desk.git(&[], &["clone", "--quiet", "--depth", "1", &from, &clone]);
+    let (www, key) = (desk.at("other"), desk.at("anna"));
+    let publish = ["publish", &clone, "--revision", "HEAD", "--output", &www, "--key", &key];
+    let said = steadfast(&publish);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(said.err.starts_with("warning: who wrote some lines is not known:"), "{}", said.err);
+
+    desk.published(&["anna"], &["--revision", "main", "--anonymous"]);
+    assert!(!desk.taken("anna", &[]).contains("author"));
+    // What lies there is nobody's but the publisher's.
+    desk.published(&["anna"], &[]);
+    assert!(!desk.taken("anna", &[]).contains("author"));
+    assert_eq!(std::fs::read_dir(&lines).unwrap().count(), 0, "no manifest names it any more");
 }
 
 #[test]

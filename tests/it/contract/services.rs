@@ -127,6 +127,11 @@ fn suite(sys: &dyn Actuate) -> Transcript {
     let valid = [["/bin/true"], ["/bin/false"]]
         .map(|it| sys.validate(&it.map(Into::into)).map_err(|it| it.kind));
     it.said.say(format_args!("validate: {valid:?}"));
+    let healthy = [["/bin/true"], ["/bin/false"]].map(|it| {
+        let asked = sys.healthy_by(&unit("vendor"), &it.map(Into::into), Duration::ZERO);
+        asked.map_err(|it| it.kind)
+    });
+    it.said.say(format_args!("healthy: {healthy:?}"));
     it.said
 }
 

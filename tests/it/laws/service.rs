@@ -22,6 +22,8 @@ pub(super) struct Service {
     pub enabled: Option<&'static str>,
     pub unit: bool,
     pub drop_in: bool,
+    /// How it is asked whether it is healthy.
+    pub health: Option<&'static str>,
     /// Files whose change needs another process.
     pub inputs: &'static [&'static str],
 }
@@ -56,6 +58,7 @@ impl Subject for Service {
                 "drop_ins",
                 self.drop_in.then_some("{ limits: { content: \"[Service]\\nLimitNOFILE=1\\n\" } }"),
             ),
+            field("health", self.health),
             field("restart_on", inputs),
         ]);
         format!("app: {body}")
@@ -91,6 +94,7 @@ impl Subject for Service {
             && enabled
             && self.running.is_none_or(|it| it == process.is_some())
             && (self.running != Some(true) || Service::text(world).is_some())
+            && (self.health.is_none() || !world.sick.contains_key(&unit))
     }
 
     fn verdict(&self, start: &World) -> Option<Outcome> {
@@ -113,7 +117,8 @@ impl Subject for Service {
         let place = self.enabled != Some("masked") || start.text(OWN_PATH).is_none();
         let starts = self.running == Some(true) && !runs;
         let restarts = runs && self.running != Some(false) && self.drop_in && !self.holds(start);
-        (exists || !needs)
+        (self.health.is_none() || start.sick.is_empty())
+            && (exists || !needs)
             && place
             && (!self.unit || !masked || lifted)
             && (!(starts || restarts) || !masked || lifted)
@@ -180,11 +185,37 @@ fn services_obey_the_laws() {
                 if drop_in && !(enabled.is_none() || enabled == Some("true")) {
                     continue;
                 }
-                wants.push(Service { running, enabled, unit, drop_in, inputs: &[] });
+                let inputs = &[];
+                wants.push(Service { running, enabled, unit, drop_in, health: None, inputs });
             }
         }
     }
     assert!(each(&starts(hosts()), &wants) > 500);
+}
+
+#[test]
+fn health_obeys_the_laws() {
+    let sick = |host: FakeHost| {
+        host.with(|world| {
+            world.sick.insert(UnitName::parse("app").unwrap(), "no".to_owned());
+        })
+    };
+    let hosts = vec![
+        base().with_unit("app", VENDOR),
+        base().with_unit("app", VENDOR).with_running("app"),
+        sick(base().with_unit("app", VENDOR)),
+        sick(base().with_unit("app", VENDOR).with_running("app")),
+        base(),
+    ];
+    let wants = ["\"http://127.0.0.1/\"", "[app-ok]"].map(|health| {
+        [false, true].map(|unit| Service {
+            running: Some(true),
+            unit,
+            health: Some(health),
+            ..Service::default()
+        })
+    });
+    assert!(each(&starts(hosts), wants.as_flattened()) > 50);
 }
 
 #[test]

@@ -1,105 +1,16 @@
 //! The agent as a service: it fetches, adopts and keeps by itself, goes back from what is bad, and
 //! outlives whatever ends it.
 
-use super::machine::{Machine, Output};
+use super::installed::{
+    DIRECTORY, ask, installed, is_idle, journal, kept, main_pid, motd, refused, revision, server,
+    settings, status, until, wait_for,
+};
+use super::machine::Machine;
 use super::model;
 use serde_json::{Value, json};
-use std::path::Path;
-
-/// How often something is looked at before it is too late for it: two minutes or more.
-const PATIENCE: u32 = 1200;
-
-/// A booted machine with the service installed as the package has it, not started yet.
-fn installed() -> Option<Machine> {
-    let machine = Machine::boot()?;
-    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging");
-    machine.sh("install -m 0755 /usr/local/bin/steadfast /usr/bin/steadfast
-        rm /usr/local/bin/steadfast; mkdir -p /etc/steadfast");
-    for (from, to) in [
-        ("systemd/steadfast.service", "/usr/lib/systemd/system/steadfast.service"),
-        ("sysusers.d/steadfast.conf", "/usr/lib/sysusers.d/steadfast.conf"),
-        ("tmpfiles.d/steadfast.conf", "/usr/lib/tmpfiles.d/steadfast.conf"),
-    ] {
-        machine.push(&packaging.join(from), to, 0o644);
-    }
-    machine.sh("systemd-sysusers steadfast.conf; systemd-tmpfiles --create steadfast.conf
-        systemctl daemon-reload; systemctl enable --quiet steadfast");
-    Some(machine)
-}
-
-/// Settings that ask often, because a test waits.
-fn settings(machine: &Machine, source: &str) {
-    let text = format!("environment: test\n{source}\nintervals: {{ fetch: 10s, keep: 7d }}\n");
-    machine.write("/etc/steadfast/agent.yaml", text);
-}
-
-const DIRECTORY: &str = "source: { directory: /srv/model }\ntrust: none";
-
-fn status(machine: &Machine) -> Value {
-    let output = machine.run(&["steadfast", "status", "--format", "json"]);
-    serde_json::from_str(&output.stdout).unwrap_or(Value::Null)
-}
-
-fn journal(machine: &Machine) -> String {
-    machine.run(&["journalctl", "-u", "steadfast", "-o", "short-precise", "-n", "80"]).stdout
-}
-
-/// Asks for the status until it is as it should be.
-#[track_caller]
-fn wait_for(machine: &Machine, what: &str, test: impl Fn(&Value) -> bool) -> Value {
-    let mut last = Value::Null;
-    for _ in 0..PATIENCE {
-        last = status(machine);
-        if test(&last) {
-            return last;
-        }
-        machine.ok(&["sleep", "0.1"]);
-    }
-    panic!("never {what}: {last:#}\n{}", journal(machine));
-}
-
-/// Looks until the machine is as it should be, without waiting for any interval.
-#[track_caller]
-fn until(machine: &Machine, what: &str, test: impl Fn() -> bool) {
-    for _ in 0..PATIENCE {
-        if test() {
-            return;
-        }
-        machine.ok(&["sleep", "0.1"]);
-    }
-    panic!("never {what}: {:#}\n{}", status(machine), journal(machine));
-}
-
-fn revision(status: &Value) -> String {
-    status["adopted"]["revision"].as_str().unwrap_or_default().to_owned()
-}
-
-fn is_idle(status: &Value) -> bool {
-    status["running"].is_null() && status["last_run"].is_object()
-}
-
-/// Waits until a revision is adopted and its run has ended.
-#[track_caller]
-fn kept(machine: &Machine) -> Value {
-    wait_for(machine, "kept", |it| !revision(it).is_empty() && is_idle(it))
-}
-
-fn motd(machine: &Machine, text: &str) {
-    machine.server_model(&[("servers/web.yaml", &server(text))]);
-}
-
-fn server(text: &str) -> String {
-    format!("server: web\nfiles:\n  /etc/motd: {{ content: \"{text}\\n\" }}\n")
-}
-
-#[track_caller]
-fn refused(output: &Output, exit: i32, words: &str) {
-    assert_eq!(output.status, exit, "{output:#?}");
-    assert!(output.stderr.contains(words), "{output:#?}");
-}
 
 /// A git repository of the model in the machine, and two keys that can sign in it.
-fn repository(machine: &Machine) {
+pub(super) fn repository(machine: &Machine) {
     machine.sh("ssh-keygen -q -t ed25519 -N '' -f /root/signer
          ssh-keygen -q -t ed25519 -N '' -f /root/other
          git config --global user.name Ann; git config --global user.email ann@example.test
@@ -194,6 +105,7 @@ trust: { allowed_signers: /etc/steadfast/allowed_signers }",
 
     machine.sh("git config --global user.signingkey /root/other");
     commit(&machine, "forged", "-S");
+    ask(&machine);
     let answer = wait_for(&machine, "refused", |it| it["refusal"]["kind"] == "signature");
     let because = answer["refusal"]["because"].as_str().unwrap_or_default();
     assert!(because.contains("which is not trusted"), "{because}");
@@ -211,6 +123,7 @@ trust: { allowed_signers: /etc/steadfast/allowed_signers }",
     // Rewritten history does not lead forward, whoever signed it.
     machine.sh(&format!("cd /srv/model; git reset -q --hard {first}"));
     commit(&machine, "rewritten", "-S");
+    ask(&machine);
     let answer = wait_for(&machine, "refused", |it| it["refusal"]["kind"] == "not-forward");
     assert_eq!(revision(&answer), second, "{answer:#}");
     assert_eq!(machine.text("/etc/motd"), "two\n");
@@ -233,6 +146,7 @@ fn what_nobody_signs_is_adopted_where_the_settings_say_so_and_said_aloud() {
     let line = machine.ok(&["systemctl", "show", "-P", "StatusText", "steadfast"]);
     assert!(line.contains("(unsigned)"), "{line}");
     let second = commit(&machine, "two", "");
+    ask(&machine);
     wait_for(&machine, "adopted", |it| revision(it) == second && is_idle(it));
     assert_eq!(machine.text("/etc/motd"), "two\n");
 }
@@ -335,16 +249,15 @@ fn whatever_ends_the_agent_it_goes_on_where_it_was() {
          printf '[Service]\\nRestartSec=1s\\n' >/etc/systemd/system/steadfast.service.d/test.conf
          systemctl daemon-reload; systemctl start steadfast");
     let first = revision(&kept(&machine));
-    let main = |machine: &Machine| machine.ok(&["systemctl", "show", "-P", "MainPID", "steadfast"]);
     let back = |machine: &Machine| {
         wait_for(machine, "back", |it| revision(it) == first && is_idle(it));
         machine.write("/etc/motd", "drifted\n");
         until(machine, "repaired content", || machine.text("/etc/motd") == "one\n");
     };
 
-    let before = main(&machine);
+    let before = main_pid(&machine);
     machine.sh("systemctl kill --signal=KILL steadfast");
-    until(&machine, "started again", || !["0\n", &before].contains(&&*main(&machine)));
+    until(&machine, "started again", || !["0\n", &before].contains(&&*main_pid(&machine)));
     back(&machine);
 
     machine.kill();
@@ -360,16 +273,28 @@ fn whatever_ends_the_agent_it_goes_on_where_it_was() {
     assert_eq!(machine.names("/var/lib/steadfast", "agent.1.json.damaged").len(), 1);
 
     // Another binary in its place takes over without an end of the service.
-    let before = main(&machine);
+    let before = main_pid(&machine);
     let said = |words: &str| journal(&machine).contains(words);
     machine.sh("cd /usr/bin; cp steadfast good; printf '#!/bin/false\\n' >broken; chmod +x broken
          mv broken steadfast; systemctl kill --kill-who=main --signal=USR2 steadfast");
     until(&machine, "a broken binary noticed", || said("the new binary does not work"));
+    // Nor do its children need what lies there.
+    machine.write("/etc/motd", "drifted\n");
+    until(&machine, "repaired content", || machine.text("/etc/motd") == "one\n");
     machine.sh("mv /usr/bin/good /usr/bin/steadfast
          systemctl kill --kill-who=main --signal=USR2 steadfast");
     until(&machine, "a new binary started", || said("it takes over"));
     back(&machine);
-    assert_eq!(main(&machine), before);
+    assert_eq!(main_pid(&machine), before);
+
+    // Whatever it is told while it becomes another one does not end it.
+    machine.sh("cd /usr/bin; cp steadfast next; mv next steadfast
+         pid=$(systemctl show -P MainPID steadfast); n=0
+         while [ $n -lt 30000 ]; do kill -USR2 $pid; kill -HUP $pid; n=$((n + 1)); done");
+    let taken_over = || journal(&machine).matches("it takes over").count() == 2;
+    until(&machine, "another binary started", taken_over);
+    back(&machine);
+    assert_eq!(main_pid(&machine), before);
 }
 
 #[test]
@@ -409,6 +334,7 @@ fn a_machine_that_lacks_something_is_no_reason_to_go_back() {
     // The same promise, that now needs a secret which this node does not have.
     let server = "server: web\nfiles:\n  /etc/motd: { content: { secret: motd } }\n";
     machine.server_model(&[("servers/web.yaml", server)]);
+    ask(&machine);
     let next = wait_for(&machine, "settled", |it| {
         revision(it) != first && is_idle(it) && it["trying"].is_null()
     });
@@ -427,6 +353,7 @@ fn a_revision_that_is_no_good_for_this_node_is_never_adopted() {
     machine.ok(&["systemctl", "start", "steadfast"]);
     let first = revision(&kept(&machine));
     machine.write("/srv/model/servers/web.yaml", "server: web\nfile:\n  /etc/motd: absent\n");
+    ask(&machine);
     let invalid = wait_for(&machine, "invalid", |it| it["newer"]["waits_for"] == "invalid");
     let because = invalid["newer"]["because"].as_str().unwrap_or_default();
     assert!(because.contains("servers/web.yaml:2"), "{because}");
@@ -434,6 +361,7 @@ fn a_revision_that_is_no_good_for_this_node_is_never_adopted() {
     // Neither is one that has forgotten the node, without somebody's word.
     machine.write("/srv/model/servers/web.yaml", server("two"));
     machine.write("/srv/model/environments/test.yaml", "environment: test\nnodes: {}\n");
+    ask(&machine);
     let unnamed = wait_for(&machine, "unnamed", |it| it["newer"]["waits_for"] == "unnamed");
     let newer = unnamed["newer"]["revision"].as_str().unwrap_or_default();
     assert_eq!(revision(&unnamed), first);

@@ -153,11 +153,25 @@ impl AptRepository {
         build.args(["--root-owner-group", "--uniform-compression", "-Znone", "--build"]);
         must(build.arg(tree.path()).arg(&built));
 
-        let bytes = fs::read(&built).unwrap();
-        self.packages += &package.control();
+        self.list(&file, &package.control());
+        self
+    }
+
+    /// Adds a package that somebody else has built.
+    pub(crate) fn built(mut self, package: &Path) -> Self {
+        let file = package.file_name().unwrap().to_str().unwrap();
+        fs::copy(package, self.dir.path().join(file)).unwrap();
+        let fields = Command::new("dpkg-deb").arg("--field").arg(package).output().unwrap();
+        assert!(fields.status.success(), "{fields:?}");
+        self.list(file, &String::from_utf8(fields.stdout).unwrap());
+        self
+    }
+
+    fn list(&mut self, file: &str, control: &str) {
+        let bytes = fs::read(self.dir.path().join(file)).unwrap();
+        self.packages += control;
         writeln!(self.packages, "Filename: ./{file}\nSize: {}", bytes.len()).unwrap();
         writeln!(self.packages, "SHA256: {}\n", sha256(&bytes)).unwrap();
-        self
     }
 
     /// Adds a real small server, `demo-server`, of which a test can see everything.

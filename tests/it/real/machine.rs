@@ -13,13 +13,16 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::os::fd::OwnedFd;
+use std::net::TcpListener;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::thread::LinkNameSpaceType;
 
 use super::listing;
 use super::nspawn::{self, ControlGroups, Place, Running};
@@ -124,6 +127,23 @@ impl Machine {
     /// The machine's first process, as the host counts.
     pub(crate) fn leader_pid(&self) -> u32 {
         self.running.as_ref().expect("the machine is off").leader
+    }
+
+    /// The machine's network, for those who enter that alone.
+    pub(crate) fn network(&self) -> PathBuf {
+        format!("/proc/{}/ns/net", self.leader_pid()).into()
+    }
+
+    /// A socket on the machine's loopback, for a server out here. It is deaf once the machine is off.
+    pub(crate) fn listen(&self, port: u16) -> TcpListener {
+        let network = File::open(self.network()).unwrap();
+        // A thread of its own, because it stays where it goes.
+        let bound = std::thread::spawn(move || {
+            let kind = Some(LinkNameSpaceType::Network);
+            rustix::thread::move_into_link_name_space(network.as_fd(), kind).unwrap();
+            TcpListener::bind(("127.0.0.1", port)).unwrap()
+        });
+        bound.join().unwrap()
     }
 
     /// Runs a command inside, as root, with nothing of our environment.
@@ -237,6 +257,17 @@ impl Machine {
             Err(err) if err.kind() == io::ErrorKind::NotFound => false,
             Err(err) => panic!("look at {path}: {err}"),
         }
+    }
+
+    /// What a file has that another in its place has not: its inode, and when it was written.
+    pub(crate) fn stamp(&self, path: &str) -> Option<(u64, i64, i64)> {
+        let file = match self.open(path, OFlags::PATH | OFlags::NOFOLLOW) {
+            Ok(file) => file,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return None,
+            Err(err) => panic!("look at {path}: {err}"),
+        };
+        let about = File::from(file).metadata().unwrap();
+        Some((about.ino(), about.mtime(), about.mtime_nsec()))
     }
 
     /// The names in a folder that begin like this; none where there is no such folder.

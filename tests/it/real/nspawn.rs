@@ -217,8 +217,12 @@ fn end(carrier: u32) {
 
 /// The processes that this one started and that still live.
 pub(super) fn children(pid: u32) -> Vec<u32> {
-    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    list.split_whitespace().filter_map(|child| child.parse().ok()).collect()
+    // Each thread has its own.
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|it| fs::read_to_string(it.path().join("children")).ok());
+    lists
+        .flat_map(|it| it.split_whitespace().filter_map(|it| it.parse().ok()).collect::<Vec<_>>())
+        .collect()
 }
 
 fn pid(pid: u32) -> Option<Pid> {
@@ -354,6 +358,8 @@ impl Running {
         command.args(["--quiet", "--boot", "--register=no", "--private-network", "--settings=no"]);
         command.args(["--link-journal=no", "--resolv-conf=off", "--timezone=off"]);
         command.args(["--notify-ready=yes", "--hostname=node1.example.test"]);
+        // What a container may not ask its kernel by default, and a machine may.
+        command.arg("--system-call-filter=fanotify_init fanotify_mark");
         command.arg(format!("--machine={name}"));
         command.arg(format!("--directory={}", place.disk().display()));
         // SYSTEMD_NSPAWN_UNIFIED_HIERARCHY stays unset: forced to plain v1, systemd is not told when a

@@ -1,6 +1,7 @@
 //! The daemon in a Debian that is booted in a container: what it costs while nothing happens, and how
 //! soon what drifts is repaired. And one question to a source that has no news.
 
+use crate::real::installed;
 use crate::real::machine::Machine;
 use crate::source_server::{Server, folder};
 use crate::{Bench, Line, models, ms};
@@ -25,29 +26,19 @@ pub(crate) fn bench(_: &Bench) {
 }
 
 fn daemon(count: usize, drifts: usize) {
-    let Some(machine) = Machine::boot() else { return };
+    let Some(machine) = installed::installed() else { return };
     let own = std::env::current_exe().unwrap();
     machine.push(&own, "/usr/local/bin/bench", 0o755);
-    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging");
-    machine
-        .sh("install -m 0755 /usr/local/bin/steadfast /usr/bin/steadfast; mkdir -p /etc/steadfast");
-    for (from, to) in [
-        ("systemd/steadfast.service", "/usr/lib/systemd/system/steadfast.service"),
-        ("sysusers.d/steadfast.conf", "/usr/lib/sysusers.d/steadfast.conf"),
-        ("tmpfiles.d/steadfast.conf", "/usr/lib/tmpfiles.d/steadfast.conf"),
-    ] {
-        machine.push(&packaging.join(from), to, 0o644);
-    }
-    machine.sh("systemd-sysusers steadfast.conf; systemd-tmpfiles --create steadfast.conf");
     machine.sh(&format!("mkdir -p /srv; bench server-files {count} /srv/model"));
     machine.write(
         "/etc/steadfast/agent.yaml",
         "environment: test\nnode: node1\nsource: { directory: /srv/model }\ntrust: none\n\
          intervals: { fetch: 10s, keep: 7d }\n",
     );
-    machine.sh("systemctl daemon-reload; systemctl start steadfast");
-    adopted(&machine);
-    let pid = machine.ok(&["systemctl", "show", "-P", "MainPID", "steadfast"]).trim().to_owned();
+    machine.ok(&["systemctl", "start", "steadfast"]);
+    let kept = installed::kept(&machine);
+    assert_eq!(kept["last_run"]["not_kept"], serde_json::json!([]), "{kept:#}");
+    let pid = installed::main_pid(&machine).trim().to_owned();
 
     let before = cpu(&machine, &pid);
     let begin = Instant::now();
@@ -82,20 +73,6 @@ fn daemon(count: usize, drifts: usize) {
         ms(at(99)),
         taken.len()
     );
-}
-
-fn adopted(machine: &Machine) {
-    let begin = Instant::now();
-    while begin.elapsed() < Duration::from_secs(120) {
-        let status = machine.run(&["steadfast", "status", "--format", "json"]).stdout;
-        let status: serde_json::Value = serde_json::from_str(&status).unwrap_or_default();
-        if status["last_run"].is_object() && status["running"].is_null() {
-            assert_eq!(status["last_run"]["not_kept"], serde_json::json!([]), "{status:#}");
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    panic!("never adopted");
 }
 
 /// Of the agent and of its children that have ended: the scheduler's ticks, of which 100 are a second.

@@ -16,6 +16,7 @@
 #[expect(dead_code, reason = "tests use more of it")]
 #[path = "../it/real"]
 mod real {
+    pub(crate) mod installed;
     mod listing;
     pub(crate) mod machine;
     mod nspawn;

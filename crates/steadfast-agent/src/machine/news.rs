@@ -44,8 +44,7 @@ impl Agent {
 
     /// When preparing is due; nothing where it has never been done. A candidate may wait for days.
     pub(super) fn prepare_due(&self, revision: &Revision) -> Option<Timestamp> {
-        let one = self.prepared.as_ref().filter(|it| it.revision == *revision)?;
-        Some(one.again)
+        self.prepared.as_ref().filter(|it| it.revision == *revision).map(|it| it.again)
     }
 
     pub(super) fn fetched(

@@ -145,20 +145,22 @@ impl Agent {
                     self.trial_due = later(now, SECOND_TRY);
                 }
             }
-            (
-                end @ (End::Busy(_) | End::NotStarted(_)),
-                Stage::First | Stage::Second | Stage::Back,
-            ) => {
-                // Somebody else's lock is waited for. What cannot begin may never be able to, and until
-                // the trial is over nothing is kept.
-                trial.interruptions = match end {
-                    End::NotStarted(_) => interruptions.saturating_add(1),
-                    End::Busy(_) | End::Finished(_) | End::Crashed(_) => interruptions,
-                };
-                let wait = backoff(self.put_off, FIRST_RETRY, LONGEST_RETRY, &mut self.chance);
-                self.trial_due = later(now, wait);
+            // Somebody else's lock is waited for.
+            (End::Busy(_), Stage::First | Stage::Second | Stage::Back) => {
+                trial.interruptions = interruptions;
+                self.put_trial_off(now);
+            }
+            // What cannot begin may never be able to, and until the trial is over nothing is kept.
+            (End::NotStarted(_), Stage::First | Stage::Second | Stage::Back) => {
+                trial.interruptions = interruptions.saturating_add(1);
+                self.put_trial_off(now);
             }
         }
+    }
+
+    fn put_trial_off(&mut self, now: Timestamp) {
+        let wait = backoff(self.put_off, FIRST_RETRY, LONGEST_RETRY, &mut self.chance);
+        self.trial_due = later(now, wait);
     }
 
     /// The runs of a stage do not come to their end.

@@ -66,10 +66,10 @@ pub(super) fn bring(task: &BringTask, tell: impl FnOnce(&Result<Brought, BringEr
 fn confined(task: &BringTask) -> Result<Material, BringError> {
     let BringTask { source, known: _, cache, as_user, limits } = task;
     let material =
-        Material::read(source).map_err(|err| BringError::new(Trouble::Settings, chain(&err)))?;
+        Material::read(source).map_err(|err| BringError::new(Trouble::Settings, chain(err)))?;
     let FetchUser { uid, gid } = as_user.unwrap_or(NOBODY);
     sandbox::confine(cache, uid, gid, limits)
-        .map_err(|err| BringError::new(Trouble::Local, chain(&err)))?;
+        .map_err(|err| BringError::new(Trouble::Local, chain(err)))?;
     // Nobody but who started it waits for it. Only now: becoming another user forgets it.
     let _asked = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     Ok(material)

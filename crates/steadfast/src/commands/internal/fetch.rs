@@ -19,10 +19,11 @@ use steadfast_source::fetcher::{self, Brought, Known, Origin, Terms, Validator};
 use steadfast_source::floor::{self, Advance, Expected, FloorError, Force, Point};
 use steadfast_source::settings as source;
 use steadfast_store::{Layout, kept_files};
+use steadfast_system::text::hex;
 
 /// The settings, if they still name the source that the agent asked for.
 fn settings_for(path: &std::path::Path, name: &str) -> Result<Settings, String> {
-    let (settings, _) = shell::read_settings(path).map_err(|err| chain(&err))?;
+    let (settings, _) = shell::read_settings(path).map_err(chain)?;
     let same = settings.source.as_ref().is_some_and(|it| it.name() == name);
     if same { Ok(settings) } else { Err("the settings have changed meanwhile".to_owned()) }
 }
@@ -52,7 +53,7 @@ pub(super) fn fetch(
         Err(error @ (FloorError::Lost { .. } | FloorError::Gone { .. })) => {
             // Somebody with the right to has said which revision to trust.
             if task.wanted.is_none() {
-                return Err(lost_words(chain(&error)));
+                return Err(lost_words(chain(error)));
             }
             for name in ["floor.1", "floor.2"] {
                 let path = folder.join(name);
@@ -60,9 +61,9 @@ pub(super) fn fetch(
                     kept_files::set_aside(&path).map_err(|err| here(err.to_string()))?;
                 }
             }
-            floor::load(&folder, false).map_err(|err| here(chain(&err)))?
+            floor::load(&folder, false).map_err(|err| here(chain(err)))?
         }
-        Err(error @ FloorError::Write { .. }) => return Err(here(chain(&error))),
+        Err(error @ FloorError::Write { .. }) => return Err(here(chain(error))),
     };
     let shown = fetcher::shown(&source);
     if ours.is_none() && !lost && loaded.floor.source != shown {
@@ -115,7 +116,7 @@ pub(super) fn fetch(
             // Whatever was refused: keys that are no longer trusted are remembered.
             if raised != before {
                 loaded.floor = raised;
-                loaded.save(&folder).map_err(|err| here(chain(&err)))?;
+                loaded.save(&folder).map_err(|err| here(chain(err)))?;
             }
             return Err(refused(&refusal));
         }
@@ -135,7 +136,7 @@ pub(super) fn fetch(
     adopted::save(layout, &revision, &record).map_err(|err| here(format!("{err:#}")))?;
     if raised != before {
         loaded.floor = raised;
-        loaded.save(&folder).map_err(|err| here(chain(&err)))?;
+        loaded.save(&folder).map_err(|err| here(chain(err)))?;
     }
     if let Some(validator) = validator
         && let Ok(bytes) = serde_json::to_vec(&validator)
@@ -219,10 +220,6 @@ fn name_of(point: &Point) -> Revision {
             Revision::new(hex(content))
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|it| format!("{it:02x}")).collect()
 }
 
 fn news(accepted: &fetcher::Fetched, revision: Revision, now: Timestamp) -> News {

@@ -91,13 +91,7 @@ fn say(ui: &Ui, answer: &impl Serialize) -> Outcome {
     Ok(Exit::Fine)
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        words += ": ";
-        words += &cause.to_string();
-        next = cause.source();
-    }
-    words
+/// `a: b: c`.
+fn chain(error: impl std::error::Error + Send + Sync + 'static) -> String {
+    format!("{:#}", anyhow::Error::new(error))
 }

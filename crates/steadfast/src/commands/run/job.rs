@@ -5,6 +5,7 @@ use super::totals::{forecast, totals};
 use super::{ByAgent, RunArgs, Task, tell_of, verdict};
 use crate::Surroundings;
 use crate::args::Format;
+use crate::commands::check::counted;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::known::Known;
 use crate::model::{self, Files};
@@ -199,10 +200,9 @@ impl Job<'_> {
             ui.warn(&format!("--only {} matches no promise of {node}", glob.as_str()));
         }
         if self.args.format == Format::Text {
-            let count = known.promises.count();
-            let noun = if count == 1 { "promise" } else { "promises" };
+            let promises = counted(known.promises.count(), "promise");
             let (environment, revision) = (&known.environment, &files.revision);
-            ui.line(&format!("{node} in {environment}: {count} {noun} ({revision})"));
+            ui.line(&format!("{node} in {environment}: {promises} ({revision})"));
             ui.line("");
         }
     }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use steadfast_model::PromiseId;
 use steadfast_resources::service::{self, Process};
 use steadfast_resources::{Condition, Fingerprint, Obstacle, Resource, State, Thing};
+use steadfast_system::programs::Run;
 use steadfast_system::services::Active;
 use steadfast_system::{Actuate, ErrorKind, Probe, SystemError, UnitName};
 
@@ -67,7 +68,8 @@ impl<'a> Eyes<'a> {
         }
     }
 
-    fn acts(self) -> Option<&'a dyn Actuate> {
+    /// The power to run programs, where there is one.
+    fn runs(self) -> Option<&'a dyn Run> {
         match self {
             Eyes::Forecast(_) => None,
             Eyes::Run(acts) => Some(acts),
@@ -121,7 +123,7 @@ impl Looks {
         if asked.is_empty() {
             return;
         }
-        let answers = service::ask(&asked, eyes.probe(), eyes.acts());
+        let answers = service::ask(&asked, eyes.probe(), eyes.runs());
         for (at, health) in open.into_iter().zip(answers) {
             if let Ok(State::Service(state)) = &mut self.states[at] {
                 state.health = health;

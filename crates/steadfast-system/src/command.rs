@@ -60,6 +60,28 @@ impl Finished {
         self.code == Some(0)
     }
 
+    /// Anything but exit code 0 as an error with its first words; `name` is the program's.
+    pub fn succeeded(self, name: &str) -> Result<Finished, SystemError> {
+        if self.success() {
+            return Ok(self);
+        }
+        let (how, words) = (self.ending(name), self.words());
+        Err(if words.is_empty() {
+            SystemError::new(ErrorKind::Command, how)
+        } else {
+            SystemError::new(ErrorKind::Command, words).during(how)
+        })
+    }
+
+    /// How it ended: `sh exited with 3`.
+    pub(crate) fn ending(&self, name: &str) -> String {
+        match (self.code, self.signal) {
+            (Some(code), _) => format!("{name} exited with {code}"),
+            (None, Some(signal)) => format!("{name} was ended by signal {signal}"),
+            (None, None) => format!("{name} failed"),
+        }
+    }
+
     pub fn stdout_text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
@@ -241,22 +263,7 @@ impl Command {
 
     /// Runs it; anything but exit code 0 is an error with its first words.
     pub fn succeed(&self) -> Result<Finished, SystemError> {
-        let finished = self.run()?;
-        if finished.success() {
-            return Ok(finished);
-        }
-        let name = self.program.to_string_lossy();
-        let how = match (finished.code, finished.signal) {
-            (Some(code), _) => format!("{name} exited with {code}"),
-            (None, Some(signal)) => format!("{name} was ended by signal {signal}"),
-            (None, None) => format!("{name} failed"),
-        };
-        let words = finished.words();
-        let error = SystemError::new(
-            ErrorKind::Command,
-            if words.is_empty() { how.clone() } else { words.clone() },
-        );
-        Err(if words.is_empty() { error } else { error.during(how) })
+        self.run()?.succeeded(&self.program.to_string_lossy())
     }
 }
 

@@ -13,6 +13,7 @@ pub mod files;
 pub mod host;
 pub mod names;
 pub mod packages;
+pub mod programs;
 pub mod secrets;
 pub mod services;
 pub mod text;
@@ -41,7 +42,7 @@ impl<T> Probe for T where
 
 /// Everything that may be done to a machine. Only `apply` gets this.
 pub trait Actuate:
-    Probe + accounts::Write + files::Write + packages::Write + services::Write
+    Probe + accounts::Write + files::Write + packages::Write + programs::Run + services::Write
 {
     /// The same machine, to look at only.
     fn as_probe(&self) -> &dyn Probe;
@@ -49,7 +50,7 @@ pub trait Actuate:
 
 impl<T> Actuate for T
 where
-    T: Probe + accounts::Write + files::Write + packages::Write + services::Write,
+    T: Probe + accounts::Write + files::Write + packages::Write + programs::Run + services::Write,
 {
     fn as_probe(&self) -> &dyn Probe {
         self

@@ -5,6 +5,7 @@
 mod accounts;
 mod files;
 mod packages;
+mod programs;
 mod services;
 
 use std::fmt::Write as _;

@@ -5,6 +5,7 @@ use crate::real::machine::Machine;
 use expect_test::expect_file;
 use std::time::Duration;
 use steadfast_system::files::{Mode, NewFile, Seen};
+use steadfast_system::services::Question;
 use steadfast_system::{Actuate, SystemError, UnitName};
 use steadfast_testkit::FakeHost;
 
@@ -128,8 +129,8 @@ fn suite(sys: &dyn Actuate) -> Transcript {
         .map(|it| sys.validate(&it.map(Into::into)).map_err(|it| it.kind));
     it.said.say(format_args!("validate: {valid:?}"));
     let healthy = [["/bin/true"], ["/bin/false"]].map(|it| {
-        let asked = sys.healthy_by(&unit("vendor"), &it.map(Into::into), Duration::ZERO);
-        asked.map_err(|it| it.kind)
+        let question = Question::Program { command: &it.map(Into::into), runs: sys };
+        sys.healthy(&unit("vendor"), question, Duration::ZERO).map_err(|it| it.kind)
     });
     it.said.say(format_args!("healthy: {healthy:?}"));
     it.said

@@ -4,8 +4,9 @@ use super::{AT_ONCE, Desired, State};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
-use steadfast_system::services::HealthUrl;
-use steadfast_system::{Actuate, Probe, SystemError};
+use steadfast_system::programs::Run;
+use steadfast_system::services::{self, HealthUrl};
+use steadfast_system::{Probe, SystemError};
 
 /// How long after its start a service may become healthy, where nothing else is said.
 pub(super) const WITHIN: Duration = Duration::from_secs(30);
@@ -36,14 +37,14 @@ pub enum Health {
 /// A service that is asked, with what the machine shows of it.
 pub type Asked<'a> = (&'a Desired, &'a State);
 
-/// Asks services, side by side; one answer for each. Who may only look (`acts` is none) starts no program,
-/// and those are not asked.
-pub fn ask(asked: &[Asked<'_>], sys: &dyn Probe, acts: Option<&dyn Actuate>) -> Vec<Health> {
+/// Asks services, side by side; one answer for each. Who may run no program (`runs` is none) does not ask
+/// those that are asked by one.
+pub fn ask(asked: &[Asked<'_>], sys: &dyn Probe, runs: Option<&dyn Run>) -> Vec<Health> {
     let mut answers = Vec::with_capacity(asked.len());
     for some in asked.chunks(AT_ONCE) {
         std::thread::scope(|scope| {
             let asking: Vec<_> =
-                some.iter().map(|it| scope.spawn(|| ask_one(*it, sys, acts))).collect();
+                some.iter().map(|it| scope.spawn(|| ask_one(*it, sys, runs))).collect();
             answers.extend(asking.into_iter().map(|it| match it.join() {
                 Ok(health) => health,
                 Err(panic) => std::panic::resume_unwind(panic),
@@ -53,16 +54,16 @@ pub fn ask(asked: &[Asked<'_>], sys: &dyn Probe, acts: Option<&dyn Actuate>) -> 
     answers
 }
 
-fn ask_one((want, have): Asked<'_>, sys: &dyn Probe, acts: Option<&dyn Actuate>) -> Health {
+fn ask_one((want, have): Asked<'_>, sys: &dyn Probe, runs: Option<&dyn Run>) -> Health {
     let Some(check) = &want.health else { return Health::NotAsked };
     let since = have.process.as_ref().map(|it| it.since);
     let patience = patience(check.within, since, sys.now());
-    let answer = match (&check.question, acts) {
-        (Question::Http(url), _) => sys.healthy(&want.unit, url, patience),
-        (Question::Command(command), Some(acts)) => acts.healthy_by(&want.unit, command, patience),
+    let question = match (&check.question, runs) {
+        (Question::Http(url), _) => services::Question::Http(url),
+        (Question::Command(command), Some(runs)) => services::Question::Program { command, runs },
         (Question::Command(_), None) => return Health::NotAsked,
     };
-    match answer {
+    match sys.healthy(&want.unit, question, patience) {
         Ok(()) => Health::Good,
         Err(error) => Health::Bad(error),
     }

@@ -787,9 +787,6 @@ impl services::Write for Machine {
     fn validate(&self, arguments: &[Arc<str>]) -> Result<(), SystemError> {
         if arguments.is_empty() { Ok(()) } else { self.does(format!("validate {}", arguments[0])) }
     }
-    fn healthy_by(&self, _: &UnitName, _: &[Arc<str>], _: Duration) -> Result<(), SystemError> {
-        panic!("whether it is healthy is no step")
-    }
 }
 
 /// What is done for a new service `a` and a changed service `b`, and how far each got.

@@ -5,7 +5,7 @@ use super::{
     Attribute, Home, HomeShape, KeysFile, Limit, Local, NewGroup, NewPrimary, NewUser, Process,
     Read, Write, parse,
 };
-use crate::command::{Command, RunAs};
+use crate::command::Command;
 use crate::secrets::Secret;
 use crate::{AbsPath, ErrorKind, GroupName, Host, SystemError, UserName};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
@@ -640,20 +640,10 @@ impl Write for Host {
         if !same {
             return Err(moved("it has changed since it was looked at"));
         }
-        let name = std::ffi::CString::new(user.as_str())
-            .map_err(|err| SystemError::io(what(), std::io::Error::from(err)))?;
-        let gid = nix::unistd::Gid::from_raw(account.gid);
-        let groups = nix::unistd::getgrouplist(&name, gid)
-            .map_err(|err| SystemError::io(format!("list the groups of user {user}"), err))?;
-        let run_as = RunAs {
-            uid: account.uid,
-            gid: account.gid,
-            groups: groups.into_iter().map(nix::unistd::Gid::as_raw).collect(),
-        };
         Command::new("/bin/sh")
             .args(["-c", WRITE_KEYS, "sh", home.as_str()])
             .env("HOME", home.as_str())
-            .run_as(run_as)
+            .run_as(crate::programs::run_as(account)?)
             .input(content)
             .timeout(Duration::from_secs(10))
             .succeed()

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// A uid that nobody has.
 const SOMEBODY: u32 = 54_321;
 
-pub(super) fn host_in(folder: &Path) -> Host {
+pub(crate) fn host_in(folder: &Path) -> Host {
     Host::new(Settings {
         state: folder.join("state"),
         cache: folder.join("cache"),

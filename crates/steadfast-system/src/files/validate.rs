@@ -45,11 +45,7 @@ pub(super) fn run(
     if finished.success() {
         return Ok(());
     }
-    let how = match (finished.code, finished.signal) {
-        (Some(code), _) => format!("{program} exited with {code}"),
-        (None, Some(signal)) => format!("{program} was ended by signal {signal}"),
-        (None, None) => format!("{program} failed"),
-    };
+    let how = finished.ending(&program);
     let words = if validation.sensitive {
         String::new()
     } else {

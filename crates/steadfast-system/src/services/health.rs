@@ -3,7 +3,8 @@
 //! Of an answer only the first line is read. It is asked of this machine alone: an address that belongs
 //! to another one is refused before anything is sent, so that a node is never judged by its neighbour.
 
-use crate::command::Command;
+use super::Question;
+use crate::programs::Program;
 use crate::{ErrorKind, SystemError, text};
 use nix::sys::socket::SockaddrStorage;
 use serde::{Deserialize, Serialize};
@@ -151,8 +152,19 @@ pub(super) fn patiently(
     }
 }
 
+/// One question.
+pub(super) fn ask(question: Question<'_>) -> Result<(), SystemError> {
+    match question {
+        Question::Http(url) => get(url),
+        Question::Program { command, runs } => {
+            let program = Program { command, user: None, timeout: QUESTION };
+            runs.run_program(&program)?.succeeded(program.name()).map(|_| ())
+        }
+    }
+}
+
 /// One GET. Good is an answer from 200 to 399; where that leads is not followed.
-pub(super) fn get(url: &HealthUrl) -> Result<(), SystemError> {
+fn get(url: &HealthUrl) -> Result<(), SystemError> {
     let deadline = Instant::now() + QUESTION;
     let (first, second) = url.addresses();
     let status = connect(first, deadline)
@@ -164,13 +176,6 @@ pub(super) fn get(url: &HealthUrl) -> Result<(), SystemError> {
         200..=399 => Ok(()),
         _ => Err(SystemError::new(ErrorKind::Command, format!("{url} answers {}", status.words))),
     }
-}
-
-/// One run of a program; good is that it exits with 0.
-pub(super) fn run(command: &[Arc<str>]) -> Result<(), SystemError> {
-    let Some((program, rest)) = command.split_first() else { return Ok(()) };
-    let arguments = rest.iter().map(|it| &**it);
-    Command::new(&**program).args(arguments).timeout(QUESTION).succeed().map(|_| ())
 }
 
 fn connect(at: SocketAddr, deadline: Instant) -> Result<TcpStream, SystemError> {
@@ -442,9 +447,14 @@ mod tests {
 
     #[test]
     fn a_program_is_healthy_where_it_exits_with_0() {
-        let command = |words: &[&str]| words.iter().map(|it| Arc::from(*it)).collect::<Vec<_>>();
-        assert_eq!(run(&command(&["true"])), Ok(()));
-        let error = run(&command(&["sh", "-c", "echo sick; exit 3"])).unwrap_err();
+        let folder = tempfile::tempdir().unwrap();
+        let host = crate::files::tests::host_in(folder.path());
+        let run = |words: &[&str]| {
+            let command: Vec<_> = words.iter().map(|it| Arc::from(*it)).collect();
+            ask(Question::Program { command: &command, runs: &host })
+        };
+        assert_eq!(run(&["true"]), Ok(()));
+        let error = run(&["sh", "-c", "echo sick; exit 3"]).unwrap_err();
         assert_eq!(error.chain(), ["sh exited with 3", "sick"]);
     }
 }

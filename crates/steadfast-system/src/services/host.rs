@@ -3,9 +3,9 @@
 
 use super::bus::{self, Bus};
 use super::enablement::{self, Folders, Found};
-use super::health::{self, HealthUrl};
+use super::health;
 use super::show::{self, Shown};
-use super::{Active, Enablement, LastStart, Load, Mask, Read, Unit, Write};
+use super::{Active, Enablement, LastStart, Load, Mask, Question, Read, Unit, Write};
 use crate::command::Command;
 use crate::{ErrorKind, Host, SystemError, UnitName};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -245,10 +245,14 @@ impl Read for Host {
     fn healthy(
         &self,
         unit: &UnitName,
-        url: &HealthUrl,
+        question: Question<'_>,
         patience: Duration,
     ) -> Result<(), SystemError> {
-        asked_for_health(unit, patience, || health::get(url))
+        let began = jiff::Timestamp::now().as_second();
+        health::patiently(patience, || health::ask(question)).map_err(|err| {
+            let lines = journal(unit, began - JOURNAL_OF_SICK);
+            with_lines(err, &lines)
+        })
     }
 }
 
@@ -339,27 +343,6 @@ impl Write for Host {
             },
         )
     }
-
-    fn healthy_by(
-        &self,
-        unit: &UnitName,
-        command: &[Arc<str>],
-        patience: Duration,
-    ) -> Result<(), SystemError> {
-        asked_for_health(unit, patience, || health::run(command))
-    }
-}
-
-fn asked_for_health(
-    unit: &UnitName,
-    patience: Duration,
-    question: impl FnMut() -> Result<(), SystemError>,
-) -> Result<(), SystemError> {
-    let began = jiff::Timestamp::now().as_second();
-    health::patiently(patience, question).map_err(|err| {
-        let lines = journal(unit, began - JOURNAL_OF_SICK);
-        with_lines(err, &lines)
-    })
 }
 
 /// The process that a unit has been active with.

@@ -6,7 +6,7 @@ mod health;
 mod host;
 mod show;
 
-use crate::{AbsPath, SystemError, UnitName};
+use crate::{AbsPath, SystemError, UnitName, programs};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -143,17 +143,27 @@ pub enum LastStart {
     Failed,
 }
 
+/// How a unit is asked whether it is healthy.
+#[derive(Clone, Copy, Debug)]
+pub enum Question<'a> {
+    /// By a GET.
+    Http(&'a HealthUrl),
+    /// By a program that exits with 0. What a program does nobody knows, so a mere look does not start
+    /// it: whoever asks brings the power to run it.
+    Program { command: &'a [Arc<str>], runs: &'a dyn programs::Run },
+}
+
 /// What may be asked.
 pub trait Read: fmt::Debug {
     /// A batch: systemd is asked once. One result for each, in their order.
     fn units(&self, names: &[&UnitName]) -> Vec<Result<Unit, SystemError>>;
 
-    /// Asks a unit over HTTP whether it is healthy: until it is, for `patience`, and twice at least. If
-    /// it is not, the error says why, with the last lines of the unit's journal.
+    /// Asks a unit whether it is healthy: until it is, for `patience`, and twice at least. If it is not,
+    /// the error says why, with the last lines of the unit's journal.
     fn healthy(
         &self,
         unit: &UnitName,
-        url: &HealthUrl,
+        question: Question<'_>,
         patience: Duration,
     ) -> Result<(), SystemError>;
 }
@@ -190,15 +200,6 @@ pub trait Write {
     /// Runs a program that has a say before a service gets new inputs; its refusal is an error of the
     /// kind [`ErrorKind::Invalid`](crate::ErrorKind::Invalid).
     fn validate(&self, arguments: &[Arc<str>]) -> Result<(), SystemError>;
-
-    /// As [`Read::healthy`], by a program that exits with 0. What a program does nobody knows, so a mere
-    /// look does not start it.
-    fn healthy_by(
-        &self,
-        unit: &UnitName,
-        command: &[Arc<str>],
-        patience: Duration,
-    ) -> Result<(), SystemError>;
 }
 
 /// What the real machine remembers of it within one run: the connection to the bus.

@@ -5,8 +5,9 @@ use super::files::{Matter, Thing};
 use super::{FakeHost, World, refuse};
 use std::sync::Arc;
 use std::time::Duration;
+use steadfast_system::programs::Program;
 use steadfast_system::services::{
-    Active, Enablement, FOLDER, HealthUrl, LastStart, Load, Mask, Read, Unit, Write,
+    Active, Enablement, FOLDER, LastStart, Load, Mask, Question, Read, Unit, Write,
     has_install_rules,
 };
 use steadfast_system::{AbsPath, ErrorKind, SystemError, UnitName};
@@ -235,8 +236,21 @@ impl Read for FakeHost {
         self.look_at(|world| names.iter().map(|it| Ok(world.unit(it))).collect())
     }
 
-    fn healthy(&self, unit: &UnitName, url: &HealthUrl, _: Duration) -> Result<(), SystemError> {
-        self.remember(|world| world.healthy(unit, &url.to_string()))
+    fn healthy(
+        &self,
+        unit: &UnitName,
+        question: Question<'_>,
+        _: Duration,
+    ) -> Result<(), SystemError> {
+        let asked = match question {
+            Question::Http(url) => url.to_string(),
+            Question::Program { command, runs } => {
+                let program = Program { command, user: None, timeout: Duration::from_secs(10) };
+                runs.run_program(&program)?.succeeded(program.name())?;
+                command.join(" ")
+            }
+        };
+        self.remember(|world| world.healthy(unit, &asked))
     }
 }
 
@@ -345,18 +359,6 @@ impl Write for FakeHost {
                 refuse(ErrorKind::Invalid, format!("{program} says no"))
             }
             Some(_) | None => Ok(()),
-        }
-    }
-
-    fn healthy_by(
-        &self,
-        unit: &UnitName,
-        command: &[Arc<str>],
-        _patience: Duration,
-    ) -> Result<(), SystemError> {
-        match command.first() {
-            Some(program) if program.ends_with("/false") => failed(format!("{program} says no")),
-            Some(_) | None => self.remember(|world| world.healthy(unit, &command.join(" "))),
         }
     }
 }

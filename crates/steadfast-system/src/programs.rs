@@ -1,0 +1,109 @@
+//! Running a program that a promise names, and nothing else: whoever holds a `&dyn Run` can start the
+//! program by which a service says whether it is healthy, but writes no file and stops no unit.
+
+use crate::accounts::{self, User};
+use crate::command::{Command, Finished, RunAs};
+use crate::{ErrorKind, Host, SystemError, UserName};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A program and how it is run: without a terminal, with a cleared environment, and to its time at most,
+/// when it is ended with all that it started. Of what it says the first 1 MiB of each output is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Program<'a> {
+    /// The program, by path or by a name in the usual folders, and its arguments.
+    pub command: &'a [Arc<str>],
+    /// Whom it runs as, with all groups of that user; as we do where none is named.
+    pub user: Option<&'a UserName>,
+    pub timeout: Duration,
+}
+
+pub trait Run: fmt::Debug + Sync {
+    /// Runs it to its end. That it says no is no error here: see [`Finished::succeeded`].
+    fn run_program(&self, program: &Program<'_>) -> Result<Finished, SystemError>;
+}
+
+impl Program<'_> {
+    /// Its name, for messages.
+    pub fn name(&self) -> &str {
+        self.command.first().map_or("", |it| &**it)
+    }
+}
+
+impl Run for Host {
+    fn run_program(&self, program: &Program<'_>) -> Result<Finished, SystemError> {
+        let Some((name, arguments)) = program.command.split_first() else {
+            return Err(SystemError::new(ErrorKind::Other, "no program is named"));
+        };
+        let mut command =
+            Command::new(&**name).args(arguments.iter().map(|it| &**it)).timeout(program.timeout);
+        if let Some(user) = program.user {
+            let local = accounts::Read::local(self)?;
+            let account = local.user(user).ok_or_else(|| {
+                let why = format!("there is no user {user} on this machine");
+                SystemError::new(ErrorKind::Other, why)
+            })?;
+            command = command.run_as(run_as(account)?);
+        }
+        command.run()
+    }
+}
+
+/// The ids of an account, with all its groups.
+pub(crate) fn run_as(account: &User) -> Result<RunAs, SystemError> {
+    let what = || format!("list the groups of user {}", account.name);
+    let name = std::ffi::CString::new(account.name.as_str())
+        .map_err(|err| SystemError::io(what(), std::io::Error::from(err)))?;
+    let groups = nix::unistd::getgrouplist(&name, nix::unistd::Gid::from_raw(account.gid))
+        .map_err(|err| SystemError::io(what(), err))?;
+    Ok(RunAs {
+        uid: account.uid,
+        gid: account.gid,
+        groups: groups.into_iter().map(nix::unistd::Gid::as_raw).collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::tests::{host_in, skipped};
+
+    /// What a program says, or why it was not run.
+    fn run(words: &[&str], user: Option<&str>) -> Result<Finished, SystemError> {
+        let folder = tempfile::tempdir().unwrap();
+        let command: Vec<Arc<str>> = words.iter().map(|it| Arc::from(*it)).collect();
+        let user = user.map(|it| UserName::parse(it).unwrap());
+        let timeout = Duration::from_secs(10);
+        host_in(folder.path()).run_program(&Program {
+            command: &command,
+            user: user.as_ref(),
+            timeout,
+        })
+    }
+
+    #[test]
+    fn what_a_program_says_is_had_whatever_it_exits_with() {
+        let finished = run(&["sh", "-c", "echo sick; exit 3"], None).unwrap();
+        assert_eq!((finished.code, finished.stdout_text().as_str()), (Some(3), "sick\n"));
+        assert_eq!(finished.succeeded("sh").unwrap_err().chain(), ["sh exited with 3", "sick"]);
+    }
+
+    #[test]
+    fn what_names_no_program_or_no_user_is_not_run() {
+        assert_eq!(run(&[], None).unwrap_err().to_string(), "no program is named");
+        assert_eq!(
+            run(&["true"], Some("nobody-knows")).unwrap_err().to_string(),
+            "there is no user nobody-knows on this machine"
+        );
+    }
+
+    #[test]
+    fn a_program_runs_as_the_user_who_is_named_with_that_users_groups() {
+        if !rustix::process::geteuid().is_root() {
+            return skipped("needs root");
+        }
+        let finished = run(&["sh", "-c", "id -un; id -Gn"], Some("daemon")).unwrap();
+        assert_eq!(finished.stdout_text(), "daemon\ndaemon\n");
+    }
+}

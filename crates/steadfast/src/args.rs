@@ -1,6 +1,7 @@
 //! The command line. The comments on the structs are the help text.
 
 use crate::commands;
+use crate::ui::When;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -18,13 +19,6 @@ pub(crate) struct Args {
     /// When to color
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: When,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum When {
-    Auto,
-    Always,
-    Never,
 }
 
 #[derive(Debug, Subcommand)]

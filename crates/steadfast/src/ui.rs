@@ -2,9 +2,9 @@
 //! (`| head`) never stops a run.
 
 use crate::Surroundings;
-use crate::args::When;
 use crate::exit::Failure;
 use anstyle::{AnsiColor, Style};
+use clap::ValueEnum;
 use std::cell::Cell;
 use std::io::Write as _;
 
@@ -16,6 +16,14 @@ pub(crate) struct Ui {
     progress: bool,
     /// Whether a progress line stands on the terminal.
     shown: Cell<bool>,
+}
+
+/// When words are colored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    Auto,
+    Always,
+    Never,
 }
 
 /// How a word is meant.

@@ -1,6 +1,6 @@
 //! `steadfast publish`: a model as a signed snapshot in a folder that any web server can serve.
 
-use super::check::{counted, every_node};
+use super::check::{Checked, counted, every_node};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::model::{self, Files, Loaded};
 use crate::ui::Ui;
@@ -12,7 +12,7 @@ use steadfast_model::lower::parse_duration;
 use steadfast_source::attribution::Attribution;
 use steadfast_source::directory::{is_folder, is_inside};
 use steadfast_source::fetcher::{attribute_local, checkout};
-use steadfast_source::publish::{Publication, PublishError, lacks, publish, read_key};
+use steadfast_source::publish::{Publication, PublishError, Published, lacks, publish, read_key};
 
 /// Write a model as a signed snapshot into a folder for a web server
 ///
@@ -65,17 +65,11 @@ pub(crate) fn run(args: &PublishArgs, ui: &Ui) -> Outcome {
         return Err(Failure::usage(message).help("write it elsewhere: --output DIR"));
     }
     // A key that cannot be read is told before a long check.
-    let mut signers = vec![];
-    for path in &args.key {
-        signers.push(read_key(path).map_err(failed)?);
-    }
-    let (files, commit) = match &args.revision {
-        None => (model::read(&args.model)?, None),
-        Some(revision) => {
-            let (commit, files) = at(&args.model, revision)?;
-            (files, Some(commit))
-        }
-    };
+    let signers = args.key.iter().map(|it| read_key(it)).collect::<Result<Vec<_>, _>>();
+    let signers = signers.map_err(failed)?;
+
+    // The model: nothing is published of one that a node would not take.
+    let (files, commit) = contents(args)?;
     let mut loaded = model::parse(files);
     let checked = every_node(&mut loaded);
     loaded.sound_or(ui, "nothing was published")?;
@@ -86,20 +80,11 @@ pub(crate) fn run(args: &PublishArgs, ui: &Ui) -> Outcome {
         return Err(Failure::new(Exit::BadModel, Error::msg("the model has no name")));
     };
     let channel = channel(&loaded, args.channel.as_deref())?;
-    if !loaded.model.environments.contains_key(channel.as_str()) {
-        ui.warn(&format!(
-            "the model has no environment `{channel}`: nodes take it only where their settings say so"
-        ));
-    }
-    for (_, source) in loaded.sources.iter() {
-        let text = source.text().unwrap_or_default();
-        if text.contains("-----BEGIN ") && text.contains(" PRIVATE KEY-----") {
-            let path = &source.path;
-            ui.warn(&format!("{path} is a private key: whoever reads the snapshot has it"));
-        }
-    }
+    warn_of_strange_channel(&loaded, &channel, ui);
+    warn_of_private_keys(&loaded, ui);
+
     let attribution = match &commit {
-        Some(commit) if !args.anonymous => whose(args, commit, &loaded, ui),
+        Some(commit) if !args.anonymous => attribution(args, commit, &loaded, ui),
         Some(_) | None => None,
     };
     let publication = Publication {
@@ -112,22 +97,58 @@ pub(crate) fn run(args: &PublishArgs, ui: &Ui) -> Outcome {
         expires: args.expires,
     };
     let published = publish(&args.output, &publication, &signers).map_err(failed)?;
-    let how = if published.renewed { "renewed" } else { "published" };
-    ui.line(&format!(
-        "{how} snapshot {} of {name} for {channel}: {}, {}, good until {}",
-        published.sequence,
-        counted(checked.nodes, "node"),
-        counted(checked.promises, "promise"),
-        published.expires.strftime("%Y-%m-%d %H:%M:%SZ"),
-    ));
+    ui.line(&told(&published, &publication, checked));
     if let Some(refusal) = lacks(&args.output).map_err(failed)? {
         ui.warn(&format!("nodes do not take it yet: {}", refusal.line()));
     }
     Ok(Exit::Fine)
 }
 
+/// What is published: the files as they are now, or those of a commit, with its name.
+fn contents(args: &PublishArgs) -> Result<(Files, Option<String>), Failure> {
+    match &args.revision {
+        None => Ok((model::read(&args.model)?, None)),
+        Some(revision) => {
+            let (commit, files) = at(&args.model, revision)?;
+            Ok((files, Some(commit)))
+        }
+    }
+}
+
+fn warn_of_strange_channel(loaded: &Loaded, channel: &str, ui: &Ui) {
+    if !loaded.model.environments.contains_key(channel) {
+        ui.warn(&format!(
+            "the model has no environment `{channel}`: nodes take it only where their settings say so"
+        ));
+    }
+}
+
+/// A snapshot is served to whoever asks for it.
+fn warn_of_private_keys(loaded: &Loaded, ui: &Ui) {
+    for (_, source) in loaded.sources.iter() {
+        let text = source.text().unwrap_or_default();
+        if text.contains("-----BEGIN ") && text.contains(" PRIVATE KEY-----") {
+            let path = &source.path;
+            ui.warn(&format!("{path} is a private key: whoever reads the snapshot has it"));
+        }
+    }
+}
+
+fn told(published: &Published, publication: &Publication<'_>, checked: Checked) -> String {
+    let how = if published.renewed { "renewed" } else { "published" };
+    format!(
+        "{how} snapshot {} of {} for {}: {}, {}, good until {}",
+        published.sequence,
+        publication.model,
+        publication.channel,
+        counted(checked.nodes, "node"),
+        counted(checked.promises, "promise"),
+        published.expires.strftime("%Y-%m-%d %H:%M:%SZ"),
+    )
+}
+
 /// Who wrote which line of a revision. It is published without where that cannot be found out.
-fn whose(args: &PublishArgs, commit: &str, loaded: &Loaded, ui: &Ui) -> Option<Attribution> {
+fn attribution(args: &PublishArgs, commit: &str, loaded: &Loaded, ui: &Ui) -> Option<Attribution> {
     let cache = super::verify::scratch().ok()?;
     let files = loaded.sources.iter().map(|(_, it)| &*it.path);
     let files = files.filter(|it| !it.starts_with("std/"));

@@ -82,9 +82,25 @@ fn short(revision: &str) -> String {
     revision.chars().take(12).collect()
 }
 
+/// The page, from top to bottom: whose it is, what it keeps, what stands in the way, how it went, what comes.
 fn lines(status: &Status, now: Timestamp, zone: &TimeZone, width: usize) -> Vec<(Tone, String)> {
     let now = now.round(Unit::Second).unwrap_or(now);
     let mut page = Page { lines: vec![], width, now, zone };
+    settings(&mut page, status);
+    adopted(&mut page, status);
+    obstacles(&mut page, status);
+    match &status.last_run {
+        Some(run) => last_run(&mut page, run),
+        None if status.adopted.is_some() => page.put("last run", Tone::Plain, "none yet"),
+        None => {}
+    }
+    fights(&mut page, status);
+    times(&mut page, status);
+    page.lines
+}
+
+/// Which node this is, where its model comes from, and what the settings lack.
+fn settings(page: &mut Page<'_>, status: &Status) {
     page.put("node", Tone::Plain, &status.node);
     match &status.source {
         Some(source) => page.put("source", Tone::Plain, source),
@@ -97,7 +113,10 @@ fn lines(status: &Status, now: Timestamp, zone: &TimeZone, width: usize) -> Vec<
     for missing in &status.missing {
         page.put("missing", Tone::Bad, missing);
     }
-    adopted(&mut page, status);
+}
+
+/// Why the agent does not do now what it else would, or not with what is newest.
+fn obstacles(page: &mut Page<'_>, status: &Status) {
     if let Some(suspended) = &status.suspended {
         let until = suspended.until.map(|it| format!(" until {}", page.time(it)));
         let since = page.time(suspended.since);
@@ -118,32 +137,29 @@ fn lines(status: &Status, now: Timestamp, zone: &TimeZone, width: usize) -> Vec<
     }
     for bad in &status.bad {
         let promise = bad.promise.as_ref().map(|it| format!("{it}: ")).unwrap_or_default();
-        let text = format!(
-            "{}, gone back from at {} because of {promise}{}",
-            short(&bad.revision),
-            page.time(bad.at),
-            bad.reason
-        );
+        let (revision, at) = (short(&bad.revision), page.time(bad.at));
+        let text = format!("{revision}, gone back from at {at} because of {promise}{}", bad.reason);
         page.put("bad", Tone::Change, &text);
     }
     if let Some(trouble) = &status.storage_trouble {
         let text = format!("what the agent must not forget cannot be stored: {trouble}");
         page.put("storage", Tone::Bad, &text);
     }
-    match &status.last_run {
-        Some(run) => last_run(&mut page, run),
-        None if status.adopted.is_some() => page.put("last run", Tone::Plain, "none yet"),
-        None => {}
-    }
+}
+
+/// What somebody else writes again each time that it was repaired.
+fn fights(page: &mut Page<'_>, status: &Status) {
     for fight in &status.fights {
-        let text = format!(
-            "{}: somebody else writes it; repaired {} times since {}",
-            fight.promise,
-            fight.repairs,
-            page.time(fight.since)
-        );
+        let since = page.time(fight.since);
+        let (promise, repairs) = (&fight.promise, fight.repairs);
+        let text =
+            format!("{promise}: somebody else writes it; repaired {repairs} times since {since}");
         page.put("fight", Tone::Change, &text);
     }
+}
+
+/// What is going on, when the source was last heard, and what comes next.
+fn times(page: &mut Page<'_>, status: &Status) {
     if let Some(running) = &status.running {
         page.put("running", Tone::Plain, &format!("a run is under way ({running})"));
     }
@@ -157,7 +173,6 @@ fn lines(status: &Status, now: Timestamp, zone: &TimeZone, width: usize) -> Vec<
             page.put(label, Tone::Plain, &text);
         }
     }
-    page.lines
 }
 
 fn adopted(page: &mut Page<'_>, status: &Status) {

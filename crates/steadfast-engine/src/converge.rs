@@ -4,12 +4,13 @@
 use crate::budget::{Budget, Purse};
 use crate::debt::{Debt, Record};
 use crate::event::{Event, Reporter};
-use crate::looks::{Eyes, Ledger, Looks};
+use crate::ledger::{Ledger, Made};
+use crate::looks::{Eyes, Looks};
+use crate::obstacles;
 use crate::outcome::{Held, NotKept, Outcome, Summary};
 use crate::plan::{self, Circumstances, Forecast, Plan};
 use crate::promised::Promises;
 use crate::traces;
-use crate::undo::Made;
 use std::collections::{BTreeMap, BTreeSet};
 use steadfast_model::{Keep, PromiseId};
 use steadfast_resources::service::Consequence;
@@ -196,10 +197,10 @@ impl Run<'_> {
         };
         let Difference { changes, obstacles, notes } = difference;
         self.notes[at] = notes;
-        if let Some(why) = plan::speaks_against(&obstacles) {
+        if let Some(why) = obstacles::speaks_against(&obstacles) {
             return Decision::Settled(Outcome::NotKept(why));
         }
-        let missing = plan::missing(&obstacles);
+        let missing = obstacles::missing(&obstacles);
         if changes.is_empty() && missing.is_empty() {
             return Decision::Settled(if self.looks.perhaps.contains(&at) {
                 Outcome::Held(Held::RestartPerhaps)
@@ -588,14 +589,14 @@ fn pays(change: &Change) -> Option<Consequence> {
 
 fn still_differs(difference: &Difference<Change>) -> NotKept {
     if difference.changes.is_empty()
-        && let Some(sick @ NotKept::Unhealthy(_)) = plan::speaks_against(&difference.obstacles)
+        && let Some(sick @ NotKept::Unhealthy(_)) = obstacles::speaks_against(&difference.obstacles)
     {
         return sick;
     }
     let mut remaining: Vec<String> = difference.changes.iter().map(ToString::to_string).collect();
-    remaining.extend(plan::refusals(&difference.obstacles).iter().map(ToString::to_string));
+    remaining.extend(obstacles::refusals(&difference.obstacles).iter().map(ToString::to_string));
     remaining.extend(
-        plan::missing(&difference.obstacles).iter().map(|it| format!("{it} does not exist")),
+        obstacles::missing(&difference.obstacles).iter().map(|it| format!("{it} does not exist")),
     );
     NotKept::StillDiffers { remaining }
 }

@@ -1,7 +1,7 @@
 //! Which things the promises of a node are about: what is promised is neither released nor taken back.
 
+use crate::ledger::Made;
 use crate::promised::Promises;
-use crate::undo::Made;
 use std::collections::{HashMap, HashSet};
 use steadfast_model::Keep;
 use steadfast_resources::trace::{self, Says};

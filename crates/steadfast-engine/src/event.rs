@@ -1,10 +1,10 @@
 //! What happens in a run, as events. The engine reports, reporters render: for a terminal, as JSON
 //! lines, into the history.
 
+use crate::ledger::Made;
 use crate::outcome::{Outcome, Summary};
 use crate::plan::Plan;
 use crate::promised::{Promised, Promises};
-use crate::undo::Made;
 use steadfast_model::PromiseId;
 use steadfast_resources::Change;
 

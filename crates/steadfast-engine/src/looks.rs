@@ -1,56 +1,16 @@
 //! What the machine shows of all promises at one moment, with what its services owe.
 
-use crate::debt::{self, Action, Baseline, Debt, Owed, Record};
+use crate::debt::{self, Action, Baseline, Owed, Record};
+use crate::ledger::Ledger;
 use crate::promised::{Inputs, Promises};
-use crate::undo::Made;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use steadfast_model::PromiseId;
 use steadfast_resources::service::{self, Process};
-use steadfast_resources::{Condition, Fingerprint, Obstacle, Resource, State, Thing};
+use steadfast_resources::{Fingerprint, Obstacle, Resource, State};
 use steadfast_system::programs::Run;
 use steadfast_system::services::Active;
 use steadfast_system::{Actuate, ErrorKind, Probe, SystemError, UnitName};
-
-/// What the state directory knows about restarts. The store implements it; nothing here knows how.
-pub trait Ledger {
-    fn record(&self, unit: &UnitName) -> Record;
-
-    /// Writes debts down. They survive a crash of the machine when this returns.
-    fn owe(&mut self, debts: &[(UnitName, Debt)]) -> Result<(), SystemError>;
-
-    /// Puts a new record in the place of the old one.
-    fn settle(&mut self, unit: &UnitName, record: Record) -> Result<(), SystemError>;
-
-    /// Writes down what is about to be made, replaced or taken away, before it is. Of what is known to
-    /// have been done to the same thing since the model was adopted, only what is left is new.
-    fn trace(&mut self, made: &[Made]) -> Result<(), SystemError>;
-
-    /// What was left after all.
-    fn amend(&mut self, amended: &[(Thing, Amended)]) -> Result<(), SystemError>;
-
-    /// Writes down what is about to be taken back.
-    fn begin_undo(&mut self, things: &[Thing]) -> Result<(), SystemError>;
-}
-
-/// What is known of a thing once the work is done.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Amended {
-    Left(Condition),
-    /// This attempt has done nothing; what is there now. Nothing of ours is there only if that is what was
-    /// there before all that is known to have been done.
-    CameToNothing(Condition),
-}
-
-impl Amended {
-    /// Whether nothing need be remembered. What was before is never keyed: what may not be kept is not known.
-    pub fn ends(&self, made: &Made) -> bool {
-        match self {
-            Amended::Left(_) => false,
-            Amended::CameToNothing(now) => made.before.is_met_by(now, |_| None),
-        }
-    }
-}
 
 /// Who looks. A forecast changes nothing and starts nothing; a run may also start the programs by which a
 /// service is asked whether it is healthy.

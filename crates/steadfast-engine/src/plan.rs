@@ -4,13 +4,14 @@
 
 use crate::budget::{Budget, Purse, Spent};
 use crate::looks::Looks;
+use crate::obstacles::{missing, speaks_against, unknowns};
 use crate::outcome::{Held, NotKept};
 use crate::promised::{Promised, Promises};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use steadfast_model::{Keep, PromiseId};
 use steadfast_resources::service::Consequence;
-use steadfast_resources::{Change, Difference, Identity, Obstacle, Refusal, Resource, State};
+use steadfast_resources::{Change, Difference, Identity, Obstacle, Resource, State};
 use steadfast_system::ErrorKind;
 
 /// The whole intended effect of a run: an entry for each promise, in their order.
@@ -204,11 +205,6 @@ impl Plan {
 }
 
 impl Entry {
-    /// Whether nothing is to be changed as far as can be seen, and nobody knows whether that is so.
-    pub fn is_doubtful(&self) -> bool {
-        matches!(self.forecast, Forecast::Unknown { .. }) && self.changes.is_empty()
-    }
-
     /// Whether a run would try to change something.
     pub fn is_planned(&self) -> bool {
         match self.forecast {
@@ -430,56 +426,4 @@ pub(crate) fn broken_need(
     broken: impl Fn(usize) -> bool,
 ) -> Option<PromiseId> {
     promised.needs.iter().find(|it| broken(**it)).map(|it| promises.all[*it].id.clone())
-}
-
-/// Why it is not kept, and no step is tried, where one of these says so.
-pub(crate) fn speaks_against(obstacles: &[Obstacle]) -> Option<NotKept> {
-    let sick = obstacles.iter().find_map(|it| match it {
-        Obstacle::Unhealthy(error) => Some(NotKept::Unhealthy(error.clone())),
-        Obstacle::Refused(_)
-        | Obstacle::Missing(_)
-        | Obstacle::Unknown(_)
-        | Obstacle::HealthNotAsked => None,
-    });
-    let refusals = refusals(obstacles);
-    if refusals.is_empty() { sick } else { Some(NotKept::Refused(refusals)) }
-}
-
-pub(crate) fn refusals(obstacles: &[Obstacle]) -> Vec<Refusal> {
-    obstacles
-        .iter()
-        .filter_map(|it| match it {
-            Obstacle::Refused(why) => Some(why.clone()),
-            Obstacle::Missing(_)
-            | Obstacle::Unknown(_)
-            | Obstacle::Unhealthy(_)
-            | Obstacle::HealthNotAsked => None,
-        })
-        .collect()
-}
-
-pub(crate) fn missing(obstacles: &[Obstacle]) -> Vec<Identity> {
-    obstacles
-        .iter()
-        .filter_map(|it| match it {
-            Obstacle::Missing(thing) => Some(thing.clone()),
-            Obstacle::Refused(_)
-            | Obstacle::Unknown(_)
-            | Obstacle::Unhealthy(_)
-            | Obstacle::HealthNotAsked => None,
-        })
-        .collect()
-}
-
-fn unknowns(obstacles: &[Obstacle]) -> Vec<String> {
-    obstacles
-        .iter()
-        .filter_map(|it| match it {
-            Obstacle::Unknown(why) => Some(why.clone()),
-            Obstacle::Missing(_)
-            | Obstacle::Refused(_)
-            | Obstacle::Unhealthy(_)
-            | Obstacle::HealthNotAsked => None,
-        })
-        .collect()
 }

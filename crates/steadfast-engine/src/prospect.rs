@@ -1,14 +1,13 @@
 //! What taking things back would do, and why some of them stay: decided from a look at each.
 
 use crate::budget::{Budget, Purse};
-use crate::outcome::Held;
-use crate::traces::key;
-use crate::undo::{Extent, Made, is_unit_file};
+use crate::ledger::{Extent, Left, Made, is_unit_file, key};
+use crate::obstacles;
 use std::sync::Arc;
 use steadfast_resources::trace::{self, About, Content, Now};
 use steadfast_resources::{Change, Condition, Resource, State, Thing};
 use steadfast_system::files::Digest;
-use steadfast_system::{Probe, SystemError, UnitName};
+use steadfast_system::{Probe, UnitName};
 
 /// What is foreseen for one thing.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,70 +16,6 @@ pub enum Prospect {
     Back,
     Changes(Vec<Change>),
     Left(Left),
-}
-
-/// Why a thing is left as it is.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Left {
-    ChangedSince,
-    /// What was there before is not known.
-    Unknown,
-    /// A package that was there in another version.
-    OtherVersion,
-    /// Its former content is not kept any more.
-    ContentGone,
-    /// It took another thing's place, and only what was made goes.
-    Replaced,
-    Refused(Vec<String>),
-    Held(Held),
-    Failed(SystemError),
-    StillDiffers,
-}
-
-impl Left {
-    /// Whether another attempt would say the same: then it is ours no more.
-    pub fn is_final(&self) -> bool {
-        match self {
-            Left::ChangedSince
-            | Left::Unknown
-            | Left::OtherVersion
-            | Left::ContentGone
-            | Left::Replaced => true,
-            Left::Refused(_) | Left::Held(_) | Left::Failed(_) | Left::StillDiffers => false,
-        }
-    }
-
-    /// Why, outermost first.
-    pub fn because(&self, thing: &Thing) -> Vec<String> {
-        let one = |words: &str| vec![words.to_owned()];
-        match self {
-            Left::ChangedSince => {
-                vec![format!("{thing} is not what was left there: somebody has changed it since")]
-            }
-            Left::Unknown => vec![format!("what {thing} was before is not known")],
-            Left::OtherVersion => {
-                vec![format!("{thing} was there before: it is not brought back to that version")]
-            }
-            Left::ContentGone => one("its former content is not kept any more"),
-            Left::Replaced => match thing {
-                Thing::Running(unit) | Thing::Enabled(unit) => {
-                    vec![format!("{unit} is not ours, and goes on as it is (policy: released)")]
-                }
-                Thing::Path(_)
-                | Thing::Group(_)
-                | Thing::Member { .. }
-                | Thing::User(_)
-                | Thing::Keys(_)
-                | Thing::Package(_) => {
-                    vec![format!("{thing} was another one before, and stays (policy: released)")]
-                }
-            },
-            Left::Refused(reasons) => reasons.clone(),
-            Left::Held(held) => held.because(),
-            Left::Failed(error) => error.chain(),
-            Left::StillDiffers => one("the second look still finds it"),
-        }
-    }
 }
 
 /// What taking these things back would do. The machine is not changed by it.
@@ -260,7 +195,7 @@ fn ask_kinds(
             Ok(mut state) => {
                 spare_groups(&mut state, made);
                 let difference = steadfast_resources::plan(want, &state);
-                let refusals = crate::plan::refusals(&difference.obstacles);
+                let refusals = obstacles::refusals(&difference.obstacles);
                 match refusals.is_empty() {
                     true if difference.changes.is_empty() => Prospect::Back,
                     true => Prospect::Changes(difference.changes),

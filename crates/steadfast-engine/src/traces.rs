@@ -1,13 +1,12 @@
 //! What the changes of a run make of the machine, written down before they are made: what was there, and
 //! what is left. See [`crate::undo`] for what becomes of it.
 
-use crate::looks::{Amended, Ledger, Looks};
+use crate::ledger::{Amended, Ledger, Made, key};
+use crate::looks::Looks;
 use crate::promised::Promises;
-use crate::undo::Made;
 use std::collections::BTreeMap;
 use steadfast_resources::service::Consequence;
 use steadfast_resources::{Change, Condition, Resource, Thing, trace};
-use steadfast_system::files::Digest;
 use steadfast_system::{Probe, SystemError, UnitName};
 
 /// What this work is about to make of which things. What nobody promised is not remembered as ours.
@@ -75,11 +74,6 @@ fn readers(promises: &Promises, at: usize) -> Vec<(UnitName, Consequence)> {
             Some((unit(it.service)?, owes))
         })
         .collect()
-}
-
-/// A digest that tells nothing to whoever has not the key of this node.
-pub(crate) fn key(sys: &dyn Probe, plain: &Digest) -> Option<Digest> {
-    sys.keyed_digest(plain).ok()
 }
 
 /// After the work: numbers that the machine has chosen are written down, and what came to nothing is

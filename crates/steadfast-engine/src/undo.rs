@@ -6,70 +6,14 @@
 
 use crate::budget::{Budget, Purse};
 use crate::event::{Event, Reporter};
-use crate::looks::Ledger;
-use crate::prospect::{Left, Prospect, look, within};
-use crate::traces::key;
-use serde::{Deserialize, Serialize};
+use crate::ledger::{Extent, Ledger, Left, Made, is_systemds, is_unit_file, key};
+use crate::prospect::{Prospect, look, within};
 use std::collections::{BTreeMap, HashMap};
 use steadfast_model::PromiseId;
 use steadfast_resources::service::{self, Consequence};
 use steadfast_resources::trace::{self, Now};
 use steadfast_resources::{Applied, Change, Condition, Thing};
 use steadfast_system::{Actuate, UnitName};
-
-/// Something that earlier runs made, replaced or took away.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Made {
-    pub thing: Thing,
-    /// The promise that it was done for.
-    pub promise: PromiseId,
-    /// The first run that did; the ledger knows.
-    pub run: i64,
-    pub before: Condition,
-    /// What is there since.
-    pub left: Condition,
-    /// Services that read it, and what they owe when it changes.
-    pub readers: Vec<(UnitName, Consequence)>,
-    /// It was being taken back when a run was cut off.
-    pub begun: bool,
-}
-
-impl Made {
-    /// Takes in what a later change has done to the same thing.
-    pub fn again(&mut self, later: &Made) {
-        let Made { thing: _, promise, run: _, before, left, readers, begun } = later;
-        self.before.complete(before);
-        self.left.then(left);
-        self.promise = promise.clone();
-        self.readers.clone_from(readers);
-        self.begun = *begun;
-    }
-
-    /// Whether it is a package that was there in another version: no promise brings that back by itself.
-    pub fn is_other_version(&self) -> bool {
-        match &self.thing {
-            Thing::Package(_) => {
-                (&self.before, &self.left) == (&Condition::Unknown, &Condition::There)
-            }
-            Thing::Path(_)
-            | Thing::Group(_)
-            | Thing::Member { .. }
-            | Thing::User(_)
-            | Thing::Keys(_)
-            | Thing::Running(_)
-            | Thing::Enabled(_) => false,
-        }
-    }
-}
-
-/// How much is taken back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Extent {
-    /// What was made goes; what took another thing's place stays.
-    Made,
-    /// What was replaced comes back too.
-    Everything,
-}
 
 /// Takes things back, and looks whether they are: one result for each. What is done already is found
 /// so, also after a run that was cut off in the middle.
@@ -374,19 +318,4 @@ impl Undoing<'_> {
             out.report(&Event::Undone { promise, changes, left });
         }
     }
-}
-
-/// Whether systemd reads what lies there.
-fn is_systemds(path: &str) -> bool {
-    const FOLDERS: [&str; 4] = [
-        "/etc/systemd/system/",
-        "/run/systemd/system/",
-        "/usr/lib/systemd/system/",
-        "/lib/systemd/system/",
-    ];
-    FOLDERS.iter().any(|it| path.starts_with(it))
-}
-
-pub(crate) fn is_unit_file(path: &str, unit: &UnitName) -> bool {
-    is_systemds(path) && path.rsplit('/').next() == Some(unit.as_str())
 }

@@ -1,8 +1,7 @@
 //! Writes a run into the history while it happens: what is about to be changed before it is changed,
 //! so that a run that was cut short is known too, and the verdicts at its end.
 
-use crate::format::v1;
-use crate::restarts::json;
+use crate::format::{json, v1};
 use crate::store::{Store, StoreError};
 use rusqlite::Connection;
 use std::collections::BTreeMap;

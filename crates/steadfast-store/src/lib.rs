@@ -11,6 +11,7 @@ pub mod lock;
 pub mod made;
 pub mod remembered;
 pub mod restarts;
+mod schema;
 pub mod store;
 
 pub use history::{Entry, RunLine};

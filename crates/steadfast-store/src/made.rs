@@ -5,8 +5,8 @@
 //! when the model that is kept now was adopted, and what a run by hand found after that. Adoptions are
 //! counted, because one content may be adopted twice.
 
-use crate::format::v2::{self, Record, text_of, thing_of};
-use crate::restarts::json;
+use crate::format::json;
+use crate::format::v2::{Record, text_of, thing_of};
 use crate::store::{Store, StoreError};
 use rusqlite::{Connection, OptionalExtension as _};
 use std::collections::BTreeMap;
@@ -16,39 +16,6 @@ use steadfast_system::{ErrorKind, SystemError};
 
 /// The number of what runs by hand made: they are no doing of a revision.
 const BY_HAND: i64 = -1;
-
-pub(crate) const TABLE: &str = "
-    CREATE TABLE made (
-        id INTEGER PRIMARY KEY,
-        thing TEXT NOT NULL,
-        adoption INTEGER NOT NULL,
-        promise TEXT NOT NULL,
-        run INTEGER NOT NULL,
-        revision TEXT NOT NULL,
-        record TEXT NOT NULL
-    );
-    CREATE INDEX made_thing ON made (thing);
-";
-
-/// Brings the table of version 1 to that of version 2. Of what was before, nothing is known.
-pub(crate) fn migrate(connection: &Connection) -> rusqlite::Result<()> {
-    let old: Vec<(String, i64)> = connection
-        .prepare("SELECT promise, run FROM made ORDER BY promise")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    connection.execute_batch("DROP TABLE made;")?;
-    connection.execute_batch(TABLE)?;
-    let record = json(&Record::default());
-    for (promise, run) in old {
-        let Some(thing) = v2::thing_of_promise(&promise) else { continue };
-        connection.execute(
-            "INSERT INTO made (thing, adoption, promise, run, revision, record) \
-             VALUES (?1, 0, ?2, ?3, '', ?4)",
-            (text_of(&thing), promise, run, &record),
-        )?;
-    }
-    Ok(())
-}
 
 /// The adoption that is under way: its number, and the content that was adopted.
 fn adoption(connection: &Connection) -> rusqlite::Result<(i64, String)> {

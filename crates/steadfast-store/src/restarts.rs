@@ -1,7 +1,7 @@
 //! What services owe and run with: the engine's ledger, kept in the database. What was made is in
 //! [`crate::made`].
 
-use crate::format::v1;
+use crate::format::{json, v1};
 use crate::store::Store;
 use rusqlite::OptionalExtension as _;
 use steadfast_engine::debt::{Debt, Record};
@@ -91,11 +91,6 @@ fn put(store: &Store, records: &[(UnitName, Record)]) -> Result<(), SystemError>
         .map_err(|err| {
             SystemError::caused(ErrorKind::Storage, "write the record of a service", err)
         })
-}
-
-/// Records are plain data, whose serialization cannot fail.
-pub(crate) fn json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! It keeps a rollback journal rather than a write-ahead log: reading it then writes nothing, and every
 //! commit is on the disk when it returns.
 
+use crate::schema::{self, FORMAT};
 use rusqlite::{Connection, OpenFlags};
 use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
@@ -49,31 +50,6 @@ pub enum StoreError {
     )]
     Newer { path: PathBuf, found: i64, known: i64 },
 }
-
-/// The version of the tables below. In version 1, of what was made only the promise and the run were known.
-const FORMAT: i64 = 2;
-
-const TABLES: &str = "
-    CREATE TABLE runs (
-        id INTEGER PRIMARY KEY,
-        started INTEGER NOT NULL,
-        finished INTEGER,
-        node TEXT NOT NULL,
-        environment TEXT NOT NULL,
-        model TEXT NOT NULL,
-        revision TEXT NOT NULL,
-        kept INTEGER, repaired INTEGER, not_kept INTEGER, held INTEGER
-    );
-    CREATE TABLE judged (
-        run INTEGER NOT NULL REFERENCES runs (id),
-        promise TEXT NOT NULL,
-        record TEXT NOT NULL,
-        PRIMARY KEY (run, promise)
-    );
-    CREATE INDEX judged_promise ON judged (promise, run);
-    CREATE TABLE services (unit TEXT PRIMARY KEY, record TEXT NOT NULL);
-    CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-";
 
 /// The state directory's database.
 #[derive(Debug)]
@@ -168,13 +144,10 @@ impl Store {
             return Err(StoreError::Newer { path: self.path.clone(), found, known: FORMAT });
         }
         if found == 0 {
-            let made = crate::made::TABLE;
-            let tables =
-                format!("BEGIN IMMEDIATE; {TABLES} {made} PRAGMA user_version = {FORMAT}; COMMIT");
-            connection.execute_batch(&tables).map_err(open)?;
+            schema::make(&connection).map_err(open)?;
         } else {
             if found < FORMAT {
-                migrate(&mut connection).map_err(open)?;
+                schema::migrate(&mut connection).map_err(open)?;
             }
             // Damage in the pages of the tables that every run reads shows here.
             for table in ["services", "notes"] {
@@ -289,19 +262,6 @@ impl Store {
         transaction.commit().map_err(query)?;
         Ok(value)
     }
-}
-
-/// Brings a database of an earlier version to this one, as a whole or not at all. Where another process
-/// has just done so, nothing is left to do.
-fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
-    let transaction =
-        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if found == 1 {
-        crate::made::migrate(&transaction)?;
-        transaction.execute_batch(&format!("PRAGMA user_version = {FORMAT}"))?;
-    }
-    transaction.commit()
 }
 
 fn is_damage(err: &rusqlite::Error) -> bool {

@@ -2,3 +2,11 @@
 
 pub mod v1;
 pub mod v2;
+
+/// Records are plain data, whose serialization cannot fail.
+pub(crate) fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

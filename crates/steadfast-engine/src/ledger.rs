@@ -1,0 +1,189 @@
+//! What is written down of a run before and after it acts: what services owe, and what was made of which
+//! things, so that it can be taken back. The store keeps it; nothing here knows how.
+
+use crate::debt::{Debt, Record};
+use crate::outcome::Held;
+use serde::{Deserialize, Serialize};
+use steadfast_model::PromiseId;
+use steadfast_resources::service::Consequence;
+use steadfast_resources::{Condition, Thing};
+use steadfast_system::files::Digest;
+use steadfast_system::{Probe, SystemError, UnitName};
+
+/// What the state directory knows about restarts. The store implements it; nothing here knows how.
+pub trait Ledger {
+    fn record(&self, unit: &UnitName) -> Record;
+
+    /// Writes debts down. They survive a crash of the machine when this returns.
+    fn owe(&mut self, debts: &[(UnitName, Debt)]) -> Result<(), SystemError>;
+
+    /// Puts a new record in the place of the old one.
+    fn settle(&mut self, unit: &UnitName, record: Record) -> Result<(), SystemError>;
+
+    /// Writes down what is about to be made, replaced or taken away, before it is. Of what is known to
+    /// have been done to the same thing since the model was adopted, only what is left is new.
+    fn trace(&mut self, made: &[Made]) -> Result<(), SystemError>;
+
+    /// What was left after all.
+    fn amend(&mut self, amended: &[(Thing, Amended)]) -> Result<(), SystemError>;
+
+    /// Writes down what is about to be taken back.
+    fn begin_undo(&mut self, things: &[Thing]) -> Result<(), SystemError>;
+}
+
+/// What is known of a thing once the work is done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Amended {
+    Left(Condition),
+    /// This attempt has done nothing; what is there now. Nothing of ours is there only if that is what was
+    /// there before all that is known to have been done.
+    CameToNothing(Condition),
+}
+
+impl Amended {
+    /// Whether nothing need be remembered. What was before is never keyed: what may not be kept is not known.
+    pub fn ends(&self, made: &Made) -> bool {
+        match self {
+            Amended::Left(_) => false,
+            Amended::CameToNothing(now) => made.before.is_met_by(now, |_| None),
+        }
+    }
+}
+
+/// Something that earlier runs made, replaced or took away.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Made {
+    pub thing: Thing,
+    /// The promise that it was done for.
+    pub promise: PromiseId,
+    /// The first run that did; the ledger knows.
+    pub run: i64,
+    pub before: Condition,
+    /// What is there since.
+    pub left: Condition,
+    /// Services that read it, and what they owe when it changes.
+    pub readers: Vec<(UnitName, Consequence)>,
+    /// It was being taken back when a run was cut off.
+    pub begun: bool,
+}
+
+impl Made {
+    /// Takes in what a later change has done to the same thing.
+    pub fn again(&mut self, later: &Made) {
+        let Made { thing: _, promise, run: _, before, left, readers, begun } = later;
+        self.before.complete(before);
+        self.left.then(left);
+        self.promise = promise.clone();
+        self.readers.clone_from(readers);
+        self.begun = *begun;
+    }
+
+    /// Whether it is a package that was there in another version: no promise brings that back by itself.
+    pub fn is_other_version(&self) -> bool {
+        match &self.thing {
+            Thing::Package(_) => {
+                (&self.before, &self.left) == (&Condition::Unknown, &Condition::There)
+            }
+            Thing::Path(_)
+            | Thing::Group(_)
+            | Thing::Member { .. }
+            | Thing::User(_)
+            | Thing::Keys(_)
+            | Thing::Running(_)
+            | Thing::Enabled(_) => false,
+        }
+    }
+}
+
+/// How much is taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Extent {
+    /// What was made goes; what took another thing's place stays.
+    Made,
+    /// What was replaced comes back too.
+    Everything,
+}
+
+/// Why a thing is left as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Left {
+    ChangedSince,
+    /// What was there before is not known.
+    Unknown,
+    /// A package that was there in another version.
+    OtherVersion,
+    /// Its former content is not kept any more.
+    ContentGone,
+    /// It took another thing's place, and only what was made goes.
+    Replaced,
+    Refused(Vec<String>),
+    Held(Held),
+    Failed(SystemError),
+    StillDiffers,
+}
+
+impl Left {
+    /// Whether another attempt would say the same: then it is ours no more.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Left::ChangedSince
+            | Left::Unknown
+            | Left::OtherVersion
+            | Left::ContentGone
+            | Left::Replaced => true,
+            Left::Refused(_) | Left::Held(_) | Left::Failed(_) | Left::StillDiffers => false,
+        }
+    }
+
+    /// Why, outermost first.
+    pub fn because(&self, thing: &Thing) -> Vec<String> {
+        let one = |words: &str| vec![words.to_owned()];
+        match self {
+            Left::ChangedSince => {
+                vec![format!("{thing} is not what was left there: somebody has changed it since")]
+            }
+            Left::Unknown => vec![format!("what {thing} was before is not known")],
+            Left::OtherVersion => {
+                vec![format!("{thing} was there before: it is not brought back to that version")]
+            }
+            Left::ContentGone => one("its former content is not kept any more"),
+            Left::Replaced => match thing {
+                Thing::Running(unit) | Thing::Enabled(unit) => {
+                    vec![format!("{unit} is not ours, and goes on as it is (policy: released)")]
+                }
+                Thing::Path(_)
+                | Thing::Group(_)
+                | Thing::Member { .. }
+                | Thing::User(_)
+                | Thing::Keys(_)
+                | Thing::Package(_) => {
+                    vec![format!("{thing} was another one before, and stays (policy: released)")]
+                }
+            },
+            Left::Refused(reasons) => reasons.clone(),
+            Left::Held(held) => held.because(),
+            Left::Failed(error) => error.chain(),
+            Left::StillDiffers => one("the second look still finds it"),
+        }
+    }
+}
+
+/// A digest that tells nothing to whoever has not the key of this node.
+pub(crate) fn key(sys: &dyn Probe, plain: &Digest) -> Option<Digest> {
+    sys.keyed_digest(plain).ok()
+}
+
+/// Whether systemd reads what lies there.
+pub(crate) fn is_systemds(path: &str) -> bool {
+    const FOLDERS: [&str; 4] = [
+        "/etc/systemd/system/",
+        "/run/systemd/system/",
+        "/usr/lib/systemd/system/",
+        "/lib/systemd/system/",
+    ];
+    FOLDERS.iter().any(|it| path.starts_with(it))
+}
+
+pub(crate) fn is_unit_file(path: &str, unit: &UnitName) -> bool {
+    is_systemds(path) && path.rsplit('/').next() == Some(unit.as_str())
+}

@@ -1,0 +1,81 @@
+//! The tables of the state database, and how those of earlier versions become these.
+
+use crate::format::json;
+use crate::format::v2::{self, Record, text_of};
+use rusqlite::{Connection, TransactionBehavior};
+
+/// The version of the tables below. In version 1, of what was made only the promise and the run were known.
+pub(crate) const FORMAT: i64 = 2;
+
+const TABLES: &str = "
+    CREATE TABLE runs (
+        id INTEGER PRIMARY KEY,
+        started INTEGER NOT NULL,
+        finished INTEGER,
+        node TEXT NOT NULL,
+        environment TEXT NOT NULL,
+        model TEXT NOT NULL,
+        revision TEXT NOT NULL,
+        kept INTEGER, repaired INTEGER, not_kept INTEGER, held INTEGER
+    );
+    CREATE TABLE judged (
+        run INTEGER NOT NULL REFERENCES runs (id),
+        promise TEXT NOT NULL,
+        record TEXT NOT NULL,
+        PRIMARY KEY (run, promise)
+    );
+    CREATE INDEX judged_promise ON judged (promise, run);
+    CREATE TABLE services (unit TEXT PRIMARY KEY, record TEXT NOT NULL);
+    CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+";
+
+const MADE: &str = "
+    CREATE TABLE made (
+        id INTEGER PRIMARY KEY,
+        thing TEXT NOT NULL,
+        adoption INTEGER NOT NULL,
+        promise TEXT NOT NULL,
+        run INTEGER NOT NULL,
+        revision TEXT NOT NULL,
+        record TEXT NOT NULL
+    );
+    CREATE INDEX made_thing ON made (thing);
+";
+
+/// Makes the tables in a new database.
+pub(crate) fn make(connection: &Connection) -> rusqlite::Result<()> {
+    let tables = format!("BEGIN IMMEDIATE; {TABLES} {MADE} PRAGMA user_version = {FORMAT}; COMMIT");
+    connection.execute_batch(&tables)
+}
+
+/// Brings a database of an earlier version to this one, as a whole or not at all. Where another process
+/// has just done so, nothing is left to do.
+pub(crate) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if found == 1 {
+        from_1_to_2(&transaction)?;
+        transaction.execute_batch(&format!("PRAGMA user_version = {FORMAT}"))?;
+    }
+    transaction.commit()
+}
+
+/// Brings the table of version 1 to that of version 2. Of what was before, nothing is known.
+fn from_1_to_2(connection: &Connection) -> rusqlite::Result<()> {
+    let old: Vec<(String, i64)> = connection
+        .prepare("SELECT promise, run FROM made ORDER BY promise")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    connection.execute_batch("DROP TABLE made;")?;
+    connection.execute_batch(MADE)?;
+    let record = json(&Record::default());
+    for (promise, run) in old {
+        let Some(thing) = v2::thing_of_promise(&promise) else { continue };
+        connection.execute(
+            "INSERT INTO made (thing, adoption, promise, run, revision, record) \
+             VALUES (?1, 0, ?2, ?3, '', ?4)",
+            (text_of(&thing), promise, run, &record),
+        )?;
+    }
+    Ok(())
+}

@@ -61,7 +61,7 @@ pub(crate) fn run(args: &HistoryArgs, layout: &Layout, ui: &Ui) -> Outcome {
                 let failure = Failure::usage(format!("there is no run {run} in the history"));
                 return Err(failure.help("steadfast history lists them"));
             };
-            let told = Told::of(&line, held, &revisions);
+            let told = Told::look_up(&line, held, &revisions);
             let mut lines = revisions.lines(&line);
             match format {
                 Format::Text => show(ui, &told, &judged, &mut lines),
@@ -79,7 +79,7 @@ pub(crate) fn run(args: &HistoryArgs, layout: &Layout, ui: &Ui) -> Outcome {
                 ui.line("no run has changed anything here yet");
             }
             for line in &runs {
-                let told = Told::of(line, held, &revisions);
+                let told = Told::look_up(line, held, &revisions);
                 match args.format {
                     Format::Text => listed(ui, &told),
                     Format::Json => ui.line(&run_json(&told).to_string()),
@@ -108,7 +108,7 @@ struct Told<'a> {
 
 impl<'a> Told<'a> {
     /// `held`: since when somebody holds the lock of this machine.
-    fn of(line: &'a RunLine, held: Option<i64>, revisions: &'a Revisions<'_>) -> Told<'a> {
+    fn look_up(line: &'a RunLine, held: Option<i64>, revisions: &'a Revisions<'_>) -> Told<'a> {
         let under_way = line.finished.is_none() && held.is_some_and(|it| it <= line.started);
         let accepted = revisions.content(line).is_some();
         Told { line, under_way, accepted, record: revisions.of(line).map(|it| &it.1) }
@@ -170,38 +170,44 @@ fn show(ui: &Ui, told: &Told<'_>, judged: &[Judged], lines: &mut Lines) {
     }
     for one in judged {
         ui.line("");
-        let tone = match one.outcome.as_str() {
-            "repaired" | "undone" => Tone::Change,
-            "not-kept" => Tone::Bad,
-            "held" | "begun" | "left" => Tone::Doubt,
-            _ => Tone::Good,
-        };
-        let word = one.outcome.replace('-', " ");
-        let gap = " ".repeat(INDENT.saturating_sub(word.len()));
-        ui.line(&format!("{}{gap}{}", ui.paint(tone, &word), clean(&one.promise)));
-        let below = |text: &str| ui.below(INDENT, Tone::Plain, text);
-        if !one.origin.is_empty() {
-            below(&format!("promised at {}", one.origin));
-            if let Some((file, line)) = place(&one.origin)
-                && let Some(who) = lines.told(file, line)
-            {
-                ui.below(INDENT + 2, Tone::Plain, &who);
-            }
+        show_judged(ui, one, lines);
+    }
+}
+
+/// One promise of a run: what became of it, where it is promised and who wrote that, who had changed it,
+/// why, and what was done.
+fn show_judged(ui: &Ui, one: &Judged, lines: &mut Lines) {
+    let tone = match one.outcome.as_str() {
+        "repaired" | "undone" => Tone::Change,
+        "not-kept" => Tone::Bad,
+        "held" | "begun" | "left" => Tone::Doubt,
+        _ => Tone::Good,
+    };
+    let word = one.outcome.replace('-', " ");
+    let gap = " ".repeat(INDENT.saturating_sub(word.len()));
+    ui.line(&format!("{}{gap}{}", ui.paint(tone, &word), clean(&one.promise)));
+    let below = |text: &str| ui.below(INDENT, Tone::Plain, text);
+    if !one.origin.is_empty() {
+        below(&format!("promised at {}", one.origin));
+        if let Some((file, line)) = place(&one.origin)
+            && let Some(who) = lines.told(file, line)
+        {
+            ui.below(INDENT + 2, Tone::Plain, &who);
         }
-        for line in changed::by(one) {
-            below(&line);
-        }
-        for reason in &one.because {
-            below(&format!("because: {reason}"));
-        }
-        for note in &one.notes {
-            below(&format!("note: {note}"));
-        }
-        for change in &one.changes {
-            below(&change.line);
-            if let Some(detail) = &change.detail {
-                ui.diff(INDENT, detail);
-            }
+    }
+    for line in changed::by(one) {
+        below(&line);
+    }
+    for reason in &one.because {
+        below(&format!("because: {reason}"));
+    }
+    for note in &one.notes {
+        below(&format!("note: {note}"));
+    }
+    for change in &one.changes {
+        below(&change.line);
+        if let Some(detail) = &change.detail {
+            ui.diff(INDENT, detail);
         }
     }
 }

@@ -79,7 +79,7 @@ pub(crate) struct Pending {
 }
 
 impl Forecasts {
-    pub(crate) fn of(promises: &Promises, plan: &Plan) -> Forecasts {
+    pub(crate) fn count(promises: &Promises, plan: &Plan) -> Forecasts {
         let mut all = Forecasts::default();
         for parts in promises.each() {
             let promised = &promises.all[parts.start];

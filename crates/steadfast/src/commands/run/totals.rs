@@ -26,7 +26,7 @@ pub(super) fn nothing_promised(args: &RunArgs, ui: &Ui, node: &str) {
 
 /// The end of a dry run.
 pub(super) fn forecast(args: &RunArgs, ui: &Ui, promises: &Promises, plan: &Plan) -> Exit {
-    let all = Forecasts::of(promises, plan);
+    let all = Forecasts::count(promises, plan);
     let Forecasts { promises, implied, certain, expected, unknown, untold } = all;
     let exit = if promises.not_kept + implied.not_kept > 0 {
         Exit::NotKept

@@ -247,8 +247,8 @@ fn what_others_refer_to_is_not_released() {
     assert_eq!(named, ["group deploy", "group web", "user deploy"]);
 }
 
-fn path(text: &str) -> steadfast_resources::Thing {
-    steadfast_resources::Thing::Path(AbsPath::parse(text).unwrap())
+fn path(text: &str) -> steadfast_resources::Facet {
+    steadfast_resources::Facet::Path(AbsPath::parse(text).unwrap())
 }
 
 fn there<'a>(world: &'a mut World, path: &str) -> &'a mut Thing {

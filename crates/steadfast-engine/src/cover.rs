@@ -4,8 +4,8 @@ use crate::ledger::Made;
 use crate::promised::Promises;
 use std::collections::{HashMap, HashSet};
 use steadfast_model::Keep;
-use steadfast_resources::trace::{self, Says};
-use steadfast_resources::{Condition, Identity, Resource, Thing};
+use steadfast_resources::undo::{self, Says};
+use steadfast_resources::{Facet, FacetState, Identity, Resource};
 use steadfast_system::AbsPath;
 
 /// Which things the promises of a node are about.
@@ -53,7 +53,7 @@ impl<'a> Cover<'a> {
         for owner in made.thing.owners() {
             own.extend(self.by.get(&owner).into_iter().flatten().copied());
         }
-        let Thing::Path(path) = &made.thing else { return own.into_iter() };
+        let Facet::Path(path) = &made.thing else { return own.into_iter() };
         let mut above = path.parent();
         while let Some(folder) = above {
             let rules = |(want, _): &&(&Resource, Keep)| match want {
@@ -76,8 +76,8 @@ impl<'a> Cover<'a> {
     }
 
     /// Whether something promised lies in it.
-    fn holds(&self, thing: &Thing) -> bool {
-        if let Thing::Path(path) = thing { self.folders.contains(path) } else { false }
+    fn holds(&self, thing: &Facet) -> bool {
+        if let Facet::Path(path) = thing { self.folders.contains(path) } else { false }
     }
 
     /// Whether somebody promises anything about it, or refers to it.
@@ -90,11 +90,11 @@ impl<'a> Cover<'a> {
     /// they are enough.
     pub fn leaves(&self, made: &Made) -> Option<Made> {
         // A folder in use does not go; who it belongs to is another matter.
-        if self.holds(&made.thing) && !matches!(made.before, Condition::Directory { .. }) {
+        if self.holds(&made.thing) && !matches!(made.before, FacetState::Directory { .. }) {
             return None;
         }
         let purges = |want: &Resource| match (want, &made.thing) {
-            (Resource::Directory(want), Thing::Path(path)) => {
+            (Resource::Directory(want), Facet::Path(path)) => {
                 was_made(made) && want.purges(path, is_folder(made))
             }
             (_, _) => false,
@@ -105,15 +105,15 @@ impl<'a> Cover<'a> {
                 false => made.thing.said_by(want, is_folder(made)),
             })
             .fold(Says::default(), Says::or);
-        let (before, left) = trace::unsaid(says, &made.before, &made.left)?;
+        let (before, left) = undo::unsaid(says, &made.before, &made.left)?;
         Some(Made { before, left, ..made.clone() })
     }
 }
 
 fn was_made(made: &Made) -> bool {
-    made.before == Condition::Nothing
+    made.before == FacetState::Nothing
 }
 
 fn is_folder(made: &Made) -> bool {
-    matches!(made.left, Condition::Directory { .. })
+    matches!(made.left, FacetState::Directory { .. })
 }

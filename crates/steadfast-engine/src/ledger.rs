@@ -6,7 +6,7 @@ use crate::outcome::Held;
 use serde::{Deserialize, Serialize};
 use steadfast_model::PromiseId;
 use steadfast_resources::service::Consequence;
-use steadfast_resources::{Condition, Thing};
+use steadfast_resources::{Facet, FacetState};
 use steadfast_system::files::Digest;
 use steadfast_system::{Probe, SystemError, UnitName};
 
@@ -25,19 +25,19 @@ pub trait Ledger {
     fn trace(&mut self, made: &[Made]) -> Result<(), SystemError>;
 
     /// What was left after all.
-    fn amend(&mut self, amended: &[(Thing, Amended)]) -> Result<(), SystemError>;
+    fn amend(&mut self, amended: &[(Facet, Amended)]) -> Result<(), SystemError>;
 
     /// Writes down what is about to be taken back.
-    fn begin_undo(&mut self, things: &[Thing]) -> Result<(), SystemError>;
+    fn begin_undo(&mut self, things: &[Facet]) -> Result<(), SystemError>;
 }
 
 /// What is known of a thing once the work is done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Amended {
-    Left(Condition),
+    Left(FacetState),
     /// This attempt has done nothing; what is there now. Nothing of ours is there only if that is what was
     /// there before all that is known to have been done.
-    CameToNothing(Condition),
+    CameToNothing(FacetState),
 }
 
 impl Amended {
@@ -53,14 +53,14 @@ impl Amended {
 /// Something that earlier runs made, replaced or took away.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Made {
-    pub thing: Thing,
+    pub thing: Facet,
     /// The promise that it was done for.
     pub promise: PromiseId,
     /// The first run that did; the ledger knows.
     pub run: i64,
-    pub before: Condition,
+    pub before: FacetState,
     /// What is there since.
-    pub left: Condition,
+    pub left: FacetState,
     /// Services that read it, and what they owe when it changes.
     pub readers: Vec<(UnitName, Consequence)>,
     /// It was being taken back when a run was cut off.
@@ -81,16 +81,16 @@ impl Made {
     /// Whether it is a package that was there in another version: no promise brings that back by itself.
     pub fn is_other_version(&self) -> bool {
         match &self.thing {
-            Thing::Package(_) => {
-                (&self.before, &self.left) == (&Condition::Unknown, &Condition::There)
+            Facet::Package(_) => {
+                (&self.before, &self.left) == (&FacetState::Unknown, &FacetState::There)
             }
-            Thing::Path(_)
-            | Thing::Group(_)
-            | Thing::Member { .. }
-            | Thing::User(_)
-            | Thing::Keys(_)
-            | Thing::Running(_)
-            | Thing::Enabled(_) => false,
+            Facet::Path(_)
+            | Facet::Group(_)
+            | Facet::Member { .. }
+            | Facet::User(_)
+            | Facet::Keys(_)
+            | Facet::Running(_)
+            | Facet::Enabled(_) => false,
         }
     }
 }
@@ -136,7 +136,7 @@ impl Left {
     }
 
     /// Why, outermost first.
-    pub fn because(&self, thing: &Thing) -> Vec<String> {
+    pub fn because(&self, thing: &Facet) -> Vec<String> {
         let one = |words: &str| vec![words.to_owned()];
         match self {
             Left::ChangedSince => {
@@ -148,15 +148,15 @@ impl Left {
             }
             Left::ContentGone => one("its former content is not kept any more"),
             Left::Replaced => match thing {
-                Thing::Running(unit) | Thing::Enabled(unit) => {
+                Facet::Running(unit) | Facet::Enabled(unit) => {
                     vec![format!("{unit} is not ours, and goes on as it is (policy: released)")]
                 }
-                Thing::Path(_)
-                | Thing::Group(_)
-                | Thing::Member { .. }
-                | Thing::User(_)
-                | Thing::Keys(_)
-                | Thing::Package(_) => {
+                Facet::Path(_)
+                | Facet::Group(_)
+                | Facet::Member { .. }
+                | Facet::User(_)
+                | Facet::Keys(_)
+                | Facet::Package(_) => {
                     vec![format!("{thing} was another one before, and stays (policy: released)")]
                 }
             },

@@ -4,8 +4,8 @@ use crate::budget::{Budget, Purse};
 use crate::ledger::{Extent, Left, Made, is_unit_file, key};
 use crate::obstacles;
 use std::sync::Arc;
-use steadfast_resources::trace::{self, About, Content, Now};
-use steadfast_resources::{Change, Condition, Resource, State, Thing};
+use steadfast_resources::undo::{self, About, Content, Now};
+use steadfast_resources::{Change, Facet, FacetState, Resource, State};
 use steadfast_system::files::Digest;
 use steadfast_system::{Probe, UnitName};
 
@@ -49,17 +49,17 @@ pub(crate) fn look(
     extent: Extent,
     sys: &dyn Probe,
 ) -> Vec<Prospect> {
-    let things: Vec<&Thing> = which.iter().map(|at| &made[*at].thing).collect();
+    let things: Vec<&Facet> = which.iter().map(|at| &made[*at].thing).collect();
     let mut asked: Vec<(usize, Resource)> = vec![];
     let mut prospects: Vec<Prospect> = vec![];
-    for (at, now) in which.iter().zip(trace::observe(&things, sys)) {
+    for (at, now) in which.iter().zip(undo::observe(&things, sys)) {
         let one = &made[*at];
         prospects.push(match now {
             Err(error) => Prospect::Left(Left::Failed(error)),
             Ok(now) => match judge(made, one, &now, extent, sys) {
                 Some(left) => left,
-                None => match trace::absence(&one.thing) {
-                    Some(want) if one.before == Condition::Nothing => {
+                None => match undo::absence(&one.thing) {
+                    Some(want) if one.before == FacetState::Nothing => {
                         asked.push((prospects.len(), want));
                         Prospect::Back
                     }
@@ -80,13 +80,13 @@ fn judge(
     extent: Extent,
     sys: &dyn Probe,
 ) -> Option<Prospect> {
-    let is = |it: &Condition| it.is_met_by(&now.condition, |plain| key(sys, plain));
+    let is = |it: &FacetState| it.is_met_by(&now.state, |plain| key(sys, plain));
     if is(&one.before) {
         return Some(Prospect::Back);
     }
     let left = if one.is_other_version() {
         Left::OtherVersion
-    } else if one.before == Condition::Unknown {
+    } else if one.before == FacetState::Unknown {
         Left::Unknown
     } else if !is(&one.left) || has_others(made, one, now) {
         Left::ChangedSince
@@ -100,83 +100,83 @@ fn judge(
 
 /// Whether somebody was put into a group whose members all came with us.
 fn has_others(made: &[Made], one: &Made, now: &Now) -> bool {
-    let Thing::Group(group) = &one.thing else { return false };
+    let Facet::Group(group) = &one.thing else { return false };
     let is_ours = |member: &Arc<str>| {
-        made.iter().filter(|it| it.before == Condition::Nothing).any(|it| match &it.thing {
-            Thing::Member { group: of, user } => of == group && user == member,
-            Thing::User(name) => name.as_str() == &**member,
-            Thing::Path(_)
-            | Thing::Group(_)
-            | Thing::Keys(_)
-            | Thing::Running(_)
-            | Thing::Enabled(_)
-            | Thing::Package(_) => false,
+        made.iter().filter(|it| it.before == FacetState::Nothing).any(|it| match &it.thing {
+            Facet::Member { group: of, user } => of == group && user == member,
+            Facet::User(name) => name.as_str() == &**member,
+            Facet::Path(_)
+            | Facet::Group(_)
+            | Facet::Keys(_)
+            | Facet::Running(_)
+            | Facet::Enabled(_)
+            | Facet::Package(_) => false,
         })
     };
-    one.before == Condition::Nothing && !now.members.iter().all(is_ours)
+    one.before == FacetState::Nothing && !now.members.iter().all(is_ours)
 }
 
 /// Whether it came into being with us. That a unit runs is ours where its file is.
 fn was_made(made: &[Made], one: &Made) -> bool {
     let comes_from_ours = |unit: &UnitName| {
         made.iter().any(|it| match &it.thing {
-            Thing::Path(path) => {
-                it.before == Condition::Nothing && is_unit_file(path.as_str(), unit)
+            Facet::Path(path) => {
+                it.before == FacetState::Nothing && is_unit_file(path.as_str(), unit)
             }
-            Thing::Group(_)
-            | Thing::Member { .. }
-            | Thing::User(_)
-            | Thing::Keys(_)
-            | Thing::Running(_)
-            | Thing::Enabled(_)
-            | Thing::Package(_) => false,
+            Facet::Group(_)
+            | Facet::Member { .. }
+            | Facet::User(_)
+            | Facet::Keys(_)
+            | Facet::Running(_)
+            | Facet::Enabled(_)
+            | Facet::Package(_) => false,
         })
     };
-    let is_new = one.before == Condition::Nothing;
+    let is_new = one.before == FacetState::Nothing;
     match &one.thing {
-        Thing::Running(unit) | Thing::Enabled(unit) => is_new && comes_from_ours(unit),
-        Thing::Path(_)
-        | Thing::Group(_)
-        | Thing::Member { .. }
-        | Thing::User(_)
-        | Thing::Keys(_)
-        | Thing::Package(_) => is_new,
+        Facet::Running(unit) | Facet::Enabled(unit) => is_new && comes_from_ours(unit),
+        Facet::Path(_)
+        | Facet::Group(_)
+        | Facet::Member { .. }
+        | Facet::User(_)
+        | Facet::Keys(_)
+        | Facet::Package(_) => is_new,
     }
 }
 
 fn back(one: &Made, now: &Now, sys: &dyn Probe) -> Prospect {
-    let hidden = matches!(&one.left, Condition::File { content: Content::Keyed(_), .. });
-    let content = match wanted_content(&one.before, &now.condition).map(|it| sys.kept(&it)) {
+    let hidden = matches!(&one.left, FacetState::File { content: Content::Keyed(_), .. });
+    let content = match wanted_content(&one.before, &now.state).map(|it| sys.kept(&it)) {
         None => None,
         Some(Ok(Some(bytes))) => Some(Arc::from(bytes)),
         Some(Ok(None)) => return Prospect::Left(Left::ContentGone),
         Some(Err(error)) => return Prospect::Left(Left::Failed(error)),
     };
     let named = match &one.thing {
-        Thing::Path(path) => !one.promise.0.ends_with(&format!(":{path}")),
-        Thing::Group(_)
-        | Thing::Member { .. }
-        | Thing::User(_)
-        | Thing::Keys(_)
-        | Thing::Running(_)
-        | Thing::Enabled(_)
-        | Thing::Package(_) => false,
+        Facet::Path(path) => !one.promise.0.ends_with(&format!(":{path}")),
+        Facet::Group(_)
+        | Facet::Member { .. }
+        | Facet::User(_)
+        | Facet::Keys(_)
+        | Facet::Running(_)
+        | Facet::Enabled(_)
+        | Facet::Package(_) => false,
     };
     let about = About { content: content.as_ref(), hidden, named };
-    match trace::changes_back(&one.thing, now, &one.before, &about) {
+    match undo::changes_back(&one.thing, now, &one.before, &about) {
         Some(changes) => Prospect::Changes(changes),
         None => Prospect::Left(Left::Unknown),
     }
 }
 
 /// The content that has to be had again, where another one is there.
-fn wanted_content(before: &Condition, now: &Condition) -> Option<Digest> {
+fn wanted_content(before: &FacetState, now: &FacetState) -> Option<Digest> {
     match (before, now) {
         (
-            Condition::File { content: Content::Digest(wanted), .. },
-            Condition::File { content: Content::Digest(there), .. },
+            FacetState::File { content: Content::Digest(wanted), .. },
+            FacetState::File { content: Content::Digest(there), .. },
         ) => (wanted != there).then_some(*wanted),
-        (Condition::File { content: Content::Digest(wanted), .. }, _) => Some(*wanted),
+        (FacetState::File { content: Content::Digest(wanted), .. }, _) => Some(*wanted),
         (_, _) => None,
     }
 }
@@ -214,14 +214,14 @@ fn spare_groups(state: &mut State, made: &[Made]) {
     if let State::Group(group) = state {
         group.primary_of.retain(|user| {
             !made.iter().any(|it| match &it.thing {
-                Thing::User(name) => it.before == Condition::Nothing && name == user,
-                Thing::Path(_)
-                | Thing::Group(_)
-                | Thing::Member { .. }
-                | Thing::Keys(_)
-                | Thing::Running(_)
-                | Thing::Enabled(_)
-                | Thing::Package(_) => false,
+                Facet::User(name) => it.before == FacetState::Nothing && name == user,
+                Facet::Path(_)
+                | Facet::Group(_)
+                | Facet::Member { .. }
+                | Facet::Keys(_)
+                | Facet::Running(_)
+                | Facet::Enabled(_)
+                | Facet::Package(_) => false,
             })
         });
     }

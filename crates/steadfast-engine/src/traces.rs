@@ -6,7 +6,7 @@ use crate::looks::Looks;
 use crate::promised::Promises;
 use std::collections::BTreeMap;
 use steadfast_resources::service::Consequence;
-use steadfast_resources::{Change, Condition, Resource, Thing, trace};
+use steadfast_resources::{Change, Facet, FacetState, Resource, undo};
 use steadfast_system::{Probe, SystemError, UnitName};
 
 /// What this work is about to make of which things. What nobody promised is not remembered as ours.
@@ -24,18 +24,18 @@ pub(crate) fn of_work(
             continue;
         }
         let readers = readers(promises, *at);
-        for it in trace::traces(&promised.want, have, changes) {
-            let mut left = it.left;
+        for it in undo::effects(&promised.want, have, changes) {
+            let mut left = it.after;
             if it.sensitive {
                 left.keyed(|plain| key(sys, plain));
             }
             let mut readers = readers.clone();
             // Its unit file and drop-ins are read by the service itself.
-            if let (Resource::Service(want), Thing::Path(_)) = (&promised.want, &it.thing) {
+            if let (Resource::Service(want), Facet::Path(_)) = (&promised.want, &it.facet) {
                 readers.push((want.unit().clone(), Consequence::Restart));
             }
             all.push(Made {
-                thing: it.thing,
+                thing: it.facet,
                 promise: promised.id.clone(),
                 run: 0,
                 before: it.before,
@@ -88,33 +88,33 @@ pub(crate) fn amend(
     if open.is_empty() {
         return Ok(());
     }
-    let things: Vec<&Thing> = open.iter().map(|it| &it.thing).collect();
-    let mut amended: BTreeMap<Thing, Amended> = BTreeMap::new();
-    for (made, now) in open.iter().zip(trace::observe(&things, sys)) {
+    let things: Vec<&Facet> = open.iter().map(|it| &it.thing).collect();
+    let mut amended: BTreeMap<Facet, Amended> = BTreeMap::new();
+    for (made, now) in open.iter().zip(undo::observe(&things, sys)) {
         // What cannot be seen now stays as it was written.
         let Ok(now) = now else { continue };
-        if made.before.is_met_by(&now.condition, |plain| key(sys, plain)) {
-            amended.insert(made.thing.clone(), Amended::CameToNothing(now.condition));
+        if made.before.is_met_by(&now.state, |plain| key(sys, plain)) {
+            amended.insert(made.thing.clone(), Amended::CameToNothing(now.state));
         } else if is_open(&made.left) {
-            amended.insert(made.thing.clone(), Amended::Left(now.condition));
+            amended.insert(made.thing.clone(), Amended::Left(now.state));
         }
     }
-    let amended: Vec<(Thing, Amended)> = amended.into_iter().collect();
+    let amended: Vec<(Facet, Amended)> = amended.into_iter().collect();
     if amended.is_empty() { Ok(()) } else { ledger.amend(&amended) }
 }
 
 /// Whether what is left is only known once it is there.
-fn is_open(left: &Condition) -> bool {
+fn is_open(left: &FacetState) -> bool {
     match left {
-        Condition::Group { gid } => gid.is_none(),
-        Condition::User { line } => line.is_none(),
-        Condition::Nothing
-        | Condition::File { .. }
-        | Condition::Directory { .. }
-        | Condition::Link { .. }
-        | Condition::Keys { .. }
-        | Condition::There
-        | Condition::Masked
-        | Condition::Unknown => false,
+        FacetState::Group { gid } => gid.is_none(),
+        FacetState::User { line } => line.is_none(),
+        FacetState::Nothing
+        | FacetState::File { .. }
+        | FacetState::Directory { .. }
+        | FacetState::Link { .. }
+        | FacetState::Keys { .. }
+        | FacetState::There
+        | FacetState::Masked
+        | FacetState::Unknown => false,
     }
 }

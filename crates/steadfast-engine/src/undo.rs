@@ -11,8 +11,8 @@ use crate::prospect::{Prospect, look, within};
 use std::collections::{BTreeMap, HashMap};
 use steadfast_model::PromiseId;
 use steadfast_resources::service::{self, Consequence};
-use steadfast_resources::trace::{self, Now};
-use steadfast_resources::{Applied, Change, Condition, Thing};
+use steadfast_resources::undo::{self, Now};
+use steadfast_resources::{Applied, Change, Facet, FacetState};
 use steadfast_system::{Actuate, UnitName};
 
 /// Takes things back, and looks whether they are: one result for each. What is done already is found
@@ -61,7 +61,7 @@ pub fn undo(
             .collect(),
     };
     if !todo.is_empty() {
-        let things: Vec<Thing> = todo.iter().map(|at| made[*at].thing.clone()).collect();
+        let things: Vec<Facet> = todo.iter().map(|at| made[*at].thing.clone()).collect();
         // A restart that follows from it must not be forgotten where the run ends in the middle.
         match ledger.begin_undo(&things) {
             Ok(()) => undoing.run(&todo, out),
@@ -105,14 +105,14 @@ const TURNS: [Turn; 8] = [
 impl Turn {
     fn of(made: &Made) -> Turn {
         match &made.thing {
-            Thing::Path(_) if made.before == Condition::Nothing => Turn::Remove,
-            Thing::Path(_) => Turn::PutBack,
-            Thing::Member { .. } => Turn::Members,
-            Thing::User(_) | Thing::Keys(_) => Turn::Users,
-            Thing::Group(_) => Turn::Groups,
-            Thing::Package(_) => Turn::Packages,
-            Thing::Running(_) | Thing::Enabled(_) if made.before == Condition::There => Turn::On,
-            Thing::Running(_) | Thing::Enabled(_) => Turn::Off,
+            Facet::Path(_) if made.before == FacetState::Nothing => Turn::Remove,
+            Facet::Path(_) => Turn::PutBack,
+            Facet::Member { .. } => Turn::Members,
+            Facet::User(_) | Facet::Keys(_) => Turn::Users,
+            Facet::Group(_) => Turn::Groups,
+            Facet::Package(_) => Turn::Packages,
+            Facet::Running(_) | Facet::Enabled(_) if made.before == FacetState::There => Turn::On,
+            Facet::Running(_) | Facet::Enabled(_) => Turn::Off,
         }
     }
 }
@@ -183,8 +183,8 @@ impl Undoing<'_> {
         out.report(&Event::Undoing { work: &told });
         let slices: Vec<&[Change]> = work.iter().map(|(_, it)| it.as_slice()).collect();
         let applied = steadfast_resources::apply(&slices, self.sys);
-        let things: Vec<&Thing> = work.iter().map(|(at, _)| &self.made[*at].thing).collect();
-        let now = trace::observe(&things, self.sys.as_probe());
+        let things: Vec<&Facet> = work.iter().map(|(at, _)| &self.made[*at].thing).collect();
+        let now = undo::observe(&things, self.sys.as_probe());
         for (((at, changes), applied), now) in work.into_iter().zip(applied).zip(now) {
             let is_back = now.as_ref().is_ok_and(|it| self.is_back(at, it));
             self.results[at] = match (applied, now) {
@@ -202,24 +202,24 @@ impl Undoing<'_> {
 
     fn is_back(&self, at: usize, now: &Now) -> bool {
         let sys = self.sys.as_probe();
-        self.made[at].before.is_met_by(&now.condition, |plain| key(sys, plain))
+        self.made[at].before.is_met_by(&now.state, |plain| key(sys, plain))
     }
 
     /// Whether it is the file of a unit that was to be stopped and disabled before, and was not.
     fn is_in_use(&self, at: usize) -> bool {
-        let Thing::Path(path) = &self.made[at].thing else { return false };
+        let Facet::Path(path) = &self.made[at].thing else { return false };
         self.made.iter().zip(&self.results).any(|(made, result)| match &made.thing {
-            Thing::Running(unit) | Thing::Enabled(unit) => {
+            Facet::Running(unit) | Facet::Enabled(unit) => {
                 result.is_err()
-                    && made.before == Condition::Nothing
+                    && made.before == FacetState::Nothing
                     && is_unit_file(path.as_str(), unit)
             }
-            Thing::Path(_)
-            | Thing::Group(_)
-            | Thing::Member { .. }
-            | Thing::User(_)
-            | Thing::Keys(_)
-            | Thing::Package(_) => false,
+            Facet::Path(_)
+            | Facet::Group(_)
+            | Facet::Member { .. }
+            | Facet::User(_)
+            | Facet::Keys(_)
+            | Facet::Package(_) => false,
         })
     }
 
@@ -230,7 +230,7 @@ impl Undoing<'_> {
             .copied()
             .filter(|at| self.results[*at].is_ok())
             .filter(
-                |at| matches!(&self.made[*at].thing, Thing::Path(it) if is_systemds(it.as_str())),
+                |at| matches!(&self.made[*at].thing, Facet::Path(it) if is_systemds(it.as_str())),
             )
             .collect();
         if its.is_empty() {

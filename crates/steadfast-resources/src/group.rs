@@ -15,7 +15,9 @@
 
 use crate::account_fields::{digest, listed, short_state};
 use crate::members::{self, Members};
-use crate::{Applied, Condition, Difference, Fingerprint, Identity, Kind, Obstacle, Thing, Trace};
+use crate::{
+    Applied, Difference, Effect, Facet, FacetState, Fingerprint, Identity, Kind, Obstacle,
+};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -194,16 +196,16 @@ impl Kind for Group {
         batch.iter().map(|changes| Applied::each(changes, apply)).collect()
     }
 
-    fn traces(change: &Change, _want: &Desired, _have: &State) -> Vec<Trace> {
-        let gid = |gid: u32| Condition::Group { gid: Some(gid) };
+    fn effects(change: &Change, _want: &Desired, _have: &State) -> Vec<Effect> {
+        let gid = |gid: u32| FacetState::Group { gid: Some(gid) };
         let (name, before, left) = match change {
             Change::Add(NewGroup { name, gid, system: _ }) => {
-                (name, Condition::Nothing, Condition::Group { gid: *gid })
+                (name, FacetState::Nothing, FacetState::Group { gid: *gid })
             }
             Change::SetGid { name, was, gid: to } => (name, gid(*was), gid(*to)),
-            Change::Remove { name, gid: _ } => (name, Condition::Unknown, Condition::Nothing),
+            Change::Remove { name, gid: _ } => (name, FacetState::Unknown, FacetState::Nothing),
         };
-        vec![Trace::of(Thing::Group(name.clone()), before, left)]
+        vec![Effect::of(Facet::Group(name.clone()), before, left)]
     }
 
     fn fingerprint(have: &State) -> Fingerprint {

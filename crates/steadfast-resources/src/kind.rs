@@ -2,7 +2,7 @@
 //! `Desired`, `State`, `Change`, `impl Kind`, `Display for Change`, tests. Of one that has grown this is the
 //! mod.rs of a folder, and the verbs have rooms beside it: `lower`, `observe`, `plan`, `apply`.
 
-use crate::trace::Trace;
+use crate::undo::Effect;
 use std::fmt::{Debug, Display};
 use std::sync::Arc;
 use steadfast_model::{Field, Lower, Node, Spanned};
@@ -210,7 +210,7 @@ pub trait Kind {
 
     /// What a change makes, replaces or takes away, and what was there before: for whoever may have to
     /// take it back. What cannot be taken back is told as unknown.
-    fn traces(change: &Self::Change, want: &Self::Desired, have: &Self::State) -> Vec<Trace>;
+    fn effects(change: &Self::Change, want: &Self::Desired, have: &Self::State) -> Vec<Effect>;
 
     /// What a service that has this promise as an input runs with.
     fn fingerprint(have: &Self::State) -> Fingerprint;

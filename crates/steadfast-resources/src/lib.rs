@@ -17,11 +17,11 @@ pub mod mode;
 pub mod package;
 pub mod paths;
 pub mod service;
-pub mod trace;
+pub mod undo;
 pub mod user;
 
 pub use kind::{Applied, Difference, Fingerprint, Identity, Kind, Obstacle, Refusal};
-pub use trace::{Condition, Thing, Trace, traces};
+pub use undo::{Effect, Facet, FacetState, effects};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -471,34 +471,34 @@ impl Change {
     }
 
     /// What it makes of which things, for whoever may have to take it back.
-    fn traces(&self, want: &Resource, have: &State) -> Vec<Trace> {
+    fn effects(&self, want: &Resource, have: &State) -> Vec<Effect> {
         match (self, want, have) {
             (Change::Package(it), Resource::Package(want), State::Package(have)) => {
-                package::Package::traces(it, want, have)
+                package::Package::effects(it, want, have)
             }
             (Change::Group(it), Resource::Group(want), State::Group(have)) => {
-                group::Group::traces(it, want, have)
+                group::Group::effects(it, want, have)
             }
             (Change::Members(it), Resource::Members(want), State::Members(have)) => {
-                members::Members::traces(it, want, have)
+                members::Members::effects(it, want, have)
             }
             (Change::User(it), Resource::User(want), State::User(have)) => {
-                user::User::traces(it, want, have)
+                user::User::effects(it, want, have)
             }
             (Change::Directory(it), Resource::Directory(want), State::Directory(have)) => {
-                directory::Directory::traces(it, want, have)
+                directory::Directory::effects(it, want, have)
             }
             (Change::File(it), Resource::File(want), State::File(have)) => {
-                file::File::traces(it, want, have)
+                file::File::effects(it, want, have)
             }
             (Change::Link(it), Resource::Link(want), State::Link(have)) => {
-                link::Link::traces(it, want, have)
+                link::Link::effects(it, want, have)
             }
             (Change::Service(it), Resource::Service(want), State::Service(have)) => {
-                service::Service::traces(it, want, have)
+                service::Service::effects(it, want, have)
             }
             (Change::Cron(it), Resource::Cron(want), State::Cron(have)) => {
-                cron::Cron::traces(it, want, have)
+                cron::Cron::effects(it, want, have)
             }
             // A change comes from a plan for the same want and look.
             (

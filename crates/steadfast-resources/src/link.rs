@@ -13,7 +13,7 @@
 
 use crate::kind::{self, Applied, Difference, Fingerprint, Identity, Kind, Obstacle};
 use crate::paths::{self, Accounts, Ids, NewLink, Owners, Removal, Setting};
-use crate::trace::{Says, Trace};
+use crate::undo::{Effect, Says};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use steadfast_model::{Field, Fields, Lower, Node, Spanned, Takes, codes};
@@ -200,8 +200,8 @@ impl Kind for Link {
         paths::apply(batch, sys)
     }
 
-    fn traces(change: &Change, _want: &Desired, have: &State) -> Vec<Trace> {
-        paths::traces(change, |_| have.entry.as_ref())
+    fn effects(change: &Change, _want: &Desired, have: &State) -> Vec<Effect> {
+        paths::effects(change, |_| have.entry.as_ref())
     }
 
     /// Where it leads, and whose it is.

@@ -11,7 +11,9 @@
 //! users of the name service; the group must be a local one.
 
 use crate::account_fields::{digest, list_in_form, listed};
-use crate::{Applied, Condition, Difference, Fingerprint, Identity, Kind, Obstacle, Thing, Trace};
+use crate::{
+    Applied, Difference, Effect, Facet, FacetState, Fingerprint, Identity, Kind, Obstacle,
+};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -160,17 +162,17 @@ impl Kind for Members {
         batch.iter().map(|changes| Applied::each(changes, apply)).collect()
     }
 
-    fn traces(change: &Change, _want: &Desired, _have: &State) -> Vec<Trace> {
+    fn effects(change: &Change, _want: &Desired, _have: &State) -> Vec<Effect> {
         vec![match change {
             Change::Add { group, user } => {
                 let (group, user) = (group.clone(), Arc::from(user.as_str()));
-                let thing = Thing::Member { group, user };
-                Trace::of(thing, Condition::Nothing, Condition::There)
+                let thing = Facet::Member { group, user };
+                Effect::of(thing, FacetState::Nothing, FacetState::There)
             }
             Change::Remove { group, member } => {
                 let (group, user) = (group.clone(), Arc::clone(member));
-                let thing = Thing::Member { group, user };
-                Trace::of(thing, Condition::There, Condition::Nothing)
+                let thing = Facet::Member { group, user };
+                Effect::of(thing, FacetState::There, FacetState::Nothing)
             }
         }]
     }

@@ -11,7 +11,7 @@ use crate::store::{Store, StoreError};
 use rusqlite::{Connection, OptionalExtension as _};
 use std::collections::BTreeMap;
 use steadfast_engine::{Amended, Made};
-use steadfast_resources::{Condition, Thing};
+use steadfast_resources::{Facet, FacetState};
 use steadfast_system::{ErrorKind, SystemError};
 
 /// The number of what runs by hand made: they are no doing of a revision.
@@ -53,7 +53,7 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Row>> {
 }
 
 /// The rows of one thing, oldest first.
-fn rows_of(connection: &Connection, thing: &Thing) -> rusqlite::Result<Vec<Row>> {
+fn rows_of(connection: &Connection, thing: &Facet) -> rusqlite::Result<Vec<Row>> {
     let rows: Vec<Option<Row>> = connection
         .prepare_cached(&format!("SELECT {COLUMNS} FROM made WHERE thing = ?1 ORDER BY id"))?
         .query_map([text_of(thing)], row)?
@@ -101,7 +101,7 @@ impl Store {
     /// what was left since.
     pub fn made(&self) -> Result<Vec<Made>, StoreError> {
         let rows = self.rows()?;
-        let mut all: BTreeMap<Thing, Made> = BTreeMap::new();
+        let mut all: BTreeMap<Facet, Made> = BTreeMap::new();
         for Row { made, .. } in rows {
             match all.get_mut(&made.thing) {
                 None => drop(all.insert(made.thing.clone(), made)),
@@ -119,7 +119,7 @@ impl Store {
             return Ok(None);
         }
         let since = self.rows()?.into_iter().filter(|it| it.adoption == known.0);
-        let since: BTreeMap<Thing, Made> =
+        let since: BTreeMap<Facet, Made> =
             since.map(|it| (it.made.thing.clone(), it.made)).collect();
         Ok(Some(since.into_values().collect()))
     }
@@ -158,7 +158,7 @@ impl Store {
     }
 
     /// Things that are gone, were taken back, or are no matter of ours any more.
-    pub fn forget_made(&self, things: &[&Thing]) -> Result<(), StoreError> {
+    pub fn forget_made(&self, things: &[&Facet]) -> Result<(), StoreError> {
         if things.is_empty() {
             return Ok(());
         }
@@ -175,8 +175,8 @@ impl Store {
     /// decides only what was known before stays. The rest is still ours.
     pub fn went_back(
         &self,
-        undone: &[&Thing],
-        decided: &[&Thing],
+        undone: &[&Facet],
+        decided: &[&Facet],
         to: &str,
     ) -> Result<(), StoreError> {
         self.write(|connection| {
@@ -235,7 +235,7 @@ impl Store {
                     // What is not known to be another one is still what was left before.
                     new.left = last.made.left.clone();
                     new.left.then(&one.left);
-                    if new.left == Condition::Unknown {
+                    if new.left == FacetState::Unknown {
                         new.left = one.left.clone();
                     }
                 }
@@ -256,7 +256,7 @@ impl Store {
     }
 
     /// See [`steadfast_engine::Ledger::amend`].
-    pub(crate) fn amend(&self, amended: &[(Thing, Amended)]) -> Result<(), SystemError> {
+    pub(crate) fn amend(&self, amended: &[(Facet, Amended)]) -> Result<(), SystemError> {
         let by_hand = self.is_by_hand();
         let written = self.write(|connection| {
             let number = if by_hand { BY_HAND } else { adoption(connection)?.0 };
@@ -278,7 +278,7 @@ impl Store {
     }
 
     /// See [`steadfast_engine::Ledger::begin_undo`].
-    pub(crate) fn begin_undo(&self, things: &[Thing]) -> Result<(), SystemError> {
+    pub(crate) fn begin_undo(&self, things: &[Facet]) -> Result<(), SystemError> {
         let written = self.write(|connection| {
             let (number, _) = adoption(connection)?;
             for thing in things {

@@ -6,7 +6,7 @@ use crate::store::Store;
 use rusqlite::OptionalExtension as _;
 use steadfast_engine::debt::{Debt, Record};
 use steadfast_engine::{Amended, Ledger, Made};
-use steadfast_resources::Thing;
+use steadfast_resources::Facet;
 use steadfast_system::{ErrorKind, SystemError, UnitName};
 
 /// A shared store is enough: the history of the same run is written beside it.
@@ -64,11 +64,11 @@ impl Ledger for &Store {
         Store::trace(self, made)
     }
 
-    fn amend(&mut self, amended: &[(Thing, Amended)]) -> Result<(), SystemError> {
+    fn amend(&mut self, amended: &[(Facet, Amended)]) -> Result<(), SystemError> {
         Store::amend(self, amended)
     }
 
-    fn begin_undo(&mut self, things: &[Thing]) -> Result<(), SystemError> {
+    fn begin_undo(&mut self, things: &[Facet]) -> Result<(), SystemError> {
         Store::begin_undo(self, things)
     }
 }

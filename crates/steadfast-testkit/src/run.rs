@@ -11,7 +11,7 @@ use steadfast_engine::{
     Plan, Promises, Reporter, Summary, promised,
 };
 use steadfast_model::{Diagnostics, NodeInput, Severity, SourceSet, document, render, resolve};
-use steadfast_resources::Thing;
+use steadfast_resources::Facet;
 use steadfast_system::{SystemError, UnitName};
 
 /// The promises of the only node of a model.
@@ -57,7 +57,7 @@ impl Model {
 pub struct Notebook {
     pub records: BTreeMap<UnitName, Record>,
     /// What was made since it was last cleared.
-    pub made: BTreeMap<Thing, Made>,
+    pub made: BTreeMap<Facet, Made>,
 }
 
 impl Ledger for Notebook {
@@ -87,7 +87,7 @@ impl Ledger for Notebook {
         Ok(())
     }
 
-    fn amend(&mut self, amended: &[(Thing, Amended)]) -> Result<(), SystemError> {
+    fn amend(&mut self, amended: &[(Facet, Amended)]) -> Result<(), SystemError> {
         for (thing, amended) in amended {
             let Some(made) = self.made.get_mut(thing) else { continue };
             if amended.ends(made) {
@@ -99,7 +99,7 @@ impl Ledger for Notebook {
         Ok(())
     }
 
-    fn begin_undo(&mut self, things: &[Thing]) -> Result<(), SystemError> {
+    fn begin_undo(&mut self, things: &[Facet]) -> Result<(), SystemError> {
         for thing in things {
             if let Some(made) = self.made.get_mut(thing) {
                 made.begun = true;

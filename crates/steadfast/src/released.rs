@@ -8,7 +8,7 @@ use steadfast_engine::budget::Spent;
 use steadfast_engine::{Budget, Cover, Event, Extent, Left, Made, Promises, Prospect, Reporter};
 use steadfast_model::PromiseId;
 use steadfast_model::policy;
-use steadfast_resources::{Condition, Thing};
+use steadfast_resources::{Facet, FacetState};
 use steadfast_store::{Store, StoreError};
 use steadfast_system::{Actuate, Probe};
 
@@ -51,7 +51,7 @@ struct Former<'a> {
 
 impl Released {
     /// Things that nobody need remember any more.
-    pub(crate) fn gone(&self) -> Vec<&Thing> {
+    pub(crate) fn gone(&self) -> Vec<&Facet> {
         self.gone.iter().map(|it| &it.thing).collect()
     }
 
@@ -95,7 +95,7 @@ fn unpromised(store: &Store, promises: &Promises) -> Result<Unpromised, StoreErr
         let cover = Cover::of(promises);
         made.retain(|it| !cover.names(it));
     }
-    let (ours, taken) = made.into_iter().partition(|it| it.left != Condition::Nothing);
+    let (ours, taken) = made.into_iter().partition(|it| it.left != FacetState::Nothing);
     Ok(Unpromised { some, ours, taken })
 }
 
@@ -118,10 +118,10 @@ pub(crate) fn find(
             all.into_iter().map(Some).collect()
         }
     };
-    let things: Vec<&Thing> = made.iter().map(|it| &it.thing).collect();
-    let gone: Vec<bool> = steadfast_resources::trace::observe(&things, sys)
+    let things: Vec<&Facet> = made.iter().map(|it| &it.thing).collect();
+    let gone: Vec<bool> = steadfast_resources::undo::observe(&things, sys)
         .into_iter()
-        .map(|it| it.is_ok_and(|it| it.condition == Condition::Nothing))
+        .map(|it| it.is_ok_and(|it| it.state == FacetState::Nothing))
         .collect();
     let promised: HashSet<&PromiseId> = promises.all.iter().map(|it| &it.id).collect();
     for ((made, prospect), gone) in made.into_iter().zip(prospects).zip(gone) {
@@ -298,12 +298,12 @@ pub(crate) fn go_back(
     let done = |all: std::ops::Range<usize>| {
         all.filter(|at| results[*at].is_ok()).map(|at| &made[at].thing)
     };
-    let undone: Vec<&Thing> = done(partly..made.len()).collect();
+    let undone: Vec<&Facet> = done(partly..made.len()).collect();
     for upgraded in decided.iter().filter(|it| it.is_other_version()) {
         let left = [Left::OtherVersion.because(&upgraded.thing).join(": ")];
         out.report(&Event::Undone { promise: &upgraded.promise, changes: &[], left: &left });
     }
-    let decided: Vec<&Thing> = decided.iter().map(|it| &it.thing).chain(done(0..partly)).collect();
+    let decided: Vec<&Facet> = decided.iter().map(|it| &it.thing).chain(done(0..partly)).collect();
     store.went_back(&undone, &decided, to)?;
     Ok(true)
 }

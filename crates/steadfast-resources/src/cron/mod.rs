@@ -23,7 +23,7 @@ pub mod schedule;
 
 use crate::kind::{Applied, Difference, Fingerprint, Identity, Kind, Obstacle};
 use crate::paths::{self, Owners};
-use crate::trace::{self, Condition, Thing, Trace};
+use crate::undo::{self, Effect, Facet, FacetState};
 use schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -241,10 +241,10 @@ impl Kind for Cron {
             .collect()
     }
 
-    fn traces(change: &Change, _want: &Desired, have: &State) -> Vec<Trace> {
+    fn effects(change: &Change, _want: &Desired, have: &State) -> Vec<Effect> {
         let entry = have.look.entry.as_ref();
         vec![match change {
-            Change::Write { file, was: _ } => trace::of_file(file, entry),
+            Change::Write { file, was: _ } => undo::of_file(file, entry),
             Change::SetAttributes { path, seen, was: _, attributes } => {
                 let Some(entry) = entry else { return vec![] };
                 let from = Attributes {
@@ -252,12 +252,12 @@ impl Kind for Cron {
                     gid: Some(entry.gid),
                     mode: Some(entry.mode),
                 };
-                trace::attributes(path, seen, &from, attributes)
+                undo::attributes(path, seen, &from, attributes)
             }
-            Change::Remove { path, seen, was: _ } => Trace::of(
-                Thing::Path(path.clone()),
-                trace::former(seen, entry, true),
-                Condition::Nothing,
+            Change::Remove { path, seen, was: _ } => Effect::of(
+                Facet::Path(path.clone()),
+                undo::former(seen, entry, true),
+                FacetState::Nothing,
             ),
         }]
     }

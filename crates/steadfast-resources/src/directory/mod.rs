@@ -38,7 +38,7 @@ use crate::glob::Glob;
 use crate::kind::{Applied, Difference, Fingerprint, Identity, Kind};
 use crate::mode::Wish;
 use crate::paths::{self, Ids, Owners};
-use crate::trace::{Says, Trace};
+use crate::undo::{Effect, Says};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -233,7 +233,7 @@ impl Kind for Directory {
         paths::apply(batch, sys)
     }
 
-    fn traces(change: &Change, _want: &Desired, have: &State) -> Vec<Trace> {
+    fn effects(change: &Change, _want: &Desired, have: &State) -> Vec<Effect> {
         if let Change::SetAttributes(all) = change
             && all.len() > TRACED_MAX
         {
@@ -241,7 +241,7 @@ impl Kind for Directory {
         }
         let below: HashMap<&str, &Entry> =
             have.below.iter().flat_map(|it| it.iter()).map(|it| (&*it.path, &it.entry)).collect();
-        paths::traces(change, |at| match at {
+        paths::effects(change, |at| match at {
             None => have.entry.as_ref(),
             Some(at) => below.get(at).copied(),
         })

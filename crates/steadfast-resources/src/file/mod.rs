@@ -42,7 +42,7 @@ use crate::edit::{self, Edit};
 use crate::kind::{Applied, Difference, Fingerprint, Identity, Kind, Refusal};
 use crate::mode::Wish;
 use crate::paths::{self, Accounts, Bytes, Ids, Owners};
-use crate::trace::{Says, Trace};
+use crate::undo::{Effect, Says};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use steadfast_model::{Field, Lower, Node, Rendered, Spanned, Takes};
@@ -216,8 +216,8 @@ impl Kind for File {
         paths::apply(batch, sys)
     }
 
-    fn traces(change: &Change, _want: &Desired, have: &State) -> Vec<Trace> {
-        paths::traces(change, |_| have.entry.as_ref())
+    fn effects(change: &Change, _want: &Desired, have: &State) -> Vec<Effect> {
+        paths::effects(change, |_| have.entry.as_ref())
     }
 
     fn fingerprint(have: &State) -> Fingerprint {

@@ -31,7 +31,7 @@ mod observe;
 mod plan;
 
 use crate::kind::{Applied, Difference, Fingerprint, Identity, Kind};
-use crate::trace::{Condition, Thing, Trace};
+use crate::undo::{Effect, Facet, FacetState};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -193,18 +193,18 @@ impl Kind for Package {
         apply::apply(batch, sys)
     }
 
-    fn traces(change: &Change, _want: &Desired, have: &State) -> Vec<Trace> {
+    fn effects(change: &Change, _want: &Desired, have: &State) -> Vec<Effect> {
         let (act, before, left) = match change {
             Change::Install(act) => {
                 let is_new = !have.look.installed.as_ref().is_some_and(|it| is_there(it.health));
-                let before = if is_new { Condition::Nothing } else { Condition::Unknown };
-                (act, before, Condition::There)
+                let before = if is_new { FacetState::Nothing } else { FacetState::Unknown };
+                (act, before, FacetState::There)
             }
             Change::Upgrade(act) | Change::Downgrade(act) => {
-                (act, Condition::Unknown, Condition::There)
+                (act, FacetState::Unknown, FacetState::There)
             }
             Change::Remove(act) | Change::Purge(act) => {
-                (act, Condition::Unknown, Condition::Nothing)
+                (act, FacetState::Unknown, FacetState::Nothing)
             }
             // Whether there is a newer version is not known yet; marks are no things.
             Change::LookForNewer(_)
@@ -213,7 +213,7 @@ impl Kind for Package {
             | Change::Hold { .. }
             | Change::MarkManual { .. } => return vec![],
         };
-        vec![Trace::of(Thing::Package(act.item.package.clone()), before, left)]
+        vec![Effect::of(Facet::Package(act.item.package.clone()), before, left)]
     }
 
     fn fingerprint(have: &State) -> Fingerprint {

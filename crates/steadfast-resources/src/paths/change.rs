@@ -4,7 +4,7 @@ use super::{
     Bytes, Ids, LINES, Owners, SHOWN, SHOWN_DIFFERENCE, SHOWN_OF_OTHERS, bytes, seen, thousands,
 };
 use crate::kind::Applied;
-use crate::trace::{self, Condition, Thing, Trace};
+use crate::undo::{self, Effect, Facet, FacetState};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -216,32 +216,32 @@ pub fn apply(batch: &[&[Change]], sys: &dyn files::Write) -> Vec<Applied> {
 }
 
 /// What a change makes of which paths; `entry_at` gives what was seen at the promised path, or below it.
-pub fn traces<'a>(
+pub fn effects<'a>(
     change: &Change,
     entry_at: impl Fn(Option<&str>) -> Option<&'a Entry>,
-) -> Vec<Trace> {
+) -> Vec<Effect> {
     let at = |below: &Option<Arc<str>>| entry_at(below.as_deref());
-    let path = |path: &AbsPath| Thing::Path(path.clone());
+    let path = |path: &AbsPath| Facet::Path(path.clone());
     match change {
         Change::MakeDirectories(all) => all
             .iter()
             .map(|it| {
                 let (uid, gid, mode) = (it.uid, it.gid, it.mode);
-                let before = trace::former(&it.replaces, at(&it.below), true);
-                Trace::of(path(&it.path), before, Condition::Directory { uid, gid, mode })
+                let before = undo::former(&it.replaces, at(&it.below), true);
+                Effect::of(path(&it.path), before, FacetState::Directory { uid, gid, mode })
             })
             .collect(),
         Change::MakeLink(it) => {
             let (target, uid, gid) = (Arc::clone(&it.target), it.uid, it.gid);
-            let before = trace::former(&it.replaces, at(&None), true);
-            vec![Trace::of(path(&it.path), before, Condition::Link { target, uid, gid })]
+            let before = undo::former(&it.replaces, at(&None), true);
+            vec![Effect::of(path(&it.path), before, FacetState::Link { target, uid, gid })]
         }
         Change::Write(all) => all
             .iter()
-            .map(|it| Trace { sensitive: it.sensitive, ..trace::of_file(&it.file, at(&it.below)) })
+            .map(|it| Effect { sensitive: it.sensitive, ..undo::of_file(&it.file, at(&it.below)) })
             .collect(),
         Change::SetAttributes(all) => {
-            all.iter().map(|it| trace::attributes(&it.path, &it.seen, &it.from, &it.to)).collect()
+            all.iter().map(|it| undo::attributes(&it.path, &it.seen, &it.from, &it.to)).collect()
         }
         Change::Remove(all) => all
             .iter()
@@ -249,10 +249,10 @@ pub fn traces<'a>(
                 let entry = at(&it.below);
                 let before = match (&it.seen, entry) {
                     // What lay below it is not known one by one.
-                    (Seen::Directory, Some(entry)) if it.count == 1 => trace::of_entry(entry),
-                    (seen, entry) => trace::former(seen, entry, it.keep),
+                    (Seen::Directory, Some(entry)) if it.count == 1 => undo::of_entry(entry),
+                    (seen, entry) => undo::former(seen, entry, it.keep),
                 };
-                Trace::of(path(&it.path), before, Condition::Nothing)
+                Effect::of(path(&it.path), before, FacetState::Nothing)
             })
             .collect(),
     }

@@ -5,12 +5,12 @@ mod change;
 
 pub use change::{
     Change, NewDirectory, NewLink, Removal, Setting, Was, Writing, apply, attributes, deletes,
-    detail, diff, grouped, size, traces,
+    detail, diff, effects, grouped, size,
 };
 
 use crate::kind::Identity;
 use crate::mode::Wish;
-use crate::trace::Says;
+use crate::undo::Says;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;

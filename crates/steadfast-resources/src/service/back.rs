@@ -2,7 +2,7 @@
 //! to what it was.
 
 use super::{Change, Consequence, Desired, FOLDER_MODE, MODE, State, TIMEOUT};
-use crate::trace::{self, Condition, Thing, Trace};
+use crate::undo::{self, Effect, Facet, FacetState};
 use steadfast_system::files::Attributes;
 use steadfast_system::services::{Active, Load, Mask, Unit};
 use steadfast_system::{AbsPath, UnitName};
@@ -35,39 +35,39 @@ pub fn catch_up(unit: &UnitName, is: &Unit, owes: Consequence, because: String) 
     }
 }
 
-pub(super) fn traces(change: &Change, want: &Desired, have: &State) -> Vec<Trace> {
+pub(super) fn effects(change: &Change, want: &Desired, have: &State) -> Vec<Effect> {
     let entry = |path: &AbsPath| {
         let at = want.files().position(|it| it.path == *path)?;
         have.files.get(at)?.entry.as_ref()
     };
-    let running = |unit: &UnitName, left| {
+    let running = |unit: &UnitName, after| {
         // A oneshot that leaves nothing behind does not run when it is done.
         let leaves = have.unit.oneshot.is_none();
-        let thing = Thing::Running(unit.clone());
-        leaves.then(|| Trace::of(thing, trace::running(&have.unit), left)).into_iter().collect()
+        let facet = Facet::Running(unit.clone());
+        leaves.then(|| Effect::of(facet, undo::running(&have.unit), after)).into_iter().collect()
     };
-    let place = |unit: &UnitName, left| {
-        vec![Trace::of(Thing::Enabled(unit.clone()), trace::place_of(&have.unit), left)]
+    let place = |unit: &UnitName, after| {
+        vec![Effect::of(Facet::Enabled(unit.clone()), undo::place_of(&have.unit), after)]
     };
     match change {
         Change::MakeFolder { path } => {
-            let left = Condition::Directory { uid: 0, gid: 0, mode: FOLDER_MODE };
-            vec![Trace::of(Thing::Path(path.clone()), Condition::Nothing, left)]
+            let after = FacetState::Directory { uid: 0, gid: 0, mode: FOLDER_MODE };
+            vec![Effect::of(Facet::Path(path.clone()), FacetState::Nothing, after)]
         }
-        Change::Write { file, was: _ } => vec![trace::of_file(file, entry(&file.path))],
+        Change::Write { file, was: _ } => vec![undo::of_file(file, entry(&file.path))],
         Change::SetAttributes { path, seen, was: (uid, gid, mode) } => {
             let from = Attributes { uid: Some(*uid), gid: Some(*gid), mode: Some(*mode) };
             let to = Attributes { uid: Some(0), gid: Some(0), mode: Some(MODE) };
-            vec![trace::attributes(path, seen, &from, &to)]
+            vec![undo::attributes(path, seen, &from, &to)]
         }
-        Change::Stop { unit, timeout: _ } => running(unit, Condition::Nothing),
-        Change::Start(act) => running(&act.unit, Condition::There),
-        Change::Enable { unit } => place(unit, Condition::There),
-        Change::Disable { unit } => place(unit, Condition::Nothing),
-        Change::Mask { unit } => place(unit, Condition::Masked),
+        Change::Stop { unit, timeout: _ } => running(unit, FacetState::Nothing),
+        Change::Start(act) => running(&act.unit, FacetState::There),
+        Change::Enable { unit } => place(unit, FacetState::There),
+        Change::Disable { unit } => place(unit, FacetState::Nothing),
+        Change::Mask { unit } => place(unit, FacetState::Masked),
         Change::Unmask { unit } => {
             let unmasked = Unit { mask: Mask::Not, ..have.unit.clone() };
-            place(unit, trace::place_of(&unmasked))
+            place(unit, undo::place_of(&unmasked))
         }
         // What ran goes on running, in another process.
         Change::DaemonReload | Change::Await(_) | Change::Reload(_) | Change::Restart(_) => {

@@ -53,7 +53,7 @@ pub use observe::own_inputs;
 
 use crate::kind::{Applied, Difference, Fingerprint, Identity, Kind};
 use crate::paths;
-use crate::trace::Trace;
+use crate::undo::Effect;
 use health::Check;
 use lower::{FILE_FIELDS, HEALTH_FIELDS};
 use serde::{Deserialize, Serialize};
@@ -446,8 +446,8 @@ impl Kind for Service {
         apply::carry_out(batch, sys)
     }
 
-    fn traces(change: &Change, want: &Desired, have: &State) -> Vec<Trace> {
-        back::traces(change, want, have)
+    fn effects(change: &Change, want: &Desired, have: &State) -> Vec<Effect> {
+        back::effects(change, want, have)
     }
 
     fn fingerprint(have: &State) -> Fingerprint {

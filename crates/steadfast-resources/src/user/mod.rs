@@ -50,7 +50,7 @@ mod plan;
 pub use contradictions::contradictions;
 pub use keys::{Keys, NewKeys, SshKey};
 
-use crate::{Applied, Difference, Fingerprint, Identity, Kind, Trace};
+use crate::{Applied, Difference, Effect, Fingerprint, Identity, Kind};
 use limits::{limit_name, limit_shown};
 use plan::makes_home;
 use serde::{Deserialize, Serialize};
@@ -376,8 +376,8 @@ impl Kind for User {
             .collect()
     }
 
-    fn traces(change: &Change, want: &Desired, have: &State) -> Vec<Trace> {
-        back::traces(change, want, have)
+    fn effects(change: &Change, want: &Desired, have: &State) -> Vec<Effect> {
+        back::effects(change, want, have)
     }
 
     fn fingerprint(have: &State) -> Fingerprint {

@@ -105,7 +105,7 @@ fn goes_on(name: &str) {
 /// What version 1 knew of what was made is known still, and nothing of what was there before.
 #[test]
 fn what_version_1_knew_is_made_and_never_touched() {
-    use steadfast_resources::{Condition, Thing};
+    use steadfast_resources::{Facet, FacetState};
     let folder = tempfile::tempdir().unwrap();
     let path = scratch(&folder);
     let old = Connection::open(&path).unwrap();
@@ -136,19 +136,19 @@ fn what_version_1_knew_is_made_and_never_touched() {
             "package:curl 4 package curl",
         ]
     );
-    assert!(made.iter().all(|it| it.before == Condition::Unknown));
+    assert!(made.iter().all(|it| it.before == FacetState::Unknown));
     // It is known once, and a later change to it is known beside that.
-    let motd = Thing::Path(steadfast_system::AbsPath::parse("/etc/motd").unwrap());
+    let motd = Facet::Path(steadfast_system::AbsPath::parse("/etc/motd").unwrap());
     let later = steadfast_engine::Made {
         thing: motd.clone(),
-        before: Condition::There,
-        left: Condition::There,
+        before: FacetState::There,
+        left: FacetState::There,
         ..made[1].clone()
     };
     store.adopt("b").unwrap();
     (&mut &store).trace(&[later]).unwrap();
-    assert_eq!(store.made().unwrap()[1].before, Condition::Unknown);
-    assert_eq!(store.made_since("b").unwrap().unwrap()[0].before, Condition::There);
+    assert_eq!(store.made().unwrap()[1].before, FacetState::Unknown);
+    assert_eq!(store.made_since("b").unwrap().unwrap()[0].before, FacetState::There);
     assert!(Store::open(&path).unwrap().take_warnings().is_empty());
 }
 

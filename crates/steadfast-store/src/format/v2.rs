@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use steadfast_engine::Made;
 use steadfast_model::PromiseId;
 use steadfast_resources::service::Consequence;
-use steadfast_resources::{Condition as Domain, Thing, trace};
+use steadfast_resources::{Facet, FacetState as Domain, undo};
 use steadfast_system::files::Mode;
 use steadfast_system::text::hex;
 use steadfast_system::{AbsPath, GroupName, PackageName, UnitName, UserName};
@@ -78,9 +78,9 @@ impl From<&Domain> for Condition {
             Domain::Nothing => Condition::Nothing,
             Domain::File { content, uid, gid, mode } => {
                 let (digest, keyed) = match content {
-                    trace::Content::Unsaid => (None, None),
-                    trace::Content::Digest(it) => (Some(hex(it)), None),
-                    trace::Content::Keyed(it) => (None, Some(hex(it))),
+                    undo::Content::Unsaid => (None, None),
+                    undo::Content::Digest(it) => (Some(hex(it)), None),
+                    undo::Content::Keyed(it) => (None, Some(hex(it))),
                 };
                 Condition::File { digest, keyed, uid: *uid, gid: *gid, mode: mode.to_string() }
             }
@@ -108,9 +108,9 @@ impl Condition {
             Condition::Nothing => Domain::Nothing,
             Condition::File { digest, keyed, uid, gid, mode } => {
                 let content = match (digest, keyed) {
-                    (Some(it), _) => unhex(&it).map(trace::Content::Digest),
-                    (None, Some(it)) => unhex(&it).map(trace::Content::Keyed),
-                    (None, None) => Some(trace::Content::Unsaid),
+                    (Some(it), _) => unhex(&it).map(undo::Content::Digest),
+                    (None, Some(it)) => unhex(&it).map(undo::Content::Keyed),
+                    (None, None) => Some(undo::Content::Unsaid),
                 };
                 match (content, octal(&mode)) {
                     (Some(content), Ok(mode)) => Domain::File { content, uid, gid, mode },
@@ -158,7 +158,7 @@ impl From<&Made> for Record {
 }
 
 impl Record {
-    pub fn into_domain(self, thing: Thing, promise: &str, run: i64) -> Made {
+    pub fn into_domain(self, thing: Facet, promise: &str, run: i64) -> Made {
         let Record { before, left, readers, begun } = self;
         Made {
             thing,
@@ -182,47 +182,47 @@ impl Record {
 }
 
 /// `path:/etc/motd`.
-pub fn text_of(thing: &Thing) -> String {
+pub fn text_of(thing: &Facet) -> String {
     match thing {
-        Thing::Path(path) => format!("path:{path}"),
-        Thing::Group(name) => format!("group:{name}"),
-        Thing::Member { group, user } => format!("member:{group}:{user}"),
-        Thing::User(name) => format!("user:{name}"),
-        Thing::Keys(name) => format!("keys:{name}"),
-        Thing::Running(unit) => format!("running:{unit}"),
-        Thing::Enabled(unit) => format!("enabled:{unit}"),
-        Thing::Package(name) => format!("package:{name}"),
+        Facet::Path(path) => format!("path:{path}"),
+        Facet::Group(name) => format!("group:{name}"),
+        Facet::Member { group, user } => format!("member:{group}:{user}"),
+        Facet::User(name) => format!("user:{name}"),
+        Facet::Keys(name) => format!("keys:{name}"),
+        Facet::Running(unit) => format!("running:{unit}"),
+        Facet::Enabled(unit) => format!("enabled:{unit}"),
+        Facet::Package(name) => format!("package:{name}"),
     }
 }
 
-pub fn thing_of(text: &str) -> Option<Thing> {
+pub fn thing_of(text: &str) -> Option<Facet> {
     let (kind, name) = text.split_once(':')?;
     Some(match kind {
-        "path" => Thing::Path(AbsPath::parse(name).ok()?),
-        "group" => Thing::Group(GroupName::parse(name).ok()?),
+        "path" => Facet::Path(AbsPath::parse(name).ok()?),
+        "group" => Facet::Group(GroupName::parse(name).ok()?),
         "member" => {
             let (group, user) = name.split_once(':')?;
-            Thing::Member { group: GroupName::parse(group).ok()?, user: user.into() }
+            Facet::Member { group: GroupName::parse(group).ok()?, user: user.into() }
         }
-        "user" => Thing::User(UserName::parse(name).ok()?),
-        "keys" => Thing::Keys(UserName::parse(name).ok()?),
-        "running" => Thing::Running(UnitName::parse(name).ok()?),
-        "enabled" => Thing::Enabled(UnitName::parse(name).ok()?),
-        "package" => Thing::Package(PackageName::parse(name).ok()?),
+        "user" => Facet::User(UserName::parse(name).ok()?),
+        "keys" => Facet::Keys(UserName::parse(name).ok()?),
+        "running" => Facet::Running(UnitName::parse(name).ok()?),
+        "enabled" => Facet::Enabled(UnitName::parse(name).ok()?),
+        "package" => Facet::Package(PackageName::parse(name).ok()?),
         _ => return None,
     })
 }
 
 /// The thing that a promise of version 1 was about. There, nothing was known of what was before.
-pub fn thing_of_promise(promise: &str) -> Option<Thing> {
+pub fn thing_of_promise(promise: &str) -> Option<Facet> {
     let (kind, name) = promise.split_once(':')?;
     Some(match kind {
-        "file" | "directory" | "link" => Thing::Path(AbsPath::parse(name).ok()?),
-        "cron" => Thing::Path(AbsPath::parse(&format!("/etc/cron.d/{name}")).ok()?),
-        "group" => Thing::Group(GroupName::parse(name).ok()?),
-        "user" => Thing::User(UserName::parse(name).ok()?),
-        "service" => Thing::Running(UnitName::parse(name).ok()?),
-        "package" => Thing::Package(PackageName::parse(name).ok()?),
+        "file" | "directory" | "link" => Facet::Path(AbsPath::parse(name).ok()?),
+        "cron" => Facet::Path(AbsPath::parse(&format!("/etc/cron.d/{name}")).ok()?),
+        "group" => Facet::Group(GroupName::parse(name).ok()?),
+        "user" => Facet::User(UserName::parse(name).ok()?),
+        "service" => Facet::Running(UnitName::parse(name).ok()?),
+        "package" => Facet::Package(PackageName::parse(name).ok()?),
         _ => return None,
     })
 }

@@ -2,20 +2,20 @@
 
 use super::*;
 use steadfast_model::PromiseId;
-use steadfast_resources::trace::Content;
+use steadfast_resources::undo::Content;
 use steadfast_system::AbsPath;
 use steadfast_system::files::Mode;
 
-fn path(path: &str) -> Thing {
-    Thing::Path(AbsPath::parse(path).unwrap())
+fn path(path: &str) -> Facet {
+    Facet::Path(AbsPath::parse(path).unwrap())
 }
 
-fn file(digest: u8) -> Condition {
+fn file(digest: u8) -> FacetState {
     let content = Content::Digest([digest; 32]);
-    Condition::File { content, uid: 0, gid: 0, mode: Mode(0o644) }
+    FacetState::File { content, uid: 0, gid: 0, mode: Mode(0o644) }
 }
 
-fn made(at: &str, before: Condition, left: Condition) -> Made {
+fn made(at: &str, before: FacetState, left: FacetState) -> Made {
     Made {
         thing: path(at),
         promise: PromiseId::new("file", at),
@@ -32,11 +32,11 @@ fn store(folder: &tempfile::TempDir) -> Store {
 }
 
 /// Path, what was before, what is left; in this order.
-fn shown(made: &[Made]) -> Vec<(String, Condition, Condition)> {
+fn shown(made: &[Made]) -> Vec<(String, FacetState, FacetState)> {
     made.iter().map(|it| (it.thing.to_string(), it.before.clone(), it.left.clone())).collect()
 }
 
-fn line(at: &str, before: Condition, left: Condition) -> (String, Condition, Condition) {
+fn line(at: &str, before: FacetState, left: FacetState) -> (String, FacetState, FacetState) {
     (at.to_owned(), before, left)
 }
 
@@ -46,17 +46,17 @@ fn the_first_run_that_made_a_thing_is_remembered_until_it_is_gone() {
     let store = store(&folder);
     assert_eq!(store.made().unwrap(), []);
     store.begin_run(3, "r");
-    store.trace(&[made("/b", Condition::Nothing, file(1)), made("/a", file(9), file(1))]).unwrap();
+    store.trace(&[made("/b", FacetState::Nothing, file(1)), made("/a", file(9), file(1))]).unwrap();
     store.begin_run(4, "r");
     store.trace(&[made("/b", file(5), file(2))]).unwrap();
     let all = store.made().unwrap();
     assert_eq!(
         shown(&all),
-        [line("/a", file(9), file(1)), line("/b", Condition::Nothing, file(2))]
+        [line("/a", file(9), file(1)), line("/b", FacetState::Nothing, file(2))]
     );
     assert_eq!((all[0].run, all[1].run), (3, 3));
     store.forget_made(&[&path("/a")]).unwrap();
-    assert_eq!(shown(&store.made().unwrap()), [line("/b", Condition::Nothing, file(2))]);
+    assert_eq!(shown(&store.made().unwrap()), [line("/b", FacetState::Nothing, file(2))]);
 }
 
 #[test]
@@ -88,28 +88,28 @@ fn what_a_revision_found_and_what_was_there_at_first_are_told_apart() {
 fn what_came_to_nothing_is_forgotten_and_numbers_are_filled_in() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(&folder);
-    let group = Thing::Group(steadfast_system::GroupName::parse("web").unwrap());
+    let group = Facet::Group(steadfast_system::GroupName::parse("web").unwrap());
     let new = Made {
         thing: group.clone(),
-        left: Condition::Group { gid: None },
-        ..made("/x", Condition::Nothing, Condition::Nothing)
+        left: FacetState::Group { gid: None },
+        ..made("/x", FacetState::Nothing, FacetState::Nothing)
     };
-    store.trace(&[new, made("/x", Condition::Nothing, file(1))]).unwrap();
-    let gid = Condition::Group { gid: Some(990) };
+    store.trace(&[new, made("/x", FacetState::Nothing, file(1))]).unwrap();
+    let gid = FacetState::Group { gid: Some(990) };
     store
         .amend(&[
             (group, Amended::Left(gid.clone())),
-            (path("/x"), Amended::CameToNothing(Condition::Nothing)),
+            (path("/x"), Amended::CameToNothing(FacetState::Nothing)),
         ])
         .unwrap();
-    assert_eq!(shown(&store.made().unwrap()), [line("group web", Condition::Nothing, gid)]);
+    assert_eq!(shown(&store.made().unwrap()), [line("group web", FacetState::Nothing, gid)]);
     // What was made under another adoption is not forgotten with what failed under this one.
-    store.trace(&[made("/y", Condition::Nothing, file(1))]).unwrap();
+    store.trace(&[made("/y", FacetState::Nothing, file(1))]).unwrap();
     store.adopt("b").unwrap();
     store.trace(&[made("/y", file(1), file(2))]).unwrap();
     store.amend(&[(path("/y"), Amended::CameToNothing(file(1)))]).unwrap();
     store.amend(&[(path("/y"), Amended::CameToNothing(file(1)))]).unwrap();
-    assert_eq!(shown(&store.made().unwrap())[0], line("/y", Condition::Nothing, file(1)));
+    assert_eq!(shown(&store.made().unwrap())[0], line("/y", FacetState::Nothing, file(1)));
 }
 
 #[test]
@@ -123,8 +123,8 @@ fn after_going_back_what_the_old_one_decides_is_as_it_was_known() {
         .trace(&[
             made("/both", file(1), file(2)),
             made("/first-b", file(7), file(2)),
-            made("/bad", Condition::Nothing, file(2)),
-            made("/changed", Condition::Nothing, file(2)),
+            made("/bad", FacetState::Nothing, file(2)),
+            made("/changed", FacetState::Nothing, file(2)),
         ])
         .unwrap();
     store.begin_undo(&[path("/bad"), path("/nowhere")]).unwrap();
@@ -136,7 +136,7 @@ fn after_going_back_what_the_old_one_decides_is_as_it_was_known() {
         shown(&store.made().unwrap()),
         [
             line("/both", file(0), file(1)),
-            line("/changed", Condition::Nothing, file(2)),
+            line("/changed", FacetState::Nothing, file(2)),
             line("/first-b", file(7), file(2)),
         ]
     );
@@ -149,11 +149,11 @@ fn after_going_back_what_the_old_one_decides_is_as_it_was_known() {
 fn what_is_not_known_of_a_later_change_does_not_hide_what_was_left() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(&folder);
-    store.trace(&[made("/x", Condition::Nothing, file(1))]).unwrap();
-    store.trace(&[made("/x", Condition::Unknown, Condition::Unknown)]).unwrap();
+    store.trace(&[made("/x", FacetState::Nothing, file(1))]).unwrap();
+    store.trace(&[made("/x", FacetState::Unknown, FacetState::Unknown)]).unwrap();
     store.adopt("b").unwrap();
-    store.trace(&[made("/x", Condition::Unknown, Condition::Unknown)]).unwrap();
-    assert_eq!(shown(&store.made().unwrap()), [line("/x", Condition::Nothing, file(1))]);
+    store.trace(&[made("/x", FacetState::Unknown, FacetState::Unknown)]).unwrap();
+    assert_eq!(shown(&store.made().unwrap()), [line("/x", FacetState::Nothing, file(1))]);
 }
 
 #[test]
@@ -163,12 +163,12 @@ fn that_a_model_promises_everything_holds_until_something_is_made() {
     assert!(!store.is_all_promised("m").unwrap());
     store.put_all_promised("m").unwrap();
     assert!(store.is_all_promised("m").unwrap() && !store.is_all_promised("n").unwrap());
-    store.trace(&[made("/x", Condition::Nothing, file(1))]).unwrap();
+    store.trace(&[made("/x", FacetState::Nothing, file(1))]).unwrap();
     assert!(!store.is_all_promised("m").unwrap());
 }
 
-fn owned(content: Content, mode: u16) -> Condition {
-    Condition::File { content, uid: 0, gid: 0, mode: Mode(mode) }
+fn owned(content: Content, mode: u16) -> FacetState {
+    FacetState::File { content, uid: 0, gid: 0, mode: Mode(mode) }
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_new_mode_hides_no_content_in_whatever_adoption() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(&folder);
         store.adopt("a").unwrap();
-        store.trace(&[made("/x", Condition::Nothing, owned(content.clone(), 0o644))]).unwrap();
+        store.trace(&[made("/x", FacetState::Nothing, owned(content.clone(), 0o644))]).unwrap();
         for (adopted, mode) in [("a", 0o600), ("b", 0o640), ("c", 0o660)] {
             store.adopt(adopted).unwrap();
             let unsaid = |mode| owned(Content::Unsaid, mode);
@@ -187,7 +187,7 @@ fn a_new_mode_hides_no_content_in_whatever_adoption() {
             assert_eq!(store.made_since(adopted).unwrap().unwrap()[0].left, left);
             assert_eq!(
                 shown(&store.made().unwrap()),
-                [line("/x", Condition::Nothing, left)],
+                [line("/x", FacetState::Nothing, left)],
                 "{adopted}"
             );
         }
@@ -215,11 +215,11 @@ fn a_repair_that_came_to_nothing_leaves_what_was_made_before() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(&folder);
     store.adopt("a").unwrap();
-    store.trace(&[made("/x", Condition::Nothing, file(1))]).unwrap();
+    store.trace(&[made("/x", FacetState::Nothing, file(1))]).unwrap();
     store.trace(&[made("/x", file(7), file(1))]).unwrap();
     store.amend(&[(path("/x"), Amended::CameToNothing(file(7)))]).unwrap();
-    assert_eq!(shown(&store.made().unwrap()), [line("/x", Condition::Nothing, file(1))]);
-    store.amend(&[(path("/x"), Amended::CameToNothing(Condition::Nothing))]).unwrap();
+    assert_eq!(shown(&store.made().unwrap()), [line("/x", FacetState::Nothing, file(1))]);
+    store.amend(&[(path("/x"), Amended::CameToNothing(FacetState::Nothing))]).unwrap();
     assert_eq!(store.made().unwrap(), []);
 }
 
@@ -232,31 +232,31 @@ fn what_is_made_by_hand_is_no_doing_of_a_revision() {
     by_hand.set_by_hand();
     // Without an agent nothing was adopted.
     assert!(!by_agent.has_adopted().unwrap());
-    by_hand.trace(&[made("/early", Condition::Nothing, file(1))]).unwrap();
+    by_hand.trace(&[made("/early", FacetState::Nothing, file(1))]).unwrap();
     let by_agent = Store::open(&database).unwrap();
     by_agent.adopt("a").unwrap();
     assert!(by_agent.has_adopted().unwrap());
     by_agent.trace(&[made("/x", file(0), file(1))]).unwrap();
     by_agent.adopt("b").unwrap();
     by_agent
-        .trace(&[made("/x", file(1), file(2)), made("/b", Condition::Nothing, file(2))])
+        .trace(&[made("/x", file(1), file(2)), made("/b", FacetState::Nothing, file(2))])
         .unwrap();
     by_hand
         .trace(&[
-            made("/hotfix", Condition::Nothing, file(5)),
+            made("/hotfix", FacetState::Nothing, file(5)),
             made("/x", file(2), file(5)),
             made("/b", file(2), file(5)),
         ])
         .unwrap();
     let all = [
-        line("/b", Condition::Nothing, file(5)),
-        line("/early", Condition::Nothing, file(1)),
-        line("/hotfix", Condition::Nothing, file(5)),
+        line("/b", FacetState::Nothing, file(5)),
+        line("/early", FacetState::Nothing, file(1)),
+        line("/hotfix", FacetState::Nothing, file(5)),
         line("/x", file(0), file(5)),
     ];
     assert_eq!(shown(&by_agent.made().unwrap()), all);
     // Of the revision only its own is known, so what was done since is found to be another one.
-    let bs = [line("/b", Condition::Nothing, file(2)), line("/x", file(1), file(2))];
+    let bs = [line("/b", FacetState::Nothing, file(2)), line("/x", file(1), file(2))];
     assert_eq!(shown(&by_agent.made_since("b").unwrap().unwrap()), bs);
     // The agent sets it right, and what was done by hand is over.
     by_agent.trace(&[made("/x", file(5), file(2))]).unwrap();
@@ -266,8 +266,8 @@ fn what_is_made_by_hand_is_no_doing_of_a_revision() {
     assert_eq!(
         shown(&by_agent.made().unwrap()),
         [
-            line("/early", Condition::Nothing, file(1)),
-            line("/hotfix", Condition::Nothing, file(5)),
+            line("/early", FacetState::Nothing, file(1)),
+            line("/hotfix", FacetState::Nothing, file(5)),
             line("/x", file(0), file(2)),
         ]
     );

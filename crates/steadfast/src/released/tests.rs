@@ -179,7 +179,7 @@ fn only_the_last_adoption_is_taken_back() {
     assert!(told.undone.is_empty());
     assert!(host.world().thing("/etc/new").is_some());
     let motd = AbsPath::parse("/etc/new").unwrap();
-    assert!(store.made().unwrap().iter().any(|it| it.thing == Thing::Path(motd.clone())));
+    assert!(store.made().unwrap().iter().any(|it| it.thing == Facet::Path(motd.clone())));
 }
 
 #[test]
@@ -231,13 +231,13 @@ fn going_back_spares_what_was_done_by_hand() {
 
 #[test]
 fn what_the_old_format_knew_of_a_package_is_not_taken_for_another_version() {
-    let thing = Thing::Package(steadfast_system::PackageName::parse("curl").unwrap());
+    let thing = Facet::Package(steadfast_system::PackageName::parse("curl").unwrap());
     let mut made = Made {
         promise: PromiseId::new("package", "curl"),
         thing,
         run: 0,
-        before: Condition::Unknown,
-        left: Condition::Unknown,
+        before: FacetState::Unknown,
+        left: FacetState::Unknown,
         readers: vec![],
         begun: false,
     };
@@ -249,7 +249,7 @@ fn what_the_old_format_knew_of_a_package_is_not_taken_for_another_version() {
         left.because(&made.thing).join(": ")
     };
     assert_eq!(because(&made), "what package curl was before is not known");
-    made.left = Condition::There;
+    made.left = FacetState::There;
     let version = "package curl was there before: it is not brought back to that version";
     assert_eq!(because(&made), version);
 }

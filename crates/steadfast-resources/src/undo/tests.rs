@@ -1,31 +1,31 @@
-//! What is compared, and which change makes a thing again what it was.
+//! What is compared, and which change makes a facet again what it was.
 
 use super::*;
 use crate::paths::sha256;
 use expect_test::{Expect, expect};
 
-fn path(path: &str) -> Thing {
-    Thing::Path(AbsPath::parse(path).unwrap())
+fn path(path: &str) -> Facet {
+    Facet::Path(AbsPath::parse(path).unwrap())
 }
 
 fn unit(name: &str) -> UnitName {
     UnitName::parse(name).unwrap()
 }
 
-fn file(content: &str) -> Condition {
+fn file(content: &str) -> FacetState {
     owned(Content::Digest(sha256(content.as_bytes())), 0, 0o644)
 }
 
-fn owned(content: Content, uid: u32, mode: u16) -> Condition {
-    Condition::File { content, uid, gid: 0, mode: Mode(mode) }
+fn owned(content: Content, uid: u32, mode: u16) -> FacetState {
+    FacetState::File { content, uid, gid: 0, mode: Mode(mode) }
 }
 
-fn folder(mode: u16) -> Condition {
-    Condition::Directory { uid: 0, gid: 0, mode: Mode(mode) }
+fn folder(mode: u16) -> FacetState {
+    FacetState::Directory { uid: 0, gid: 0, mode: Mode(mode) }
 }
 
-fn link(target: &str) -> Condition {
-    Condition::Link { target: target.into(), uid: 0, gid: 0 }
+fn link(target: &str) -> FacetState {
+    FacetState::Link { target: target.into(), uid: 0, gid: 0 }
 }
 
 fn key(plain: &Digest) -> Option<Digest> {
@@ -36,11 +36,11 @@ fn key(plain: &Digest) -> Option<Digest> {
 fn what_is_there_is_compared_with_what_was_left() {
     let keyed = Content::Keyed(sha256(&sha256(b"a")));
     let unsaid = |uid| owned(Content::Unsaid, uid, 0o644);
-    let gid = |gid| Condition::Group { gid };
+    let gid = |gid| FacetState::Group { gid };
     for (known, now, same) in [
         (file("a"), file("a"), true),
         (file("a"), file("b"), false),
-        (file("a"), Condition::Nothing, false),
+        (file("a"), FacetState::Nothing, false),
         (file("a"), owned(Content::Digest(sha256(b"a")), 7, 0o644), false),
         (file("a"), owned(Content::Digest(sha256(b"a")), 0, 0o600), false),
         // What was not read, or cannot be keyed, is not known to be the same.
@@ -57,10 +57,10 @@ fn what_is_there_is_compared_with_what_was_left() {
         (gid(Some(7)), gid(Some(8)), false),
         // A number that was never written down may be anybody's.
         (gid(None), gid(Some(7)), false),
-        (Condition::Nothing, Condition::Nothing, true),
-        (Condition::There, Condition::There, true),
-        (Condition::There, Condition::Masked, false),
-        (Condition::Unknown, Condition::Unknown, false),
+        (FacetState::Nothing, FacetState::Nothing, true),
+        (FacetState::There, FacetState::There, true),
+        (FacetState::There, FacetState::Masked, false),
+        (FacetState::Unknown, FacetState::Unknown, false),
     ] {
         assert_eq!(known.is_met_by(&now, key), same, "{known:?} {now:?}");
     }
@@ -76,11 +76,11 @@ fn a_later_change_tells_what_the_first_did_not_need_to_know() {
 }
 
 #[track_caller]
-fn back(thing: &Thing, now: Condition, before: &Condition, expected: Expect) {
-    let now = Now { condition: now, mounted: false, size: 4, members: vec![], unit: None };
+fn back(facet: &Facet, now: FacetState, before: &FacetState, expected: Expect) {
+    let now = Now { state: now, mounted: false, size: 4, members: vec![], unit: None };
     let content = std::sync::Arc::from(&b"old\n"[..]);
     let about = About { content: Some(&content), hidden: false, named: false };
-    let lines = match changes_back(thing, &now, before, &about) {
+    let lines = match changes_back(facet, &now, before, &about) {
         Some(changes) => changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
         None => "nothing does that".to_owned(),
     };
@@ -90,7 +90,7 @@ fn back(thing: &Thing, now: Condition, before: &Condition, expected: Expect) {
 #[test]
 fn every_path_becomes_what_it_was() {
     let at = path("/etc/x");
-    let nothing = Condition::Nothing;
+    let nothing = FacetState::Nothing;
     back(&at, file("a"), &nothing, expect!["remove file"]);
     back(&at, folder(0o755), &nothing, expect!["remove directory"]);
     back(&at, link("a"), &nothing, expect!["remove symbolic link"]);
@@ -103,16 +103,16 @@ fn every_path_becomes_what_it_was() {
     back(&at, nothing.clone(), &folder(0o755), expect!["make directory (mode 0755)"]);
     back(&at, link("b"), &link("a"), expect!["link to a in the place of a symbolic link"]);
     back(&at, nothing, &link("a"), expect!["link to a"]);
-    back(&at, file("a"), &Condition::Unknown, expect!["nothing does that"]);
+    back(&at, file("a"), &FacetState::Unknown, expect!["nothing does that"]);
 }
 
 #[test]
 fn units_groups_and_members_become_what_they_were() {
-    let (nothing, there, masked) = (Condition::Nothing, Condition::There, Condition::Masked);
-    let running = Thing::Running(unit("app"));
+    let (nothing, there, masked) = (FacetState::Nothing, FacetState::There, FacetState::Masked);
+    let running = Facet::Running(unit("app"));
     back(&running, there.clone(), &nothing, expect!["stop"]);
     back(&running, nothing.clone(), &there, expect!["start"]);
-    let enabled = Thing::Enabled(unit("app"));
+    let enabled = Facet::Enabled(unit("app"));
     back(&enabled, there.clone(), &nothing, expect!["disable"]);
     back(&enabled, nothing.clone(), &there, expect!["enable"]);
     back(&enabled, there.clone(), &masked, expect!["mask"]);
@@ -126,15 +126,15 @@ fn units_groups_and_members_become_what_they_were() {
     );
     back(&enabled, masked, &nothing, expect!["unmask"]);
     let group = GroupName::parse("adm").unwrap();
-    let member = Thing::Member { group: group.clone(), user: "ann".into() };
+    let member = Facet::Member { group: group.clone(), user: "ann".into() };
     back(&member, there.clone(), &nothing, expect!["remove member ann"]);
     back(&member, nothing.clone(), &there, expect!["add member ann"]);
-    let gid = |gid| Condition::Group { gid: Some(gid) };
-    back(&Thing::Group(group.clone()), gid(7), &gid(8), expect!["set gid 7 -> 8"]);
+    let gid = |gid| FacetState::Group { gid: Some(gid) };
+    back(&Facet::Group(group.clone()), gid(7), &gid(8), expect!["set gid 7 -> 8"]);
     // These go by their kinds' own rules, and do not come back.
-    back(&Thing::Group(group), gid(7), &nothing, expect!["nothing does that"]);
-    let user = Thing::User(UserName::parse("ann").unwrap());
-    back(&user, nothing, &Condition::User { line: Some([7; 32]) }, expect!["nothing does that"]);
+    back(&Facet::Group(group), gid(7), &nothing, expect!["nothing does that"]);
+    let user = Facet::User(UserName::parse("ann").unwrap());
+    back(&user, nothing, &FacetState::User { line: Some([7; 32]) }, expect!["nothing does that"]);
     assert!(absence(&user).is_some() && absence(&running).is_none());
 }
 
@@ -152,29 +152,29 @@ fn what_is_not_kept_when_it_makes_way_is_not_known() {
     let seen = Seen::File { digest: sha256(b"a") };
     let known = owned(Content::Digest(sha256(b"a")), 7, 0o600);
     assert_eq!(former(&seen, Some(&entry(1)), true), known);
-    assert_eq!(former(&seen, Some(&entry(1)), false), Condition::Unknown);
-    assert_eq!(former(&seen, Some(&entry(17 << 20)), true), Condition::Unknown);
-    assert_eq!(former(&Seen::AnyFile, Some(&entry(1)), true), Condition::Unknown);
-    assert_eq!(former(&Seen::Directory, Some(&entry(1)), true), Condition::Unknown);
-    assert_eq!(former(&Seen::Nothing, None, true), Condition::Nothing);
+    assert_eq!(former(&seen, Some(&entry(1)), false), FacetState::Unknown);
+    assert_eq!(former(&seen, Some(&entry(17 << 20)), true), FacetState::Unknown);
+    assert_eq!(former(&Seen::AnyFile, Some(&entry(1)), true), FacetState::Unknown);
+    assert_eq!(former(&Seen::Directory, Some(&entry(1)), true), FacetState::Unknown);
+    assert_eq!(former(&Seen::Nothing, None, true), FacetState::Nothing);
 }
 
 #[test]
 fn what_cannot_be_keyed_is_not_known() {
-    let mut left = file("a");
-    left.keyed(|_| None);
-    assert_eq!(left, Condition::Unknown);
-    let mut left = file("a");
-    left.keyed(key);
-    assert_eq!(left, owned(Content::Keyed(sha256(&sha256(b"a"))), 0, 0o644));
+    let mut after = file("a");
+    after.keyed(|_| None);
+    assert_eq!(after, FacetState::Unknown);
+    let mut after = file("a");
+    after.keyed(key);
+    assert_eq!(after, owned(Content::Keyed(sha256(&sha256(b"a"))), 0, 0o644));
 }
 
 #[test]
 fn a_file_that_came_into_the_place_of_ours_is_not_ours_by_a_new_mode() {
-    for mut left in [Condition::Nothing, link("b"), folder(0o755), Condition::Unknown] {
-        left.then(&owned(Content::Unsaid, 0, 0o600));
-        assert_eq!(left, Condition::Unknown);
-        left.then(&file("a"));
-        assert_eq!(left, file("a"));
+    for mut after in [FacetState::Nothing, link("b"), folder(0o755), FacetState::Unknown] {
+        after.then(&owned(Content::Unsaid, 0, 0o600));
+        assert_eq!(after, FacetState::Unknown);
+        after.then(&file("a"));
+        assert_eq!(after, file("a"));
     }
 }

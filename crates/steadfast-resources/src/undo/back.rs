@@ -1,6 +1,6 @@
-//! The changes that make a thing again what it was. Pure.
+//! The changes that make a facet again what it was. Pure.
 
-use super::{Condition, Content, Now, Thing};
+use super::{Content, Facet, FacetState, Now};
 use crate::paths::{self, NewDirectory, NewLink, Owners, Removal, Setting, Was, Writing};
 use crate::{Change, Resource, group, members, package, service, user};
 use std::sync::Arc;
@@ -8,22 +8,22 @@ use steadfast_system::files::{Attributes, Mode, NewFile, Seen};
 use steadfast_system::packages::{Options, Removals};
 use steadfast_system::{AbsPath, UnitName, UserName};
 
-/// The promise that a thing is not there, for what its kind has something to say about before it goes: a
+/// The promise that a facet is not there, for what its kind has something to say about before it goes: a
 /// user with processes, somebody's primary group, a package that others need, a file with torn marks.
-pub fn absence(thing: &Thing) -> Option<Resource> {
-    match thing {
-        Thing::Group(name) => Some(Resource::Group(group::Desired {
+pub fn absence(facet: &Facet) -> Option<Resource> {
+    match facet {
+        Facet::Group(name) => Some(Resource::Group(group::Desired {
             name: name.clone(),
             present: false,
             gid: None,
             system: false,
             members: None,
         })),
-        Thing::User(name) => Some(Resource::User(user::Desired {
+        Facet::User(name) => Some(Resource::User(user::Desired {
             name: name.clone(),
             state: user::Wanted::Absent { remove_home: false, end_sessions: false },
         })),
-        Thing::Package(name) => Some(Resource::Package(package::Desired {
+        Facet::Package(name) => Some(Resource::Package(package::Desired {
             name: name.clone(),
             state: package::Presence::Absent,
             version: None,
@@ -34,17 +34,17 @@ pub fn absence(thing: &Thing) -> Option<Resource> {
             debconf: vec![],
         })),
         // None of ours, whatever else is there.
-        Thing::Keys(name) => {
+        Facet::Keys(name) => {
             let keys = Some(user::Keys::AtLeast(vec![]));
             let wanted = user::Present { ssh_keys: keys, ..user::Present::default() };
             let state = user::Wanted::Present(Box::new(wanted));
             Some(Resource::User(user::Desired { name: name.clone(), state }))
         }
-        Thing::Path(_) | Thing::Member { .. } | Thing::Running(_) | Thing::Enabled(_) => None,
+        Facet::Path(_) | Facet::Member { .. } | Facet::Running(_) | Facet::Enabled(_) => None,
     }
 }
 
-/// What there is to know beside the thing itself.
+/// What there is to know beside the facet itself.
 #[derive(Clone, Copy, Debug)]
 pub struct About<'a> {
     /// What a file held.
@@ -55,104 +55,104 @@ pub struct About<'a> {
     pub named: bool,
 }
 
-/// What it takes to have a thing as it was; none where that is not known, or no change of ours does it.
+/// What it takes to have a facet as it was; none where that is not known, or no change of ours does it.
 pub fn changes_back(
-    thing: &Thing,
+    facet: &Facet,
     now: &Now,
-    before: &Condition,
+    before: &FacetState,
     about: &About<'_>,
 ) -> Option<Vec<Change>> {
-    let from = &now.condition;
-    match thing {
-        Thing::Path(path) => {
+    let from = &now.state;
+    match facet {
+        Facet::Path(path) => {
             let change = path_back(path, now, before, about)?;
             Some(vec![Change::File(change)])
         }
-        Thing::Member { group, user } => {
+        Facet::Member { group, user } => {
             let change = match (from, before) {
-                (Condition::There, Condition::Nothing) => {
+                (FacetState::There, FacetState::Nothing) => {
                     members::Change::Remove { group: group.clone(), member: Arc::clone(user) }
                 }
-                (Condition::Nothing, Condition::There) => {
+                (FacetState::Nothing, FacetState::There) => {
                     members::Change::Add { group: group.clone(), user: UserName::parse(user).ok()? }
                 }
                 (_, _) => return None,
             };
             Some(vec![Change::Members(change)])
         }
-        Thing::Running(unit) => {
+        Facet::Running(unit) => {
             let change = match (from, before) {
-                (Condition::There, Condition::Nothing) => service::stop(unit),
-                (Condition::Nothing, Condition::There) => service::start(unit),
+                (FacetState::There, FacetState::Nothing) => service::stop(unit),
+                (FacetState::Nothing, FacetState::There) => service::start(unit),
                 (_, _) => return None,
             };
             Some(vec![Change::Service(change)])
         }
-        Thing::Enabled(unit) => {
+        Facet::Enabled(unit) => {
             let changes = place_back(unit, from, before)?;
             Some(changes.into_iter().map(Change::Service).collect())
         }
-        Thing::Group(name) => match (from, before) {
-            (Condition::Group { gid: Some(was) }, Condition::Group { gid: Some(gid) }) => {
+        Facet::Group(name) => match (from, before) {
+            (FacetState::Group { gid: Some(was) }, FacetState::Group { gid: Some(gid) }) => {
                 let (was, gid) = (*was, *gid);
                 Some(vec![Change::Group(group::Change::SetGid { name: name.clone(), was, gid })])
             }
             (_, _) => None,
         },
         // What was there before is only known of what was not there.
-        Thing::User(_) | Thing::Keys(_) | Thing::Package(_) => None,
+        Facet::User(_) | Facet::Keys(_) | Facet::Package(_) => None,
     }
 }
 
 fn place_back(
     unit: &UnitName,
-    from: &Condition,
-    before: &Condition,
+    from: &FacetState,
+    before: &FacetState,
 ) -> Option<Vec<service::Change>> {
     use service::Change as Is;
     let unit = || unit.clone();
     Some(match (from, before) {
-        (Condition::There, Condition::Nothing) => vec![Is::Disable { unit: unit() }],
-        (Condition::Nothing, Condition::There) => vec![Is::Enable { unit: unit() }],
-        (Condition::There | Condition::Nothing, Condition::Masked) => {
+        (FacetState::There, FacetState::Nothing) => vec![Is::Disable { unit: unit() }],
+        (FacetState::Nothing, FacetState::There) => vec![Is::Enable { unit: unit() }],
+        (FacetState::There | FacetState::Nothing, FacetState::Masked) => {
             vec![Is::Mask { unit: unit() }]
         }
-        (Condition::Masked, Condition::Nothing) => vec![Is::Unmask { unit: unit() }],
-        (Condition::Masked, Condition::There) => {
+        (FacetState::Masked, FacetState::Nothing) => vec![Is::Unmask { unit: unit() }],
+        (FacetState::Masked, FacetState::There) => {
             vec![Is::Unmask { unit: unit() }, Is::Enable { unit: unit() }]
         }
         (_, _) => return None,
     })
 }
 
-fn seen(condition: &Condition) -> Seen {
-    match condition {
-        Condition::Nothing => Seen::Nothing,
-        Condition::File { content: Content::Digest(digest), .. } => Seen::File { digest: *digest },
-        Condition::File { content: Content::Unsaid | Content::Keyed(_), .. } => Seen::AnyFile,
-        Condition::Directory { .. } => Seen::Directory,
-        Condition::Link { target, .. } => Seen::Link { target: Arc::clone(target) },
-        Condition::Group { .. }
-        | Condition::User { .. }
-        | Condition::Keys { .. }
-        | Condition::There
-        | Condition::Masked
-        | Condition::Unknown => Seen::Other,
+fn seen(state: &FacetState) -> Seen {
+    match state {
+        FacetState::Nothing => Seen::Nothing,
+        FacetState::File { content: Content::Digest(digest), .. } => Seen::File { digest: *digest },
+        FacetState::File { content: Content::Unsaid | Content::Keyed(_), .. } => Seen::AnyFile,
+        FacetState::Directory { .. } => Seen::Directory,
+        FacetState::Link { target, .. } => Seen::Link { target: Arc::clone(target) },
+        FacetState::Group { .. }
+        | FacetState::User { .. }
+        | FacetState::Keys { .. }
+        | FacetState::There
+        | FacetState::Masked
+        | FacetState::Unknown => Seen::Other,
     }
 }
 
 fn path_back(
     path: &AbsPath,
     now: &Now,
-    before: &Condition,
+    before: &FacetState,
     about: &About<'_>,
 ) -> Option<paths::Change> {
     let About { content, hidden, named } = *about;
-    let from = &now.condition;
+    let from = &now.state;
     let (path, replaces) = (path.clone(), seen(from));
     let below = named.then(|| Arc::from(path.as_str()));
     Some(match (before, from) {
-        (Condition::Nothing, _) => paths::Change::Remove(vec![Removal {
+        (FacetState::Nothing, _) => paths::Change::Remove(vec![Removal {
             path,
             below,
             seen: replaces,
@@ -162,26 +162,26 @@ fn path_back(
             count: 1,
         }]),
         (
-            Condition::File { content: wanted, uid, gid, mode },
-            Condition::File { content: there, uid: u, gid: g, mode: m },
+            FacetState::File { content: wanted, uid, gid, mode },
+            FacetState::File { content: there, uid: u, gid: g, mode: m },
         ) if *wanted == Content::Unsaid || wanted == there => {
             let of = |uid: &u32, gid: &u32, mode: &Mode| (*uid, *gid, Some(*mode));
             setting(path, below, Seen::AnyFile, of(u, g, m), of(uid, gid, mode))?
         }
-        (Condition::File { uid, gid, mode, .. }, _) => {
+        (FacetState::File { uid, gid, mode, .. }, _) => {
             let was = match from {
-                Condition::File { uid, gid, mode, .. } => {
+                FacetState::File { uid, gid, mode, .. } => {
                     Some(Was { size: now.size, uid: *uid, gid: *gid, mode: *mode })
                 }
-                Condition::Nothing
-                | Condition::Directory { .. }
-                | Condition::Link { .. }
-                | Condition::Group { .. }
-                | Condition::User { .. }
-                | Condition::Keys { .. }
-                | Condition::There
-                | Condition::Masked
-                | Condition::Unknown => None,
+                FacetState::Nothing
+                | FacetState::Directory { .. }
+                | FacetState::Link { .. }
+                | FacetState::Group { .. }
+                | FacetState::User { .. }
+                | FacetState::Keys { .. }
+                | FacetState::There
+                | FacetState::Masked
+                | FacetState::Unknown => None,
             };
             paths::Change::Write(vec![Writing {
                 file: NewFile {
@@ -204,10 +204,10 @@ fn path_back(
             }])
         }
         (
-            Condition::Directory { uid, gid, mode },
-            Condition::Directory { uid: u, gid: g, mode: m },
+            FacetState::Directory { uid, gid, mode },
+            FacetState::Directory { uid: u, gid: g, mode: m },
         ) => setting(path, below, Seen::Directory, (*u, *g, Some(*m)), (*uid, *gid, Some(*mode)))?,
-        (Condition::Directory { uid, gid, mode }, _) => {
+        (FacetState::Directory { uid, gid, mode }, _) => {
             paths::Change::MakeDirectories(vec![NewDirectory {
                 path,
                 below,
@@ -219,10 +219,10 @@ fn path_back(
             }])
         }
         (
-            Condition::Link { target, uid, gid },
-            Condition::Link { target: there, uid: u, gid: g },
+            FacetState::Link { target, uid, gid },
+            FacetState::Link { target: there, uid: u, gid: g },
         ) if target == there => setting(path, below, replaces, (*u, *g, None), (*uid, *gid, None))?,
-        (Condition::Link { target, uid, gid }, _) => paths::Change::MakeLink(NewLink {
+        (FacetState::Link { target, uid, gid }, _) => paths::Change::MakeLink(NewLink {
             path,
             target: Arc::clone(target),
             uid: *uid,
@@ -231,12 +231,12 @@ fn path_back(
             replaces,
         }),
         (
-            Condition::Group { .. }
-            | Condition::User { .. }
-            | Condition::Keys { .. }
-            | Condition::There
-            | Condition::Masked
-            | Condition::Unknown,
+            FacetState::Group { .. }
+            | FacetState::User { .. }
+            | FacetState::Keys { .. }
+            | FacetState::There
+            | FacetState::Masked
+            | FacetState::Unknown,
             _,
         ) => return None,
     })

@@ -1,9 +1,9 @@
-//! What a run leaves behind on the machine, thing by thing: what was there before, and what was left, so
+//! What a run leaves behind on the machine, facet by facet: what was there before, and what was left, so
 //! that it can be told whether somebody has changed it since, and taken back.
 //!
-//! A [`Thing`] is finer than a promise: a service that was started and enabled is two, a directory with
+//! A [`Facet`] is finer than a promise: a service that was started and enabled is two, a directory with
 //! files of the model has one for each of them. What is not known well enough to be taken back is
-//! [`Condition::Unknown`]: it is told, and never touched.
+//! [`FacetState::Unknown`]: it is told, and never touched.
 
 mod back;
 mod now;
@@ -23,7 +23,7 @@ use steadfast_system::{AbsPath, GroupName, PackageName, UnitName, UserName};
 
 /// Something that a change makes, replaces or takes away.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Thing {
+pub enum Facet {
     Path(AbsPath),
     Group(GroupName),
     /// That somebody stands in the list of a group; the name as it stands there.
@@ -41,53 +41,53 @@ pub enum Thing {
     Package(PackageName),
 }
 
-impl Thing {
+impl Facet {
     /// What a promise about it claims; the first is enough.
     pub fn owners(&self) -> Vec<Identity> {
         match self {
-            Thing::Path(path) => vec![Identity::Path(path.clone())],
+            Facet::Path(path) => vec![Identity::Path(path.clone())],
             // A user's own group comes and goes with the user.
-            Thing::Group(name) => {
+            Facet::Group(name) => {
                 let user = UserName::parse(name.as_str()).ok().map(Identity::User);
                 std::iter::once(Identity::Group(name.clone())).chain(user).collect()
             }
-            Thing::Member { group, user } => {
+            Facet::Member { group, user } => {
                 let user = UserName::parse(user).ok().map(Identity::User);
                 std::iter::once(Identity::Group(group.clone())).chain(user).collect()
             }
-            Thing::User(name) | Thing::Keys(name) => vec![Identity::User(name.clone())],
-            Thing::Running(unit) | Thing::Enabled(unit) => vec![Identity::Unit(unit.clone())],
-            Thing::Package(name) => vec![Identity::Package(name.clone())],
+            Facet::User(name) | Facet::Keys(name) => vec![Identity::User(name.clone())],
+            Facet::Running(unit) | Facet::Enabled(unit) => vec![Identity::Unit(unit.clone())],
+            Facet::Package(name) => vec![Identity::Package(name.clone())],
         }
     }
 
-    /// What a promise says this thing is to be, so that keeping the promise is enough for that.
+    /// What a promise says this facet is to be, so that keeping the promise is enough for that.
     pub fn said_by(&self, want: &Resource, is_folder: bool) -> Says {
         let says = match (self, want) {
-            (Thing::Path(_), Resource::File(want)) => return want.says(),
-            (Thing::Path(path), Resource::Directory(want)) => return want.says(path, is_folder),
-            (Thing::Path(_), Resource::Link(want)) => return want.says(),
-            (Thing::Path(_), Resource::Cron(_) | Resource::Service(_)) => true,
-            (Thing::Group(_), Resource::Group(_)) => true,
-            (Thing::Group(name), Resource::User(want)) => want.name.as_str() == name.as_str(),
-            (Thing::Member { group: _, user }, Resource::Members(want)) => want.decides(user),
-            (Thing::Member { group, user }, Resource::User(want)) => {
+            (Facet::Path(_), Resource::File(want)) => return want.says(),
+            (Facet::Path(path), Resource::Directory(want)) => return want.says(path, is_folder),
+            (Facet::Path(_), Resource::Link(want)) => return want.says(),
+            (Facet::Path(_), Resource::Cron(_) | Resource::Service(_)) => true,
+            (Facet::Group(_), Resource::Group(_)) => true,
+            (Facet::Group(name), Resource::User(want)) => want.name.as_str() == name.as_str(),
+            (Facet::Member { group: _, user }, Resource::Members(want)) => want.decides(user),
+            (Facet::Member { group, user }, Resource::User(want)) => {
                 want.name.as_str() == &**user && want.decides(group)
             }
-            (Thing::User(_), Resource::User(_)) => true,
-            (Thing::Keys(_), Resource::User(want)) => want.says_keys(),
-            (Thing::Running(_), Resource::Service(want)) => want.says_running(),
-            (Thing::Enabled(_), Resource::Service(want)) => want.says_enabled(),
-            (Thing::Package(_), Resource::Package(_)) => true,
+            (Facet::User(_), Resource::User(_)) => true,
+            (Facet::Keys(_), Resource::User(want)) => want.says_keys(),
+            (Facet::Running(_), Resource::Service(want)) => want.says_running(),
+            (Facet::Enabled(_), Resource::Service(want)) => want.says_enabled(),
+            (Facet::Package(_), Resource::Package(_)) => true,
             (
-                Thing::Path(_)
-                | Thing::Group(_)
-                | Thing::Member { .. }
-                | Thing::User(_)
-                | Thing::Keys(_)
-                | Thing::Running(_)
-                | Thing::Enabled(_)
-                | Thing::Package(_),
+                Facet::Path(_)
+                | Facet::Group(_)
+                | Facet::Member { .. }
+                | Facet::User(_)
+                | Facet::Keys(_)
+                | Facet::Running(_)
+                | Facet::Enabled(_)
+                | Facet::Package(_),
                 Resource::Package(_)
                 | Resource::Group(_)
                 | Resource::Members(_)
@@ -103,7 +103,7 @@ impl Thing {
     }
 }
 
-/// What of a thing a promise says. Only of a path it can say a part.
+/// What of a facet a promise says. Only of a path it can say a part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Says {
     /// Whether there is one, and what it holds or where it leads.
@@ -127,20 +127,24 @@ impl Says {
     }
 }
 
-/// What is to be taken back of one thing where a promise says a part of what it is to be: what was before
+/// What is to be taken back of one facet where a promise says a part of what it is to be: what was before
 /// it, and what was left; none where the promise is enough.
-pub fn unsaid(says: Says, before: &Condition, left: &Condition) -> Option<(Condition, Condition)> {
-    use Condition::{Directory, File, Link};
+pub fn unsaid(
+    says: Says,
+    before: &FacetState,
+    after: &FacetState,
+) -> Option<(FacetState, FacetState)> {
+    use FacetState::{Directory, File, Link};
     if says == Says::ALL {
         return None;
     }
     if says == Says::default() {
-        return Some((before.clone(), left.clone()));
+        return Some((before.clone(), after.clone()));
     }
     let owner = |was: u32, is: u32| if says.owner { is } else { was };
     let group = |was: u32, is: u32| if says.group { is } else { was };
     let mode_of = |was: Mode, is: Mode| if says.mode { is } else { was };
-    let rest = match (before, left) {
+    let rest = match (before, after) {
         (File { content, uid, gid, mode }, File { content: there, uid: u, gid: g, mode: m }) => {
             let untouched = says.content || *content == Content::Unsaid;
             let of = |it: &Content| if says.content { Content::Unsaid } else { it.clone() };
@@ -155,53 +159,53 @@ pub fn unsaid(says: Says, before: &Condition, left: &Condition) -> Option<(Condi
         }
         (Directory { uid, gid, mode }, Directory { uid: u, gid: g, mode: m }) => {
             let (uid, gid, mode) = (owner(*uid, *u), group(*gid, *g), mode_of(*mode, *m));
-            (Directory { uid, gid, mode }, left.clone())
+            (Directory { uid, gid, mode }, after.clone())
         }
         (Link { target, uid, gid }, Link { target: there, uid: u, gid: g }) => {
             let target = if says.content { there } else { target };
             let (uid, gid) = (owner(*uid, *u), group(*gid, *g));
-            (Link { target: Arc::clone(target), uid, gid }, left.clone())
+            (Link { target: Arc::clone(target), uid, gid }, after.clone())
         }
         // What the promise makes anew would not belong to whom it did.
-        (File { .. } | Directory { .. }, _) if *left != Condition::Unknown => {
-            (before.clone(), left.clone())
+        (File { .. } | Directory { .. }, _) if *after != FacetState::Unknown => {
+            (before.clone(), after.clone())
         }
         (
-            Condition::Nothing
+            FacetState::Nothing
             | File { .. }
             | Directory { .. }
             | Link { .. }
-            | Condition::Group { .. }
-            | Condition::User { .. }
-            | Condition::Keys { .. }
-            | Condition::There
-            | Condition::Masked
-            | Condition::Unknown,
+            | FacetState::Group { .. }
+            | FacetState::User { .. }
+            | FacetState::Keys { .. }
+            | FacetState::There
+            | FacetState::Masked
+            | FacetState::Unknown,
             _,
         ) if says.content => return None,
-        (_, _) => (before.clone(), left.clone()),
+        (_, _) => (before.clone(), after.clone()),
     };
     (rest.0 != rest.1).then_some(rest)
 }
 
-impl fmt::Display for Thing {
+impl fmt::Display for Facet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Thing::Path(path) => path.fmt(f),
-            Thing::Group(name) => write!(f, "group {name}"),
-            Thing::Member { group, user } => write!(f, "{user} in group {group}"),
-            Thing::User(name) => write!(f, "user {name}"),
-            Thing::Keys(name) => write!(f, "the keys of {name}"),
-            Thing::Running(unit) => write!(f, "that {unit} runs"),
-            Thing::Enabled(unit) => write!(f, "that {unit} is enabled"),
-            Thing::Package(name) => write!(f, "package {name}"),
+            Facet::Path(path) => path.fmt(f),
+            Facet::Group(name) => write!(f, "group {name}"),
+            Facet::Member { group, user } => write!(f, "{user} in group {group}"),
+            Facet::User(name) => write!(f, "user {name}"),
+            Facet::Keys(name) => write!(f, "the keys of {name}"),
+            Facet::Running(unit) => write!(f, "that {unit} runs"),
+            Facet::Enabled(unit) => write!(f, "that {unit} is enabled"),
+            Facet::Package(name) => write!(f, "package {name}"),
         }
     }
 }
 
-/// What a thing is at one moment.
+/// What a facet is at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Condition {
+pub enum FacetState {
     /// There is none; of a unit: it does not run, nothing starts it.
     Nothing,
     File {
@@ -249,9 +253,9 @@ pub enum Content {
     Keyed(Digest),
 }
 
-impl Condition {
+impl FacetState {
     /// Whether this is what was left, or was there before. `key` makes a keyed digest of a plain one.
-    pub fn is_met_by(&self, now: &Condition, key: impl Fn(&Digest) -> Option<Digest>) -> bool {
+    pub fn is_met_by(&self, now: &FacetState, key: impl Fn(&Digest) -> Option<Digest>) -> bool {
         let same = |there: &Content, content: &Content| match (content, there) {
             (Content::Unsaid, _) => true,
             (Content::Digest(a), Content::Digest(b)) => a == b,
@@ -260,22 +264,22 @@ impl Condition {
         };
         match (self, now) {
             (
-                Condition::File { content, uid, gid, mode },
-                Condition::File { content: there, uid: u, gid: g, mode: m },
+                FacetState::File { content, uid, gid, mode },
+                FacetState::File { content: there, uid: u, gid: g, mode: m },
             ) => same(there, content) && (uid, gid, mode) == (u, g, m),
             // A number or a line that nobody has written down can be anybody's.
-            (Condition::Group { gid: None }, _) | (Condition::User { line: None }, _) => false,
-            (Condition::Unknown, _) | (_, Condition::Unknown) => false,
+            (FacetState::Group { gid: None }, _) | (FacetState::User { line: None }, _) => false,
+            (FacetState::Unknown, _) | (_, FacetState::Unknown) => false,
             (
-                Condition::Nothing
-                | Condition::File { .. }
-                | Condition::Directory { .. }
-                | Condition::Link { .. }
-                | Condition::Group { .. }
-                | Condition::User { .. }
-                | Condition::Keys { .. }
-                | Condition::There
-                | Condition::Masked,
+                FacetState::Nothing
+                | FacetState::File { .. }
+                | FacetState::Directory { .. }
+                | FacetState::Link { .. }
+                | FacetState::Group { .. }
+                | FacetState::User { .. }
+                | FacetState::Keys { .. }
+                | FacetState::There
+                | FacetState::Masked,
                 _,
             ) => self == now,
         }
@@ -283,19 +287,19 @@ impl Condition {
 
     /// Takes in what an earlier change did not need to know: the content of a file that got a new owner
     /// first. Where a later change did not find a content that is known, nobody knows it.
-    pub fn complete(&mut self, later: &Condition) {
-        if let Condition::File { content: known @ Content::Unsaid, .. } = self {
+    pub fn complete(&mut self, later: &FacetState) {
+        if let FacetState::File { content: known @ Content::Unsaid, .. } = self {
             match later {
-                Condition::File { content, .. } => *known = content.clone(),
-                Condition::Nothing
-                | Condition::Directory { .. }
-                | Condition::Link { .. }
-                | Condition::Group { .. }
-                | Condition::User { .. }
-                | Condition::Keys { .. }
-                | Condition::There
-                | Condition::Masked
-                | Condition::Unknown => *self = Condition::Unknown,
+                FacetState::File { content, .. } => *known = content.clone(),
+                FacetState::Nothing
+                | FacetState::Directory { .. }
+                | FacetState::Link { .. }
+                | FacetState::Group { .. }
+                | FacetState::User { .. }
+                | FacetState::Keys { .. }
+                | FacetState::There
+                | FacetState::Masked
+                | FacetState::Unknown => *self = FacetState::Unknown,
             }
         }
     }
@@ -303,14 +307,14 @@ impl Condition {
     /// Takes in what a later change left. What was not known of that does not hide what was known: a new
     /// owner or mode says nothing of the content. Where no content of ours was there, the later change did
     /// not find what was left, and whose content it is cannot be told.
-    pub fn then(&mut self, later: &Condition) {
+    pub fn then(&mut self, later: &FacetState) {
         let known = match (&*self, later) {
-            (_, Condition::Unknown) => return,
+            (_, FacetState::Unknown) => return,
             (
-                Condition::File { content, .. },
-                Condition::File { content: Content::Unsaid, uid, gid, mode },
-            ) => Condition::File { content: content.clone(), uid: *uid, gid: *gid, mode: *mode },
-            (_, Condition::File { content: Content::Unsaid, .. }) => Condition::Unknown,
+                FacetState::File { content, .. },
+                FacetState::File { content: Content::Unsaid, uid, gid, mode },
+            ) => FacetState::File { content: content.clone(), uid: *uid, gid: *gid, mode: *mode },
+            (_, FacetState::File { content: Content::Unsaid, .. }) => FacetState::Unknown,
             (_, later) => later.clone(),
         };
         *self = known;
@@ -319,51 +323,51 @@ impl Condition {
     /// What was left is not known by its digest to everybody who reads it. Without a key nothing is known:
     /// any content would do otherwise.
     pub fn keyed(&mut self, key: impl Fn(&Digest) -> Option<Digest>) {
-        if let Condition::File { content: Content::Digest(plain), .. } = self {
+        if let FacetState::File { content: Content::Digest(plain), .. } = self {
             match key(plain).map(Content::Keyed) {
                 Some(keyed) => {
-                    if let Condition::File { content, .. } = self {
+                    if let FacetState::File { content, .. } = self {
                         *content = keyed;
                     }
                 }
-                None => *self = Condition::Unknown,
+                None => *self = FacetState::Unknown,
             }
         }
     }
 }
 
-/// What one change makes of one thing.
+/// What one change makes of one facet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trace {
-    pub thing: Thing,
-    pub before: Condition,
+pub struct Effect {
+    pub facet: Facet,
+    pub before: FacetState,
     /// What is there once the change is made.
-    pub left: Condition,
+    pub after: FacetState,
     /// Nothing of its content may be known but a keyed digest.
     pub sensitive: bool,
 }
 
-impl Trace {
-    pub fn of(thing: Thing, before: Condition, left: Condition) -> Trace {
-        Trace { thing, before, left, sensitive: false }
+impl Effect {
+    pub fn of(facet: Facet, before: FacetState, after: FacetState) -> Effect {
+        Effect { facet, before, after, sensitive: false }
     }
 }
 
-/// What the changes of one promise make of which things; each thing once.
-pub fn traces(want: &Resource, have: &State, changes: &[Change]) -> Vec<Trace> {
-    let mut all: Vec<Trace> = vec![];
-    let mut known: HashMap<Thing, usize> = HashMap::new();
-    for trace in changes.iter().flat_map(|it| it.traces(want, have)) {
-        match known.get(&trace.thing) {
+/// What the changes of one promise make of which things; each facet once.
+pub fn effects(want: &Resource, have: &State, changes: &[Change]) -> Vec<Effect> {
+    let mut all: Vec<Effect> = vec![];
+    let mut known: HashMap<Facet, usize> = HashMap::new();
+    for effect in changes.iter().flat_map(|it| it.effects(want, have)) {
+        match known.get(&effect.facet) {
             Some(at) => {
                 let known = &mut all[*at];
-                known.before.complete(&trace.before);
-                known.left.then(&trace.left);
-                known.sensitive |= trace.sensitive;
+                known.before.complete(&effect.before);
+                known.after.then(&effect.after);
+                known.sensitive |= effect.sensitive;
             }
             None => {
-                known.insert(trace.thing.clone(), all.len());
-                all.push(trace);
+                known.insert(effect.facet.clone(), all.len());
+                all.push(effect);
             }
         }
     }
@@ -371,11 +375,11 @@ pub fn traces(want: &Resource, have: &State, changes: &[Change]) -> Vec<Trace> {
 }
 
 /// What was at a path. What is not kept when it makes way, or is no single thing, cannot come back.
-pub(crate) fn former(seen: &Seen, entry: Option<&Entry>, kept: bool) -> Condition {
+pub(crate) fn former(seen: &Seen, entry: Option<&Entry>, kept: bool) -> FacetState {
     match (seen, entry) {
-        (Seen::Nothing, _) => Condition::Nothing,
+        (Seen::Nothing, _) => FacetState::Nothing,
         (Seen::File { digest }, Some(it)) if kept && !paths::is_too_large_to_keep(it) => {
-            Condition::File {
+            FacetState::File {
                 content: Content::Digest(*digest),
                 uid: it.uid,
                 gid: it.gid,
@@ -383,28 +387,28 @@ pub(crate) fn former(seen: &Seen, entry: Option<&Entry>, kept: bool) -> Conditio
             }
         }
         (Seen::Link { target }, Some(it)) => {
-            Condition::Link { target: Arc::clone(target), uid: it.uid, gid: it.gid }
+            FacetState::Link { target: Arc::clone(target), uid: it.uid, gid: it.gid }
         }
         (
             Seen::File { .. } | Seen::AnyFile | Seen::Directory | Seen::Link { .. } | Seen::Other,
             _,
-        ) => Condition::Unknown,
+        ) => FacetState::Unknown,
     }
 }
 
 /// A file that is put in place, whole.
-pub(crate) fn of_file(file: &NewFile, entry: Option<&Entry>) -> Trace {
+pub(crate) fn of_file(file: &NewFile, entry: Option<&Entry>) -> Effect {
     let content = Content::Digest(paths::sha256(&file.content));
     let (uid, gid, mode) = (file.uid, file.gid, file.mode);
-    Trace::of(
-        Thing::Path(file.path.clone()),
+    Effect::of(
+        Facet::Path(file.path.clone()),
         former(&file.replaces, entry, file.keep),
-        Condition::File { content, uid, gid, mode },
+        FacetState::File { content, uid, gid, mode },
     )
 }
 
 /// What an entry is, its content as far as it was read.
-pub(crate) fn of_entry(entry: &Entry) -> Condition {
+pub(crate) fn of_entry(entry: &Entry) -> FacetState {
     let Entry { shape, uid, gid, mode, links: _, changed: _, mounted: _ } = entry;
     let (uid, gid, mode) = (*uid, *gid, *mode);
     match shape {
@@ -417,54 +421,59 @@ pub(crate) fn of_entry(entry: &Entry) -> Condition {
                 | Seen::Link { .. }
                 | Seen::Other => Content::Unsaid,
             };
-            Condition::File { content, uid, gid, mode }
+            FacetState::File { content, uid, gid, mode }
         }
-        Shape::Directory => Condition::Directory { uid, gid, mode },
-        Shape::Link { target } => Condition::Link { target: Arc::clone(target), uid, gid },
-        Shape::Socket | Shape::Fifo | Shape::Device => Condition::Unknown,
+        Shape::Directory => FacetState::Directory { uid, gid, mode },
+        Shape::Link { target } => FacetState::Link { target: Arc::clone(target), uid, gid },
+        Shape::Socket | Shape::Fifo | Shape::Device => FacetState::Unknown,
     }
 }
 
 /// Owner and mode that are set: what they were, and what they become.
-pub(crate) fn attributes(path: &AbsPath, seen: &Seen, from: &Attributes, to: &Attributes) -> Trace {
-    let condition = |uid: Option<u32>, gid: Option<u32>, mode: Option<Mode>| {
-        let (Some(uid), Some(gid)) = (uid, gid) else { return Condition::Unknown };
+pub(crate) fn attributes(
+    path: &AbsPath,
+    seen: &Seen,
+    from: &Attributes,
+    to: &Attributes,
+) -> Effect {
+    let state = |uid: Option<u32>, gid: Option<u32>, mode: Option<Mode>| {
+        let (Some(uid), Some(gid)) = (uid, gid) else { return FacetState::Unknown };
         match (seen, mode) {
             (Seen::File { .. } | Seen::AnyFile, Some(mode)) => {
-                Condition::File { content: Content::Unsaid, uid, gid, mode }
+                FacetState::File { content: Content::Unsaid, uid, gid, mode }
             }
-            (Seen::Directory, Some(mode)) => Condition::Directory { uid, gid, mode },
-            (Seen::Link { target }, _) => Condition::Link { target: Arc::clone(target), uid, gid },
+            (Seen::Directory, Some(mode)) => FacetState::Directory { uid, gid, mode },
+            (Seen::Link { target }, _) => FacetState::Link { target: Arc::clone(target), uid, gid },
             (
                 Seen::Nothing | Seen::Other | Seen::File { .. } | Seen::AnyFile | Seen::Directory,
                 _,
-            ) => Condition::Unknown,
+            ) => FacetState::Unknown,
         }
     };
-    Trace::of(
-        Thing::Path(path.clone()),
-        condition(from.uid, from.gid, from.mode),
-        condition(to.uid.or(from.uid), to.gid.or(from.gid), to.mode.or(from.mode)),
+    Effect::of(
+        Facet::Path(path.clone()),
+        state(from.uid, from.gid, from.mode),
+        state(to.uid.or(from.uid), to.gid.or(from.gid), to.mode.or(from.mode)),
     )
 }
 
 /// What is known of a file of keys by our block in it.
-pub(crate) fn of_block(block: Result<Option<Vec<u8>>, &'static str>) -> Condition {
+pub(crate) fn of_block(block: Result<Option<Vec<u8>>, &'static str>) -> FacetState {
     match block {
-        Ok(None) => Condition::Nothing,
-        Ok(Some(bytes)) => Condition::Keys { block: paths::sha256(&bytes) },
-        Err(_) => Condition::Unknown,
+        Ok(None) => FacetState::Nothing,
+        Ok(Some(bytes)) => FacetState::Keys { block: paths::sha256(&bytes) },
+        Err(_) => FacetState::Unknown,
     }
 }
 
 /// Whether a unit starts at boot, as far as it can be set: what cannot be enabled is not.
-pub(crate) fn place_of(unit: &Unit) -> Condition {
+pub(crate) fn place_of(unit: &Unit) -> FacetState {
     match unit.mask {
-        Mask::Persistent | Mask::Runtime => return Condition::Masked,
+        Mask::Persistent | Mask::Runtime => return FacetState::Masked,
         Mask::Not | Mask::Vendor => {}
     }
     match &unit.enablement {
-        Enablement::Enabled | Enablement::EnabledRuntime => Condition::There,
+        Enablement::Enabled | Enablement::EnabledRuntime => FacetState::There,
         Enablement::Disabled
         | Enablement::NotFound
         | Enablement::Linked
@@ -472,12 +481,12 @@ pub(crate) fn place_of(unit: &Unit) -> Condition {
         | Enablement::Indirect
         | Enablement::Generated
         | Enablement::Transient
-        | Enablement::Alias(_) => Condition::Nothing,
+        | Enablement::Alias(_) => FacetState::Nothing,
     }
 }
 
-pub(crate) fn running(unit: &Unit) -> Condition {
-    if unit.active.runs() { Condition::There } else { Condition::Nothing }
+pub(crate) fn running(unit: &Unit) -> FacetState {
+    if unit.active.runs() { FacetState::There } else { FacetState::Nothing }
 }
 
 #[cfg(test)]

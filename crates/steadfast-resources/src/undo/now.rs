@@ -1,6 +1,6 @@
 //! What things are now: asked of the machine, a batch for each facility.
 
-use super::{Condition, Thing, of_block, of_entry, place_of, running};
+use super::{Facet, FacetState, of_block, of_entry, place_of, running};
 use crate::paths;
 use crate::user::keys;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use steadfast_system::packages::Health;
 use steadfast_system::services::Unit;
 use steadfast_system::{AbsPath, PackageName, Probe, SystemError, UnitName, UserName};
 
-/// What a look at a thing shows.
+/// What a look at a facet shows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Now {
-    pub condition: Condition,
+    pub state: FacetState,
     /// Something is mounted at the path, so that it cannot be renamed over.
     pub mounted: bool,
     /// How large a regular file is.
@@ -25,22 +25,22 @@ pub struct Now {
 }
 
 impl Now {
-    fn of(condition: Condition) -> Now {
-        Now { condition, mounted: false, size: 0, members: vec![], unit: None }
+    fn of(state: FacetState) -> Now {
+        Now { state, mounted: false, size: 0, members: vec![], unit: None }
     }
 }
 
-/// One result for each thing, in their order.
-pub fn observe(things: &[&Thing], sys: &dyn Probe) -> Vec<Result<Now, SystemError>> {
+/// One result for each facet, in their order.
+pub fn observe(facets: &[&Facet], sys: &dyn Probe) -> Vec<Result<Now, SystemError>> {
     let mut paths: Vec<(&AbsPath, Wanted)> = vec![];
     let mut units: Vec<&UnitName> = vec![];
     let mut packages: Vec<&PackageName> = vec![];
-    for thing in things {
-        match thing {
-            Thing::Path(path) => paths.push((path, Wanted::Digest)),
-            Thing::Running(unit) | Thing::Enabled(unit) => units.push(unit),
-            Thing::Package(name) => packages.push(name),
-            Thing::Group(_) | Thing::Member { .. } | Thing::User(_) | Thing::Keys(_) => {}
+    for facet in facets {
+        match facet {
+            Facet::Path(path) => paths.push((path, Wanted::Digest)),
+            Facet::Running(unit) | Facet::Enabled(unit) => units.push(unit),
+            Facet::Package(name) => packages.push(name),
+            Facet::Group(_) | Facet::Member { .. } | Facet::User(_) | Facet::Keys(_) => {}
         }
     }
     let mut paths = if paths.is_empty() { vec![] } else { sys.look(&paths) }.into_iter();
@@ -48,68 +48,68 @@ pub fn observe(things: &[&Thing], sys: &dyn Probe) -> Vec<Result<Now, SystemErro
     let packages = if packages.is_empty() { Ok(vec![]) } else { sys.package_looks(&packages) };
     let mut next_package = 0;
     let none = || SystemError::new(steadfast_system::ErrorKind::Other, "the look gave no answer");
-    things
+    facets
         .iter()
-        .map(|thing| match thing {
-            Thing::Path(_) => {
+        .map(|facet| match facet {
+            Facet::Path(_) => {
                 let look = paths.next().unwrap_or_else(|| Err(none()))?;
-                Ok(look.entry.map_or(Now::of(Condition::Nothing), |entry| Now {
+                Ok(look.entry.map_or(Now::of(FacetState::Nothing), |entry| Now {
                     mounted: entry.mounted,
                     size: paths::size(&entry),
                     ..Now::of(of_entry(&entry))
                 }))
             }
-            Thing::Running(_) | Thing::Enabled(_) => {
+            Facet::Running(_) | Facet::Enabled(_) => {
                 let unit = units.next().unwrap_or_else(|| Err(none()))?;
-                let condition = match thing {
-                    Thing::Enabled(_) => place_of(&unit),
-                    Thing::Running(_)
-                    | Thing::Path(_)
-                    | Thing::Group(_)
-                    | Thing::Member { .. }
-                    | Thing::User(_)
-                    | Thing::Keys(_)
-                    | Thing::Package(_) => running(&unit),
+                let state = match facet {
+                    Facet::Enabled(_) => place_of(&unit),
+                    Facet::Running(_)
+                    | Facet::Path(_)
+                    | Facet::Group(_)
+                    | Facet::Member { .. }
+                    | Facet::User(_)
+                    | Facet::Keys(_)
+                    | Facet::Package(_) => running(&unit),
                 };
-                Ok(Now { unit: Some(unit), ..Now::of(condition) })
+                Ok(Now { unit: Some(unit), ..Now::of(state) })
             }
-            Thing::Package(_) => {
+            Facet::Package(_) => {
                 let looks = packages.as_ref().map_err(Clone::clone)?;
                 let look = looks.get(next_package).ok_or_else(none)?;
                 next_package += 1;
                 let there = look.installed.as_ref().is_some_and(|it| is_there(it.health));
-                Ok(Now::of(if there { Condition::There } else { Condition::Nothing }))
+                Ok(Now::of(if there { FacetState::There } else { FacetState::Nothing }))
             }
-            Thing::Group(name) => Ok(match sys.local()?.group(name) {
+            Facet::Group(name) => Ok(match sys.local()?.group(name) {
                 Some(it) => Now {
                     members: it.members.clone(),
-                    ..Now::of(Condition::Group { gid: Some(it.gid) })
+                    ..Now::of(FacetState::Group { gid: Some(it.gid) })
                 },
-                None => Now::of(Condition::Nothing),
+                None => Now::of(FacetState::Nothing),
             }),
-            Thing::Keys(name) => keys_of(name, sys).map(Now::of),
-            Thing::User(name) => Ok(Now::of(match sys.local()?.user(name) {
-                Some(it) => Condition::User { line: Some(line_of(it)) },
-                None => Condition::Nothing,
+            Facet::Keys(name) => keys_of(name, sys).map(Now::of),
+            Facet::User(name) => Ok(Now::of(match sys.local()?.user(name) {
+                Some(it) => FacetState::User { line: Some(line_of(it)) },
+                None => FacetState::Nothing,
             })),
-            Thing::Member { group, user } => {
+            Facet::Member { group, user } => {
                 let local = sys.local()?;
                 let is_in = local.group(group).is_some_and(|it| it.members.contains(user));
-                Ok(Now::of(if is_in { Condition::There } else { Condition::Nothing }))
+                Ok(Now::of(if is_in { FacetState::There } else { FacetState::Nothing }))
             }
         })
         .collect()
 }
 
 /// Our block in the keys of a user; what others wrote there is their own.
-fn keys_of(name: &UserName, sys: &dyn Probe) -> Result<Condition, SystemError> {
+fn keys_of(name: &UserName, sys: &dyn Probe) -> Result<FacetState, SystemError> {
     let local = sys.local()?;
-    let Some(user) = local.user(name) else { return Ok(Condition::Nothing) };
-    let Ok(home) = AbsPath::parse(&user.home) else { return Ok(Condition::Unknown) };
+    let Some(user) = local.user(name) else { return Ok(FacetState::Nothing) };
+    let Ok(home) = AbsPath::parse(&user.home) else { return Ok(FacetState::Unknown) };
     Ok(match sys.keys_file(&home, Some(user.uid))? {
-        KeysFile::NoHome | KeysFile::Nothing => Condition::Nothing,
+        KeysFile::NoHome | KeysFile::Nothing => FacetState::Nothing,
         KeysFile::Content(content) => of_block(keys::block(&content)),
-        KeysFile::InTheWay(_) => Condition::Unknown,
+        KeysFile::InTheWay(_) => FacetState::Unknown,
     })
 }
 

@@ -1,0 +1,85 @@
+//! Which crate may name which, as ARCHITECTURE.md says it.
+
+use std::collections::BTreeMap;
+
+use super::{files, root};
+
+/// Crates with their layers, as ARCHITECTURE.md has them; none for what is for tests alone.
+fn layers() -> BTreeMap<String, Option<u32>> {
+    let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    text.lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| ")?.split(" | ");
+            let (layer, name) = (cells.next()?, cells.next()?);
+            let name = name.strip_prefix('`')?.strip_suffix('`')?;
+            Some((name.to_owned(), layer.parse().ok()))
+        })
+        .collect()
+}
+
+/// The crates of ours that a manifest names: in `[dependencies]`, and in the other sections.
+fn arrows(manifest: &str) -> (Vec<String>, Vec<String>) {
+    let (mut used, mut tested, mut section) = (vec![], vec![], "");
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            section = line;
+        } else if line.starts_with("steadfast") {
+            let name = line.split(['.', ' ', '=']).next().unwrap().to_owned();
+            if section == "[dependencies]" { used.push(name) } else { tested.push(name) }
+        }
+    }
+    (used, tested)
+}
+
+#[test]
+fn a_crate_names_crates_of_lower_layers_and_nothing_else() {
+    let layers = layers();
+    let mut crates = vec![];
+    for (path, manifest) in files() {
+        let Some(name) = path
+            .strip_prefix("crates/")
+            .and_then(|it| it.strip_suffix("/Cargo.toml"))
+            // What lies in a crate's own folder is no crate of the workspace.
+            .filter(|it| !it.contains('/'))
+        else {
+            continue;
+        };
+        crates.push(name.to_owned());
+        let layer = layers.get(name).unwrap_or_else(|| panic!("{name} is not in ARCHITECTURE.md"));
+        let (used, tested) = arrows(&manifest);
+        for other in &used {
+            let below = layers.get(other).copied().flatten();
+            match layer {
+                Some(layer) => {
+                    assert!(below.is_some_and(|it| it < *layer), "{name} names {other}");
+                }
+                // The testkit.
+                None => assert!(below.is_some_and(|it| it <= 2), "{name} names {other}"),
+            }
+        }
+        for other in &tested {
+            let below = layers.get(other).copied().flatten();
+            let lower = below.zip(*layer).is_some_and(|(below, layer)| below < layer);
+            assert!(lower || other == "steadfast-testkit", "{name} names {other} in its tests");
+        }
+        if name == "steadfast-source" {
+            assert_eq!(used, ["steadfast-model"]);
+        }
+    }
+    crates.sort();
+    assert_eq!(crates, layers.keys().cloned().collect::<Vec<_>>());
+}
+
+#[test]
+fn the_planner_knows_nothing_of_the_machine_but_its_errors() {
+    let text = std::fs::read_to_string(root().join("crates/steadfast-engine/src/plan.rs")).unwrap();
+    let named: Vec<&str> = text.lines().filter(|it| it.contains("steadfast_system")).collect();
+    for line in &named {
+        let rest = line.split("steadfast_system::").nth(1).unwrap_or_default();
+        let names = rest.trim_end_matches(';').trim_matches(|it| it == '{' || it == '}');
+        for name in names.split(", ") {
+            assert!(["ErrorKind", "SystemError"].contains(&name), "{line}");
+        }
+    }
+    assert!(!text.contains("Probe") && !text.contains("Actuate"));
+}

@@ -1,0 +1,51 @@
+//! The example at the head of every kind is a model that is right.
+
+use steadfast_resources::FIELDS;
+use steadfast_testkit::run::Model;
+
+use super::files;
+
+/// The first YAML example in a file's own documentation.
+fn example(source: &str) -> Option<String> {
+    let lines = source.lines().map_while(|it| it.strip_prefix("//!"));
+    let mut lines = lines.skip_while(|it| it.trim() != "```yaml").skip(1).peekable();
+    lines.peek()?;
+    let yaml =
+        lines.take_while(|it| it.trim() != "```").map(|it| it.strip_prefix(' ').unwrap_or(it));
+    Some(yaml.map(|it| format!("{it}\n")).collect())
+}
+
+#[test]
+fn every_kind_has_an_example_that_is_right() {
+    let files = files();
+    let mut kinds: Vec<&str> = FIELDS.iter().map(|(name, _)| *name).collect();
+    kinds.push("members");
+    for kind in kinds {
+        let places = [kind.to_owned(), format!("{kind}/mod")];
+        let source = places
+            .iter()
+            .find_map(|it| files.get(&format!("crates/steadfast-resources/src/{it}.rs")))
+            .unwrap_or_else(|| panic!("{kind} has no file"));
+        let yaml = example(source).unwrap_or_else(|| panic!("{kind} has no example"));
+        let yaml = yaml.replace("server: web\n", "");
+        // What the examples refer to: files of the model, and promises beside them.
+        let beside = if kind == "service" {
+            "files: { /etc/nginx/nginx.conf: { content: x } }\npackages: { nginx: present }\n"
+        } else {
+            ""
+        };
+        let model = [
+            ("templates/nginx.conf.j2", "x\n"),
+            ("files/motd", "x\n"),
+            ("files/nginx-conf.d/site.conf", "x\n"),
+        ];
+        let text = format!("{yaml}{beside}");
+        match Model::of(&text, &model) {
+            Ok(model) => {
+                assert!(model.promises.count() > 0, "{kind}");
+                assert_eq!(model.warnings, "", "{kind}");
+            }
+            Err(told) => panic!("the example of {kind}:\n{text}\n{told}"),
+        }
+    }
+}

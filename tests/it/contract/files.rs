@@ -3,7 +3,7 @@
 use super::{Transcript, path, real_host};
 use expect_test::expect_file;
 use steadfast_system::files::{
-    Attributes, Content, Digest, Mode, NewFile, Seen, Shape, Validation, Wanted,
+    Attributes, Content, Digest, Mode, NewFile, Seen, Shape, Staged, Validation, Wanted,
 };
 use steadfast_system::{AbsPath, Actuate};
 use steadfast_testkit::FakeHost;
@@ -60,6 +60,26 @@ impl Suite<'_> {
         let result = self.sys.write_files(&[file]).remove(0);
         self.said.done(&format!("write {name}"), result);
         self.look(name, Wanted::Bytes);
+    }
+
+    /// Writes files beside their places, and gives what waits there.
+    fn stage(&mut self, files: &[NewFile]) -> Vec<Staged> {
+        let mut all = vec![];
+        for (file, result) in files.iter().zip(self.sys.stage(files)) {
+            let name = file.path.as_str()[self.root.as_str().len() + 1..].to_owned();
+            self.said.done(&format!("stage {name}"), result.map(|it| all.push(it)));
+            self.look(&name, Wanted::Bytes);
+        }
+        all
+    }
+
+    fn place(&mut self, staged: Vec<Staged>) {
+        let paths: Vec<AbsPath> = staged.iter().map(|it| it.path().clone()).collect();
+        for (path, result) in paths.iter().zip(self.sys.place(staged)) {
+            let name = path.as_str()[self.root.as_str().len() + 1..].to_owned();
+            self.said.done(&format!("place {name}"), result);
+            self.look(&name, Wanted::Bytes);
+        }
     }
 
     fn set(&mut self, name: &str, seen: &Seen, ids: Option<u32>, mode: Option<u16>) {
@@ -147,7 +167,8 @@ impl Suite<'_> {
     }
 }
 
-fn suite(sys: &dyn Actuate, root: AbsPath) -> String {
+/// `next` is the same machine as another process sees it.
+fn suite<'a>(sys: &'a dyn Actuate, next: &'a dyn Actuate, root: AbsPath) -> String {
     let mut it = Suite { sys, root, said: Transcript::default() };
     it.look("f", Wanted::Bytes);
     it.look("missing/f", Wanted::Bytes);
@@ -242,7 +263,51 @@ fn suite(sys: &dyn Actuate, root: AbsPath) -> String {
     it.remove("l", &link("f"), false);
     it.remove("l", &link("d"), false);
     it.remove("f", &Seen::AnyFile, true);
+    staging(&mut it, next);
     it.said.0
+}
+
+/// Files of several promises that take their places together, and what becomes of those that do not.
+fn staging<'a>(it: &mut Suite<'a>, next: &'a dyn Actuate) {
+    it.directory("s", &Seen::Nothing);
+    it.directory("s/sub", &Seen::Nothing);
+    it.write("s/old", "old", Seen::Nothing);
+
+    // Nothing is in its place before it is placed, and what is replaced is kept by then.
+    let both = [
+        it.new_file("s/old", "new", file("old")),
+        it.new_file("s/sub/first", "first", Seen::Nothing),
+    ];
+    let staged = it.stage(&both);
+    it.kept("old");
+    it.place(staged);
+    it.tree("s");
+
+    // What cannot be placed hinders no other, and does not stay.
+    let staged = it.stage(&[
+        it.new_file("s/old", "third", file("new")),
+        it.new_file("s/sub/second", "second", Seen::Nothing),
+        it.new_file("s/gone", "x", file("x")),
+    ]);
+    it.write("s/old", "somebody else's", file("new"));
+    it.place(staged);
+    it.tree("s");
+
+    // What a validator refuses is not staged, and what is dropped leaves nothing.
+    let validate = Some(Validation { arguments: vec!["/bin/false".into()], sensitive: false });
+    let refused = NewFile { validate, ..it.new_file("s/refused", "x", Seen::Nothing) };
+    let staged = it.stage(&[refused, it.new_file("s/old", "fourth", Seen::AnyFile)]);
+    drop(staged);
+    it.tree("s");
+
+    // Whoever dies in between leaves the old file, and the next one who writes there clears the rest.
+    let staged = it.stage(&[it.new_file("s/old", "fifth", Seen::AnyFile)]);
+    std::mem::forget(staged);
+    it.look("s/old", Wanted::Bytes);
+    it.sys = next;
+    it.write("s/next", "next", Seen::Nothing);
+    it.tree("s");
+    it.remove("s", &Seen::Directory, true);
 }
 
 /// The same folder on the machine in memory.
@@ -271,7 +336,8 @@ fn make_private(folder: &std::path::Path) {
 fn in_a_closed_folder_both_machines_are_the_same() {
     let folder = path("/root/closed");
     let golden = expect_file!["../../contract/files-closed.out"];
-    golden.assert_eq(&suite(&fake(&folder), folder));
+    let host = fake(&folder);
+    golden.assert_eq(&suite(&host, &host, folder));
     if !rustix::process::geteuid().is_root() {
         eprintln!("skipped: needs root");
         return;
@@ -281,14 +347,15 @@ fn in_a_closed_folder_both_machines_are_the_same() {
     std::fs::create_dir(below.as_path()).unwrap();
     make_private(below.as_path());
     let host = real_host(real.path());
-    golden.assert_eq(&suite(&host, below));
+    golden.assert_eq(&suite(&host, &real_host(real.path()), below));
 }
 
 #[test]
 fn in_an_open_folder_both_machines_are_the_same() {
     let folder = path("/tmp/open");
     let golden = expect_file!["../../contract/files-open.out"];
-    golden.assert_eq(&suite(&fake(&folder), folder));
+    let host = fake(&folder);
+    golden.assert_eq(&suite(&host, &host, folder));
     if !rustix::process::geteuid().is_root() {
         eprintln!("skipped: needs root");
         return;
@@ -297,5 +364,6 @@ fn in_an_open_folder_both_machines_are_the_same() {
     make_private(real.path());
     let state = tempfile::tempdir_in("/root").unwrap();
     let host = real_host(state.path());
-    golden.assert_eq(&suite(&host, path(real.path().to_str().unwrap())));
+    let next = real_host(state.path());
+    golden.assert_eq(&suite(&host, &next, path(real.path().to_str().unwrap())));
 }

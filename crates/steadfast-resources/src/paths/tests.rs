@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use steadfast_model::scope::Scope;
 use steadfast_model::{Diagnostics, SourceSet, yaml};
 use steadfast_system::ErrorKind;
-use steadfast_system::files::{self, Attributes, Mode, NewFile};
+use steadfast_system::files::{self, Attributes, Mode, NewFile, Staged};
 
 pub(crate) fn abs(path: &str) -> AbsPath {
     AbsPath::parse(path).unwrap()
@@ -149,9 +149,12 @@ impl Notes {
 }
 
 impl files::Write for Notes {
-    fn write_files(&self, files: &[NewFile]) -> Vec<Result<(), SystemError>> {
+    fn stage(&self, files: &[NewFile]) -> Vec<Result<Staged, SystemError>> {
         self.0.lock().unwrap().push(format!("{} files:", files.len()));
-        files.iter().map(|it| self.note(&it.path, "write")).collect()
+        files.iter().map(|it| Ok(Staged::new(it.clone(), ()))).collect()
+    }
+    fn place(&self, staged: Vec<Staged>) -> Vec<Result<(), SystemError>> {
+        staged.iter().map(|it| self.note(it.path(), "write")).collect()
     }
     fn set_attributes(
         &self,

@@ -726,8 +726,11 @@ impl Machine {
 }
 
 impl files::Write for Machine {
-    fn write_files(&self, files: &[NewFile]) -> Vec<Result<(), SystemError>> {
-        files.iter().map(|it| self.does(format!("write {}", it.path))).collect()
+    fn stage(&self, files: &[NewFile]) -> Vec<Result<files::Staged, SystemError>> {
+        files.iter().map(|it| Ok(files::Staged::new(it.clone(), ()))).collect()
+    }
+    fn place(&self, staged: Vec<files::Staged>) -> Vec<Result<(), SystemError>> {
+        staged.iter().map(|it| self.does(format!("write {}", it.path()))).collect()
     }
     fn set_attributes(
         &self,

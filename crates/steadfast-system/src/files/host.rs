@@ -1,7 +1,7 @@
 //! Looking at the real machine's files.
 
-use super::kept::Vault;
-use super::walk::{self, Dir, Facts, Walker, failed};
+use super::backups::Backups;
+use super::walk::{self, Facts, Walker, failed};
 use super::{Content, Digest, Entry, Look, Mode, OwnFolder, Read, Shape, TreeEntry, Wanted};
 use crate::{AbsPath, ErrorKind, Host, SystemError};
 use rustix::io::Errno;
@@ -65,7 +65,7 @@ impl Read for Host {
         promised: &dyn Fn(&str) -> Option<u64>,
     ) -> Result<Vec<TreeEntry>, SystemError> {
         let shown = root.as_str().trim_end_matches('/');
-        let dir = open_tree(&mut Walker::default(), root)?;
+        let dir = walk::open_tree(&mut Walker::default(), root)?;
         let mut buffer = vec![0; walk::BUFFER];
         let mut entries = vec![];
         walk::visit(&dir, shown, &mut |dir, name, path, facts| {
@@ -124,25 +124,7 @@ impl Read for Host {
     }
 
     fn kept(&self, digest: &Digest) -> Result<Option<Vec<u8>>, SystemError> {
-        Vault::of(self).get(digest)
-    }
-}
-
-/// The root of a tree, to be listed.
-pub(super) fn open_tree(walker: &mut Walker, root: &AbsPath) -> Result<Dir, SystemError> {
-    let opened = match walk::split(root.as_str()) {
-        None => walker.folder("/")?.map(|root| root.to_be_listed(c".")),
-        Some((parent, name)) => walker.folder(parent)?.map(|parent| {
-            let name = std::ffi::CString::new(name).map_err(|_| Errno::INVAL)?;
-            parent.to_be_listed(&name)
-        }),
-    };
-    let what = || format!("open the folder {root}");
-    match opened {
-        None => Err(failed(what(), Errno::NOENT)),
-        Some(Ok(dir)) => Ok(dir),
-        Some(Err(Errno::LOOP)) => Err(failed(what(), Errno::NOTDIR)),
-        Some(Err(err)) => Err(failed(what(), err)),
+        Backups::new(self).get(digest)
     }
 }
 

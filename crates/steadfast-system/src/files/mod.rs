@@ -3,21 +3,20 @@
 //! Paths are walked by descriptors. A symbolic link on the way is followed only where root alone could
 //! have put it there; below a folder that anybody else can write, never.
 
-mod attributes;
+mod backups;
 mod host;
-mod kept;
 #[cfg(test)]
 pub(crate) mod tests;
-mod validate;
 mod walk;
 mod write;
 
+pub use backups::KEPT_FILE_MAX;
 pub(crate) use host::{Private, read_private};
-pub use kept::KEPT_FILE_MAX;
 pub(crate) use write::remove_folder_of;
 
-use crate::{AbsPath, SystemError};
+use crate::{AbsPath, ErrorKind, SystemError};
 use serde::{Deserialize, Serialize};
+use std::any::Any;
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fmt;
@@ -161,6 +160,43 @@ impl fmt::Debug for NewFile {
     }
 }
 
+/// A file that waits beside its place until [`Write::place`] puts it there. Where it is dropped instead, it
+/// goes, and what it was to replace stays.
+#[derive(Debug)]
+pub struct Staged {
+    file: NewFile,
+    /// What the machine that staged it knows about it, and how it goes: by being dropped.
+    held: Box<dyn Held>,
+}
+
+/// What a machine holds of a file that it has staged.
+trait Held: Any + fmt::Debug + Send {}
+
+impl<T: Any + fmt::Debug + Send> Held for T {}
+
+impl Staged {
+    /// For machines alone: `held` takes away what waits when it is dropped.
+    pub fn new(file: NewFile, held: impl Any + fmt::Debug + Send) -> Staged {
+        Staged { file, held: Box::new(held) }
+    }
+
+    pub fn path(&self) -> &AbsPath {
+        &self.file.path
+    }
+
+    /// The file, and what the machine that staged it holds.
+    pub fn take<T: Any>(self) -> Result<(NewFile, Box<T>), SystemError> {
+        let held: Box<dyn Any> = self.held;
+        match held.downcast() {
+            Ok(held) => Ok((self.file, held)),
+            Err(_) => Err(SystemError::new(
+                ErrorKind::Other,
+                format!("{} was staged on another machine", self.file.path),
+            )),
+        }
+    }
+}
+
 /// Owner, group and mode that something gets; what is not said is left alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
@@ -201,8 +237,44 @@ pub trait Read: fmt::Debug {
 
 /// What may be done. Everything is atomic and durable when it returns.
 pub trait Write {
-    /// A batch, so that many files share one flush to the disk. One result for each.
-    fn write_files(&self, files: &[NewFile]) -> Vec<Result<(), SystemError>>;
+    /// Writes new contents beside their places, with all that belongs to them, and lets the programs that
+    /// have a say have it. A batch, so that many files share one flush to the disk; one result for each.
+    /// Nothing takes its place before [`Write::place`], and what is dropped instead leaves nothing behind.
+    fn stage(&self, files: &[NewFile]) -> Vec<Result<Staged, SystemError>>;
+
+    /// Puts what was staged into its place: all of it that can be, also where other files of the batch
+    /// cannot. Each is refused where what it replaces is not as it was any more. One result for each.
+    fn place(&self, staged: Vec<Staged>) -> Vec<Result<(), SystemError>>;
+
+    /// Both at once, in portions that do not fill the disk twice. One result for each.
+    fn write_files(&self, files: &[NewFile]) -> Vec<Result<(), SystemError>> {
+        let mut results = Vec::with_capacity(files.len());
+        let mut rest = files;
+        while !rest.is_empty() {
+            let (portion, further) = rest.split_at(portion(rest));
+            let mut failed = vec![];
+            let mut staged = vec![];
+            for one in self.stage(portion) {
+                match one {
+                    Ok(it) => {
+                        staged.push(it);
+                        failed.push(None);
+                    }
+                    Err(err) => failed.push(Some(err)),
+                }
+            }
+            let mut placed = self.place(staged).into_iter();
+            let result = |failed: Option<SystemError>| match failed {
+                Some(err) => Err(err),
+                None => placed.next().unwrap_or_else(|| {
+                    Err(SystemError::new(ErrorKind::Other, "nobody knows whether it was put there"))
+                }),
+            };
+            results.extend(failed.into_iter().map(result));
+            rest = further;
+        }
+        results
+    }
 
     /// A batch of (path, what was seen there, what it gets).
     fn set_attributes(&self, all: &[(&AbsPath, &Seen, Attributes)])
@@ -239,6 +311,22 @@ pub trait Write {
     ) -> Result<(), SystemError>;
 }
 
+/// How many files, and how many bytes, are written beside their places before they take them: as much
+/// space as this is needed twice.
+const PORTION_FILES: usize = 16_384;
+const PORTION_BYTES: usize = 64 * 1024 * 1024;
+
+/// How many of these files are staged together.
+fn portion(files: &[NewFile]) -> usize {
+    let mut bytes = 0;
+    let fits = |file: &&NewFile| {
+        let fits = bytes <= PORTION_BYTES;
+        bytes += file.content.len();
+        fits
+    };
+    files.iter().take(PORTION_FILES).take_while(fits).count()
+}
+
 impl Wanted {
     /// The digest of a file of this size where one of `promised` bytes is to be.
     pub fn digest_beside(promised: Option<u64>, size: u64) -> Wanted {
@@ -254,7 +342,7 @@ pub(crate) struct Memory {
     next: AtomicU32,
     /// Folders (device and inode) that were searched for what killed runs left there.
     searched: Mutex<HashSet<(u64, u64)>>,
-    kept: kept::Total,
+    kept: backups::Total,
 }
 
 impl Memory {

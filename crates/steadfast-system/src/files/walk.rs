@@ -5,7 +5,7 @@
 //! closed one root alone can have put it there, so it means what it says.
 
 use super::{Content, Digest, Entry, Folder, Mode, Shape, Wanted};
-use crate::{ErrorKind, SystemError};
+use crate::{AbsPath, ErrorKind, SystemError};
 use rustix::fd::{AsFd, AsRawFd as _, OwnedFd};
 use rustix::fs::{AtFlags, FileType, OFlags, RawDir, Statx, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
@@ -513,6 +513,24 @@ impl Walker {
             current = next;
         }
         Ok(Some(current))
+    }
+}
+
+/// The root of a tree, to be listed.
+pub(super) fn open_tree(walker: &mut Walker, root: &AbsPath) -> Result<Dir, SystemError> {
+    let opened = match split(root.as_str()) {
+        None => walker.folder("/")?.map(|root| root.to_be_listed(c".")),
+        Some((parent, name)) => walker.folder(parent)?.map(|parent| {
+            let name = CString::new(name).map_err(|_| Errno::INVAL)?;
+            parent.to_be_listed(&name)
+        }),
+    };
+    let what = || format!("open the folder {root}");
+    match opened {
+        None => Err(failed(what(), Errno::NOENT)),
+        Some(Ok(dir)) => Ok(dir),
+        Some(Err(Errno::LOOP)) => Err(failed(what(), Errno::NOTDIR)),
+        Some(Err(err)) => Err(failed(what(), err)),
     }
 }
 

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use steadfast_system::files::{
     Attributes, Content, Digest, Entry, Folder, Look, Mode, NewFile, OwnFolder, Read, Seen, Shape,
-    TreeEntry, Wanted, Write,
+    Staged, TreeEntry, Wanted, Write,
 };
 use steadfast_system::{AbsPath, ErrorKind, SystemError};
 
@@ -207,6 +207,13 @@ impl World {
 
     /// Keeps and takes away what is to give way.
     fn clear(&mut self, path: &AbsPath, keep: bool) -> Result<(), SystemError> {
+        self.keep(path, keep)?;
+        self.take(path);
+        Ok(())
+    }
+
+    /// Keeps what is to give way, where that is said; whether it may is looked at in any case.
+    fn keep(&mut self, path: &AbsPath, keep: bool) -> Result<(), SystemError> {
         if let Some((mount, _)) = self.below(path).find(|(_, it)| it.mounted) {
             return refuse(ErrorKind::Other, format!("something is mounted at {mount}"));
         }
@@ -228,15 +235,15 @@ impl World {
                 self.kept.insert(digest(&bytes), bytes.to_vec());
             }
         }
-        self.take(path);
         Ok(())
     }
 
-    fn write(&mut self, file: &NewFile) -> Result<(), SystemError> {
+    /// Whether a file may be put where it is to be, and is what a validator lets pass. What it replaces
+    /// is kept.
+    fn stage(&mut self, file: &NewFile) -> Result<(), SystemError> {
         let (real, _) = self.real_to_write(&file.path)?;
         self.verify(&real, &file.replaces)?;
-        let there = self.files.get(&real);
-        let mounted = there.is_some_and(|it| it.mounted);
+        let mounted = self.files.get(&real).is_some_and(|it| it.mounted);
         if file.in_place != mounted {
             return moved(&file.path, "what is mounted there is another matter now");
         }
@@ -247,12 +254,19 @@ impl World {
                 return refuse(ErrorKind::Invalid, format!("{program} says no"));
             }
         }
-        self.clear(&real, file.keep)?;
+        self.keep(&real, file.keep)
+    }
+
+    /// Puts it there.
+    fn place(&mut self, file: &NewFile) -> Result<(), SystemError> {
+        let (real, _) = self.real_to_write(&file.path)?;
+        self.verify(&real, &file.replaces)?;
+        self.take(&real);
         let thing = Thing {
             uid: file.uid,
             gid: file.gid,
             mode: file.mode.0,
-            mounted,
+            mounted: file.in_place,
             ..Thing::of(Matter::File(Arc::clone(&file.content)))
         };
         self.put(&real, thing);
@@ -369,10 +383,36 @@ impl Read for FakeHost {
     }
 }
 
+/// What this machine holds of a file that it has staged: nothing.
+#[derive(Debug)]
+struct Waiting;
+
 impl Write for FakeHost {
+    /// What waits is in nobody's way and goes with the process, so it is no part of the world.
+    fn stage(&self, files: &[NewFile]) -> Vec<Result<Staged, SystemError>> {
+        let stage = |file: &NewFile| {
+            self.effect(format!("stage {}", file.path), |world| world.stage(file))?;
+            Ok(Staged::new(file.clone(), Waiting))
+        };
+        files.iter().map(stage).collect()
+    }
+
+    fn place(&self, staged: Vec<Staged>) -> Vec<Result<(), SystemError>> {
+        let place = |staged: Staged| {
+            let (file, _) = staged.take::<Waiting>()?;
+            self.effect(format!("place {}", file.path), |world| world.place(&file))
+        };
+        staged.into_iter().map(place).collect()
+    }
+
+    /// One effect for each file, because nobody can tell what happens in between.
     fn write_files(&self, files: &[NewFile]) -> Vec<Result<(), SystemError>> {
-        let write =
-            |file: &NewFile| self.effect(format!("write {}", file.path), |world| world.write(file));
+        let write = |file: &NewFile| {
+            self.effect(format!("write {}", file.path), |world| {
+                world.stage(file)?;
+                world.place(file)
+            })
+        };
         files.iter().map(write).collect()
     }
 

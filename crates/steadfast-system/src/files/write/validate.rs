@@ -1,7 +1,7 @@
 //! Programs that have a say before a file is put in place.
 
-use super::Validation;
 use crate::command::Command;
+use crate::files::Validation;
 use crate::{AbsPath, ErrorKind, SystemError};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write as _;

@@ -30,14 +30,14 @@ pub(crate) struct Total(Mutex<Option<u64>>);
 
 /// The place where contents are kept.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Vault<'h> {
+pub(super) struct Backups<'h> {
     host: &'h Host,
     cap: u64,
 }
 
-impl<'h> Vault<'h> {
-    pub(super) fn of(host: &'h Host) -> Vault<'h> {
-        Vault { host, cap: KEPT_MAX }
+impl<'h> Backups<'h> {
+    pub(super) fn new(host: &'h Host) -> Backups<'h> {
+        Backups { host, cap: KEPT_MAX }
     }
 
     fn root(&self) -> PathBuf {
@@ -66,7 +66,7 @@ impl<'h> Vault<'h> {
 
     /// Begins to keep several contents together.
     pub(super) fn keeping(self) -> Keeping<'h> {
-        Keeping { vault: self, waiting: vec![], coming: HashSet::new(), folders: BTreeSet::new() }
+        Keeping { backups: self, waiting: vec![], coming: HashSet::new(), folders: BTreeSet::new() }
     }
 
     /// Every content with its size and when it was last kept.
@@ -118,10 +118,10 @@ impl<'h> Vault<'h> {
     }
 }
 
-/// Contents on their way into the vault: they are there once [`Keeping::settle`] returns.
+/// Contents on their way into the backups: they are there once [`Keeping::settle`] returns.
 #[derive(Debug)]
 pub(super) struct Keeping<'h> {
-    vault: Vault<'h>,
+    backups: Backups<'h>,
     waiting: Vec<Waiting>,
     coming: HashSet<Digest>,
     folders: BTreeSet<PathBuf>,
@@ -141,11 +141,11 @@ impl Keeping<'_> {
         if !self.coming.insert(digest) {
             return Ok(());
         }
-        let (folder, name) = self.vault.folder_and_name(&digest);
+        let (folder, name) = self.backups.folder_and_name(&digest);
         let path = folder.join(name);
-        let temporary = folder.join(self.vault.host.files.temporary_name(""));
+        let temporary = folder.join(self.backups.host.files.temporary_name(""));
         let result = self.write(content, &folder, &path, &temporary).map_err(|err| {
-            let kept = self.vault.root();
+            let kept = self.backups.root();
             let mut error =
                 SystemError::io(format!("keep the old content below {}", kept.display()), err);
             error.kind = ErrorKind::Storage;
@@ -173,7 +173,7 @@ impl Keeping<'_> {
             Err(err) if err.kind() == Io::NotFound => {}
             Err(err) => return Err(err),
         }
-        for folder in [&*self.vault.host.settings.state, &*self.vault.root(), folder] {
+        for folder in [&*self.backups.host.settings.state, &*self.backups.root(), folder] {
             match DirBuilder::new().mode(0o700).create(folder) {
                 Ok(()) => {
                     self.folders.extend(folder.parent().map(Path::to_owned));
@@ -202,7 +202,7 @@ impl Keeping<'_> {
 
     /// Everything that was added is durable when this returns.
     pub(super) fn settle(&mut self) -> Result<(), SystemError> {
-        let root = self.vault.root();
+        let root = self.backups.root();
         let what = || format!("keep the old content below {}", root.display());
         if self.waiting.len() > FLUSHED_ALONE {
             flush_all(&root).map_err(|err| failed(what(), err))?;
@@ -225,13 +225,13 @@ impl Keeping<'_> {
         }
         let folders = std::mem::take(&mut self.folders);
         if folders.len() > FLUSHED_ALONE {
-            flush_all(&self.vault.root())?;
+            flush_all(&self.backups.root())?;
         } else {
             for folder in folders {
                 File::open(folder)?.sync_all()?;
             }
         }
-        if came == 0 { Ok(()) } else { self.vault.settle(came) }
+        if came == 0 { Ok(()) } else { self.backups.settle(came) }
     }
 }
 
@@ -266,51 +266,51 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let host = host_in(folder.path());
-        let mut keeping = Vault::of(&host).keeping();
+        let mut keeping = Backups::new(&host).keeping();
         keeping.add(b"old").unwrap();
         keeping.add(b"old").unwrap();
         keeping.add(b"").unwrap();
         let digest = walk::digest(b"old");
-        assert_eq!(Vault::of(&host).get(&digest).unwrap(), None, "not before it is settled");
+        assert_eq!(Backups::new(&host).get(&digest).unwrap(), None, "not before it is settled");
         keeping.settle().unwrap();
-        assert_eq!(Vault::of(&host).get(&digest).unwrap().as_deref(), Some(&b"old"[..]));
-        let (folder, name) = Vault::of(&host).folder_and_name(&digest);
+        assert_eq!(Backups::new(&host).get(&digest).unwrap().as_deref(), Some(&b"old"[..]));
+        let (folder, name) = Backups::new(&host).folder_and_name(&digest);
         assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o7777, 0o700);
         let file = folder.join(name);
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o7777, 0o600);
         std::fs::write(&file, "odd").unwrap();
-        assert_eq!(Vault::of(&host).get(&digest).unwrap_err().kind, ErrorKind::Storage);
-        let mut keeping = Vault::of(&host).keeping();
+        assert_eq!(Backups::new(&host).get(&digest).unwrap_err().kind, ErrorKind::Storage);
+        let mut keeping = Backups::new(&host).keeping();
         keeping.add(b"old").unwrap();
         keeping.settle().unwrap();
-        assert_eq!(Vault::of(&host).get(&digest).unwrap().as_deref(), Some(&b"old"[..]));
+        assert_eq!(Backups::new(&host).get(&digest).unwrap().as_deref(), Some(&b"old"[..]));
     }
 
     #[test]
     fn beyond_the_cap_the_oldest_go_first() {
         let folder = tempfile::tempdir().unwrap();
         let host = host_in(folder.path());
-        let vault = Vault { host: &host, cap: 25 };
+        let backups = Backups { host: &host, cap: 25 };
         let contents: Vec<Vec<u8>> = (0..3_u8).map(|it| vec![it; 10]).collect();
         let age = |content: &[u8], seconds| {
-            let (folder, name) = vault.folder_and_name(&walk::digest(content));
+            let (folder, name) = backups.folder_and_name(&walk::digest(content));
             let file = File::options().write(true).open(folder.join(name)).unwrap();
             file.set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds))
                 .unwrap();
         };
         for (index, content) in contents.iter().enumerate().take(2) {
-            let mut keeping = vault.keeping();
+            let mut keeping = backups.keeping();
             keeping.add(content).unwrap();
             keeping.settle().unwrap();
             age(content, index as u64);
         }
         // The first is kept once more, so that the second is now the oldest.
-        let mut keeping = vault.keeping();
+        let mut keeping = backups.keeping();
         keeping.add(&contents[0]).unwrap();
         keeping.add(&contents[2]).unwrap();
         keeping.settle().unwrap();
         let there: Vec<bool> =
-            contents.iter().map(|it| vault.get(&walk::digest(it)).unwrap().is_some()).collect();
+            contents.iter().map(|it| backups.get(&walk::digest(it)).unwrap().is_some()).collect();
         assert_eq!(there, [true, false, true]);
     }
 
@@ -318,14 +318,14 @@ mod tests {
     fn what_a_killed_run_began_to_keep_is_cleared_away() {
         let folder = tempfile::tempdir().unwrap();
         let killed = host_in(folder.path());
-        let mut keeping = Vault::of(&killed).keeping();
+        let mut keeping = Backups::new(&killed).keeping();
         keeping.add(b"old").unwrap();
         std::mem::forget(keeping);
         let host = host_in(folder.path());
-        let mut keeping = Vault::of(&host).keeping();
+        let mut keeping = Backups::new(&host).keeping();
         keeping.add(b"new").unwrap();
         keeping.settle().unwrap();
-        let (folder, _) = Vault::of(&host).folder_and_name(&walk::digest(b"old"));
+        let (folder, _) = Backups::new(&host).folder_and_name(&walk::digest(b"old"));
         assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);
     }
 }

@@ -1,0 +1,28 @@
+//! What speaks against a change that was to be made, in words.
+
+use crate::files::walk::{Dir, Facts, failed};
+use crate::{AbsPath, ErrorKind, SystemError};
+use rustix::io::Errno;
+
+pub(super) fn moved(path: &AbsPath, how: &str) -> SystemError {
+    SystemError::new(ErrorKind::Moved, how).during(format!("{path} is not as it was seen"))
+}
+
+/// An error, with the flag that caused it where that is why even root may not.
+pub(super) fn refused(what: String, err: Errno, dir: &Dir, name: &str) -> SystemError {
+    if err == Errno::PERM {
+        let flag = |facts: Result<Facts, Errno>| facts.ok().and_then(|it| it.forbidding_flag());
+        if let Some(flag) = flag(Facts::at(&dir.fd, name)) {
+            return SystemError::new(ErrorKind::PermissionDenied, format!("{name} {flag}"))
+                .during(what);
+        }
+        if let Some(flag) = flag(Facts::of(&dir.fd)) {
+            return SystemError::new(ErrorKind::PermissionDenied, format!("its folder {flag}"))
+                .during(what);
+        }
+    }
+    if err == Errno::BUSY {
+        return SystemError::new(ErrorKind::Other, "something is mounted there").during(what);
+    }
+    failed(what, err)
+}

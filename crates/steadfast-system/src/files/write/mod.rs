@@ -1,0 +1,77 @@
+//! Changing the real machine's files.
+//!
+//! A new content is written beside its place, under a name that nobody can guess; it gets its owner,
+//! access list and mode there, and is flushed: it is *staged*. It takes its place by one rename. What it
+//! replaces is looked at before and once more right before the rename, and is kept among the backups
+//! first. What was staged and never placed goes when it is dropped; whatever of this a killed run left
+//! behind goes at the next write into that folder.
+
+mod attributes;
+mod batch;
+mod descriptors;
+mod errors;
+mod make;
+mod place;
+mod remove;
+mod stage;
+mod validate;
+mod verify;
+
+use super::{Attributes, Mode, NewFile, Seen, Staged, Write};
+use crate::{AbsPath, Host, SystemError};
+use batch::Batch;
+
+impl Write for Host {
+    fn stage(&self, files: &[NewFile]) -> Vec<Result<Staged, SystemError>> {
+        Batch::new(self).stage(files)
+    }
+
+    fn place(&self, staged: Vec<Staged>) -> Vec<Result<(), SystemError>> {
+        Batch::new(self).place(staged)
+    }
+
+    fn set_attributes(
+        &self,
+        all: &[(&AbsPath, &Seen, Attributes)],
+    ) -> Vec<Result<(), SystemError>> {
+        Batch::new(self).set_attributes(all)
+    }
+
+    fn make_directory(
+        &self,
+        path: &AbsPath,
+        uid: u32,
+        gid: u32,
+        mode: Mode,
+        replaces: &Seen,
+    ) -> Result<(), SystemError> {
+        Batch::new(self).make_directory(path, uid, gid, mode, replaces)
+    }
+
+    fn make_link(
+        &self,
+        path: &AbsPath,
+        target: &str,
+        uid: u32,
+        gid: u32,
+        replaces: &Seen,
+    ) -> Result<(), SystemError> {
+        Batch::new(self).make_link(path, target, uid, gid, replaces)
+    }
+
+    fn remove(
+        &self,
+        path: &AbsPath,
+        seen: &Seen,
+        whole: bool,
+        keep: bool,
+    ) -> Result<(), SystemError> {
+        Batch::new(self).remove(path, seen, whole, keep)
+    }
+}
+
+/// Removes a folder that belongs to a user, with all below it. What it is and whose is asked of its
+/// open descriptor, and below that one everything goes by descriptors.
+pub(crate) fn remove_folder_of(host: &Host, path: &AbsPath, uid: u32) -> Result<(), SystemError> {
+    Batch::new(host).remove_folder_of(path, uid)
+}

@@ -330,7 +330,7 @@ fn looked(model: &Path, times: usize, floor: &mut dyn FnMut()) -> Line {
 }
 
 fn look(path: &Path) {
-    use steadfast_engine::{Budget, Circumstances, Eyes, promised};
+    use steadfast_engine::{Budget, Circumstances, Observer, promised};
     use steadfast_model::resolve::{NodeInput, resolve};
     use steadfast_model::{SourceSet, document};
     let mut sources = SourceSet::default();
@@ -350,7 +350,8 @@ fn look(path: &Path) {
     let store = steadfast_store::Store::nowhere();
     let begin = Instant::now();
     let circumstances = Circumstances { root: true, budget: Budget::default() };
-    let sight = steadfast_engine::look(&promises, Eyes::Forecast(&host), &&store, circumstances);
+    let sight =
+        steadfast_engine::look(&promises, Observer::ReadOnly(&host), &&store, circumstances);
     let kept = sight.plan.is_kept();
     let wall = begin.elapsed();
     assert!(kept, "something is not kept");

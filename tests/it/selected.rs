@@ -1,6 +1,6 @@
 //! A run of some promises looks at what bears on them, and at nothing else.
 
-use steadfast_engine::{Eyes, Looks};
+use steadfast_engine::{Observed, Observer};
 use steadfast_testkit::host::FakeHost;
 use steadfast_testkit::run::{Model, Notebook};
 
@@ -19,7 +19,8 @@ fn looked_at(names: &[&str]) -> Vec<String> {
     let mut promises = Model::of(SERVER, &[]).unwrap().promises;
     let names: Vec<String> = names.iter().map(|it| (*it).to_owned()).collect();
     promises.select_named(&names);
-    let looks = Looks::all(&promises, Eyes::Forecast(&FakeHost::debian()), &Notebook::default());
+    let looks =
+        Observed::all(&promises, Observer::ReadOnly(&FakeHost::debian()), &Notebook::default());
     let seen = promises.all.iter().zip(&looks.states).filter(|(_, it)| it.is_ok());
     seen.map(|(it, _)| it.id.to_string()).collect()
 }

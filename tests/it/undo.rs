@@ -1,7 +1,7 @@
 //! Going back undoes what a bad revision did, wherever the process dies on the way, and never more.
 
 use std::collections::BTreeMap;
-use steadfast_engine::{Budget, Cover};
+use steadfast_engine::{Budget, Managed};
 use steadfast_system::{AbsPath, GroupName, UnitName, UserName};
 use steadfast_testkit::host::Thing;
 use steadfast_testkit::run::{Model, Notebook, converge, converge_or_die, go_back, or_die};
@@ -196,7 +196,7 @@ fn whatever_a_run_makes_belongs_to_the_promises_that_made_it() {
     let mut ledger = Notebook::default();
     let run = converge(&host, &model.promises, &mut ledger, Budget::default());
     assert_eq!((run.summary.not_kept, run.summary.held), (0, 0), "{:#?}", run.verdicts);
-    let cover = Cover::of(&model.promises);
+    let cover = Managed::of(&model.promises);
     assert!(ledger.made.len() > 18, "{:#?}", ledger.made.keys());
     for made in ledger.made.values() {
         assert!(cover.names(made), "{}", made.thing);
@@ -204,7 +204,7 @@ fn whatever_a_run_makes_belongs_to_the_promises_that_made_it() {
     }
     // Of another model nothing is said.
     let other = Model::of(GOOD, &[]).unwrap();
-    let cover = Cover::of(&other.promises);
+    let cover = Managed::of(&other.promises);
     for made in ledger.made.values() {
         assert!(!cover.names(made), "{}", made.thing);
         assert_eq!(cover.leaves(made).as_ref(), Some(made));
@@ -241,7 +241,7 @@ fn what_others_refer_to_is_not_released() {
     converge(&host, &model(all).promises, &mut ledger, Budget::default());
     let rest = "files: { /etc/x: { content: \"x\\n\", owner: deploy, group: web } }\n";
     let rest = model(rest);
-    let cover = Cover::of(&rest.promises);
+    let cover = Managed::of(&rest.promises);
     let named: Vec<String> =
         ledger.made.values().filter(|it| cover.names(it)).map(|it| it.thing.to_string()).collect();
     assert_eq!(named, ["group deploy", "group web", "user deploy"]);

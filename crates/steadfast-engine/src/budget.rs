@@ -83,14 +83,14 @@ impl Spent {
 
 /// A budget, and what was taken from it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Purse {
+pub(crate) struct BudgetMeter {
     budget: Budget,
     spent: Spent,
 }
 
-impl Purse {
-    pub(crate) fn new(budget: Budget) -> Purse {
-        Purse { budget, spent: Spent::default() }
+impl BudgetMeter {
+    pub(crate) fn new(budget: Budget) -> BudgetMeter {
+        BudgetMeter { budget, spent: Spent::default() }
     }
 
     /// Takes all changes of one promise, or none.

@@ -1,16 +1,16 @@
 //! Carrying a plan out: look, decide, record what will be owed, act, look again, judge. The only driver
 //! of effects; every decision is made by `plan` and by the kinds.
 
-use crate::budget::{Budget, Purse};
+use crate::budget::{Budget, BudgetMeter};
 use crate::debt::{Debt, Record};
 use crate::event::{Event, Reporter};
-use crate::ledger::{Ledger, Made};
-use crate::looks::{Eyes, Looks};
+use crate::ledger::{Ledger, UndoEntry};
+use crate::observed::{Observed, Observer};
 use crate::obstacles;
 use crate::outcome::{Held, NotKept, Outcome, Summary};
 use crate::plan::{self, Circumstances, Forecast, Plan};
 use crate::promised::Promises;
-use crate::traces;
+use crate::undo::traces;
 use std::collections::{BTreeMap, BTreeSet};
 use steadfast_model::{Keep, PromiseId};
 use steadfast_resources::service::Consequence;
@@ -23,8 +23,8 @@ const ROUNDS: usize = 2;
 
 /// What the machine showed of all promises, and what a run would do about it.
 #[derive(Debug)]
-pub struct Sight {
-    looks: Looks,
+pub struct Assessment {
+    observed: Observed,
     budget: Budget,
     pub plan: Plan,
 }
@@ -32,38 +32,38 @@ pub struct Sight {
 /// Looks at everything. The machine is not changed by it.
 pub fn look(
     promises: &Promises,
-    eyes: Eyes<'_>,
+    eyes: Observer<'_>,
     ledger: &dyn Ledger,
     circumstances: Circumstances,
-) -> Sight {
-    let looks = Looks::all(promises, eyes, ledger);
-    let plan = plan::plan(promises, &looks, circumstances);
-    Sight { looks, budget: circumstances.budget, plan }
+) -> Assessment {
+    let observed = Observed::all(promises, eyes, ledger);
+    let plan = plan::plan(promises, &observed, circumstances);
+    Assessment { observed, budget: circumstances.budget, plan }
 }
 
 /// Says what a run would do.
-pub fn dry_run(promises: &Promises, sight: Sight, out: &mut dyn Reporter) -> Plan {
-    out.report(&Event::Planned { promises, plan: &sight.plan });
-    sight.plan
+pub fn dry_run(promises: &Promises, assessment: Assessment, out: &mut dyn Reporter) -> Plan {
+    out.report(&Event::Planned { promises, plan: &assessment.plan });
+    assessment.plan
 }
 
 /// Brings the machine from what was just seen of it to the promises, and judges each of them.
 pub fn converge(
     promises: &Promises,
-    sight: Sight,
+    assessment: Assessment,
     sys: &dyn Actuate,
     ledger: &mut dyn Ledger,
     out: &mut dyn Reporter,
 ) -> Summary {
-    let Sight { looks, budget, plan } = sight;
+    let Assessment { observed, budget, plan } = assessment;
     out.report(&Event::Planned { promises, plan: &plan });
     let count = promises.all.len();
     let mut run = Run {
         promises,
         sys,
         ledger,
-        purse: Purse::new(budget),
-        looks,
+        meter: BudgetMeter::new(budget),
+        observed,
         stale: vec![false; count],
         astray: BTreeSet::new(),
         done: vec![vec![]; count],
@@ -91,8 +91,8 @@ struct Run<'a> {
     promises: &'a Promises,
     sys: &'a dyn Actuate,
     ledger: &'a mut dyn Ledger,
-    purse: Purse,
-    looks: Looks,
+    meter: BudgetMeter,
+    observed: Observed,
     /// Looks that something done since may have made wrong.
     stale: Vec<bool>,
     /// What was not right when it was last looked at.
@@ -148,7 +148,7 @@ impl Run<'_> {
         if !work.is_empty() {
             out.report(&Event::Working { promises: self.promises, work: &work });
             let which: Vec<usize> = work.iter().map(|(at, _)| *at).collect();
-            let made = traces::of_work(self.promises, &self.looks, &work, self.sys.as_probe());
+            let made = traces::of_work(self.promises, &self.observed, &work, self.sys.as_probe());
             let written_down = self.ledger.trace(&made);
             self.apply(work, &written);
             match written_down {
@@ -162,7 +162,7 @@ impl Run<'_> {
     /// Looks again at what may have changed.
     fn refresh(&mut self, which: &[usize]) {
         let stale: Vec<usize> = which.iter().copied().filter(|at| self.stale[*at]).collect();
-        self.looks.refresh(&stale, self.promises, self.sys.as_probe(), self.ledger);
+        self.observed.refresh(&stale, self.promises, self.sys.as_probe(), self.ledger);
         for at in stale {
             self.stale[at] = false;
             if self.is_kept(at) {
@@ -175,11 +175,11 @@ impl Run<'_> {
 
     /// Asks services whether they are healthy, where all hangs on that.
     fn ask(&mut self, which: &[usize]) {
-        self.looks.ask(which.iter().copied(), self.promises, Eyes::Run(self.sys));
+        self.observed.ask(which.iter().copied(), self.promises, Observer::MayRun(self.sys));
     }
 
     fn difference(&self, at: usize) -> Result<Difference<Change>, SystemError> {
-        self.looks.states[at]
+        self.observed.states[at]
             .as_ref()
             .map(|have| steadfast_resources::plan(&self.promises.all[at].want, have))
             .map_err(Clone::clone)
@@ -202,8 +202,8 @@ impl Run<'_> {
         }
         let missing = obstacles::missing(&obstacles);
         if changes.is_empty() && missing.is_empty() {
-            return Decision::Settled(if self.looks.perhaps.contains(&at) {
-                Outcome::Held(Held::RestartPerhaps)
+            return Decision::Settled(if self.observed.perhaps.contains(&at) {
+                Outcome::Held(Held::RestartUndetermined)
             } else if self.done[at].is_empty() {
                 Outcome::Kept
             } else {
@@ -224,19 +224,19 @@ impl Run<'_> {
         if !missing.is_empty() {
             return Decision::Settled(Outcome::NotKept(NotKept::Missing(missing)));
         }
-        match self.purse.spend(&changes) {
+        match self.meter.spend(&changes) {
             Ok(()) => Decision::Apply(changes),
             Err(held) => Decision::Settled(Outcome::Held(held)),
         }
     }
 
     /// Says what came of what was written down before the work, where that was not known then.
-    fn amend(&mut self, which: &[usize], made: &[Made]) {
+    fn amend(&mut self, which: &[usize], made: &[UndoEntry]) {
         let failed: BTreeSet<&PromiseId> = (which.iter())
             .filter(|at| self.outcomes[**at].as_ref().is_some_and(|it| !it.is_good()))
             .map(|at| &self.promises.all[*at].id)
             .collect();
-        let failed = |it: &Made| failed.contains(&it.promise);
+        let failed = |it: &UndoEntry| failed.contains(&it.promise);
         // Where it cannot be written, what is remembered does not match, and is left alone.
         let _written = traces::amend(made, failed, self.sys.as_probe(), self.ledger);
     }
@@ -266,7 +266,7 @@ impl Run<'_> {
         let mut causes: BTreeSet<usize> = BTreeSet::new();
         for inputs in self.promises.inputs.iter().filter(|it| has(&services, it.service)) {
             // What does not run owes nothing: it will start with what is there.
-            let Some((unit, Some(process))) = self.looks.service(self.promises, inputs.service)
+            let Some((unit, Some(process))) = self.observed.service(self.promises, inputs.service)
             else {
                 continue;
             };
@@ -319,7 +319,7 @@ impl Run<'_> {
     }
 
     fn fingerprint(&self, at: usize) -> Option<Fingerprint> {
-        self.looks.states[at].as_ref().ok().map(steadfast_resources::State::fingerprint)
+        self.observed.states[at].as_ref().ok().map(steadfast_resources::State::fingerprint)
     }
 
     /// Takes back debts whose cause came to nothing: a new content that was refused, a full disk. What
@@ -338,10 +338,12 @@ impl Run<'_> {
             // Where the record cannot be written, the debt stays: it is paid without need.
             if self.ledger.settle(unit, record).is_ok() {
                 let inputs = self.promises.inputs.iter().find(|it| {
-                    self.looks.service(self.promises, it.service).is_some_and(|(it, _)| it == *unit)
+                    self.observed
+                        .service(self.promises, it.service)
+                        .is_some_and(|(it, _)| it == *unit)
                 });
                 if let Some(inputs) = inputs {
-                    self.looks.assess(self.promises, inputs, self.ledger);
+                    self.observed.assess(self.promises, inputs, self.ledger);
                 }
             }
         }
@@ -351,7 +353,7 @@ impl Run<'_> {
     fn apply(&mut self, work: Work, written: &[WrittenDown]) {
         let before: BTreeMap<usize, [u8; 32]> = work
             .iter()
-            .filter_map(|(at, _)| Some((*at, self.looks.states[*at].as_ref().ok()?)))
+            .filter_map(|(at, _)| Some((*at, self.observed.states[*at].as_ref().ok()?)))
             .map(|(at, have)| (at, have.fingerprint().digest))
             .collect();
         let mut kinds: BTreeMap<(u8, &'static str), Work> = BTreeMap::new();
@@ -414,11 +416,11 @@ impl Run<'_> {
 
     /// Whether all that was done was to look for a newer version, and there was none.
     fn only_looked(&self, at: usize, before: &BTreeMap<usize, [u8; 32]>) -> bool {
-        let looks = |it: &Change| {
+        let observed = |it: &Change| {
             matches!(it, Change::Package(steadfast_resources::package::Change::LookForNewer(_)))
         };
-        let now = self.looks.states[at].as_ref().ok().map(|it| it.fingerprint().digest);
-        self.done[at].iter().all(looks) && now.as_ref() == before.get(&at)
+        let now = self.observed.states[at].as_ref().ok().map(|it| it.fingerprint().digest);
+        self.done[at].iter().all(observed) && now.as_ref() == before.get(&at)
     }
 
     /// What was restarted or reloaded owes nothing any more: a reload leaves no trace in systemd, so
@@ -428,16 +430,16 @@ impl Run<'_> {
             let at = inputs.service;
             if self.outcomes[at].is_none() && self.done[at].iter().any(|it| pays(it).is_some()) {
                 self.put_record(inputs);
-                self.looks.assess(self.promises, inputs, self.ledger);
+                self.observed.assess(self.promises, inputs, self.ledger);
             }
         }
     }
 
     fn put_record(&mut self, inputs: &crate::promised::Inputs) {
-        let Some((unit, Some(_))) = self.looks.service(self.promises, inputs.service) else {
+        let Some((unit, Some(_))) = self.observed.service(self.promises, inputs.service) else {
             return;
         };
-        let Some(record) = self.looks.paid_up(self.promises, inputs) else { return };
+        let Some(record) = self.observed.paid_up(self.promises, inputs) else { return };
         if self.ledger.record(&unit) != record
             && let Err(error) = self.ledger.settle(&unit, record)
         {
@@ -473,7 +475,7 @@ impl Run<'_> {
                 Outcome::Kept | Outcome::Repaired | Outcome::NotKept(NotKept::Unhealthy(_)) => true,
                 Outcome::NotKept(_) | Outcome::Held(_) => false,
             });
-            let owes = match &self.looks.states[at] {
+            let owes = match &self.observed.states[at] {
                 Ok(steadfast_resources::State::Service(state)) => state.owed.is_some(),
                 Ok(_) | Err(_) => true,
             };

@@ -1,7 +1,7 @@
 //! What happens in a run, as events. The engine reports, reporters render: for a terminal, as JSON
 //! lines, into the history.
 
-use crate::ledger::Made;
+use crate::ledger::UndoEntry;
 use crate::outcome::{Outcome, Summary};
 use crate::plan::Plan;
 use crate::promised::{Promised, Promises};
@@ -29,7 +29,7 @@ pub enum Event<'a> {
     },
     /// These things are about to be taken back, and what is done to each.
     Undoing {
-        work: &'a [(&'a Made, &'a [Change])],
+        work: &'a [(&'a UndoEntry, &'a [Change])],
     },
     /// What became of what a promise, which nobody makes any more, had left: what was done, and why the
     /// rest stays.

@@ -22,7 +22,7 @@ pub trait Ledger {
 
     /// Writes down what is about to be made, replaced or taken away, before it is. Of what is known to
     /// have been done to the same thing since the model was adopted, only what is left is new.
-    fn trace(&mut self, made: &[Made]) -> Result<(), SystemError>;
+    fn trace(&mut self, made: &[UndoEntry]) -> Result<(), SystemError>;
 
     /// What was left after all.
     fn amend(&mut self, amended: &[(Facet, Amended)]) -> Result<(), SystemError>;
@@ -34,7 +34,7 @@ pub trait Ledger {
 /// What is known of a thing once the work is done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Amended {
-    Left(FacetState),
+    After(FacetState),
     /// This attempt has done nothing; what is there now. Nothing of ours is there only if that is what was
     /// there before all that is known to have been done.
     CameToNothing(FacetState),
@@ -42,9 +42,9 @@ pub enum Amended {
 
 impl Amended {
     /// Whether nothing need be remembered. What was before is never keyed: what may not be kept is not known.
-    pub fn ends(&self, made: &Made) -> bool {
+    pub fn ends(&self, made: &UndoEntry) -> bool {
         match self {
-            Amended::Left(_) => false,
+            Amended::After(_) => false,
             Amended::CameToNothing(now) => made.before.is_met_by(now, |_| None),
         }
     }
@@ -52,7 +52,7 @@ impl Amended {
 
 /// Something that earlier runs made, replaced or took away.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Made {
+pub struct UndoEntry {
     pub thing: Facet,
     /// The promise that it was done for.
     pub promise: PromiseId,
@@ -60,19 +60,19 @@ pub struct Made {
     pub run: i64,
     pub before: FacetState,
     /// What is there since.
-    pub left: FacetState,
+    pub after: FacetState,
     /// Services that read it, and what they owe when it changes.
     pub readers: Vec<(UnitName, Consequence)>,
     /// It was being taken back when a run was cut off.
     pub begun: bool,
 }
 
-impl Made {
+impl UndoEntry {
     /// Takes in what a later change has done to the same thing.
-    pub fn again(&mut self, later: &Made) {
-        let Made { thing: _, promise, run: _, before, left, readers, begun } = later;
+    pub fn again(&mut self, later: &UndoEntry) {
+        let UndoEntry { thing: _, promise, run: _, before, after, readers, begun } = later;
         self.before.complete(before);
-        self.left.then(left);
+        self.after.then(after);
         self.promise = promise.clone();
         self.readers.clone_from(readers);
         self.begun = *begun;
@@ -82,7 +82,7 @@ impl Made {
     pub fn is_other_version(&self) -> bool {
         match &self.thing {
             Facet::Package(_) => {
-                (&self.before, &self.left) == (&FacetState::Unknown, &FacetState::There)
+                (&self.before, &self.after) == (&FacetState::Unknown, &FacetState::There)
             }
             Facet::Path(_)
             | Facet::Group(_)
@@ -106,7 +106,7 @@ pub enum Extent {
 
 /// Why a thing is left as it is.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Left {
+pub enum NotUndone {
     ChangedSince,
     /// What was there before is not known.
     Unknown,
@@ -122,16 +122,19 @@ pub enum Left {
     StillDiffers,
 }
 
-impl Left {
+impl NotUndone {
     /// Whether another attempt would say the same: then it is ours no more.
     pub fn is_final(&self) -> bool {
         match self {
-            Left::ChangedSince
-            | Left::Unknown
-            | Left::OtherVersion
-            | Left::ContentGone
-            | Left::Replaced => true,
-            Left::Refused(_) | Left::Held(_) | Left::Failed(_) | Left::StillDiffers => false,
+            NotUndone::ChangedSince
+            | NotUndone::Unknown
+            | NotUndone::OtherVersion
+            | NotUndone::ContentGone
+            | NotUndone::Replaced => true,
+            NotUndone::Refused(_)
+            | NotUndone::Held(_)
+            | NotUndone::Failed(_)
+            | NotUndone::StillDiffers => false,
         }
     }
 
@@ -139,15 +142,15 @@ impl Left {
     pub fn because(&self, thing: &Facet) -> Vec<String> {
         let one = |words: &str| vec![words.to_owned()];
         match self {
-            Left::ChangedSince => {
+            NotUndone::ChangedSince => {
                 vec![format!("{thing} is not what was left there: somebody has changed it since")]
             }
-            Left::Unknown => vec![format!("what {thing} was before is not known")],
-            Left::OtherVersion => {
+            NotUndone::Unknown => vec![format!("what {thing} was before is not known")],
+            NotUndone::OtherVersion => {
                 vec![format!("{thing} was there before: it is not brought back to that version")]
             }
-            Left::ContentGone => one("its former content is not kept any more"),
-            Left::Replaced => match thing {
+            NotUndone::ContentGone => one("its former content is not kept any more"),
+            NotUndone::Replaced => match thing {
                 Facet::Running(unit) | Facet::Enabled(unit) => {
                     vec![format!("{unit} is not ours, and goes on as it is (policy: released)")]
                 }
@@ -160,10 +163,10 @@ impl Left {
                     vec![format!("{thing} was another one before, and stays (policy: released)")]
                 }
             },
-            Left::Refused(reasons) => reasons.clone(),
-            Left::Held(held) => held.because(),
-            Left::Failed(error) => error.chain(),
-            Left::StillDiffers => one("the second look still finds it"),
+            NotUndone::Refused(reasons) => reasons.clone(),
+            NotUndone::Held(held) => held.because(),
+            NotUndone::Failed(error) => error.chain(),
+            NotUndone::StillDiffers => one("the second look still finds it"),
         }
     }
 }

@@ -50,7 +50,7 @@ pub enum Held {
         limit: u64,
     },
     /// A restart may be owed, and the record that would tell was damaged.
-    RestartPerhaps,
+    RestartUndetermined,
 }
 
 impl Outcome {
@@ -117,7 +117,7 @@ impl Held {
                     "it would be more than the {limit} {what} that a run may do (policy: budget)"
                 )]
             }
-            Held::RestartPerhaps => vec![
+            Held::RestartUndetermined => vec![
                 "a restart may be owed: the record of what it runs with was damaged".to_owned(),
             ],
         }

@@ -2,8 +2,8 @@
 //!
 //! Pure. The same function serves a dry run, the forecast of a real run, and every later look.
 
-use crate::budget::{Budget, Purse, Spent};
-use crate::looks::Looks;
+use crate::budget::{Budget, BudgetMeter, Spent};
+use crate::observed::Observed;
 use crate::obstacles::{missing, speaks_against, unknowns};
 use crate::outcome::{Held, NotKept};
 use crate::promised::{Promised, Promises};
@@ -169,14 +169,14 @@ pub struct Circumstances {
 }
 
 /// Plans all promises from one look at each.
-pub fn plan(promises: &Promises, looks: &Looks, circumstances: Circumstances) -> Plan {
+pub fn plan(promises: &Promises, observed: &Observed, circumstances: Circumstances) -> Plan {
     let mut entries: Vec<Option<Entry>> = promises.all.iter().map(|_| None).collect();
     let mut steps = Steps::default();
-    let mut purse = Purse::new(circumstances.budget);
+    let mut meter = BudgetMeter::new(circumstances.budget);
     for at in promises.waves.iter().flatten().copied() {
-        let mut entry = entry(promises, looks, circumstances, at, &entries, &steps);
+        let mut entry = entry(promises, observed, circumstances, at, &entries, &steps);
         if entry.is_planned()
-            && let Err(held) = purse.spend(&entry.changes)
+            && let Err(held) = meter.spend(&entry.changes)
         {
             entry.forecast = Forecast::Held(held);
         }
@@ -184,7 +184,7 @@ pub fn plan(promises: &Promises, looks: &Looks, circumstances: Circumstances) ->
         entries[at] = Some(entry);
     }
     doubt(promises, &mut entries, &steps);
-    doubt_health(promises, looks, &mut entries);
+    doubt_health(promises, observed, &mut entries);
     // Without waves there was a circle, and nothing is run.
     let kept = || Entry { changes: vec![], notes: vec![], forecast: Forecast::Kept };
     Plan { entries: entries.into_iter().map(|it| it.unwrap_or_else(kept)).collect() }
@@ -216,7 +216,7 @@ impl Entry {
 
 fn entry(
     promises: &Promises,
-    looks: &Looks,
+    observed: &Observed,
     circumstances: Circumstances,
     at: usize,
     entries: &[Option<Entry>],
@@ -227,7 +227,7 @@ fn entry(
     if !promised.selected {
         return bare(Forecast::Kept);
     }
-    let have = match &looks.states[at] {
+    let have = match &observed.states[at] {
         Ok(have) => have,
         Err(error) if error.kind == ErrorKind::PermissionDenied && !circumstances.root => {
             let mut because = error.chain();
@@ -273,20 +273,22 @@ fn entry(
     let left_broken = |need: usize| {
         let promised = &promises.all[need];
         !promised.selected
-            && match &looks.states[need] {
+            && match &observed.states[need] {
                 Ok(have) => !steadfast_resources::plan(&promised.want, have).is_kept(),
                 Err(error) => error.kind != ErrorKind::PermissionDenied || circumstances.root,
             }
     };
     let forecast = forecast(promises, at, &changes, &obstacles, entries, steps, left_broken);
     let forecast = match (forecast, because_of_input) {
-        (Forecast::Kept, _) if looks.perhaps.contains(&at) => Forecast::Held(Held::RestartPerhaps),
+        (Forecast::Kept, _) if observed.perhaps.contains(&at) => {
+            Forecast::Held(Held::RestartUndetermined)
+        }
         (Forecast::Certain, Some(input)) => {
             Forecast::Expected { because: format!("{} changes first", promises.all[input].id) }
         }
         (forecast, _) => forecast,
     };
-    let unasked = promised.needs.iter().find(|it| looks.awaits_health(promises, **it));
+    let unasked = promised.needs.iter().find(|it| observed.awaits_health(promises, **it));
     let forecast = match (forecast, unasked) {
         (Forecast::Certain | Forecast::Expected { .. }, Some(need)) => {
             let need = &promises.all[*need].id;
@@ -380,12 +382,12 @@ fn doubt(promises: &Promises, entries: &mut [Option<Entry>], steps: &Steps) {
 
 /// Says of a service that is right as far as can be seen, and that nobody may ask whether it is healthy,
 /// that nobody knows. It is no step of the run, so nothing follows from it.
-fn doubt_health(promises: &Promises, looks: &Looks, entries: &mut [Option<Entry>]) {
+fn doubt_health(promises: &Promises, observed: &Observed, entries: &mut [Option<Entry>]) {
     for (at, entry) in entries.iter_mut().enumerate() {
         if let Some(entry) = entry
             && entry.forecast == Forecast::Kept
             && promises.all[at].selected
-            && looks.awaits_health(promises, at)
+            && observed.awaits_health(promises, at)
         {
             let because = vec!["health has not been asked".to_owned()];
             entry.forecast = Forecast::Unknown { because };
@@ -396,7 +398,7 @@ fn doubt_health(promises: &Promises, looks: &Looks, entries: &mut [Option<Entry>
 /// Whether packages bring just what is promised not to be.
 fn comes_with_packages(want: &Resource) -> bool {
     match want {
-        Resource::Service(want) => want.is_to_rest(),
+        Resource::Service(want) => want.wants_inactive(),
         Resource::File(_) | Resource::Directory(_) | Resource::Link(_) | Resource::Cron(_) => {
             want.is_absent() && may_come_with_a_package(want)
         }

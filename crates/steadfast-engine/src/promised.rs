@@ -101,7 +101,7 @@ impl Promises {
                 && caused
                 && !promised.selected
             {
-                promised.want = Resource::Service(want.only_paying());
+                promised.want = Resource::Service(want.debts_only());
                 promised.implied = true;
                 promised.selected = true;
             }

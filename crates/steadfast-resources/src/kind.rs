@@ -107,7 +107,7 @@ impl Obstacle {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// What is there, or what else is promised, is at odds with it.
-    AtOdds(String),
+    Conflict(String),
     /// A secret cannot be had.
     Secret(String),
 }
@@ -115,20 +115,20 @@ pub enum Refusal {
 impl Refusal {
     pub fn words(&self) -> &str {
         match self {
-            Refusal::AtOdds(words) | Refusal::Secret(words) => words,
+            Refusal::Conflict(words) | Refusal::Secret(words) => words,
         }
     }
 }
 
 impl From<String> for Refusal {
     fn from(words: String) -> Refusal {
-        Refusal::AtOdds(words)
+        Refusal::Conflict(words)
     }
 }
 
 impl From<&str> for Refusal {
     fn from(words: &str) -> Refusal {
-        Refusal::AtOdds(words.to_owned())
+        Refusal::Conflict(words.to_owned())
     }
 }
 

@@ -477,7 +477,7 @@ mod tests {
         });
         assert_eq!((number, store.runs(9).unwrap().len()), (None, 1));
         // What is held is told once, and not again by a run that has nothing else to say.
-        let held = || Outcome::Held(Held::RestartPerhaps);
+        let held = || Outcome::Held(Held::RestartUndetermined);
         for runs in [2, 2] {
             let (store, _) = run(&path, |journal, promises| {
                 working(journal, promises, &[(0, vec![change("a", 2)])]);

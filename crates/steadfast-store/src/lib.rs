@@ -8,11 +8,11 @@ pub mod journal;
 pub mod kept_files;
 pub mod layout;
 pub mod lock;
-pub mod made;
 pub mod remembered;
 pub mod restarts;
 mod schema;
 pub mod store;
+pub mod undo_ledger;
 
 pub use history::{Entry, RunLine};
 pub use journal::{Journal, RunHeader};

@@ -1,11 +1,11 @@
 //! What services owe and run with: the engine's ledger, kept in the database. What was made is in
-//! [`crate::made`].
+//! [`crate::undo_ledger`].
 
 use crate::format::{json, v1};
 use crate::store::Store;
 use rusqlite::OptionalExtension as _;
 use steadfast_engine::debt::{Debt, Record};
-use steadfast_engine::{Amended, Ledger, Made};
+use steadfast_engine::{Amended, Ledger, UndoEntry};
 use steadfast_resources::Facet;
 use steadfast_system::{ErrorKind, SystemError, UnitName};
 
@@ -60,7 +60,7 @@ impl Ledger for &Store {
         put(self, &[(unit.clone(), record)])
     }
 
-    fn trace(&mut self, made: &[Made]) -> Result<(), SystemError> {
+    fn trace(&mut self, made: &[UndoEntry]) -> Result<(), SystemError> {
         Store::trace(self, made)
     }
 

@@ -7,8 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 use steadfast_engine::debt::{Debt, Record};
 use steadfast_engine::{
-    Amended, Budget, Circumstances, Cover, Event, Extent, Eyes, Forecast, Ledger, Made, Outcome,
-    Plan, Promises, Reporter, Summary, promised,
+    Amended, Budget, Circumstances, Event, Extent, Forecast, Ledger, Managed, Observer, Outcome,
+    Plan, Promises, Reporter, Summary, UndoEntry, promised,
 };
 use steadfast_model::{Diagnostics, NodeInput, Severity, SourceSet, document, render, resolve};
 use steadfast_resources::Facet;
@@ -57,7 +57,7 @@ impl Model {
 pub struct Notebook {
     pub records: BTreeMap<UnitName, Record>,
     /// What was made since it was last cleared.
-    pub made: BTreeMap<Facet, Made>,
+    pub made: BTreeMap<Facet, UndoEntry>,
 }
 
 impl Ledger for Notebook {
@@ -77,7 +77,7 @@ impl Ledger for Notebook {
         Ok(())
     }
 
-    fn trace(&mut self, made: &[Made]) -> Result<(), SystemError> {
+    fn trace(&mut self, made: &[UndoEntry]) -> Result<(), SystemError> {
         for one in made {
             match self.made.entry(one.thing.clone()) {
                 Entry::Vacant(unknown) => drop(unknown.insert(one.clone())),
@@ -92,8 +92,8 @@ impl Ledger for Notebook {
             let Some(made) = self.made.get_mut(thing) else { continue };
             if amended.ends(made) {
                 self.made.remove(thing);
-            } else if let Amended::Left(left) = amended {
-                made.left = left.clone();
+            } else if let Amended::After(after) = amended {
+                made.after = after.clone();
             }
         }
         Ok(())
@@ -174,8 +174,8 @@ pub fn converge(
     budget: Budget,
 ) -> Run {
     let mut run = Run::default();
-    let sight = steadfast_engine::look(promises, Eyes::Run(host), ledger, root(budget));
-    steadfast_engine::converge(promises, sight, host, ledger, &mut run);
+    let assessment = steadfast_engine::look(promises, Observer::MayRun(host), ledger, root(budget));
+    steadfast_engine::converge(promises, assessment, host, ledger, &mut run);
     run
 }
 
@@ -185,13 +185,13 @@ const SCOPED: &str = "a scoped thread panicked";
 /// Goes back to these promises: what they do not decide is taken back first, then they are kept. What
 /// was taken back is forgotten.
 pub fn go_back(host: &FakeHost, promises: &Promises, ledger: &mut Notebook) -> Run {
-    let cover = Cover::of(promises);
+    let cover = Managed::of(promises);
     take_back(host, promises, ledger, Extent::Everything, |it| cover.leaves(it))
 }
 
 /// Acts on what these promises do not name any more, and keeps them.
 pub fn release(host: &FakeHost, promises: &Promises, ledger: &mut Notebook, extent: Extent) -> Run {
-    let cover = Cover::of(promises);
+    let cover = Managed::of(promises);
     take_back(host, promises, ledger, extent, |it| (!cover.names(it)).then(|| it.clone()))
 }
 
@@ -200,9 +200,9 @@ fn take_back(
     promises: &Promises,
     ledger: &mut Notebook,
     extent: Extent,
-    which: impl Fn(&Made) -> Option<Made>,
+    which: impl Fn(&UndoEntry) -> Option<UndoEntry>,
 ) -> Run {
-    let made: Vec<Made> = ledger.made.values().filter_map(which).collect();
+    let made: Vec<UndoEntry> = ledger.made.values().filter_map(which).collect();
     let mut run = Run::default();
     let budget = Budget::default();
     let results = steadfast_engine::undo(&made, extent, budget, host, ledger, &mut run);
@@ -211,8 +211,8 @@ fn take_back(
             ledger.made.remove(&made.thing);
         }
     }
-    let sight = steadfast_engine::look(promises, Eyes::Run(host), ledger, root(budget));
-    steadfast_engine::converge(promises, sight, host, ledger, &mut run);
+    let assessment = steadfast_engine::look(promises, Observer::MayRun(host), ledger, root(budget));
+    steadfast_engine::converge(promises, assessment, host, ledger, &mut run);
     run
 }
 
@@ -251,8 +251,9 @@ pub fn or_die(run: impl FnOnce() -> Run) -> Option<Run> {
 
 pub fn dry_run(host: &FakeHost, promises: &Promises, ledger: &Notebook, budget: Budget) -> Plan {
     let mut run = Run::default();
-    let sight = steadfast_engine::look(promises, Eyes::Forecast(host), ledger, root(budget));
-    steadfast_engine::dry_run(promises, sight, &mut run)
+    let assessment =
+        steadfast_engine::look(promises, Observer::ReadOnly(host), ledger, root(budget));
+    steadfast_engine::dry_run(promises, assessment, &mut run)
 }
 
 /// The lines that a plan says are certain, for each promise.

@@ -5,7 +5,9 @@
 use crate::ui::{Tone, Ui, clean};
 use std::collections::{BTreeMap, HashSet};
 use steadfast_engine::budget::Spent;
-use steadfast_engine::{Budget, Cover, Event, Extent, Left, Made, Promises, Prospect, Reporter};
+use steadfast_engine::{
+    Budget, Event, Extent, Managed, NotUndone, Promises, Reporter, UndoEntry, UndoPlan,
+};
 use steadfast_model::PromiseId;
 use steadfast_model::policy;
 use steadfast_resources::{Facet, FacetState};
@@ -27,16 +29,16 @@ pub(crate) struct Released {
     /// Whether anything is remembered at all.
     some: bool,
     there: Vec<Found>,
-    gone: Vec<Made>,
+    gone: Vec<UndoEntry>,
 }
 
 #[derive(Debug)]
 struct Found {
-    made: Made,
+    made: UndoEntry,
     /// Whether its promise is still made, without it.
     goes_on: bool,
     /// What adopting the model would do about it, where that was asked.
-    prospect: Option<Prospect>,
+    prospect: Option<UndoPlan>,
 }
 
 /// The things of one promise, and the run that first made one of them.
@@ -64,7 +66,7 @@ impl Released {
     fn promises(&self) -> Vec<Former<'_>> {
         let mut all: BTreeMap<&PromiseId, Former<'_>> = BTreeMap::new();
         for found in &self.there {
-            let Made { promise, run, .. } = &found.made;
+            let UndoEntry { promise, run, .. } = &found.made;
             let former = all.entry(promise).or_insert(Former {
                 promise,
                 run: *run,
@@ -83,19 +85,19 @@ impl Released {
 struct Unpromised {
     /// Whether anything is remembered at all.
     some: bool,
-    ours: Vec<Made>,
+    ours: Vec<UndoEntry>,
     /// What was only taken away: nothing is left to be released.
-    taken: Vec<Made>,
+    taken: Vec<UndoEntry>,
 }
 
 fn unpromised(store: &Store, promises: &Promises) -> Result<Unpromised, StoreError> {
     let mut made = store.made()?;
     let some = !made.is_empty();
     if some {
-        let cover = Cover::of(promises);
+        let cover = Managed::of(promises);
         made.retain(|it| !cover.names(it));
     }
-    let (ours, taken) = made.into_iter().partition(|it| it.left != FacetState::Nothing);
+    let (ours, taken) = made.into_iter().partition(|it| it.after != FacetState::Nothing);
     Ok(Unpromised { some, ours, taken })
 }
 
@@ -111,10 +113,10 @@ pub(crate) fn find(
     if made.is_empty() {
         return released;
     }
-    let prospects: Vec<Option<Prospect>> = match extent {
+    let prospects: Vec<Option<UndoPlan>> = match extent {
         None => made.iter().map(|_| None).collect(),
         Some(extent) => {
-            let all = steadfast_engine::foresee(&made, extent, Budget::default(), sys);
+            let all = steadfast_engine::plan_undo(&made, extent, Budget::default(), sys);
             all.into_iter().map(Some).collect()
         }
     };
@@ -125,7 +127,7 @@ pub(crate) fn find(
         .collect();
     let promised: HashSet<&PromiseId> = promises.all.iter().map(|it| &it.id).collect();
     for ((made, prospect), gone) in made.into_iter().zip(prospects).zip(gone) {
-        if gone || prospect == Some(Prospect::Back) {
+        if gone || prospect == Some(UndoPlan::Back) {
             released.gone.push(made);
         } else {
             let goes_on = promised.contains(&made.promise);
@@ -151,14 +153,14 @@ pub(crate) fn show(ui: &Ui, released: &Released) {
                 ui.below(10, Tone::Plain, &format!("{thing}, made in run {run}, {words}"));
             }
             match prospect {
-                None | Some(Prospect::Back) => {}
-                Some(Prospect::Changes(changes)) => {
+                None | Some(UndoPlan::Back) => {}
+                Some(UndoPlan::Changes(changes)) => {
                     for change in changes {
                         let line = format!("adopting this model does to {}: {change}", made.thing);
                         ui.below(10, Tone::Plain, &line);
                     }
                 }
-                Some(Prospect::Left(left)) => {
+                Some(UndoPlan::Stays(left)) => {
                     let why = left.because(&made.thing).join(": ");
                     ui.below(10, Tone::Plain, &format!("adopting this model leaves it: {why}"));
                 }
@@ -173,11 +175,11 @@ pub(crate) fn json(ui: &Ui, released: &Released) {
         let (mut would, mut left) = (vec![], vec![]);
         for Found { made, goes_on: _, prospect } in things {
             match prospect {
-                None | Some(Prospect::Back) => {}
-                Some(Prospect::Changes(changes)) => {
+                None | Some(UndoPlan::Back) => {}
+                Some(UndoPlan::Changes(changes)) => {
                     would.extend(changes.iter().map(ToString::to_string));
                 }
-                Some(Prospect::Left(why)) => left.push(why.because(&made.thing).join(": ")),
+                Some(UndoPlan::Stays(why)) => left.push(why.because(&made.thing).join(": ")),
             }
         }
         let event = serde_json::json!({
@@ -201,10 +203,10 @@ pub(crate) fn foresee(
 ) -> Result<Spent, StoreError> {
     let Some(extent) = extent else { return Ok(Spent::default()) };
     let made = unpromised(store, promises)?.ours;
-    let prospects = steadfast_engine::foresee(&made, extent, Budget::default(), sys);
+    let prospects = steadfast_engine::plan_undo(&made, extent, Budget::default(), sys);
     Ok(Spent::of(prospects.iter().flat_map(|it| match it {
-        Prospect::Changes(changes) => changes.as_slice(),
-        Prospect::Back | Prospect::Left(_) => &[],
+        UndoPlan::Changes(changes) => changes.as_slice(),
+        UndoPlan::Back | UndoPlan::Stays(_) => &[],
     })))
 }
 
@@ -229,7 +231,7 @@ pub(crate) fn act(
         let released = find(store, promises, None, sys.as_probe());
         store.forget_made(&released.gone())?;
         let told = released.there.iter().map(|it| {
-            let Made { thing, run, .. } = &it.made;
+            let UndoEntry { thing, run, .. } = &it.made;
             format!("{thing}, made in run {run}, is promised no more (policy: released)")
         });
         return Ok(Acted { rest: budget, told: told.collect() });
@@ -279,8 +281,9 @@ pub(crate) fn go_back(
     }
     // It was taken back already, where the run was cut off after that.
     let Some(made) = store.made_since(from)? else { return store.is_adopted(to) };
-    let cover = Cover::of(promises);
-    let (mut decided, mut whole, mut parts): (Vec<Made>, Vec<Made>, Vec<Made>) = Default::default();
+    let cover = Managed::of(promises);
+    let (mut decided, mut whole, mut parts): (Vec<UndoEntry>, Vec<UndoEntry>, Vec<UndoEntry>) =
+        Default::default();
     for one in made {
         match cover.leaves(&one) {
             None => decided.push(one),
@@ -290,17 +293,17 @@ pub(crate) fn go_back(
         }
     }
     let partly = parts.len();
-    let made: Vec<Made> = parts.into_iter().chain(whole).collect();
+    let made: Vec<UndoEntry> = parts.into_iter().chain(whole).collect();
     let mut ledger = store;
     let budget = Budget::default();
-    let results: Vec<Result<(), Left>> =
+    let results: Vec<Result<(), NotUndone>> =
         steadfast_engine::undo(&made, Extent::Everything, budget, sys, &mut ledger, out);
     let done = |all: std::ops::Range<usize>| {
         all.filter(|at| results[*at].is_ok()).map(|at| &made[at].thing)
     };
     let undone: Vec<&Facet> = done(partly..made.len()).collect();
     for upgraded in decided.iter().filter(|it| it.is_other_version()) {
-        let left = [Left::OtherVersion.because(&upgraded.thing).join(": ")];
+        let left = [NotUndone::OtherVersion.because(&upgraded.thing).join(": ")];
         out.report(&Event::Undone { promise: &upgraded.promise, changes: &[], left: &left });
     }
     let decided: Vec<&Facet> = decided.iter().map(|it| &it.thing).chain(done(0..partly)).collect();

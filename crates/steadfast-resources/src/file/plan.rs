@@ -84,7 +84,7 @@ fn refusal(want: &Desired, have: &State) -> Option<Refusal> {
     if let Compared::Refused(why) = &have.content {
         return Some(why.clone());
     }
-    at_odds(want, have).map(Refusal::AtOdds)
+    at_odds(want, have).map(Refusal::Conflict)
 }
 
 fn at_odds(want: &Desired, have: &State) -> Option<String> {

@@ -145,7 +145,7 @@ impl Desired {
     /// The same service where it is not attempted and only pays what it owes: nothing is promised but
     /// that it runs, if it runs, with its current inputs. It validates, settles and is asked for its health as
     /// it was written.
-    pub fn only_paying(&self) -> Desired {
+    pub fn debts_only(&self) -> Desired {
         Desired { running: None, enabled: None, implied: true, ..self.clone() }
     }
 
@@ -184,7 +184,7 @@ impl Desired {
 
     /// Whether it is promised not to run or not to be enabled, which a package that brings the unit
     /// does. A mask stays.
-    pub fn is_to_rest(&self) -> bool {
+    pub fn wants_inactive(&self) -> bool {
         match self.enabled {
             Some(Enabled::False) => true,
             Some(Enabled::Masked) => false,
@@ -321,7 +321,7 @@ impl Change {
     }
 
     /// Whether it brings the service to run with what is there now.
-    pub fn gives_it_a_process(&self) -> bool {
+    pub fn starts_process(&self) -> bool {
         self.phase() == Phase::Run
     }
 

@@ -335,7 +335,7 @@ fn health_is_asked_where_nothing_else_is_left_to_do() {
     // Who is not promised to be healthy is not asked.
     plans("{ running: true }", "active", "");
     // Where a run is about others, it is asked too if it runs.
-    let paying = lowered("x", want).unwrap().only_paying();
+    let paying = lowered("x", want).unwrap().debts_only();
     assert_eq!(said(&Service::plan(&paying, &state("active"))), "health?");
     assert_eq!(said(&Service::plan(&paying, &state("inactive"))), "");
 }

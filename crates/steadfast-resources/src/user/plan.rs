@@ -158,7 +158,7 @@ fn plan_existing(
                 || present.locked.is_some()
                 || !present.limits.is_empty()
             {
-                failed_look(&mut difference, "password and its limits", error, Refusal::AtOdds);
+                failed_look(&mut difference, "password and its limits", error, Refusal::Conflict);
             }
         }
     }
@@ -416,7 +416,7 @@ fn plan_keys(
     let seen = match found {
         Ok(seen) => seen,
         Err(error) => {
-            failed_look(difference, "ssh_keys", error, Refusal::AtOdds);
+            failed_look(difference, "ssh_keys", error, Refusal::Conflict);
             return;
         }
     };

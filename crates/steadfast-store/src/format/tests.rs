@@ -139,10 +139,10 @@ fn what_version_1_knew_is_made_and_never_touched() {
     assert!(made.iter().all(|it| it.before == FacetState::Unknown));
     // It is known once, and a later change to it is known beside that.
     let motd = Facet::Path(steadfast_system::AbsPath::parse("/etc/motd").unwrap());
-    let later = steadfast_engine::Made {
+    let later = steadfast_engine::UndoEntry {
         thing: motd.clone(),
         before: FacetState::There,
-        left: FacetState::There,
+        after: FacetState::There,
         ..made[1].clone()
     };
     store.adopt("b").unwrap();

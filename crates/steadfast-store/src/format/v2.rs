@@ -3,7 +3,7 @@
 
 use super::v1::unhex;
 use serde::{Deserialize, Serialize};
-use steadfast_engine::Made;
+use steadfast_engine::UndoEntry;
 use steadfast_model::PromiseId;
 use steadfast_resources::service::Consequence;
 use steadfast_resources::{Facet, FacetState as Domain, undo};
@@ -136,12 +136,12 @@ impl Condition {
     }
 }
 
-impl From<&Made> for Record {
-    fn from(made: &Made) -> Record {
-        let Made { thing: _, promise: _, run: _, before, left, readers, begun } = made;
+impl From<&UndoEntry> for Record {
+    fn from(made: &UndoEntry) -> Record {
+        let UndoEntry { thing: _, promise: _, run: _, before, after, readers, begun } = made;
         Record {
             before: before.into(),
-            left: left.into(),
+            left: after.into(),
             readers: readers
                 .iter()
                 .map(|(unit, owes)| Reader {
@@ -158,14 +158,14 @@ impl From<&Made> for Record {
 }
 
 impl Record {
-    pub fn into_domain(self, thing: Facet, promise: &str, run: i64) -> Made {
+    pub fn into_domain(self, thing: Facet, promise: &str, run: i64) -> UndoEntry {
         let Record { before, left, readers, begun } = self;
-        Made {
+        UndoEntry {
             thing,
             promise: PromiseId(promise.into()),
             run,
             before: before.into_domain(),
-            left: left.into_domain(),
+            after: left.into_domain(),
             readers: readers
                 .into_iter()
                 .filter_map(|Reader { unit, owes }| {

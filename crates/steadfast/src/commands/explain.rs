@@ -16,7 +16,7 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use steadfast_engine::plan::plan;
-use steadfast_engine::{Circumstances, Eyes, Forecast, Looks, Promised};
+use steadfast_engine::{Circumstances, Forecast, Observed, Observer, Promised};
 use steadfast_model::lower::nearest;
 use steadfast_model::{ParameterSource, ParameterTrace, Place, Span, codes};
 use steadfast_resources::{Identity, Resource};
@@ -121,7 +121,7 @@ pub(crate) fn run(
     }
     let store = run::open(layout, true, ui)?;
     let host = model::host(layout, surroundings);
-    let looks = Looks::all(&target.promises, Eyes::Forecast(&host), &&store);
+    let looks = Observed::all(&target.promises, Observer::ReadOnly(&host), &&store);
     let circumstances =
         Circumstances { root: surroundings.root, budget: budget(&target.resolved.policy) };
     let plan = plan(&target.promises, &looks, circumstances);

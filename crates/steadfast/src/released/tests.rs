@@ -3,7 +3,7 @@
 
 use super::*;
 use std::path::Path;
-use steadfast_engine::{Circumstances, Eyes};
+use steadfast_engine::{Circumstances, Observer};
 use steadfast_model::SourceSet;
 use steadfast_store::{Journal, RunHeader};
 use steadfast_system::AbsPath;
@@ -55,7 +55,7 @@ fn run(folder: &Path, host: &FakeHost, content: &str, text: &str, back_from: Opt
         Some(from) => assert!(go_back(&store, &promises, from, content, host, &mut out).unwrap()),
     }
     let circumstances = Circumstances { root: true, budget: Budget::default() };
-    let sight = steadfast_engine::look(&promises, Eyes::Run(host), &&store, circumstances);
+    let sight = steadfast_engine::look(&promises, Observer::MayRun(host), &&store, circumstances);
     steadfast_engine::converge(&promises, sight, host, &mut &store, &mut out);
     assert!(journal.problem.is_none(), "{:?}", journal.problem);
     told
@@ -204,7 +204,7 @@ fn what_is_not_known_as_the_doing_of_a_revision_is_never_taken_back() {
     let (store, promises) = (store(folder.path()), promises(BAD));
     // Nobody has adopted anything.
     let circumstances = Circumstances { root: true, budget: Budget::default() };
-    let sight = steadfast_engine::look(&promises, Eyes::Run(&host), &&store, circumstances);
+    let sight = steadfast_engine::look(&promises, Observer::MayRun(&host), &&store, circumstances);
     steadfast_engine::converge(&promises, sight, &host, &mut &store, &mut Run::default());
     let mut told = Run::default();
     assert!(!go_back(&store, &self::promises(GOOD), "", "a", &host, &mut told).unwrap());
@@ -221,7 +221,7 @@ fn going_back_spares_what_was_done_by_hand() {
     let by_hand = store(folder.path());
     by_hand.set_by_hand();
     let circumstances = Circumstances { root: true, budget: Budget::default() };
-    let sight = steadfast_engine::look(&hotfix, Eyes::Run(&host), &&by_hand, circumstances);
+    let sight = steadfast_engine::look(&hotfix, Observer::MayRun(&host), &&by_hand, circumstances);
     steadfast_engine::converge(&hotfix, sight, &host, &mut &by_hand, &mut Run::default());
     run(folder.path(), &host, "b", BAD, None);
     run(folder.path(), &host, "a", GOOD, Some("b"));
@@ -232,24 +232,24 @@ fn going_back_spares_what_was_done_by_hand() {
 #[test]
 fn what_the_old_format_knew_of_a_package_is_not_taken_for_another_version() {
     let thing = Facet::Package(steadfast_system::PackageName::parse("curl").unwrap());
-    let mut made = Made {
+    let mut made = UndoEntry {
         promise: PromiseId::new("package", "curl"),
         thing,
         run: 0,
         before: FacetState::Unknown,
-        left: FacetState::Unknown,
+        after: FacetState::Unknown,
         readers: vec![],
         begun: false,
     };
     let host = host().with_package("curl", "7");
-    let because = |made: &Made| {
+    let because = |made: &UndoEntry| {
         let all = std::slice::from_ref(made);
-        let seen = steadfast_engine::foresee(all, Extent::Made, Budget::default(), &host);
-        let [Prospect::Left(left)] = &seen[..] else { panic!("{seen:?}") };
+        let seen = steadfast_engine::plan_undo(all, Extent::Made, Budget::default(), &host);
+        let [UndoPlan::Stays(left)] = &seen[..] else { panic!("{seen:?}") };
         left.because(&made.thing).join(": ")
     };
     assert_eq!(because(&made), "what package curl was before is not known");
-    made.left = FacetState::There;
+    made.after = FacetState::There;
     let version = "package curl was there before: it is not brought back to that version";
     assert_eq!(because(&made), version);
 }

@@ -172,7 +172,7 @@ fn is_ill(why: &NotKept) -> bool {
     match why {
         NotKept::Unhealthy(_) => true,
         NotKept::Failed { change, error: _ } => {
-            change.as_service().is_some_and(service::Change::gives_it_a_process)
+            change.as_service().is_some_and(service::Change::starts_process)
         }
         NotKept::Unobserved(_)
         | NotKept::Refused(_)

@@ -11,7 +11,7 @@ use crate::ui::Ui;
 use steadfast_agent::machine::{Hindrance, Prepared, Why};
 use steadfast_agent::memory::{self, Gate, Revision};
 use steadfast_agent::wire::{PrepareAnswer, PrepareTask, RunLine, RunTask};
-use steadfast_engine::{Budget, Circumstances, Eyes};
+use steadfast_engine::{Budget, Circumstances, Observer};
 use steadfast_model::Severity;
 use steadfast_store::Layout;
 
@@ -105,7 +105,7 @@ fn hindrance(
         .map_err(|error| Failure::new(Exit::State, error))?;
     let circumstances = Circumstances { root: surroundings.root, budget };
     let sight =
-        steadfast_engine::look(&target.promises, Eyes::Forecast(&host), &&store, circumstances);
+        steadfast_engine::look(&target.promises, Observer::ReadOnly(&host), &&store, circumstances);
     let all = cost.and(sight.plan.cost());
     let beyond = all.beyond(budget);
     Ok(beyond.map(|(what, limit)| {

@@ -18,7 +18,9 @@ use crate::ui::Ui;
 use std::path::Path;
 use steadfast_agent::shell;
 use steadfast_agent::wire::{Changed, RunLine};
-use steadfast_engine::{Budget, Circumstances, Event, Eyes, Promises, Reporter, Sight, Summary};
+use steadfast_engine::{
+    Assessment, Budget, Circumstances, Event, Observer, Promises, Reporter, Summary,
+};
 use steadfast_model::Keep;
 use steadfast_resources::glob::Glob;
 use steadfast_store::{Journal, Layout, RunHeader, Store};
@@ -178,9 +180,10 @@ impl Job<'_> {
         host
     }
 
-    fn look(&self, promises: &Promises, host: &Host, store: &Store, budget: Budget) -> Sight {
+    fn look(&self, promises: &Promises, host: &Host, store: &Store, budget: Budget) -> Assessment {
         let circumstances = Circumstances { root: self.surroundings.root, budget };
-        let eyes = if self.args.dry_run { Eyes::Forecast(host) } else { Eyes::Run(host) };
+        let eyes =
+            if self.args.dry_run { Observer::ReadOnly(host) } else { Observer::MayRun(host) };
         steadfast_engine::look(promises, eyes, &store, circumstances)
     }
 
@@ -213,7 +216,7 @@ impl Job<'_> {
         files: &Files,
         host: &Host,
         store: &Store,
-        sight: Sight,
+        sight: Assessment,
         told: Told<'_>,
     ) -> Outcome {
         let Job { args, ui, .. } = *self;

@@ -1,7 +1,7 @@
 //! What taking things back would do, and why some of them stay: decided from a look at each.
 
-use crate::budget::{Budget, Purse};
-use crate::ledger::{Extent, Left, Made, is_unit_file, key};
+use crate::budget::{Budget, BudgetMeter};
+use crate::ledger::{Extent, NotUndone, UndoEntry, is_unit_file, key};
 use crate::obstacles;
 use std::sync::Arc;
 use steadfast_resources::undo::{self, About, Content, Now};
@@ -11,32 +11,37 @@ use steadfast_system::{Probe, UnitName};
 
 /// What is foreseen for one thing.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Prospect {
+pub enum UndoPlan {
     /// It is as it was before.
     Back,
     Changes(Vec<Change>),
-    Left(Left),
+    Stays(NotUndone),
 }
 
 /// What taking these things back would do. The machine is not changed by it.
-pub fn foresee(made: &[Made], extent: Extent, budget: Budget, sys: &dyn Probe) -> Vec<Prospect> {
-    within(made, extent, &mut Purse::new(budget), sys)
+pub fn plan_undo(
+    made: &[UndoEntry],
+    extent: Extent,
+    budget: Budget,
+    sys: &dyn Probe,
+) -> Vec<UndoPlan> {
+    within(made, extent, &mut BudgetMeter::new(budget), sys)
 }
 
 /// The same, and what is not spent by it stays in the purse.
 pub(crate) fn within(
-    made: &[Made],
+    made: &[UndoEntry],
     extent: Extent,
-    purse: &mut Purse,
+    meter: &mut BudgetMeter,
     sys: &dyn Probe,
-) -> Vec<Prospect> {
+) -> Vec<UndoPlan> {
     let all: Vec<usize> = (0..made.len()).collect();
     let mut prospects = look(made, &all, extent, sys);
     for prospect in &mut prospects {
-        if let Prospect::Changes(changes) = prospect
-            && let Err(held) = purse.spend(changes)
+        if let UndoPlan::Changes(changes) = prospect
+            && let Err(held) = meter.spend(changes)
         {
-            *prospect = Prospect::Left(Left::Held(held));
+            *prospect = UndoPlan::Stays(NotUndone::Held(held));
         }
     }
     prospects
@@ -44,24 +49,24 @@ pub(crate) fn within(
 
 /// What is to be done about some of them, from one look at each.
 pub(crate) fn look(
-    made: &[Made],
+    made: &[UndoEntry],
     which: &[usize],
     extent: Extent,
     sys: &dyn Probe,
-) -> Vec<Prospect> {
+) -> Vec<UndoPlan> {
     let things: Vec<&Facet> = which.iter().map(|at| &made[*at].thing).collect();
     let mut asked: Vec<(usize, Resource)> = vec![];
-    let mut prospects: Vec<Prospect> = vec![];
+    let mut prospects: Vec<UndoPlan> = vec![];
     for (at, now) in which.iter().zip(undo::observe(&things, sys)) {
         let one = &made[*at];
         prospects.push(match now {
-            Err(error) => Prospect::Left(Left::Failed(error)),
+            Err(error) => UndoPlan::Stays(NotUndone::Failed(error)),
             Ok(now) => match judge(made, one, &now, extent, sys) {
                 Some(left) => left,
                 None => match undo::absence(&one.thing) {
                     Some(want) if one.before == FacetState::Nothing => {
                         asked.push((prospects.len(), want));
-                        Prospect::Back
+                        UndoPlan::Back
                     }
                     Some(_) | None => back(one, &now, sys),
                 },
@@ -74,32 +79,32 @@ pub(crate) fn look(
 
 /// What there is to say before anybody asks how; none where the thing is to be taken back.
 fn judge(
-    made: &[Made],
-    one: &Made,
+    made: &[UndoEntry],
+    one: &UndoEntry,
     now: &Now,
     extent: Extent,
     sys: &dyn Probe,
-) -> Option<Prospect> {
+) -> Option<UndoPlan> {
     let is = |it: &FacetState| it.is_met_by(&now.state, |plain| key(sys, plain));
     if is(&one.before) {
-        return Some(Prospect::Back);
+        return Some(UndoPlan::Back);
     }
     let left = if one.is_other_version() {
-        Left::OtherVersion
+        NotUndone::OtherVersion
     } else if one.before == FacetState::Unknown {
-        Left::Unknown
-    } else if !is(&one.left) || has_others(made, one, now) {
-        Left::ChangedSince
+        NotUndone::Unknown
+    } else if !is(&one.after) || has_others(made, one, now) {
+        NotUndone::ChangedSince
     } else if extent == Extent::Made && !was_made(made, one) {
-        Left::Replaced
+        NotUndone::Replaced
     } else {
         return None;
     };
-    Some(Prospect::Left(left))
+    Some(UndoPlan::Stays(left))
 }
 
 /// Whether somebody was put into a group whose members all came with us.
-fn has_others(made: &[Made], one: &Made, now: &Now) -> bool {
+fn has_others(made: &[UndoEntry], one: &UndoEntry, now: &Now) -> bool {
     let Facet::Group(group) = &one.thing else { return false };
     let is_ours = |member: &Arc<str>| {
         made.iter().filter(|it| it.before == FacetState::Nothing).any(|it| match &it.thing {
@@ -117,7 +122,7 @@ fn has_others(made: &[Made], one: &Made, now: &Now) -> bool {
 }
 
 /// Whether it came into being with us. That a unit runs is ours where its file is.
-fn was_made(made: &[Made], one: &Made) -> bool {
+fn was_made(made: &[UndoEntry], one: &UndoEntry) -> bool {
     let comes_from_ours = |unit: &UnitName| {
         made.iter().any(|it| match &it.thing {
             Facet::Path(path) => {
@@ -144,13 +149,13 @@ fn was_made(made: &[Made], one: &Made) -> bool {
     }
 }
 
-fn back(one: &Made, now: &Now, sys: &dyn Probe) -> Prospect {
-    let hidden = matches!(&one.left, FacetState::File { content: Content::Keyed(_), .. });
+fn back(one: &UndoEntry, now: &Now, sys: &dyn Probe) -> UndoPlan {
+    let hidden = matches!(&one.after, FacetState::File { content: Content::Keyed(_), .. });
     let content = match wanted_content(&one.before, &now.state).map(|it| sys.kept(&it)) {
         None => None,
         Some(Ok(Some(bytes))) => Some(Arc::from(bytes)),
-        Some(Ok(None)) => return Prospect::Left(Left::ContentGone),
-        Some(Err(error)) => return Prospect::Left(Left::Failed(error)),
+        Some(Ok(None)) => return UndoPlan::Stays(NotUndone::ContentGone),
+        Some(Err(error)) => return UndoPlan::Stays(NotUndone::Failed(error)),
     };
     let named = match &one.thing {
         Facet::Path(path) => !one.promise.0.ends_with(&format!(":{path}")),
@@ -164,8 +169,8 @@ fn back(one: &Made, now: &Now, sys: &dyn Probe) -> Prospect {
     };
     let about = About { content: content.as_ref(), hidden, named };
     match undo::changes_back(&one.thing, now, &one.before, &about) {
-        Some(changes) => Prospect::Changes(changes),
-        None => Prospect::Left(Left::Unknown),
+        Some(changes) => UndoPlan::Changes(changes),
+        None => UndoPlan::Stays(NotUndone::Unknown),
     }
 }
 
@@ -183,25 +188,25 @@ fn wanted_content(before: &FacetState, now: &FacetState) -> Option<Digest> {
 
 /// Some things do not go without a word of their kind.
 fn ask_kinds(
-    made: &[Made],
+    made: &[UndoEntry],
     asked: &[(usize, Resource)],
-    prospects: &mut [Prospect],
+    prospects: &mut [UndoPlan],
     sys: &dyn Probe,
 ) {
     let wants: Vec<&Resource> = asked.iter().map(|(_, want)| want).collect();
     for ((at, want), state) in asked.iter().zip(steadfast_resources::observe(&wants, sys)) {
         prospects[*at] = match state {
-            Err(error) => Prospect::Left(Left::Failed(error)),
+            Err(error) => UndoPlan::Stays(NotUndone::Failed(error)),
             Ok(mut state) => {
                 spare_groups(&mut state, made);
                 let difference = steadfast_resources::plan(want, &state);
                 let refusals = obstacles::refusals(&difference.obstacles);
                 match refusals.is_empty() {
-                    true if difference.changes.is_empty() => Prospect::Back,
-                    true => Prospect::Changes(difference.changes),
+                    true if difference.changes.is_empty() => UndoPlan::Back,
+                    true => UndoPlan::Changes(difference.changes),
                     false => {
                         let words = refusals.iter().map(|it| it.words().to_owned());
-                        Prospect::Left(Left::Refused(words.collect()))
+                        UndoPlan::Stays(NotUndone::Refused(words.collect()))
                     }
                 }
             }
@@ -210,7 +215,7 @@ fn ask_kinds(
 }
 
 /// Users that go are no reason for their groups to stay.
-fn spare_groups(state: &mut State, made: &[Made]) {
+fn spare_groups(state: &mut State, made: &[UndoEntry]) {
     if let State::Group(group) = state {
         group.primary_of.retain(|user| {
             !made.iter().any(|it| match &it.thing {

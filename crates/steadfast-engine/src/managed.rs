@@ -1,6 +1,6 @@
 //! Which things the promises of a node are about: what is promised is neither released nor taken back.
 
-use crate::ledger::Made;
+use crate::ledger::UndoEntry;
 use crate::promised::Promises;
 use std::collections::{HashMap, HashSet};
 use steadfast_model::Keep;
@@ -10,7 +10,7 @@ use steadfast_system::AbsPath;
 
 /// Which things the promises of a node are about.
 #[derive(Debug)]
-pub struct Cover<'a> {
+pub struct Managed<'a> {
     by: HashMap<Identity, Vec<(&'a Resource, Keep)>>,
     /// The folders that promised paths lie in.
     folders: HashSet<AbsPath>,
@@ -18,9 +18,10 @@ pub struct Cover<'a> {
     used: HashSet<Identity>,
 }
 
-impl<'a> Cover<'a> {
-    pub fn of(promises: &'a Promises) -> Cover<'a> {
-        let mut cover = Cover { by: HashMap::new(), folders: HashSet::new(), used: HashSet::new() };
+impl<'a> Managed<'a> {
+    pub fn of(promises: &'a Promises) -> Managed<'a> {
+        let mut cover =
+            Managed { by: HashMap::new(), folders: HashSet::new(), used: HashSet::new() };
         for promised in promises.all.iter().filter(|it| !it.implied) {
             if !promised.want.is_absent() {
                 cover.used.extend(promised.want.uses());
@@ -48,7 +49,7 @@ impl<'a> Cover<'a> {
 
     /// The promises about a thing: its own, and those of folders that rule what is below them. What was
     /// made goes only where it is purged; the rest has at least its owner and mode from there.
-    fn about(&self, made: &Made) -> impl Iterator<Item = (&'a Resource, Keep)> + '_ {
+    fn about(&self, made: &UndoEntry) -> impl Iterator<Item = (&'a Resource, Keep)> + '_ {
         let mut own: Vec<(&Resource, Keep)> = vec![];
         for owner in made.thing.owners() {
             own.extend(self.by.get(&owner).into_iter().flatten().copied());
@@ -81,14 +82,14 @@ impl<'a> Cover<'a> {
     }
 
     /// Whether somebody promises anything about it, or refers to it.
-    pub fn names(&self, made: &Made) -> bool {
+    pub fn names(&self, made: &UndoEntry) -> bool {
         let is_used = || made.thing.owners().iter().any(|it| self.used.contains(it));
         self.holds(&made.thing) || self.about(made).next().is_some() || is_used()
     }
 
     /// What of it keeping the promises does not make what it is to be, as a thing of its own; none where
     /// they are enough.
-    pub fn leaves(&self, made: &Made) -> Option<Made> {
+    pub fn leaves(&self, made: &UndoEntry) -> Option<UndoEntry> {
         // A folder in use does not go; who it belongs to is another matter.
         if self.holds(&made.thing) && !matches!(made.before, FacetState::Directory { .. }) {
             return None;
@@ -105,15 +106,15 @@ impl<'a> Cover<'a> {
                 false => made.thing.said_by(want, is_folder(made)),
             })
             .fold(Says::default(), Says::or);
-        let (before, left) = undo::unsaid(says, &made.before, &made.left)?;
-        Some(Made { before, left, ..made.clone() })
+        let (before, after) = undo::unsaid(says, &made.before, &made.after)?;
+        Some(UndoEntry { before, after, ..made.clone() })
     }
 }
 
-fn was_made(made: &Made) -> bool {
+fn was_made(made: &UndoEntry) -> bool {
     made.before == FacetState::Nothing
 }
 
-fn is_folder(made: &Made) -> bool {
-    matches!(made.left, FacetState::Directory { .. })
+fn is_folder(made: &UndoEntry) -> bool {
+    matches!(made.after, FacetState::Directory { .. })
 }

@@ -4,10 +4,14 @@
 //! A thing is touched only where it is known what was there before, and only if it is now what was left
 //! there. Everything else is told, and stays.
 
-use crate::budget::{Budget, Purse};
+pub mod plan;
+pub(crate) mod traces;
+
+use crate::budget::{Budget, BudgetMeter};
 use crate::event::{Event, Reporter};
-use crate::ledger::{Extent, Ledger, Left, Made, is_systemds, is_unit_file, key};
-use crate::prospect::{Prospect, look, within};
+use crate::ledger::{Extent, Ledger, NotUndone, UndoEntry, is_systemds, is_unit_file, key};
+
+use plan::{UndoPlan, look, within};
 use std::collections::{BTreeMap, HashMap};
 use steadfast_model::PromiseId;
 use steadfast_resources::service::{self, Consequence};
@@ -18,29 +22,29 @@ use steadfast_system::{Actuate, UnitName};
 /// Takes things back, and looks whether they are: one result for each. What is done already is found
 /// so, also after a run that was cut off in the middle.
 pub fn undo(
-    made: &[Made],
+    made: &[UndoEntry],
     extent: Extent,
     budget: Budget,
     sys: &dyn Actuate,
     ledger: &mut dyn Ledger,
     out: &mut dyn Reporter,
-) -> Vec<Result<(), Left>> {
-    let mut purse = Purse::new(budget);
-    let first = within(made, extent, &mut purse, sys.as_probe());
+) -> Vec<Result<(), NotUndone>> {
+    let mut meter = BudgetMeter::new(budget);
+    let first = within(made, extent, &mut meter, sys.as_probe());
     let todo: Vec<usize> = (0..made.len())
         .filter(|at| match &first[*at] {
             // What refuses may be gone when its turn comes: a user has processes of a service that stops.
-            Prospect::Changes(_) | Prospect::Left(Left::Refused(_)) => true,
-            Prospect::Back
-            | Prospect::Left(
-                Left::ChangedSince
-                | Left::Unknown
-                | Left::OtherVersion
-                | Left::ContentGone
-                | Left::Replaced
-                | Left::Held(_)
-                | Left::Failed(_)
-                | Left::StillDiffers,
+            UndoPlan::Changes(_) | UndoPlan::Stays(NotUndone::Refused(_)) => true,
+            UndoPlan::Back
+            | UndoPlan::Stays(
+                NotUndone::ChangedSince
+                | NotUndone::Unknown
+                | NotUndone::OtherVersion
+                | NotUndone::ContentGone
+                | NotUndone::Replaced
+                | NotUndone::Held(_)
+                | NotUndone::Failed(_)
+                | NotUndone::StillDiffers,
             ) => made[*at].begun,
         })
         .collect();
@@ -48,15 +52,20 @@ pub fn undo(
         made,
         extent,
         sys,
-        purse,
-        refused: first.iter().map(|it| matches!(it, Prospect::Left(Left::Refused(_)))).collect(),
+        meter,
+        refused: first
+            .iter()
+            .map(|it| matches!(it, UndoPlan::Stays(NotUndone::Refused(_))))
+            .collect(),
         done: vec![vec![]; made.len()],
         results: first
             .into_iter()
             .map(|it| match it {
                 // What was refused is asked again when its turn comes.
-                Prospect::Back | Prospect::Changes(_) | Prospect::Left(Left::Refused(_)) => Ok(()),
-                Prospect::Left(left) => Err(left),
+                UndoPlan::Back | UndoPlan::Changes(_) | UndoPlan::Stays(NotUndone::Refused(_)) => {
+                    Ok(())
+                }
+                UndoPlan::Stays(left) => Err(left),
             })
             .collect(),
     };
@@ -68,7 +77,7 @@ pub fn undo(
             Err(error) => {
                 let error = error.during("write down what is about to be taken back");
                 for at in todo {
-                    undoing.results[at] = Err(Left::Failed(error.clone()));
+                    undoing.results[at] = Err(NotUndone::Failed(error.clone()));
                 }
             }
         }
@@ -103,7 +112,7 @@ const TURNS: [Turn; 8] = [
 ];
 
 impl Turn {
-    fn of(made: &Made) -> Turn {
+    fn of(made: &UndoEntry) -> Turn {
         match &made.thing {
             Facet::Path(_) if made.before == FacetState::Nothing => Turn::Remove,
             Facet::Path(_) => Turn::PutBack,
@@ -118,15 +127,15 @@ impl Turn {
 }
 
 struct Undoing<'a> {
-    made: &'a [Made],
+    made: &'a [UndoEntry],
     extent: Extent,
     sys: &'a dyn Actuate,
     /// What is left to spend on what nobody foresaw.
-    purse: Purse,
+    meter: BudgetMeter,
     /// What was refused at first.
     refused: Vec<bool>,
     done: Vec<Vec<Change>>,
-    results: Vec<Result<(), Left>>,
+    results: Vec<Result<(), NotUndone>>,
 }
 
 impl Undoing<'_> {
@@ -161,24 +170,24 @@ impl Undoing<'_> {
             which.iter().zip(look(self.made, which, self.extent, self.sys.as_probe()))
         {
             match prospect {
-                Prospect::Back => {}
-                Prospect::Left(left) => self.results[*at] = Err(left),
-                Prospect::Changes(_) if self.is_in_use(*at) => {
+                UndoPlan::Back => {}
+                UndoPlan::Stays(left) => self.results[*at] = Err(left),
+                UndoPlan::Changes(_) if self.is_in_use(*at) => {
                     let words = "its unit could not be stopped and disabled".to_owned();
-                    self.results[*at] = Err(Left::Refused(vec![words]));
+                    self.results[*at] = Err(NotUndone::Refused(vec![words]));
                 }
-                Prospect::Changes(changes) if self.refused[*at] => match self.purse.spend(&changes)
+                UndoPlan::Changes(changes) if self.refused[*at] => match self.meter.spend(&changes)
                 {
                     Ok(()) => work.push((*at, changes)),
-                    Err(held) => self.results[*at] = Err(Left::Held(held)),
+                    Err(held) => self.results[*at] = Err(NotUndone::Held(held)),
                 },
-                Prospect::Changes(changes) => work.push((*at, changes)),
+                UndoPlan::Changes(changes) => work.push((*at, changes)),
             }
         }
         if work.is_empty() {
             return;
         }
-        let told: Vec<(&Made, &[Change])> =
+        let told: Vec<(&UndoEntry, &[Change])> =
             work.iter().map(|(at, changes)| (&self.made[*at], &**changes)).collect();
         out.report(&Event::Undoing { work: &told });
         let slices: Vec<&[Change]> = work.iter().map(|(_, it)| it.as_slice()).collect();
@@ -193,9 +202,9 @@ impl Undoing<'_> {
                     Ok(())
                 }
                 (Applied::Failed { at: _, error }, _) | (Applied::All, Err(error)) => {
-                    Err(Left::Failed(error))
+                    Err(NotUndone::Failed(error))
                 }
-                (Applied::All, Ok(_)) => Err(Left::StillDiffers),
+                (Applied::All, Ok(_)) => Err(NotUndone::StillDiffers),
             };
         }
     }
@@ -240,7 +249,7 @@ impl Undoing<'_> {
         for applied in steadfast_resources::apply(&[&change], self.sys) {
             if let Applied::Failed { at: _, error } = applied {
                 for at in &its {
-                    self.results[*at] = Err(Left::Failed(error.clone()));
+                    self.results[*at] = Err(NotUndone::Failed(error.clone()));
                 }
             }
         }
@@ -269,7 +278,8 @@ impl Undoing<'_> {
                     work.extend(change.map(|it| (its, vec![Change::Service(it)])));
                 }
                 Err(error) => {
-                    its.iter().for_each(|at| self.results[*at] = Err(Left::Failed(error.clone())));
+                    its.iter()
+                        .for_each(|at| self.results[*at] = Err(NotUndone::Failed(error.clone())));
                 }
             }
         }
@@ -283,7 +293,8 @@ impl Undoing<'_> {
                     }
                 }
                 Applied::Failed { at: _, error } => {
-                    its.iter().for_each(|at| self.results[*at] = Err(Left::Failed(error.clone())));
+                    its.iter()
+                        .for_each(|at| self.results[*at] = Err(NotUndone::Failed(error.clone())));
                 }
             }
         }

@@ -15,13 +15,13 @@ fn file(digest: u8) -> FacetState {
     FacetState::File { content, uid: 0, gid: 0, mode: Mode(0o644) }
 }
 
-fn made(at: &str, before: FacetState, left: FacetState) -> Made {
-    Made {
+fn made(at: &str, before: FacetState, after: FacetState) -> UndoEntry {
+    UndoEntry {
         thing: path(at),
         promise: PromiseId::new("file", at),
         run: 0,
         before,
-        left,
+        after,
         readers: vec![],
         begun: false,
     }
@@ -32,8 +32,8 @@ fn store(folder: &tempfile::TempDir) -> Store {
 }
 
 /// Path, what was before, what is left; in this order.
-fn shown(made: &[Made]) -> Vec<(String, FacetState, FacetState)> {
-    made.iter().map(|it| (it.thing.to_string(), it.before.clone(), it.left.clone())).collect()
+fn shown(made: &[UndoEntry]) -> Vec<(String, FacetState, FacetState)> {
+    made.iter().map(|it| (it.thing.to_string(), it.before.clone(), it.after.clone())).collect()
 }
 
 fn line(at: &str, before: FacetState, left: FacetState) -> (String, FacetState, FacetState) {
@@ -89,16 +89,16 @@ fn what_came_to_nothing_is_forgotten_and_numbers_are_filled_in() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(&folder);
     let group = Facet::Group(steadfast_system::GroupName::parse("web").unwrap());
-    let new = Made {
+    let new = UndoEntry {
         thing: group.clone(),
-        left: FacetState::Group { gid: None },
+        after: FacetState::Group { gid: None },
         ..made("/x", FacetState::Nothing, FacetState::Nothing)
     };
     store.trace(&[new, made("/x", FacetState::Nothing, file(1))]).unwrap();
     let gid = FacetState::Group { gid: Some(990) };
     store
         .amend(&[
-            (group, Amended::Left(gid.clone())),
+            (group, Amended::After(gid.clone())),
             (path("/x"), Amended::CameToNothing(FacetState::Nothing)),
         ])
         .unwrap();
@@ -184,7 +184,7 @@ fn a_new_mode_hides_no_content_in_whatever_adoption() {
             let unsaid = |mode| owned(Content::Unsaid, mode);
             store.trace(&[made("/x", unsaid(0o777), unsaid(mode))]).unwrap();
             let left = owned(content.clone(), mode);
-            assert_eq!(store.made_since(adopted).unwrap().unwrap()[0].left, left);
+            assert_eq!(store.made_since(adopted).unwrap().unwrap()[0].after, left);
             assert_eq!(
                 shown(&store.made().unwrap()),
                 [line("/x", FacetState::Nothing, left)],

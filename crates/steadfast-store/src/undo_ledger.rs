@@ -10,7 +10,7 @@ use crate::format::v2::{Record, text_of, thing_of};
 use crate::store::{Store, StoreError};
 use rusqlite::{Connection, OptionalExtension as _};
 use std::collections::BTreeMap;
-use steadfast_engine::{Amended, Made};
+use steadfast_engine::{Amended, UndoEntry};
 use steadfast_resources::{Facet, FacetState};
 use steadfast_system::{ErrorKind, SystemError};
 
@@ -38,7 +38,7 @@ fn put_adoption(connection: &Connection, number: i64, content: &str) -> rusqlite
 struct Row {
     id: i64,
     adoption: i64,
-    made: Made,
+    made: UndoEntry,
 }
 
 const COLUMNS: &str = "id, thing, adoption, promise, run, record";
@@ -61,7 +61,7 @@ fn rows_of(connection: &Connection, thing: &Facet) -> rusqlite::Result<Vec<Row>>
     Ok(rows.into_iter().flatten().collect())
 }
 
-fn update(connection: &Connection, id: i64, made: &Made) -> rusqlite::Result<()> {
+fn update(connection: &Connection, id: i64, made: &UndoEntry) -> rusqlite::Result<()> {
     connection
         .prepare_cached("UPDATE made SET promise = ?2, record = ?3 WHERE id = ?1")?
         .execute((id, &*made.promise.0, json(&Record::from(made))))?;
@@ -99,9 +99,9 @@ impl Store {
 
     /// Everything that is remembered, in the order of things: what was there before any run of ours, and
     /// what was left since.
-    pub fn made(&self) -> Result<Vec<Made>, StoreError> {
+    pub fn made(&self) -> Result<Vec<UndoEntry>, StoreError> {
         let rows = self.rows()?;
-        let mut all: BTreeMap<Facet, Made> = BTreeMap::new();
+        let mut all: BTreeMap<Facet, UndoEntry> = BTreeMap::new();
         for Row { made, .. } in rows {
             match all.get_mut(&made.thing) {
                 None => drop(all.insert(made.thing.clone(), made)),
@@ -113,13 +113,13 @@ impl Store {
 
     /// What was made since this content was adopted, with what was there then; none where another one
     /// was adopted since.
-    pub fn made_since(&self, content: &str) -> Result<Option<Vec<Made>>, StoreError> {
+    pub fn made_since(&self, content: &str) -> Result<Option<Vec<UndoEntry>>, StoreError> {
         let known = self.read("read which revision was adopted", adoption)?.unwrap_or_default();
         if known.1 != content {
             return Ok(None);
         }
         let since = self.rows()?.into_iter().filter(|it| it.adoption == known.0);
-        let since: BTreeMap<Facet, Made> =
+        let since: BTreeMap<Facet, UndoEntry> =
             since.map(|it| (it.made.thing.clone(), it.made)).collect();
         Ok(Some(since.into_values().collect()))
     }
@@ -199,7 +199,7 @@ impl Store {
     }
 
     /// The engine's part of the ledger: see [`steadfast_engine::Ledger::trace`].
-    pub(crate) fn trace(&self, made: &[Made]) -> Result<(), SystemError> {
+    pub(crate) fn trace(&self, made: &[UndoEntry]) -> Result<(), SystemError> {
         if made.is_empty() {
             return Ok(());
         }
@@ -233,10 +233,10 @@ impl Store {
                         continue;
                     }
                     // What is not known to be another one is still what was left before.
-                    new.left = last.made.left.clone();
-                    new.left.then(&one.left);
-                    if new.left == FacetState::Unknown {
-                        new.left = one.left.clone();
+                    new.after = last.made.after.clone();
+                    new.after.then(&one.after);
+                    if new.after == FacetState::Unknown {
+                        new.after = one.after.clone();
                     }
                 }
                 let outlives = |it: &Row| by_hand && it.adoption == adopted;
@@ -267,8 +267,8 @@ impl Store {
                 };
                 if amended.ends(&last.made) {
                     delete(connection, last.id)?;
-                } else if let Amended::Left(left) = amended {
-                    last.made.left = left.clone();
+                } else if let Amended::After(after) = amended {
+                    last.made.after = after.clone();
                     update(connection, last.id, &last.made)?;
                 }
             }

@@ -15,40 +15,40 @@ use steadfast_system::{Actuate, ErrorKind, Probe, SystemError, UnitName};
 /// Who looks. A forecast changes nothing and starts nothing; a run may also start the programs by which a
 /// service is asked whether it is healthy.
 #[derive(Clone, Copy, Debug)]
-pub enum Eyes<'a> {
-    Forecast(&'a dyn Probe),
-    Run(&'a dyn Actuate),
+pub enum Observer<'a> {
+    ReadOnly(&'a dyn Probe),
+    MayRun(&'a dyn Actuate),
 }
 
-impl<'a> Eyes<'a> {
+impl<'a> Observer<'a> {
     fn probe(self) -> &'a dyn Probe {
         match self {
-            Eyes::Forecast(probe) => probe,
-            Eyes::Run(acts) => acts.as_probe(),
+            Observer::ReadOnly(probe) => probe,
+            Observer::MayRun(acts) => acts.as_probe(),
         }
     }
 
     /// The power to run programs, where there is one.
     fn runs(self) -> Option<&'a dyn Run> {
         match self {
-            Eyes::Forecast(_) => None,
-            Eyes::Run(acts) => Some(acts),
+            Observer::ReadOnly(_) => None,
+            Observer::MayRun(acts) => Some(acts),
         }
     }
 }
 
 /// One result for each promise.
 #[derive(Debug)]
-pub struct Looks {
+pub struct Observed {
     pub states: Vec<Result<State, SystemError>>,
     /// Services of which nobody can tell whether they owe a restart.
     pub perhaps: BTreeSet<usize>,
 }
 
-impl Looks {
+impl Observed {
     /// Looks at everything that bears on what is selected: a promise that was touched alone is repaired
     /// without a look at ten thousand others.
-    pub fn all(promises: &Promises, eyes: Eyes<'_>, ledger: &dyn Ledger) -> Looks {
+    pub fn all(promises: &Promises, eyes: Observer<'_>, ledger: &dyn Ledger) -> Observed {
         let bears = promises.bearing();
         let which: Vec<usize> = (0..promises.all.len()).filter(|at| bears[*at]).collect();
         let wants: Vec<&Resource> = which.iter().map(|at| &promises.all[*at].want).collect();
@@ -56,12 +56,12 @@ impl Looks {
         let unseen = || Err(SystemError::new(ErrorKind::Other, "it was not looked at"));
         let state = |bears: &bool| bears.then(|| seen.next()).flatten().unwrap_or_else(unseen);
         let states = bears.iter().map(state).collect();
-        let mut looks = Looks { states, perhaps: BTreeSet::new() };
+        let mut observed = Observed { states, perhaps: BTreeSet::new() };
         for inputs in promises.inputs.iter().filter(|it| bears[it.service]) {
-            looks.assess(promises, inputs, ledger);
+            observed.assess(promises, inputs, ledger);
         }
-        looks.ask(0..promises.all.len(), promises, eyes);
-        looks
+        observed.ask(0..promises.all.len(), promises, eyes);
+        observed
     }
 
     /// Asks services whether they are healthy, side by side, where nothing else is left to do for them.
@@ -69,7 +69,7 @@ impl Looks {
         &mut self,
         which: impl IntoIterator<Item = usize>,
         promises: &Promises,
-        eyes: Eyes<'_>,
+        eyes: Observer<'_>,
     ) {
         let open: Vec<usize> =
             which.into_iter().filter(|at| self.awaits_health(promises, *at)).collect();

@@ -1,8 +1,8 @@
 //! What the changes of a run make of the machine, written down before they are made: what was there, and
 //! what is left. See [`crate::undo`] for what becomes of it.
 
-use crate::ledger::{Amended, Ledger, Made, key};
-use crate::looks::Looks;
+use crate::ledger::{Amended, Ledger, UndoEntry, key};
+use crate::observed::Observed;
 use crate::promised::Promises;
 use std::collections::BTreeMap;
 use steadfast_resources::service::Consequence;
@@ -12,34 +12,34 @@ use steadfast_system::{Probe, SystemError, UnitName};
 /// What this work is about to make of which things. What nobody promised is not remembered as ours.
 pub(crate) fn of_work(
     promises: &Promises,
-    looks: &Looks,
+    observed: &Observed,
     work: &[(usize, Vec<Change>)],
     sys: &dyn Probe,
-) -> Vec<Made> {
+) -> Vec<UndoEntry> {
     let mut all = vec![];
     for (at, changes) in work {
         let promised = &promises.all[*at];
-        let Ok(have) = &looks.states[*at] else { continue };
+        let Ok(have) = &observed.states[*at] else { continue };
         if promised.implied {
             continue;
         }
         let readers = readers(promises, *at);
         for it in undo::effects(&promised.want, have, changes) {
-            let mut left = it.after;
+            let mut after = it.after;
             if it.sensitive {
-                left.keyed(|plain| key(sys, plain));
+                after.keyed(|plain| key(sys, plain));
             }
             let mut readers = readers.clone();
             // Its unit file and drop-ins are read by the service itself.
             if let (Resource::Service(want), Facet::Path(_)) = (&promised.want, &it.facet) {
                 readers.push((want.unit().clone(), Consequence::Restart));
             }
-            all.push(Made {
+            all.push(UndoEntry {
                 thing: it.facet,
                 promise: promised.id.clone(),
                 run: 0,
                 before: it.before,
-                left,
+                after,
                 readers,
                 begun: false,
             });
@@ -79,12 +79,12 @@ fn readers(promises: &Promises, at: usize) -> Vec<(UnitName, Consequence)> {
 /// After the work: numbers that the machine has chosen are written down, and what came to nothing is
 /// forgotten. `failed` are the promises of which not all was done.
 pub(crate) fn amend(
-    made: &[Made],
-    failed: impl Fn(&Made) -> bool,
+    made: &[UndoEntry],
+    failed: impl Fn(&UndoEntry) -> bool,
     sys: &dyn Probe,
     ledger: &mut dyn Ledger,
 ) -> Result<(), SystemError> {
-    let open: Vec<&Made> = made.iter().filter(|it| is_open(&it.left) || failed(it)).collect();
+    let open: Vec<&UndoEntry> = made.iter().filter(|it| is_open(&it.after) || failed(it)).collect();
     if open.is_empty() {
         return Ok(());
     }
@@ -95,8 +95,8 @@ pub(crate) fn amend(
         let Ok(now) = now else { continue };
         if made.before.is_met_by(&now.state, |plain| key(sys, plain)) {
             amended.insert(made.thing.clone(), Amended::CameToNothing(now.state));
-        } else if is_open(&made.left) {
-            amended.insert(made.thing.clone(), Amended::Left(now.state));
+        } else if is_open(&made.after) {
+            amended.insert(made.thing.clone(), Amended::After(now.state));
         }
     }
     let amended: Vec<(Facet, Amended)> = amended.into_iter().collect();
@@ -104,8 +104,8 @@ pub(crate) fn amend(
 }
 
 /// Whether what is left is only known once it is there.
-fn is_open(left: &FacetState) -> bool {
-    match left {
+fn is_open(after: &FacetState) -> bool {
+    match after {
         FacetState::Group { gid } => gid.is_none(),
         FacetState::User { line } => line.is_none(),
         FacetState::Nothing

@@ -11,10 +11,11 @@
 //!   "files": { "servers/web.yaml": [[1, 0], [12, 3], …] } }       (from this line on, this commit)
 //! ```
 
-use crate::object::{Algorithm, printable};
+use crate::object::Algorithm;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
+use steadfast_trust::text::printable;
 
 /// What is written of it is no larger; an archive of a model is a few of these.
 pub const MAX_BYTES: u64 = 8 * 1024 * 1024;

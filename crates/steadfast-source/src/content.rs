@@ -2,13 +2,13 @@
 //! may be, and the folder in which an accepted state is kept.
 
 use crate::directory::{MAX_BYTES, MAX_DEPTH, MAX_FILES, ReadError, read_directory};
-use crate::object::hex;
 use crate::revision::content_digest;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use steadfast_model::SourceSet;
+use steadfast_trust::text::hex;
 
 /// What a path below a model's root is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +172,7 @@ mod tests {
         assert!(again.find("files/a/b").unwrap().1.executable);
         std::fs::write(path.join("model.yaml"), "model: y\n").unwrap();
         let error = read_content(folder.path(), digest).unwrap_err();
-        assert!(crate::refusal::chain(&error).ends_with("its content has changed"));
+        assert!(steadfast_trust::text::chain(&error).ends_with("its content has changed"));
         write_content(folder.path(), &sources).unwrap();
         assert!(read_content(folder.path(), digest).is_ok(), "and it is mended");
     }

@@ -1,118 +1,31 @@
 //! Bringing and accepting a model. [`bring`] talks to the network and unpacks what strangers wrote; it is
-//! meant to run in a process that owns nothing but its cache folder (see [`crate::sandbox`]), and it
+//! meant to run in a process that owns nothing but its cache folder (see [`steadfast_download::sandbox`]), and it
 //! trusts nobody, because nobody trusts it. [`accept`] runs with the node's privileges: it reads one file
 //! that `bring` left, computes every digest again, verifies every signature again, and judges the
 //! revision against the trust floor.
 
 use crate::attribution::{self, Attribution};
 use crate::blame::Base;
-use crate::floor::{Advance, Candidate, Descent, Expected, Floor, Force, Point, judge};
-use crate::offer::Reader;
-use crate::refusal::{BringError, FileError, Refusal, Trouble};
+use crate::floor::{Candidate, Descent, Floor, Point, judge};
+use crate::openpgp::verify_openpgp;
+use crate::refusal::Refusal;
 use crate::revision::content_digest;
-use crate::settings::{Git, Limits, Reference, Snapshot, Source, Trust};
-use crate::signature::{AllowedSigners, GIT, KeySet, KeysError, RunAs, Signer, verify_openpgp};
-use crate::{git, offer, snapshot};
+use crate::settings::{Git, Limits, Reference, Source, Trust};
+pub use crate::terms::{Brought, Fetched, Known, Material, Origin, Terms, from_line, to_line};
+use crate::terms::{mismatch, unsigned};
+use crate::{git, snapshot};
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
-use serde::{Deserialize, Serialize};
-use std::io::Read as _;
 use std::path::Path;
+pub use steadfast_download::https::Validator;
+use steadfast_download::offer::{self, Reader};
+use steadfast_download::{DownloadError, DownloadErrorKind};
 use steadfast_model::SourceSet;
-
-/// What is read before privileges are given up: keys and tokens that only root may read.
-#[derive(Clone, Default)]
-pub struct Material {
-    pub ssh_key: Option<Vec<u8>>,
-    pub known_hosts: Option<Vec<u8>>,
-    pub token: Option<String>,
-    pub ca: Option<Vec<u8>>,
-}
-
-impl std::fmt::Debug for Material {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Material(…)")
-    }
-}
-
-impl Material {
-    pub fn read(source: &Source) -> Result<Material, FileError> {
-        let one = |path: &Option<std::path::PathBuf>| path.as_deref().map(small).transpose();
-        match source {
-            Source::Git(Git {
-                url: _,
-                reference: _,
-                ssh_key,
-                known_hosts,
-                token_file,
-                ca,
-                proxy: _,
-            }) => {
-                let token = one(token_file)?.map(|it| String::from_utf8_lossy(&it).into_owned());
-                Ok(Material {
-                    ssh_key: one(ssh_key)?,
-                    known_hosts: one(known_hosts)?,
-                    token,
-                    ca: one(ca)?,
-                })
-            }
-            Source::Snapshot(Snapshot { url: _, ca, proxy: _ }) => {
-                Ok(Material { ca: one(ca)?, ..Material::default() })
-            }
-            Source::Directory(_) => Ok(Material::default()),
-        }
-    }
-}
-
-/// What the node has, so that only news is brought.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Known {
-    /// The highest commit accepted.
-    pub commit: Option<String>,
-    /// Whether the content of the highest revision is still there.
-    pub content: bool,
-    /// What the server gave with the last manifest that was accepted.
-    pub validator: Option<Validator>,
-}
-
-impl Known {
-    pub fn of(floor: &Floor, content: bool, validator: Option<Validator>) -> Known {
-        let commit = match &floor.highest {
-            Some(Point::Git { commit, .. }) => Some(commit.clone()),
-            Some(Point::Snapshot { .. } | Point::Directory { .. }) | None => None,
-        };
-        Known { commit, content, validator: validator.filter(|_| content) }
-    }
-}
-
-/// What a server says of a version of a file, to be asked again with.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Validator {
-    pub etag: Option<String>,
-    pub modified: Option<String>,
-}
-
-/// What became of a fetch. It crosses from the fetcher's process to the agent's as one line of JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Brought {
-    /// There is nothing new. That is the fetcher's word: believing it costs freshness and nothing else.
-    Unchanged,
-    /// Something lies in the cache folder, to be accepted.
-    Offer { validator: Option<Validator> },
-}
-
-/// The line in which a fetcher's process reports.
-pub fn to_line(result: &Result<Brought, BringError>) -> String {
-    serde_json::to_string(result).unwrap_or_default()
-}
-
-/// Reads such a line; one that is not understood is the report of a broken fetcher.
-pub fn from_line(line: &str) -> Result<Brought, BringError> {
-    serde_json::from_str::<Result<Brought, BringError>>(line).unwrap_or_else(|_| {
-        Err(BringError::new(Trouble::Local, "the fetcher ended without a word"))
-    })
-}
+use steadfast_trust::allowed_signers::AllowedSigners;
+use steadfast_trust::files::read_small;
+use steadfast_trust::key_set::KeysError;
+pub use steadfast_trust::key_set::key_set;
+use steadfast_trust::signature::GIT;
+use steadfast_trust::text::{chain, printable};
 
 /// Brings what is new at a source into the cache folder, which must exist.
 pub fn bring(
@@ -121,10 +34,12 @@ pub fn bring(
     known: &Known,
     cache: &Path,
     limits: &Limits,
-) -> Result<Brought, BringError> {
+) -> Result<Brought, DownloadError> {
     let mut told = None;
     bring_and_tell(source, material, known, cache, limits, |it| told = Some(it));
-    told.unwrap_or_else(|| Err(BringError::new(Trouble::Local, "nothing came of fetching")))
+    told.unwrap_or_else(|| {
+        Err(DownloadError::new(DownloadErrorKind::Local, "nothing came of fetching"))
+    })
 }
 
 /// As [`bring`], and tells what came of it as soon as that is certain. What it does after that may take
@@ -135,7 +50,7 @@ pub fn bring_and_tell(
     known: &Known,
     cache: &Path,
     limits: &Limits,
-    tell: impl FnOnce(Result<Brought, BringError>),
+    tell: impl FnOnce(Result<Brought, DownloadError>),
 ) {
     let _lock = match prepare(cache) {
         Ok(lock) => lock,
@@ -158,66 +73,17 @@ pub fn bring_and_tell(
 }
 
 /// Takes the cache folder for one fetch, for as long as what it returns is open.
-fn prepare(cache: &Path) -> Result<std::fs::File, BringError> {
+fn prepare(cache: &Path) -> Result<std::fs::File, DownloadError> {
     let lock = std::fs::OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
         .open(cache.join("lock"))
-        .map_err(|err| BringError::local("open the cache folder", err))?;
+        .map_err(|err| DownloadError::local("open the cache folder", err))?;
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)
-        .map_err(|err| BringError::local("another fetch uses the cache folder", err))?;
-    offer::clear(cache)?;
+        .map_err(|err| DownloadError::local("another fetch uses the cache folder", err))?;
+    offer::clear(cache, &[git::lines::HISTORY])?;
     Ok(lock)
-}
-
-/// By what a model is accepted.
-#[derive(Clone, Debug)]
-pub struct Terms<'a> {
-    pub source: &'a Source,
-    pub trust: &'a Trust,
-    pub expected: &'a Expected,
-    pub now: Timestamp,
-    /// For times in an allowed-signers file.
-    pub zone: &'a TimeZone,
-    pub force: Force,
-    /// As whom `gpgv` runs, where we are root.
-    pub run_as: Option<RunAs>,
-    pub limits: &'a Limits,
-}
-
-/// A model that may be adopted.
-#[derive(Clone, Debug)]
-pub struct Fetched {
-    pub sources: SourceSet,
-    pub point: Point,
-    pub advance: Advance,
-    pub origin: Origin,
-    /// Empty under `trust: none`, and then every status says so.
-    pub signers: Vec<Signer>,
-    /// To be kept once the floor is saved, and given to the next fetch.
-    pub validator: Option<Validator>,
-}
-
-/// What people want to know of a revision.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    Git {
-        commit: String,
-        tag: Option<String>,
-        author: String,
-        authored: Option<Timestamp>,
-        committed: Option<Timestamp>,
-        subject: String,
-    },
-    Snapshot {
-        created: Timestamp,
-        expires: Timestamp,
-        commit: Option<String>,
-        /// What the publisher says of its lines.
-        attribution: Option<Attribution>,
-    },
-    Directory,
 }
 
 /// Verifies and judges what was brought. The floor is raised where the model may be taken, and it takes
@@ -276,7 +142,7 @@ pub fn attribute_local<'a>(
     revision: &str,
     files: impl Iterator<Item = &'a str>,
     cache: &Path,
-) -> Result<Attribution, BringError> {
+) -> Result<Attribution, DownloadError> {
     let files = files.map(str::to_owned);
     git::lines::of_repository(folder, revision, files, cache, &Limits::default())
 }
@@ -287,8 +153,9 @@ pub fn attribute_work_tree(
     folder: &Path,
     files: &[(&str, &[u8])],
     cache: &Path,
-) -> Result<Option<Attribution>, BringError> {
-    let real = folder.canonicalize().map_err(|err| BringError::local("look at the model", err))?;
+) -> Result<Option<Attribution>, DownloadError> {
+    let real =
+        folder.canonicalize().map_err(|err| DownloadError::local("look at the model", err))?;
     if !real.ancestors().any(|it| it.join(".git").exists()) {
         return Ok(None);
     }
@@ -303,7 +170,7 @@ pub fn fetch(
     cache: &Path,
 ) -> Result<Option<Fetched>, Refusal> {
     let material = Material::read(terms.source)
-        .map_err(|err| BringError::new(Trouble::Settings, crate::refusal::chain(&err)))?;
+        .map_err(|err| DownloadError::new(DownloadErrorKind::Settings, chain(&err)))?;
     match bring(terms.source, &material, known, cache, terms.limits)? {
         Brought::Unchanged => Ok(None),
         Brought::Offer { validator } => {
@@ -344,7 +211,7 @@ fn accept_git(
 ) -> Result<(Candidate, SourceSet, Origin), Refusal> {
     let signers = match terms.trust {
         Trust::AllowedSigners(path) => {
-            let text = small(path).map_err(KeysError::from).map_err(Refusal::TrustedKeys)?;
+            let text = read_small(path).map_err(KeysError::from).map_err(Refusal::TrustedKeys)?;
             let text = String::from_utf8_lossy(&text);
             let file = path.display().to_string();
             let signers =
@@ -370,7 +237,7 @@ fn accept_git(
             (format!("tag {name}"), tag.signed.as_ref())
         }
         (Reference::Tag(expected), Some(tag)) => {
-            let named = crate::object::printable(&tag.name);
+            let named = printable(&tag.name);
             return Err(Refusal::WrongTag { named, expected: expected.clone() });
         }
         // A tag without an object of its own has nothing that could be signed.
@@ -398,34 +265,6 @@ fn accept_git(
     Ok((Candidate { point, descent, key_set: None, signers }, sources, origin))
 }
 
-pub(crate) fn unsigned(point: Point, descent: Descent) -> Candidate {
-    Candidate { point, descent, key_set: None, signers: vec![] }
-}
-
-pub(crate) fn mismatch(terms: &Terms<'_>) -> Refusal {
-    Refusal::TrustMismatch { origin: terms.source.kind(), trust: terms.trust.kind() }
-}
-
-/// The keys that the settings trust for snapshots.
-pub fn key_set(
-    files: &[std::path::PathBuf],
-    keys: &[String],
-    threshold: usize,
-) -> Result<KeySet, KeysError> {
-    let mut lines = vec![];
-    for path in files {
-        let text = small(path)?;
-        let text = String::from_utf8_lossy(&text);
-        for (at, line) in text.lines().enumerate() {
-            lines.push((path.display().to_string(), at + 1, line.to_owned()));
-        }
-    }
-    for (at, key) in keys.iter().enumerate() {
-        lines.push(("the settings".to_owned(), at + 1, key.clone()));
-    }
-    KeySet::parse(lines, threshold)
-}
-
 /// A source, as a status names it.
 pub fn shown(source: &Source) -> String {
     match source {
@@ -436,13 +275,4 @@ pub fn shown(source: &Source) -> String {
         Source::Snapshot(it) => format!("snapshot {}", it.url),
         Source::Directory(path) => format!("directory {}", path.display()),
     }
-}
-
-/// A key, a token, a list of keys: none of them is large.
-fn small(path: &Path) -> Result<Vec<u8>, FileError> {
-    let failed = |err| FileError { path: path.to_owned(), err };
-    let file = std::fs::File::open(path).map_err(failed)?;
-    let mut bytes = vec![];
-    file.take(4 * 1024 * 1024).read_to_end(&mut bytes).map_err(failed)?;
-    Ok(bytes)
 }

@@ -5,15 +5,15 @@
 //!
 //! Whether a candidate leads forward is decided by [`judge`], a function of data alone.
 
-use crate::object::hex;
 use crate::refusal::Refusal;
-use crate::signature::Signer;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use steadfast_trust::signature::{SignatureError, Signer};
+use steadfast_trust::text::hex;
 
 /// One revision of a model, as far as going forward is concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,7 +161,8 @@ pub fn judge(
         }
     }
     if let Some(signer) = signers.iter().find(|it| floor.removed_keys.contains(&it.key)) {
-        return Err(Refusal::RemovedKey { what: point.to_string(), key: signer.key.clone() });
+        let (what, key) = (point.to_string(), signer.key.clone());
+        return Err(SignatureError::RemovedKey { what, key }.into());
     }
     if let (Some(offered), Some(highest)) = (key_set, &floor.key_set)
         && force == Force::No
@@ -372,9 +373,10 @@ fn read_copy(path: &Path) -> Result<Option<(u64, Floor)>, String> {
 
 /// The format: one line of JSON, then the SHA-256 of that line.
 mod format {
-    use super::{Bad, Floor, KeySetPoint, Point, hex};
+    use super::{Bad, Floor, KeySetPoint, Point};
     use serde::{Deserialize, Serialize};
     use sha2::Digest as _;
+    use steadfast_trust::text::{hex, unhex};
 
     #[derive(Serialize, Deserialize)]
     struct V1 {
@@ -494,19 +496,8 @@ mod format {
     }
 
     fn digest(text: &str) -> Result<[u8; 32], String> {
-        super::unhex(text).ok_or_else(|| "a digest is malformed".to_owned())
+        unhex(text).ok_or_else(|| "a digest is malformed".to_owned())
     }
-}
-
-pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    let mut digest = [0; 32];
-    for (at, byte) in digest.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
-    }
-    Some(digest)
 }
 
 #[cfg(test)]

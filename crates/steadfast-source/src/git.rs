@@ -7,14 +7,11 @@
 pub(crate) mod lines;
 
 use crate::content::{Collector, Place, place};
-use crate::fetcher::{Brought, Known, Material};
 use crate::floor::Descent;
-use crate::https::Site;
 use crate::object::{self, Algorithm, Commit, Malformed, Tag};
-use crate::offer::{Reader, Writer};
-use crate::process::{Finished, Talk, program, run, talk};
-use crate::refusal::{BringError, Refusal, Trouble};
+use crate::refusal::Refusal;
 use crate::settings::{Git, Limits, Reference};
+use crate::terms::{Brought, Known, Material};
 use base64::Engine as _;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::io::{BufRead as _, Read as _, Write as _};
@@ -23,7 +20,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
+use steadfast_download::https::Site;
+use steadfast_download::offer::{Reader, Writer};
+use steadfast_download::process::{Finished, Talk, program, run, talk};
+use steadfast_download::{DownloadError, DownloadErrorKind};
 use steadfast_model::SourceSet;
+use steadfast_trust::signature::SignatureError;
+use steadfast_trust::text::printable;
 
 /// What is fetched is kept under this name.
 const TIP: &str = "refs/steadfast/tip";
@@ -42,7 +45,7 @@ pub(crate) fn bring<'a>(
     known: &Known,
     cache: &Path,
     limits: &'a Limits,
-) -> Result<(Brought, Option<History<'a>>), BringError> {
+) -> Result<(Brought, Option<History<'a>>), DownloadError> {
     let url = check_url(git)?;
     let repository = Repository::open(git, url, material, cache, limits)?;
     let brought = repository
@@ -79,17 +82,22 @@ struct Ends {
 
 /// What git's TLS library says of a certificate that it does not trust leaves out why. Ours does not, so it
 /// looks too.
-fn distrusted(error: BringError, git: &Git, material: &Material, limits: &Limits) -> BringError {
+fn distrusted(
+    error: DownloadError,
+    git: &Git,
+    material: &Material,
+    limits: &Limits,
+) -> DownloadError {
     if !error.words.contains("certificate verification failed") {
         return error;
     }
     let Git { url, proxy, .. } = git;
-    let answer = Site::new(url, material.ca.as_deref(), proxy.as_deref(), limits)
+    let answer = Site::new(url, material.ca.as_deref(), proxy.as_deref(), &limits.transfer())
         .and_then(|site| site.get("info/refs", None, MAX_COMMIT as u64));
     match answer {
-        Err(BringError { words, .. }) if words.contains("certificate") => {
+        Err(DownloadError { words, .. }) if words.contains("certificate") => {
             let why = words.split_once(": ").map_or(&*words, |(_, why)| why);
-            BringError::new(error.trouble, format!("fetch {url}: {why}"))
+            DownloadError::new(error.kind, format!("fetch {url}: {why}"))
         }
         Ok(_) | Err(_) => error,
     }
@@ -103,7 +111,7 @@ pub(crate) fn bring_local(
     known: &Known,
     cache: &Path,
     limits: &Limits,
-) -> Result<Brought, BringError> {
+) -> Result<Brought, DownloadError> {
     let repository = Repository::local(folder, cache, limits, Whose::Anybodys)?.0;
     let tip = match reference {
         Reference::Branch(name) => repository.resolve(&format!("{name}^{{commit}}"))?,
@@ -132,7 +140,7 @@ pub(crate) fn checkout(
     writer.finish()?;
     let mut reader = Reader::open(cache, 2 * crate::directory::MAX_BYTES)?;
     let mut objects: HashMap<(&str, String), Arc<[u8]>> = HashMap::new();
-    while let Some(record) = reader.next()? {
+    while let Some(record) = reader.next_record()? {
         let kind = if record.kind == "tree" { "tree" } else { "blob" };
         named(algorithm, kind, &record.name, &record.content)?;
         objects.insert((kind, record.name), record.content.into());
@@ -165,8 +173,8 @@ fn tree_of(raw: &[u8]) -> Option<String> {
     Algorithm::of(&id).map(|_| id)
 }
 
-fn broken(what: &str) -> BringError {
-    BringError::new(Trouble::Broken, format!("{what} is malformed"))
+fn broken(what: &str) -> DownloadError {
+    DownloadError::new(DownloadErrorKind::Broken, format!("{what} is malformed"))
 }
 
 /// Writes every tree and file once, however often it is used.
@@ -175,15 +183,19 @@ fn export(
     algorithm: Algorithm,
     root: String,
     writer: &mut Writer,
-) -> Result<(), BringError> {
+) -> Result<(), DownloadError> {
     let mut seen = HashSet::from([root.clone()]);
     let mut folders = VecDeque::from([(root, String::new())]);
     let mut room = Collector::default();
-    let too_large =
-        |it: crate::directory::ReadError| BringError::new(Trouble::TooLarge, it.to_string());
+    let too_large = |it: crate::directory::ReadError| {
+        DownloadError::new(DownloadErrorKind::TooLarge, it.to_string())
+    };
     while let Some((id, below)) = folders.pop_front() {
         if seen.len() > MAX_FOLDERS + crate::directory::MAX_FILES {
-            return Err(BringError::new(Trouble::TooLarge, "the model has too many folders"));
+            return Err(DownloadError::new(
+                DownloadErrorKind::TooLarge,
+                "the model has too many folders",
+            ));
         }
         let (_, raw) = object(talk, &id, MAX_TREE)?;
         writer.add("tree", &id, &raw)?;
@@ -195,7 +207,7 @@ fn export(
                 Place::Model => {}
                 Place::Forbidden => {
                     let words = format!("`{path}` is no path that a model may have");
-                    return Err(BringError::new(Trouble::Broken, words));
+                    return Err(DownloadError::new(DownloadErrorKind::Broken, words));
                 }
             }
             if !seen.insert(entry.object.clone()) {
@@ -213,7 +225,7 @@ fn export(
                     let words = format!(
                         "{path} is neither a file nor a folder: a model has no links and no submodules"
                     );
-                    return Err(BringError::new(Trouble::Broken, words));
+                    return Err(DownloadError::new(DownloadErrorKind::Broken, words));
                 }
             }
         }
@@ -222,18 +234,24 @@ fn export(
 }
 
 /// One object from `cat-file --batch`: its size is known before it is read.
-fn object(talk: &mut Talk, id: &str, limit: usize) -> Result<(String, Vec<u8>), BringError> {
-    let failed = |err| BringError::local("read from git cat-file", err);
+fn object(talk: &mut Talk, id: &str, limit: usize) -> Result<(String, Vec<u8>), DownloadError> {
+    let failed = |err| DownloadError::local("read from git cat-file", err);
     talk.say(&format!("{id}\n")).map_err(failed)?;
     let mut line = String::new();
     talk.output.by_ref().take(256).read_line(&mut line).map_err(failed)?;
     let words: Vec<&str> = line.trim_end().split(' ').collect();
     let [_, kind, size] = words[..] else {
-        return Err(BringError::new(Trouble::Broken, format!("object {id} is not there")));
+        return Err(DownloadError::new(
+            DownloadErrorKind::Broken,
+            format!("object {id} is not there"),
+        ));
     };
     let size: usize = size.parse().map_err(|_| broken("what git cat-file says"))?;
     if size > limit {
-        return Err(BringError::new(Trouble::TooLarge, format!("object {id} has {size} bytes")));
+        return Err(DownloadError::new(
+            DownloadErrorKind::TooLarge,
+            format!("object {id} has {size} bytes"),
+        ));
     }
     let mut content = vec![0; size + 1];
     talk.output.read_exact(&mut content).map_err(failed)?;
@@ -260,8 +278,8 @@ impl<'a> Repository<'a> {
         material: &Material,
         cache: &Path,
         limits: &'a Limits,
-    ) -> Result<Repository<'a>, BringError> {
-        let failed = |err| BringError::local("prepare the cache folder", err);
+    ) -> Result<Repository<'a>, DownloadError> {
+        let failed = |err| DownloadError::local("prepare the cache folder", err);
         let run = cache.join("run");
         remove(&run).map_err(failed)?;
         std::fs::DirBuilder::new().mode(0o700).create(&run).map_err(failed)?;
@@ -326,8 +344,8 @@ impl<'a> Repository<'a> {
 
     /// Makes it where it is not there, and starts anew where it has grown too large. What a fetch that
     /// was killed has left behind does not stop the next one.
-    fn tidy(&self) -> Result<(), BringError> {
-        let failed = |err| BringError::local("prepare the cache folder", err);
+    fn tidy(&self) -> Result<(), DownloadError> {
+        let failed = |err| DownloadError::local("prepare the cache folder", err);
         if !self.folder.join("HEAD").is_file() {
             return self.make(Algorithm::Sha1);
         }
@@ -347,8 +365,9 @@ impl<'a> Repository<'a> {
         if size > 2 * self.limits.bytes { self.make(Algorithm::Sha1) } else { Ok(()) }
     }
 
-    fn make(&self, algorithm: Algorithm) -> Result<(), BringError> {
-        remove(&self.folder).map_err(|err| BringError::local("prepare the cache folder", err))?;
+    fn make(&self, algorithm: Algorithm) -> Result<(), DownloadError> {
+        remove(&self.folder)
+            .map_err(|err| DownloadError::local("prepare the cache folder", err))?;
         let format = match algorithm {
             Algorithm::Sha1 => "--object-format=sha1",
             Algorithm::Sha256 => "--object-format=sha256",
@@ -359,11 +378,11 @@ impl<'a> Repository<'a> {
         if finished.success {
             return Ok(());
         }
-        Err(BringError::new(Trouble::Local, format!("git init: {}", finished.words())))
+        Err(DownloadError::new(DownloadErrorKind::Local, format!("git init: {}", finished.words())))
     }
 
     /// Fetches so many generations of commits. Objects that are there already do not come again.
-    fn fetch(&self, depth: usize) -> Result<(), BringError> {
+    fn fetch(&self, depth: usize) -> Result<(), DownloadError> {
         let finished = self.try_fetch(depth)?;
         if finished.success {
             return Ok(());
@@ -391,24 +410,27 @@ impl<'a> Repository<'a> {
         let words = finished.words();
         let said = |marks: &[&str]| marks.iter().any(|it| words.contains(it));
         let (trouble, what) = if finished.too_large || self.hit_the_limit() {
-            (Trouble::TooLarge, format!("it has more than {} bytes", self.limits.bytes))
+            (DownloadErrorKind::TooLarge, format!("it has more than {} bytes", self.limits.bytes))
         } else if said(&["couldn't find remote ref"]) {
-            (Trouble::Settings, format!("{} is not there", self.reference))
+            (DownloadErrorKind::Settings, format!("{} is not there", self.reference))
         } else if said(&["REMOTE HOST IDENTIFICATION HAS CHANGED"]) {
-            (Trouble::Unreachable, "the host has another key than the one that is known".into())
+            (
+                DownloadErrorKind::Unreachable,
+                "the host has another key than the one that is known".into(),
+            )
         } else if said(&["Host key verification failed"]) {
-            (Trouble::Unreachable, "the key of the host is not known".into())
+            (DownloadErrorKind::Unreachable, "the key of the host is not known".into())
         } else if said(&["transfer rate", "Operation too slow", "timed out"]) {
-            (Trouble::TimedOut, words.clone())
+            (DownloadErrorKind::TimedOut, words.clone())
         } else if said(&["index-pack", "fsck", "early EOF", "unpack", "bad object", "missing"]) {
-            (Trouble::Broken, words.clone())
+            (DownloadErrorKind::Broken, words.clone())
         } else {
-            (Trouble::Unreachable, words.clone())
+            (DownloadErrorKind::Unreachable, words.clone())
         };
-        Err(BringError::new(trouble, format!("fetch {}: {what}", self.url.unwrap_or_default())))
+        Err(DownloadError::new(trouble, format!("fetch {}: {what}", self.url.unwrap_or_default())))
     }
 
-    fn try_fetch(&self, depth: usize) -> Result<Finished, BringError> {
+    fn try_fetch(&self, depth: usize) -> Result<Finished, DownloadError> {
         let mut git = self.git();
         git.arg("--git-dir").arg(&self.folder);
         git.args(["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-gc"]);
@@ -427,7 +449,7 @@ impl<'a> Repository<'a> {
         })
     }
 
-    fn damaged(&self) -> Result<bool, BringError> {
+    fn damaged(&self) -> Result<bool, DownloadError> {
         let mut git = self.git();
         git.arg("--git-dir").arg(&self.folder);
         git.args(["fsck", "--connectivity-only", "--no-dangling", "--no-progress"]);
@@ -440,10 +462,10 @@ impl<'a> Repository<'a> {
         tip: &str,
         known: &Known,
         cache: &Path,
-    ) -> Result<(Brought, Option<Ends>), BringError> {
+    ) -> Result<(Brought, Option<Ends>), DownloadError> {
         let mut talk = self.talk()?;
         let algorithm = Algorithm::of(tip)
-            .ok_or_else(|| BringError::new(Trouble::Broken, "git names no object"))?;
+            .ok_or_else(|| DownloadError::new(DownloadErrorKind::Broken, "git names no object"))?;
 
         let (kind, content) = object(&mut talk, tip, MAX_COMMIT)?;
         let (tag, commit) = match kind.as_str() {
@@ -453,8 +475,8 @@ impl<'a> Repository<'a> {
                 (Some(content), commit)
             }
             other => {
-                return Err(BringError::new(
-                    Trouble::Broken,
+                return Err(DownloadError::new(
+                    DownloadErrorKind::Broken,
                     format!("it names a {other}, no commit"),
                 ));
             }
@@ -495,7 +517,7 @@ impl<'a> Repository<'a> {
     }
 
     /// What the repository calls something.
-    fn resolve(&self, name: &str) -> Result<String, BringError> {
+    fn resolve(&self, name: &str) -> Result<String, DownloadError> {
         let mut git = self.git();
         git.arg("--git-dir").arg(&self.folder);
         git.args(["rev-parse", "--verify", "--quiet", "--end-of-options", name]);
@@ -505,7 +527,7 @@ impl<'a> Repository<'a> {
         }
         let name = name.trim_end_matches("^{commit}");
         let words = format!("{name} is not there in {}", self.folder.display());
-        Err(BringError::new(Trouble::Settings, words))
+        Err(DownloadError::new(DownloadErrorKind::Settings, words))
     }
 
     /// The repository that a folder of this machine is in, and where in it the folder is.
@@ -514,8 +536,8 @@ impl<'a> Repository<'a> {
         cache: &Path,
         limits: &'a Limits,
         whose: Whose,
-    ) -> Result<(Repository<'a>, String), BringError> {
-        let failed = |err| BringError::local("prepare the cache folder", err);
+    ) -> Result<(Repository<'a>, String), DownloadError> {
+        let failed = |err| DownloadError::local("prepare the cache folder", err);
         // Git runs in another working directory than we do.
         let folder = std::path::absolute(folder).map_err(failed)?;
         let run = cache.join("run");
@@ -544,24 +566,24 @@ impl<'a> Repository<'a> {
                 true => "the repository belongs to somebody else".to_owned(),
                 false => format!("{} {NOWHERE}", folder.display()),
             };
-            return Err(BringError::new(Trouble::Settings, words));
+            return Err(DownloadError::new(DownloadErrorKind::Settings, words));
         };
         repository.folder = path.into();
         Ok((repository, below.trim_end_matches(['\n', '/']).to_owned()))
     }
 
-    fn tip(&self) -> Result<String, BringError> {
+    fn tip(&self) -> Result<String, DownloadError> {
         let mut git = self.git();
         git.arg("--git-dir").arg(&self.folder).args(["rev-parse", "--verify", "--quiet", TIP]);
         let finished = self.run(git)?;
         if finished.success {
             return Ok(finished.text());
         }
-        Err(BringError::new(Trouble::Broken, "git has fetched nothing"))
+        Err(DownloadError::new(DownloadErrorKind::Broken, "git has fetched nothing"))
     }
 
     /// The commits between a new one and the floor, deepening until it is found.
-    fn path(&self, tip: &str, floor: &str) -> Result<Way, BringError> {
+    fn path(&self, tip: &str, floor: &str) -> Result<Way, DownloadError> {
         let limits = self.limits;
         if self.url.is_none() {
             return self.path_here(tip, floor, limits);
@@ -581,7 +603,7 @@ impl<'a> Repository<'a> {
     }
 
     /// The way in what has been fetched so far.
-    fn path_here(&self, tip: &str, floor: &str, limits: &Limits) -> Result<Way, BringError> {
+    fn path_here(&self, tip: &str, floor: &str, limits: &Limits) -> Result<Way, DownloadError> {
         let mut git = self.git();
         git.arg("--git-dir").arg(&self.folder);
         // Merges bring more commits than generations.
@@ -622,22 +644,22 @@ impl<'a> Repository<'a> {
         Ok(if more { Way::TooFar } else { Way::Nowhere })
     }
 
-    fn talk(&self) -> Result<Talk, BringError> {
+    fn talk(&self) -> Result<Talk, DownloadError> {
         self.talk_until(self.until.min(Instant::now() + self.limits.total))
     }
 
-    fn talk_until(&self, until: Instant) -> Result<Talk, BringError> {
+    fn talk_until(&self, until: Instant) -> Result<Talk, DownloadError> {
         let mut git = self.git();
         git.arg("--git-dir").arg(&self.folder).args(["cat-file", "--batch"]);
         talk(git, until, self.limits.bytes)
     }
 
-    fn run(&self, command: Command) -> Result<Finished, BringError> {
+    fn run(&self, command: Command) -> Result<Finished, DownloadError> {
         let left = self.until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             let most = self.limits.together().as_secs_f32();
             let words = format!("fetching took longer than {most} s altogether");
-            return Err(BringError::new(Trouble::TimedOut, words));
+            return Err(DownloadError::new(DownloadErrorKind::TimedOut, words));
         }
         run(command, self.limits.total.min(left), self.limits.bytes)
     }
@@ -745,8 +767,8 @@ fn remove(path: &Path) -> std::io::Result<()> {
     }
 }
 
-fn check_url(git: &Git) -> Result<&str, BringError> {
-    let wrong = |words: String| Err(BringError::new(Trouble::Settings, words));
+fn check_url(git: &Git) -> Result<&str, DownloadError> {
+    let wrong = |words: String| Err(DownloadError::new(DownloadErrorKind::Settings, words));
     let url = git.url.as_str();
     let Some((scheme, rest)) = url.split_once("://") else {
         return wrong(format!("`{url}` is no url: write https://, ssh:// or file://"));
@@ -784,7 +806,7 @@ fn check_url(git: &Git) -> Result<&str, BringError> {
     }
 }
 
-fn check_reference(name: &str) -> Result<&str, BringError> {
+fn check_reference(name: &str) -> Result<&str, DownloadError> {
     let fine = |it: u8| it.is_ascii_alphanumeric() || b"._-/+@=#".contains(&it);
     let good = !name.is_empty()
         && name.len() < 200
@@ -798,7 +820,10 @@ fn check_reference(name: &str) -> Result<&str, BringError> {
     if good {
         return Ok(name);
     }
-    Err(BringError::new(Trouble::Settings, format!("`{name}` is no name of a branch or tag")))
+    Err(DownloadError::new(
+        DownloadErrorKind::Settings,
+        format!("`{name}` is no name of a branch or tag"),
+    ))
 }
 
 /// What was brought, with every name computed again.
@@ -822,7 +847,7 @@ pub(crate) fn read(
     let mut ancestors = vec![];
     let mut too_far = false;
     let mut objects: HashMap<(&str, String), Arc<[u8]>> = HashMap::new();
-    while let Some(record) = reader.next()? {
+    while let Some(record) = reader.next_record()? {
         match (record.kind.as_str(), &tip) {
             ("tag", None) => tag = Some(record.content),
             ("commit", None) => {
@@ -952,13 +977,13 @@ fn named(algorithm: Algorithm, kind: &str, name: &str, content: &[u8]) -> Result
 }
 
 fn bad_name(name: &str) -> Refusal {
-    Refusal::broken(format!("the content of object {} is another", object::printable(name)))
+    Refusal::broken(format!("the content of object {} is another", printable(name)))
 }
 
 fn malformed(what: &str, malformed: Malformed) -> Refusal {
     match malformed {
         Malformed::Header => Refusal::broken(format!("{what} is malformed")),
-        Malformed::Signatures => Refusal::TwoSignatures { what: what.to_owned() },
+        Malformed::Signatures => SignatureError::TwoSignatures { what: what.to_owned() }.into(),
     }
 }
 
@@ -988,7 +1013,11 @@ mod tests {
             "https://",
         ];
         for bad in bad {
-            assert_eq!(check_url(&git(bad)).unwrap_err().trouble, Trouble::Settings, "{bad}");
+            assert_eq!(
+                check_url(&git(bad)).unwrap_err().kind,
+                DownloadErrorKind::Settings,
+                "{bad}"
+            );
         }
         let mut token = git("http://h/x");
         token.token_file = Some("/t".into());

@@ -7,19 +7,25 @@ pub mod directory;
 pub mod fetcher;
 pub mod floor;
 mod git;
-mod https;
 pub mod manifest;
 mod object;
-mod offer;
-mod process;
+pub mod openpgp;
 pub mod publish;
 pub mod refusal;
 pub mod revision;
-pub mod sandbox;
 pub mod settings;
-pub mod signature;
 mod snapshot;
+pub mod terms;
 
 pub use directory::{ReadError, read_directory};
-pub use refusal::{BringError, Refusal, RefusalKind};
+pub use refusal::{Refusal, RefusalKind};
 pub use revision::Revision;
+// Where these were before, until those who name them have changed.
+pub use steadfast_download::sandbox;
+pub mod signature {
+    //! See `steadfast-trust`.
+
+    pub use crate::openpgp::RunAs;
+    pub use steadfast_trust::key_set::KeySet;
+    pub use steadfast_trust::signature::Signer;
+}

@@ -3,14 +3,15 @@
 //! cannot be torn apart by a server that replaces one file after another.
 
 use crate::content::{Place, place};
-use crate::floor::unhex;
-use crate::object::hex;
 use crate::refusal::Refusal;
-use crate::signature::{KeySet, KeysError, split_signed};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 use std::path::Path;
+use steadfast_trust::envelope::split_signed;
+use steadfast_trust::key_set::{KeySet, KeysError};
+use steadfast_trust::text::hex;
+use steadfast_trust::text::unhex;
 
 /// The name of the manifest in the folder of a snapshot.
 pub const NAME: &str = "manifest.signed";
@@ -201,7 +202,7 @@ impl Manifest {
         if files.len() > crate::directory::MAX_FILES || total > crate::directory::MAX_BYTES {
             return Err("it is larger than a model may be".into());
         }
-        let printable = |it: String| crate::refusal::one_line(&it);
+        let printable = |it: String| steadfast_trust::text::one_line(&it);
         Ok(Manifest {
             model: printable(v1.model),
             channel: printable(v1.channel),

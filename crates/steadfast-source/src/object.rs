@@ -2,6 +2,8 @@
 //! gives them. The privileged side of a fetch never starts git, so nothing in a repository can turn it.
 
 use sha2::Digest as _;
+use steadfast_trust::envelope::Signed;
+use steadfast_trust::text::{hex, printable};
 
 /// Which digest names the objects of a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,21 +59,6 @@ pub(crate) fn name(algorithm: Algorithm, kind: &str, content: &[u8]) -> Option<S
             Some(hex(&digest.finalize()))
         }
     }
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _infallible = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// A signature and what it is over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Signed {
-    pub payload: Vec<u8>,
-    pub armor: Vec<u8>,
 }
 
 /// What could not be understood.
@@ -243,15 +230,6 @@ fn who(line: &[u8]) -> Result<(String, i64), Malformed> {
     let (name, when) = line.rsplit_once("> ").ok_or(Malformed::Header)?;
     let seconds = when.split(' ').next().and_then(|it| it.parse().ok()).ok_or(Malformed::Header)?;
     Ok((printable(&format!("{name}>")), seconds))
-}
-
-/// What people wrote, without what would move a terminal's cursor or turn the direction of its text.
-pub(crate) fn printable(text: &str) -> String {
-    let invisible = |it: &char| {
-        matches!(it, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
-            || *it == '\u{feff}'
-    };
-    text.chars().filter(|it| !it.is_control() && !invisible(it)).take(200).collect()
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {

@@ -5,17 +5,20 @@
 use crate::attribution::Attribution;
 use crate::content::{Place, place};
 use crate::manifest::{Archive, File, Lines, Manifest, NAME, Rotation, file_of};
-use crate::refusal::{FileError, Refusal};
-use crate::signature::{KEYS, KeySet, KeysError, SNAPSHOT, split_signed};
 use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 use sha2::Digest as _;
-use ssh_key::rand_core::OsRng;
-use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey};
+use ssh_key::PrivateKey;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use steadfast_model::SourceSet;
+use steadfast_trust::envelope::split_signed;
+use steadfast_trust::files::FileError;
+use steadfast_trust::key_set::{KeySet, KeysError};
+use steadfast_trust::signature::{KEYS, SNAPSHOT, SignatureError};
+use steadfast_trust::signing::sign;
+pub use steadfast_trust::signing::{SigningError, create_key, read_key};
 
 /// How long a snapshot is good for where nobody says otherwise. It has to be renewed before: by publishing
 /// the same content again.
@@ -66,57 +69,16 @@ pub enum PublishError {
     KeyInside { path: String },
     #[error("{path} can be no part of a snapshot")]
     Path { path: String },
-    #[error("read the key {path}: {why}")]
-    Key { path: PathBuf, why: String },
-    #[error("sign: {why}")]
-    Sign { why: String },
+    #[error(transparent)]
+    Signing(#[from] SigningError),
     #[error("the new keys")]
     Keys(#[from] KeysError),
     #[error("the keys that are to be replaced did not sign")]
-    OldKeys(#[source] Refusal),
+    OldKeys(#[source] SignatureError),
     #[error("another rotation waits in {path} for signatures: take it away, or ask for the same")]
     OtherRotation { path: PathBuf },
     #[error(transparent)]
     Read(#[from] FileError),
-}
-
-/// Makes a new ed25519 key: `path` and `path.pub`. Neither may be there.
-pub fn create_key(path: &Path, name: &str) -> Result<String, PublishError> {
-    let bad =
-        |why: ssh_key::Error| PublishError::Key { path: path.to_owned(), why: why.to_string() };
-    let mut key = PrivateKey::random(&mut OsRng, Algorithm::Ed25519).map_err(bad)?;
-    key.set_comment(name);
-    let public = key.public_key().to_openssh().map_err(bad)?;
-    let private = key.to_openssh(LineEnding::LF).map_err(bad)?;
-    let mut public_path = path.as_os_str().to_owned();
-    public_path.push(".pub");
-    for (path, text, mode) in [
-        (path.to_owned(), private.as_str(), 0o600),
-        (public_path.into(), format!("{public}\n").as_str(), 0o644),
-    ] {
-        let write = || -> std::io::Result<()> {
-            let mut file =
-                std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&path)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        };
-        write().map_err(|err| PublishError::Write { path: path.clone(), err })?;
-    }
-    Ok(public)
-}
-
-/// Reads a private ed25519 key, as [`create_key`] or `ssh-keygen` wrote it.
-pub fn read_key(path: &Path) -> Result<PrivateKey, PublishError> {
-    let bad = |why: String| PublishError::Key { path: path.to_owned(), why };
-    let text = std::fs::read(path).map_err(|err| FileError { path: path.to_owned(), err })?;
-    let key = PrivateKey::from_openssh(text).map_err(|it| bad(it.to_string()))?;
-    if key.is_encrypted() {
-        return Err(bad("it is encrypted: sign with `ssh-keygen -Y sign` instead".into()));
-    }
-    if key.algorithm() != Algorithm::Ed25519 {
-        return Err(bad(format!("snapshots are signed with ed25519, not {}", key.algorithm())));
-    }
-    Ok(key)
 }
 
 /// Writes a snapshot. The same content as before is renewed under its number, with a later expiry; other
@@ -273,7 +235,7 @@ pub fn rotate(
 ) -> Result<Rotated, PublishError> {
     let _lock = lock(folder)?;
     let number = newest_keys(folder) + 1;
-    new.keys.sort_by_key(crate::signature::fingerprint);
+    new.keys.sort_by_key(steadfast_trust::signature::fingerprint);
     let text = Rotation { model: model.to_owned(), number, set: new }.write()?;
     let path = folder.join(file_of(number));
     let pending = path.with_extension("pending");
@@ -295,7 +257,7 @@ pub fn rotate(
     let what = format!("key set {number}");
     let missing = match old.verify(&what, text.as_bytes(), &armors, KEYS, &none) {
         Ok(_) => 0,
-        Err(Refusal::TooFewSigners { have, threshold, .. }) if have > 0 => threshold - have,
+        Err(SignatureError::TooFewSigners { have, threshold, .. }) if have > 0 => threshold - have,
         Err(refusal) => return Err(PublishError::OldKeys(refusal)),
     };
     if let Some(parent) = path.parent() {
@@ -334,7 +296,7 @@ pub fn newest_set(folder: &Path) -> Result<Option<(u32, KeySet)>, PublishError> 
 
 /// What the newest set of keys in the folder holds against the signatures of the snapshot that is there.
 /// Where keys were never rotated, the folder does not know whom nodes trust.
-pub fn lacks(folder: &Path) -> Result<Option<Refusal>, PublishError> {
+pub fn lacks(folder: &Path) -> Result<Option<SignatureError>, PublishError> {
     let (Some((_, set)), Some((manifest, raw))) = (newest_set(folder)?, previous(folder)?) else {
         return Ok(None);
     };
@@ -372,14 +334,6 @@ fn previous(folder: &Path) -> Result<Option<(Manifest, Vec<u8>)>, PublishError> 
             Ok(Some((manifest, raw)))
         }
     }
-}
-
-fn sign(key: &PrivateKey, namespace: &str, text: &[u8]) -> Result<String, PublishError> {
-    let armor = key
-        .sign(namespace, HashAlg::Sha512, text)
-        .and_then(|it| it.to_pem(LineEnding::LF))
-        .map_err(|it| PublishError::Sign { why: it.to_string() })?;
-    Ok(format!("{}\n", armor.trim_end()))
 }
 
 /// The same files give the same bytes, whenever and by whom they are packed.

@@ -2,10 +2,14 @@
 //! them ever stops the node from keeping what it has.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use std::error::Error;
-use std::fmt;
-use std::path::PathBuf;
+use steadfast_download::offer::OfferError;
+use steadfast_download::{DownloadError, DownloadErrorKind};
+use steadfast_trust::key_set::KeysError;
+use steadfast_trust::signature::SignatureError;
+use steadfast_trust::text::chain;
+
+// Their old names, until those who name them have changed.
+pub use steadfast_download::{DownloadError as BringError, DownloadErrorKind as Trouble};
 
 /// What a caller may want to tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,26 +33,14 @@ pub enum RefusalKind {
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     #[error(transparent)]
-    Source(#[from] BringError),
+    Source(#[from] DownloadError),
 
     #[error("a {origin} source is not signed with what trust names: {trust}")]
     TrustMismatch { origin: &'static str, trust: &'static str },
     #[error("read the trusted keys")]
-    TrustedKeys(#[source] crate::signature::KeysError),
-    #[error("{what} is not signed")]
-    Unsigned { what: String },
-    #[error("{what} has more than one signature")]
-    TwoSignatures { what: String },
-    #[error("the signature of {what} is not good: {why}")]
-    BadSignature { what: String, why: String },
-    #[error("{what} is signed by {key}, which is not trusted")]
-    UnknownSigner { what: String, key: String },
-    #[error("{what} is signed by {key}, which is {when}")]
-    NotValidNow { what: String, key: String, when: String },
-    #[error("{what} is signed by {key}, which was removed from the trusted keys before")]
-    RemovedKey { what: String, key: String },
-    #[error("{what} has {have} of the {threshold} signatures that it needs")]
-    TooFewSigners { what: String, have: usize, threshold: usize },
+    TrustedKeys(#[source] KeysError),
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
     #[error("no program to verify OpenPGP signatures is installed: gpgv or sqv")]
     NoVerifier,
     #[error("the tag is named `{named}` in what is signed, and not `{expected}`")]
@@ -92,22 +84,18 @@ pub enum Refusal {
 impl Refusal {
     pub fn kind(&self) -> RefusalKind {
         match self {
-            Refusal::Source(error) => match error.trouble {
-                Trouble::Unreachable | Trouble::TimedOut => RefusalKind::Unreachable,
-                Trouble::TooLarge | Trouble::Broken => RefusalKind::Broken,
-                Trouble::Settings => RefusalKind::Settings,
-                Trouble::Local => RefusalKind::Local,
+            Refusal::Source(error) => match error.kind {
+                DownloadErrorKind::Unreachable | DownloadErrorKind::TimedOut => {
+                    RefusalKind::Unreachable
+                }
+                DownloadErrorKind::TooLarge | DownloadErrorKind::Broken => RefusalKind::Broken,
+                DownloadErrorKind::Settings => RefusalKind::Settings,
+                DownloadErrorKind::Local => RefusalKind::Local,
             },
             Refusal::TrustMismatch { .. } | Refusal::TrustedKeys(_) | Refusal::NoVerifier => {
                 RefusalKind::Settings
             }
-            Refusal::Unsigned { .. }
-            | Refusal::TwoSignatures { .. }
-            | Refusal::BadSignature { .. }
-            | Refusal::UnknownSigner { .. }
-            | Refusal::NotValidNow { .. }
-            | Refusal::RemovedKey { .. }
-            | Refusal::TooFewSigners { .. }
+            Refusal::Signature(_)
             | Refusal::WrongTag { .. }
             | Refusal::WrongModel { .. }
             | Refusal::WrongChannel { .. } => RefusalKind::Untrusted,
@@ -138,73 +126,12 @@ impl Refusal {
     }
 }
 
-/// `a: b: c`, every layer once.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let words = cause.to_string();
-        if !line.ends_with(&words) {
-            line.push_str(": ");
-            line.push_str(&words);
+/// What was brought cannot be read.
+impl From<OfferError> for Refusal {
+    fn from(error: OfferError) -> Refusal {
+        match error {
+            OfferError::Broken { why } => Refusal::broken(why),
+            OfferError::Local { what, err } => Refusal::local(what, err),
         }
-        next = cause.source();
     }
-    line
-}
-
-/// What went wrong while a model was brought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Trouble {
-    Unreachable,
-    TimedOut,
-    TooLarge,
-    Broken,
-    Settings,
-    Local,
-}
-
-/// An error of the fetching side, in a form that crosses from the fetcher's process to the agent's.
-/// Nothing depends on its words: they come from whom we do not trust.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BringError {
-    pub trouble: Trouble,
-    /// One line without control characters.
-    pub words: String,
-}
-
-impl BringError {
-    pub fn new(trouble: Trouble, words: impl AsRef<str>) -> BringError {
-        BringError { trouble, words: one_line(words.as_ref()) }
-    }
-
-    pub(crate) fn local(what: impl fmt::Display, err: impl Into<std::io::Error>) -> BringError {
-        let err: std::io::Error = err.into();
-        BringError::new(Trouble::Local, format!("{what}: {err}"))
-    }
-}
-
-impl fmt::Display for BringError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&one_line(&self.words))
-    }
-}
-
-impl Error for BringError {}
-
-/// Text from elsewhere, fit for a line of ours.
-pub(crate) fn one_line(text: &str) -> String {
-    let text: String =
-        text.lines().map(str::trim).filter(|it| !it.is_empty()).collect::<Vec<_>>().join("; ");
-    text.chars().filter(|it| !it.is_control()).take(600).collect()
-}
-
-/// A file that could not be read, for those who need a path beside the reason.
-#[derive(Debug, thiserror::Error)]
-#[error("read {path}")]
-pub struct FileError {
-    pub path: PathBuf,
-    #[source]
-    pub err: std::io::Error,
 }

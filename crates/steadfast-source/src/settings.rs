@@ -1,5 +1,5 @@
 //! Where a model comes from and whom it is believed: plain data, as the agent's settings or a command
-//! line give it. Nothing here opens a file; see [`crate::fetcher::Material`] for that. What can be serialized
+//! line give it. Nothing here opens a file; see [`crate::terms::Material`] for that. What can be serialized
 //! is so for the process that fetches, which is the same build of the same program.
 
 use serde::{Deserialize, Serialize};
@@ -134,9 +134,15 @@ impl Limits {
         Limits { total, idle: usual.idle.min(total), ..usual }
     }
 
+    /// What of it is asked of each transfer.
+    pub fn transfer(&self) -> steadfast_download::Limits {
+        let Limits { total, idle, bytes, commits: _ } = *self;
+        steadfast_download::Limits { total, idle, bytes }
+    }
+
     /// All transfers of one fetch together: a history is deepened in several.
     pub fn together(&self) -> std::time::Duration {
-        self.total.saturating_mul(2)
+        self.transfer().together()
     }
 }
 

@@ -7,23 +7,25 @@
 
 use crate::attribution::{self, Attribution};
 use crate::content::{Collector, Place, place};
-use crate::fetcher::{Brought, Known, Material, Origin, Terms, key_set, mismatch, unsigned};
 use crate::floor::{Candidate, Descent, Floor, Force, KeySetPoint, Point};
-use crate::https::{Got, Site};
 use crate::manifest::{
     Archive, File, Lines, MAX_KEYS, MAX_MANIFEST, MAX_ROTATIONS, Manifest, NAME, Rotation, file_of,
     parts, set_digest,
 };
-use crate::object::hex;
-use crate::offer::{Reader, Writer};
-use crate::refusal::{BringError, Refusal, Trouble};
+use crate::refusal::Refusal;
 use crate::settings::{Limits, Snapshot, Trust};
-use crate::signature::{KEYS, KeySet, SNAPSHOT, Signer};
+use crate::terms::{Brought, Known, Material, Origin, Terms, mismatch, unsigned};
 use sha2::Digest as _;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use std::path::Path;
+use steadfast_download::https::{Got, Site};
+use steadfast_download::offer::{Reader, Writer};
+use steadfast_download::unpack::{Entry, inflate, unpack};
+use steadfast_download::{DownloadError, DownloadErrorKind};
 use steadfast_model::SourceSet;
+use steadfast_trust::key_set::{KeySet, key_set};
+use steadfast_trust::signature::{KEYS, SNAPSHOT, Signer};
+use steadfast_trust::text::hex;
 
 /// The archive that was unpacked last: a manifest that is refused for now does not bring it again.
 const KEPT: &str = "archive";
@@ -35,13 +37,19 @@ pub(crate) fn bring(
     known: &Known,
     cache: &Path,
     limits: &Limits,
-) -> Result<Brought, BringError> {
-    let site = Site::new(&snapshot.url, material.ca.as_deref(), snapshot.proxy.as_deref(), limits)?;
+) -> Result<Brought, DownloadError> {
+    let site = Site::new(
+        &snapshot.url,
+        material.ca.as_deref(),
+        snapshot.proxy.as_deref(),
+        &limits.transfer(),
+    )?;
     let (raw, validator) = match site.get(NAME, known.validator.as_ref(), MAX_MANIFEST)? {
         Got::Unchanged => return Ok(Brought::Unchanged),
         Got::Body { bytes, validator } => (bytes, validator),
     };
-    let broken = |why: String| BringError::new(Trouble::Broken, format!("the manifest: {why}"));
+    let broken =
+        |why: String| DownloadError::new(DownloadErrorKind::Broken, format!("the manifest: {why}"));
     let (text, _) = parts(NAME, &raw).map_err(|it| broken(it.line()))?;
     let manifest = Manifest::read(text).map_err(broken)?;
     let mut writer = Writer::new(cache)?;
@@ -56,12 +64,18 @@ pub(crate) fn bring(
         }
     }
     let archive = archive(&site, &manifest.archive, cache, limits)?;
-    unpack(&archive, &manifest.files, |file, content| writer.add("file", &file.path, content))?;
+    let files = manifest.files.iter().map(entry).collect::<Vec<_>>();
+    unpack(&archive, &files, |file, content| writer.add("file", &file.path, content))?;
     if let Some(text) = manifest.lines.as_ref().and_then(|it| lines(&site, it)) {
         writer.add("lines", "", &text)?;
     }
     writer.finish()?;
     Ok(Brought::Offer { validator: Some(validator) })
+}
+
+fn entry(file: &File) -> Entry {
+    let File { path, digest, size, executable: _ } = file;
+    Entry { path: path.clone(), digest: *digest, size: *size }
 }
 
 /// The archive of a manifest, from the last time or from the server.
@@ -70,7 +84,7 @@ fn archive(
     archive: &Archive,
     cache: &Path,
     limits: &Limits,
-) -> Result<Vec<u8>, BringError> {
+) -> Result<Vec<u8>, DownloadError> {
     let kept = cache.join(KEPT);
     let is_it = |bytes: &[u8]| {
         let digest: [u8; 32] = sha2::Sha256::digest(bytes).into();
@@ -86,22 +100,22 @@ fn archive(
     }
     if archive.size > limits.bytes {
         let words = format!("the archive has {} bytes", archive.size);
-        return Err(BringError::new(Trouble::TooLarge, words));
+        return Err(DownloadError::new(DownloadErrorKind::TooLarge, words));
     }
     let name = archive.name();
     match site.get(&name, None, archive.size)? {
         Got::Body { bytes, .. } if is_it(&bytes) => {
             std::fs::write(&kept, &bytes)
-                .map_err(|err| BringError::local("keep the archive", err))?;
+                .map_err(|err| DownloadError::local("keep the archive", err))?;
             Ok(bytes)
         }
         Got::Body { bytes, .. } if (bytes.len() as u64) < archive.size => {
             let words =
                 format!("the archive is cut off: {} of {} bytes", bytes.len(), archive.size);
-            Err(BringError::new(Trouble::Broken, words))
+            Err(DownloadError::new(DownloadErrorKind::Broken, words))
         }
         Got::Body { .. } | Got::Unchanged => {
-            Err(BringError::new(Trouble::Broken, "the archive has another content"))
+            Err(DownloadError::new(DownloadErrorKind::Broken, "the archive has another content"))
         }
     }
 }
@@ -114,99 +128,13 @@ fn lines(site: &Site, lines: &Lines) -> Option<Vec<u8>> {
     let Ok(Got::Body { bytes, .. }) = site.get(&lines.name(), None, attribution::MAX_BYTES) else {
         return None;
     };
-    let mut text = vec![];
-    let zip = flate2::read::GzDecoder::new(bytes.as_slice());
-    zip.take(lines.size + 1).read_to_end(&mut text).ok()?;
+    let text = inflate(&bytes, lines.size)?;
     is_it(lines, &text).then_some(text)
 }
 
 fn is_it(lines: &Lines, text: &[u8]) -> bool {
     let digest: [u8; 32] = sha2::Sha256::digest(text).into();
     digest == lines.digest && text.len() as u64 == lines.size
-}
-
-/// Goes through an archive and hands out the files that the manifest names. Whatever else is in it, and
-/// whatever is larger than the manifest says, ends it: no more is ever decompressed than that.
-fn unpack(
-    archive: &[u8],
-    files: &[File],
-    mut take: impl FnMut(&File, &[u8]) -> Result<(), BringError>,
-) -> Result<(), BringError> {
-    let broken = |why: &str| BringError::new(Trouble::Broken, format!("the archive: {why}"));
-    let named: BTreeMap<&str, &File> = files.iter().map(|it| (it.path.as_str(), it)).collect();
-    let mut seen = BTreeSet::new();
-    // A header of 512 bytes and up to as much padding, and the same again for a long name.
-    let room = |it: &File| it.size + it.path.len() as u64 + 4 * 512;
-    let total = files.iter().map(room).sum::<u64>() + 64 * 1024;
-    let decompressed = flate2::read::GzDecoder::new(archive);
-    let mut limited = Limited { from: decompressed, left: total };
-    let mut tar = tar::Archive::new(&mut limited);
-    let mut walk = || -> std::io::Result<Result<(), BringError>> {
-        for entry in tar.entries()? {
-            let mut entry = entry?;
-            let path = entry.path_bytes().into_owned();
-            let path = String::from_utf8_lossy(&path).into_owned();
-            let shown = crate::object::printable(&path);
-            if entry.header().entry_type() != tar::EntryType::Regular {
-                return Ok(Err(broken(&format!("{shown} is not a plain file"))));
-            }
-            let Some(file) = named.get(path.as_str()) else {
-                return Ok(Err(broken(&format!("the manifest does not name {shown}"))));
-            };
-            if entry.header().mode()? & 0o7000 != 0 {
-                return Ok(Err(broken(&format!("{shown} is setuid, setgid or sticky"))));
-            }
-            if !seen.insert(path) {
-                return Ok(Err(broken(&format!("{shown} stands in it twice"))));
-            }
-            if entry.size() != file.size {
-                return Ok(Err(broken(&format!(
-                    "{shown} has another size than the manifest says"
-                ))));
-            }
-            let mut content = vec![];
-            entry.by_ref().take(file.size).read_to_end(&mut content)?;
-            let digest: [u8; 32] = sha2::Sha256::digest(&content).into();
-            if digest != file.digest || content.len() as u64 != file.size {
-                return Ok(Err(broken(&format!("{shown} has another content"))));
-            }
-            if let Err(error) = take(file, &content) {
-                return Ok(Err(error));
-            }
-        }
-        Ok(Ok(()))
-    };
-    let walked = walk();
-    if limited.left == 0 {
-        let words = "the archive holds more than the manifest says";
-        return Err(BringError::new(Trouble::TooLarge, words));
-    }
-    match walked {
-        Err(err) => return Err(broken(&err.to_string())),
-        Ok(result) => result?,
-    }
-    match files.iter().find(|it| !seen.contains(&it.path)) {
-        Some(file) => Err(broken(&format!("{} is not in it", file.path))),
-        None => Ok(()),
-    }
-}
-
-/// What is decompressed, up to a limit.
-struct Limited<R> {
-    from: R,
-    left: u64,
-}
-
-impl<R: Read> Read for Limited<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        if self.left == 0 {
-            return Err(std::io::Error::other("more than the manifest says"));
-        }
-        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
-        let count = self.from.read(&mut buffer[..most])?;
-        self.left -= count as u64;
-        Ok(count)
-    }
 }
 
 /// Verifies a snapshot that was brought.
@@ -229,7 +157,7 @@ pub(crate) fn accept(
     let mut rotations: Vec<Vec<u8>> = vec![];
     let mut contents: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let mut told: Option<Vec<u8>> = None;
-    while let Some(record) = reader.next()? {
+    while let Some(record) = reader.next_record()? {
         match (record.kind.as_str(), &raw) {
             ("manifest", None) => raw = Some(record.content),
             ("keys", Some(_)) if rotations.len() < MAX_ROTATIONS as usize => {
@@ -245,7 +173,7 @@ pub(crate) fn accept(
     let raw = raw.ok_or_else(|| Refusal::broken("no manifest was brought"))?;
     let (text, armors) = parts("the manifest", &raw)?;
     let manifest = Manifest::read(text).map_err(|why| {
-        Refusal::broken(format!("the manifest: {}", crate::object::printable(&why)))
+        Refusal::broken(format!("the manifest: {}", steadfast_trust::text::printable(&why)))
     })?;
     let what = format!("snapshot {}", manifest.sequence);
     let (signers, reached) = match trusted {
@@ -346,7 +274,7 @@ fn walk(
         let what = format!("key set {number}");
         let (text, armors) = parts(&what, raw)?;
         let rotation = Rotation::read(text).map_err(|why| {
-            Refusal::broken(format!("{what}: {}", crate::object::printable(&why)))
+            Refusal::broken(format!("{what}: {}", steadfast_trust::text::printable(&why)))
         })?;
         if rotation.number != number {
             return Err(Refusal::broken(format!("{what} is signed as number {}", rotation.number)));
@@ -399,112 +327,8 @@ fn files(
     match contents.pop_first() {
         Some((path, _)) => Err(Refusal::broken(format!(
             "the manifest does not name {}",
-            crate::object::printable(&path)
+            steadfast_trust::text::printable(&path)
         ))),
         None => Ok(collector.finish()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write as _;
-
-    fn file(path: &str, content: &[u8]) -> File {
-        let digest = sha2::Sha256::digest(content).into();
-        File { path: path.into(), digest, size: content.len() as u64, executable: false }
-    }
-
-    fn pack(build: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> Vec<u8> {
-        let mut tar = tar::Builder::new(vec![]);
-        build(&mut tar);
-        zipped(&tar.into_inner().unwrap())
-    }
-
-    fn zipped(bytes: &[u8]) -> Vec<u8> {
-        let mut zip = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
-        zip.write_all(bytes).unwrap();
-        zip.finish().unwrap()
-    }
-
-    fn header(path: &str, kind: tar::EntryType, size: u64, mode: u32) -> tar::Header {
-        let mut header = tar::Header::new_gnu();
-        // `set_path` would refuse the bad ones.
-        header.as_gnu_mut().unwrap().name[..path.len()].copy_from_slice(path.as_bytes());
-        header.set_entry_type(kind);
-        header.set_size(size);
-        header.set_mode(mode);
-        header.set_cksum();
-        header
-    }
-
-    fn unpacked(archive: &[u8], files: &[File]) -> Result<usize, String> {
-        let mut count = 0;
-        unpack(archive, files, |_, _| {
-            count += 1;
-            Ok(())
-        })
-        .map(|()| count)
-        .map_err(|it| it.words)
-    }
-
-    #[test]
-    fn an_archive_holds_the_files_of_its_manifest_and_nothing_else() {
-        use tar::EntryType as Kind;
-        let want = [file("a", b"xx")];
-        let one = |path: &'static str, kind: Kind, mode: u32, content: &'static [u8]| {
-            pack(|tar| {
-                let header = header(path, kind, content.len() as u64, mode);
-                tar.append(&header, content).unwrap();
-            })
-        };
-        assert_eq!(unpacked(&one("a", Kind::Regular, 0o644, b"xx"), &want), Ok(1));
-        let cases = [
-            (one("a", Kind::Symlink, 0o644, b""), "a is not a plain file"),
-            (one("a", Kind::Link, 0o644, b""), "a is not a plain file"),
-            (one("a", Kind::Block, 0o644, b""), "a is not a plain file"),
-            (one("a", Kind::Fifo, 0o644, b""), "a is not a plain file"),
-            (one("a", Kind::Directory, 0o755, b""), "a is not a plain file"),
-            (one("a", Kind::Regular, 0o4755, b"xx"), "a is setuid, setgid or sticky"),
-            (one("../a", Kind::Regular, 0o644, b"xx"), "the manifest does not name ../a"),
-            (one("/a", Kind::Regular, 0o644, b"xx"), "the manifest does not name /a"),
-            (one("b", Kind::Regular, 0o644, b"xx"), "the manifest does not name b"),
-            (one("a", Kind::Regular, 0o644, b"xxx"), "a has another size than the manifest says"),
-            (one("a", Kind::Regular, 0o644, b"xy"), "a has another content"),
-            (pack(|_| {}), "a is not in it"),
-            (
-                pack(|tar| {
-                    for _ in 0..2 {
-                        tar.append(&header("a", Kind::Regular, 2, 0o644), &b"xx"[..]).unwrap();
-                    }
-                }),
-                "a stands in it twice",
-            ),
-        ];
-        for (archive, expected) in cases {
-            assert_eq!(unpacked(&archive, &want), Err(format!("the archive: {expected}")));
-        }
-        let whole = one("a", Kind::Regular, 0o644, b"xx");
-        for length in 0..whole.len() - 8 {
-            assert!(unpacked(&whole[..length], &want).is_err() || length > 40, "cut at {length}");
-        }
-        assert!(unpacked(b"junk", &want).is_err());
-    }
-
-    #[test]
-    fn a_bomb_ends_at_what_the_manifest_says() {
-        // 64 MiB of zeros, which say of themselves that they are 10 GiB.
-        let mut bytes = header("a", tar::EntryType::Regular, 10 << 30, 0o644).as_bytes().to_vec();
-        bytes.resize(64 << 20, 0);
-        let bomb = zipped(&bytes);
-        let words = unpacked(&bomb, &[file("a", b"xx")]).unwrap_err();
-        assert_eq!(words, "the archive: a has another size than the manifest says");
-        // One that hides behind a name of that length.
-        let mut bytes =
-            header("l", tar::EntryType::GNULongName, 10 << 30, 0o644).as_bytes().to_vec();
-        bytes.resize(64 << 20, b'x');
-        let bomb = zipped(&bytes);
-        let words = unpacked(&bomb, &[file("a", b"xx")]).unwrap_err();
-        assert_eq!(words, "the archive holds more than the manifest says");
     }
 }

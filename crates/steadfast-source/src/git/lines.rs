@@ -10,9 +10,6 @@ use crate::blame::{Base, Bounds, Lines, MAX_BLOB, Objects, Paths, against, blame
 use crate::content::{Place, place};
 use crate::directory::MAX_FILES;
 use crate::object::{self, Algorithm, Entry};
-use crate::offer::{Reader, Writer};
-use crate::process::Talk;
-use crate::refusal::{BringError, Trouble};
 use crate::settings::Limits;
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
@@ -20,9 +17,12 @@ use std::io::{BufRead as _, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use steadfast_download::offer::{Reader, Writer};
+use steadfast_download::process::Talk;
+use steadfast_download::{DownloadError, DownloadErrorKind};
 
 /// The name of the file beside the offer.
-const HISTORY: &str = "history";
+pub(crate) const HISTORY: &str = "history";
 /// What is handed over of a history. A commit of a model is a few kilobytes with all that it changed.
 const MAX_HISTORY: u64 = 64 * 1024 * 1024;
 const MAX_TREE: usize = 4 * 1024 * 1024;
@@ -86,7 +86,7 @@ pub(crate) fn of_repository(
     files: impl Iterator<Item = String>,
     cache: &Path,
     limits: &Limits,
-) -> Result<Attribution, BringError> {
+) -> Result<Attribution, DownloadError> {
     let (repository, below) = Repository::local(folder, cache, limits, Whose::Anybodys)?;
     let tip = repository.resolve(&format!("{revision}^{{commit}}"))?;
     let bounds = bounds(50_000, FOR_ALL);
@@ -103,7 +103,7 @@ pub(crate) fn of_work_tree(
     files: &[(&str, &[u8])],
     cache: &Path,
     limits: &Limits,
-) -> Result<Option<Attribution>, BringError> {
+) -> Result<Option<Attribution>, DownloadError> {
     let (repository, below) = match Repository::local(folder, cache, limits, Whose::Ours) {
         Ok(found) => found,
         Err(error) if error.words.ends_with(NOWHERE) => return Ok(None),
@@ -196,7 +196,7 @@ struct Record {
 }
 
 impl Live {
-    fn new(repository: &Repository<'_>, until: Instant) -> Result<Live, BringError> {
+    fn new(repository: &Repository<'_>, until: Instant) -> Result<Live, DownloadError> {
         let mut talk = repository.talk_until(until)?;
         // Every repository has the empty tree, by the name that its digest gives.
         let algorithm = [Algorithm::Sha1, Algorithm::Sha256]
@@ -205,7 +205,7 @@ impl Live {
                 let empty = object::name(*it, "tree", b"").unwrap_or_default();
                 matches!(content(&mut talk, &empty, 0), Ok(Some(_)))
             })
-            .ok_or_else(|| BringError::new(Trouble::Broken, "git names no object"))?;
+            .ok_or_else(|| DownloadError::new(DownloadErrorKind::Broken, "git names no object"))?;
         Ok(Live { talk, algorithm, broken: false, record: None })
     }
 
@@ -285,7 +285,7 @@ impl Kept {
         let mut objects = HashMap::new();
         if let Ok(mut reader) = Reader::named(cache, HISTORY, 2 * MAX_HISTORY) {
             // What is cut off or malformed ends it: what came before is as good as it is.
-            while let Ok(Some(record)) = reader.next() {
+            while let Ok(Some(record)) = reader.next_record() {
                 if named(algorithm, &record.kind, &record.name, &record.content).is_ok() {
                     objects.insert((record.kind, record.name), record.content.into());
                 }

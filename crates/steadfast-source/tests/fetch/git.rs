@@ -5,6 +5,7 @@ use steadfast_source::fetcher::{Known, Origin};
 use steadfast_source::floor::{Advance, Force};
 use steadfast_source::settings::{Git, Reference, Source, Trust};
 use steadfast_source::{Refusal, RefusalKind};
+use steadfast_trust::signature::SignatureError;
 
 #[test]
 fn a_signed_branch_is_fetched_and_followed() {
@@ -70,7 +71,7 @@ fn who_is_not_trusted_is_refused() {
     assert!(world.refused(&source, &without).ends_with("which is not trusted"));
     let again = world.allowed(&[("", "anna"), ("", "eve")]);
     let refusal = world.fetch(&source, &again).unwrap_err();
-    assert!(matches!(refusal, Refusal::RemovedKey { .. }), "{refusal}");
+    assert!(matches!(refusal, Refusal::Signature(SignatureError::RemovedKey { .. })), "{refusal}");
     assert_eq!(refusal.kind(), RefusalKind::Untrusted);
 }
 

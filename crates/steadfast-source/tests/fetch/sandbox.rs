@@ -66,7 +66,7 @@ fn the_confined_side() {
     let source = Source::Git(git);
     let material = Material::read(&source).unwrap();
     let limits = Limits::default();
-    assert_eq!(confine(&cache, USER, USER, &limits).unwrap(), Confined::AsUser);
+    assert_eq!(confine(&cache, USER, USER, &limits.transfer()).unwrap(), Confined::AsUser);
 
     assert!(std::fs::read(world.join("anna")).is_err(), "it reads a private key");
     assert!(std::fs::write(world.join("x"), "").is_err(), "it writes beside its folder");
@@ -189,7 +189,7 @@ fn the_transfers_of_a_fetch_share_one_deadline() {
         let limits = Limits { total: Duration::ZERO, ..Limits::default() };
         let result =
             bring(&source, &Material::default(), &Known::default(), &world.path("cache"), &limits);
-        assert_eq!(result.unwrap_err().trouble, steadfast_source::refusal::Trouble::TimedOut);
+        assert_eq!(result.unwrap_err().kind, steadfast_download::DownloadErrorKind::TimedOut);
     }
     assert_eq!(server.count(), 0);
 }

@@ -7,7 +7,8 @@ use clap::{Args, Subcommand};
 use std::path::PathBuf;
 use steadfast_source::fetcher::key_set;
 use steadfast_source::publish::{
-    PublishError, add_signature, create_key, current, lacks, newest_set, read_key, rotate,
+    PublishError, SigningError, add_signature, create_key, current, lacks, newest_set, read_key,
+    rotate,
 };
 use steadfast_source::signature::KeySet;
 
@@ -97,10 +98,10 @@ pub(crate) fn run(args: &KeysArgs, ui: &Ui) -> Outcome {
     match &args.command {
         KeysCommand::Create(args) => create(args, ui),
         KeysCommand::Show(ShowArgs { file }) => {
-            let key = read_key(file).map_err(failed)?;
+            let key = read_key(file).map_err(|it| failed(it.into()))?;
             let text = key.public_key().to_openssh().map_err(|it| {
                 let why = it.to_string();
-                failed(PublishError::Key { path: file.clone(), why })
+                failed(SigningError::Key { path: file.clone(), why }.into())
             })?;
             ui.line(&text);
             Ok(Exit::Fine)
@@ -118,19 +119,19 @@ fn create(args: &CreateArgs, ui: &Ui) -> Outcome {
     if name.is_empty() || name.chars().any(char::is_control) {
         return Err(Failure::usage("the name of a key is one line"));
     }
-    let public = create_key(&args.file, &name).map_err(failed)?;
+    let public = create_key(&args.file, &name).map_err(|it| failed(it.into()))?;
     ui.line(&public);
     Ok(Exit::Fine)
 }
 
 fn sign(args: &SignArgs, ui: &Ui) -> Outcome {
     for path in &args.key {
-        let key = read_key(path).map_err(failed)?;
+        let key = read_key(path).map_err(|it| failed(it.into()))?;
         let sequence = add_signature(&args.folder, &key).map_err(failed)?;
         ui.line(&format!("signed snapshot {sequence} with {}", path.display()));
     }
     if let Some(refusal) = lacks(&args.folder).map_err(failed)? {
-        ui.warn(&format!("nodes do not take it yet: {}", refusal.line()));
+        ui.warn(&format!("nodes do not take it yet: {refusal}"));
     }
     Ok(Exit::Fine)
 }
@@ -161,7 +162,7 @@ fn replace(args: &RotateArgs, ui: &Ui) -> Outcome {
     let new = read(&args.to, args.threshold)?;
     let mut signers = vec![];
     for path in &args.key {
-        signers.push(read_key(path).map_err(failed)?);
+        signers.push(read_key(path).map_err(|it| failed(it.into()))?);
     }
     let rotated = rotate(&args.folder, &manifest.model, &old, new, &signers).map_err(failed)?;
     let number = rotated.number;

@@ -12,7 +12,9 @@ use steadfast_model::lower::parse_duration;
 use steadfast_source::attribution::Attribution;
 use steadfast_source::directory::{is_folder, is_inside};
 use steadfast_source::fetcher::{attribute_local, checkout};
-use steadfast_source::publish::{Publication, PublishError, Published, lacks, publish, read_key};
+use steadfast_source::publish::{
+    Publication, PublishError, Published, SigningError, lacks, publish, read_key,
+};
 
 /// Write a model as a signed snapshot into a folder for a web server
 ///
@@ -66,7 +68,7 @@ pub(crate) fn run(args: &PublishArgs, ui: &Ui) -> Outcome {
     }
     // A key that cannot be read is told before a long check.
     let signers = args.key.iter().map(|it| read_key(it)).collect::<Result<Vec<_>, _>>();
-    let signers = signers.map_err(failed)?;
+    let signers = signers.map_err(|it| failed(it.into()))?;
 
     // The model: nothing is published of one that a node would not take.
     let (files, commit) = contents(args)?;
@@ -99,7 +101,7 @@ pub(crate) fn run(args: &PublishArgs, ui: &Ui) -> Outcome {
     let published = publish(&args.output, &publication, &signers).map_err(failed)?;
     ui.line(&told(&published, &publication, checked));
     if let Some(refusal) = lacks(&args.output).map_err(failed)? {
-        ui.warn(&format!("nodes do not take it yet: {}", refusal.line()));
+        ui.warn(&format!("nodes do not take it yet: {refusal}"));
     }
     Ok(Exit::Fine)
 }
@@ -202,12 +204,14 @@ pub(super) fn failed(error: PublishError) -> Failure {
             Exit::BadModel
         }
         PublishError::OldKeys(_) => Exit::Refused,
-        PublishError::Sign { .. } => Exit::Bug,
+        PublishError::Signing(SigningError::Sign { .. }) => Exit::Bug,
         PublishError::Write { .. }
         | PublishError::Previous { .. }
         | PublishError::OtherModel { .. }
         | PublishError::Nothing { .. }
-        | PublishError::Key { .. }
+        | PublishError::Signing(
+            SigningError::Key { .. } | SigningError::Write { .. } | SigningError::Read(_),
+        )
         | PublishError::Keys(_)
         | PublishError::OtherRotation { .. }
         | PublishError::Read(_) => Exit::Usage,

@@ -68,7 +68,7 @@ fn confined(task: &BringTask) -> Result<Material, BringError> {
     let material =
         Material::read(source).map_err(|err| BringError::new(Trouble::Settings, chain(err)))?;
     let FetchUser { uid, gid } = as_user.unwrap_or(NOBODY);
-    sandbox::confine(cache, uid, gid, limits)
+    sandbox::confine(cache, uid, gid, &limits.transfer())
         .map_err(|err| BringError::new(Trouble::Local, chain(err)))?;
     // Nobody but who started it waits for it. Only now: becoming another user forgets it.
     let _asked = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));

@@ -1,7 +1,7 @@
 //! Starting git, ssh and gpgv: a cleared environment, a time limit that ends the whole process group, no
 //! terminal, bounded output, and a limit on the size of any file that they write.
 
-use crate::refusal::{BringError, Trouble, one_line};
+use crate::error::{DownloadError, DownloadErrorKind};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal};
 use std::ffi::OsStr;
@@ -11,6 +11,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
+use steadfast_trust::text::one_line;
 
 /// Where programs are looked for; the caller's PATH is not asked.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -18,14 +19,15 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 const MAX_OUTPUT: u64 = 16 * 1024 * 1024;
 
 /// A program with nothing of our own environment.
-pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
+pub fn program(name: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(name);
     command.env_clear().env("PATH", PATH).env("LC_ALL", "C").current_dir("/").stdin(Stdio::null());
     command
 }
 
 /// What became of a program.
-pub(crate) struct Finished {
+#[derive(Debug)]
+pub struct Finished {
     pub success: bool,
     /// It could not write more: the file size limit.
     pub too_large: bool,
@@ -34,26 +36,26 @@ pub(crate) struct Finished {
 }
 
 impl Finished {
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).trim().to_owned()
     }
 
-    pub(crate) fn words(&self) -> String {
+    pub fn words(&self) -> String {
         one_line(&String::from_utf8_lossy(&self.stderr))
     }
 }
 
 /// Runs a program to its end.
-pub(crate) fn run(
+pub fn run(
     mut command: Command,
     timeout: Duration,
     file_size: u64,
-) -> Result<Finished, BringError> {
+) -> Result<Finished, DownloadError> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let failed = |err| BringError::local(format!("run {name}"), err);
+    let failed = |err| DownloadError::local(format!("run {name}"), err);
     let out_of_time = || {
         let words = format!("{name} took longer than {} s", timeout.as_secs_f32());
-        BringError::new(Trouble::TimedOut, words)
+        DownloadError::new(DownloadErrorKind::TimedOut, words)
     };
     // Nothing is begun when the time is up.
     if timeout.is_zero() {
@@ -82,28 +84,29 @@ pub(crate) fn run(
 }
 
 /// A program that is spoken to while it runs.
-pub(crate) struct Talk {
+#[derive(Debug)]
+pub struct Talk {
     pub input: ChildStdin,
     pub output: std::io::BufReader<Timed>,
     _group: Group,
 }
 
-pub(crate) fn talk(
+pub fn talk(
     mut command: Command,
     deadline: Instant,
     file_size: u64,
-) -> Result<Talk, BringError> {
+) -> Result<Talk, DownloadError> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut group = Group::start(command, file_size)?;
     let (Some(input), Some(output)) = (group.child.stdin.take(), group.child.stdout.take()) else {
-        return Err(BringError::new(Trouble::Local, "start a program with pipes"));
+        return Err(DownloadError::new(DownloadErrorKind::Local, "start a program with pipes"));
     };
     let output = Timed { from: OwnedFd::from(output).into(), deadline };
     Ok(Talk { input, output: std::io::BufReader::new(output), _group: group })
 }
 
 impl Talk {
-    pub(crate) fn say(&mut self, line: &str) -> std::io::Result<()> {
+    pub fn say(&mut self, line: &str) -> std::io::Result<()> {
         self.input.write_all(line.as_bytes())?;
         self.input.flush()
     }
@@ -114,14 +117,15 @@ impl Talk {
 const GUARD: &str = "read _; kill -KILL 0";
 
 /// A process group that does not outlive us.
+#[derive(Debug)]
 struct Guard(Child);
 
 impl Guard {
-    fn start() -> Result<Guard, BringError> {
+    fn start() -> Result<Guard, DownloadError> {
         let mut guard = program("sh");
         guard.args(["-c", GUARD]).process_group(0);
         guard.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        guard.spawn().map(Guard).map_err(|err| BringError::local("start sh", err))
+        guard.spawn().map(Guard).map_err(|err| DownloadError::local("start sh", err))
     }
 
     /// It leads the group, whose number stays its own until it has been waited for.
@@ -142,18 +146,19 @@ impl Drop for Guard {
 }
 
 /// A program and all that it started: they end when this is dropped, or we do.
+#[derive(Debug)]
 struct Group {
     child: Child,
     guard: Guard,
 }
 
 impl Group {
-    fn start(mut command: Command, file_size: u64) -> Result<Group, BringError> {
+    fn start(mut command: Command, file_size: u64) -> Result<Group, DownloadError> {
         let name = command.get_program().to_string_lossy().into_owned();
         let guard = Guard::start()?;
         command.process_group(guard.group().as_raw_nonzero().get());
         let child =
-            command.spawn().map_err(|err| BringError::local(format!("start {name}"), err))?;
+            command.spawn().map_err(|err| DownloadError::local(format!("start {name}"), err))?;
         let pid = Pid::from_child(&child);
         let group = Group { child, guard };
         // Before it can have received anything. What it starts inherits it.
@@ -163,7 +168,7 @@ impl Group {
         match rustix::process::prlimit(Some(pid), Resource::Fsize, limit) {
             // It is gone already.
             Ok(_) | Err(rustix::io::Errno::SRCH) => Ok(group),
-            Err(err) => Err(BringError::local(format!("limit {name}"), err)),
+            Err(err) => Err(DownloadError::local(format!("limit {name}"), err)),
         }
     }
 
@@ -182,7 +187,8 @@ impl Drop for Group {
 }
 
 /// A descriptor that is read until a moment.
-pub(crate) struct Timed {
+#[derive(Debug)]
+pub struct Timed {
     from: File,
     deadline: Instant,
 }
@@ -241,7 +247,7 @@ mod tests {
         let told = folder.path().join("pid");
         let script = format!("sleep 1000 & echo $! > {}; sleep 1000", told.display());
         let error = run(sh(&script), Duration::from_secs(1), 1 << 20).err().unwrap();
-        assert_eq!(error.trouble, Trouble::TimedOut);
+        assert_eq!(error.kind, DownloadErrorKind::TimedOut);
         let pid: i32 = std::fs::read_to_string(&told).unwrap().trim().parse().unwrap();
         // Nobody but its new parent hears of its end, so it is looked for.
         let runs = || {

@@ -2,23 +2,31 @@
 //! whom the settings trust. A redirect leads to https and not far. A folder on this machine (`file:///`)
 //! is read in the same way, for machines without a network.
 
-use crate::fetcher::Validator;
-use crate::refusal::{BringError, Trouble, chain, one_line};
-use crate::settings::Limits;
+use crate::error::{DownloadError, DownloadErrorKind};
+use crate::limits::Limits;
 use reqwest::header::{ETAG, HeaderMap, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 use reqwest::{Certificate, Proxy, StatusCode, redirect};
+use serde::{Deserialize, Serialize};
 use std::io::Read as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use steadfast_trust::text::{chain, one_line};
 
 /// A server that moves things moves them once; more is a loop or a game.
 const MAX_REDIRECTS: usize = 3;
 /// An ETag or a date; nobody's is longer.
 const MAX_VALIDATOR: usize = 256;
 
+/// What a server says of a version of a file, to be asked again with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Validator {
+    pub etag: Option<String>,
+    pub modified: Option<String>,
+}
+
 /// The folder of a web server, or one on this machine.
 #[derive(Debug)]
-pub(crate) enum Site {
+pub enum Site {
     Http {
         client: reqwest::Client,
         runtime: tokio::runtime::Runtime,
@@ -32,19 +40,19 @@ pub(crate) enum Site {
 
 /// An answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Got {
+pub enum Got {
     Unchanged,
     Body { bytes: Vec<u8>, validator: Validator },
 }
 
 impl Site {
-    pub(crate) fn new(
+    pub fn new(
         url: &str,
         ca: Option<&[u8]>,
         proxy: Option<&str>,
         limits: &Limits,
-    ) -> Result<Site, BringError> {
-        let wrong = |words: String| BringError::new(Trouble::Settings, words);
+    ) -> Result<Site, DownloadError> {
+        let wrong = |words: String| DownloadError::new(DownloadErrorKind::Settings, words);
         if let Some(path) = url.strip_prefix("file://") {
             return Ok(Site::Folder(path.into()));
         }
@@ -81,19 +89,19 @@ impl Site {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(|err| BringError::local("start a runtime", err))?;
+            .map_err(|err| DownloadError::local("start a runtime", err))?;
         let base = url.trim_end_matches('/').to_owned();
         let until = Instant::now() + limits.together();
         Ok(Site::Http { client, runtime, base, total: limits.total, until })
     }
 
     /// One file below it, with at most `limit` bytes.
-    pub(crate) fn get(
+    pub fn get(
         &self,
         name: &str,
         known: Option<&Validator>,
         limit: u64,
-    ) -> Result<Got, BringError> {
+    ) -> Result<Got, DownloadError> {
         match self {
             Site::Http { client, runtime, base, total, until } => {
                 let left = until.saturating_duration_since(Instant::now()).min(*total);
@@ -101,7 +109,7 @@ impl Site {
                 // A request is on its way before a timeout of nothing ends it.
                 if left.is_zero() {
                     let words = format!("get {url}: there is no time left for it");
-                    return Err(BringError::new(Trouble::TimedOut, words));
+                    return Err(DownloadError::new(DownloadErrorKind::TimedOut, words));
                 }
                 runtime.block_on(get(client.get(&url).timeout(left), &url, known, limit))
             }
@@ -109,7 +117,7 @@ impl Site {
                 let path = folder.join(name);
                 let failed = |err: std::io::Error| {
                     let words = format!("read {}: {err}", path.display());
-                    BringError::new(Trouble::Unreachable, words)
+                    DownloadError::new(DownloadErrorKind::Unreachable, words)
                 };
                 let file = std::fs::File::open(&path).map_err(failed)?;
                 let mut bytes = vec![];
@@ -128,7 +136,7 @@ async fn get(
     url: &str,
     known: Option<&Validator>,
     limit: u64,
-) -> Result<Got, BringError> {
+) -> Result<Got, DownloadError> {
     if let Some(Validator { etag, modified }) = known {
         if let Some(etag) = etag {
             request = request.header(IF_NONE_MATCH, etag);
@@ -143,7 +151,7 @@ async fn get(
     }
     if response.status() != StatusCode::OK {
         let words = format!("get {url}: the server answered {}", response.status());
-        return Err(BringError::new(Trouble::Unreachable, words));
+        return Err(DownloadError::new(DownloadErrorKind::Unreachable, words));
     }
     if response.content_length().is_some_and(|it| it > limit) {
         return Err(too_large(url, limit));
@@ -179,13 +187,13 @@ fn redirects() -> redirect::Policy {
     })
 }
 
-fn failed(url: &str, error: &reqwest::Error) -> BringError {
-    let trouble = if error.is_timeout() {
-        Trouble::TimedOut
+fn failed(url: &str, error: &reqwest::Error) -> DownloadError {
+    let kind = if error.is_timeout() {
+        DownloadErrorKind::TimedOut
     } else if error.is_body() || error.is_decode() {
-        Trouble::Broken
+        DownloadErrorKind::Broken
     } else {
-        Trouble::Unreachable
+        DownloadErrorKind::Unreachable
     };
     // Its own words repeat the url at every layer.
     let mut words = vec![];
@@ -200,10 +208,11 @@ fn failed(url: &str, error: &reqwest::Error) -> BringError {
         words.retain(|it| !it.starts_with("client error ("));
     }
     let why = if words.is_empty() { one_line(&error.to_string()) } else { words.join(": ") };
-    let why = if trouble == Trouble::TimedOut { format!("it is too slow: {why}") } else { why };
-    BringError::new(trouble, format!("get {url}: {why}"))
+    let why =
+        if kind == DownloadErrorKind::TimedOut { format!("it is too slow: {why}") } else { why };
+    DownloadError::new(kind, format!("get {url}: {why}"))
 }
 
-fn too_large(name: &str, limit: u64) -> BringError {
-    BringError::new(Trouble::TooLarge, format!("{name} has more than {limit} bytes"))
+fn too_large(name: &str, limit: u64) -> DownloadError {
+    DownloadError::new(DownloadErrorKind::TooLarge, format!("{name} has more than {limit} bytes"))
 }

@@ -1,7 +1,7 @@
 //! What the process that fetches gives up before it speaks to anybody: root, its groups, every way to get
 //! privileges back, and large files. It keeps the network and one folder. See decision 0005.
 
-use crate::settings::Limits;
+use crate::limits::Limits;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit};
@@ -30,8 +30,8 @@ fn tried(what: &'static str) -> impl FnOnce(io::Error) -> ConfineError {
     move |err| ConfineError { what, err }
 }
 
-/// Confines this process for good. It must have one thread only, and have read its
-/// [`crate::fetcher::Material`] before. As root the cache folder is made where it is missing and given to
+/// Confines this process for good. It must have one thread only, and have read before what only root may
+/// read: keys, tokens and authorities. As root the cache folder is made where it is missing and given to
 /// the user; its parents must be root's.
 pub fn confine(
     cache: &Path,

@@ -9,7 +9,7 @@
 //! end 0 0
 //! ```
 
-use crate::refusal::{BringError, Refusal};
+use crate::error::DownloadError;
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _};
@@ -20,28 +20,52 @@ const FIRST: &str = "steadfast-offer 1\n";
 /// Names are paths below a model's root, or names of objects.
 const MAX_NAME: usize = 4096;
 
+/// Why an offer cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum OfferError {
+    #[error("what was brought does not add up: {why}")]
+    Broken { why: &'static str },
+    #[error("{what}")]
+    Local {
+        what: &'static str,
+        #[source]
+        err: std::io::Error,
+    },
+}
+
+impl OfferError {
+    fn broken(why: &'static str) -> OfferError {
+        OfferError::Broken { why }
+    }
+
+    fn local(what: &'static str, err: impl Into<std::io::Error>) -> OfferError {
+        OfferError::Local { what, err: err.into() }
+    }
+}
+
 /// One thing that was brought.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Record {
+pub struct Record {
     pub kind: String,
     pub name: String,
     pub content: Vec<u8>,
 }
 
 /// An offer that is being written. It is in place only once it is whole.
-pub(crate) struct Writer {
+#[derive(Debug)]
+pub struct Writer {
     path: PathBuf,
     file: BufWriter<File>,
 }
 
 impl Writer {
-    pub(crate) fn new(folder: &Path) -> Result<Writer, BringError> {
+    pub fn new(folder: &Path) -> Result<Writer, DownloadError> {
         Writer::named(folder, NAME)
     }
 
     /// A file in the same form beside it.
-    pub(crate) fn named(folder: &Path, name: &str) -> Result<Writer, BringError> {
-        let failed = |err| BringError::local("write what was brought", err);
+    pub fn named(folder: &Path, name: &str) -> Result<Writer, DownloadError> {
+        let failed = |err| DownloadError::local("write what was brought", err);
         let path = folder.join(name);
         let file = File::create(path.with_extension("new")).map_err(failed)?;
         let mut file = BufWriter::new(file);
@@ -49,9 +73,9 @@ impl Writer {
         Ok(Writer { path, file })
     }
 
-    pub(crate) fn add(&mut self, kind: &str, name: &str, content: &[u8]) -> Result<(), BringError> {
+    pub fn add(&mut self, kind: &str, name: &str, content: &[u8]) -> Result<(), DownloadError> {
         self.try_add(kind, name, content)
-            .map_err(|err| BringError::local("write what was brought", err))
+            .map_err(|err| DownloadError::local("write what was brought", err))
     }
 
     fn try_add(&mut self, kind: &str, name: &str, content: &[u8]) -> std::io::Result<()> {
@@ -61,115 +85,122 @@ impl Writer {
         self.file.write_all(b"\n")
     }
 
-    pub(crate) fn finish(mut self) -> Result<(), BringError> {
+    pub fn finish(mut self) -> Result<(), DownloadError> {
         self.try_add("end", "", b"")
             .and_then(|()| self.file.flush())
             .and_then(|()| std::fs::rename(self.path.with_extension("new"), &self.path))
-            .map_err(|err| BringError::local("write what was brought", err))
+            .map_err(|err| DownloadError::local("write what was brought", err))
     }
 }
 
-/// Takes an earlier offer away, so that it cannot be taken for a new one.
-pub(crate) fn clear(folder: &Path) -> Result<(), BringError> {
-    for name in [NAME, "offer.new", "history", "history.new"] {
-        match std::fs::remove_file(folder.join(name)) {
-            Ok(()) => {}
-            Err(err) if err.kind() == std::io::ErrorKind::NotFound => {}
-            Err(err) => return Err(BringError::local("clear the cache folder", err)),
+/// Takes an earlier offer away, so that it cannot be taken for a new one, and the files of the same form
+/// that were named beside it.
+pub fn clear(folder: &Path, beside: &[&str]) -> Result<(), DownloadError> {
+    for name in [NAME].iter().chain(beside) {
+        let path = folder.join(name);
+        for path in [path.with_extension("new"), path] {
+            match std::fs::remove_file(path) {
+                Ok(()) => {}
+                Err(err) if err.kind() == std::io::ErrorKind::NotFound => {}
+                Err(err) => return Err(DownloadError::local("clear the cache folder", err)),
+            }
         }
     }
     Ok(())
 }
 
 /// An offer that is being read.
-pub(crate) struct Reader {
+#[derive(Debug)]
+pub struct Reader {
     file: BufReader<File>,
     left: u64,
 }
 
 impl Reader {
-    pub(crate) fn open(folder: &Path, limit: u64) -> Result<Reader, Refusal> {
+    pub fn open(folder: &Path, limit: u64) -> Result<Reader, OfferError> {
         Reader::named(folder, NAME, limit)
     }
 
     /// Neither the folder nor the file may be a link, and no more than `limit` bytes are read.
-    pub(crate) fn named(folder: &Path, name: &str, limit: u64) -> Result<Reader, Refusal> {
-        let failed = |err: rustix::io::Errno| Refusal::local("open what was brought", err);
+    pub fn named(folder: &Path, name: &str, limit: u64) -> Result<Reader, OfferError> {
+        let failed = |err: rustix::io::Errno| OfferError::local("open what was brought", err);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let folder = rustix::fs::open(folder, flags | OFlags::DIRECTORY, Mode::empty());
         let folder = folder.map_err(failed)?;
         let file = rustix::fs::openat(&folder, name, flags, Mode::empty()).map_err(failed)?;
         let file = File::from(file);
-        let meta = file.metadata().map_err(|err| Refusal::local("open what was brought", err))?;
+        let meta =
+            file.metadata().map_err(|err| OfferError::local("open what was brought", err))?;
         if !meta.is_file() {
-            return Err(Refusal::broken("the offer is not a file"));
+            return Err(OfferError::broken("the offer is not a file"));
         }
         let mut reader = Reader { file: BufReader::new(file), left: limit };
         if reader.line()? != FIRST.trim_end() {
-            return Err(Refusal::broken("the offer has another format"));
+            return Err(OfferError::broken("the offer has another format"));
         }
         Ok(reader)
     }
 
     /// The next record; none at the end.
-    pub(crate) fn next(&mut self) -> Result<Option<Record>, Refusal> {
+    pub fn next_record(&mut self) -> Result<Option<Record>, OfferError> {
         let line = self.line()?;
         let mut words = line.split(' ');
         let (Some(kind), Some(name), Some(content), None) =
             (words.next(), words.next(), words.next(), words.next())
         else {
-            return Err(Refusal::broken("a record of the offer is malformed"));
+            return Err(OfferError::broken("a record of the offer is malformed"));
         };
         let length = |it: &str| {
-            it.parse::<u64>().map_err(|_| Refusal::broken("a record of the offer is malformed"))
+            it.parse::<u64>().map_err(|_| OfferError::broken("a record of the offer is malformed"))
         };
         let (name, content) = (length(name)?, length(content)?);
         if name > MAX_NAME as u64 {
-            return Err(Refusal::broken("a name in the offer is too long"));
+            return Err(OfferError::broken("a name in the offer is too long"));
         }
         let name = String::from_utf8(self.bytes(name)?)
-            .map_err(|_| Refusal::broken("a name in the offer is not UTF-8"))?;
+            .map_err(|_| OfferError::broken("a name in the offer is not UTF-8"))?;
         let content = self.bytes(content)?;
         if self.bytes(1)? != b"\n" {
-            return Err(Refusal::broken("a record of the offer is malformed"));
+            return Err(OfferError::broken("a record of the offer is malformed"));
         }
         let kind = kind.to_owned();
         Ok((kind != "end").then_some(Record { kind, name, content }))
     }
 
-    fn bytes(&mut self, count: u64) -> Result<Vec<u8>, Refusal> {
+    fn bytes(&mut self, count: u64) -> Result<Vec<u8>, OfferError> {
         self.left = self
             .left
             .checked_sub(count)
-            .ok_or_else(|| Refusal::broken("more was brought than a model may have"))?;
+            .ok_or_else(|| OfferError::broken("more was brought than a model may have"))?;
         // Grown as it is read: a length alone allocates nothing.
         let mut bytes = vec![];
         self.file
             .by_ref()
             .take(count)
             .read_to_end(&mut bytes)
-            .map_err(|err| Refusal::local("read what was brought", err))?;
+            .map_err(|err| OfferError::local("read what was brought", err))?;
         if bytes.len() as u64 != count {
-            return Err(Refusal::broken("the offer ends early"));
+            return Err(OfferError::broken("the offer ends early"));
         }
         Ok(bytes)
     }
 
-    fn line(&mut self) -> Result<String, Refusal> {
+    fn line(&mut self) -> Result<String, OfferError> {
         let mut line = vec![];
         self.file
             .by_ref()
             .take(64)
             .read_until(b'\n', &mut line)
-            .map_err(|err| Refusal::local("read what was brought", err))?;
+            .map_err(|err| OfferError::local("read what was brought", err))?;
         self.left = self
             .left
             .checked_sub(line.len() as u64)
-            .ok_or_else(|| Refusal::broken("more was brought than a model may have"))?;
+            .ok_or_else(|| OfferError::broken("more was brought than a model may have"))?;
         if line.pop() != Some(b'\n') {
-            return Err(Refusal::broken("the offer ends early"));
+            return Err(OfferError::broken("the offer ends early"));
         }
-        String::from_utf8(line).map_err(|_| Refusal::broken("a record of the offer is malformed"))
+        String::from_utf8(line)
+            .map_err(|_| OfferError::broken("a record of the offer is malformed"))
     }
 }
 
@@ -178,9 +209,9 @@ mod tests {
     use super::*;
 
     fn all(folder: &Path, limit: u64) -> Result<Vec<Record>, String> {
-        let mut reader = Reader::open(folder, limit).map_err(|it| it.line())?;
+        let mut reader = Reader::open(folder, limit).map_err(|it| it.to_string())?;
         let mut records = vec![];
-        while let Some(record) = reader.next().map_err(|it| it.line())? {
+        while let Some(record) = reader.next_record().map_err(|it| it.to_string())? {
             records.push(record);
         }
         Ok(records)

@@ -1,0 +1,54 @@
+//! Text that comes from elsewhere, made fit to be shown, and digests as text.
+
+use std::error::Error;
+
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _infallible = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A SHA-256 digest from its hexadecimal digits.
+pub fn unhex(text: &str) -> Option<[u8; 32]> {
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    let mut digest = [0; 32];
+    for (at, byte) in digest.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    Some(digest)
+}
+
+/// What people wrote, without what would move a terminal's cursor or turn the direction of its text.
+pub fn printable(text: &str) -> String {
+    let invisible = |it: &char| {
+        matches!(it, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+            || *it == '\u{feff}'
+    };
+    text.chars().filter(|it| !it.is_control() && !invisible(it)).take(200).collect()
+}
+
+/// Text from elsewhere, fit for a line of ours.
+pub fn one_line(text: &str) -> String {
+    let text: String =
+        text.lines().map(str::trim).filter(|it| !it.is_empty()).collect::<Vec<_>>().join("; ");
+    text.chars().filter(|it| !it.is_control()).take(600).collect()
+}
+
+/// `a: b: c`: the words of an error and of its causes, every layer once.
+pub fn chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !line.ends_with(&words) {
+            line.push_str(": ");
+            line.push_str(&words);
+        }
+        next = cause.source();
+    }
+    line
+}

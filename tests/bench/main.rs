@@ -14,13 +14,17 @@
 )]
 
 #[expect(dead_code, reason = "tests use more of it")]
-#[path = "../it/real"]
+#[path = "../it/real/lab"]
 mod real {
     pub(crate) mod installed;
     mod listing;
     pub(crate) mod machine;
     mod nspawn;
 }
+
+#[expect(dead_code, reason = "tests use more of it")]
+#[path = "../it/require.rs"]
+mod require;
 
 #[expect(dead_code, reason = "tests use more of it")]
 #[path = "../../crates/steadfast-source/tests/fetch/server.rs"]

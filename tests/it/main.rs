@@ -19,6 +19,9 @@ mod publish;
 mod real;
 
 #[cfg(test)]
+mod require;
+
+#[cfg(test)]
 mod scenarios;
 
 #[cfg(test)]

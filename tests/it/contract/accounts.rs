@@ -1,7 +1,7 @@
 //! Accounts, in a machine of their own.
 
 use super::{Transcript, inside, path, real_host, tell};
-use crate::real::machine::Machine;
+use crate::real::lab::machine::Machine;
 use expect_test::expect_file;
 use steadfast_system::accounts::{Attribute, KeysFile, Limit, NewGroup, NewPrimary, NewUser};
 use steadfast_system::secrets::Secret;

@@ -1,6 +1,7 @@
 //! Files, in a folder that root alone can write and in one that others can.
 
 use super::{Transcript, path, real_host};
+use crate::require::is_root;
 use expect_test::expect_file;
 use steadfast_system::files::{
     Attributes, Content, Digest, Mode, NewFile, Seen, Shape, Staged, Validation, Wanted,
@@ -338,8 +339,7 @@ fn in_a_closed_folder_both_machines_are_the_same() {
     let golden = expect_file!["../../contract/files-closed.out"];
     let host = fake(&folder);
     golden.assert_eq(&suite(&host, &host, folder));
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: needs root");
+    if !is_root() {
         return;
     }
     let real = tempfile::tempdir_in("/root").unwrap();
@@ -356,8 +356,7 @@ fn in_an_open_folder_both_machines_are_the_same() {
     let golden = expect_file!["../../contract/files-open.out"];
     let host = fake(&folder);
     golden.assert_eq(&suite(&host, &host, folder));
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: needs root");
+    if !is_root() {
         return;
     }
     let real = tempfile::tempdir_in("/tmp").unwrap();

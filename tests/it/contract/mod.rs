@@ -45,7 +45,7 @@ fn real_host(folder: &std::path::Path) -> Host {
 }
 
 /// Runs a test of this program inside a machine, and gives what it printed between its two marks.
-fn inside(machine: &super::real::machine::Machine, test: &str) -> String {
+fn inside(machine: &super::real::lab::machine::Machine, test: &str) -> String {
     let program = "/root/contract";
     machine.push(&std::env::current_exe().unwrap(), program, 0o755);
     let output = machine.run(&[program, "--ignored", "--exact", "--nocapture", test]);

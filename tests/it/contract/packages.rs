@@ -1,8 +1,8 @@
 //! Packages, in a machine of their own with a repository of their own.
 
 use super::{Transcript, inside, path, real_host, tell};
-use crate::real::apt::AptRepository;
-use crate::real::machine::Machine;
+use crate::real::lab::apt::AptRepository;
+use crate::real::lab::machine::Machine;
 use expect_test::expect_file;
 use steadfast_system::files::Wanted;
 use steadfast_system::packages::version::{Range, Version};
@@ -146,7 +146,7 @@ fn both_machines_have_the_same_packages() {
         });
     golden.assert_eq(&suite(&fake).0);
     let Some(machine) = Machine::boot() else { return };
-    let app = |p: crate::real::apt::Package| {
+    let app = |p: crate::real::lab::apt::Package| {
         p.conffile("/etc/app.conf", "default\n").file("/usr/share/app.txt", "text\n")
     };
     AptRepository::new()

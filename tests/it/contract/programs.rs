@@ -1,6 +1,7 @@
 //! Programs that a promise names.
 
 use super::{Transcript, real_host};
+use crate::require::is_root;
 use expect_test::expect;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,8 +41,7 @@ fn both_machines_run_the_same_programs() {
         [] as None: Err(Other)
     "#]];
     said.assert_eq(&suite(&FakeHost::debian()));
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: needs root");
+    if !is_root() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! Services, in a machine of their own.
 
 use super::{Transcript, inside, path, real_host, tell};
-use crate::real::machine::Machine;
+use crate::real::lab::machine::Machine;
 use expect_test::expect_file;
 use std::time::Duration;
 use steadfast_system::files::{Mode, NewFile, Seen};

@@ -1,12 +1,12 @@
 //! The agent as a service: it fetches, adopts and keeps by itself, goes back from what is bad, and
 //! outlives whatever ends it.
 
-use super::installed::{
+use super::lab::installed::{
     DIRECTORY, ask, installed, is_idle, journal, kept, main_pid, motd, refused, revision, server,
     settings, status, until, wait_for,
 };
-use super::machine::Machine;
-use super::model;
+use super::lab::machine::Machine;
+use super::lab::model;
 use serde_json::{Value, json};
 
 /// A git repository of the model in the machine, and two keys that can sign in it.

@@ -1,10 +1,10 @@
 //! Whatever is wrong with a model or a machine: it is said clearly, the exit code says which it was, and
 //! nothing is changed that could not be changed well.
 
-use super::apt::AptRepository;
-use super::listing::changes;
-use super::machine::{Machine, Output};
-use super::model::{Run, run};
+use super::lab::apt::AptRepository;
+use super::lab::listing::changes;
+use super::lab::machine::{Machine, Output};
+use super::lab::model::{Run, run};
 use std::collections::BTreeSet;
 
 /// What a run may touch even where it changes nothing.

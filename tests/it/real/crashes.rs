@@ -1,8 +1,8 @@
 //! A run may die at any moment, alone or with the whole machine: the next one ends kept, and nothing is
 //! ever torn.
 
-use super::machine::{Inside, Machine};
-use super::model::{self, Run, SERVER, run};
+use super::lab::machine::{Inside, Machine};
+use super::lab::model::{self, Run, SERVER, run};
 use std::collections::BTreeSet;
 
 /// Takes the packages away.

@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::machine::Machine;
-use super::model::{Run, run};
+use super::lab::machine::Machine;
+use super::lab::model::{Run, run};
 
 /// What it is called, the script that drifts, the promises that are repaired (with spaces between), and
 /// the script that must succeed afterwards.

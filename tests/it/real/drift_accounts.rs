@@ -1,8 +1,8 @@
 //! Drift of users, groups and members.
 
 use super::drift::{Row, each_is_repaired, keep};
-use super::machine::Machine;
-use super::model::run;
+use super::lab::machine::Machine;
+use super::lab::model::run;
 
 const HASH: &str = "$6$abcdefgh$1wB0HDlSZBC8tx3Ja4sEnGc2T1DIbQtFCXV9XBUC8B8Dcrl8kT9jdMpYBfbPPyx1sSvAmyZGzqOQRvvzqYmJ0.";
 const KEY: &str =

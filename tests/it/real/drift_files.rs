@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 
 use super::drift::{Row, came_true, each_is_repaired, keep};
-use super::machine::Machine;
-use super::model::run;
+use super::lab::machine::Machine;
+use super::lab::model::run;
 
 const SERVER: &str = r##"server: web
 parameters: { who: world }
@@ -593,7 +593,7 @@ fn what_is_in_the_way_or_cannot_be_is_not_kept_and_stays() {
         let real = run(&machine, &[]);
         let after = machine.listing(&["/srv", "/etc/cron.d"], &["/srv/model"]);
         if before != after {
-            wrong.push(format!("{drift}: {:?}", super::listing::changes(&before, &after)));
+            wrong.push(format!("{drift}: {:?}", super::lab::listing::changes(&before, &after)));
         }
         let expected = vec![(promise.to_owned(), "not-kept".to_owned())];
         if dry.outcomes() != expected

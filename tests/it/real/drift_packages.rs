@@ -1,12 +1,13 @@
 //! Drift of packages.
 
-use super::apt::AptRepository;
 use super::drift::{Row, came_true, each_is_repaired, keep};
-use super::machine::Machine;
-use super::model::run;
+use super::lab::apt::AptRepository;
+use super::lab::machine::Machine;
+use super::lab::model::run;
 
 fn repository() -> AptRepository {
-    let data = |text: &'static str| move |it: super::apt::Package| it.file("/usr/share/data", text);
+    let data =
+        |text: &'static str| move |it: super::lab::apt::Package| it.file("/usr/share/data", text);
     AptRepository::new()
         .package("plain", "1.0", |it| it.file("/usr/share/plain", "1\n"))
         .package("ranged", "1.0", |it| it.file("/usr/share/ranged", "1.0\n"))

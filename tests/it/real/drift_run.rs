@@ -1,8 +1,8 @@
 //! What a run leaves alone, what it selects and orders, and how it is told afterwards.
 
 use super::drift::{came_true, keep};
-use super::machine::Machine;
-use super::model::run;
+use super::lab::machine::Machine;
+use super::lab::model::run;
 
 const SERVER: &str = r#"server: web
 parameters: { big: false }
@@ -63,7 +63,7 @@ fn what_is_only_to_be_reported_is_held_and_not_touched() {
     assert_eq!(sorted(dry.outcomes()), pairs(&held), "{dry:#?}");
     assert_eq!((dry.exit, real.exit, real.changes()), (0, 0, vec![]));
     assert_eq!(run(&machine, &["--exit-code"]).exit, 3);
-    assert_eq!(super::listing::changes(&before, &look()), [""; 0]);
+    assert_eq!(super::lab::listing::changes(&before, &look()), [""; 0]);
     machine.sh("! systemctl is-active cron");
     // What it would do is said.
     assert!(real.because("user:worker").contains("/bin/sh -> /bin/bash"), "{real:#?}");
@@ -205,7 +205,7 @@ fn what_leaves_the_model_is_told_and_left_alone() {
     put("files: { /etc/a: { content: \"a\\n\" }, /etc/b: { content: \"b\\n\" } }\n");
     assert_eq!(run(&machine, &[]).exit, 0);
     put("files: { /etc/b: { content: \"b\\n\" } }\n");
-    let released = |said: &super::model::Run| {
+    let released = |said: &super::lab::model::Run| {
         let events = said.events.iter().filter(|it| it["event"] == "released");
         events.map(|it| it["promise"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };

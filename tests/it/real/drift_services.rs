@@ -1,8 +1,8 @@
 //! Drift of services: what runs, what starts at boot, unit files, drop-ins.
 
 use super::drift::{Row, came_true, each_is_repaired, keep};
-use super::machine::Machine;
-use super::model::{repository, run};
+use super::lab::machine::Machine;
+use super::lab::model::{repository, run};
 
 const SERVER: &str = r##"server: web
 packages: { demo-server: present }

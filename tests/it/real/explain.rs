@@ -1,8 +1,8 @@
 //! Every change on a machine leads back to a line, a commit, an author and a subject.
 
 use super::agent::repository;
-use super::installed::{installed, is_idle, motd, revision, settings, until, wait_for};
-use super::machine::Machine;
+use super::lab::installed::{installed, is_idle, motd, revision, settings, until, wait_for};
+use super::lab::machine::Machine;
 use serde_json::Value;
 
 /// Commits a server by somebody, signed by the key that is trusted; the commit.

@@ -1,11 +1,11 @@
 //! What an agent takes back: what a bad revision did, and what left the model; and what it does not
 //! adopt by itself, because it would be too much.
 
-use super::apt::AptRepository;
-use super::installed::{
+use super::lab::apt::AptRepository;
+use super::lab::installed::{
     DIRECTORY, installed, is_idle, journal, kept, revision, settings, status, until, wait_for,
 };
-use super::machine::Machine;
+use super::lab::machine::Machine;
 use serde_json::{Value, json};
 
 const KEY: &str =

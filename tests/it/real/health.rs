@@ -1,9 +1,9 @@
 //! Services that promise to be healthy, asked over HTTP and by programs on a booted machine.
 
-use super::installed::{
+use super::lab::installed::{
     DIRECTORY, installed, is_idle, journal, kept, revision, settings, wait_for,
 };
-use super::machine::Machine;
+use super::lab::machine::Machine;
 use serde_json::{Value, json};
 
 /// An HTTP server that gives the status it is started with, or the one that stands in /run/answer. It

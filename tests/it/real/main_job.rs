@@ -1,9 +1,9 @@
 //! The main job: from bare to kept, and then nothing.
 
 use super::drift::came_true;
-use super::listing::changes;
-use super::machine::Machine;
-use super::model::{bare, kept, run};
+use super::lab::listing::changes;
+use super::lab::machine::Machine;
+use super::lab::model::{bare, kept, run};
 use std::fmt::Write as _;
 
 /// What a run may not touch when there is nothing to do.

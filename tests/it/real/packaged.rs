@@ -1,11 +1,12 @@
 //! The packages that we ship: what is in them, and what becomes of a machine that they come to.
 
-use super::apt::AptRepository;
-use super::installed::{
+use super::lab::apt::AptRepository;
+use super::lab::installed::{
     DIRECTORY, ask, journal, kept, main_pid, motd, revision, settings, status, until, wait_for,
 };
-use super::machine::Machine;
-use super::nspawn::{must, profile};
+use super::lab::machine::Machine;
+use super::lab::nspawn::{must, profile};
+use crate::require;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -163,7 +164,7 @@ fn in_debian(path: &str) -> String {
 fn has_rpm() -> bool {
     let there = Path::new("/usr/bin/rpmbuild").exists();
     if !there {
-        eprintln!("skipped: needs rpmbuild (tests/run installs it)");
+        require::skip("needs rpmbuild (tests/run installs it)");
     }
     there
 }

@@ -3,8 +3,8 @@
 //! `demo-server` copies its configuration to `/run/demo/loaded` when it starts or reloads, so what it
 //! works with can be seen; the unit's InvocationID says whether it is another process.
 
-use super::machine::{Machine, Output};
-use super::model::{self, Run, run};
+use super::lab::machine::{Machine, Output};
+use super::lab::model::{self, Run, run};
 
 /// A machine on which `demo` runs already, as somebody else has set it up.
 fn demo() -> Option<Machine> {

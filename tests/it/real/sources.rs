@@ -1,12 +1,12 @@
 //! The agent and its source over the network: what is right is adopted and kept, and whatever is not is
 //! refused, told, and changes nothing.
 
-use super::beside::{Authority, HOST, commit, desk, push, says};
-use super::installed::{
+use super::lab::beside::{Authority, HOST, commit, desk, push, says};
+use super::lab::installed::{
     ask, installed, is_idle, journal, revision, settings, status, until, wait_for,
 };
-use super::machine::Machine;
-use super::nspawn::{children, must};
+use super::lab::machine::Machine;
+use super::lab::nspawn::{children, must};
 use crate::publish::Desk;
 use crate::source_servers::server::{Request, Stream, folder, git, hang, reply};
 use jiff::Timestamp;

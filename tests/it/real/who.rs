@@ -1,8 +1,10 @@
 //! Who changed what was promised: as the history, `explain` and the journal name it.
 
-use super::apt::AptRepository;
-use super::installed::{DIRECTORY, installed, is_idle, journal, kept, settings, until, wait_for};
-use super::machine::{Inside, Machine};
+use super::lab::apt::AptRepository;
+use super::lab::installed::{
+    DIRECTORY, installed, is_idle, journal, kept, settings, until, wait_for,
+};
+use super::lab::machine::{Inside, Machine};
 use serde_json::Value;
 
 const NOTE: &str = "/srv/shared/note";

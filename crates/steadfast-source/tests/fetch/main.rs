@@ -9,6 +9,8 @@
 
 mod git;
 mod lines;
+#[path = "../../../../tests/it/require.rs"]
+mod require;
 mod sandbox;
 mod server;
 mod snapshot;

@@ -1,5 +1,6 @@
 //! Fetching in a process that has given up what it had, and accepting outside of it.
 
+use crate::require::is_root;
 use crate::server::Server;
 use crate::support::{World, exists};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -18,8 +19,7 @@ const USER: u32 = 64_321;
 
 #[test]
 fn a_confined_process_brings_a_model_and_can_do_nothing_else() {
-    if !nix::unistd::Uid::effective().is_root() {
-        eprintln!("skipped: needs root");
+    if !is_root() {
         return;
     }
     let mut world = World::new();

@@ -1,5 +1,6 @@
 //! A real sshd of the tests' own: its own configuration, host key and port, and nothing of the machine's.
 
+use crate::require::skip;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -24,7 +25,7 @@ impl Sshd {
     /// None where there is none, or where this user may not start it.
     pub(crate) fn start(folder: &Path, port: u16, through: &[&str]) -> Option<Sshd> {
         if !Path::new(SSHD).exists() {
-            eprintln!("skipped: needs {SSHD}");
+            skip(&format!("needs {SSHD} (tests/run installs it)"));
             return None;
         }
         let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).unwrap().unwrap();

@@ -26,6 +26,7 @@ use rustix::thread::LinkNameSpaceType;
 
 use super::listing;
 use super::nspawn::{self, ControlGroups, Place, Running};
+use crate::require;
 
 /// The search path of everything that runs inside.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -63,12 +64,12 @@ impl Machine {
     pub(crate) const NODE: &str = "node1.example.test";
 
     /// Boots a clean machine and waits until it is up. `None`, saying `skipped: …`, where this
-    /// host cannot boot one.
+    /// host cannot boot one and need not.
     pub(crate) fn boot() -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
 
         if let Some(why) = nspawn::missing() {
-            eprintln!("skipped: {why}");
+            require::skip(&why);
             return None;
         }
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -184,7 +185,7 @@ impl Machine {
     /// made on the way there and by it, a line each. `None`, saying so, where there is no strace.
     pub(crate) fn traced_steadfast(&self, arguments: &[&str]) -> Option<(Output, String)> {
         if !Path::new("/usr/bin/strace").exists() {
-            eprintln!("skipped: needs strace (tests/run installs it)");
+            require::skip("needs strace (tests/run installs it)");
             return None;
         }
         let log = tempfile::NamedTempFile::new().unwrap();

@@ -27,7 +27,7 @@ pub(super) fn home() -> PathBuf {
 }
 
 /// `target/debug` or `target/release`, where the product's binary lies too.
-pub(super) fn profile() -> PathBuf {
+pub(crate) fn profile() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.ancestors().nth(2).unwrap().to_owned()
 }
@@ -73,7 +73,7 @@ pub(super) fn root() -> PathBuf {
 }
 
 /// Runs a tool of the host; panics with what it said if it fails.
-pub(super) fn must(command: &mut Command) {
+pub(crate) fn must(command: &mut Command) {
     let output = command.stdin(Stdio::null()).output().unwrap();
     assert!(
         output.status.success(),
@@ -216,7 +216,7 @@ fn end(carrier: u32) {
 }
 
 /// The processes that this one started and that still live.
-pub(super) fn children(pid: u32) -> Vec<u32> {
+pub(crate) fn children(pid: u32) -> Vec<u32> {
     // Each thread has its own.
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let lists = threads.filter_map(|it| fs::read_to_string(it.path().join("children")).ok());

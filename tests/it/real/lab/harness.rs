@@ -9,7 +9,7 @@ use super::machine::Machine;
 
 #[test]
 fn the_runner_starts_two_of_these_tests_at_a_time() {
-    let config = include_str!("../../../.config/nextest.toml");
+    let config = include_str!("../../../../.config/nextest.toml");
     let (module, _) = module_path!().strip_prefix("it::").unwrap().split_once("::").unwrap();
     let package = env!("CARGO_PKG_NAME");
     let filter = format!("filter = \"package({package}) and test(/^{module}::/)\"");
@@ -235,7 +235,12 @@ fn dies_with_its_machine_on() {
 fn what_a_killed_test_left_behind_is_cleared_at_the_next_boot() {
     let Some(first) = Machine::boot() else { return };
     let mut dying = Command::new(std::env::current_exe().unwrap());
-    dying.args(["--ignored", "--exact", "--nocapture", "real::harness::dies_with_its_machine_on"]);
+    dying.args([
+        "--ignored",
+        "--exact",
+        "--nocapture",
+        "real::lab::harness::dies_with_its_machine_on",
+    ]);
     let dying = dying.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let died = dying.id();
     let output = dying.wait_with_output().unwrap();

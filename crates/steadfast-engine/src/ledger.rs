@@ -3,6 +3,7 @@
 
 use crate::debt::{Debt, Record};
 use crate::outcome::Held;
+use crate::unit::{Scope, StepEnd, UnitId};
 use serde::{Deserialize, Serialize};
 use steadfast_model::PromiseId;
 use steadfast_resources::service::Consequence;
@@ -25,10 +26,20 @@ pub trait Ledger {
     fn trace(&mut self, made: &[UndoEntry]) -> Result<(), SystemError>;
 
     /// What was left after all.
-    fn amend(&mut self, amended: &[(Facet, Amended)]) -> Result<(), SystemError>;
+    fn amend(&mut self, scope: &Scope, amended: &[(Facet, Amended)]) -> Result<(), SystemError>;
 
     /// Writes down what is about to be taken back.
-    fn begin_undo(&mut self, things: &[Facet]) -> Result<(), SystemError>;
+    fn begin_undo(&mut self, scope: &Scope, things: &[Facet]) -> Result<(), SystemError>;
+
+    /// Says that a unit begins to change: what is traced for it from now on belongs to this step. A step
+    /// that is under way goes on.
+    fn begin_step(&mut self, unit: &UnitId) -> Result<(), SystemError>;
+
+    /// The units whose step is under way, with what each has made so far.
+    fn open_steps(&self) -> Result<Vec<(UnitId, Vec<UndoEntry>)>, SystemError>;
+
+    /// Says how the step of a unit came to its end.
+    fn end_step(&mut self, unit: &UnitId, end: StepEnd) -> Result<(), SystemError>;
 }
 
 /// What is known of a thing once the work is done.
@@ -53,6 +64,7 @@ impl Amended {
 /// Something that earlier runs made, replaced or took away.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UndoEntry {
+    pub scope: Scope,
     pub thing: Facet,
     /// The promise that it was done for.
     pub promise: PromiseId,
@@ -70,7 +82,8 @@ pub struct UndoEntry {
 impl UndoEntry {
     /// Takes in what a later change has done to the same thing.
     pub fn again(&mut self, later: &UndoEntry) {
-        let UndoEntry { thing: _, promise, run: _, before, after, readers, begun } = later;
+        let UndoEntry { scope: _, thing: _, promise, run: _, before, after, readers, begun } =
+            later;
         self.before.complete(before);
         self.after.then(after);
         self.promise = promise.clone();

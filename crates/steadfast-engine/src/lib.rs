@@ -13,6 +13,7 @@ pub mod outcome;
 pub mod plan;
 pub mod promised;
 pub mod undo;
+pub mod unit;
 
 pub use budget::Budget;
 pub use converge::{Assessment, converge, dry_run, look};
@@ -25,3 +26,4 @@ pub use plan::{Circumstances, Entry, Forecast, Plan};
 pub use promised::{Promised, Promises};
 pub use undo::plan::{UndoPlan, plan_undo};
 pub use undo::undo;
+pub use unit::{Scope, StepEnd, Unit, UnitId};

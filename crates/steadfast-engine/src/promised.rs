@@ -2,6 +2,7 @@
 //! their needs and consequences as indices, and in the order of a run.
 
 use crate::graph::{self, Task};
+use crate::unit::{Scope, Unit, UnitId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
@@ -28,8 +29,17 @@ pub struct Promised {
     pub description: Option<Arc<str>>,
     /// Nobody promised it: a unit that is only named in `restarts:` or whose unit file is promised.
     pub implied: bool,
+    /// What it changes with, where that is more than itself.
+    pub unit: Option<UnitId>,
     /// Whether this run attempts it; see [`Promises::select`].
     pub selected: bool,
+}
+
+impl Promised {
+    /// Whose doing its changes are.
+    pub fn scope(&self) -> Scope {
+        self.unit.clone().map_or(Scope::Node, Scope::Unit)
+    }
 }
 
 /// The promises that a service runs with, by index, in rising order.
@@ -55,6 +65,8 @@ pub struct Promises {
     pub all: Vec<Promised>,
     /// In the order of their services.
     pub inputs: Vec<Inputs>,
+    /// What changes together, beside what changes by itself.
+    pub units: Vec<Unit>,
     /// Indices in the order in which they are done.
     pub waves: Vec<Vec<usize>>,
 }
@@ -241,6 +253,7 @@ impl Builder<'_> {
                 origins: vec![promise.origin.clone()],
                 description: promise.description.clone(),
                 implied: false,
+                unit: None,
                 selected: true,
             });
             self.written.push(Written {
@@ -432,6 +445,7 @@ impl Builder<'_> {
             origins: vec![self.all[cause].origins[0].clone()],
             description: None,
             implied: true,
+            unit: None,
             selected: true,
         });
         self.written.push(Written {
@@ -597,7 +611,7 @@ impl Builder<'_> {
                 vec![]
             }
         };
-        Promises { all, inputs: inputs.into_values().collect(), waves }
+        Promises { all, inputs: inputs.into_values().collect(), units: vec![], waves }
     }
 }
 

@@ -188,7 +188,8 @@ impl<'a> Journal<'a> {
         let origin = promise.origins.first().map(|it| self.sources.place(it.span).to_string());
         let changed_by = self.changed_by.get(&*promise.id.0).cloned().unwrap_or_default();
         let origin = origin.unwrap_or_default();
-        v1::Judged { origin, changed_by, ..of(&promise.id.0, outcome, changes) }
+        let unit = promise.unit.as_ref().map(ToString::to_string);
+        v1::Judged { origin, changed_by, unit, ..of(&promise.id.0, outcome, changes) }
     }
 
     /// Something that is said of a promise whose former doing was taken back before adds to that.
@@ -197,14 +198,23 @@ impl<'a> Journal<'a> {
         match undone.iter_mut().find(|it| it.promise == judged.promise) {
             None => self.verdicts.push(judged),
             Some(undone) => {
-                let v1::Judged { promise: _, outcome, changes, because, notes, origin, changed_by } =
-                    judged;
+                let v1::Judged {
+                    promise: _,
+                    outcome,
+                    changes,
+                    because,
+                    notes,
+                    origin,
+                    changed_by,
+                    unit,
+                } = judged;
                 undone.outcome = outcome;
                 undone.changes.extend(changes);
                 undone.because.extend(because);
                 undone.notes.extend(notes);
                 undone.origin = origin;
                 undone.changed_by = changed_by;
+                undone.unit = unit;
             }
         }
     }
@@ -216,12 +226,13 @@ fn of(promise: &str, outcome: &str, changes: &[Change]) -> v1::Judged {
         outcome: outcome.to_owned(),
         changes: changes
             .iter()
-            .map(|it| v1::Change { line: it.to_string(), detail: it.detail() })
+            .map(|it| v1::Change { line: it.to_string(), detail: it.detail(), fact: None })
             .collect(),
         because: vec![],
         notes: vec![],
         origin: String::new(),
         changed_by: vec![],
+        unit: None,
     }
 }
 
@@ -387,6 +398,7 @@ mod tests {
             origins: vec![],
             description: None,
             implied: false,
+            unit: None,
             selected: true,
         }
     }
@@ -508,7 +520,9 @@ mod tests {
         let judged = |run: i64| v1::Judged {
             promise: "file:/a".to_owned(),
             outcome: "repaired".to_owned(),
+            unit: None,
             changes: vec![v1::Change {
+                fact: None,
                 line: format!("write in run {run}"),
                 detail: Some("+x\n".repeat(2_000)),
             }],

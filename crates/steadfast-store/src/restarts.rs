@@ -5,7 +5,7 @@ use crate::format::{json, v1};
 use crate::store::Store;
 use rusqlite::OptionalExtension as _;
 use steadfast_engine::debt::{Debt, Record};
-use steadfast_engine::{Amended, Ledger, UndoEntry};
+use steadfast_engine::{Amended, Ledger, Scope, StepEnd, UndoEntry, UnitId};
 use steadfast_resources::Facet;
 use steadfast_system::{ErrorKind, SystemError, UnitName};
 
@@ -64,12 +64,24 @@ impl Ledger for &Store {
         Store::trace(self, made)
     }
 
-    fn amend(&mut self, amended: &[(Facet, Amended)]) -> Result<(), SystemError> {
-        Store::amend(self, amended)
+    fn amend(&mut self, scope: &Scope, amended: &[(Facet, Amended)]) -> Result<(), SystemError> {
+        Store::amend(self, scope, amended)
     }
 
-    fn begin_undo(&mut self, things: &[Facet]) -> Result<(), SystemError> {
-        Store::begin_undo(self, things)
+    fn begin_undo(&mut self, scope: &Scope, things: &[Facet]) -> Result<(), SystemError> {
+        Store::begin_undo(self, scope, things)
+    }
+
+    fn begin_step(&mut self, unit: &UnitId) -> Result<(), SystemError> {
+        Store::begin_step(self, unit)
+    }
+
+    fn open_steps(&self) -> Result<Vec<(UnitId, Vec<UndoEntry>)>, SystemError> {
+        Store::open_steps(self)
+    }
+
+    fn end_step(&mut self, unit: &UnitId, end: StepEnd) -> Result<(), SystemError> {
+        Store::end_step(self, unit, end)
     }
 }
 

@@ -2,10 +2,11 @@
 
 use crate::format::json;
 use crate::format::v2::{self, Record, text_of};
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
-/// The version of the tables below. In version 1, of what was made only the promise and the run were known.
-pub(crate) const FORMAT: i64 = 2;
+/// The version of the tables below. In version 1, of what was made only the promise and the run were known;
+/// in version 2 all of it was the doing of the node.
+pub(crate) const FORMAT: i64 = 3;
 
 const TABLES: &str = "
     CREATE TABLE runs (
@@ -29,6 +30,51 @@ const TABLES: &str = "
     CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 ";
 
+/// What was made, each row as the doing of a scope: `node`, or a unit. Its epoch is the adoption or the step
+/// that did it.
+const UNDO_LEDGER: &str = "
+    CREATE TABLE scopes (
+        scope TEXT PRIMARY KEY,
+        epoch INTEGER NOT NULL,
+        content TEXT NOT NULL,
+        open INTEGER NOT NULL
+    );
+    CREATE TABLE undo_ledger (
+        id INTEGER PRIMARY KEY,
+        scope TEXT NOT NULL,
+        epoch INTEGER NOT NULL,
+        thing TEXT NOT NULL,
+        promise TEXT NOT NULL,
+        run INTEGER NOT NULL,
+        revision TEXT NOT NULL,
+        record TEXT NOT NULL
+    );
+    CREATE INDEX undo_ledger_thing ON undo_ledger (thing, scope);
+";
+
+/// Makes the tables in a new database.
+pub(crate) fn make(connection: &Connection) -> rusqlite::Result<()> {
+    let tables =
+        format!("BEGIN IMMEDIATE; {TABLES} {UNDO_LEDGER} PRAGMA user_version = {FORMAT}; COMMIT");
+    connection.execute_batch(&tables)
+}
+
+/// Brings a database of an earlier version to this one, as a whole or not at all. Where another process
+/// has just done so, nothing is left to do.
+pub(crate) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if found < 2 {
+        from_1_to_2(&transaction)?;
+    }
+    if found < 3 {
+        from_2_to_3(&transaction)?;
+        transaction.execute_batch(&format!("PRAGMA user_version = {FORMAT}"))?;
+    }
+    transaction.commit()
+}
+
+/// Of version 2.
 const MADE: &str = "
     CREATE TABLE made (
         id INTEGER PRIMARY KEY,
@@ -41,24 +87,6 @@ const MADE: &str = "
     );
     CREATE INDEX made_thing ON made (thing);
 ";
-
-/// Makes the tables in a new database.
-pub(crate) fn make(connection: &Connection) -> rusqlite::Result<()> {
-    let tables = format!("BEGIN IMMEDIATE; {TABLES} {MADE} PRAGMA user_version = {FORMAT}; COMMIT");
-    connection.execute_batch(&tables)
-}
-
-/// Brings a database of an earlier version to this one, as a whole or not at all. Where another process
-/// has just done so, nothing is left to do.
-pub(crate) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if found == 1 {
-        from_1_to_2(&transaction)?;
-        transaction.execute_batch(&format!("PRAGMA user_version = {FORMAT}"))?;
-    }
-    transaction.commit()
-}
 
 /// Brings the table of version 1 to that of version 2. Of what was before, nothing is known.
 fn from_1_to_2(connection: &Connection) -> rusqlite::Result<()> {
@@ -77,5 +105,27 @@ fn from_1_to_2(connection: &Connection) -> rusqlite::Result<()> {
             (text_of(&thing), promise, run, &record),
         )?;
     }
+    Ok(())
+}
+
+/// Everything was the doing of the node. The adoption that was under way is its epoch.
+fn from_2_to_3(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(UNDO_LEDGER)?;
+    connection.execute_batch(
+        "INSERT INTO undo_ledger (id, scope, epoch, thing, promise, run, revision, record)
+             SELECT id, 'node', adoption, thing, promise, run, revision, record FROM made;
+         DROP TABLE made;",
+    )?;
+    let note: Option<String> = connection
+        .query_row("SELECT value FROM notes WHERE name = 'adoption'", [], |row| row.get(0))
+        .optional()?;
+    if let Some((number, content)) = note.as_deref().and_then(|it| it.split_once(' ')) {
+        let number: i64 = number.parse().unwrap_or(0);
+        connection.execute(
+            "INSERT INTO scopes (scope, epoch, content, open) VALUES ('node', ?1, ?2, 0)",
+            (number, content),
+        )?;
+    }
+    connection.execute("DELETE FROM notes WHERE name = 'adoption'", [])?;
     Ok(())
 }

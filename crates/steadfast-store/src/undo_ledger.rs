@@ -3,75 +3,19 @@
 //!
 //! Of a thing there are three rows at most: what the first run that touched it found, what was there
 //! when the model that is kept now was adopted, and what a run by hand found after that. Adoptions are
-//! counted, because one content may be adopted twice.
+//! counted, because one content may be adopted twice: that is the epoch of the node. What a unit makes is
+//! kept apart, by the number of its step.
 
-use crate::format::json;
-use crate::format::v2::{Record, text_of, thing_of};
+mod rows;
+mod steps;
+
 use crate::store::{Store, StoreError};
+use rows::{BY_HAND, Epoch, Row, delete, epoch, failed, insert, put_epoch, rows, rows_of, update};
 use rusqlite::{Connection, OptionalExtension as _};
 use std::collections::BTreeMap;
-use steadfast_engine::{Amended, UndoEntry};
+use steadfast_engine::{Amended, Scope, UndoEntry};
 use steadfast_resources::{Facet, FacetState};
-use steadfast_system::{ErrorKind, SystemError};
-
-/// The number of what runs by hand made: they are no doing of a revision.
-const BY_HAND: i64 = -1;
-
-/// The adoption that is under way: its number, and the content that was adopted.
-fn adoption(connection: &Connection) -> rusqlite::Result<(i64, String)> {
-    let note: Option<String> = connection
-        .query_row("SELECT value FROM notes WHERE name = 'adoption'", [], |row| row.get(0))
-        .optional()?;
-    let note = note.unwrap_or_default();
-    let (number, content) = note.split_once(' ').unwrap_or_default();
-    Ok((number.parse().unwrap_or(0), content.to_owned()))
-}
-
-fn put_adoption(connection: &Connection, number: i64, content: &str) -> rusqlite::Result<()> {
-    connection.execute(
-        "INSERT OR REPLACE INTO notes (name, value) VALUES ('adoption', ?1)",
-        [format!("{number} {content}")],
-    )?;
-    Ok(())
-}
-
-struct Row {
-    id: i64,
-    adoption: i64,
-    made: UndoEntry,
-}
-
-const COLUMNS: &str = "id, thing, adoption, promise, run, record";
-
-/// None where it is about no thing that this program knows.
-fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Row>> {
-    let (id, thing, adoption): (i64, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-    let (promise, run, record): (String, i64, String) = (row.get(3)?, row.get(4)?, row.get(5)?);
-    // A record that cannot be read tells nothing of what was there.
-    let record: Record = serde_json::from_str(&record).unwrap_or_default();
-    Ok(thing_of(&thing).map(|it| Row { id, adoption, made: record.into_domain(it, &promise, run) }))
-}
-
-/// The rows of one thing, oldest first.
-fn rows_of(connection: &Connection, thing: &Facet) -> rusqlite::Result<Vec<Row>> {
-    let rows: Vec<Option<Row>> = connection
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM made WHERE thing = ?1 ORDER BY id"))?
-        .query_map([text_of(thing)], row)?
-        .collect::<rusqlite::Result<_>>()?;
-    Ok(rows.into_iter().flatten().collect())
-}
-
-fn update(connection: &Connection, id: i64, made: &UndoEntry) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("UPDATE made SET promise = ?2, record = ?3 WHERE id = ?1")?
-        .execute((id, &*made.promise.0, json(&Record::from(made))))?;
-    Ok(())
-}
-
-fn delete(connection: &Connection, id: i64) -> rusqlite::Result<()> {
-    connection.prepare_cached("DELETE FROM made WHERE id = ?1")?.execute([id])?;
-    Ok(())
-}
+use steadfast_system::SystemError;
 
 impl Store {
     /// Says which content is kept from now on. What follows is its doing.
@@ -80,21 +24,24 @@ impl Store {
             return Ok(());
         }
         self.write(|connection| {
-            let (number, _) = adoption(connection)?;
-            put_adoption(connection, number + 1, content)
+            let Epoch { number, .. } = epoch(connection, &Scope::Node)?;
+            put_epoch(connection, &Scope::Node, &adopted(number + 1, content))
         })
     }
 
     /// Whether this content was the last that was adopted.
     pub fn is_adopted(&self, content: &str) -> Result<bool, StoreError> {
-        let known = self.read("read which revision was adopted", adoption)?;
-        Ok(known.is_some_and(|(_, known)| known == content))
+        Ok(self.adoption()?.is_some_and(|it| it.content == content))
     }
 
     /// Whether any content was ever adopted.
     pub fn has_adopted(&self) -> Result<bool, StoreError> {
-        let known = self.read("read which revision was adopted", adoption)?;
-        Ok(known.is_some_and(|(_, content)| !content.is_empty()))
+        Ok(self.adoption()?.is_some_and(|it| !it.content.is_empty()))
+    }
+
+    /// The adoption that is under way; none where there is no database.
+    fn adoption(&self) -> Result<Option<Epoch>, StoreError> {
+        self.read("read which revision was adopted", |it| epoch(it, &Scope::Node))
     }
 
     /// Everything that is remembered, in the order of things: what was there before any run of ours, and
@@ -114,24 +61,19 @@ impl Store {
     /// What was made since this content was adopted, with what was there then; none where another one
     /// was adopted since.
     pub fn made_since(&self, content: &str) -> Result<Option<Vec<UndoEntry>>, StoreError> {
-        let known = self.read("read which revision was adopted", adoption)?.unwrap_or_default();
-        if known.1 != content {
+        let known = self.adoption()?.unwrap_or_default();
+        if known.content != content {
             return Ok(None);
         }
-        let since = self.rows()?.into_iter().filter(|it| it.adoption == known.0);
+        let since = self.rows()?.into_iter().filter(|it| it.epoch == known.number);
         let since: BTreeMap<Facet, UndoEntry> =
             since.map(|it| (it.made.thing.clone(), it.made)).collect();
         Ok(Some(since.into_values().collect()))
     }
 
     fn rows(&self) -> Result<Vec<Row>, StoreError> {
-        let rows = self.read("read what earlier runs made", |connection| {
-            connection
-                .prepare(&format!("SELECT {COLUMNS} FROM made ORDER BY id"))?
-                .query_map([], row)?
-                .collect::<rusqlite::Result<Vec<Option<Row>>>>()
-        })?;
-        Ok(rows.unwrap_or_default().into_iter().flatten().collect())
+        let rows = self.read("read what earlier runs made", |it| rows(it, &Scope::Node))?;
+        Ok(rows.unwrap_or_default())
     }
 
     /// Whether it was found that the model of this name promises all that is remembered.
@@ -163,9 +105,10 @@ impl Store {
             return Ok(());
         }
         self.write(|connection| {
-            let mut delete = connection.prepare_cached("DELETE FROM made WHERE thing = ?1")?;
             for thing in things {
-                delete.execute([text_of(thing)])?;
+                for row in rows_of(connection, &Scope::Node, thing)? {
+                    delete(connection, row.id)?;
+                }
             }
             Ok(())
         })
@@ -180,21 +123,21 @@ impl Store {
         to: &str,
     ) -> Result<(), StoreError> {
         self.write(|connection| {
-            let (number, _) = adoption(connection)?;
+            let Epoch { number, .. } = epoch(connection, &Scope::Node)?;
             for thing in undone {
                 // What was done by hand after that is gone with it.
-                let rows = rows_of(connection, thing)?;
-                for row in rows.iter().skip_while(|it| it.adoption != number) {
+                let rows = rows_of(connection, &Scope::Node, thing)?;
+                for row in rows.iter().skip_while(|it| it.epoch != number) {
                     delete(connection, row.id)?;
                 }
             }
             for thing in decided {
-                let rows = rows_of(connection, thing)?;
-                for row in rows.iter().skip(1).filter(|it| it.adoption == number) {
+                let rows = rows_of(connection, &Scope::Node, thing)?;
+                for row in rows.iter().skip(1).filter(|it| it.epoch == number) {
                     delete(connection, row.id)?;
                 }
             }
-            put_adoption(connection, number + 1, to)
+            put_epoch(connection, &Scope::Node, &adopted(number + 1, to))
         })
     }
 
@@ -206,49 +149,11 @@ impl Store {
         let (run, revision) = self.run_under_way();
         let by_hand = self.is_by_hand();
         let written = self.write(|connection| {
-            let (adopted, _) = adoption(connection)?;
-            let number = if by_hand { BY_HAND } else { adopted };
             connection.execute("DELETE FROM notes WHERE name = 'promised'", [])?;
-            let mut insert = connection.prepare_cached(
-                "INSERT INTO made (thing, adoption, promise, run, revision, record) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?;
             for one in made {
-                let mut rows = rows_of(connection, &one.thing)?;
-                // What a run by hand did after it, this one has come upon.
-                let known = rows.iter().rposition(|it| by_hand || it.adoption != BY_HAND);
-                let stale = rows.split_off(rows.len().min(known.unwrap_or(0) + 1));
-                for stale in &stale {
-                    delete(connection, stale.id)?;
-                    if let Some(last) = rows.last_mut().filter(|it| it.adoption != number) {
-                        last.made.again(&stale.made);
-                        update(connection, last.id, &last.made)?;
-                    }
-                }
-                let mut new = one.clone();
-                if let Some(last) = rows.last_mut() {
-                    if last.adoption == number {
-                        last.made.again(one);
-                        update(connection, last.id, &last.made)?;
-                        continue;
-                    }
-                    // What is not known to be another one is still what was left before.
-                    new.after = last.made.after.clone();
-                    new.after.then(&one.after);
-                    if new.after == FacetState::Unknown {
-                        new.after = one.after.clone();
-                    }
-                }
-                let outlives = |it: &Row| by_hand && it.adoption == adopted;
-                if let [oldest, .., latest] = &mut rows[..] {
-                    oldest.made.again(&latest.made);
-                    update(connection, oldest.id, &oldest.made)?;
-                }
-                for middle in rows.iter().skip(1).filter(|it| !outlives(it)) {
-                    delete(connection, middle.id)?;
-                }
-                let (thing, record) = (text_of(&one.thing), json(&Record::from(&new)));
-                insert.execute((thing, number, &*one.promise.0, run, &revision, record))?;
+                let epoch = epoch(connection, &one.scope)?.number;
+                let by_hand = by_hand && one.scope == Scope::Node;
+                write_down(connection, epoch, by_hand, (run, &revision), one)?;
             }
             Ok(())
         });
@@ -256,13 +161,17 @@ impl Store {
     }
 
     /// See [`steadfast_engine::Ledger::amend`].
-    pub(crate) fn amend(&self, amended: &[(Facet, Amended)]) -> Result<(), SystemError> {
-        let by_hand = self.is_by_hand();
+    pub(crate) fn amend(
+        &self,
+        scope: &Scope,
+        amended: &[(Facet, Amended)],
+    ) -> Result<(), SystemError> {
+        let by_hand = self.is_by_hand() && *scope == Scope::Node;
         let written = self.write(|connection| {
-            let number = if by_hand { BY_HAND } else { adoption(connection)?.0 };
+            let number = if by_hand { BY_HAND } else { epoch(connection, scope)?.number };
             for (thing, amended) in amended {
-                let mut rows = rows_of(connection, thing)?;
-                let Some(last) = rows.last_mut().filter(|it| it.adoption == number) else {
+                let mut rows = rows_of(connection, scope, thing)?;
+                let Some(last) = rows.last_mut().filter(|it| it.epoch == number) else {
                     continue;
                 };
                 if amended.ends(&last.made) {
@@ -278,14 +187,14 @@ impl Store {
     }
 
     /// See [`steadfast_engine::Ledger::begin_undo`].
-    pub(crate) fn begin_undo(&self, things: &[Facet]) -> Result<(), SystemError> {
+    pub(crate) fn begin_undo(&self, scope: &Scope, things: &[Facet]) -> Result<(), SystemError> {
         let written = self.write(|connection| {
-            let (number, _) = adoption(connection)?;
+            let Epoch { number, .. } = epoch(connection, scope)?;
             for thing in things {
-                let mut rows = rows_of(connection, thing)?;
+                let mut rows = rows_of(connection, scope, thing)?;
                 let last = rows.len().saturating_sub(1);
                 for (at, row) in rows.iter_mut().enumerate() {
-                    if at == last || row.adoption == number {
+                    if at == last || row.epoch == number {
                         row.made.begun = true;
                         update(connection, row.id, &row.made)?;
                     }
@@ -297,8 +206,54 @@ impl Store {
     }
 }
 
-fn failed(what: &'static str, err: StoreError) -> SystemError {
-    SystemError::caused(ErrorKind::Storage, what, err)
+/// Writes down what one change is about to make. Of what its epoch has done to the same thing before, only
+/// what is left is new.
+fn write_down(
+    connection: &Connection,
+    epoch: i64,
+    by_hand: bool,
+    run: (i64, &str),
+    one: &UndoEntry,
+) -> rusqlite::Result<()> {
+    let number = if by_hand { BY_HAND } else { epoch };
+    let mut rows = rows_of(connection, &one.scope, &one.thing)?;
+    // What a run by hand did after it, this one has come upon.
+    let known = rows.iter().rposition(|it| by_hand || it.epoch != BY_HAND);
+    let stale = rows.split_off(rows.len().min(known.unwrap_or(0) + 1));
+    for stale in &stale {
+        delete(connection, stale.id)?;
+        if let Some(last) = rows.last_mut().filter(|it| it.epoch != number) {
+            last.made.again(&stale.made);
+            update(connection, last.id, &last.made)?;
+        }
+    }
+    let mut new = one.clone();
+    if let Some(last) = rows.last_mut() {
+        if last.epoch == number {
+            last.made.again(one);
+            return update(connection, last.id, &last.made);
+        }
+        // What is not known to be another one is still what was left before.
+        new.after = last.made.after.clone();
+        new.after.then(&one.after);
+        if new.after == FacetState::Unknown {
+            new.after = one.after.clone();
+        }
+    }
+    // Of those between the first and this one, the first takes in what they did.
+    let outlives = |it: &Row| by_hand && it.epoch == epoch;
+    if let [oldest, .., latest] = &mut rows[..] {
+        oldest.made.again(&latest.made);
+        update(connection, oldest.id, &oldest.made)?;
+    }
+    for middle in rows.iter().skip(1).filter(|it| !outlives(it)) {
+        delete(connection, middle.id)?;
+    }
+    insert(connection, number, run, &new)
+}
+
+fn adopted(number: i64, content: &str) -> Epoch {
+    Epoch { number, content: content.to_owned(), open: false }
 }
 
 #[cfg(test)]

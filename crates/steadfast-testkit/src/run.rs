@@ -8,7 +8,7 @@ use std::sync::Once;
 use steadfast_engine::debt::{Debt, Record};
 use steadfast_engine::{
     Amended, Budget, Circumstances, Event, Extent, Forecast, Ledger, Managed, Observer, Outcome,
-    Plan, Promises, Reporter, Summary, UndoEntry, promised,
+    Plan, Promises, Reporter, Scope, StepEnd, Summary, UndoEntry, UnitId, promised,
 };
 use steadfast_model::{Diagnostics, NodeInput, Severity, SourceSet, document, render, resolve};
 use steadfast_resources::Facet;
@@ -58,6 +58,17 @@ pub struct Notebook {
     pub records: BTreeMap<UnitName, Record>,
     /// What was made since it was last cleared.
     pub made: BTreeMap<Facet, UndoEntry>,
+    /// The steps of units that are under way, with what each has made.
+    pub steps: BTreeMap<UnitId, BTreeMap<Facet, UndoEntry>>,
+}
+
+impl Notebook {
+    fn rows(&mut self, scope: &Scope) -> &mut BTreeMap<Facet, UndoEntry> {
+        match scope {
+            Scope::Node => &mut self.made,
+            Scope::Unit(unit) => self.steps.entry(unit.clone()).or_default(),
+        }
+    }
 }
 
 impl Ledger for Notebook {
@@ -79,7 +90,7 @@ impl Ledger for Notebook {
 
     fn trace(&mut self, made: &[UndoEntry]) -> Result<(), SystemError> {
         for one in made {
-            match self.made.entry(one.thing.clone()) {
+            match self.rows(&one.scope).entry(one.thing.clone()) {
                 Entry::Vacant(unknown) => drop(unknown.insert(one.clone())),
                 Entry::Occupied(mut known) => known.get_mut().again(one),
             }
@@ -87,11 +98,12 @@ impl Ledger for Notebook {
         Ok(())
     }
 
-    fn amend(&mut self, amended: &[(Facet, Amended)]) -> Result<(), SystemError> {
+    fn amend(&mut self, scope: &Scope, amended: &[(Facet, Amended)]) -> Result<(), SystemError> {
+        let rows = self.rows(scope);
         for (thing, amended) in amended {
-            let Some(made) = self.made.get_mut(thing) else { continue };
+            let Some(made) = rows.get_mut(thing) else { continue };
             if amended.ends(made) {
-                self.made.remove(thing);
+                rows.remove(thing);
             } else if let Amended::After(after) = amended {
                 made.after = after.clone();
             }
@@ -99,12 +111,30 @@ impl Ledger for Notebook {
         Ok(())
     }
 
-    fn begin_undo(&mut self, things: &[Facet]) -> Result<(), SystemError> {
+    fn begin_undo(&mut self, scope: &Scope, things: &[Facet]) -> Result<(), SystemError> {
+        let rows = self.rows(scope);
         for thing in things {
-            if let Some(made) = self.made.get_mut(thing) {
+            if let Some(made) = rows.get_mut(thing) {
                 made.begun = true;
             }
         }
+        Ok(())
+    }
+
+    fn begin_step(&mut self, unit: &UnitId) -> Result<(), SystemError> {
+        self.steps.entry(unit.clone()).or_default();
+        Ok(())
+    }
+
+    fn open_steps(&self) -> Result<Vec<(UnitId, Vec<UndoEntry>)>, SystemError> {
+        let step = |(unit, its): (&UnitId, &BTreeMap<Facet, UndoEntry>)| {
+            (unit.clone(), its.values().cloned().collect())
+        };
+        Ok(self.steps.iter().map(step).collect())
+    }
+
+    fn end_step(&mut self, unit: &UnitId, _end: StepEnd) -> Result<(), SystemError> {
+        self.steps.remove(unit);
         Ok(())
     }
 }

@@ -11,13 +11,14 @@ use crate::budget::{Budget, BudgetMeter};
 use crate::event::{Event, Reporter};
 use crate::ledger::{Extent, Ledger, NotUndone, UndoEntry, is_systemds, is_unit_file, key};
 
+use crate::unit::Scope;
 use plan::{UndoPlan, look, within};
 use std::collections::{BTreeMap, HashMap};
 use steadfast_model::PromiseId;
 use steadfast_resources::service::{self, Consequence};
 use steadfast_resources::undo::{self, Now};
 use steadfast_resources::{Applied, Change, Facet, FacetState};
-use steadfast_system::{Actuate, UnitName};
+use steadfast_system::{Actuate, SystemError, UnitName};
 
 /// Takes things back, and looks whether they are: one result for each. What is done already is found
 /// so, also after a run that was cut off in the middle.
@@ -70,9 +71,8 @@ pub fn undo(
             .collect(),
     };
     if !todo.is_empty() {
-        let things: Vec<Facet> = todo.iter().map(|at| made[*at].thing.clone()).collect();
         // A restart that follows from it must not be forgotten where the run ends in the middle.
-        match ledger.begin_undo(&things) {
+        match begin(made, &todo, ledger) {
             Ok(()) => undoing.run(&todo, out),
             Err(error) => {
                 let error = error.during("write down what is about to be taken back");
@@ -84,6 +84,15 @@ pub fn undo(
     }
     undoing.tell(out);
     undoing.results
+}
+
+/// Writes down what is about to be taken back, each with those of its scope.
+fn begin(made: &[UndoEntry], todo: &[usize], ledger: &mut dyn Ledger) -> Result<(), SystemError> {
+    let mut scopes: BTreeMap<&Scope, Vec<Facet>> = BTreeMap::new();
+    for at in todo {
+        scopes.entry(&made[*at].scope).or_default().push(made[*at].thing.clone());
+    }
+    scopes.into_iter().try_for_each(|(scope, things)| ledger.begin_undo(scope, &things))
 }
 
 /// Things are taken back in this order: what runs stops before its files go, files go before the

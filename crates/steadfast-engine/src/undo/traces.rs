@@ -4,6 +4,7 @@
 use crate::ledger::{Amended, Ledger, UndoEntry, key};
 use crate::observed::Observed;
 use crate::promised::Promises;
+use crate::unit::Scope;
 use std::collections::BTreeMap;
 use steadfast_resources::service::Consequence;
 use steadfast_resources::{Change, Facet, FacetState, Resource, undo};
@@ -35,6 +36,7 @@ pub(crate) fn of_work(
                 readers.push((want.unit().clone(), Consequence::Restart));
             }
             all.push(UndoEntry {
+                scope: promised.scope(),
                 thing: it.facet,
                 promise: promised.id.clone(),
                 run: 0,
@@ -89,18 +91,24 @@ pub(crate) fn amend(
         return Ok(());
     }
     let things: Vec<&Facet> = open.iter().map(|it| &it.thing).collect();
-    let mut amended: BTreeMap<Facet, Amended> = BTreeMap::new();
+    let mut amended: BTreeMap<&Scope, BTreeMap<&Facet, Amended>> = BTreeMap::new();
     for (made, now) in open.iter().zip(undo::observe(&things, sys)) {
         // What cannot be seen now stays as it was written.
         let Ok(now) = now else { continue };
         if made.before.is_met_by(&now.state, |plain| key(sys, plain)) {
-            amended.insert(made.thing.clone(), Amended::CameToNothing(now.state));
+            amended
+                .entry(&made.scope)
+                .or_default()
+                .insert(&made.thing, Amended::CameToNothing(now.state));
         } else if is_open(&made.after) {
-            amended.insert(made.thing.clone(), Amended::After(now.state));
+            amended.entry(&made.scope).or_default().insert(&made.thing, Amended::After(now.state));
         }
     }
-    let amended: Vec<(Facet, Amended)> = amended.into_iter().collect();
-    if amended.is_empty() { Ok(()) } else { ledger.amend(&amended) }
+    for (scope, its) in amended {
+        let its: Vec<_> = its.into_iter().map(|(facet, it)| (facet.clone(), it)).collect();
+        ledger.amend(scope, &its)?;
+    }
+    Ok(())
 }
 
 /// Whether what is left is only known once it is there.

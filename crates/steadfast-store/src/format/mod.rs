@@ -2,6 +2,7 @@
 
 pub mod v1;
 pub mod v2;
+pub mod v3;
 
 /// Records are plain data, whose serialization cannot fail.
 pub(crate) fn json(value: &impl serde::Serialize) -> String {

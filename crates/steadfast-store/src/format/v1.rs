@@ -60,6 +60,9 @@ pub struct Judged {
     /// Who had changed it, as far as the kernel told; the latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changed_by: Vec<Writer>,
+    /// What the promise changes with, since version 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
 }
 
 /// Somebody who changed something that is promised.
@@ -102,6 +105,9 @@ pub struct Change {
     pub line: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// What the line says, for programs, since version 3; none where nobody has said it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fact: Option<serde_json::Value>,
 }
 
 impl From<&debt::Record> for Record {

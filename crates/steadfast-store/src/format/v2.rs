@@ -3,7 +3,7 @@
 
 use super::v1::unhex;
 use serde::{Deserialize, Serialize};
-use steadfast_engine::UndoEntry;
+use steadfast_engine::{Scope, UndoEntry};
 use steadfast_model::PromiseId;
 use steadfast_resources::service::Consequence;
 use steadfast_resources::{Facet, FacetState as Domain, undo};
@@ -138,7 +138,8 @@ impl Condition {
 
 impl From<&UndoEntry> for Record {
     fn from(made: &UndoEntry) -> Record {
-        let UndoEntry { thing: _, promise: _, run: _, before, after, readers, begun } = made;
+        let UndoEntry { scope: _, thing: _, promise: _, run: _, before, after, readers, begun } =
+            made;
         Record {
             before: before.into(),
             left: after.into(),
@@ -158,9 +159,10 @@ impl From<&UndoEntry> for Record {
 }
 
 impl Record {
-    pub fn into_domain(self, thing: Facet, promise: &str, run: i64) -> UndoEntry {
+    pub fn into_domain(self, scope: Scope, thing: Facet, promise: &str, run: i64) -> UndoEntry {
         let Record { before, left, readers, begun } = self;
         UndoEntry {
+            scope,
             thing,
             promise: PromiseId(promise.into()),
             run,

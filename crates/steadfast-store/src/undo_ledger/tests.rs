@@ -1,6 +1,7 @@
 //! What is remembered of what was made, from adoption to adoption.
 
 use super::*;
+use steadfast_engine::{StepEnd, UnitId};
 use steadfast_model::PromiseId;
 use steadfast_resources::undo::Content;
 use steadfast_system::AbsPath;
@@ -17,6 +18,7 @@ fn file(digest: u8) -> FacetState {
 
 fn made(at: &str, before: FacetState, after: FacetState) -> UndoEntry {
     UndoEntry {
+        scope: Scope::Node,
         thing: path(at),
         promise: PromiseId::new("file", at),
         run: 0,
@@ -97,18 +99,21 @@ fn what_came_to_nothing_is_forgotten_and_numbers_are_filled_in() {
     store.trace(&[new, made("/x", FacetState::Nothing, file(1))]).unwrap();
     let gid = FacetState::Group { gid: Some(990) };
     store
-        .amend(&[
-            (group, Amended::After(gid.clone())),
-            (path("/x"), Amended::CameToNothing(FacetState::Nothing)),
-        ])
+        .amend(
+            &Scope::Node,
+            &[
+                (group, Amended::After(gid.clone())),
+                (path("/x"), Amended::CameToNothing(FacetState::Nothing)),
+            ],
+        )
         .unwrap();
     assert_eq!(shown(&store.made().unwrap()), [line("group web", FacetState::Nothing, gid)]);
     // What was made under another adoption is not forgotten with what failed under this one.
     store.trace(&[made("/y", FacetState::Nothing, file(1))]).unwrap();
     store.adopt("b").unwrap();
     store.trace(&[made("/y", file(1), file(2))]).unwrap();
-    store.amend(&[(path("/y"), Amended::CameToNothing(file(1)))]).unwrap();
-    store.amend(&[(path("/y"), Amended::CameToNothing(file(1)))]).unwrap();
+    store.amend(&Scope::Node, &[(path("/y"), Amended::CameToNothing(file(1)))]).unwrap();
+    store.amend(&Scope::Node, &[(path("/y"), Amended::CameToNothing(file(1)))]).unwrap();
     assert_eq!(shown(&store.made().unwrap())[0], line("/y", FacetState::Nothing, file(1)));
 }
 
@@ -127,7 +132,7 @@ fn after_going_back_what_the_old_one_decides_is_as_it_was_known() {
             made("/changed", FacetState::Nothing, file(2)),
         ])
         .unwrap();
-    store.begin_undo(&[path("/bad"), path("/nowhere")]).unwrap();
+    store.begin_undo(&Scope::Node, &[path("/bad"), path("/nowhere")]).unwrap();
     let begun: Vec<bool> =
         store.made_since("b").unwrap().unwrap().iter().map(|it| it.begun).collect();
     assert_eq!(begun, [true, false, false, false]);
@@ -217,9 +222,11 @@ fn a_repair_that_came_to_nothing_leaves_what_was_made_before() {
     store.adopt("a").unwrap();
     store.trace(&[made("/x", FacetState::Nothing, file(1))]).unwrap();
     store.trace(&[made("/x", file(7), file(1))]).unwrap();
-    store.amend(&[(path("/x"), Amended::CameToNothing(file(7)))]).unwrap();
+    store.amend(&Scope::Node, &[(path("/x"), Amended::CameToNothing(file(7)))]).unwrap();
     assert_eq!(shown(&store.made().unwrap()), [line("/x", FacetState::Nothing, file(1))]);
-    store.amend(&[(path("/x"), Amended::CameToNothing(FacetState::Nothing))]).unwrap();
+    store
+        .amend(&Scope::Node, &[(path("/x"), Amended::CameToNothing(FacetState::Nothing))])
+        .unwrap();
     assert_eq!(store.made().unwrap(), []);
 }
 
@@ -271,4 +278,38 @@ fn what_is_made_by_hand_is_no_doing_of_a_revision() {
             line("/x", file(0), file(2)),
         ]
     );
+}
+
+#[test]
+fn what_a_unit_makes_is_kept_apart_until_its_step_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder);
+    let unit = UnitId("component:people/api".into());
+    let scope = Scope::Unit(unit.clone());
+    let its =
+        |at: &str, before, after| UndoEntry { scope: scope.clone(), ..made(at, before, after) };
+    assert_eq!(store.open_steps().unwrap(), []);
+    store.adopt("a").unwrap();
+    store.trace(&[made("/x", file(0), file(1))]).unwrap();
+    store.begin_step(&unit).unwrap();
+    store.trace(&[its("/x", file(1), file(2)), its("/y", FacetState::Nothing, file(1))]).unwrap();
+    // A step that was cut off goes on.
+    store.begin_step(&unit).unwrap();
+    store.trace(&[its("/x", file(2), file(3))]).unwrap();
+    store.amend(&scope, &[(path("/y"), Amended::CameToNothing(FacetState::Nothing))]).unwrap();
+    let [(known, step)] = &store.open_steps().unwrap()[..] else { panic!("no step is open") };
+    assert_eq!((known, &shown(step)[..]), (&unit, &[line("/x", file(1), file(3))][..]));
+    // It is no doing of the revision.
+    assert_eq!(shown(&store.made().unwrap()), [line("/x", file(0), file(1))]);
+    assert_eq!(shown(&store.made_since("a").unwrap().unwrap()), [line("/x", file(0), file(1))]);
+    store.begin_undo(&scope, &[path("/x")]).unwrap();
+    assert!(store.open_steps().unwrap()[0].1[0].begun && !store.made().unwrap()[0].begun);
+    store.end_step(&unit, StepEnd::TakenBack).unwrap();
+    assert_eq!(store.open_steps().unwrap(), []);
+    // The next step knows nothing of what was taken back, and what was committed is no part of it.
+    store.begin_step(&unit).unwrap();
+    store.trace(&[its("/x", file(1), file(2))]).unwrap();
+    store.end_step(&unit, StepEnd::Committed).unwrap();
+    store.begin_step(&unit).unwrap();
+    assert_eq!(store.open_steps().unwrap(), [(unit, vec![])]);
 }

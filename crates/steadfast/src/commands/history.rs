@@ -236,7 +236,8 @@ fn run_json(told: &Told<'_>) -> serde_json::Value {
 }
 
 fn judged_json(judged: &Judged, lines: &Lines) -> serde_json::Value {
-    let Judged { promise, outcome, changes, because, notes, origin, changed_by: _ } = judged;
+    let Judged { promise, outcome, changes, because, notes, origin, changed_by: _, unit: _ } =
+        judged;
     let changes: Vec<serde_json::Value> =
         changes.iter().map(|it| change(&it.line, it.detail.clone())).collect();
     json!({

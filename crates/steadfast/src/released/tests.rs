@@ -233,6 +233,7 @@ fn going_back_spares_what_was_done_by_hand() {
 fn what_the_old_format_knew_of_a_package_is_not_taken_for_another_version() {
     let thing = Facet::Package(steadfast_system::PackageName::parse("curl").unwrap());
     let mut made = UndoEntry {
+        scope: steadfast_engine::Scope::Node,
         promise: PromiseId::new("package", "curl"),
         thing,
         run: 0,

@@ -2,11 +2,11 @@
 //! meant to run in a process that owns nothing but its cache folder (see [`steadfast_download::sandbox`]), and it
 //! trusts nobody, because nobody trusts it. [`accept`] runs with the node's privileges: it reads one file
 //! that `bring` left, computes every digest again, verifies every signature again, and judges the
-//! revision against the trust floor.
+//! revision against what was accepted before.
 
+use crate::anti_rollback::{AntiRollback, Candidate, Descent, Point, judge};
 use crate::attribution::{self, Attribution};
 use crate::blame::Base;
-use crate::floor::{Candidate, Descent, Floor, Point, judge};
 use crate::openpgp::verify_openpgp;
 use crate::refusal::Refusal;
 use crate::revision::content_digest;
@@ -88,7 +88,11 @@ fn prepare(cache: &Path) -> Result<std::fs::File, DownloadError> {
 
 /// Verifies and judges what was brought. The floor is raised where the model may be taken, and it takes
 /// note of the trusted keys in any case: the caller saves it where it changed, before anything is adopted.
-pub fn accept(terms: &Terms<'_>, floor: &mut Floor, cache: &Path) -> Result<Fetched, Refusal> {
+pub fn accept(
+    terms: &Terms<'_>,
+    floor: &mut AntiRollback,
+    cache: &Path,
+) -> Result<Fetched, Refusal> {
     let (candidate, sources, origin) = match terms.source {
         Source::Git(git) => accept_git(terms, git, floor, cache)?,
         Source::Snapshot(_) => snapshot::accept(terms, floor, cache)?,
@@ -166,7 +170,7 @@ pub fn attribute_work_tree(
 pub fn fetch(
     terms: &Terms<'_>,
     known: &Known,
-    floor: &mut Floor,
+    floor: &mut AntiRollback,
     cache: &Path,
 ) -> Result<Option<Fetched>, Refusal> {
     let material = Material::read(terms.source)
@@ -184,7 +188,7 @@ pub fn fetch(
 pub fn fetch_local(
     terms: &Terms<'_>,
     folder: &Path,
-    floor: &mut Floor,
+    floor: &mut AntiRollback,
     cache: &Path,
 ) -> Result<Fetched, Refusal> {
     let Source::Git(Git { reference, .. }) = terms.source else { return Err(mismatch(terms)) };
@@ -206,7 +210,7 @@ pub fn checkout(
 fn accept_git(
     terms: &Terms<'_>,
     git: &Git,
-    floor: &mut Floor,
+    floor: &mut AntiRollback,
     cache: &Path,
 ) -> Result<(Candidate, SourceSet, Origin), Refusal> {
     let signers = match terms.trust {

@@ -6,8 +6,8 @@
 
 pub(crate) mod lines;
 
+use crate::anti_rollback::Descent;
 use crate::content::{Collector, Place, place};
-use crate::floor::Descent;
 use crate::object::{self, Algorithm, Commit, Malformed, Tag};
 use crate::refusal::Refusal;
 use crate::settings::{Git, Limits, Reference};

@@ -1,11 +1,11 @@
 //! Brings a model to the node, and refuses what is not signed, newer and whole.
 
+pub mod anti_rollback;
 pub mod attribution;
 mod blame;
 pub mod content;
 pub mod directory;
 pub mod fetcher;
-pub mod floor;
 mod git;
 pub mod manifest;
 mod object;
@@ -28,4 +28,22 @@ pub mod signature {
     pub use crate::openpgp::RunAs;
     pub use steadfast_trust::key_set::KeySet;
     pub use steadfast_trust::signature::Signer;
+}
+pub mod floor {
+    //! See `anti_rollback`.
+
+    pub use crate::anti_rollback::{
+        Advance, AntiRollback as Floor, Candidate, Descent, Expected, Force, KeySetPoint, Point,
+        judge,
+    };
+    use std::path::Path;
+    pub use steadfast_trust::copies::CopiesError as FloorError;
+    use steadfast_trust::copies::Loaded;
+
+    pub fn load(
+        folder: &Path,
+        accepted_before: bool,
+    ) -> Result<Loaded<crate::anti_rollback::AntiRollback>, FloorError> {
+        Loaded::load(folder, accepted_before)
+    }
 }

@@ -20,7 +20,7 @@ pub enum RefusalKind {
     Broken,
     /// Nobody trusted has signed it.
     Untrusted,
-    /// It would lead backwards, or is known as bad.
+    /// It would lead backwards.
     NotForward,
     /// It was signed for an earlier time.
     Stale,
@@ -66,8 +66,6 @@ pub enum Refusal {
     TooFar { commit: String, floor: String },
     #[error("snapshot {sequence} expired at {expires}: the model is stale")]
     Expired { sequence: u64, expires: Timestamp },
-    #[error("{revision} is known as bad: {reason}")]
-    KnownBad { revision: String, reason: String },
 
     #[error("what was brought does not add up: {why}")]
     Broken { why: String },
@@ -104,8 +102,7 @@ impl Refusal {
             | Refusal::TwoContents { .. }
             | Refusal::OlderKeys { .. }
             | Refusal::NotDescended { .. }
-            | Refusal::TooFar { .. }
-            | Refusal::KnownBad { .. } => RefusalKind::NotForward,
+            | Refusal::TooFar { .. } => RefusalKind::NotForward,
             Refusal::Expired { .. } => RefusalKind::Stale,
             Refusal::Broken { .. } | Refusal::Content(_) => RefusalKind::Broken,
             Refusal::Local { .. } => RefusalKind::Local,

@@ -5,9 +5,9 @@
 //! The fetching side downloads and unpacks; the accepting side ([`accept`]) reads plain files and never
 //! decompresses anything.
 
+use crate::anti_rollback::{AntiRollback, Candidate, Descent, Force, KeySetPoint, Point};
 use crate::attribution::{self, Attribution};
 use crate::content::{Collector, Place, place};
-use crate::floor::{Candidate, Descent, Floor, Force, KeySetPoint, Point};
 use crate::manifest::{
     Archive, File, Lines, MAX_KEYS, MAX_MANIFEST, MAX_ROTATIONS, Manifest, NAME, Rotation, file_of,
     parts, set_digest,
@@ -140,7 +140,7 @@ fn is_it(lines: &Lines, text: &[u8]) -> bool {
 /// Verifies a snapshot that was brought.
 pub(crate) fn accept(
     terms: &Terms<'_>,
-    floor: &mut Floor,
+    floor: &mut AntiRollback,
     cache: &Path,
 ) -> Result<(Candidate, SourceSet, Origin), Refusal> {
     let trusted = match terms.trust {
@@ -213,7 +213,7 @@ pub(crate) fn accept(
 )]
 fn verify(
     terms: &Terms<'_>,
-    floor: &mut Floor,
+    floor: &mut AntiRollback,
     manifest: &Manifest,
     trusted: KeySet,
     rotations: &[Vec<u8>],
@@ -263,7 +263,7 @@ struct Walked {
 
 /// From the keys of the settings along the rotations: each is signed under the one before it.
 fn walk(
-    floor: &Floor,
+    floor: &AntiRollback,
     trusted: KeySet,
     rotations: &[Vec<u8>],
     model: &str,

@@ -1,8 +1,8 @@
 //! The words that fetching and accepting have in common: what the node knows, what is read before
 //! privileges are given up, what a fetch reports, by what a model is accepted and what comes of it.
 
+use crate::anti_rollback::{Advance, AntiRollback, Candidate, Descent, Expected, Force, Point};
 use crate::attribution::Attribution;
-use crate::floor::{Advance, Candidate, Descent, Expected, Floor, Force, Point};
 use crate::openpgp::RunAs;
 use crate::refusal::Refusal;
 use crate::settings::{Git, Limits, Snapshot, Source, Trust};
@@ -71,7 +71,7 @@ pub struct Known {
 }
 
 impl Known {
-    pub fn of(floor: &Floor, content: bool, validator: Option<Validator>) -> Known {
+    pub fn of(floor: &AntiRollback, content: bool, validator: Option<Validator>) -> Known {
         let commit = match &floor.highest {
             Some(Point::Git { commit, .. }) => Some(commit.clone()),
             Some(Point::Snapshot { .. } | Point::Directory { .. }) | None => None,

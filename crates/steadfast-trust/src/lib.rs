@@ -1,8 +1,9 @@
 //! Whom something is believed: public keys and sets of them, signatures, files that carry their own
-//! signatures, and what makes the words of strangers fit to be shown. It knows neither models nor networks,
-//! opens nothing but key files and starts no program.
+//! signatures, values in two copies, and what makes the words of strangers fit to be shown. It knows neither models nor networks,
+//! opens nothing but files of keys and its own copies and starts no program.
 
 pub mod allowed_signers;
+pub mod copies;
 pub mod envelope;
 pub mod files;
 pub mod key_set;

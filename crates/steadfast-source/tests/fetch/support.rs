@@ -1,4 +1,4 @@
-//! A world to fetch in: keys, repositories, a cache and a trust floor.
+//! A world to fetch in: keys, repositories, a cache and an anti-rollback state.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;

@@ -66,23 +66,23 @@ pub(super) fn fetch(
         Err(error @ FloorError::Write { .. }) => return Err(here(chain(error))),
     };
     let shown = fetcher::shown(&source);
-    if ours.is_none() && !lost && loaded.floor.source != shown {
+    if ours.is_none() && !lost && loaded.value.source != shown {
         // Another source than before: its history begins here. Keys that were removed stay so.
-        loaded.floor.highest = None;
-        loaded.floor.key_set = None;
+        loaded.value.highest = None;
+        loaded.value.key_set = None;
     }
-    let highest = loaded.floor.highest.as_ref().map(name_of);
+    let highest = loaded.value.highest.as_ref().map(name_of);
     let told = ours.map(|it| it.revision.clone());
     // What the agent has not heard of yet is brought again.
     let content =
-        loaded.floor.highest.as_ref().is_some_and(|it| {
+        loaded.value.highest.as_ref().is_some_and(|it| {
             told == highest && read_content(&layout.content(), it.content()).is_ok()
         }) && task.wanted.is_none();
     let validator: Option<Validator> = kept_files::read(&layout.validator())
         .ok()
         .flatten()
         .and_then(|it| serde_json::from_slice(&it).ok());
-    let known = Known::of(&loaded.floor, content, validator);
+    let known = Known::of(&loaded.value, content, validator);
     let as_user = FetchUser::find();
     let limits = source::Limits::within(from.timeout());
     let bring = BringTask { source: source.clone(), known, cache: layout.fetch(), as_user, limits };
@@ -91,7 +91,7 @@ pub(super) fn fetch(
         Brought::Unchanged => return Ok((Fetched::Unchanged, None)),
         Brought::Offer { validator } => validator,
     };
-    let before = loaded.floor.clone();
+    let before = loaded.value.clone();
     let zone = TimeZone::system();
     let now = Timestamp::now();
     let expected = Expected {
@@ -115,7 +115,7 @@ pub(super) fn fetch(
         Err(refusal) => {
             // Whatever was refused: keys that are no longer trusted are remembered.
             if raised != before {
-                loaded.floor = raised;
+                loaded.value = raised;
                 loaded.save(&folder).map_err(|err| here(chain(err)))?;
             }
             return Err(refused(&refusal));
@@ -135,7 +135,7 @@ pub(super) fn fetch(
     let record = record(&accepted, &shown);
     adopted::save(layout, &revision, &record).map_err(|err| here(format!("{err:#}")))?;
     if raised != before {
-        loaded.floor = raised;
+        loaded.value = raised;
         loaded.save(&folder).map_err(|err| here(chain(err)))?;
     }
     if let Some(validator) = validator

@@ -88,6 +88,8 @@ fn suite(sys: &dyn Actuate) -> Transcript {
     let mut it = Suite { sys, said: Transcript::default() };
     it.show("app");
     it.show("nowhere");
+    it.transact("install in no version that was planned", vec![install("app", None)]);
+    it.transact("install in a version that is nowhere", vec![install("app", Some("3.0"))]);
     it.transact("install", vec![install("app", Some("1.0"))]);
     it.files();
     it.transact("install again", vec![install("app", Some("1.0"))]);
@@ -106,12 +108,13 @@ fn suite(sys: &dyn Actuate) -> Transcript {
     it.mark("nowhere", Mark::Hold);
     it.transact(
         "two at once, one in the way of another",
-        vec![install("old", None), install("small", None)],
+        vec![install("old", Some("1.0")), install("small", Some("1.0"))],
     );
-    it.transact("a rival, unasked", vec![install("rival", None), install("small", None)]);
+    let rival = || install("rival", Some("1.0"));
+    it.transact("a rival, unasked", vec![rival(), install("small", Some("1.0"))]);
     it.show("old");
     let removals = Removals::Named(vec![name("old")]);
-    it.transact("a rival", vec![Item { removals, ..install("rival", None) }]);
+    it.transact("a rival", vec![Item { removals, ..rival() }]);
     it.show("old");
     it.transact("remove", vec![item("app", Goal::Remove)]);
     it.files();

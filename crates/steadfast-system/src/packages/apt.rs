@@ -219,6 +219,11 @@ pub fn complaint(text: &str) -> String {
     errors.join("; ")
 }
 
+/// An error of the kind that a program's refusal has.
+pub(super) fn refusal(words: impl Into<Arc<str>>) -> SystemError {
+    SystemError::new(ErrorKind::Command, words)
+}
+
 /// The error of an apt or dpkg that said this. That something could not be fetched shows in its words alone.
 pub fn failure(text: &str) -> SystemError {
     const SIGNS: [&str; 7] = [

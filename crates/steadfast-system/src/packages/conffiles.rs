@@ -1,8 +1,8 @@
 //! Whether a transaction would touch configuration files that were changed here, decided before
 //! anything is unpacked.
 
-use super::apt::{self, Simulation};
-use super::host::{command, entries};
+use super::apt::{self, Simulation, refusal};
+use super::on_disk::entries;
 use super::run::said;
 use super::status::Database;
 use crate::command::Command;
@@ -32,7 +32,7 @@ impl Host {
         if found.is_empty() {
             return Ok(());
         }
-        Err(command(format!(
+        Err(refusal(format!(
             "{} was changed here, and the package brings another one: `conffiles: fail`",
             found.join(", ")
         )))

@@ -3,11 +3,12 @@
 
 use super::apt::{self, Offers};
 use super::locks::{self, DPKG_LOCKS};
+use super::on_disk::{entries, print, read_text};
 use super::run::running_unit;
 use super::status::{self, Database, Health};
 use super::{Interruption, Lists, Look, PackagePolicy, Read};
 use crate::command::Command;
-use crate::{ErrorKind, Host, PackageName, SystemError};
+use crate::{Host, PackageName, SystemError};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -81,34 +82,6 @@ pub(super) struct Unrest {
     pub(super) journal_is_ours: bool,
     /// Packages that were cut and that we may complete.
     pub(super) ours: Vec<String>,
-}
-
-pub(super) fn print(path: &str) -> std::io::Result<(i128, u64, u64)> {
-    let meta = fs::metadata(path)?;
-    Ok((
-        i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec()),
-        meta.size(),
-        meta.ino(),
-    ))
-}
-
-/// The entries of a folder in the order of their names; none where it is not there.
-pub(super) fn entries(folder: &str) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> =
-        fs::read_dir(folder).into_iter().flatten().filter_map(|it| Some(it.ok()?.path())).collect();
-    found.sort();
-    found
-}
-
-pub(super) fn read_text(path: &Path) -> std::io::Result<String> {
-    fs::read(path).map(|it| match String::from_utf8(it) {
-        Ok(text) => text,
-        Err(bytes) => String::from_utf8_lossy(bytes.as_bytes()).into_owned(),
-    })
-}
-
-pub(super) fn command(words: impl Into<Arc<str>>) -> SystemError {
-    SystemError::new(ErrorKind::Command, words)
 }
 
 impl Host {

@@ -1,7 +1,7 @@
 //! What apt and dpkg have logged of what they were told to do, and by whom. Pure but for the
 //! reading, which is of no more than the ends of two files; the texts under `captures/` are real ones of Debian 12.
 
-use super::transact::OURS;
+use super::job::OURS;
 use crate::PackageName;
 use crate::text::safe_start;
 use jiff::civil::DateTime;

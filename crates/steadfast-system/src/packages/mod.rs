@@ -5,18 +5,24 @@
 //! database change. Acting goes through apt-get; its parsers ([`apt`]) and dpkg's ([`status`]) are pure.
 
 pub mod apt;
+mod complete;
 mod conffiles;
+mod decide;
 mod host;
+mod job;
 mod locks;
 pub mod log;
 mod marker;
+mod on_disk;
 mod policy_rc;
 mod run;
+mod simulate;
 pub mod status;
 mod transact;
 pub mod version;
 
 pub use apt::{Offer, Offers};
+pub use decide::decide;
 pub use status::{Health, Installed};
 
 use crate::{PackageName, SystemError};
@@ -141,9 +147,11 @@ impl Removals {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Goal {
     Install {
-        /// What was promised; after a refresh the version is chosen again within it.
+        /// What was promised. It is no choice: where the version is not known, it says what to look for.
         range: Option<Range>,
-        /// The version that was planned; none where apt's lists did not tell.
+        /// The version that was planned: this one is installed and no other. None where apt's lists are
+        /// too old to tell: they are fetched, and the step is refused where there is something to
+        /// install by then, so that it is planned with them.
         version: Option<Version>,
         /// Nothing newer than what is installed is no failure.
         latest: bool,

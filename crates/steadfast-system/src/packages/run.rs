@@ -1,9 +1,10 @@
 //! Running apt and dpkg: locks waited for, lists refreshed, and a process that outlives us.
 
-use super::host::{command, entries, read_text};
+use super::apt::{self, refusal};
 use super::locks::{self, LOCKS};
 use super::marker::Marker;
-use super::{Conffiles, OUR_UNITS, Options, Write as _, apt};
+use super::on_disk::{entries, read_text};
+use super::{Conffiles, OUR_UNITS, Options, Write as _};
 use crate::command::{Command, Finished};
 use crate::{ErrorKind, Host, SystemError};
 use std::fs;
@@ -84,7 +85,7 @@ pub(super) fn running_unit() -> Option<String> {
 }
 
 pub(super) fn interrupted() -> SystemError {
-    command(
+    refusal(
         "dpkg was interrupted by somebody else: run `dpkg --configure -a`, or allow it with `repair_dpkg: true`",
     )
 }

@@ -7,7 +7,7 @@ use steadfast_system::accounts::NewGroup;
 use steadfast_system::packages::version::Version;
 use steadfast_system::packages::{
     Conffiles, Goal, Health, Installed, Interruption, Item, Lists, Look, Mark, Offer, Offers,
-    Options, Read, Transaction, Write,
+    Options, Read, Transaction, Write, decide,
 };
 use steadfast_system::{AbsPath, ErrorKind, GroupName, PackageName, SystemError, UnitName};
 
@@ -104,6 +104,14 @@ impl World {
         Some(Offers { candidate, versions })
     }
 
+    /// The version that an item gets, as apt's lists are now.
+    fn decided(&self, item: &Item, options: &Options) -> Result<Option<Version>, SystemError> {
+        let have = self.packages.get(&item.package);
+        let have = have.filter(|(it, _)| it.health == Health::Installed && !it.broken);
+        let have = have.and_then(|(it, _)| it.version.as_ref());
+        decide(item, self.offers(&item.package).as_ref(), options.from.as_deref(), have)
+    }
+
     fn carry_out(&mut self, item: &Item, options: &Options) -> Result<(), SystemError> {
         let name = &item.package;
         let held = self.packages.get(name).is_some_and(|(it, _)| it.hold);
@@ -111,28 +119,10 @@ impl World {
             return failed(format!("{name} is held"));
         }
         match &item.goal {
-            Goal::Install { range, version, latest } => {
-                let chosen = match (version, self.offers(name)) {
-                    (Some(version), Some(offers)) if offers.offer(version).is_some() => {
-                        Some(version.clone())
-                    }
-                    (_, Some(offers)) => {
-                        offers.choose(range.as_ref(), options.from.as_deref()).cloned()
-                    }
-                    (_, None) => None,
-                };
-                let have = self.packages.get(name).and_then(|(it, _)| it.version.clone());
-                match (chosen, have) {
-                    (None, Some(_)) if *latest => Ok(()),
-                    (None, _) => failed(format!("unable to locate package {name}")),
-                    (Some(chosen), Some(have))
-                        if chosen.order(&have).is_lt() && !item.allow_downgrade =>
-                    {
-                        failed(format!("{name} would be downgraded"))
-                    }
-                    (Some(chosen), _) => self.install(item, &chosen, options, held),
-                }
-            }
+            Goal::Install { .. } => match self.decided(item, options)? {
+                Some(version) => self.install(item, &version, options, held),
+                None => Ok(()),
+            },
             Goal::Remove | Goal::Purge => {
                 self.uninstall(name, item.goal == Goal::Purge);
                 Ok(())
@@ -284,6 +274,13 @@ impl Write for FakeHost {
             }
         }
         let carry_out = |item: &Item| {
+            // What has to be planned anew is refused before anything is done.
+            let decided = self.look_at(|world| world.decided(item, &transaction.options));
+            if let Err(error) = decided
+                && error.kind == ErrorKind::Moved
+            {
+                return Err(error);
+            }
             let verb = match item.goal {
                 Goal::Install { .. } => "install",
                 Goal::Remove => "remove package",

@@ -97,68 +97,20 @@ impl Bus {
     }
 
     async fn details(&self, listed: &[Listed], closely: bool) -> zbus::Result<Vec<Shown>> {
-        let mut shown: Vec<Shown> = listed
+        let mut shown: Vec<Shown> = listed.iter().map(as_listed).collect();
+        let questions: Vec<Asked<'_>> = shown
             .iter()
-            .map(|(_, _, load, active, sub, ..)| Shown {
-                load: show::load(load),
-                active: show::active(active),
-                sub: show::plain(sub),
-                invocation: None,
-                since: None,
-                needs_reload: false,
-                can_reload: false,
-                oneshot: None,
-                restarts: 0,
-                skipped: false,
-            })
+            .zip(listed)
+            .enumerate()
+            .flat_map(|(at, (unit, listed))| questions(at, unit, listed, closely))
             .collect();
-        let mut asked = vec![];
-        for (at, unit) in shown.iter().enumerate() {
-            let (name, path) = (&listed[at].0, &listed[at].6);
-            if unit.load == Load::NotFound && !unit.active.runs() {
-                continue;
-            }
-            asked.push((at, path, UNIT, "NeedDaemonReload"));
-            if unit.active.runs() {
-                asked.extend(
-                    ["InvocationID", "InactiveExitTimestamp", "CanReload"]
-                        .map(|it| (at, path, UNIT, it)),
-                );
-            }
-            if closely {
-                asked.extend(
-                    ["ConditionResult", "ConditionTimestamp"].map(|it| (at, path, UNIT, it)),
-                );
-            }
-            if name.ends_with(".service") && (closely || !unit.active.runs()) {
-                asked.extend(
-                    ["Type", "RemainAfterExit", "Result", "ExecMainStartTimestamp"]
-                        .map(|it| (at, path, SERVICE, it)),
-                );
-            }
-            if name.ends_with(".service") && closely {
-                asked.push((at, path, SERVICE, "NRestarts"));
-            }
-        }
         // What a oneshot is made of arrives in pieces.
         let mut pieces = vec![Pieces::default(); shown.len()];
-        for asked in asked.chunks(AT_ONCE) {
+        for asked in questions.chunks(AT_ONCE) {
             let mut answers = JoinSet::new();
             for &(at, path, interface, property) in asked {
-                let (connection, path) = (self.connection.clone(), path.clone());
-                answers.spawn(async move {
-                    let reply = connection
-                        .call_method(
-                            Some(SYSTEMD),
-                            path.as_str(),
-                            Some("org.freedesktop.DBus.Properties"),
-                            "Get",
-                            &(interface, property),
-                        )
-                        .await?;
-                    let value: OwnedVariant = reply.body().deserialize()?;
-                    zbus::Result::Ok((at, property, value))
-                });
+                let get = get(self.connection.clone(), path.clone(), interface, property);
+                answers.spawn(async move { get.await.map(|value| (at, property, value)) });
             }
             while let Some(answer) = answers.join_next().await {
                 let (at, property, value) =
@@ -256,6 +208,68 @@ struct Pieces {
     ran: bool,
     condition: bool,
     condition_looked_at: bool,
+}
+
+/// What a list of units says about one; the rest is asked.
+fn as_listed((_, _, load, active, sub, ..): &Listed) -> Shown {
+    Shown {
+        load: show::load(load),
+        active: show::active(active),
+        sub: show::plain(sub),
+        invocation: None,
+        since: None,
+        needs_reload: false,
+        can_reload: false,
+        oneshot: None,
+        restarts: 0,
+        skipped: false,
+    }
+}
+
+/// A question: the unit's place in the list, its path on the bus, interface and property.
+type Asked<'l> = (usize, &'l OwnedObjectPath, &'static str, &'static str);
+
+/// What has to be asked about a unit, and no more: a run looks at many.
+fn questions<'l>(at: usize, unit: &Shown, listed: &'l Listed, closely: bool) -> Vec<Asked<'l>> {
+    let (name, path) = (&listed.0, &listed.6);
+    if unit.load == Load::NotFound && !unit.active.runs() {
+        return vec![];
+    }
+    let mut all = vec![(UNIT, "NeedDaemonReload")];
+    if unit.active.runs() {
+        all.extend(["InvocationID", "InactiveExitTimestamp", "CanReload"].map(|it| (UNIT, it)));
+    }
+    if closely {
+        all.extend(["ConditionResult", "ConditionTimestamp"].map(|it| (UNIT, it)));
+    }
+    if name.ends_with(".service") && (closely || !unit.active.runs()) {
+        all.extend(
+            ["Type", "RemainAfterExit", "Result", "ExecMainStartTimestamp"].map(|it| (SERVICE, it)),
+        );
+    }
+    if name.ends_with(".service") && closely {
+        all.push((SERVICE, "NRestarts"));
+    }
+    all.into_iter().map(|(interface, property)| (at, path, interface, property)).collect()
+}
+
+/// One property of a unit.
+async fn get(
+    connection: Connection,
+    path: OwnedObjectPath,
+    interface: &'static str,
+    property: &'static str,
+) -> zbus::Result<OwnedVariant> {
+    let reply = connection
+        .call_method(
+            Some(SYSTEMD),
+            path.as_str(),
+            Some("org.freedesktop.DBus.Properties"),
+            "Get",
+            &(interface, property),
+        )
+        .await?;
+    reply.body().deserialize()
 }
 
 fn take(

@@ -4,7 +4,10 @@
 use super::bus::{self, Bus};
 use super::enablement::{self, Folders, Found};
 use super::health;
-use super::show::{self, Shown};
+use super::journal::{journal, with_journal, with_lines};
+use super::settle::{PACE, Steady, Verdict, job_result, judge};
+use super::show::Shown;
+use super::systemctl;
 use super::{Active, Enablement, LastStart, Load, Mask, Question, Read, Unit, Write};
 use crate::command::Command;
 use crate::{ErrorKind, Host, SystemError, UnitName};
@@ -16,12 +19,6 @@ use std::time::{Duration, Instant};
 /// systemd forgets a oneshot that has ended and that nothing refers to. What we have started and seen
 /// succeed is written down here until the next boot.
 const STARTED: &str = "/run/steadfast/started";
-
-/// How often we look at a unit while we wait for it.
-const PACE: Duration = Duration::from_millis(200);
-
-/// How much of a unit's journal an error carries.
-const JOURNAL_LINES: usize = 8;
 /// How long before we began to wait for a unit its journal is of interest, in seconds.
 const JOURNAL_BEFORE: i64 = 60;
 /// And how long before one that runs was found not to be healthy.
@@ -77,12 +74,12 @@ impl Host {
                     self.forget_bus();
                     match self.way()? {
                         Way::Bus(bus) => bus.show(names, closely),
-                        Way::Systemctl => systemctl_show(names),
+                        Way::Systemctl => systemctl::show(names),
                     }
                 }
                 result => result,
             },
-            Way::Systemctl => systemctl_show(names),
+            Way::Systemctl => systemctl::show(names),
         }
     }
 
@@ -136,7 +133,7 @@ impl Host {
             // restart would only stop it; one that systemd does not know yet has nothing to forget.
             match &way {
                 Way::Bus(bus) => drop(bus.call("ResetFailedUnit", &unit.as_str())),
-                Way::Systemctl => drop(systemctl("reset-failed", unit).run()),
+                Way::Systemctl => drop(systemctl::unit("reset-failed", unit).run()),
             }
         }
         let began = jiff::Timestamp::now().as_second();
@@ -151,7 +148,7 @@ impl Host {
                 // It did not come to a job, or the job goes on: the unit has said nothing about it.
                 Err(err) => return Err(err.during(during)),
             },
-            Way::Systemctl => systemctl(verb, unit).timeout(limit).succeed().map(|_| ()),
+            Way::Systemctl => systemctl::unit(verb, unit).timeout(limit).succeed().map(|_| ()),
         };
         result.map_err(|err| with_journal(err, unit, began).during(during))
     }
@@ -173,11 +170,12 @@ impl Host {
                     .and_then(|()| bus.call(method, &(&files[..], true))),
             },
             Way::Systemctl => {
-                let persistent = systemctl_with(verb, &["--no-reload"], unit).succeed().map(|_| ());
+                let persistent =
+                    systemctl::unit_with(verb, &["--no-reload"], unit).succeed().map(|_| ());
                 match arguments {
                     FileArguments::Make => persistent,
                     FileArguments::Remove => persistent.and_then(|()| {
-                        systemctl_with(verb, &["--no-reload", "--runtime"], unit)
+                        systemctl::unit_with(verb, &["--no-reload", "--runtime"], unit)
                             .succeed()
                             .map(|_| ())
                     }),
@@ -345,90 +343,6 @@ impl Write for Host {
     }
 }
 
-/// The process that a unit has been active with.
-#[derive(Clone, Debug, PartialEq)]
-struct Steady {
-    since: Instant,
-    invocation: Option<Arc<str>>,
-    restarts: u32,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Verdict {
-    Settled,
-    Failed(String),
-    /// Look again, after this time at the latest.
-    Wait(Duration),
-}
-
-/// Judges one look at a unit that is waited for.
-fn judge(
-    shown: &Shown,
-    steady: &mut Option<Steady>,
-    now: Instant,
-    settle: Duration,
-    unit: &UnitName,
-) -> Verdict {
-    let before = steady.clone();
-    let ended = |how: &str| match &before {
-        Some(before) => {
-            let after = now.duration_since(before.since).as_secs();
-            Verdict::Failed(format!("it was active for {after} s, and {how}"))
-        }
-        None => Verdict::Failed(how.to_owned()),
-    };
-    match shown.active {
-        Active::Active | Active::Reloading => {
-            let has_process = unit.as_str().ends_with(".service") && &*shown.sub != "exited";
-            let before = steady.get_or_insert_with(|| Steady {
-                since: now,
-                invocation: shown.invocation.clone(),
-                restarts: shown.restarts,
-            });
-            if before.invocation != shown.invocation || before.restarts != shown.restarts {
-                return Verdict::Failed("it ended and was started again".into());
-            }
-            let left = settle.saturating_sub(now.duration_since(before.since));
-            if !has_process || (left.is_zero() && shown.active == Active::Active) {
-                Verdict::Settled
-            } else {
-                Verdict::Wait(left.max(Duration::from_millis(10)))
-            }
-        }
-        Active::Activating if &*shown.sub == "auto-restart" => {
-            ended("it ended and waits to be started again")
-        }
-        Active::Activating if steady.is_some() => ended("it was started again"),
-        Active::Activating => Verdict::Wait(PACE),
-        Active::Inactive if shown.skipped => Verdict::Failed(
-            "a condition of its unit file does not hold, so it was not started".into(),
-        ),
-        Active::Inactive | Active::Deactivating | Active::Failed => match shown.oneshot {
-            // One that has ended without a trace was forgotten after it had succeeded.
-            Some(LastStart::Succeeded | LastStart::Never) if shown.active == Active::Inactive => {
-                Verdict::Settled
-            }
-            Some(LastStart::Succeeded | LastStart::Never) if shown.active != Active::Failed => {
-                Verdict::Wait(PACE)
-            }
-            Some(_) | None => ended(&format!("it is {} ({})", shown.active, shown.sub)),
-        },
-    }
-}
-
-fn job_result(result: &str) -> Result<(), SystemError> {
-    let why = match result {
-        // Skipped: it did not apply any more; how the unit is now is looked at next.
-        "done" | "skipped" => return Ok(()),
-        "failed" => "it failed".to_owned(),
-        "canceled" => "another job took its place".to_owned(),
-        "timeout" => "it took longer than systemd lets it".to_owned(),
-        "dependency" => "a unit that it needs failed".to_owned(),
-        other => format!("systemd's answer is `{}`", show::plain(other)),
-    };
-    Err(SystemError::new(ErrorKind::Command, why))
-}
-
 fn unit(name: &UnitName, shown: Shown, found: Found) -> Unit {
     let oneshot = match shown.oneshot {
         Some(LastStart::Never) if success_of(name).exists() => Some(LastStart::Succeeded),
@@ -482,149 +396,4 @@ fn remember_success(unit: &UnitName) -> Result<(), SystemError> {
         .create(STARTED)
         .and_then(|()| std::fs::write(success_of(unit), ""))
         .map_err(|err| SystemError::io(format!("write down that {unit} succeeded"), err))
-}
-
-fn systemctl(verb: &str, unit: &UnitName) -> Command {
-    systemctl_with(verb, &[], unit)
-}
-
-fn systemctl_with(verb: &str, options: &[&str], unit: &UnitName) -> Command {
-    Command::new("systemctl").args(["--quiet", verb]).args(options).args(["--", unit.as_str()])
-}
-
-fn systemctl_show(names: &[&str]) -> Result<Vec<Shown>, SystemError> {
-    if names.is_empty() {
-        return Ok(vec![]);
-    }
-    let said = Command::new("systemctl")
-        .args(["show", "--no-pager", "--timestamp=unix"])
-        .arg(format!("--property={}", show::PROPERTIES))
-        .arg("--")
-        .args(names)
-        .succeed()
-        .map_err(|err| err.during("ask systemd about its units"))?;
-    show::parse(&said.stdout_text()).filter(|it| it.len() == names.len()).ok_or_else(|| {
-        SystemError::new(ErrorKind::Other, "systemctl said something unexpected about units")
-    })
-}
-
-/// The error with the last lines of the unit's journal as its cause.
-fn with_journal(error: SystemError, unit: &UnitName, since: i64) -> SystemError {
-    // What a process said just before it ended may still be on its way.
-    let _as_far_as_it_goes =
-        Command::new("journalctl").arg("--sync").timeout(Duration::from_secs(5)).run();
-    with_lines(error, &journal(unit, since))
-}
-
-fn with_lines(error: SystemError, lines: &[String]) -> SystemError {
-    if lines.is_empty() {
-        return error;
-    }
-    let kind = error.kind;
-    let why = error.chain().join(": ");
-    // Each line is the cause of the one before it, so that each is shown on a line of its own.
-    let mut causes = lines.iter().rev().map(|it| format!("journal: {it}"));
-    let Some(last) = causes.next() else { return error };
-    causes.fold(SystemError::new(kind, last), SystemError::during).during(why)
-}
-
-/// The last lines that the unit said since then (in seconds since 1970), without control characters.
-fn journal(unit: &UnitName, since: i64) -> Vec<String> {
-    let said = Command::new("journalctl")
-        .args(["--no-pager", "--quiet", "--output=cat", "--lines=20"])
-        .arg(format!("--since=@{since}"))
-        .arg(format!("--unit={unit}"))
-        .timeout(Duration::from_secs(10))
-        .succeed();
-    let Ok(said) = said else { return vec![] };
-    let text = said.stdout_text();
-    let mut lines: Vec<String> = crate::text::safe_lines(&text).collect();
-    lines.dedup();
-    lines[lines.len().saturating_sub(JOURNAL_LINES)..].to_vec()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shown(active: &str, sub: &str) -> Shown {
-        Shown {
-            load: Load::Loaded,
-            active: show::active(active),
-            sub: Arc::from(sub),
-            invocation: Some(Arc::from("one")),
-            since: Some(1),
-            needs_reload: false,
-            can_reload: false,
-            oneshot: None,
-            restarts: 0,
-            skipped: false,
-        }
-    }
-
-    /// What the last of several looks, one second apart, is judged as.
-    #[track_caller]
-    fn check(looks: &[Shown], expected: &str) {
-        let unit = UnitName::parse("app").unwrap();
-        let (start, mut steady, mut verdict) = (Instant::now(), None, String::new());
-        for (at, look) in looks.iter().enumerate() {
-            let now = start + Duration::from_secs(at as u64);
-            verdict = match judge(look, &mut steady, now, Duration::from_secs(2), &unit) {
-                Verdict::Settled => "settled".into(),
-                Verdict::Failed(why) => why,
-                Verdict::Wait(_) => "wait".into(),
-            };
-        }
-        assert_eq!(verdict, expected);
-    }
-
-    #[test]
-    fn a_service_has_settled_when_one_process_was_active_long_enough() {
-        let active = || shown("active", "running");
-        check(&[active(), active()], "wait");
-        check(&[shown("activating", "start"), active(), active(), active()], "settled");
-        check(&[shown("activating", "start")], "wait");
-        check(&[active(), active(), shown("reloading", "reload")], "wait");
-        check(
-            &[active(), Shown { invocation: Some(Arc::from("two")), ..active() }],
-            "it ended and was started again",
-        );
-        check(&[active(), Shown { restarts: 1, ..active() }], "it ended and was started again");
-        check(
-            &[active(), shown("activating", "auto-restart")],
-            "it was active for 1 s, and it ended and waits to be started again",
-        );
-        check(
-            &[active(), shown("failed", "failed")],
-            "it was active for 1 s, and it is failed (failed)",
-        );
-        check(&[shown("inactive", "dead")], "it is inactive (dead)");
-        check(
-            &[Shown { skipped: true, ..shown("inactive", "dead") }],
-            "a condition of its unit file does not hold, so it was not started",
-        );
-    }
-
-    #[test]
-    fn what_has_no_process_settles_at_once() {
-        check(&[shown("active", "exited")], "settled");
-        let ended = |active, last| Shown { oneshot: Some(last), ..shown(active, "dead") };
-        check(&[ended("inactive", LastStart::Succeeded)], "settled");
-        check(&[ended("inactive", LastStart::Never)], "settled");
-        check(&[ended("deactivating", LastStart::Succeeded)], "wait");
-        check(&[ended("failed", LastStart::Failed)], "it is failed (dead)");
-    }
-
-    #[test]
-    fn a_job_that_was_not_done_says_why() {
-        assert_eq!(job_result("done"), Ok(()));
-        assert_eq!(
-            job_result("dependency").unwrap_err().to_string(),
-            "a unit that it needs failed"
-        );
-        assert_eq!(
-            job_result("new\x1bword").unwrap_err().to_string(),
-            "systemd's answer is `new\\u{1b}word`"
-        );
-    }
 }

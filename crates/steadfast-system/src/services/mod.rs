@@ -4,7 +4,10 @@ mod bus;
 mod enablement;
 mod health;
 mod host;
+mod journal;
+mod settle;
 mod show;
+mod systemctl;
 
 use crate::{AbsPath, SystemError, UnitName, programs};
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,12 @@
 //! The real machine's accounts: read below a root of our own, written in a mount namespace of our own.
 
 use super::*;
+use crate::ErrorKind;
+use crate::accounts::{Attribute, Limit, NewGroup, NewPrimary, NewUser, Write as _};
+use crate::command::Command;
 use crate::host::Settings;
+use crate::secrets::Secret;
+use rustix::fs::{FileType, Mode};
 use std::os::unix::fs::symlink;
 
 fn settings() -> Settings {

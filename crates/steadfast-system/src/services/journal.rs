@@ -1,0 +1,43 @@
+//! What a unit has said lately, as the cause of an error about it.
+
+use crate::command::Command;
+use crate::{SystemError, UnitName};
+use std::time::Duration;
+
+/// How much of a unit's journal an error carries.
+const LINES: usize = 8;
+
+/// The error with the last lines of the unit's journal as its cause.
+pub(super) fn with_journal(error: SystemError, unit: &UnitName, since: i64) -> SystemError {
+    // What a process said just before it ended may still be on its way.
+    let _as_far_as_it_goes =
+        Command::new("journalctl").arg("--sync").timeout(Duration::from_secs(5)).run();
+    with_lines(error, &journal(unit, since))
+}
+
+pub(super) fn with_lines(error: SystemError, lines: &[String]) -> SystemError {
+    if lines.is_empty() {
+        return error;
+    }
+    let kind = error.kind;
+    let why = error.chain().join(": ");
+    // Each line is the cause of the one before it, so that each is shown on a line of its own.
+    let mut causes = lines.iter().rev().map(|it| format!("journal: {it}"));
+    let Some(last) = causes.next() else { return error };
+    causes.fold(SystemError::new(kind, last), SystemError::during).during(why)
+}
+
+/// The last lines that the unit said since then (in seconds since 1970), without control characters.
+pub(super) fn journal(unit: &UnitName, since: i64) -> Vec<String> {
+    let said = Command::new("journalctl")
+        .args(["--no-pager", "--quiet", "--output=cat", "--lines=20"])
+        .arg(format!("--since=@{since}"))
+        .arg(format!("--unit={unit}"))
+        .timeout(Duration::from_secs(10))
+        .succeed();
+    let Ok(said) = said else { return vec![] };
+    let text = said.stdout_text();
+    let mut lines: Vec<String> = crate::text::safe_lines(&text).collect();
+    lines.dedup();
+    lines[lines.len().saturating_sub(LINES)..].to_vec()
+}

@@ -1,0 +1,29 @@
+//! systemctl, for where there is no bus.
+
+use super::show::{self, Shown};
+use crate::command::Command;
+use crate::{ErrorKind, SystemError, UnitName};
+
+pub(super) fn unit(verb: &str, unit: &UnitName) -> Command {
+    unit_with(verb, &[], unit)
+}
+
+pub(super) fn unit_with(verb: &str, options: &[&str], unit: &UnitName) -> Command {
+    Command::new("systemctl").args(["--quiet", verb]).args(options).args(["--", unit.as_str()])
+}
+
+pub(super) fn show(names: &[&str]) -> Result<Vec<Shown>, SystemError> {
+    if names.is_empty() {
+        return Ok(vec![]);
+    }
+    let said = Command::new("systemctl")
+        .args(["show", "--no-pager", "--timestamp=unix"])
+        .arg(format!("--property={}", show::PROPERTIES))
+        .arg("--")
+        .args(names)
+        .succeed()
+        .map_err(|err| err.during("ask systemd about its units"))?;
+    show::parse(&said.stdout_text()).filter(|it| it.len() == names.len()).ok_or_else(|| {
+        SystemError::new(ErrorKind::Other, "systemctl said something unexpected about units")
+    })
+}

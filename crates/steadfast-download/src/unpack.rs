@@ -31,8 +31,6 @@ pub fn unpack(
     files: &[Entry],
     mut take: impl FnMut(&Entry, &[u8]) -> Result<(), DownloadError>,
 ) -> Result<(), DownloadError> {
-    let broken =
-        |why: &str| DownloadError::new(DownloadErrorKind::Broken, format!("the archive: {why}"));
     let named: BTreeMap<&str, &Entry> = files.iter().map(|it| (it.path.as_str(), it)).collect();
     let mut seen = BTreeSet::new();
     // A header of 512 bytes and up to as much padding, and the same again for a long name.
@@ -41,54 +39,58 @@ pub fn unpack(
     let decompressed = flate2::read::GzDecoder::new(archive);
     let mut limited = Limited { from: decompressed, left: total };
     let mut tar = tar::Archive::new(&mut limited);
-    let mut walk = || -> std::io::Result<Result<(), DownloadError>> {
-        for entry in tar.entries()? {
-            let mut entry = entry?;
-            let path = entry.path_bytes().into_owned();
-            let path = String::from_utf8_lossy(&path).into_owned();
-            let shown = printable(&path);
-            if entry.header().entry_type() != tar::EntryType::Regular {
-                return Ok(Err(broken(&format!("{shown} is not a plain file"))));
-            }
-            let Some(file) = named.get(path.as_str()) else {
-                return Ok(Err(broken(&format!("the manifest does not name {shown}"))));
-            };
-            if entry.header().mode()? & 0o7000 != 0 {
-                return Ok(Err(broken(&format!("{shown} is setuid, setgid or sticky"))));
-            }
-            if !seen.insert(path) {
-                return Ok(Err(broken(&format!("{shown} stands in it twice"))));
-            }
-            if entry.size() != file.size {
-                return Ok(Err(broken(&format!(
-                    "{shown} has another size than the manifest says"
-                ))));
-            }
-            let mut content = vec![];
-            entry.by_ref().take(file.size).read_to_end(&mut content)?;
-            let digest: [u8; 32] = sha2::Sha256::digest(&content).into();
-            if digest != file.digest || content.len() as u64 != file.size {
-                return Ok(Err(broken(&format!("{shown} has another content"))));
-            }
-            if let Err(error) = take(file, &content) {
-                return Ok(Err(error));
-            }
-        }
-        Ok(Ok(()))
-    };
-    let walked = walk();
+    let walked = walk(&mut tar, &named, &mut seen, &mut take);
     if limited.left == 0 {
         let words = "the archive holds more than the manifest says";
         return Err(DownloadError::new(DownloadErrorKind::TooLarge, words));
     }
-    match walked {
-        Err(err) => return Err(broken(&err.to_string())),
-        Ok(result) => result?,
-    }
+    walked?;
     match files.iter().find(|it| !seen.contains(&it.path)) {
         Some(file) => Err(broken(&format!("{} is not in it", file.path))),
         None => Ok(()),
     }
+}
+
+/// Each file of the archive, where it is one that the manifest names, and as it says.
+fn walk(
+    tar: &mut tar::Archive<impl Read>,
+    named: &BTreeMap<&str, &Entry>,
+    seen: &mut BTreeSet<String>,
+    take: &mut impl FnMut(&Entry, &[u8]) -> Result<(), DownloadError>,
+) -> Result<(), DownloadError> {
+    let failed = |err: std::io::Error| broken(&err.to_string());
+    for found in tar.entries().map_err(failed)? {
+        let mut found = found.map_err(failed)?;
+        let path = String::from_utf8_lossy(&found.path_bytes()).into_owned();
+        let shown = printable(&path);
+        if found.header().entry_type() != tar::EntryType::Regular {
+            return Err(broken(&format!("{shown} is not a plain file")));
+        }
+        let Some(file) = named.get(path.as_str()) else {
+            return Err(broken(&format!("the manifest does not name {shown}")));
+        };
+        if found.header().mode().map_err(failed)? & 0o7000 != 0 {
+            return Err(broken(&format!("{shown} is setuid, setgid or sticky")));
+        }
+        if !seen.insert(path) {
+            return Err(broken(&format!("{shown} stands in it twice")));
+        }
+        if found.size() != file.size {
+            return Err(broken(&format!("{shown} has another size than the manifest says")));
+        }
+        let mut content = vec![];
+        found.by_ref().take(file.size).read_to_end(&mut content).map_err(failed)?;
+        let digest: [u8; 32] = sha2::Sha256::digest(&content).into();
+        if digest != file.digest || content.len() as u64 != file.size {
+            return Err(broken(&format!("{shown} has another content")));
+        }
+        take(file, &content)?;
+    }
+    Ok(())
+}
+
+fn broken(why: &str) -> DownloadError {
+    DownloadError::new(DownloadErrorKind::Broken, format!("the archive: {why}"))
 }
 
 /// What is decompressed, up to a limit.

@@ -1,10 +1,14 @@
 //! Brings a model to the node, and refuses what is not signed, newer and whole.
 
+pub mod accept;
 pub mod anti_rollback;
+pub mod attribute;
 pub mod attribution;
 mod blame;
 pub mod content;
 pub mod directory;
+pub mod download;
+pub mod fetch;
 pub mod fetcher;
 mod git;
 pub mod manifest;

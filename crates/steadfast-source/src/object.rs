@@ -2,8 +2,12 @@
 //! gives them. The privileged side of a fetch never starts git, so nothing in a repository can turn it.
 
 use sha2::Digest as _;
+use std::iter::Peekable;
 use steadfast_trust::envelope::Signed;
 use steadfast_trust::text::{hex, printable};
+
+/// A commit or tag with its message.
+pub(crate) const MAX_COMMIT: usize = 1024 * 1024;
 
 /// Which digest names the objects of a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,56 +108,20 @@ impl Commit {
         if head.contains(&0) {
             return Err(Malformed::Header);
         }
-        let mut lines = Lines { rest: head }.peekable();
-        let mut payload = Vec::with_capacity(raw.len());
-        let mut next = |name: &[u8], required: bool, payload: &mut Vec<u8>| {
-            let line =
-                lines.next_if(|it| it.starts_with(name) && it.get(name.len()) == Some(&b' '));
-            match line {
-                Some(line) => {
-                    payload.extend_from_slice(line);
-                    Ok(Some(line[name.len() + 1..line.len() - 1].to_vec()))
-                }
-                None if required => Err(Malformed::Header),
-                None => Ok(None),
-            }
-        };
-        let id = |it: Vec<u8>| {
-            let id = String::from_utf8(it).map_err(|_| Malformed::Header)?;
-            (Algorithm::of(&id) == Some(algorithm)).then_some(id).ok_or(Malformed::Header)
-        };
-        let tree = id(next(b"tree", true, &mut payload)?.unwrap_or_default())?;
-        let mut parents = vec![];
-        while let Some(parent) = next(b"parent", false, &mut payload)? {
-            parents.push(id(parent)?);
-        }
-        let (author, authored) = who(&next(b"author", true, &mut payload)?.unwrap_or_default())?;
-        let (_, committed) = who(&next(b"committer", true, &mut payload)?.unwrap_or_default())?;
+        let payload = Vec::with_capacity(raw.len());
+        let mut header = Header { lines: Lines { rest: head }.peekable(), payload };
 
-        let mut armor: Option<Vec<u8>> = None;
-        let mut in_signature = false;
-        for line in lines {
-            if let Some(continued) = line.strip_prefix(b" ") {
-                match &mut armor {
-                    Some(armor) if in_signature => armor.extend_from_slice(continued),
-                    Some(_) | None => payload.extend_from_slice(line),
-                }
-                continue;
-            }
-            in_signature = false;
-            let space = line.iter().position(|it| *it == b' ').ok_or(Malformed::Header)?;
-            let (name, value) = (&line[..space], &line[space + 1..]);
-            if name == algorithm.signature_header() && armor.is_none() {
-                armor = Some(value.to_vec());
-                in_signature = true;
-            } else if name.starts_with(b"gpgsig") {
-                return Err(Malformed::Signatures);
-            } else if matches!(name, b"tree" | b"parent" | b"author" | b"committer") {
-                return Err(Malformed::Header);
-            } else {
-                payload.extend_from_slice(line);
-            }
+        // The fields that every commit has, in the order in which git writes them.
+        let tree = id(algorithm, header.required(b"tree")?)?;
+        let mut parents = vec![];
+        while let Some(parent) = header.field(b"parent") {
+            parents.push(id(algorithm, parent)?);
         }
+        let (author, authored) = who(&header.required(b"author")?)?;
+        let (_, committed) = who(&header.required(b"committer")?)?;
+
+        // The signature is cut out of the rest, and what is left is what it is over.
+        let (armor, mut payload) = header.cut_signature(algorithm)?;
         payload.push(b'\n');
         payload.extend_from_slice(body);
         let body = String::from_utf8_lossy(body);
@@ -168,6 +136,64 @@ impl Commit {
             signed: armor.map(|armor| Signed { payload, armor }),
         })
     }
+}
+
+/// The header of a commit that is being read, and what has been read of it without the signature.
+struct Header<'a> {
+    lines: Peekable<Lines<'a>>,
+    payload: Vec<u8>,
+}
+
+impl Header<'_> {
+    /// The value of a field, where it is the next one.
+    fn field(&mut self, name: &[u8]) -> Option<Vec<u8>> {
+        let is_it = |it: &&[u8]| it.starts_with(name) && it.get(name.len()) == Some(&b' ');
+        let line = self.lines.next_if(is_it)?;
+        self.payload.extend_from_slice(line);
+        Some(line[name.len() + 1..line.len() - 1].to_vec())
+    }
+
+    fn required(&mut self, name: &[u8]) -> Result<Vec<u8>, Malformed> {
+        self.field(name).ok_or(Malformed::Header)
+    }
+
+    /// The signature, and all other lines. What could be read in two ways is refused: two signatures, one of
+    /// the other repository format, and fields that have had their place before.
+    fn cut_signature(
+        mut self,
+        algorithm: Algorithm,
+    ) -> Result<(Option<Vec<u8>>, Vec<u8>), Malformed> {
+        let mut armor: Option<Vec<u8>> = None;
+        let mut in_signature = false;
+        for line in self.lines {
+            if let Some(continued) = line.strip_prefix(b" ") {
+                match &mut armor {
+                    Some(armor) if in_signature => armor.extend_from_slice(continued),
+                    Some(_) | None => self.payload.extend_from_slice(line),
+                }
+                continue;
+            }
+            in_signature = false;
+            let space = line.iter().position(|it| *it == b' ').ok_or(Malformed::Header)?;
+            let (name, value) = (&line[..space], &line[space + 1..]);
+            if name == algorithm.signature_header() && armor.is_none() {
+                armor = Some(value.to_vec());
+                in_signature = true;
+            } else if name.starts_with(b"gpgsig") {
+                return Err(Malformed::Signatures);
+            } else if matches!(name, b"tree" | b"parent" | b"author" | b"committer") {
+                return Err(Malformed::Header);
+            } else {
+                self.payload.extend_from_slice(line);
+            }
+        }
+        Ok((armor, self.payload))
+    }
+}
+
+fn id(algorithm: Algorithm, raw: Vec<u8>) -> Result<String, Malformed> {
+    let id = String::from_utf8(raw).map_err(|_| Malformed::Header)?;
+    (Algorithm::of(&id) == Some(algorithm)).then_some(id).ok_or(Malformed::Header)
 }
 
 impl Tag {

@@ -90,37 +90,8 @@ pub fn publish(
 ) -> Result<Published, PublishError> {
     let Publication { model, channel, sources, commit, attribution, now, expires } = publication;
     let _lock = lock(folder)?;
-    let previous = previous(folder)?;
-    if let Some((previous, _)) = &previous
-        && (previous.model != *model || previous.channel != *channel)
-    {
-        return Err(PublishError::OtherModel {
-            folder: folder.to_owned(),
-            was: format!("{} for {}", previous.model, previous.channel),
-            now: format!("{model} for {channel}"),
-        });
-    }
-    let mut files = vec![];
-    for (_, source) in sources.iter() {
-        match place(&source.path) {
-            Place::Model => files.push(File {
-                path: source.path.to_string(),
-                digest: source.digest,
-                size: source.bytes.len() as u64,
-                executable: source.executable,
-            }),
-            Place::Elsewhere => {}
-            Place::Forbidden => {
-                return Err(PublishError::Path { path: source.path.to_string() });
-            }
-        }
-    }
-    if files.is_empty() {
-        return Err(PublishError::Empty);
-    }
-    if let Some(path) = key_inside(sources, signers) {
-        return Err(PublishError::KeyInside { path });
-    }
+    let previous = previous_of(folder, model, channel)?;
+    let files = files_of(sources, signers)?;
     let bytes =
         pack(sources).map_err(|err| PublishError::Write { path: folder.to_owned(), err })?;
     let digest: [u8; 32] = sha2::Sha256::digest(&bytes).into();
@@ -152,6 +123,8 @@ pub fn publish(
         let armor = sign(key, SNAPSHOT, manifest.write().as_bytes())?;
         signed.push_str(&armor);
     }
+
+    // What the manifest names is there before it is, and what it no longer names goes after it.
     put(folder, &manifest.archive.name(), &bytes)?;
     if let (Some(lines), Some(text)) = (&manifest.lines, &text) {
         let bytes = zipped(text.as_bytes())
@@ -159,16 +132,61 @@ pub fn publish(
         put(folder, &lines.name(), &bytes)?;
     }
     replace(&folder.join(NAME), signed.as_bytes())?;
-    let keep: Vec<&Manifest> =
-        [Some(&manifest), previous.as_ref().map(|it| &it.0)].into_iter().flatten().collect();
-    clear(folder, "archives", ".tar.gz", keep.iter().map(|it| it.archive.name()));
-    clear(
-        folder,
-        "lines",
-        ".json.gz",
-        keep.iter().filter_map(|it| Some(it.lines.as_ref()?.name())),
-    );
+    clear_unnamed(folder, &manifest, previous.as_ref().map(|it| &it.0));
     Ok(Published { sequence: manifest.sequence, expires: manifest.expires, renewed })
+}
+
+/// The snapshot that is there, which must be of the same model and channel.
+fn previous_of(
+    folder: &Path,
+    model: &str,
+    channel: &str,
+) -> Result<Option<(Manifest, Vec<u8>)>, PublishError> {
+    let previous = previous(folder)?;
+    match &previous {
+        Some((it, _)) if it.model != model || it.channel != channel => {
+            Err(PublishError::OtherModel {
+                folder: folder.to_owned(),
+                was: format!("{} for {}", it.model, it.channel),
+                now: format!("{model} for {channel}"),
+            })
+        }
+        Some(_) | None => Ok(previous),
+    }
+}
+
+/// The files that a snapshot of these sources holds.
+fn files_of(sources: &SourceSet, signers: &[PrivateKey]) -> Result<Vec<File>, PublishError> {
+    let mut files = vec![];
+    for (_, source) in sources.iter() {
+        match place(&source.path) {
+            Place::Model => files.push(File {
+                path: source.path.to_string(),
+                digest: source.digest,
+                size: source.bytes.len() as u64,
+                executable: source.executable,
+            }),
+            Place::Elsewhere => {}
+            Place::Forbidden => {
+                return Err(PublishError::Path { path: source.path.to_string() });
+            }
+        }
+    }
+    if files.is_empty() {
+        return Err(PublishError::Empty);
+    }
+    match key_inside(sources, signers) {
+        Some(path) => Err(PublishError::KeyInside { path }),
+        None => Ok(files),
+    }
+}
+
+/// Takes away archives that neither this manifest nor the one before it names: a node may be reading either.
+fn clear_unnamed(folder: &Path, manifest: &Manifest, previous: Option<&Manifest>) {
+    let keep: Vec<&Manifest> = [Some(manifest), previous].into_iter().flatten().collect();
+    let lines = keep.iter().filter_map(|it| Some(it.lines.as_ref()?.name()));
+    clear(folder, "archives", ".tar.gz", keep.iter().map(|it| it.archive.name()));
+    clear(folder, "lines", ".json.gz", lines);
 }
 
 fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), PublishError> {

@@ -3,6 +3,7 @@
 //! is so for the process that fetches, which is the same build of the same program.
 
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::path::PathBuf;
 
 /// Where the model is.
@@ -98,6 +99,22 @@ impl Source {
             Source::Git(_) => "git",
             Source::Snapshot(_) => "snapshot",
             Source::Directory(_) => "directory",
+        }
+    }
+}
+
+/// As a status names it.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Git(Git { url, reference: Reference::Branch(name), .. }) => {
+                write!(f, "git {url} branch {name}")
+            }
+            Source::Git(Git { url, reference: Reference::Tag(name), .. }) => {
+                write!(f, "git {url} tag {name}")
+            }
+            Source::Snapshot(it) => write!(f, "snapshot {}", it.url),
+            Source::Directory(path) => write!(f, "directory {}", path.display()),
         }
     }
 }

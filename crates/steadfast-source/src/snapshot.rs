@@ -19,13 +19,13 @@ use sha2::Digest as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use steadfast_download::https::{Got, Site};
-use steadfast_download::offer::{Reader, Writer};
+use steadfast_download::offer::{Reader, Record, Writer};
 use steadfast_download::unpack::{Entry, inflate, unpack};
 use steadfast_download::{DownloadError, DownloadErrorKind};
 use steadfast_model::SourceSet;
 use steadfast_trust::key_set::{KeySet, key_set};
 use steadfast_trust::signature::{KEYS, SNAPSHOT, Signer};
-use steadfast_trust::text::hex;
+use steadfast_trust::text::{hex, printable};
 
 /// The archive that was unpacked last: a manifest that is refused for now does not bring it again.
 const KEPT: &str = "archive";
@@ -150,40 +150,22 @@ pub(crate) fn accept(
         Trust::None => None,
         Trust::AllowedSigners(_) | Trust::OpenPgp(_) => return Err(mismatch(terms)),
     };
-    // A little more than the files themselves, for the manifest and the keys.
-    let limit = crate::directory::MAX_BYTES + 2 * MAX_MANIFEST;
-    let mut reader = Reader::open(cache, limit)?;
-    let mut raw = None;
-    let mut rotations: Vec<Vec<u8>> = vec![];
-    let mut contents: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-    let mut told: Option<Vec<u8>> = None;
-    while let Some(record) = reader.next_record()? {
-        match (record.kind.as_str(), &raw) {
-            ("manifest", None) => raw = Some(record.content),
-            ("keys", Some(_)) if rotations.len() < MAX_ROTATIONS as usize => {
-                rotations.push(record.content);
-            }
-            ("lines", Some(_)) if told.is_none() => told = Some(record.content),
-            ("file", Some(_)) => {
-                contents.insert(record.name, record.content);
-            }
-            _other => return Err(Refusal::broken("a record of the offer is out of place")),
-        }
-    }
-    let raw = raw.ok_or_else(|| Refusal::broken("no manifest was brought"))?;
+    let Offered { manifest, rotations, contents, lines: told } = Offered::read(cache)?;
+    let raw = manifest.ok_or_else(|| Refusal::broken("no manifest was brought"))?;
     let (text, armors) = parts("the manifest", &raw)?;
-    let manifest = Manifest::read(text).map_err(|why| {
-        Refusal::broken(format!("the manifest: {}", steadfast_trust::text::printable(&why)))
-    })?;
-    let what = format!("snapshot {}", manifest.sequence);
-    let (signers, reached) = match trusted {
+    let manifest = Manifest::read(text)
+        .map_err(|why| Refusal::broken(format!("the manifest: {}", printable(&why))))?;
+
+    // Who signed it, before anything in it counts.
+    let signed = SignedManifest { manifest: &manifest, text, armors: &armors };
+    let (signers, key_set) = match trusted {
         None => (vec![], None),
         Some(trusted) => {
-            let (signers, reached) =
-                verify(terms, floor, &manifest, trusted, &rotations, &what, text, &armors)?;
+            let (signers, reached) = verify(terms, floor, &signed, trusted, &rotations)?;
             (signers, Some(reached))
         }
     };
+
     let sources = files(&manifest, contents)?;
     // What is wrong with it is the publisher's, and no reason to go without the model.
     let attribution = told
@@ -197,30 +179,58 @@ pub(crate) fn accept(
         content: manifest.content(),
         expires: manifest.expires,
     };
-    let origin = Origin::Snapshot {
-        created: manifest.created,
-        expires: manifest.expires,
-        commit: manifest.commit,
-        attribution,
-    };
-    let candidate = Candidate { key_set: reached, signers, ..unsigned(point, Descent::None) };
-    Ok((candidate, sources, origin))
+    let Manifest { created, expires, commit, .. } = manifest;
+    let origin = Origin::Snapshot { created, expires, commit, attribution };
+    Ok((Candidate { key_set, signers, ..unsigned(point, Descent::None) }, sources, origin))
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one call site, just above; a struct would only rename them"
-)]
+/// The records of an offer, in the order in which they must come.
+#[derive(Default)]
+struct Offered {
+    manifest: Option<Vec<u8>>,
+    rotations: Vec<Vec<u8>>,
+    contents: BTreeMap<String, Vec<u8>>,
+    lines: Option<Vec<u8>>,
+}
+
+impl Offered {
+    fn read(cache: &Path) -> Result<Offered, Refusal> {
+        // A little more than the files themselves, for the manifest and the keys.
+        let limit = crate::directory::MAX_BYTES + 2 * MAX_MANIFEST;
+        let mut reader = Reader::open(cache, limit)?;
+        let mut offered = Offered::default();
+        while let Some(Record { kind, name, content }) = reader.next_record()? {
+            match (kind.as_str(), &offered.manifest) {
+                ("manifest", None) => offered.manifest = Some(content),
+                ("keys", Some(_)) if offered.rotations.len() < MAX_ROTATIONS as usize => {
+                    offered.rotations.push(content);
+                }
+                ("lines", Some(_)) if offered.lines.is_none() => offered.lines = Some(content),
+                ("file", Some(_)) => {
+                    offered.contents.insert(name, content);
+                }
+                _other => return Err(Refusal::broken("a record of the offer is out of place")),
+            }
+        }
+        Ok(offered)
+    }
+}
+
+/// A manifest as it was signed.
+struct SignedManifest<'a> {
+    manifest: &'a Manifest,
+    text: &'a str,
+    armors: &'a [String],
+}
+
 fn verify(
     terms: &Terms<'_>,
     floor: &mut AntiRollback,
-    manifest: &Manifest,
+    signed: &SignedManifest<'_>,
     trusted: KeySet,
     rotations: &[Vec<u8>],
-    what: &str,
-    text: &str,
-    armors: &[String],
 ) -> Result<(Vec<Signer>, KeySetPoint), Refusal> {
+    let SignedManifest { manifest, text, armors } = *signed;
     if rotations.len() != manifest.keys as usize {
         return Err(Refusal::broken("the sets of keys that lead to the manifest are not complete"));
     }
@@ -244,7 +254,8 @@ fn verify(
         }
     }
     let removed = &floor.removed_keys;
-    let signers = walked.current.verify(what, text.as_bytes(), armors, SNAPSHOT, removed)?;
+    let what = format!("snapshot {}", manifest.sequence);
+    let signers = walked.current.verify(&what, text.as_bytes(), armors, SNAPSHOT, removed)?;
     // Only now: rotations that nobody has used to sign a snapshot remove no keys.
     let mut known = walked.earlier;
     known.extend(floor.known_keys.iter().cloned());
@@ -273,9 +284,8 @@ fn walk(
         let number = u32::try_from(at + 1).unwrap_or(u32::MAX);
         let what = format!("key set {number}");
         let (text, armors) = parts(&what, raw)?;
-        let rotation = Rotation::read(text).map_err(|why| {
-            Refusal::broken(format!("{what}: {}", steadfast_trust::text::printable(&why)))
-        })?;
+        let rotation = Rotation::read(text)
+            .map_err(|why| Refusal::broken(format!("{what}: {}", printable(&why))))?;
         if rotation.number != number {
             return Err(Refusal::broken(format!("{what} is signed as number {}", rotation.number)));
         }
@@ -325,10 +335,9 @@ fn files(
         collector.add(path, content.into(), *executable)?;
     }
     match contents.pop_first() {
-        Some((path, _)) => Err(Refusal::broken(format!(
-            "the manifest does not name {}",
-            steadfast_trust::text::printable(&path)
-        ))),
+        Some((path, _)) => {
+            Err(Refusal::broken(format!("the manifest does not name {}", printable(&path))))
+        }
         None => Ok(collector.finish()),
     }
 }

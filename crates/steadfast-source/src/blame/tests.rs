@@ -2,6 +2,10 @@
 
 use super::*;
 use crate::attribution::Written;
+use crate::object::{self, Entry};
+use jiff::Timestamp;
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A repository whose objects are named by what they hold.
@@ -406,16 +410,4 @@ fn past_the_deadline_no_earlier_file_is_looked_for() {
     let pending = Pending::from([("gone".to_owned(), vec![piece])]);
     walk.arrive("old", pending, Some(&known));
     assert_eq!(walk.owned, [(0, 0, Owner::Before(about("old")))]);
-}
-
-/// Of the files that are gone, those of the same name are compared first, then those of the same ending.
-#[test]
-fn files_that_are_most_alike_by_name_are_compared_first() {
-    let change = || Change { new: None, old: Some("o".into()) };
-    let mut changes: Changes = (0..100).map(|it| (format!("a/{it:03}.txt"), change())).collect();
-    changes.extend(["m/other.yaml", "z/web.yaml"].map(|it| (it.to_owned(), change())));
-    let gone = Gone::of(&changes);
-    let like: Vec<&str> = gone.like("b/web.yaml").into_iter().map(|it| it.0).collect();
-    assert_eq!(like[..3], ["z/web.yaml", "m/other.yaml", "a/000.txt"]);
-    assert_eq!(like.len(), MAX_RENAMES);
 }

@@ -4,12 +4,14 @@
 //! from the commit that it has verified, and so believes nobody: what is missing or wrong in that file
 //! costs knowledge, and never the revision.
 
-use super::{MAX_COMMIT, NOWHERE, Repository, Whose, named};
+use super::export::broken;
+use super::read::named;
+use super::repository::{NOWHERE, Repository, Whose};
 use crate::attribution::{Attribution, Commit};
 use crate::blame::{Base, Bounds, Lines, MAX_BLOB, Objects, Paths, against, blame};
 use crate::content::{Place, place};
 use crate::directory::MAX_FILES;
-use crate::object::{self, Algorithm, Entry};
+use crate::object::{self, Algorithm, Entry, MAX_COMMIT};
 use crate::settings::Limits;
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
@@ -91,7 +93,7 @@ pub(crate) fn of_repository(
     let tip = repository.resolve(&format!("{revision}^{{commit}}"))?;
     let bounds = bounds(50_000, FOR_ALL);
     let mut live = Live::new(&repository, bounds.until)?;
-    let commit = live.commit(&tip).ok_or_else(|| super::broken("the commit"))?;
+    let commit = live.commit(&tip).ok_or_else(|| broken("the commit"))?;
     let files = files.map(|it| (it, vec![Lines::ALL]));
     Ok(blame(&mut live, &about(&tip, &commit), &below, files, None, bounds))
 }
@@ -112,7 +114,7 @@ pub(crate) fn of_work_tree(
     let Ok(tip) = repository.resolve("HEAD^{commit}") else { return Ok(None) };
     let bounds = bounds(50_000, FOR_QUESTION);
     let mut live = Live::new(&repository, bounds.until)?;
-    let commit = live.commit(&tip).ok_or_else(|| super::broken("the commit"))?;
+    let commit = live.commit(&tip).ok_or_else(|| broken("the commit"))?;
     let mut asked = vec![];
     for (path, content) in files {
         let full = if below.is_empty() { (*path).to_owned() } else { format!("{below}/{path}") };

@@ -1,0 +1,39 @@
+//! The side that runs with the node's privileges: it reads one file that the fetching side left, computes
+//! every digest again, verifies every signature again, and judges the revision against what was accepted
+//! before.
+
+use crate::anti_rollback::{AntiRollback, Candidate, Descent, Point, judge};
+use crate::directory::read_directory;
+use crate::refusal::Refusal;
+use crate::revision::content_digest;
+use crate::settings::{Source, Trust};
+use crate::terms::{Fetched, Origin, Terms, mismatch, unsigned};
+use crate::{git, snapshot};
+use std::path::Path;
+use steadfast_model::SourceSet;
+
+/// Verifies and judges what was brought. The floor is raised where the model may be taken, and it takes
+/// note of the trusted keys in any case: the caller saves it where it changed, before anything is adopted.
+pub fn accept(
+    terms: &Terms<'_>,
+    floor: &mut AntiRollback,
+    cache: &Path,
+) -> Result<Fetched, Refusal> {
+    let (candidate, sources, origin) = match terms.source {
+        Source::Git(git) => git::accept(terms, git, floor, cache)?,
+        Source::Snapshot(_) => snapshot::accept(terms, floor, cache)?,
+        Source::Directory(path) => {
+            if *terms.trust != Trust::None {
+                return Err(mismatch(terms));
+            }
+            let mut sources = SourceSet::default();
+            read_directory(path, &mut sources)?;
+            let point = Point::Directory { content: content_digest(&sources) };
+            (unsigned(point, Descent::None), sources, Origin::Directory)
+        }
+    };
+    let advance = judge(floor, &candidate, terms.expected, terms.now, terms.force)?;
+    floor.take(&candidate, advance, &terms.source.to_string());
+    let Candidate { point, descent: _, key_set: _, signers } = candidate;
+    Ok(Fetched { sources, point, advance, origin, signers, validator: None })
+}

@@ -1,0 +1,68 @@
+//! The side that talks to the network and unpacks what strangers wrote. It is meant to run in a process that
+//! owns nothing but its cache folder (see [`steadfast_download::sandbox`]), and it trusts nobody, because
+//! nobody trusts it.
+
+use crate::settings::{Limits, Source};
+use crate::terms::{Brought, Known, Material};
+use crate::{git, snapshot};
+use std::path::Path;
+use steadfast_download::{DownloadError, DownloadErrorKind, offer};
+
+/// Brings what is new at a source into the cache folder, which must exist.
+pub fn bring(
+    source: &Source,
+    material: &Material,
+    known: &Known,
+    cache: &Path,
+    limits: &Limits,
+) -> Result<Brought, DownloadError> {
+    let mut told = None;
+    bring_and_tell(source, material, known, cache, limits, |it| told = Some(it));
+    told.unwrap_or_else(|| {
+        Err(DownloadError::new(DownloadErrorKind::Local, "nothing came of fetching"))
+    })
+}
+
+/// As [`bring`], and tells what came of it as soon as that is certain. What it does after that may take
+/// time and memory, and is of use for who wrote which line alone: it may be killed in it.
+pub fn bring_and_tell(
+    source: &Source,
+    material: &Material,
+    known: &Known,
+    cache: &Path,
+    limits: &Limits,
+    tell: impl FnOnce(Result<Brought, DownloadError>),
+) {
+    let _lock = match prepare(cache) {
+        Ok(lock) => lock,
+        Err(error) => return tell(Err(error)),
+    };
+    match source {
+        Source::Git(git) => match git::bring(git, material, known, cache, limits) {
+            Ok((brought, history)) => {
+                tell(Ok(brought));
+                if let Some(history) = history {
+                    history.record(cache);
+                }
+            }
+            Err(error) => tell(Err(error)),
+        },
+        Source::Snapshot(it) => tell(snapshot::bring(it, material, known, cache, limits)),
+        // It is read when it is accepted: there is no network, and nothing to unpack.
+        Source::Directory(_) => tell(Ok(Brought::Offer { validator: None })),
+    }
+}
+
+/// Takes the cache folder for one fetch, for as long as what it returns is open.
+fn prepare(cache: &Path) -> Result<std::fs::File, DownloadError> {
+    let lock = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(cache.join("lock"))
+        .map_err(|err| DownloadError::local("open the cache folder", err))?;
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+        .map_err(|err| DownloadError::local("another fetch uses the cache folder", err))?;
+    offer::clear(cache, &[git::blame::HISTORY])?;
+    Ok(lock)
+}

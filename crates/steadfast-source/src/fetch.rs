@@ -1,0 +1,54 @@
+//! Fetching for commands that people run: both sides in one process.
+
+use crate::accept::accept;
+use crate::anti_rollback::AntiRollback;
+use crate::download::bring;
+use crate::git;
+use crate::refusal::Refusal;
+use crate::settings::{Git, Limits, Source};
+use crate::terms::{Brought, Fetched, Known, Material, Terms, mismatch};
+use std::path::Path;
+use steadfast_download::{DownloadError, DownloadErrorKind};
+use steadfast_model::SourceSet;
+use steadfast_trust::text::chain;
+
+/// [`bring`] and [`accept`] in one process, for commands that people run. None where there is no news.
+pub fn fetch(
+    terms: &Terms<'_>,
+    known: &Known,
+    floor: &mut AntiRollback,
+    cache: &Path,
+) -> Result<Option<Fetched>, Refusal> {
+    let material = Material::read(terms.source)
+        .map_err(|err| DownloadError::new(DownloadErrorKind::Settings, chain(&err)))?;
+    match bring(terms.source, &material, known, cache, terms.limits)? {
+        Brought::Unchanged => Ok(None),
+        Brought::Offer { validator } => {
+            accept(terms, floor, cache).map(|it| Some(Fetched { validator, ..it }))
+        }
+    }
+}
+
+/// As [`fetch`], of a commit or tag in a repository on this machine, which no branch needs to name: what
+/// `terms.source` names as a branch may be any name of a commit.
+pub fn fetch_local(
+    terms: &Terms<'_>,
+    folder: &Path,
+    floor: &mut AntiRollback,
+    cache: &Path,
+) -> Result<Fetched, Refusal> {
+    let Source::Git(Git { reference, .. }) = terms.source else { return Err(mismatch(terms)) };
+    let known = Known::of(floor, false, None);
+    git::bring_local(folder, reference, &known, cache, terms.limits)?;
+    accept(terms, floor, cache)
+}
+
+/// The files of a model in a git repository on this machine, as a revision has them, and the commit that
+/// the revision names. `folder` is the repository or a folder in it; `cache` an empty folder.
+pub fn checkout(
+    folder: &Path,
+    revision: &str,
+    cache: &Path,
+) -> Result<(String, SourceSet), Refusal> {
+    git::checkout(folder, revision, cache, &Limits::default())
+}

@@ -94,6 +94,29 @@ impl Node {
         }
     }
 
+    /// The value as one line of text.
+    pub fn one_line(&self) -> String {
+        match self {
+            Node::Scalar(it) => match it.value.value {
+                Value::Text => format!("{:?}", it.value.text),
+                Value::Null => "null".to_owned(),
+                Value::Boolean(value) => value.to_string(),
+                Value::Integer(value) => value.to_string(),
+                Value::Number(_) => it.value.text.to_string(),
+            },
+            Node::List(items, _) => {
+                let items: Vec<String> = items.iter().map(Node::one_line).collect();
+                format!("[{}]", items.join(", "))
+            }
+            Node::Map(entries, _) => {
+                let entries =
+                    entries.iter().map(|(key, it)| format!("{}: {}", key.value, it.one_line()));
+                format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
+            }
+            Node::Unknown(_) => "unknown".to_owned(),
+        }
+    }
+
     /// Whether the two say the same, wherever and in whatever quotes they were written.
     pub fn same(&self, other: &Node) -> bool {
         match (self, other) {

@@ -6,44 +6,12 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::{Parameter, ParameterType};
 use crate::expression::Engine;
 use crate::node::{Node, Scalar, Style, Value};
+use crate::promise::ParameterSource;
 use crate::scope::Scope;
 use crate::span::{Span, Spanned};
 use crate::value::secret_of;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-
-/// Who gave a parameter its value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ParameterSource {
-    /// Its declaration.
-    Default,
-    /// model.yaml.
-    Model,
-    Environment,
-    Node,
-    /// The argument of an include.
-    Argument,
-}
-
-/// Where the value of a parameter came from, for `explain`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ParameterTrace {
-    /// Whose parameter: `server web`, `bundle std/ssh`; `everywhere` for what model, environment and
-    /// node set.
-    pub owner: Arc<str>,
-    pub name: Arc<str>,
-    pub value: Node,
-    pub source: ParameterSource,
-    /// Where the value is written.
-    pub span: Span,
-}
-
-impl ParameterTrace {
-    /// The value as one line of text. Of a secret, its name.
-    pub fn text(&self) -> String {
-        show(&self.value)
-    }
-}
 
 /// A value that has been computed, and who gave it.
 #[derive(Clone, Debug)]
@@ -186,8 +154,8 @@ impl Fitting {
         if let Some(choices) = &parameter.choices
             && !choices.iter().any(|it| it.same(node))
         {
-            let all: Vec<String> = choices.iter().map(show).collect();
-            let error = refuse(format!("`{name}` cannot be {}", show(node)));
+            let all: Vec<String> = choices.iter().map(Node::one_line).collect();
+            let error = refuse(format!("`{name}` cannot be {}", node.one_line()));
             diagnostics.push(error.help(format!("one of: {}", all.join(", "))));
             return false;
         }
@@ -202,7 +170,7 @@ impl Fitting {
         }
         diagnostics.push(refuse(format!(
             "`{name}` cannot be {}: it must match {}",
-            show(node),
+            node.one_line(),
             pattern.value
         )));
         false
@@ -260,28 +228,5 @@ fn word(takes: ParameterType) -> &'static str {
         ParameterType::Boolean => "true or false",
         ParameterType::List => "a list",
         ParameterType::Map => "a map",
-    }
-}
-
-/// A value as one line.
-pub(crate) fn show(node: &Node) -> String {
-    match node {
-        Node::Scalar(it) => match it.value.value {
-            Value::Text => format!("{:?}", it.value.text),
-            Value::Null => "null".to_owned(),
-            Value::Boolean(value) => value.to_string(),
-            Value::Integer(value) => value.to_string(),
-            Value::Number(_) => it.value.text.to_string(),
-        },
-        Node::List(items, _) => {
-            let items: Vec<String> = items.iter().map(show).collect();
-            format!("[{}]", items.join(", "))
-        }
-        Node::Map(entries, _) => {
-            let entries: Vec<String> =
-                entries.iter().map(|(key, it)| format!("{}: {}", key.value, show(it))).collect();
-            format!("{{{}}}", entries.join(", "))
-        }
-        Node::Unknown(_) => "unknown".to_owned(),
     }
 }

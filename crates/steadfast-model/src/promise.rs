@@ -1,8 +1,8 @@
 //! What resolution gives: the promises that one node has made, still untyped below `body`, because
 //! the kind owns its own schema.
 
+use crate::keep::Keep;
 use crate::node::Node;
-use crate::parameters::ParameterTrace;
 use crate::policy::Policy;
 use crate::scope::Scope;
 use crate::span::{Span, Spanned};
@@ -36,17 +36,6 @@ impl fmt::Display for PromiseId {
     }
 }
 
-/// Whether a difference is repaired or only told. Going inward, the stricter wins: `Report` is the
-/// greater.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-pub enum Keep {
-    #[default]
-    Repair,
-    Report,
-}
-
 /// Who made a promise, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Origin {
@@ -56,6 +45,39 @@ pub struct Origin {
     pub by: Arc<str>,
     /// The includes that led here, outermost first.
     pub via: Vec<Span>,
+}
+
+/// Who gave a parameter its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ParameterSource {
+    /// Its declaration.
+    Default,
+    /// model.yaml.
+    Model,
+    Environment,
+    Node,
+    /// The argument of an include.
+    Argument,
+}
+
+/// Where the value of a parameter came from, for `explain`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParameterTrace {
+    /// Whose parameter: `server web`, `bundle std/ssh`; `everywhere` for what model, environment and
+    /// node set.
+    pub owner: Arc<str>,
+    pub name: Arc<str>,
+    pub value: Node,
+    pub source: ParameterSource,
+    /// Where the value is written.
+    pub span: Span,
+}
+
+impl ParameterTrace {
+    /// The value as one line of text. Of a secret, its name.
+    pub fn text(&self) -> String {
+        self.value.one_line()
+    }
 }
 
 /// One promise of one node, substituted, common fields taken out of its body.

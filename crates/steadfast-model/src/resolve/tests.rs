@@ -1,7 +1,6 @@
 //! What one node has promised, for each rule of the language that is decided here.
 
 use super::*;
-use crate::parameters::show;
 use crate::render::severity;
 use crate::{Diagnostics, document};
 use expect_test::{Expect, expect};
@@ -50,7 +49,7 @@ fn resolved(files: &[(&str, &str)], facts: Option<&serde_json::Value>) -> (Resol
 }
 
 fn show_promise(promise: &Promise) -> String {
-    let mut out = format!("{} {}", promise.id, show(&promise.body));
+    let mut out = format!("{} {}", promise.id, promise.body.one_line());
     let list = |items: &[Spanned<Arc<str>>]| {
         items.iter().map(|it| &*it.value).collect::<Vec<_>>().join(",")
     };

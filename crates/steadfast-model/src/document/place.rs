@@ -1,0 +1,51 @@
+//! Which files hold documents, and in which folder each kind of document belongs.
+
+use crate::codes;
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::source::Source;
+use crate::span::{SourceId, Span};
+
+/// The first keys that documents have, and the folder in which each belongs.
+pub(super) const KINDS: [(&str, &str); 6] = [
+    ("model", ""),
+    ("environment", "environments/"),
+    ("server", "servers/"),
+    ("bundle", "bundles/"),
+    ("application", "applications/"),
+    ("release", "applications/"),
+];
+
+pub(super) enum Place {
+    Document,
+    /// YAML where no document belongs.
+    Elsewhere,
+    /// Templates, files and facts, and whatever is no YAML.
+    Material,
+}
+
+pub(super) fn place(path: &str) -> Place {
+    let is_yaml = path.ends_with(".yaml") || path.ends_with(".yml");
+    // Standard bundles lie together with their templates.
+    let below = path.strip_prefix("std/");
+    let inner = below.unwrap_or(path);
+    let is_material = inner.split('/').any(|it| ["files", "templates", "facts"].contains(&it));
+    if !is_yaml || is_material {
+        return Place::Material;
+    }
+    let folder = inner.split_once('/').map_or("", |(folder, _)| folder);
+    let known = ["environments", "servers", "bundles", "applications"].contains(&folder);
+    let is_root = below.is_none() && ["model.yaml", "model.yml"].contains(&path);
+    if known || is_root || below.is_some() { Place::Document } else { Place::Elsewhere }
+}
+
+pub(super) fn elsewhere(id: SourceId, source: &Source, diagnostics: &mut Diagnostics) {
+    // Hidden folders hold the settings of other tools.
+    if source.path.split('/').any(|it| it.starts_with('.')) {
+        return;
+    }
+    let span = Span { source: id, start: 0, end: 0 };
+    let message = format!("{} is not read: no document belongs there", source.path);
+    diagnostics.push(Diagnostic::warning(codes::OUT_OF_PLACE, span, message).help(
+        "documents are model.yaml and what lies below environments/, servers/, bundles/ and applications/",
+    ));
+}

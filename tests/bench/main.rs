@@ -35,6 +35,7 @@ mod floor;
 mod models;
 mod server;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -341,7 +342,12 @@ fn look(path: &Path) {
     steadfast_source::read_directory(path, &mut sources).unwrap();
     let (model, _) = document::parse(&sources);
     let facts = serde_json::json!({});
-    let input = NodeInput { environment: "test", node: "node1", facts: Some(&facts) };
+    let input = NodeInput {
+        environment: "test",
+        node: "node1",
+        facts: Some(&facts),
+        releases: &BTreeMap::new(),
+    };
     let (resolved, _) = resolve(&model, &sources, &input);
     let (promises, _) = promised::lower(&resolved, &sources);
     let nowhere = PathBuf::from("/nonexistent");

@@ -6,6 +6,7 @@
 //! text stands beside it; `UPDATE_EXPECT=1` rewrites it.
 
 use expect_test::expect_file;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use steadfast_engine::promised;
 use steadfast_model::resolve::{NodeInput, resolve};
@@ -41,7 +42,12 @@ fn checked(text: &str) -> (String, Vec<(&'static str, Severity)>) {
     diagnostics.extend(more);
     for target in &targets {
         let facts = target.facts.as_ref();
-        let input = NodeInput { environment: &target.environment, node: &target.node, facts };
+        let input = NodeInput {
+            environment: &target.environment,
+            node: &target.node,
+            facts,
+            releases: &BTreeMap::new(),
+        };
         let (resolved, more) = resolve(&model, &sources, &input);
         diagnostics.extend(more);
         let (_, more) = promised::lower(&resolved, &sources);
@@ -204,6 +210,7 @@ mod any_bytes {
                 environment: &target.environment,
                 node: &target.node,
                 facts: target.facts.as_ref(),
+                releases: &BTreeMap::new(),
             };
             let (resolved, diagnostics) = resolve(&model, sources, &input);
             let (_, more) = promised::lower(&resolved, sources);

@@ -1,6 +1,6 @@
 //! What ships with the product, the standard bundles and the examples, is right by our own check.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use steadfast_model::check::{Target, targets};
 use steadfast_model::{
@@ -52,6 +52,7 @@ fn checked(model: &[(String, Vec<u8>)]) -> (SourceSet, Vec<(Target, Vec<Promise>
             environment: &target.environment,
             node: &target.node,
             facts: target.facts.as_ref(),
+            releases: &BTreeMap::new(),
         };
         let (resolved, more) = resolve(&documents, &sources, &input);
         diagnostics.extend(more);

@@ -2,6 +2,7 @@
 //!
 //! This crate has no idea that machines exist: no file is opened, no clock read, no process started.
 
+mod application;
 pub mod check;
 pub mod codes;
 pub mod diagnostic;
@@ -27,12 +28,13 @@ mod template;
 mod value;
 pub mod yaml;
 
+pub use application::{ComponentId, ReleaseId};
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 pub use keep::Keep;
 pub use lower::{Fields, Lower, Piece, Rendered};
 pub use node::{Entry, Node, Scalar, Style, Value};
 pub use policy::Policy;
-pub use promise::{Origin, ParameterSource, ParameterTrace, Promise, PromiseId, Resolved};
+pub use promise::{Author, Origin, ParameterSource, ParameterTrace, Promise, PromiseId, Resolved};
 pub use resolve::{NodeInput, resolve};
 pub use schema::{Field, Takes};
 pub use scope::Scope;

@@ -1,6 +1,7 @@
 //! What resolution gives: the promises that one node has made, still untyped below `body`, because
 //! the kind owns its own schema.
 
+use crate::application::ComponentId;
 use crate::keep::Keep;
 use crate::node::Node;
 use crate::policy::Policy;
@@ -36,12 +37,31 @@ impl fmt::Display for PromiseId {
     }
 }
 
+/// Who makes promises.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Author {
+    Server(Arc<str>),
+    /// A bundle, by the name that includes have for it.
+    Bundle(Arc<str>),
+    Component(ComponentId),
+}
+
+impl fmt::Display for Author {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Author::Server(name) => write!(f, "server {name}"),
+            Author::Bundle(name) => write!(f, "bundle {name}"),
+            Author::Component(id) => write!(f, "component {id}"),
+        }
+    }
+}
+
 /// Who made a promise, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Origin {
     /// The name of the thing in its section (`/etc/motd` below `files:`).
     pub span: Span,
-    /// `server web`, `bundle std/ssh`.
+    /// The [`Author`]: `server web`, `bundle std/ssh`.
     pub by: Arc<str>,
     /// The includes that led here, outermost first.
     pub via: Vec<Span>,

@@ -202,7 +202,12 @@ mod tests {
             sources.add(*path, text.as_bytes(), false);
         }
         let (model, mut diagnostics) = document::parse(&sources);
-        let input = resolve::NodeInput { environment: "p", node: "web1", facts };
+        let input = resolve::NodeInput {
+            environment: "p",
+            node: "web1",
+            facts,
+            releases: &std::collections::BTreeMap::new(),
+        };
         let (resolved, more) = resolve::resolve(&model, &sources, &input);
         diagnostics.extend(more);
         let mut out = String::new();

@@ -163,29 +163,29 @@ impl Reader<'_> {
                 self.close(place);
                 true
             }
-            Event::Alias(anchor) => {
-                let Some((node, weight)) = self.anchors.get(&anchor).cloned() else {
-                    self.error(
-                        codes::BAD_YAML,
-                        place,
-                        "an alias cannot stand inside what it names",
-                    );
-                    return false;
-                };
-                if !self.count(weight, place) {
-                    return false;
-                }
-                if self.expects_key() {
-                    self.error(codes::BAD_YAML, place, "a key cannot be an alias");
-                    self.refuse_key();
-                } else {
-                    self.put(node, 0, weight);
-                }
-                true
-            }
+            Event::Alias(anchor) => self.alias(anchor, place),
             // These are events only where they are asked for, and the parser's list is open.
             Event::Anchor(..) | Event::UnresolvedAlias(_) | Event::Comment(..) | _ => true,
         }
+    }
+
+    /// Puts what an anchor names where its alias stands. It counts in full each time, so that a short
+    /// document cannot become a huge one.
+    fn alias(&mut self, anchor: usize, place: Span) -> bool {
+        let Some((node, weight)) = self.anchors.get(&anchor).cloned() else {
+            self.error(codes::BAD_YAML, place, "an alias cannot stand inside what it names");
+            return false;
+        };
+        if !self.count(weight, place) {
+            return false;
+        }
+        if self.expects_key() {
+            self.error(codes::BAD_YAML, place, "a key cannot be an alias");
+            self.refuse_key();
+        } else {
+            self.put(node, 0, weight);
+        }
+        true
     }
 
     fn too_deep(&mut self, place: Span) {

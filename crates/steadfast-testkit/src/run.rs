@@ -37,7 +37,12 @@ impl Model {
         let (model, found) = document::parse(&sources);
         diagnostics.extend(found);
         let facts = serde_json::json!({ "hostname": "node", "fqdn": "node" });
-        let input = NodeInput { environment: "test", node: "node", facts: Some(&facts) };
+        let input = NodeInput {
+            environment: "test",
+            node: "node",
+            facts: Some(&facts),
+            releases: &BTreeMap::new(),
+        };
         let (resolved, found) = resolve(&model, &sources, &input);
         diagnostics.extend(found);
         let (promises, found) = promised::lower(&resolved, &sources);

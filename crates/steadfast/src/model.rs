@@ -4,6 +4,7 @@ use crate::Surroundings;
 use crate::exit::{Exit, Failure};
 use crate::standard;
 use crate::ui::Ui;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use steadfast_engine::{Promises, promised};
@@ -86,7 +87,12 @@ pub(crate) fn target(
     let Some(environment) = environment_of(&loaded.model, environment, node)? else {
         return Ok(None);
     };
-    let input = NodeInput { environment: &environment, node, facts: Some(facts) };
+    let input = NodeInput {
+        environment: &environment,
+        node,
+        facts: Some(facts),
+        releases: &BTreeMap::new(),
+    };
     let (resolved, diagnostics) = resolve(&loaded.model, &loaded.sources, &input);
     loaded.diagnostics.extend(diagnostics);
     // It may be large, and nothing more is asked of it.

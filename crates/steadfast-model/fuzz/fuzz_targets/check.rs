@@ -5,6 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use std::collections::BTreeMap;
 use steadfast_model::resolve::{NodeInput, resolve};
 use steadfast_model::{SourceSet, check, document, render};
 
@@ -21,7 +22,12 @@ fuzz_target!(|bytes: &[u8]| {
     diagnostics.extend(more);
     for target in &targets {
         let facts = target.facts.as_ref();
-        let input = NodeInput { environment: &target.environment, node: &target.node, facts };
+        let input = NodeInput {
+            environment: &target.environment,
+            node: &target.node,
+            facts,
+            releases: &BTreeMap::new(),
+        };
         let (resolved, more) = resolve(&model, &sources, &input);
         diagnostics.extend(more);
         let (_, more) = steadfast_engine::promised::lower(&resolved, &sources);

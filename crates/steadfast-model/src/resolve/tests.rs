@@ -1,11 +1,19 @@
 //! What one node has promised, for each rule of the language that is decided here.
 
 use super::*;
+use crate::keep::Keep;
+use crate::node::Node;
+use crate::promise::{Promise, Resolved};
+use crate::source::SourceSet;
+use crate::span::Spanned;
+
 use crate::render::severity;
 use crate::{Diagnostics, document};
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 const NODE: &str = "web1.xyz.example";
 
@@ -41,7 +49,7 @@ fn facts() -> serde_json::Value {
 fn resolved(files: &[(&str, &str)], facts: Option<&serde_json::Value>) -> (Resolved, String) {
     let sources = sources(files);
     let (model, mut diagnostics) = document::parse(&sources);
-    let input = NodeInput { environment: "p", node: NODE, facts };
+    let input = NodeInput { environment: "p", node: NODE, facts, releases: &BTreeMap::new() };
     let (resolved, more) = resolve(&model, &sources, &input);
     diagnostics.extend(more);
     let lines = lines(&diagnostics, &sources);
@@ -367,7 +375,7 @@ fn the_innermost_value_of_a_servers_parameter_wins() {
     }
     let (model, problems) = document::parse(&sources);
     assert!(problems.is_empty());
-    let input = NodeInput { environment: "p", node: NODE, facts: None };
+    let input = NodeInput { environment: "p", node: NODE, facts: None, releases: &BTreeMap::new() };
     let (resolved, problems) = resolve(&model, &sources, &input);
     assert!(problems.is_empty(), "{}", lines(&problems, &sources));
     expect![[r#"file:/x {content: "default model environment node node-node.example"}"#]]
@@ -702,7 +710,7 @@ fn servers_and_environments_that_are_not_there_are_told_with_the_nearest_name() 
     );
     let sources = sources(&[ENVIRONMENT]);
     let (model, _) = document::parse(&sources);
-    let input = NodeInput { environment: "q", node: NODE, facts: None };
+    let input = NodeInput { environment: "q", node: NODE, facts: None, releases: &BTreeMap::new() };
     let (_, problems) = resolve(&model, &sources, &input);
     expect![[r#"
 
@@ -777,7 +785,7 @@ fn values_have_the_place_of_the_text_that_gave_them() {
         ENVIRONMENT,
     ]);
     let (model, _) = document::parse(&sources);
-    let input = NodeInput { environment: "p", node: NODE, facts: None };
+    let input = NodeInput { environment: "p", node: NODE, facts: None, releases: &BTreeMap::new() };
     let (resolved, _) = resolve(&model, &sources, &input);
     let Some(Node::List(items, span)) = resolved.promises[0].body.get("x") else { panic!() };
     assert_eq!(sources.place(*span).line, 4);
@@ -795,7 +803,7 @@ fn many_promises_and_many_mistakes_are_no_burden() {
     }
     let sources = sources(&[("servers/web.yaml", &server), ENVIRONMENT]);
     let (model, _) = document::parse(&sources);
-    let input = NodeInput { environment: "p", node: NODE, facts: None };
+    let input = NodeInput { environment: "p", node: NODE, facts: None, releases: &BTreeMap::new() };
     let (resolved, problems) = resolve(&model, &sources, &input);
     assert_eq!((resolved.promises.len(), problems.len()), (10_000, 10_000));
 }
@@ -819,7 +827,12 @@ fn run_all(files: &[(&str, &[u8])]) {
     diagnostics.extend(more);
     for target in &targets {
         for facts in [target.facts.as_ref(), Some(&facts())] {
-            let input = NodeInput { environment: &target.environment, node: &target.node, facts };
+            let input = NodeInput {
+                environment: &target.environment,
+                node: &target.node,
+                facts,
+                releases: &BTreeMap::new(),
+            };
             diagnostics.extend(resolve(&model, &sources, &input).1);
         }
     }

@@ -4,6 +4,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::model::{self, Loaded};
 use crate::ui::{Tone, Ui};
 use clap::{Args, ValueEnum};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use steadfast_engine::promised;
 use steadfast_model::resolve::{NodeInput, resolve};
@@ -97,6 +98,7 @@ pub(crate) fn every_node(loaded: &mut Loaded) -> Checked {
             environment: &target.environment,
             node: &target.node,
             facts: target.facts.as_ref(),
+            releases: &BTreeMap::new(),
         };
         let (resolved, diagnostics) = resolve(&loaded.model, &loaded.sources, &input);
         loaded.diagnostics.extend(diagnostics);

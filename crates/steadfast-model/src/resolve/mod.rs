@@ -1,0 +1,14 @@
+//! From the documents of a model to the promises of one node: which servers it is, what their
+//! parameters are, what they include, and every expression replaced by its value.
+
+mod bundle;
+mod declared;
+mod everywhere;
+mod node;
+mod resolver;
+mod section;
+
+pub use node::{NodeInput, resolve};
+
+#[cfg(test)]
+mod tests;

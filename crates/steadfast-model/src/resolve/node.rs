@@ -1,0 +1,103 @@
+//! One node: the environment and the servers that the model names for it.
+
+use super::resolver::{Resolver, Way, suggest};
+use crate::application::{ComponentId, ReleaseId};
+use crate::codes;
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::document::{Environment, Model, Selector};
+use crate::expression::{Engine, for_values};
+use crate::lower::Lower;
+use crate::parameters::Fitting;
+use crate::promise::{Author, Resolved};
+use crate::select;
+use crate::source::SourceSet;
+use crate::span::{SourceId, Span};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+/// Which node, and what is known of it.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeInput<'a> {
+    pub environment: &'a str,
+    pub node: &'a str,
+    /// `None` where they are not known: in `check` without recorded facts.
+    pub facts: Option<&'a serde_json::Value>,
+    /// The release at which each component of the node is: none where no application is promised.
+    pub releases: &'a BTreeMap<ComponentId, ReleaseId>,
+}
+
+/// The promises of one node, as far as they could be understood, and all that was wrong.
+pub fn resolve(
+    model: &Model,
+    sources: &SourceSet,
+    input: &NodeInput<'_>,
+) -> (Resolved, Diagnostics) {
+    let mut diagnostics = Diagnostics::default();
+    let Some(environment) = model.environments.get(input.environment) else {
+        let nowhere = Span { source: SourceId(u32::MAX), start: 0, end: 0 };
+        let message = format!("the model has no environment `{}`", input.environment);
+        let error = Diagnostic::error(codes::UNKNOWN_ENVIRONMENT, nowhere, message);
+        let names: Vec<&str> = model.environments.keys().map(|it| &**it).collect();
+        diagnostics.push(suggest(error, input.environment, &names, "environments"));
+        return (Resolved::default(), diagnostics);
+    };
+    let engine = for_values();
+    let selector = select::select(environment, input.node, &mut diagnostics);
+    let resolver = Resolver {
+        model,
+        sources,
+        engine: Engine::new(&engine, sources),
+        diagnostics,
+        fitting: Fitting::default(),
+        everywhere: Arc::default(),
+        set: BTreeMap::new(),
+        includes: vec![],
+        circles: HashSet::new(),
+        included: 0,
+        full: false,
+        resolved: Resolved { named: selector.is_some(), ..Resolved::default() },
+    };
+    resolver.node(environment, selector, input)
+}
+
+impl<'a> Resolver<'a> {
+    fn node(
+        mut self,
+        environment: &'a Environment,
+        selector: Option<&'a Selector>,
+        input: &NodeInput<'_>,
+    ) -> (Resolved, Diagnostics) {
+        self.base(environment, selector, input);
+        self.everywhere(environment, selector);
+        self.policy(environment);
+        let Some(selector) = selector else { return (self.resolved, self.diagnostics) };
+        let keep = self.model.keep.max(environment.keep).max(selector.keep);
+        for name in &selector.servers {
+            let Some(server) = self.model.servers.get(&name.value) else {
+                let message = format!("the model has no server `{}`", name.value);
+                let error = Diagnostic::error(codes::UNKNOWN_SERVER, name.span, message);
+                let names: Vec<&str> = self.model.servers.keys().map(|it| &**it).collect();
+                self.diagnostics.push(suggest(error, &name.value, &names, "servers"));
+                continue;
+            };
+            self.resolved.servers.push(Arc::clone(&name.value));
+            let given = server.parameters.iter().filter_map(|parameter| {
+                let name = &parameter.name.value;
+                self.set.get(name).map(|given| (Arc::clone(name), given.clone()))
+            });
+            let given = given.collect();
+            let author = Author::Server(Arc::clone(&name.value));
+            self.bundle(server, given, name.span, Way::new(author, keep));
+        }
+        (self.resolved, self.diagnostics)
+    }
+
+    fn policy(&mut self, environment: &'a Environment) {
+        let scope = Arc::clone(&self.everywhere);
+        for policy in [&self.model.policy, &environment.policy].into_iter().flatten() {
+            let policy = self.engine.substitute(policy, &scope, &mut self.diagnostics);
+            let mut cx = Lower::new(&mut self.diagnostics, self.sources, &scope);
+            self.resolved.policy.take(&policy, &mut cx);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The promises of one section, their common fields taken out of their bodies.
+
+use super::resolver::{Resolver, Way, suggest};
+use crate::codes;
+use crate::diagnostic::Diagnostic;
+use crate::document::Section;
+use crate::keep::Keep;
+use crate::lower::{Lower, nearest};
+use crate::node::{Entry, Node, Value};
+use crate::promise::{Origin, Promise, PromiseId};
+use crate::scope::Scope;
+use crate::section::COMMON_FIELDS;
+use crate::span::{Span, Spanned};
+use crate::substitute::twice;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+impl<'a> Resolver<'a> {
+    pub(super) fn section(&mut self, section: &'a Section, scope: &Arc<Scope>, way: &Way) {
+        let has_dynamic_names =
+            section.entries.iter().any(|(key, _)| crate::expression::is_dynamic(&key.value));
+        let mut seen: HashMap<Arc<str>, Span> = HashMap::new();
+        for (key, body) in section.entries.iter() {
+            let mut conditional = way.conditional;
+            if let Some(when) = body.get("when") {
+                match self.engine.condition(when, scope, &mut self.diagnostics) {
+                    Some(true) => {}
+                    Some(false) => continue,
+                    None => conditional = true,
+                }
+            }
+            // A promise whose name is not known here cannot be told from others.
+            let Some(name) = self.engine.name(key, scope, &mut self.diagnostics) else { continue };
+            if has_dynamic_names {
+                if let Some(first) = seen.get(&name.value) {
+                    self.diagnostics.push(twice(&name, *first));
+                    continue;
+                }
+                seen.insert(Arc::clone(&name.value), name.span);
+            }
+            let body = without(body, &["when"]);
+            let body = self.engine.substitute(&body, scope, &mut self.diagnostics);
+            // An expression may have given the whole body, with a condition in it.
+            if let Some(when) = body.get("when") {
+                match self.engine.condition(when, scope, &mut self.diagnostics) {
+                    Some(true) => {}
+                    Some(false) => continue,
+                    None => conditional = true,
+                }
+            }
+            if !self.has_room(self.resolved.promises.len() + 1, key.span) {
+                return;
+            }
+            self.promise(section.kind, name, &body, conditional, scope, way);
+        }
+    }
+
+    pub(super) fn promise(
+        &mut self,
+        kind: &'static str,
+        name: Spanned<Arc<str>>,
+        body: &Node,
+        conditional: bool,
+        scope: &Arc<Scope>,
+        way: &Way,
+    ) {
+        let mut cx = Lower::new(&mut self.diagnostics, self.sources, scope);
+        let needs = texts(body, "after", &mut cx);
+        let needs = needs.into_iter().filter_map(|it| need(it, &mut cx)).collect();
+        let reloads = texts(body, "reloads", &mut cx);
+        let restarts = texts(body, "restarts", &mut cx);
+        let keep = body.get("keep").and_then(|node| {
+            let word = cx.as_text(node, "`keep`")?;
+            match &*word.value {
+                "repair" => Some(Keep::Repair),
+                "report" => Some(Keep::Report),
+                other => {
+                    let message = format!("`keep` cannot be `{other}`");
+                    let error = Diagnostic::error(codes::BAD_VALUE, word.span, message);
+                    cx.report(suggest(error, other, &["repair", "report"], "one of"));
+                    None
+                }
+            }
+        });
+        let description = body
+            .get("description")
+            .and_then(|node| cx.as_text(node, "`description`"))
+            .map(|text| text.value);
+        self.resolved.promises.push(Promise {
+            id: PromiseId::new(kind, &name.value),
+            kind,
+            origin: Origin { span: name.span, by: Arc::clone(&way.by), via: way.via.clone() },
+            name,
+            body: without(body, COMMON_FIELDS),
+            needs,
+            reloads,
+            restarts,
+            keep: way.keep.max(keep.unwrap_or_default()),
+            description,
+            scope: Arc::clone(scope),
+            conditional,
+        });
+    }
+}
+
+/// A map less some of its keys; anything else as it is.
+fn without(node: &Node, keys: &[&str]) -> Node {
+    let is_out = |entry: &Entry| keys.contains(&&*entry.0.value);
+    match node {
+        Node::Map(entries, span) if entries.iter().any(is_out) => {
+            Node::Map(entries.iter().filter(|it| !is_out(it)).cloned().collect(), *span)
+        }
+        Node::Map(..) | Node::Scalar(_) | Node::List(..) | Node::Unknown(_) => node.clone(),
+    }
+}
+
+/// A text or a list of texts. What is not known here is left out.
+fn texts(body: &Node, key: &str, cx: &mut Lower<'_>) -> Vec<Spanned<Arc<str>>> {
+    let what = format!("`{key}`");
+    match body.get(key) {
+        None => vec![],
+        Some(Node::List(items, _)) => {
+            items.iter().filter_map(|item| cx.as_text(item, &what)).collect()
+        }
+        Some(Node::Scalar(it)) if it.value.value == Value::Null => vec![],
+        Some(node) => cx.as_text(node, &what).into_iter().collect(),
+    }
+}
+
+fn need(text: Spanned<Arc<str>>, cx: &mut Lower<'_>) -> Option<Spanned<PromiseId>> {
+    let kinds: Vec<&str> = crate::section::SECTIONS.iter().map(|(_, kind)| *kind).collect();
+    let kind = text.value.split_once(':').filter(|(_, name)| !name.is_empty()).map(|(it, _)| it);
+    if kind.is_some_and(|kind| kinds.contains(&kind)) {
+        return Some(text.map(PromiseId));
+    }
+    let message = format!("`{}` is not the id of a promise", text.value);
+    let error = Diagnostic::error(codes::BAD_VALUE, text.span, message);
+    let error = match kind.and_then(|kind| nearest(kind, &kinds)) {
+        Some(near) => error.label(format!("did you mean `{near}`?")),
+        None => error,
+    };
+    cx.report(error.help(format!("KIND:NAME, as in file:/etc/motd; kinds: {}", kinds.join(", "))));
+    None
+}

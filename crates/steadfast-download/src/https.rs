@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::io::Read as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use steadfast_trust::text::{chain, one_line};
+use steadfast_trust::text::{chain, one_line, without_user};
 
 /// A server that moves things moves them once; more is a loop or a game.
 const MAX_REDIRECTS: usize = 3;
@@ -97,6 +97,31 @@ impl Site {
 
     /// One file below it, with at most `limit` bytes.
     pub fn get(
+        &self,
+        name: &str,
+        known: Option<&Validator>,
+        limit: u64,
+    ) -> Result<Got, DownloadError> {
+        let url = match self {
+            Site::Http { base, .. } => format!("{}/{name}", without_user(base)),
+            Site::Folder(folder) => format!("file://{}", folder.join(name).display()),
+        };
+        let _span = tracing::debug_span!("https_transfer", url).entered();
+        let begin = Instant::now();
+        tracing::debug!(limit, "transfer begins");
+        let got = self.try_get(name, known, limit);
+        let took = begin.elapsed();
+        match &got {
+            Ok(Got::Unchanged) => tracing::debug!(?took, "transfer ended: unchanged"),
+            Ok(Got::Body { bytes, .. }) => {
+                tracing::debug!(bytes = bytes.len(), ?took, "transfer ended");
+            }
+            Err(error) => tracing::debug!(kind = ?error.kind, ?took, "transfer failed"),
+        }
+        got
+    }
+
+    fn try_get(
         &self,
         name: &str,
         known: Option<&Validator>,

@@ -62,6 +62,7 @@ pub fn run(
         return Err(out_of_time());
     }
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let begin = Instant::now();
     let mut group = Group::start(command, file_size)?;
     let deadline = Instant::now() + timeout;
     let stdout = group.child.stdout.take().map(OwnedFd::from);
@@ -75,6 +76,8 @@ pub fn run(
         return Err(out_of_time());
     }
     let status = group.child.wait().map_err(failed)?;
+    // Not its arguments: they may name more than is anybody's business.
+    tracing::debug!(program = name, %status, took = ?begin.elapsed(), "a program has ended");
     let xfsz = Signal::XFSZ.as_raw();
     let words = String::from_utf8_lossy(&stderr);
     let too_large = std::os::unix::process::ExitStatusExt::signal(&status) == Some(xfsz)

@@ -75,6 +75,7 @@ pub fn confine(
     // Processor seconds, as a program that loops is otherwise ended only by whoever waits for it.
     limit(Resource::Cpu, limits.total.as_secs().saturating_mul(2).max(60))?;
     if !root {
+        tracing::debug!("confined: without new privileges, as who it was");
         return Ok(Confined::AsIs);
     }
     let drop = || -> nix::Result<()> {
@@ -89,5 +90,6 @@ pub fn confine(
         let err = io::Error::other("root could be taken back");
         return Err(ConfineError { what: "give up root", err });
     }
+    tracing::debug!(uid, gid, "confined: root is given up");
     Ok(Confined::AsUser)
 }

@@ -19,6 +19,26 @@ pub fn accept(
     floor: &mut AntiRollback,
     cache: &Path,
 ) -> Result<Fetched, Refusal> {
+    let (source, trust) = (terms.source.kind(), terms.trust.kind());
+    let _span = tracing::debug_span!("accept", source, trust).entered();
+    let accepted = verify_and_judge(terms, floor, cache);
+    match &accepted {
+        Ok(Fetched { point, advance, signers, .. }) => {
+            let signers: Vec<&str> = signers.iter().map(|it| it.key.as_str()).collect();
+            tracing::info!(revision = %point, ?advance, ?signers, "revision accepted");
+        }
+        Err(refusal) => {
+            tracing::warn!(kind = ?refusal.kind(), why = refusal.line(), "revision refused");
+        }
+    }
+    accepted
+}
+
+fn verify_and_judge(
+    terms: &Terms<'_>,
+    floor: &mut AntiRollback,
+    cache: &Path,
+) -> Result<Fetched, Refusal> {
     let (candidate, sources, origin) = match terms.source {
         Source::Git(git) => git::accept(terms, git, floor, cache)?,
         Source::Snapshot(_) => snapshot::accept(terms, floor, cache)?,

@@ -133,7 +133,9 @@ pub fn publish(
     }
     replace(&folder.join(NAME), signed.as_bytes())?;
     clear_unnamed(folder, &manifest, previous.as_ref().map(|it| &it.0));
-    Ok(Published { sequence: manifest.sequence, expires: manifest.expires, renewed })
+    let Manifest { sequence, expires, .. } = manifest;
+    tracing::info!(sequence, %expires, renewed, signatures = signers.len(), "snapshot published");
+    Ok(Published { sequence, expires, renewed })
 }
 
 /// The snapshot that is there, which must be of the same model and channel.

@@ -78,12 +78,12 @@ impl AllowedSigners {
                 continue;
             }
             good(&what, &entry.key, namespace, &signed.payload, &signature)?;
+            tracing::debug!(what, key, signer = entry.principals, "signature accepted");
             return Ok(Signer { key, name: entry.principals.clone() });
         }
-        Err(refused.unwrap_or_else(|| {
-            let key = signature.public_key().fingerprint(HashAlg::Sha256).to_string();
-            SignatureError::UnknownSigner { what, key }
-        }))
+        let key = signature.public_key().fingerprint(HashAlg::Sha256).to_string();
+        tracing::debug!(what, key, "signature refused: nobody may sign with this key now");
+        Err(refused.unwrap_or(SignatureError::UnknownSigner { what, key }))
     }
 }
 

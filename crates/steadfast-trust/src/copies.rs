@@ -73,6 +73,7 @@ impl<T: Copied> Loaded<T> {
                     Ok(_) => "one copy is missing".to_owned(),
                     Err(why) => why,
                 };
+                tracing::warn!(what, generation, why = damaged, "one of two copies is damaged");
                 Ok(Loaded { value, damaged: Some(damaged), generation })
             }
             (first, second) => {
@@ -97,6 +98,7 @@ impl<T: Copied> Loaded<T> {
             let path = folder.join(name);
             write_copy(folder, &path, &text).map_err(|err| failed(&path, err))?;
         }
+        tracing::debug!(what = T::WHAT, generation, "both copies written");
         self.generation = generation;
         self.damaged = None;
         Ok(())

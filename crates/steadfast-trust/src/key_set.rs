@@ -81,15 +81,18 @@ impl KeySet {
             let known = self.keys.iter().find(|it| it.key_data() == signature.public_key());
             let Some(key) = known else {
                 let key = signature.public_key().fingerprint(HashAlg::Sha256).to_string();
+                tracing::debug!(what, key, "signature does not count: the key is not in the set");
                 reason.get_or_insert(SignatureError::UnknownSigner { what: what.to_owned(), key });
                 continue;
             };
             let print = fingerprint(key);
             if removed.contains(&print) {
+                tracing::debug!(what, key = print, "signature does not count: the key was removed");
                 reason = Some(SignatureError::RemovedKey { what: what.to_owned(), key: print });
                 continue;
             }
             good(what, key, namespace, payload, &signature)?;
+            tracing::debug!(what, key = print, signer = key.comment(), "signature accepted");
             if !signers.iter().any(|it| it.key == print) {
                 signers.push(Signer { key: print, name: key.comment().to_owned() });
             }

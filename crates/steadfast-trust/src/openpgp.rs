@@ -24,7 +24,10 @@ pub fn openpgp_signature<'a>(
 pub fn signer_by_gpgv(what: &str, status: &str, success: bool) -> Result<Signer, SignatureError> {
     let what = what.to_owned();
     match gpgv_status(status, success) {
-        Ok(key) => Ok(Signer { key, name: String::new() }),
+        Ok(key) => {
+            tracing::debug!(what, key, "signature accepted");
+            Ok(Signer { key, name: String::new() })
+        }
         Err(PgpProblem::Two) => Err(SignatureError::TwoSignatures { what }),
         Err(PgpProblem::Unknown(key)) => Err(SignatureError::UnknownSigner { what, key }),
         Err(PgpProblem::Bad(why)) => Err(SignatureError::BadSignature { what, why }),

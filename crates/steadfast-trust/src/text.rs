@@ -1,5 +1,6 @@
 //! Text that comes from elsewhere, made fit to be shown, and digests as text.
 
+use std::borrow::Cow;
 use std::error::Error;
 
 pub fn hex(bytes: &[u8]) -> String {
@@ -38,6 +39,16 @@ pub fn one_line(text: &str) -> String {
     text.chars().filter(|it| !it.is_control()).take(600).collect()
 }
 
+/// A URL without the user and the password that it may hold, for events and logs.
+pub fn without_user(url: &str) -> Cow<'_, str> {
+    let Some((scheme, rest)) = url.split_once("://") else { return Cow::Borrowed(url) };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..end].rfind('@') {
+        Some(at) => Cow::Owned(format!("{scheme}://{}", &rest[at + 1..])),
+        None => Cow::Borrowed(url),
+    }
+}
+
 /// `a: b: c`: the words of an error and of its causes, every layer once.
 pub fn chain(error: &dyn Error) -> String {
     let mut line = error.to_string();
@@ -51,4 +62,23 @@ pub fn chain(error: &dyn Error) -> String {
         next = cause.source();
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_who_asks() {
+        let cases = [
+            ("ssh://git:secret@host:22/x@y", "ssh://host:22/x@y"),
+            ("https://u@s:e@host/x", "https://host/x"),
+            ("https://host/x?a@b", "https://host/x?a@b"),
+            ("file:///srv/a@b", "file:///srv/a@b"),
+            ("no url", "no url"),
+        ];
+        for (url, shown) in cases {
+            assert_eq!(without_user(url), shown);
+        }
+    }
 }

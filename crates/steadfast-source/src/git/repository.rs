@@ -13,6 +13,7 @@ use std::process::Command;
 use std::time::Instant;
 use steadfast_download::process::{Finished, Talk, program, run, talk};
 use steadfast_download::{DownloadError, DownloadErrorKind};
+use steadfast_trust::text::without_user;
 
 /// What is fetched is kept under this name.
 const TIP: &str = "refs/steadfast/tip";
@@ -107,6 +108,28 @@ impl<'a> Repository<'a> {
 
     /// Fetches so many generations of commits. Objects that are there already do not come again.
     pub(super) fn fetch(&self, depth: usize) -> Result<(), DownloadError> {
+        let url = without_user(self.url.unwrap_or_default());
+        let _span =
+            tracing::debug_span!("git_transfer", %url, reference = self.reference, depth).entered();
+        let begin = Instant::now();
+        tracing::debug!("transfer begins");
+        let fetched = self.fetch_or_begin_anew(depth);
+        let took = begin.elapsed();
+        match &fetched {
+            Ok(()) => tracing::debug!(bytes = self.packed(), ?took, "transfer ended"),
+            Err(error) => tracing::debug!(kind = ?error.kind, ?took, "transfer failed"),
+        }
+        fetched
+    }
+
+    /// Bytes of all that has been fetched so far.
+    fn packed(&self) -> u64 {
+        let files = std::fs::read_dir(self.folder.join("objects/pack"));
+        files.into_iter().flatten().flatten().filter_map(|it| Some(it.metadata().ok()?.len())).sum()
+    }
+
+    /// A repository that is damaged, or of another format than the one that is fetched, is made anew.
+    fn fetch_or_begin_anew(&self, depth: usize) -> Result<(), DownloadError> {
         let finished = self.try_fetch(depth)?;
         if finished.success {
             return Ok(());
@@ -135,7 +158,7 @@ impl<'a> Repository<'a> {
     }
 
     /// Why a fetch failed, by what git says.
-    pub(super) fn why_not(&self, finished: &Finished) -> DownloadError {
+    fn why_not(&self, finished: &Finished) -> DownloadError {
         let words = finished.words();
         let said = |marks: &[&str]| marks.iter().any(|it| words.contains(it));
         let (kind, what) = if finished.too_large || self.hit_the_limit() {

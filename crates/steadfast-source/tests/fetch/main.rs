@@ -7,6 +7,7 @@
     reason = "all of it is tests, also what is not marked as one"
 )]
 
+mod events;
 mod git;
 mod lines;
 #[path = "../../../../tests/it/require.rs"]

@@ -83,7 +83,10 @@ impl Attribution {
     }
 
     /// From the parts of each file, given as first line and owner, in the order of the lines.
-    pub(crate) fn of(revision: Commit, parts: BTreeMap<String, Vec<(u32, Owner)>>) -> Attribution {
+    pub(crate) fn from_parts(
+        revision: Commit,
+        parts: BTreeMap<String, Vec<(u32, Owner)>>,
+    ) -> Attribution {
         let mut attribution = Attribution::unknown(revision);
         let mut numbers: HashMap<Owner, usize> = HashMap::new();
         // How many files are whole of one owner.
@@ -184,14 +187,14 @@ impl Attribution {
         let Attribution { revision, owners, rest, files } = self;
         let v1 = V1 {
             format: 1,
-            revision: CommitV1::of(revision, false),
+            revision: CommitV1::from_commit(revision, false),
             commits: owners
                 .iter()
                 .map(|it| match it {
-                    Owner::By(commit) => CommitV1::of(commit, false),
-                    Owner::Before(commit) => CommitV1::of(commit, true),
+                    Owner::By(commit) => CommitV1::from_commit(commit, false),
+                    Owner::Before(commit) => CommitV1::from_commit(commit, true),
                     // Only files as they lie there have such lines, and those are not kept.
-                    Owner::Nobody => CommitV1::of(revision, true),
+                    Owner::Nobody => CommitV1::from_commit(revision, true),
                 })
                 .collect(),
             rest: *rest,
@@ -274,7 +277,7 @@ struct CommitV1 {
 }
 
 impl CommitV1 {
-    fn of(commit: &Commit, or_before: bool) -> CommitV1 {
+    fn from_commit(commit: &Commit, or_before: bool) -> CommitV1 {
         let Commit { id, author, authored, subject } = commit;
         CommitV1 {
             commit: id.clone(),
@@ -287,7 +290,7 @@ impl CommitV1 {
 
     fn read(self) -> Result<Commit, String> {
         let CommitV1 { commit, author, authored, subject, or_before: _ } = self;
-        if Algorithm::of(&commit).is_none() {
+        if Algorithm::from_name(&commit).is_none() {
             return Err("a commit in it is malformed".into());
         }
         Ok(Commit {
@@ -319,7 +322,7 @@ mod tests {
         for name in ["a", "b", "c"] {
             files.insert(name.into(), vec![(1, old.clone())]);
         }
-        Attribution::of(commit(2, "Greet"), files)
+        Attribution::from_parts(commit(2, "Greet"), files)
     }
 
     #[test]
@@ -336,7 +339,7 @@ mod tests {
         let unknown = Attribution::unknown(new.clone());
         assert!(attribution.is_cut_off() && unknown.is_cut_off());
         let parts = BTreeMap::from([("a".into(), vec![(1, Owner::By(new.clone()))])]);
-        assert!(!Attribution::of(new.clone(), parts).is_cut_off());
+        assert!(!Attribution::from_parts(new.clone(), parts).is_cut_off());
         assert_eq!(unknown.line("b", 1), Written::InOrBefore(&new));
         assert_eq!(attribution.line("servers/web.yaml", 0), Written::InOrBefore(&new));
         assert_eq!(attribution.newest("servers/web.yaml"), Written::By(&new));

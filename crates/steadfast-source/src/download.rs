@@ -3,42 +3,42 @@
 //! nobody trusts it.
 
 use crate::settings::{Limits, Source};
-use crate::terms::{Brought, Known, Material};
+use crate::terms::{Credentials, Download, Known};
 use crate::{git, snapshot};
 use std::path::Path;
 use steadfast_download::{DownloadError, DownloadErrorKind, offer};
 
 /// Brings what is new at a source into the cache folder, which must exist.
-pub fn bring(
+pub fn download(
     source: &Source,
-    material: &Material,
+    credentials: &Credentials,
     known: &Known,
     cache: &Path,
     limits: &Limits,
-) -> Result<Brought, DownloadError> {
+) -> Result<Download, DownloadError> {
     let mut told = None;
-    bring_and_tell(source, material, known, cache, limits, |it| told = Some(it));
+    download_and_tell(source, credentials, known, cache, limits, |it| told = Some(it));
     told.unwrap_or_else(|| {
         Err(DownloadError::new(DownloadErrorKind::Local, "nothing came of fetching"))
     })
 }
 
-/// As [`bring`], and tells what came of it as soon as that is certain. What it does after that may take
+/// As [`download`], and tells what came of it as soon as that is certain. What it does after that may take
 /// time and memory, and is of use for who wrote which line alone: it may be killed in it.
-pub fn bring_and_tell(
+pub fn download_and_tell(
     source: &Source,
-    material: &Material,
+    credentials: &Credentials,
     known: &Known,
     cache: &Path,
     limits: &Limits,
-    tell: impl FnOnce(Result<Brought, DownloadError>),
+    tell: impl FnOnce(Result<Download, DownloadError>),
 ) {
     let _lock = match prepare(cache) {
         Ok(lock) => lock,
         Err(error) => return tell(Err(error)),
     };
     match source {
-        Source::Git(git) => match git::bring(git, material, known, cache, limits) {
+        Source::Git(git) => match git::download(git, credentials, known, cache, limits) {
             Ok((brought, history)) => {
                 tell(Ok(brought));
                 if let Some(history) = history {
@@ -47,9 +47,9 @@ pub fn bring_and_tell(
             }
             Err(error) => tell(Err(error)),
         },
-        Source::Snapshot(it) => tell(snapshot::bring(it, material, known, cache, limits)),
+        Source::Snapshot(it) => tell(snapshot::download(it, credentials, known, cache, limits)),
         // It is read when it is accepted: there is no network, and nothing to unpack.
-        Source::Directory(_) => tell(Ok(Brought::Offer { validator: None })),
+        Source::Directory(_) => tell(Ok(Download::Offer { validator: None })),
     }
 }
 

@@ -2,28 +2,28 @@
 
 use crate::accept::accept;
 use crate::anti_rollback::AntiRollback;
-use crate::download::bring;
+use crate::download::download;
 use crate::git;
 use crate::refusal::Refusal;
 use crate::settings::{Git, Limits, Source};
-use crate::terms::{Brought, Fetched, Known, Material, Terms, mismatch};
+use crate::terms::{Credentials, Download, Fetched, Known, Terms, mismatch};
 use std::path::Path;
 use steadfast_download::{DownloadError, DownloadErrorKind};
 use steadfast_model::SourceSet;
 use steadfast_trust::text::chain;
 
-/// [`bring`] and [`accept`] in one process, for commands that people run. None where there is no news.
+/// [`download`] and [`accept`] in one process, for commands that people run. None where there is no news.
 pub fn fetch(
     terms: &Terms<'_>,
     known: &Known,
     floor: &mut AntiRollback,
     cache: &Path,
 ) -> Result<Option<Fetched>, Refusal> {
-    let material = Material::read(terms.source)
+    let credentials = Credentials::read(terms.source)
         .map_err(|err| DownloadError::new(DownloadErrorKind::Settings, chain(&err)))?;
-    match bring(terms.source, &material, known, cache, terms.limits)? {
-        Brought::Unchanged => Ok(None),
-        Brought::Offer { validator } => {
+    match download(terms.source, &credentials, known, cache, terms.limits)? {
+        Download::Unchanged => Ok(None),
+        Download::Offer { validator } => {
             accept(terms, floor, cache).map(|it| Some(Fetched { validator, ..it }))
         }
     }
@@ -38,8 +38,8 @@ pub fn fetch_local(
     cache: &Path,
 ) -> Result<Fetched, Refusal> {
     let Source::Git(Git { reference, .. }) = terms.source else { return Err(mismatch(terms)) };
-    let known = Known::of(floor, false, None);
-    git::bring_local(folder, reference, &known, cache, terms.limits)?;
+    let known = Known::from_state(floor, false, None);
+    git::download_local(folder, reference, &known, cache, terms.limits)?;
     accept(terms, floor, cache)
 }
 

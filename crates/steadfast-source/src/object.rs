@@ -18,7 +18,7 @@ pub(crate) enum Algorithm {
 
 impl Algorithm {
     /// By the length of a name in hexadecimal digits.
-    pub(crate) fn of(name: &str) -> Option<Algorithm> {
+    pub(crate) fn from_name(name: &str) -> Option<Algorithm> {
         if !name.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f')) {
             return None;
         }
@@ -193,7 +193,7 @@ impl Header<'_> {
 
 fn id(algorithm: Algorithm, raw: Vec<u8>) -> Result<String, Malformed> {
     let id = String::from_utf8(raw).map_err(|_| Malformed::Header)?;
-    (Algorithm::of(&id) == Some(algorithm)).then_some(id).ok_or(Malformed::Header)
+    (Algorithm::from_name(&id) == Some(algorithm)).then_some(id).ok_or(Malformed::Header)
 }
 
 impl Tag {
@@ -209,7 +209,7 @@ impl Tag {
         let kind = next("type").ok_or(Malformed::Header)?;
         let name = next("tag").ok_or(Malformed::Header)?;
         next("tagger").ok_or(Malformed::Header)?;
-        if Algorithm::of(&object) != Some(algorithm) {
+        if Algorithm::from_name(&object) != Some(algorithm) {
             return Err(Malformed::Header);
         }
         // A signature in the header is one of the other repository format.

@@ -16,7 +16,7 @@ pub struct Revision {
 }
 
 impl Revision {
-    pub fn of(root: &Path, sources: &SourceSet) -> Revision {
+    pub fn read(root: &Path, sources: &SourceSet) -> Revision {
         Revision { digest: content_digest(sources), commit: commit(root) }
     }
 }
@@ -120,7 +120,7 @@ mod tests {
         let digest = |path: &str, content: &str, executable| {
             let mut sources = SourceSet::default();
             sources.add(path, content.as_bytes(), executable);
-            Revision::of(Path::new("/"), &sources).digest
+            Revision::read(Path::new("/"), &sources).digest
         };
         let all = [
             digest("a", "x", false),

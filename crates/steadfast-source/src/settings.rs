@@ -1,5 +1,5 @@
 //! Where a model comes from and whom it is believed: plain data, as the agent's settings or a command
-//! line give it. Nothing here opens a file; see [`crate::terms::Material`] for that. What can be serialized
+//! line give it. Nothing here opens a file; see [`crate::terms::Credentials`] for that. What can be serialized
 //! is so for the process that fetches, which is the same build of the same program.
 
 use serde::{Deserialize, Serialize};

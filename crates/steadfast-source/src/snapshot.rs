@@ -14,7 +14,7 @@ use crate::manifest::{
 };
 use crate::refusal::Refusal;
 use crate::settings::{Limits, Snapshot, Trust};
-use crate::terms::{Brought, Known, Material, Origin, Terms, mismatch, unsigned};
+use crate::terms::{Credentials, Download, Known, Origin, Terms, mismatch, unsigned};
 use sha2::Digest as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -31,21 +31,21 @@ use steadfast_trust::text::{hex, printable};
 const KEPT: &str = "archive";
 
 /// Brings what is new at a web server into the cache folder.
-pub(crate) fn bring(
+pub(crate) fn download(
     snapshot: &Snapshot,
-    material: &Material,
+    credentials: &Credentials,
     known: &Known,
     cache: &Path,
     limits: &Limits,
-) -> Result<Brought, DownloadError> {
+) -> Result<Download, DownloadError> {
     let site = Site::new(
         &snapshot.url,
-        material.ca.as_deref(),
+        credentials.ca.as_deref(),
         snapshot.proxy.as_deref(),
         &limits.transfer(),
     )?;
     let (raw, validator) = match site.get(NAME, known.validator.as_ref(), MAX_MANIFEST)? {
-        Got::Unchanged => return Ok(Brought::Unchanged),
+        Got::Unchanged => return Ok(Download::Unchanged),
         Got::Body { bytes, validator } => (bytes, validator),
     };
     let broken =
@@ -70,7 +70,7 @@ pub(crate) fn bring(
         writer.add("lines", "", &text)?;
     }
     writer.finish()?;
-    Ok(Brought::Offer { validator: Some(validator) })
+    Ok(Download::Offer { validator: Some(validator) })
 }
 
 fn entry(file: &File) -> Entry {

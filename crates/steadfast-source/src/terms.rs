@@ -17,21 +17,21 @@ use steadfast_trust::signature::Signer;
 
 /// What is read before privileges are given up: keys and tokens that only root may read.
 #[derive(Clone, Default)]
-pub struct Material {
+pub struct Credentials {
     pub ssh_key: Option<Vec<u8>>,
     pub known_hosts: Option<Vec<u8>>,
     pub token: Option<String>,
     pub ca: Option<Vec<u8>>,
 }
 
-impl std::fmt::Debug for Material {
+impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Material(…)")
+        f.write_str("Credentials(…)")
     }
 }
 
-impl Material {
-    pub fn read(source: &Source) -> Result<Material, FileError> {
+impl Credentials {
+    pub fn read(source: &Source) -> Result<Credentials, FileError> {
         let one = |path: &Option<std::path::PathBuf>| path.as_deref().map(read_small).transpose();
         match source {
             Source::Git(Git {
@@ -44,7 +44,7 @@ impl Material {
                 proxy: _,
             }) => {
                 let token = one(token_file)?.map(|it| String::from_utf8_lossy(&it).into_owned());
-                Ok(Material {
+                Ok(Credentials {
                     ssh_key: one(ssh_key)?,
                     known_hosts: one(known_hosts)?,
                     token,
@@ -52,9 +52,9 @@ impl Material {
                 })
             }
             Source::Snapshot(Snapshot { url: _, ca, proxy: _ }) => {
-                Ok(Material { ca: one(ca)?, ..Material::default() })
+                Ok(Credentials { ca: one(ca)?, ..Credentials::default() })
             }
-            Source::Directory(_) => Ok(Material::default()),
+            Source::Directory(_) => Ok(Credentials::default()),
         }
     }
 }
@@ -71,7 +71,7 @@ pub struct Known {
 }
 
 impl Known {
-    pub fn of(floor: &AntiRollback, content: bool, validator: Option<Validator>) -> Known {
+    pub fn from_state(floor: &AntiRollback, content: bool, validator: Option<Validator>) -> Known {
         let commit = match &floor.highest {
             Some(Point::Git { commit, .. }) => Some(commit.clone()),
             Some(Point::Snapshot { .. } | Point::Directory { .. }) | None => None,
@@ -83,7 +83,7 @@ impl Known {
 /// What became of a fetch. It crosses from the fetcher's process to the agent's as one line of JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Brought {
+pub enum Download {
     /// There is nothing new. That is the fetcher's word: believing it costs freshness and nothing else.
     Unchanged,
     /// Something lies in the cache folder, to be accepted.
@@ -91,13 +91,13 @@ pub enum Brought {
 }
 
 /// The line in which a fetcher's process reports.
-pub fn to_line(result: &Result<Brought, DownloadError>) -> String {
+pub fn to_line(result: &Result<Download, DownloadError>) -> String {
     serde_json::to_string(result).unwrap_or_default()
 }
 
 /// Reads such a line; one that is not understood is the report of a broken fetcher.
-pub fn from_line(line: &str) -> Result<Brought, DownloadError> {
-    serde_json::from_str::<Result<Brought, DownloadError>>(line).unwrap_or_else(|_| {
+pub fn from_line(line: &str) -> Result<Download, DownloadError> {
+    serde_json::from_str::<Result<Download, DownloadError>>(line).unwrap_or_else(|_| {
         Err(DownloadError::new(DownloadErrorKind::Local, "the fetcher ended without a word"))
     })
 }

@@ -64,7 +64,7 @@ pub(crate) fn read(path: &Path) -> Result<Files, Failure> {
         };
         Failure::new(exit, error)
     })?;
-    let commit = Revision::of(path, &SourceSet::default()).commit;
+    let commit = Revision::read(path, &SourceSet::default()).commit;
     Ok(complete(sources, commit))
 }
 

@@ -87,7 +87,7 @@ pub(crate) fn blame(
     for (file, first, owner) in owned {
         parts.entry(names[file].clone()).or_default().push((first.saturating_add(1), owner));
     }
-    Attribution::of(tip.clone(), parts)
+    Attribution::from_parts(tip.clone(), parts)
 }
 
 /// By the paths that the files have in a commit.
@@ -213,7 +213,7 @@ impl Walk<'_> {
         pending: Pending,
     ) -> (Pending, Pending) {
         let (mut own, mut unsure) = (Pending::new(), Pending::new());
-        let gone: Vec<Gone<'_>> = differences.iter().map(|it| Gone::of(&it.1)).collect();
+        let gone: Vec<Gone<'_>> = differences.iter().map(|it| Gone::from_changes(&it.1)).collect();
         for (path, mut pieces) in pending {
             let mut compared_all = true;
             for ((parent, changes), gone) in differences.iter().zip(&gone) {

@@ -18,7 +18,7 @@ pub(super) struct Gone<'a> {
 }
 
 impl<'a> Gone<'a> {
-    pub(super) fn of(changes: &'a Changes) -> Gone<'a> {
+    pub(super) fn from_changes(changes: &'a Changes) -> Gone<'a> {
         let mut gone = Gone::default();
         for (path, change) in changes {
             let Change { new: None, old: Some(object) } = change else { continue };
@@ -76,7 +76,7 @@ mod tests {
         let mut changes: Changes =
             (0..100).map(|it| (format!("a/{it:03}.txt"), change())).collect();
         changes.extend(["m/other.yaml", "z/web.yaml"].map(|it| (it.to_owned(), change())));
-        let gone = Gone::of(&changes);
+        let gone = Gone::from_changes(&changes);
         let like: Vec<&str> = gone.like("b/web.yaml").into_iter().map(|it| it.0).collect();
         assert_eq!(like[..3], ["z/web.yaml", "m/other.yaml", "a/000.txt"]);
         assert_eq!(like.len(), MAX_RENAMES);

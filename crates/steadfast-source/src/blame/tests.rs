@@ -400,12 +400,12 @@ fn past_the_deadline_no_earlier_file_is_looked_for() {
     let new = walk.graph["new"].tree.clone();
     let mut room = walk.bounds.paths;
     let changes = walk.changes(&new, "old", &mut room).unwrap();
-    let gone = Gone::of(&changes);
+    let gone = Gone::from_changes(&changes);
     assert!(matches!(walk.earlier("here", &changes, &gone), Earlier::Is { .. }));
     walk.bounds.until = Instant::now();
     assert!(matches!(walk.earlier("here", &changes, &gone), Earlier::Unknown));
     // What arrives at a revision that is known is not followed into it either.
-    let known = Attribution::of(about("old"), BTreeMap::new());
+    let known = Attribution::from_parts(about("old"), BTreeMap::new());
     let piece = Piece { file: 0, first: 0, line: 0, length: 1 };
     let pending = Pending::from([("gone".to_owned(), vec![piece])]);
     walk.arrive("old", pending, Some(&known));

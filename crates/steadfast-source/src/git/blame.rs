@@ -69,7 +69,9 @@ pub(crate) fn computed(
     floor: Option<Base<'_>>,
     limits: &Limits,
 ) -> Attribution {
-    let Some(algorithm) = Algorithm::of(&tip.id) else { return Attribution::unknown(tip.clone()) };
+    let Some(algorithm) = Algorithm::from_name(&tip.id) else {
+        return Attribution::unknown(tip.clone());
+    };
     let mut kept = Kept::read(cache, algorithm);
     let files = files.map(|it| (it, vec![Lines::ALL]));
     let bounds = bounds(limits.commits, 2 * FOR_NEWS);
@@ -212,7 +214,7 @@ impl Live {
     }
 
     fn object(&mut self, kind: &str, id: &str, limit: usize) -> Option<Vec<u8>> {
-        if self.broken || Algorithm::of(id) != Some(self.algorithm) {
+        if self.broken || Algorithm::from_name(id) != Some(self.algorithm) {
             return None;
         }
         let new = self.record.as_ref().is_some_and(|it| !it.seen.contains(id));

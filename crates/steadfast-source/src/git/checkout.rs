@@ -20,7 +20,8 @@ pub(crate) fn checkout(
     let (repository, below) = Repository::local(folder, cache, limits, Whose::Anybodys)?;
     let commit = repository.resolve(&format!("{revision}^{{commit}}"))?;
     let root = repository.resolve(&format!("{commit}:{below}"))?;
-    let algorithm = Algorithm::of(&root).ok_or_else(|| Refusal::broken("git names no object"))?;
+    let algorithm =
+        Algorithm::from_name(&root).ok_or_else(|| Refusal::broken("git names no object"))?;
     let mut writer = Writer::new(cache)?;
     export(&mut repository.talk()?, algorithm, root.clone(), &mut writer)?;
     writer.finish()?;

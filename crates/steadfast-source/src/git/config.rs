@@ -2,7 +2,7 @@
 //! they read: files in a folder that only the fetching user can open, and that is gone after the fetch.
 
 use crate::settings::{Git, Limits};
-use crate::terms::Material;
+use crate::terms::Credentials;
 use base64::Engine as _;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -54,12 +54,12 @@ pub(super) fn prepare(
     run: &Path,
     git: &Git,
     url: &str,
-    material: &Material,
+    credentials: &Credentials,
     limits: &Limits,
 ) -> std::io::Result<String> {
     std::fs::DirBuilder::new().mode(0o700).create(run)?;
     let mut config = CONFIG.to_owned();
-    if let Some(ca) = &material.ca {
+    if let Some(ca) = &credentials.ca {
         let ca = write(run, "ca.pem", ca)?;
         config.push_str(&format!("[http]\n\tsslCAInfo = {}\n", quoted(&ca.to_string_lossy())));
     }
@@ -67,7 +67,7 @@ pub(super) fn prepare(
     let idle = limits.idle.as_secs().max(1);
     config.push_str(&format!("[http]\n\tproxy = {}\n", quoted(proxy)));
     config.push_str(&format!("\tlowSpeedLimit = 1\n\tlowSpeedTime = {idle}\n"));
-    if let Some(token) = &material.token {
+    if let Some(token) = &credentials.token {
         config.push_str(&token_header(url, token));
     }
     if let Some(path) = url.strip_prefix("file://") {
@@ -79,7 +79,7 @@ pub(super) fn prepare(
         }
     }
     write(run, "gitconfig", config.as_bytes())?;
-    ssh_command(run, material, idle)
+    ssh_command(run, credentials, idle)
 }
 
 /// The token, in the header in which git forges expect it.
@@ -91,13 +91,13 @@ fn token_header(url: &str, token: &str) -> String {
     format!("[http {url}]\n\textraHeader = \"Authorization: Basic {header}\"\n")
 }
 
-fn ssh_command(run: &Path, material: &Material, idle: u64) -> std::io::Result<String> {
-    let hosts = match &material.known_hosts {
+fn ssh_command(run: &Path, credentials: &Credentials, idle: u64) -> std::io::Result<String> {
+    let hosts = match &credentials.known_hosts {
         Some(hosts) => shell_quoted(&write(run, "known_hosts", hosts)?),
         None => "/etc/ssh/ssh_known_hosts".into(),
     };
     let mut ssh = format!("{SSH} -o UserKnownHostsFile={hosts} -o ConnectTimeout={idle}");
-    if let Some(key) = &material.ssh_key {
+    if let Some(key) = &credentials.ssh_key {
         let key = write(run, "ssh_key", key)?;
         ssh.push_str(&format!(" -i {}", shell_quoted(&key)));
     }

@@ -8,25 +8,25 @@ use super::history::{Way, find_way};
 use super::repository::{Repository, Whose};
 use crate::object::{Algorithm, MAX_COMMIT, Tag};
 use crate::settings::{Git, Limits, Reference};
-use crate::terms::{Brought, Known, Material};
+use crate::terms::{Credentials, Download, Known};
 use std::path::Path;
 use steadfast_download::https::Site;
 use steadfast_download::offer::Writer;
 use steadfast_download::{DownloadError, DownloadErrorKind};
 
 /// Brings the tip of a branch or a tag into the cache folder.
-pub(crate) fn bring<'a>(
+pub(crate) fn download<'a>(
     git: &'a Git,
-    material: &Material,
+    credentials: &Credentials,
     known: &Known,
     cache: &Path,
     limits: &'a Limits,
-) -> Result<(Brought, Option<History<'a>>), DownloadError> {
+) -> Result<(Download, Option<History<'a>>), DownloadError> {
     let url = check_url(git)?;
-    let repository = Repository::open(git, url, material, cache, limits)?;
+    let repository = Repository::open(git, url, credentials, cache, limits)?;
     let brought = repository
         .fetch(1)
-        .map_err(|error| distrusted(error, git, material, limits))
+        .map_err(|error| distrusted(error, git, credentials, limits))
         .and_then(|()| offer(&repository, &repository.tip()?, known, cache));
     if brought.is_err() {
         // What came in part takes up no room until the next try, which may be long from now.
@@ -61,14 +61,14 @@ struct Ends {
 fn distrusted(
     error: DownloadError,
     git: &Git,
-    material: &Material,
+    credentials: &Credentials,
     limits: &Limits,
 ) -> DownloadError {
     if !error.words.contains("certificate verification failed") {
         return error;
     }
     let Git { url, proxy, .. } = git;
-    let answer = Site::new(url, material.ca.as_deref(), proxy.as_deref(), &limits.transfer())
+    let answer = Site::new(url, credentials.ca.as_deref(), proxy.as_deref(), &limits.transfer())
         .and_then(|site| site.get("info/refs", None, MAX_COMMIT as u64));
     match answer {
         Err(DownloadError { words, .. }) if words.contains("certificate") => {
@@ -81,13 +81,13 @@ fn distrusted(
 
 /// The same from a repository that lies on this machine, without fetching: what is named may be any of
 /// its commits and tags.
-pub(crate) fn bring_local(
+pub(crate) fn download_local(
     folder: &Path,
     reference: &Reference,
     known: &Known,
     cache: &Path,
     limits: &Limits,
-) -> Result<Brought, DownloadError> {
+) -> Result<Download, DownloadError> {
     let repository = Repository::local(folder, cache, limits, Whose::Anybodys)?.0;
     let tip = match reference {
         Reference::Branch(name) => repository.resolve(&format!("{name}^{{commit}}"))?,
@@ -106,15 +106,15 @@ fn offer(
     tip: &str,
     known: &Known,
     cache: &Path,
-) -> Result<(Brought, Option<Ends>), DownloadError> {
+) -> Result<(Download, Option<Ends>), DownloadError> {
     let mut talk = repository.talk()?;
-    let algorithm = Algorithm::of(tip)
+    let algorithm = Algorithm::from_name(tip)
         .ok_or_else(|| DownloadError::new(DownloadErrorKind::Broken, "git names no object"))?;
 
     let (kind, content) = object(&mut talk, tip, MAX_COMMIT)?;
     let (tag, commit) = tag_and_commit(algorithm, tip, &kind, content)?;
     if known.content && known.commit.as_ref() == Some(&commit) {
-        return Ok((Brought::Unchanged, None));
+        return Ok((Download::Unchanged, None));
     }
     let path = match &known.commit {
         Some(floor) if *floor != commit => find_way(repository, &commit, floor)?,
@@ -145,7 +145,7 @@ fn offer(
     writer.finish()?;
     let floor = known.commit.clone().filter(|_| led);
     let ends = floor.map(|floor| Ends { tip: commit, floor });
-    Ok((Brought::Offer { validator: None }, ends))
+    Ok((Download::Offer { validator: None }, ends))
 }
 
 /// What is followed: a commit, or a tag with the commit that it names.
@@ -172,5 +172,5 @@ fn tag_and_commit(
 fn tree_of(raw: &[u8]) -> Option<String> {
     let line = raw.split(|it| *it == b'\n').next()?.strip_prefix(b"tree ")?;
     let id = String::from_utf8(line.to_vec()).ok()?;
-    Algorithm::of(&id).map(|_| id)
+    Algorithm::from_name(&id).map(|_| id)
 }

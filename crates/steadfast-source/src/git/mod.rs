@@ -14,4 +14,4 @@ mod repository;
 
 pub(crate) use accept::accept;
 pub(crate) use checkout::checkout;
-pub(crate) use download::{bring, bring_local};
+pub(crate) use download::{download, download_local};

@@ -85,7 +85,7 @@ impl Offered {
         match (kind.as_str(), &self.tip) {
             ("tag", None) => self.tag = Some(content),
             ("commit", None) => {
-                let algorithm = Algorithm::of(&name).ok_or_else(|| bad_name(&name))?;
+                let algorithm = Algorithm::from_name(&name).ok_or_else(|| bad_name(&name))?;
                 named(algorithm, "commit", &name, &content)?;
                 self.tip = Some(Tip { id: name, algorithm, raw: content });
             }

@@ -6,7 +6,7 @@ use super::address::check_reference;
 use super::config::{self, CONFIG};
 use crate::object::Algorithm;
 use crate::settings::{Git, Limits, Reference};
-use crate::terms::Material;
+use crate::terms::Credentials;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -45,7 +45,7 @@ impl<'a> Repository<'a> {
     pub(super) fn open(
         git: &Git,
         url: &'a str,
-        material: &Material,
+        credentials: &Credentials,
         cache: &Path,
         limits: &'a Limits,
     ) -> Result<Repository<'a>, DownloadError> {
@@ -57,7 +57,7 @@ impl<'a> Repository<'a> {
         let failed = |err| DownloadError::local("prepare the cache folder", err);
         let run = cache.join("run");
         let ssh = remove(&run)
-            .and_then(|()| config::prepare(&run, git, url, material, limits))
+            .and_then(|()| config::prepare(&run, git, url, credentials, limits))
             .map_err(failed)?;
         let folder = cache.join("repository.git");
         let until = Instant::now() + limits.together();

@@ -1,9 +1,9 @@
 //! Git repositories.
 
 use crate::support::{World, exists, files};
-use steadfast_source::fetcher::{Known, Origin};
-use steadfast_source::floor::{Advance, Force};
+use steadfast_source::anti_rollback::{Advance, Force};
 use steadfast_source::settings::{Git, Reference, Source, Trust};
+use steadfast_source::terms::{Known, Origin};
 use steadfast_source::{Refusal, RefusalKind};
 use steadfast_trust::signature::SignatureError;
 
@@ -42,7 +42,7 @@ fn a_signed_branch_is_fetched_and_followed() {
     // Losing the cache costs a transfer and nothing else.
     std::fs::remove_dir_all(world.path("cache")).unwrap();
     std::fs::create_dir(world.path("cache")).unwrap();
-    let known = Known::of(&world.floor, false, None);
+    let known = Known::from_state(&world.floor, false, None);
     let fetched = world.fetch_knowing(&source, &trust, &known).unwrap().unwrap();
     assert_eq!(fetched.advance, Advance::Same);
 }
@@ -265,8 +265,8 @@ fn what_the_fetcher_left_is_believed_in_nothing() {
         let mut changed = whole.clone();
         changed[at] ^= 1;
         std::fs::write(&offer, changed).unwrap();
-        let mut floor = steadfast_source::floor::Floor::default();
-        let terms = steadfast_source::fetcher::Terms {
+        let mut floor = steadfast_source::anti_rollback::AntiRollback::default();
+        let terms = steadfast_source::terms::Terms {
             source: &source,
             trust: &trust,
             expected: &world.expected,
@@ -276,8 +276,8 @@ fn what_the_fetcher_left_is_believed_in_nothing() {
             run_as: None,
             limits: &world.limits,
         };
-        let refusal = steadfast_source::fetcher::accept(&terms, &mut floor, &world.path("cache"))
-            .unwrap_err();
+        let refusal =
+            steadfast_source::accept::accept(&terms, &mut floor, &world.path("cache")).unwrap_err();
         refused.insert(refusal.line().split(' ').take(4).collect::<Vec<_>>().join(" "));
     }
     assert!(!refused.is_empty());

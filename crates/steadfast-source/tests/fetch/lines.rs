@@ -5,13 +5,13 @@ use crate::server::{Server, folder};
 use crate::support::World;
 use std::collections::BTreeMap;
 use std::path::Path;
+use steadfast_source::anti_rollback::{AntiRollback, Point};
+use steadfast_source::attribute::{attribute, attribute_local, attribute_work_tree};
 use steadfast_source::attribution::{Attribution, Written};
-use steadfast_source::fetcher::{
-    Fetched, attribute, attribute_local, attribute_work_tree, checkout,
-};
-use steadfast_source::floor::{Floor, Point};
+use steadfast_source::fetch::checkout;
 use steadfast_source::publish::{EXPIRES, Publication, create_key, publish, read_key};
 use steadfast_source::settings::{Snapshot, Source, Trust};
+use steadfast_source::terms::Fetched;
 
 fn write(world: &World, file: &str, lines: &[&str]) {
     let path = world.path("work").join(file);
@@ -63,7 +63,7 @@ fn lines(
     attribute(fetched, floor, known, &world.path("cache"), &world.limits)
 }
 
-fn highest(floor: &Floor) -> Option<String> {
+fn highest(floor: &AntiRollback) -> Option<String> {
     match &floor.highest {
         Some(Point::Git { commit, .. }) => Some(commit.clone()),
         Some(Point::Snapshot { .. } | Point::Directory { .. }) | None => None,
@@ -373,7 +373,8 @@ fn a_snapshot_says_whose_its_lines_are_and_is_as_good_without() {
     let all = lines(&world, &fetched, None, None).unwrap();
     assert_eq!(whose(&all, "servers/web.yaml", 2), "anna:Begin bert:Change");
     assert_eq!(whose(&all, "model.yaml", 1), "A:Change it");
-    let known = steadfast_source::fetcher::Known::of(&world.floor, true, fetched.validator.clone());
+    let known =
+        steadfast_source::terms::Known::from_state(&world.floor, true, fetched.validator.clone());
     assert!(world.fetch_knowing(&source, &trust, &known).unwrap().is_none());
     assert_eq!(server.count(), 4, "a poll without news is one request");
 

@@ -8,12 +8,12 @@ use rustix::process::{Pid, PidfdFlags};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use steadfast_source::fetcher::{
-    Brought, Known, Material, Terms, accept, bring, bring_and_tell, from_line, to_line,
-};
-use steadfast_source::floor::Force;
-use steadfast_source::sandbox::{Confined, confine};
+use steadfast_download::sandbox::{Confined, confine};
+use steadfast_source::accept::accept;
+use steadfast_source::anti_rollback::Force;
+use steadfast_source::download::{download, download_and_tell};
 use steadfast_source::settings::{Git, Limits, Reference, Source};
+use steadfast_source::terms::{Credentials, Download, Known, Terms, from_line, to_line};
 
 const USER: u32 = 64_321;
 
@@ -37,7 +37,7 @@ fn a_confined_process_brings_a_model_and_can_do_nothing_else() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
     let line = std::fs::read_to_string(world.path("cache/report")).unwrap();
-    assert_eq!(from_line(&line), Ok(Brought::Offer { validator: None }));
+    assert_eq!(from_line(&line), Ok(Download::Offer { validator: None }));
     assert!(!exists(&world.path("cache/run")));
     let source = world.branch();
     let terms = Terms {
@@ -64,7 +64,7 @@ fn the_confined_side() {
     let mut git = Git::new(url, Reference::Branch("main".into()));
     git.ssh_key = None;
     let source = Source::Git(git);
-    let material = Material::read(&source).unwrap();
+    let credentials = Credentials::read(&source).unwrap();
     let limits = Limits::default();
     assert_eq!(confine(&cache, USER, USER, &limits.transfer()).unwrap(), Confined::AsUser);
 
@@ -83,7 +83,7 @@ fn the_confined_side() {
         (String::new(), "1".into(), "0".repeat(16))
     );
 
-    let result = bring(&source, &material, &Known::default(), &cache, &limits);
+    let result = download(&source, &credentials, &Known::default(), &cache, &limits);
     std::fs::write(cache.join("report"), to_line(&result)).unwrap();
 }
 
@@ -153,7 +153,7 @@ fn the_side_that_is_killed() {
     let source = Source::Git(Git::new(url, Reference::Branch("main".into())));
     let limits = Limits::default();
     let result =
-        bring(&source, &Material::default(), &Known::default(), Path::new(&cache), &limits);
+        download(&source, &Credentials::default(), &Known::default(), Path::new(&cache), &limits);
     panic!("it ended by itself: {result:?}");
 }
 
@@ -166,13 +166,13 @@ fn the_answer_is_told_before_the_history_is_written_down() {
     let source = world.branch();
     world.fetch(&source, &steadfast_source::settings::Trust::None).unwrap().unwrap();
     world.commit("model.yaml", "model: z\n", &[]);
-    let known = Known::of(&world.floor, true, None);
+    let known = Known::from_state(&world.floor, true, None);
     let cache = world.path("cache");
     let mut told = None;
-    bring_and_tell(&source, &Material::default(), &known, &cache, &world.limits, |it| {
+    download_and_tell(&source, &Credentials::default(), &known, &cache, &world.limits, |it| {
         told = Some((it, exists(&cache.join("offer")), exists(&cache.join("history"))));
     });
-    assert_eq!(told, Some((Ok(Brought::Offer { validator: None }), true, false)));
+    assert_eq!(told, Some((Ok(Download::Offer { validator: None }), true, false)));
     assert!(exists(&cache.join("history")));
 }
 
@@ -187,8 +187,13 @@ fn the_transfers_of_a_fetch_share_one_deadline() {
         Source::Snapshot(snapshot),
     ] {
         let limits = Limits { total: Duration::ZERO, ..Limits::default() };
-        let result =
-            bring(&source, &Material::default(), &Known::default(), &world.path("cache"), &limits);
+        let result = download(
+            &source,
+            &Credentials::default(),
+            &Known::default(),
+            &world.path("cache"),
+            &limits,
+        );
         assert_eq!(result.unwrap_err().kind, steadfast_download::DownloadErrorKind::TimedOut);
     }
     assert_eq!(server.count(), 0);

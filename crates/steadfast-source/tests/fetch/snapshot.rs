@@ -13,16 +13,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use steadfast_model::SourceSet;
-use steadfast_source::fetcher::{Fetched, Known};
-use steadfast_source::floor::{Advance, Expected};
+use steadfast_source::anti_rollback::{Advance, Expected};
 use steadfast_source::manifest::{Archive, File, Manifest};
 use steadfast_source::publish::{
     EXPIRES, Publication, PublishError, Published, add_signature, create_key, publish, read_key,
     rotate,
 };
 use steadfast_source::settings::{Git, Reference, Snapshot, Source, Trust};
-use steadfast_source::signature::KeySet;
-use steadfast_source::{RefusalKind, fetcher};
+use steadfast_source::terms::{Fetched, Known};
+use steadfast_source::{RefusalKind, terms};
+use steadfast_trust::key_set::KeySet;
 
 fn key(world: &World, name: &str) -> PrivateKey {
     create_key(&world.path(name), name).unwrap();
@@ -92,7 +92,7 @@ fn a_snapshot_is_fetched_followed_and_asked_for_once() {
     assert!(fetched.sources.iter().next().unwrap().1.executable);
     assert_eq!(fetched.signers[0].name, "anna");
 
-    let known = Known::of(&world.floor, true, fetched.validator.clone());
+    let known = Known::from_state(&world.floor, true, fetched.validator.clone());
     assert!(world.fetch_knowing(&source, &trust, &known).unwrap().is_none());
     assert_eq!(server.count(), 3, "a poll without news is one request");
 
@@ -393,7 +393,7 @@ fn a_poll_without_news_costs_one_small_answer_over_tls() {
     });
     let fetched = world.fetch(&source, &trust).unwrap().unwrap();
     let first = moved.swap(0, Ordering::SeqCst);
-    let known = Known::of(&world.floor, true, fetched.validator.clone());
+    let known = Known::from_state(&world.floor, true, fetched.validator.clone());
     for poll in 0..3 {
         assert!(world.fetch_knowing(&source, &trust, &known).unwrap().is_none());
         // All that goes over the wire in both directions: the TLS handshake and one 304.
@@ -403,7 +403,7 @@ fn a_poll_without_news_costs_one_small_answer_over_tls() {
     }
     assert_eq!(server.count(), 2 + 3);
     // Without the content a 304 would be of no use, so it is not asked for.
-    let known = Known::of(&world.floor, false, fetched.validator);
+    let known = Known::from_state(&world.floor, false, fetched.validator);
     assert!(world.fetch_knowing(&source, &trust, &known).unwrap().is_some());
 }
 
@@ -573,16 +573,16 @@ fn git_is_fetched_over_http_and_https_too() {
 
 #[test]
 fn a_report_crosses_to_another_process_on_one_line() {
-    use steadfast_source::refusal::{BringError, Trouble};
+    use steadfast_download::{DownloadError, DownloadErrorKind};
     let results = [
-        Ok(fetcher::Brought::Unchanged),
-        Ok(fetcher::Brought::Offer { validator: Some(Default::default()) }),
-        Err(BringError::new(Trouble::TimedOut, "a\nb\u{1b}[2J")),
+        Ok(terms::Download::Unchanged),
+        Ok(terms::Download::Offer { validator: Some(Default::default()) }),
+        Err(DownloadError::new(DownloadErrorKind::TimedOut, "a\nb\u{1b}[2J")),
     ];
     for result in results {
-        let line = fetcher::to_line(&result);
+        let line = terms::to_line(&result);
         assert!(!line.contains('\n'));
-        assert_eq!(fetcher::from_line(&line), result);
+        assert_eq!(terms::from_line(&line), result);
     }
-    assert!(fetcher::from_line("").unwrap_err().words.contains("without a word"));
+    assert!(terms::from_line("").unwrap_err().words.contains("without a word"));
 }

@@ -5,7 +5,7 @@ use crate::support::{World, files};
 use std::net::TcpListener;
 use std::time::Duration;
 use steadfast_source::RefusalKind;
-use steadfast_source::floor::Advance;
+use steadfast_source::anti_rollback::Advance;
 use steadfast_source::settings::{Git, Reference, Source, Trust};
 
 /// The sshd of a world, with its host key and another one.

@@ -5,13 +5,14 @@ use jiff::tz::TimeZone;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use steadfast_source::Refusal;
-use steadfast_source::fetcher::{Fetched, Known, Terms, fetch};
-use steadfast_source::floor::{Expected, Floor, Force};
+use steadfast_source::anti_rollback::{AntiRollback, Expected, Force};
+use steadfast_source::fetch::fetch;
 use steadfast_source::settings::{Git, Limits, Reference, Source, Trust};
+use steadfast_source::terms::{Fetched, Known, Terms};
 
 pub(crate) struct World {
     pub folder: tempfile::TempDir,
-    pub floor: Floor,
+    pub floor: AntiRollback,
     pub expected: Expected,
     pub now: Timestamp,
     pub force: Force,
@@ -25,7 +26,7 @@ impl World {
         std::fs::write(folder.path().join("gitconfig"), "[user]\nname=A\nemail=a@x\n").unwrap();
         World {
             folder,
-            floor: Floor::default(),
+            floor: AntiRollback::default(),
             expected: Expected::default(),
             now: "2026-06-01T00:00:00Z".parse().unwrap(),
             force: Force::No,
@@ -125,7 +126,7 @@ impl World {
         source: &Source,
         trust: &Trust,
     ) -> Result<Option<Fetched>, Refusal> {
-        let known = Known::of(&self.floor, true, None);
+        let known = Known::from_state(&self.floor, true, None);
         self.fetch_knowing(source, trust, &known)
     }
 

@@ -119,7 +119,7 @@ pub(crate) fn run(args: &VerifyArgs, ui: &Ui) -> Outcome {
     };
     // Where another user fetches, that one passes through it, and looks at nothing.
     let cache = if afar { room(0o711) } else { scratch() }?;
-    let known = Known::of(&floor, false, None);
+    let known = Known::from_state(&floor, false, None);
     let fetched = match &local {
         Some(folder) => fetch_local(&terms, folder, &mut floor, cache.path()).map(Some),
         None if afar => fetch_apart(&terms, known, user, &mut floor, cache.path()),

@@ -82,7 +82,7 @@ pub(super) fn fetch(
         .ok()
         .flatten()
         .and_then(|it| serde_json::from_slice(&it).ok());
-    let known = Known::of(&loaded.value, content, validator);
+    let known = Known::from_state(&loaded.value, content, validator);
     let as_user = FetchUser::find();
     let limits = source::Limits::within(from.timeout());
     let bring = BringTask { source: source.clone(), known, cache: layout.fetch(), as_user, limits };

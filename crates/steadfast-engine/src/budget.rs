@@ -45,7 +45,7 @@ impl Spent {
             spent.changes += 1;
             spent.deletions += change.deletes();
             // What is started was not there to be interrupted.
-            spent.restarts += u64::from(change.as_service().is_some_and(|it| it.is_restart()));
+            spent.restarts += u64::from(change.as_runner().is_some_and(|it| it.is_restart()));
         }
         spent
     }

@@ -2,7 +2,6 @@
 //! of effects; every decision is made by `plan` and by the kinds.
 
 use crate::budget::{Budget, BudgetMeter};
-use crate::debt::{Debt, Record};
 use crate::event::{Event, Reporter};
 use crate::ledger::{Ledger, UndoEntry};
 use crate::observed::{Observed, Observer};
@@ -10,10 +9,12 @@ use crate::obstacles;
 use crate::outcome::{Held, NotKept, Outcome, Summary};
 use crate::plan::{self, Circumstances, Forecast, Plan};
 use crate::promised::Promises;
+use crate::runner::debt::{Debt, Record};
+use crate::runner::inputs::{Inputs, has};
+use crate::runner::owing::new_debt;
 use crate::undo::traces;
 use std::collections::{BTreeMap, BTreeSet};
 use steadfast_model::{Keep, PromiseId};
-use steadfast_resources::service::Consequence;
 use steadfast_resources::{Applied, Change, Difference, Fingerprint, Resource};
 use steadfast_system::{Actuate, ErrorKind, SystemError, UnitName};
 
@@ -179,10 +180,7 @@ impl Run<'_> {
     }
 
     fn difference(&self, at: usize) -> Result<Difference<Change>, SystemError> {
-        self.observed.states[at]
-            .as_ref()
-            .map(|have| steadfast_resources::plan(&self.promises.all[at].want, have))
-            .map_err(Clone::clone)
+        self.observed.difference(self.promises, at)
     }
 
     fn is_kept(&self, at: usize) -> bool {
@@ -202,7 +200,7 @@ impl Run<'_> {
         }
         let missing = obstacles::missing(&obstacles);
         if changes.is_empty() && missing.is_empty() {
-            return Decision::Settled(if self.observed.perhaps.contains(&at) {
+            return Decision::Settled(if self.observed.undetermined.contains(&at) {
                 Outcome::Held(Held::RestartUndetermined)
             } else if self.done[at].is_empty() {
                 Outcome::Kept
@@ -255,26 +253,25 @@ impl Run<'_> {
         let mut services: Vec<usize> = vec![];
         for inputs in &self.promises.inputs {
             let caused =
-                work.iter().any(|(at, changes)| consequence(inputs, *at, changes).is_some());
+                work.iter().any(|(at, changes)| inputs.consequence(*at, changes).is_some());
             if caused {
-                services.push(inputs.service);
+                services.push(inputs.runner);
             }
         }
         self.refresh(&services);
         let now = self.sys.now();
         let mut debts: Vec<(UnitName, Debt)> = vec![];
         let mut causes: BTreeSet<usize> = BTreeSet::new();
-        for inputs in self.promises.inputs.iter().filter(|it| has(&services, it.service)) {
+        for inputs in self.promises.inputs.iter().filter(|it| has(&services, it.runner)) {
             // What does not run owes nothing: it will start with what is there.
-            let Some((unit, Some(process))) = self.observed.service(self.promises, inputs.service)
+            let Some((unit, Some(process))) = self.observed.runner(self.promises, inputs.runner)
             else {
                 continue;
             };
             for (at, changes) in work.iter() {
-                if let Some(action) = consequence(inputs, *at, changes) {
-                    let cause = self.promises.all[*at].id.clone();
-                    let invocation = process.invocation.clone();
-                    debts.push((unit.clone(), Debt { action, cause, invocation, since: now }));
+                if let Some(action) = inputs.consequence(*at, changes) {
+                    let debt = new_debt(self.promises, *at, action, &process, now);
+                    debts.push((unit.clone(), debt));
                     causes.insert(*at);
                 }
             }
@@ -339,7 +336,7 @@ impl Run<'_> {
             if self.ledger.settle(unit, record).is_ok() {
                 let inputs = self.promises.inputs.iter().find(|it| {
                     self.observed
-                        .service(self.promises, it.service)
+                        .runner(self.promises, it.runner)
                         .is_some_and(|(it, _)| it == *unit)
                 });
                 if let Some(inputs) = inputs {
@@ -426,17 +423,17 @@ impl Run<'_> {
     /// What was restarted or reloaded owes nothing any more: a reload leaves no trace in systemd, so
     /// this is the only witness.
     fn pay(&mut self, touched: &[usize]) {
-        for inputs in self.promises.inputs.iter().filter(|it| has(touched, it.service)) {
-            let at = inputs.service;
-            if self.outcomes[at].is_none() && self.done[at].iter().any(|it| pays(it).is_some()) {
+        for inputs in self.promises.inputs.iter().filter(|it| has(touched, it.runner)) {
+            let at = inputs.runner;
+            if self.outcomes[at].is_none() && self.done[at].iter().any(pays) {
                 self.put_record(inputs);
                 self.observed.assess(self.promises, inputs, self.ledger);
             }
         }
     }
 
-    fn put_record(&mut self, inputs: &crate::promised::Inputs) {
-        let Some((unit, Some(_))) = self.observed.service(self.promises, inputs.service) else {
+    fn put_record(&mut self, inputs: &Inputs) {
+        let Some((unit, Some(_))) = self.observed.runner(self.promises, inputs.runner) else {
             return;
         };
         let Some(record) = self.observed.paid_up(self.promises, inputs) else { return };
@@ -445,7 +442,7 @@ impl Run<'_> {
         {
             // The debt stays written down: the next run restarts once more than needed.
             let words = error.chain().join(": ");
-            self.notes[inputs.service].push(format!("its restart is done and still owed: {words}"));
+            self.notes[inputs.runner].push(format!("its restart is done and still owed: {words}"));
         }
     }
 
@@ -461,24 +458,22 @@ impl Run<'_> {
         // A service whose input was touched may owe something now, or systemd may have to read its files.
         for inputs in &self.promises.inputs {
             if inputs.all().any(|it| has(touched, it)) {
-                self.stale[inputs.service] = true;
+                self.stale[inputs.runner] = true;
             }
         }
     }
 
     /// Brings the records of services up to date where nothing is owed any more.
     fn settle(&mut self, which: &[usize]) {
-        for inputs in self.promises.inputs.iter().filter(|it| has(which, it.service)) {
-            let at = inputs.service;
+        for inputs in self.promises.inputs.iter().filter(|it| has(which, it.runner)) {
+            let at = inputs.runner;
             // Whether it is healthy says nothing about what it runs with.
             let good = self.outcomes[at].as_ref().is_some_and(|it| match it {
                 Outcome::Kept | Outcome::Repaired | Outcome::NotKept(NotKept::Unhealthy(_)) => true,
                 Outcome::NotKept(_) | Outcome::Held(_) => false,
             });
-            let owes = match &self.observed.states[at] {
-                Ok(steadfast_resources::State::Service(state)) => state.owed.is_some(),
-                Ok(_) | Err(_) => true,
-            };
+            let seen = self.observed.states[at].is_ok();
+            let owes = !seen || self.observed.owing[at].action.is_some();
             if good && !owes {
                 self.put_record(inputs);
             }
@@ -561,32 +556,8 @@ impl Run<'_> {
     }
 }
 
-/// What a service owes when these changes of this promise are made.
-fn consequence(
-    inputs: &crate::promised::Inputs,
-    at: usize,
-    changes: &[Change],
-) -> Option<Consequence> {
-    if at == inputs.service {
-        let own = changes.iter().filter_map(Change::as_service).any(|it| it.alters_own_inputs());
-        return own.then_some(Consequence::Restart);
-    }
-    if has(&inputs.restart, at) {
-        Some(Consequence::Restart)
-    } else if has(&inputs.reload, at) {
-        Some(Consequence::Reload)
-    } else {
-        None
-    }
-}
-
-/// Whether a list in rising order has the index.
-fn has(list: &[usize], at: usize) -> bool {
-    list.binary_search(&at).is_ok()
-}
-
-fn pays(change: &Change) -> Option<Consequence> {
-    change.as_service()?.pays()
+fn pays(change: &Change) -> bool {
+    change.as_runner().is_some_and(|it| it.pays().is_some())
 }
 
 fn still_differs(difference: &Difference<Change>) -> NotKept {

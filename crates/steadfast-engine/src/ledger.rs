@@ -1,12 +1,12 @@
 //! What is written down of a run before and after it acts: what services owe, and what was made of which
 //! things, so that it can be taken back. The store keeps it; nothing here knows how.
 
-use crate::debt::{Debt, Record};
 use crate::outcome::Held;
+use crate::runner::debt::{Debt, Record};
 use crate::unit::{Scope, StepEnd, UnitId};
 use serde::{Deserialize, Serialize};
 use steadfast_model::PromiseId;
-use steadfast_resources::service::Consequence;
+use steadfast_resources::runner::Consequence;
 use steadfast_resources::{Facet, FacetState};
 use steadfast_system::files::Digest;
 use steadfast_system::{Probe, SystemError, UnitName};

@@ -2,7 +2,6 @@
 
 pub mod budget;
 pub mod converge;
-pub mod debt;
 pub mod event;
 pub mod graph;
 pub mod ledger;
@@ -12,6 +11,7 @@ mod obstacles;
 pub mod outcome;
 pub mod plan;
 pub mod promised;
+pub mod runner;
 pub mod undo;
 pub mod unit;
 
@@ -24,6 +24,7 @@ pub use observed::{Observed, Observer};
 pub use outcome::{Held, NotKept, Outcome, Summary};
 pub use plan::{Circumstances, Entry, Forecast, Plan};
 pub use promised::{Promised, Promises};
+pub use runner::debt;
 pub use undo::plan::{UndoPlan, plan_undo};
 pub use undo::undo;
 pub use unit::{Scope, StepEnd, Unit, UnitId};

@@ -10,8 +10,7 @@ use crate::promised::{Promised, Promises};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use steadfast_model::{Keep, PromiseId};
-use steadfast_resources::service::Consequence;
-use steadfast_resources::{Change, Difference, Identity, Obstacle, Resource, State};
+use steadfast_resources::{Change, Difference, Identity, Obstacle, Resource};
 use steadfast_system::ErrorKind;
 
 /// The whole intended effect of a run: an entry for each promise, in their order.
@@ -237,50 +236,23 @@ fn entry(
         Err(error) => return bare(Forecast::NotKept(NotKept::Unobserved(error.clone()))),
     };
     let planned = |other: usize| entries[other].as_ref().is_some_and(Entry::is_planned);
-    // A service whose input this run changes will owe a restart by the time it is its turn.
-    let mut because_of_input = None;
-    let mut owing = None;
-    if let State::Service(state) = have
-        && let Some(inputs) = promises.inputs_of(at)
-    {
-        let mut state = state.clone();
-        let runs = state.process.is_some();
-        let mut known: HashSet<String> = state.owed_because.iter().cloned().collect();
-        for (list, consequence) in
-            [(&inputs.reload, Consequence::Reload), (&inputs.restart, Consequence::Restart)]
-        {
-            for input in list.iter().copied().filter(|it| runs && planned(*it)) {
-                state.owed = state.owed.max(Some(consequence));
-                let cause = promises.all[input].id.to_string();
-                if known.insert(cause.clone()) {
-                    state.owed_because.push(cause);
-                }
-                because_of_input.get_or_insert(input);
-            }
-        }
-        state.owed_because.sort();
-        if state.is_loaded()
-            && let Some(file) = inputs.read.iter().copied().find(|it| planned(*it))
-        {
-            state.unit.needs_reload = true;
-            because_of_input.get_or_insert(file);
-        }
-        owing = Some(State::Service(state));
-    }
-    let have = owing.as_ref().unwrap_or(have);
-    let Difference { changes, obstacles, notes } = steadfast_resources::plan(&promised.want, have);
+    // A runner whose input this run changes will owe a restart by the time it is its turn.
+    let foreseen = promises.inputs_of(at).map(|it| observed.foresee(promises, it, planned));
+    let owing = foreseen.as_ref().map_or(&observed.owing[at], |it| &it.owing);
+    let because_of_input = foreseen.as_ref().and_then(|it| it.because);
+    let Difference { changes, obstacles, notes } = promised.want.plan(have, owing);
     // What is not selected stays as it is, and is a broken need where that is not as promised.
     let left_broken = |need: usize| {
         let promised = &promises.all[need];
         !promised.selected
-            && match &observed.states[need] {
-                Ok(have) => !steadfast_resources::plan(&promised.want, have).is_kept(),
+            && match observed.difference(promises, need) {
+                Ok(difference) => !difference.is_kept(),
                 Err(error) => error.kind != ErrorKind::PermissionDenied || circumstances.root,
             }
     };
     let forecast = forecast(promises, at, &changes, &obstacles, entries, steps, left_broken);
     let forecast = match (forecast, because_of_input) {
-        (Forecast::Kept, _) if observed.perhaps.contains(&at) => {
+        (Forecast::Kept, _) if observed.undetermined.contains(&at) => {
             Forecast::Held(Held::RestartUndetermined)
         }
         (Forecast::Certain, Some(input)) => {
@@ -398,7 +370,7 @@ fn doubt_health(promises: &Promises, observed: &Observed, entries: &mut [Option<
 /// Whether packages bring just what is promised not to be.
 fn comes_with_packages(want: &Resource) -> bool {
     match want {
-        Resource::Service(want) => want.wants_inactive(),
+        Resource::Service(_) => want.as_runner().is_some_and(|it| it.wants_inactive()),
         Resource::File(_) | Resource::Directory(_) | Resource::Link(_) | Resource::Cron(_) => {
             want.is_absent() && may_come_with_a_package(want)
         }

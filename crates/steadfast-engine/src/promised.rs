@@ -2,6 +2,7 @@
 //! their needs and consequences as indices, and in the order of a run.
 
 use crate::graph::{self, Task};
+use crate::runner::inputs::Inputs;
 use crate::unit::{Scope, Unit, UnitId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -12,7 +13,7 @@ use steadfast_model::{
     Diagnostic, Diagnostics, Keep, Lower, Origin, Promise, PromiseId, Resolved, SourceSet, Span,
     Spanned, codes,
 };
-use steadfast_resources::service::{self, Consequence};
+use steadfast_resources::runner::Consequence;
 use steadfast_resources::{Identity, Resource, glob::Glob};
 use steadfast_system::{AbsPath, UnitName};
 
@@ -42,28 +43,11 @@ impl Promised {
     }
 }
 
-/// The promises that a service runs with, by index, in rising order.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Inputs {
-    pub service: usize,
-    pub reload: Vec<usize>,
-    pub restart: Vec<usize>,
-    /// Promised files that systemd reads for it: they ask for nothing but that systemd does.
-    pub read: Vec<usize>,
-}
-
-impl Inputs {
-    /// Everything after which the service has to be looked at.
-    pub fn all(&self) -> impl Iterator<Item = usize> + '_ {
-        self.reload.iter().chain(&self.restart).chain(&self.read).copied()
-    }
-}
-
 /// All promises of a node, ready for a run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Promises {
     pub all: Vec<Promised>,
-    /// In the order of their services.
+    /// In the order of their runners.
     pub inputs: Vec<Inputs>,
     /// What changes together, beside what changes by itself.
     pub units: Vec<Unit>,
@@ -72,9 +56,9 @@ pub struct Promises {
 }
 
 impl Promises {
-    /// What the service at this index runs with.
-    pub fn inputs_of(&self, service: usize) -> Option<&Inputs> {
-        let at = self.inputs.binary_search_by_key(&service, |it| it.service).ok()?;
+    /// What the runner at this index runs with.
+    pub fn inputs_of(&self, runner: usize) -> Option<&Inputs> {
+        let at = self.inputs.binary_search_by_key(&runner, |it| it.runner).ok()?;
         self.inputs.get(at)
     }
 
@@ -108,12 +92,12 @@ impl Promises {
     fn select_debtors(&mut self) {
         for inputs in &self.inputs {
             let caused = inputs.all().any(|it| self.all[it].selected);
-            let promised = &mut self.all[inputs.service];
-            if let Resource::Service(want) = &promised.want
-                && caused
+            let promised = &mut self.all[inputs.runner];
+            if caused
                 && !promised.selected
+                && let Some(want) = promised.want.debts_only()
             {
-                promised.want = Resource::Service(want.debts_only());
+                promised.want = want;
                 promised.implied = true;
                 promised.selected = true;
             }
@@ -134,7 +118,7 @@ impl Promises {
                 bears[*need] = true;
             }
         }
-        for inputs in self.inputs.iter().filter(|it| self.all[it.service].selected) {
+        for inputs in self.inputs.iter().filter(|it| self.all[it.runner].selected) {
             for input in inputs.all() {
                 bears[input] = true;
             }
@@ -380,13 +364,13 @@ impl Builder<'_> {
             if let Some(unit) = unit_of(&self.all[at].want) {
                 let service = self.service(unit, at);
                 let inputs = self.inputs.entry(service).or_default();
-                inputs.service = service;
+                inputs.runner = service;
                 inputs.read.push(at);
             }
         }
         for at in 0..count {
-            let Resource::Service(want) = &self.all[at].want else { continue };
-            self.inputs.entry(at).or_default().service = at;
+            let Some(want) = self.all[at].want.as_runner() else { continue };
+            self.inputs.entry(at).or_default().runner = at;
             let patterns: Vec<(Spanned<Arc<str>>, Consequence)> = want
                 .reload_on()
                 .iter()
@@ -439,7 +423,7 @@ impl Builder<'_> {
         let id = PromiseId::new("service", unit.short());
         self.all.push(Promised {
             id: id.clone(),
-            want: Resource::Service(service::Desired::implied(unit)),
+            want: Resource::implied_runner(unit),
             needs: vec![],
             keep: Keep::Repair,
             origins: vec![self.all[cause].origins[0].clone()],
@@ -456,13 +440,13 @@ impl Builder<'_> {
         });
         self.by_id.insert(id, at);
         self.by_identity.insert(identity, at);
-        self.inputs.insert(at, Inputs { service: at, ..Inputs::default() });
+        self.inputs.insert(at, Inputs { runner: at, ..Inputs::default() });
         at
     }
 
     fn input(&mut self, service: usize, input: usize, consequence: Consequence) {
         let inputs = self.inputs.entry(service).or_default();
-        inputs.service = service;
+        inputs.runner = service;
         let list = match consequence {
             Consequence::Reload => &mut inputs.reload,
             Consequence::Restart => &mut inputs.restart,
@@ -587,8 +571,8 @@ impl Builder<'_> {
             all.iter().map(|it| Task { rank: it.want.rank(), needs: it.needs.clone() }).collect();
         // A service comes after what it runs with; that one of them is not kept holds nothing back.
         for one in inputs.values() {
-            let inputs = one.all().filter(|it| *it != one.service);
-            tasks[one.service].needs.extend(inputs);
+            let inputs = one.all().filter(|it| *it != one.runner);
+            tasks[one.runner].needs.extend(inputs);
         }
         let waves = match graph::waves(&tasks) {
             Ok(waves) => waves,

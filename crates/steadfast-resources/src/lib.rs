@@ -16,6 +16,7 @@ pub mod members;
 pub mod mode;
 pub mod package;
 pub mod paths;
+pub mod runner;
 pub mod service;
 pub mod undo;
 pub mod user;
@@ -450,11 +451,6 @@ impl State {
 }
 
 impl Change {
-    /// What it does to a service, if it is about one.
-    pub fn as_service(&self) -> Option<&service::Change> {
-        if let Change::Service(it) = self { Some(it) } else { None }
-    }
-
     /// More than its one line: the diff of a file.
     pub fn detail(&self) -> Option<String> {
         match self {

@@ -11,14 +11,15 @@ use crate::budget::{Budget, BudgetMeter};
 use crate::event::{Event, Reporter};
 use crate::ledger::{Extent, Ledger, NotUndone, UndoEntry, is_systemds, is_unit_file, key};
 
+use crate::runner::pay::{self, Debtor};
 use crate::unit::Scope;
 use plan::{UndoPlan, look, within};
 use std::collections::{BTreeMap, HashMap};
 use steadfast_model::PromiseId;
-use steadfast_resources::service::{self, Consequence};
+use steadfast_resources::service;
 use steadfast_resources::undo::{self, Now};
 use steadfast_resources::{Applied, Change, Facet, FacetState};
-use steadfast_system::{Actuate, SystemError, UnitName};
+use steadfast_system::{Actuate, SystemError};
 
 /// Takes things back, and looks whether they are: one result for each. What is done already is found
 /// so, also after a run that was cut off in the middle.
@@ -72,8 +73,11 @@ pub fn undo(
     };
     if !todo.is_empty() {
         // A restart that follows from it must not be forgotten where the run ends in the middle.
-        match begin(made, &todo, ledger) {
-            Ok(()) => undoing.run(&todo, out),
+        match begin(made, &todo, sys, ledger) {
+            Ok(debtors) => {
+                undoing.run(&todo, out);
+                undoing.pay(debtors, ledger);
+            }
             Err(error) => {
                 let error = error.during("write down what is about to be taken back");
                 for at in todo {
@@ -86,13 +90,20 @@ pub fn undo(
     undoing.results
 }
 
-/// Writes down what is about to be taken back, each with those of its scope.
-fn begin(made: &[UndoEntry], todo: &[usize], ledger: &mut dyn Ledger) -> Result<(), SystemError> {
+/// Writes down what is about to be taken back, each with those of its scope, and what the runners that read
+/// it will owe.
+fn begin(
+    made: &[UndoEntry],
+    todo: &[usize],
+    sys: &dyn Actuate,
+    ledger: &mut dyn Ledger,
+) -> Result<Vec<Debtor>, SystemError> {
     let mut scopes: BTreeMap<&Scope, Vec<Facet>> = BTreeMap::new();
     for at in todo {
         scopes.entry(&made[*at].scope).or_default().push(made[*at].thing.clone());
     }
-    scopes.into_iter().try_for_each(|(scope, things)| ledger.begin_undo(scope, &things))
+    scopes.into_iter().try_for_each(|(scope, things)| ledger.begin_undo(scope, &things))?;
+    pay::owe(made, todo, sys, ledger)
 }
 
 /// Things are taken back in this order: what runs stops before its files go, files go before the
@@ -170,7 +181,6 @@ impl Undoing<'_> {
                 self.daemon_reload(todo);
             }
         }
-        self.catch_up(todo);
     }
 
     fn turn(&mut self, which: &[usize], out: &mut dyn Reporter) {
@@ -264,45 +274,21 @@ impl Undoing<'_> {
         }
     }
 
-    /// Services that have read what is no more, or is again what it was, read it again.
-    fn catch_up(&mut self, todo: &[usize]) {
-        let mut owing: BTreeMap<&UnitName, (Consequence, Vec<usize>)> = BTreeMap::new();
-        for at in todo.iter().copied().filter(|at| self.results[*at].is_ok()) {
-            for (unit, owes) in &self.made[at].readers {
-                let known = owing.entry(unit).or_insert((*owes, vec![]));
-                known.0 = known.0.max(*owes);
-                known.1.push(at);
-            }
+    /// Runners that have read what is no more, or is again what it was, pay what they owe for it.
+    fn pay(&mut self, debtors: Vec<Debtor>, ledger: &mut dyn Ledger) {
+        let is_back = |it: &Debtor| it.reads.iter().any(|at| self.results[*at].is_ok());
+        let (due, vain): (Vec<Debtor>, Vec<Debtor>) = debtors.into_iter().partition(is_back);
+        for debtor in vain {
+            // Where the record cannot be written, the debt stays: it is paid without need.
+            let _written = pay::forgive(debtor, ledger);
         }
-        if owing.is_empty() {
-            return;
-        }
-        let names: Vec<&UnitName> = owing.keys().copied().collect();
-        let mut work: Vec<(Vec<usize>, Vec<Change>)> = vec![];
-        for ((unit, (owes, its)), is) in owing.into_iter().zip(self.sys.units(&names)) {
-            match is {
-                Ok(is) => {
-                    let cause = its.first().map(|at| self.made[*at].promise.to_string());
-                    let change = service::catch_up(unit, &is, owes, cause.unwrap_or_default());
-                    work.extend(change.map(|it| (its, vec![Change::Service(it)])));
-                }
+        for (debtor, paid) in due.iter().zip(pay::pay(&due, self.sys, ledger)) {
+            let back = debtor.reads.iter().copied().filter(|at| self.results[*at].is_ok());
+            let back: Vec<usize> = back.collect();
+            match paid {
+                Ok(changes) => self.done[back[0]].extend(changes),
                 Err(error) => {
-                    its.iter()
-                        .for_each(|at| self.results[*at] = Err(NotUndone::Failed(error.clone())));
-                }
-            }
-        }
-        let slices: Vec<&[Change]> = work.iter().map(|(_, it)| it.as_slice()).collect();
-        let applied = steadfast_resources::apply(&slices, self.sys);
-        for ((its, changes), applied) in work.into_iter().zip(applied) {
-            match applied {
-                Applied::All => {
-                    if let Some(first) = its.first() {
-                        self.done[*first].extend(changes);
-                    }
-                }
-                Applied::Failed { at: _, error } => {
-                    its.iter()
+                    back.iter()
                         .for_each(|at| self.results[*at] = Err(NotUndone::Failed(error.clone())));
                 }
             }

@@ -6,8 +6,8 @@ use crate::observed::Observed;
 use crate::promised::Promises;
 use crate::unit::Scope;
 use std::collections::BTreeMap;
-use steadfast_resources::service::Consequence;
-use steadfast_resources::{Change, Facet, FacetState, Resource, undo};
+use steadfast_resources::runner::Consequence;
+use steadfast_resources::{Change, Facet, FacetState, undo};
 use steadfast_system::{Probe, SystemError, UnitName};
 
 /// What this work is about to make of which things. What nobody promised is not remembered as ours.
@@ -32,8 +32,8 @@ pub(crate) fn of_work(
             }
             let mut readers = readers.clone();
             // Its unit file and drop-ins are read by the service itself.
-            if let (Resource::Service(want), Facet::Path(_)) = (&promised.want, &it.facet) {
-                readers.push((want.unit().clone(), Consequence::Restart));
+            if let (Some(runner), Facet::Path(_)) = (promised.want.as_runner(), &it.facet) {
+                readers.push((runner.unit().clone(), Consequence::Restart));
             }
             all.push(UndoEntry {
                 scope: promised.scope(),
@@ -50,31 +50,11 @@ pub(crate) fn of_work(
     all
 }
 
-/// The services that have a promise as an input.
+/// The runners that have a promise as an input.
 fn readers(promises: &Promises, at: usize) -> Vec<(UnitName, Consequence)> {
-    let unit = |service: usize| match &promises.all[service].want {
-        Resource::Service(want) => Some(want.unit().clone()),
-        Resource::Package(_)
-        | Resource::Group(_)
-        | Resource::Members(_)
-        | Resource::User(_)
-        | Resource::Directory(_)
-        | Resource::File(_)
-        | Resource::Link(_)
-        | Resource::Cron(_) => None,
-    };
-    let owes = |list: &[usize]| list.binary_search(&at).is_ok();
-    (promises.inputs.iter().filter(|it| it.service != at))
-        .filter_map(|it| {
-            let owes = if owes(&it.restart) {
-                Consequence::Restart
-            } else if owes(&it.reload) {
-                Consequence::Reload
-            } else {
-                return None;
-            };
-            Some((unit(it.service)?, owes))
-        })
+    let unit = |runner: usize| Some(promises.all[runner].want.as_runner()?.unit().clone());
+    (promises.inputs.iter().filter(|it| it.runner != at))
+        .filter_map(|it| Some((unit(it.runner)?, it.asks(at)?)))
         .collect()
 }
 

@@ -1,10 +1,10 @@
 //! What a change of a service leaves behind, and how a unit that nobody promises any more is brought back
 //! to what it was.
 
-use super::{Change, Consequence, Desired, FOLDER_MODE, MODE, State, TIMEOUT};
+use super::{Change, Desired, FOLDER_MODE, MODE, State, TIMEOUT};
 use crate::undo::{self, Effect, Facet, FacetState};
 use steadfast_system::files::Attributes;
-use steadfast_system::services::{Active, Load, Mask, Unit};
+use steadfast_system::services::{Mask, Unit};
 use steadfast_system::{AbsPath, UnitName};
 
 /// A unit that nobody promises is stopped, because it did not run before.
@@ -15,24 +15,6 @@ pub fn stop(unit: &UnitName) -> Change {
 /// A unit that nobody promises is started, because it ran before.
 pub fn start(unit: &UnitName) -> Change {
     Change::Start(Desired::implied(unit.clone()).act(vec![]))
-}
-
-/// What brings a unit that nobody promises up to date with what it read before, if it runs. One that
-/// failed is started: what it read has taken it down.
-pub fn catch_up(unit: &UnitName, is: &Unit, owes: Consequence, because: String) -> Option<Change> {
-    let act = Desired::implied(unit.clone()).act(vec![because]);
-    // systemd remembers that a unit failed when its file is gone.
-    if is.load != Load::Loaded {
-        return None;
-    }
-    match is.active {
-        Active::Active | Active::Reloading | Active::Activating => Some(match owes {
-            Consequence::Reload if is.can_reload => Change::Reload(act),
-            Consequence::Reload | Consequence::Restart => Change::Restart(act),
-        }),
-        Active::Failed => Some(Change::Start(act)),
-        Active::Inactive | Active::Deactivating => None,
-    }
 }
 
 pub(super) fn effects(change: &Change, want: &Desired, have: &State) -> Vec<Effect> {

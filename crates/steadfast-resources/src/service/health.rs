@@ -1,12 +1,13 @@
 //! Whether a service is healthy, by its own word.
 
 use super::{AT_ONCE, Desired, State};
+use crate::runner::Health;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
+use steadfast_system::Probe;
 use steadfast_system::programs::Run;
 use steadfast_system::services::{self, HealthUrl};
-use steadfast_system::{Probe, SystemError};
 
 /// How long after its start a service may become healthy, where nothing else is said.
 pub(super) const WITHIN: Duration = Duration::from_secs(30);
@@ -26,20 +27,12 @@ pub(super) enum Question {
     Command(Vec<Arc<str>>),
 }
 
-/// What came of asking.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Health {
-    NotAsked,
-    Good,
-    Bad(SystemError),
-}
-
 /// A service that is asked, with what the machine shows of it.
-pub type Asked<'a> = (&'a Desired, &'a State);
+pub(crate) type Asked<'a> = (&'a Desired, &'a State);
 
 /// Asks services, side by side; one answer for each. Who may run no program (`runs` is none) does not ask
 /// those that are asked by one.
-pub fn ask(asked: &[Asked<'_>], sys: &dyn Probe, runs: Option<&dyn Run>) -> Vec<Health> {
+pub(crate) fn ask(asked: &[Asked<'_>], sys: &dyn Probe, runs: Option<&dyn Run>) -> Vec<Health> {
     let mut answers = Vec::with_capacity(asked.len());
     for some in asked.chunks(AT_ONCE) {
         std::thread::scope(|scope| {

@@ -47,12 +47,13 @@ mod lower;
 mod observe;
 mod plan;
 
-pub use back::{catch_up, start, stop};
-pub use health::{Asked, Health, ask};
-pub use observe::own_inputs;
+pub use back::{start, stop};
+pub(crate) use health::{Asked, ask};
+pub(crate) use observe::{describe, own_inputs};
 
 use crate::kind::{Applied, Difference, Fingerprint, Identity, Kind};
 use crate::paths;
+use crate::runner::{Consequence, Health, Owing, Process, Runner, RunnerChange, RunnerState};
 use crate::undo::Effect;
 use health::Check;
 use lower::{FILE_FIELDS, HEALTH_FIELDS};
@@ -62,7 +63,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use steadfast_model::{Field, Lower, Node, Spanned, Takes};
 use steadfast_system::files::{Look, Mode, NewFile, Seen};
-use steadfast_system::services::{self, Load, Unit};
+use steadfast_system::services::{self, Active, Load, Unit};
 use steadfast_system::{AbsPath, Actuate, Probe, SystemError, UnitName};
 
 /// The mode of the files that we write for systemd: everybody may read them, as systemd expects.
@@ -71,22 +72,6 @@ const FOLDER_MODE: Mode = Mode(0o755);
 
 /// How many services are started, waited for and asked at one time.
 const AT_ONCE: usize = 16;
-
-/// What a changed input asks of a service. A restart is also a reload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Consequence {
-    Reload,
-    Restart,
-}
-
-/// One process of a service, from its start to its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Process {
-    /// systemd's InvocationID: another one after every start.
-    pub invocation: String,
-    /// When its start began, in microseconds since 1970.
-    pub since: i64,
-}
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Desired {
@@ -160,41 +145,12 @@ impl Desired {
             && rest(self) == rest(other)
     }
 
-    pub fn unit(&self) -> &UnitName {
-        &self.unit
-    }
-
-    /// Ids, or globs over ids, of promises whose change this service has to read.
-    pub fn reload_on(&self) -> &[Spanned<Arc<str>>] {
-        &self.reload_on
-    }
-
-    /// As [`Desired::reload_on`], of promises whose change needs another process.
-    pub fn restart_on(&self) -> &[Spanned<Arc<str>>] {
-        &self.restart_on
-    }
-
     pub fn says_running(&self) -> bool {
         self.running.is_some()
     }
 
     pub fn says_enabled(&self) -> bool {
         self.enabled.is_some()
-    }
-
-    /// Whether it is promised not to run or not to be enabled, which a package that brings the unit
-    /// does. A mask stays.
-    pub fn wants_inactive(&self) -> bool {
-        match self.enabled {
-            Some(Enabled::False) => true,
-            Some(Enabled::Masked) => false,
-            Some(Enabled::True) | None => self.running == Some(false),
-        }
-    }
-
-    /// Whether it is promised to be healthy.
-    pub fn promises_health(&self) -> bool {
-        self.health.is_some()
     }
 
     /// Whether the cause of a restart is the promised unit file or a drop-in.
@@ -221,6 +177,32 @@ impl Desired {
     }
 }
 
+impl Runner for Desired {
+    fn unit(&self) -> &UnitName {
+        &self.unit
+    }
+
+    fn reload_on(&self) -> &[Spanned<Arc<str>>] {
+        &self.reload_on
+    }
+
+    fn restart_on(&self) -> &[Spanned<Arc<str>>] {
+        &self.restart_on
+    }
+
+    fn promises_health(&self) -> bool {
+        self.health.is_some()
+    }
+
+    fn wants_inactive(&self) -> bool {
+        match self.enabled {
+            Some(Enabled::False) => true,
+            Some(Enabled::Masked) => false,
+            Some(Enabled::True) | None => self.running == Some(false),
+        }
+    }
+}
+
 const SETTLE: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(90);
 
@@ -231,17 +213,18 @@ pub struct State {
     pub files: Vec<Look>,
     /// What runs now.
     pub process: Option<Process>,
-    /// What it owes: nothing as it is observed; the engine knows, and sets it before planning.
-    pub owed: Option<Consequence>,
-    /// Why, for people: `file:/etc/nginx/nginx.conf`.
-    pub owed_because: Vec<String>,
-    /// What it says of itself: nothing as it is observed; the engine has it asked where all hangs on it.
-    pub health: Health,
 }
 
-impl State {
-    /// Whether systemd has read its files.
-    pub fn is_loaded(&self) -> bool {
+impl RunnerState for State {
+    fn process(&self) -> Option<&Process> {
+        self.process.as_ref()
+    }
+
+    fn has_failed(&self) -> bool {
+        self.unit.active == Active::Failed
+    }
+
+    fn is_loaded(&self) -> bool {
         self.unit.load == Load::Loaded
     }
 }
@@ -296,9 +279,8 @@ pub struct Act {
     pub because: Vec<String>,
 }
 
-impl Change {
-    /// What it settles of what the service owes. A start settles everything.
-    pub fn pays(&self) -> Option<Consequence> {
+impl RunnerChange for Change {
+    fn pays(&self) -> Option<Consequence> {
         match self {
             Change::Reload(_) => Some(Consequence::Reload),
             Change::Restart(_) | Change::Start(_) => Some(Consequence::Restart),
@@ -315,20 +297,20 @@ impl Change {
         }
     }
 
-    /// Whether it alters the promised unit file or drop-ins, so that what runs owes a restart.
-    pub fn alters_own_inputs(&self) -> bool {
+    fn alters_own_inputs(&self) -> bool {
         matches!(self, Change::Write { .. })
     }
 
-    /// Whether it brings the service to run with what is there now.
-    pub fn starts_process(&self) -> bool {
+    fn starts_process(&self) -> bool {
         self.phase() == Phase::Run
     }
 
-    pub fn is_restart(&self) -> bool {
+    fn is_restart(&self) -> bool {
         matches!(self, Change::Restart(_))
     }
+}
 
+impl Change {
     /// Changes of one plan stand in the order of their phases, and those of a batch are applied phase by
     /// phase: so systemd reads its files once for all of them, and stops a unit while it still knows it.
     fn phase(&self) -> Phase {
@@ -356,6 +338,11 @@ enum Phase {
     Links,
     DaemonReload,
     Run,
+}
+
+/// What separates a unit from its promise, with what it owes. Pure.
+pub(crate) fn plan(want: &Desired, have: &State, owing: &Owing) -> Difference<Change> {
+    plan::plan(want, have, owing)
 }
 
 /// The service kind.
@@ -439,7 +426,7 @@ impl Kind for Service {
     }
 
     fn plan(want: &Desired, have: &State) -> Difference<Change> {
-        plan::plan(want, have).unwrap_or_else(|refusal| *refusal)
+        plan::plan(want, have, &Owing::default())
     }
 
     fn apply(batch: &[&[Change]], sys: &dyn Actuate) -> Vec<Applied> {
@@ -455,7 +442,7 @@ impl Kind for Service {
     }
 
     fn describe(have: &State) -> Vec<(&'static str, String)> {
-        observe::describe(have)
+        observe::describe(have, &Health::NotAsked)
     }
 
     fn detail(change: &Change) -> Option<String> {

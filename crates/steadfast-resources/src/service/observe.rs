@@ -1,7 +1,8 @@
 //! What the machine shows of units, and what it says of one.
 
-use super::{Desired, Health, Process, State};
+use super::{Desired, State};
 use crate::kind::Fingerprint;
+use crate::runner::{Health, Process};
 use sha2::{Digest as _, Sha256};
 use steadfast_system::files::{self, Content, Look, Shape, Wanted};
 use steadfast_system::services::{self, LastStart, Load, Mask};
@@ -30,20 +31,13 @@ pub(super) fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, 
                 }
                 (Some(_) | None, _) => None,
             };
-            Ok(State {
-                unit,
-                files,
-                process,
-                owed: None,
-                owed_because: vec![],
-                health: Health::NotAsked,
-            })
+            Ok(State { unit, files, process })
         })
         .collect()
 }
 
 /// What the promised unit file and drop-ins are on disk now, each by its path.
-pub fn own_inputs<'a>(
+pub(crate) fn own_inputs<'a>(
     want: &'a Desired,
     have: &'a State,
 ) -> impl Iterator<Item = (&'a AbsPath, Fingerprint)> {
@@ -81,7 +75,7 @@ pub(super) fn fingerprint(have: &State) -> Fingerprint {
     Fingerprint { digest: digest.finalize().into(), changed }
 }
 
-pub(super) fn describe(have: &State) -> Vec<(&'static str, String)> {
+pub(crate) fn describe(have: &State, health: &Health) -> Vec<(&'static str, String)> {
     let unit = &have.unit;
     let mut says = vec![];
     match &unit.load {
@@ -117,7 +111,7 @@ pub(super) fn describe(have: &State) -> Vec<(&'static str, String)> {
             },
         ));
     }
-    match &have.health {
+    match health {
         Health::NotAsked => {}
         Health::Good => says.push(("health", "good".to_owned())),
         Health::Bad(error) => says.push(("health", error.chain().join(": "))),

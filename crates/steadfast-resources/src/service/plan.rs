@@ -1,7 +1,9 @@
-//! What separates a unit from its promise.
+//! What separates a unit from its promise: its files first, then its place at boot, then whether it runs, and
+//! at last whether it says that it is healthy.
 
-use super::{Change, Consequence, Desired, Enabled, Health, MODE, OwnFile, State, in_folder};
+use super::{Change, Desired, Enabled, MODE, OwnFile, State, in_folder};
 use crate::kind::{Difference, Identity, Obstacle};
+use crate::runner::{Consequence, Health, Owing, RunnerChange as _};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use steadfast_system::files::{Content, Entry, Look, NewFile, Seen, Shape};
@@ -10,241 +12,311 @@ use steadfast_system::services::{
 };
 
 /// A refusal is the whole difference.
-pub(super) fn plan(
-    want: &Desired,
-    have: &State,
-) -> Result<Difference<Change>, Box<Difference<Change>>> {
-    let unit = &have.unit;
-    let name = || want.unit.clone();
-    let mut plan = Difference::none();
-    let refuse = |why: String| Err(Box::new(Difference::refused(why)));
+type Refused = Box<Difference<Change>>;
 
-    // The promised unit file and drop-ins.
-    let (mut writes_unit, mut writes) = (false, false);
+fn refuse<T>(why: impl Into<String>) -> Result<T, Refused> {
+    Err(Box::new(Difference::refused(why.into())))
+}
+
+pub(super) fn plan(want: &Desired, have: &State, owing: &Owing) -> Difference<Change> {
+    difference(want, have, owing).unwrap_or_else(|refusal| *refusal)
+}
+
+/// The changes stand in the order of their phases.
+fn difference(want: &Desired, have: &State, owing: &Owing) -> Result<Difference<Change>, Refused> {
+    let files = own_files(want, have)?;
+    let mut plan = Difference::of(files.changes.clone());
+    if is_missing(want, have) {
+        plan.obstacles.push(Obstacle::Missing(Identity::Unit(want.unit.clone())));
+        return Ok(plan);
+    }
+    let (links, notes) = boot(want, have, &files)?;
+    plan.notes = notes;
+    let run = run(want, have, owing, files.writes);
+    may_run(want, have, run.as_ref(), &files)?;
+    if !want.validate.is_empty() && run.as_ref().is_some_and(|it| it.pays().is_some()) {
+        plan.obstacles.push(Obstacle::Unknown("validation has not run".into()));
+    }
+    if stops(want, have) {
+        plan.changes.push(Change::Stop { unit: want.unit.clone(), timeout: want.timeout });
+    }
+    plan.changes.extend(links);
+    if files.writes || needs_reload(have, owing) {
+        plan.changes.push(Change::DaemonReload);
+    }
+    plan.changes.extend(run);
+    health(want, have, owing, &mut plan);
+    Ok(plan)
+}
+
+/// What becomes of the promised unit file and drop-ins.
+struct OwnFiles {
+    changes: Vec<Change>,
+    /// Whether one of them gets another content.
+    writes: bool,
+    /// Whether the unit file does.
+    writes_unit: bool,
+}
+
+fn own_files(want: &Desired, have: &State) -> Result<OwnFiles, Refused> {
+    let mut own = OwnFiles { changes: vec![], writes: false, writes_unit: false };
     for (file, look) in want.files().zip(&have.files) {
         if want.implied {
             break;
         }
         let is_unit = want.own_unit.as_ref() == Some(file);
         for change in own_file_changes(file, look)? {
-            writes |= change.alters_own_inputs();
-            writes_unit |= is_unit && change.alters_own_inputs();
-            if !plan.changes.contains(&change) {
-                plan.changes.push(change);
+            own.writes |= change.alters_own_inputs();
+            own.writes_unit |= is_unit && change.alters_own_inputs();
+            if !own.changes.contains(&change) {
+                own.changes.push(change);
             }
         }
     }
-    if writes_unit && unit.mask == Mask::Persistent && want.enabled != Some(Enabled::True) {
+    let masked = have.unit.mask == Mask::Persistent && want.enabled != Some(Enabled::True);
+    if own.writes_unit && masked {
         return refuse(
-            "it is masked where its unit file would be, and only `enabled: true` lifts a mask"
-                .into(),
+            "it is masked where its unit file would be, and only `enabled: true` lifts a mask",
         );
     }
+    Ok(own)
+}
 
+/// Whether something is wanted of a unit that is not there.
+fn is_missing(want: &Desired, have: &State) -> bool {
+    let unit = &have.unit;
     let exists = want.own_unit.is_some()
         || unit.enablement != Enablement::NotFound
         || unit.load == Load::Loaded
         || unit.active.runs();
-    let missing = |mut plan: Difference<Change>| {
-        plan.obstacles.push(Obstacle::Missing(Identity::Unit(want.unit.clone())));
-        Ok(plan)
-    };
     let wants_it_there =
         want.running == Some(true) || want.enabled == Some(Enabled::True) || want.implied;
-    if !exists && wants_it_there {
-        return missing(plan);
-    }
+    !exists && wants_it_there
+}
 
-    // What it will be once the files are written: links that enable it stay.
-    let stays = match &unit.enablement {
+/// What its enablement will be once its files are written: links that enable it stay.
+fn enablement(want: &Desired, have: &State, files: &OwnFiles) -> Enablement {
+    let stays = match &have.unit.enablement {
         Enablement::Enabled | Enablement::EnabledRuntime => true,
-        Enablement::Static => !writes,
+        Enablement::Static => !files.writes,
         Enablement::Disabled
         | Enablement::Linked
         | Enablement::Indirect
         | Enablement::Generated
         | Enablement::Transient
         | Enablement::Alias(_)
-        | Enablement::NotFound => !writes_unit,
+        | Enablement::NotFound => !files.writes_unit,
     };
-    let enablement = if stays {
-        unit.enablement.clone()
+    if stays {
+        have.unit.enablement.clone()
     } else if want.files().any(|it| has_install_rules(&it.content)) {
         Enablement::Disabled
     } else {
         Enablement::Static
-    };
-    let cannot_be_enabled = || match &enablement {
-        Enablement::Static => {
-            Some("it is static: nothing in its unit file says what would start it")
-        }
-        Enablement::Indirect => Some("it is indirect: other units are enabled in its place"),
-        Enablement::Generated => Some("it is generated at boot from another configuration"),
-        Enablement::Transient => Some("it is transient, and goes with what made it"),
+    }
+}
+
+/// Why `enabled` says nothing about a unit.
+fn cannot_be_enabled(enablement: &Enablement) -> Option<String> {
+    let why = match enablement {
+        Enablement::Static => "it is static: nothing in its unit file says what would start it",
+        Enablement::Indirect => "it is indirect: other units are enabled in its place",
+        Enablement::Generated => "it is generated at boot from another configuration",
+        Enablement::Transient => "it is transient, and goes with what made it",
         Enablement::Enabled
         | Enablement::EnabledRuntime
         | Enablement::Disabled
         | Enablement::Alias(_)
         | Enablement::Linked
-        | Enablement::NotFound => None,
+        | Enablement::NotFound => return None,
     };
-    let note = |notes: &mut Vec<String>| {
-        if let Some(why) = cannot_be_enabled() {
-            notes.push(format!("`enabled` does not apply: {why}"));
-        }
-    };
+    Some(format!("`enabled` does not apply: {why}"))
+}
+
+/// Its place at boot: the links that are to be made or to go, and what is to be said of it.
+fn boot(
+    want: &Desired,
+    have: &State,
+    files: &OwnFiles,
+) -> Result<(Vec<Change>, Vec<String>), Refused> {
+    let enablement = enablement(want, have, files);
     if let (Some(Enabled::True | Enabled::False), Enablement::Alias(of)) =
         (want.enabled, &enablement)
     {
         return refuse(format!("it is another name of {of}; promise that one"));
     }
-
-    // Its place at boot.
-    let mut links = vec![];
     match want.enabled {
-        Some(Enabled::True) => {
-            match unit.mask {
-                Mask::Not => {}
-                Mask::Persistent if writes_unit => {}
-                Mask::Runtime | Mask::Persistent => links.push(Change::Unmask { unit: name() }),
-                Mask::Vendor if want.own_unit.is_some() => {}
-                Mask::Vendor => return refuse("its package ships it masked".into()),
-            }
-            match &enablement {
-                Enablement::Disabled | Enablement::EnabledRuntime | Enablement::Linked => {
-                    links.push(Change::Enable { unit: name() });
-                }
-                Enablement::Enabled
-                | Enablement::Static
-                | Enablement::Indirect
-                | Enablement::Generated
-                | Enablement::Transient
-                | Enablement::Alias(_)
-                | Enablement::NotFound => note(&mut plan.notes),
-            }
-        }
-        Some(Enabled::False) => match &enablement {
-            Enablement::Enabled | Enablement::EnabledRuntime => {
-                links.push(Change::Disable { unit: name() });
-            }
-            Enablement::Disabled
-            | Enablement::Static
-            | Enablement::Indirect
-            | Enablement::Generated
-            | Enablement::Transient
-            | Enablement::Alias(_)
-            | Enablement::Linked
-            | Enablement::NotFound => note(&mut plan.notes),
-        },
-        Some(Enabled::Masked) => match unit.mask {
-            Mask::Persistent | Mask::Vendor => {}
-            Mask::Not | Mask::Runtime => {
-                let place = in_folder(want.unit.as_str());
-                if place.is_some() && unit.fragment == place {
-                    return refuse(format!(
-                        "its unit file lies in {}, where the mask would have to be",
-                        services::FOLDER
-                    ));
-                }
-                links.push(Change::Mask { unit: name() });
-                if unit.active.runs() && want.running.is_none() {
-                    plan.notes.push("it goes on running; `running: false` would stop it".into());
-                }
-            }
-        },
-        None => {}
+        Some(Enabled::True) => enable(want, have, files, &enablement),
+        Some(Enabled::False) => Ok(disable(want, &enablement)),
+        Some(Enabled::Masked) => mask(want, have),
+        None => Ok((vec![], vec![])),
     }
+}
 
-    // Whether it runs.
-    let stop = match want.running {
-        Some(false) => match unit.active {
+fn enable(
+    want: &Desired,
+    have: &State,
+    files: &OwnFiles,
+    enablement: &Enablement,
+) -> Result<(Vec<Change>, Vec<String>), Refused> {
+    let unit = || want.unit.clone();
+    let mut links = vec![];
+    match have.unit.mask {
+        Mask::Not => {}
+        Mask::Persistent if files.writes_unit => {}
+        Mask::Runtime | Mask::Persistent => links.push(Change::Unmask { unit: unit() }),
+        Mask::Vendor if want.own_unit.is_some() => {}
+        Mask::Vendor => return refuse("its package ships it masked"),
+    }
+    match enablement {
+        Enablement::Disabled | Enablement::EnabledRuntime | Enablement::Linked => {
+            links.push(Change::Enable { unit: unit() });
+            Ok((links, vec![]))
+        }
+        Enablement::Enabled
+        | Enablement::Static
+        | Enablement::Indirect
+        | Enablement::Generated
+        | Enablement::Transient
+        | Enablement::Alias(_)
+        | Enablement::NotFound => Ok((links, cannot_be_enabled(enablement).into_iter().collect())),
+    }
+}
+
+fn disable(want: &Desired, enablement: &Enablement) -> (Vec<Change>, Vec<String>) {
+    match enablement {
+        Enablement::Enabled | Enablement::EnabledRuntime => {
+            (vec![Change::Disable { unit: want.unit.clone() }], vec![])
+        }
+        Enablement::Disabled
+        | Enablement::Static
+        | Enablement::Indirect
+        | Enablement::Generated
+        | Enablement::Transient
+        | Enablement::Alias(_)
+        | Enablement::Linked
+        | Enablement::NotFound => (vec![], cannot_be_enabled(enablement).into_iter().collect()),
+    }
+}
+
+fn mask(want: &Desired, have: &State) -> Result<(Vec<Change>, Vec<String>), Refused> {
+    let unit = &have.unit;
+    match unit.mask {
+        Mask::Persistent | Mask::Vendor => Ok((vec![], vec![])),
+        Mask::Not | Mask::Runtime => {
+            let place = in_folder(want.unit.as_str());
+            if place.is_some() && unit.fragment == place {
+                return refuse(format!(
+                    "its unit file lies in {}, where the mask would have to be",
+                    services::FOLDER
+                ));
+            }
+            let mut notes = vec![];
+            if unit.active.runs() && want.running.is_none() {
+                notes.push("it goes on running; `running: false` would stop it".into());
+            }
+            Ok((vec![Change::Mask { unit: want.unit.clone() }], notes))
+        }
+    }
+}
+
+fn stops(want: &Desired, have: &State) -> bool {
+    want.running == Some(false)
+        && match have.unit.active {
             Active::Active | Active::Reloading | Active::Activating | Active::Deactivating => true,
             Active::Inactive | Active::Failed => false,
-        },
-        Some(true) | None => false,
-    };
-    let start = want.running == Some(true)
-        && match unit.active {
-            Active::Active | Active::Reloading | Active::Activating => false,
-            Active::Inactive => unit.oneshot != Some(LastStart::Succeeded),
-            Active::Failed | Active::Deactivating => true,
-        };
-    let owed = have.owed.max(writes.then_some(Consequence::Restart));
-    let run = if stop {
-        None
-    } else if start {
-        Some(Change::Start(want.act(vec![])))
-    } else if unit.active == Active::Failed && want.running.is_none() && have.owed.is_some() {
-        // It failed before it had paid: the restart that was to pay is what took it down.
-        Some(Change::Start(want.act(have.owed_because.clone())))
-    } else if !unit.active.runs() {
-        // A stopped service owes nothing, and is never started by a debt.
-        None
-    } else {
-        let (own, mut because): (Vec<String>, Vec<String>) =
-            have.owed_because.iter().cloned().partition(|it| want.is_own(it));
-        if writes || !own.is_empty() {
-            because.push("its unit file".into());
         }
-        match owed {
-            Some(Consequence::Restart) => Some(Change::Restart(want.act(because))),
-            Some(Consequence::Reload) if !unit.can_reload => {
-                Some(Change::Restart(want.act(because)))
-            }
-            Some(Consequence::Reload) => Some(Change::Reload(want.act(because))),
-            None if want.running == Some(true) && unit.active == Active::Activating => {
-                Some(Change::Await(want.act(vec![])))
-            }
-            None => None,
-        }
-    };
-    if let Some(Change::Start(_) | Change::Restart(_)) = &run {
-        let masked = match want.enabled {
-            Some(Enabled::True) => false,
-            Some(Enabled::Masked) => true,
-            Some(Enabled::False) | None => unit.mask != Mask::Not && !writes_unit,
-        };
-        let verb = if start { "started" } else { "restarted" };
-        if masked {
-            return refuse(format!("it is masked, so it cannot be {verb}"));
-        }
-        if let Load::Failed(why) = &unit.load
-            && !writes
-            && !unit.needs_reload
-        {
-            return refuse(format!("it cannot be {verb}: systemd cannot load it ({why})"));
-        }
-    }
-    if !want.validate.is_empty() && run.as_ref().is_some_and(|it| it.pays().is_some()) {
-        plan.obstacles.push(Obstacle::Unknown("validation has not run".into()));
-    }
+}
 
-    // In the order of their phases.
-    if stop {
-        plan.changes.push(Change::Stop { unit: name(), timeout: want.timeout });
+fn starts(want: &Desired, have: &State) -> bool {
+    want.running == Some(true)
+        && match have.unit.active {
+            Active::Active | Active::Reloading | Active::Activating => false,
+            Active::Inactive => have.unit.oneshot != Some(LastStart::Succeeded),
+            Active::Failed | Active::Deactivating => true,
+        }
+}
+
+/// What gives it a process, or its current inputs to the one that runs.
+fn run(want: &Desired, have: &State, owing: &Owing, writes: bool) -> Option<Change> {
+    let unit = &have.unit;
+    if stops(want, have) {
+        return None;
     }
-    plan.changes.extend(links);
-    if writes || unit.needs_reload {
-        plan.changes.push(Change::DaemonReload);
+    if starts(want, have) {
+        return Some(Change::Start(want.act(vec![])));
     }
-    plan.changes.extend(run);
-    // What only pays what it owes may be stopped, and is left so.
-    let runs = want.running == Some(true) || unit.active.runs();
+    if unit.active == Active::Failed && want.running.is_none() && owing.action.is_some() {
+        // It failed before it had paid: the restart that was to pay is what took it down.
+        return Some(Change::Start(want.act(owing.causes.clone())));
+    }
+    if !unit.active.runs() {
+        // A stopped service owes nothing, and is never started by a debt.
+        return None;
+    }
+    let (own, mut because): (Vec<String>, Vec<String>) =
+        owing.causes.iter().cloned().partition(|it| want.is_own(it));
+    if writes || !own.is_empty() {
+        because.push("its unit file".into());
+    }
+    match owing.action.max(writes.then_some(Consequence::Restart)) {
+        Some(Consequence::Restart) => Some(Change::Restart(want.act(because))),
+        Some(Consequence::Reload) if !unit.can_reload => Some(Change::Restart(want.act(because))),
+        Some(Consequence::Reload) => Some(Change::Reload(want.act(because))),
+        None if want.running == Some(true) && unit.active == Active::Activating => {
+            Some(Change::Await(want.act(vec![])))
+        }
+        None => None,
+    }
+}
+
+/// Refuses where it is to get another process and cannot.
+fn may_run(
+    want: &Desired,
+    have: &State,
+    run: Option<&Change>,
+    files: &OwnFiles,
+) -> Result<(), Refused> {
+    let Some(Change::Start(_) | Change::Restart(_)) = run else { return Ok(()) };
+    let masked = match want.enabled {
+        Some(Enabled::True) => false,
+        Some(Enabled::Masked) => true,
+        Some(Enabled::False) | None => have.unit.mask != Mask::Not && !files.writes_unit,
+    };
+    let verb = if starts(want, have) { "started" } else { "restarted" };
+    if masked {
+        return refuse(format!("it is masked, so it cannot be {verb}"));
+    }
+    if let Load::Failed(why) = &have.unit.load
+        && !files.writes
+        && !have.unit.needs_reload
+    {
+        return refuse(format!("it cannot be {verb}: systemd cannot load it ({why})"));
+    }
+    Ok(())
+}
+
+/// Whether systemd has to read its files, which are others now or will be.
+fn needs_reload(have: &State, owing: &Owing) -> bool {
+    have.unit.needs_reload || (owing.reread && have.unit.load == Load::Loaded)
+}
+
+/// What it says of itself counts where nothing else is left to do. What only pays what it owes may be
+/// stopped, and is left so.
+fn health(want: &Desired, have: &State, owing: &Owing, plan: &mut Difference<Change>) {
+    let runs = want.running == Some(true) || have.unit.active.runs();
     if want.health.is_some() && runs && plan.changes.is_empty() && plan.obstacles.is_empty() {
-        plan.obstacles.extend(match &have.health {
+        plan.obstacles.extend(match &owing.health {
             Health::Good => None,
             Health::Bad(error) => Some(Obstacle::Unhealthy(error.clone())),
             Health::NotAsked => Some(Obstacle::HealthNotAsked),
         });
     }
-    Ok(plan)
 }
 
 /// What makes one promised file what it should be.
-fn own_file_changes(file: &OwnFile, look: &Look) -> Result<Vec<Change>, Box<Difference<Change>>> {
-    let refuse = |what: &str| {
-        Err(Box::new(Difference::refused(format!("{what} is in the way at {}", file.path))))
-    };
+fn own_file_changes(file: &OwnFile, look: &Look) -> Result<Vec<Change>, Refused> {
+    let refuse = |what: &str| refuse(format!("{what} is in the way at {}", file.path));
     let write = |replaces: Seen, was: Option<Arc<str>>, in_place: bool| Change::Write {
         file: NewFile {
             path: file.path.clone(),

@@ -232,24 +232,28 @@ fn unit(words: &str) -> Unit {
     unit
 }
 
+/// What the machine shows; what it owes stands among the words, see [`owing`].
 fn state(words: &str) -> State {
-    let (mut owed, mut rest) = (None, vec![]);
+    let shown: Vec<&str> = words.split_whitespace().filter(|it| !it.starts_with("owes-")).collect();
+    State { unit: unit(&shown.join(" ")), files: vec![], process: None }
+}
+
+fn owing(words: &str) -> Owing {
+    let mut owing = Owing::default();
     for word in words.split_whitespace() {
         match word {
-            "owes-reload" => owed = Some(Consequence::Reload),
-            "owes-restart" => owed = Some(Consequence::Restart),
-            other => rest.push(other),
+            "owes-reload" => owing.action = Some(Consequence::Reload),
+            "owes-restart" => owing.action = Some(Consequence::Restart),
+            _ => continue,
         }
+        owing.causes = vec!["file:/x".to_owned()];
     }
-    let owed_because = if owed.is_some() { vec!["file:/x".to_owned()] } else { vec![] };
-    State {
-        unit: unit(&rest.join(" ")),
-        files: vec![],
-        process: None,
-        owed,
-        owed_because,
-        health: Health::NotAsked,
-    }
+    owing
+}
+
+/// What is planned for a service about which these words are true.
+fn planned(want: &Desired, have: &str) -> Difference<Change> {
+    plan(want, &state(have), &owing(have))
 }
 
 fn look(shape: Option<Shape>) -> Look {
@@ -290,14 +294,14 @@ fn said(difference: &Difference<Change>) -> String {
 #[track_caller]
 fn plans(body: &str, have: &str, expected: &str) {
     let want = lowered("x", body).unwrap();
-    assert_eq!(said(&Service::plan(&want, &state(have))), expected);
+    assert_eq!(said(&planned(&want, have)), expected);
 }
 
 #[track_caller]
 fn plans_with(body: &str, have: &str, files: Vec<Look>, expected: Expect) {
     let want = lowered("x", body).unwrap();
-    let have = State { files, ..state(have) };
-    expected.assert_eq(&said(&Service::plan(&want, &have)).replace("; ", "\n"));
+    let (have, owing) = (State { files, ..state(have) }, owing(have));
+    expected.assert_eq(&said(&plan(&want, &have, &owing)).replace("; ", "\n"));
 }
 
 #[test]
@@ -327,17 +331,19 @@ fn health_is_asked_where_nothing_else_is_left_to_do() {
     plans(want, "active owes-restart", "restart (file:/x changed)");
     plans(want, "not-found", "missing unit x.service");
     let sick = Health::Bad(SystemError::new(ErrorKind::Command, "it answers 500"));
-    let plan =
-        |health| Service::plan(&lowered("x", want).unwrap(), &State { health, ..state("active") });
-    assert_eq!(said(&plan(sick.clone())), "sick: it answers 500");
-    assert!(!plan(sick).is_kept());
-    assert_eq!(plan(Health::Good), Difference::none());
+    let told = |health| {
+        let owing = Owing { health, ..Owing::default() };
+        plan(&lowered("x", want).unwrap(), &state("active"), &owing)
+    };
+    assert_eq!(said(&told(sick.clone())), "sick: it answers 500");
+    assert!(!told(sick).is_kept());
+    assert_eq!(told(Health::Good), Difference::none());
     // Who is not promised to be healthy is not asked.
     plans("{ running: true }", "active", "");
     // Where a run is about others, it is asked too if it runs.
     let paying = lowered("x", want).unwrap().debts_only();
-    assert_eq!(said(&Service::plan(&paying, &state("active"))), "health?");
-    assert_eq!(said(&Service::plan(&paying, &state("inactive"))), "");
+    assert_eq!(said(&planned(&paying, "active")), "health?");
+    assert_eq!(said(&planned(&paying, "inactive")), "");
 }
 
 #[test]
@@ -479,10 +485,10 @@ fn a_unit_that_is_not_there_may_still_come() {
     plans("{ running: true, enabled: true }", "not-found", "missing unit x.service");
     plans("{ running: true }", "not-found active", "");
     let implied = Desired::implied(UnitName::parse("x").unwrap());
-    assert_eq!(said(&Service::plan(&implied, &state("not-found"))), "missing unit x.service");
-    assert_eq!(said(&Service::plan(&implied, &state("inactive"))), "");
+    assert_eq!(said(&planned(&implied, "not-found")), "missing unit x.service");
+    assert_eq!(said(&planned(&implied, "inactive")), "");
     assert_eq!(
-        said(&Service::plan(&implied, &state("active needs-reload owes-restart"))),
+        said(&planned(&implied, "active needs-reload owes-restart")),
         "let systemd read its unit files again; restart (file:/x changed)"
     );
 }

@@ -5,7 +5,7 @@ use super::v1::unhex;
 use serde::{Deserialize, Serialize};
 use steadfast_engine::{Scope, UndoEntry};
 use steadfast_model::PromiseId;
-use steadfast_resources::service::Consequence;
+use steadfast_resources::runner::Consequence;
 use steadfast_resources::{Facet, FacetState as Domain, undo};
 use steadfast_system::files::Mode;
 use steadfast_system::text::hex;

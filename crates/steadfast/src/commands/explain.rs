@@ -131,7 +131,7 @@ pub(crate) fn run(
                 loaded: &loaded,
                 target: &target,
                 promised: &target.promises.all[*at],
-                state: &looks.states[*at],
+                state: &looks.describe(*at),
                 entry: &plan.entries[*at],
                 lines: &lines,
                 store: &store,
@@ -144,11 +144,11 @@ pub(crate) fn run(
         }
         let promised = &target.promises.all[*at];
         promise(ui, &loaded, &target, promised, &mut lines);
-        match &looks.states[*at] {
+        match looks.describe(*at) {
             Ok(state) => {
                 ui.line("");
                 ui.line(&ui.paint(Tone::Strong, "the machine says"));
-                for (name, value) in state.describe() {
+                for (name, value) in state {
                     ui.hanging(&format!("  {name:<12} "), Tone::Plain, &value);
                 }
             }

@@ -21,7 +21,6 @@ use crate::origin::Lines;
 use serde_json::{Value, json};
 use steadfast_engine::{Entry, Forecast, Promised};
 use steadfast_model::Span;
-use steadfast_resources::State;
 use steadfast_store::format::v1::Judged;
 use steadfast_store::{Entry as Past, Store};
 use steadfast_system::SystemError;
@@ -32,7 +31,8 @@ pub(crate) struct About<'a> {
     pub loaded: &'a Loaded,
     pub target: &'a Target,
     pub promised: &'a Promised,
-    pub state: &'a Result<State, SystemError>,
+    /// What the machine says, as name and value.
+    pub state: &'a Result<Vec<(&'static str, String)>, SystemError>,
     pub entry: &'a Entry,
     pub lines: &'a Lines,
     pub store: &'a Store,
@@ -62,8 +62,9 @@ impl About<'_> {
             .collect();
         let (state, unobserved) = match state {
             Ok(state) => {
-                let told = state.describe().into_iter();
-                (told.map(|(name, value)| (name.to_owned(), Value::from(value))).collect(), None)
+                let told =
+                    state.iter().map(|(name, value)| ((*name).to_owned(), Value::from(&**value)));
+                (told.collect(), None)
             }
             Err(error) => (Value::Null, Some(error.chain())),
         };

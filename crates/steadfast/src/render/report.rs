@@ -7,7 +7,7 @@ use steadfast_agent::machine::{Broken, Fault, Report};
 use steadfast_agent::status::Unkept;
 use steadfast_agent::wire::{RunLine, Watched};
 use steadfast_engine::{Event, Ledger as _, NotKept, Outcome, Promises, Reporter, Summary};
-use steadfast_resources::{Change, Identity, Refusal, Resource, service, user};
+use steadfast_resources::{Change, Identity, Refusal, Resource, user};
 use steadfast_store::Store;
 use steadfast_system::files::{Look, Read as _, Wanted};
 use steadfast_system::{AbsPath, ErrorKind, Host, SystemError};
@@ -137,7 +137,7 @@ impl<'a> Changed<'a> {
             }
         }
         for inputs in &now.inputs {
-            let id = &*now.all[inputs.service].id.0;
+            let id = &*now.all[inputs.runner].id.0;
             // An input that is new is a difference of the service.
             let input = |at: usize| differ.get(&*now.all[at].id.0).copied().unwrap_or(true);
             if differ.contains_key(id) && inputs.all().any(input) {
@@ -153,17 +153,7 @@ impl<'a> Changed<'a> {
 }
 
 fn promises_health(want: &Resource) -> bool {
-    match want {
-        Resource::Service(want) => want.promises_health(),
-        Resource::Package(_)
-        | Resource::Group(_)
-        | Resource::Members(_)
-        | Resource::User(_)
-        | Resource::Directory(_)
-        | Resource::File(_)
-        | Resource::Link(_)
-        | Resource::Cron(_) => false,
-    }
+    want.as_runner().is_some_and(|it| it.promises_health())
 }
 
 /// Whether a service is not healthy, or does not even come to run. What is only not there yet (its package
@@ -172,7 +162,7 @@ fn is_ill(why: &NotKept) -> bool {
     match why {
         NotKept::Unhealthy(_) => true,
         NotKept::Failed { change, error: _ } => {
-            change.as_service().is_some_and(service::Change::starts_process)
+            change.as_runner().is_some_and(|it| it.starts_process())
         }
         NotKept::Unobserved(_)
         | NotKept::Refused(_)
@@ -293,6 +283,7 @@ pub(crate) fn line(ui: &Ui, line: &RunLine) {
 mod tests {
     use super::*;
     use std::time::Duration;
+    use steadfast_resources::service;
     use steadfast_system::UnitName;
 
     fn failed(change: service::Change) -> NotKept {

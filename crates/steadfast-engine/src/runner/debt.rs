@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use steadfast_model::PromiseId;
-pub use steadfast_resources::service::{Consequence as Action, Process as Running};
+pub use steadfast_resources::runner::{Consequence as Action, Process as Running};
 
 /// Digest of one input of a service.
 pub type InputDigest = [u8; 32];

@@ -1,0 +1,48 @@
+//! Which promises a runner runs with.
+
+use serde::{Deserialize, Serialize};
+use steadfast_resources::Change;
+use steadfast_resources::runner::Consequence;
+
+/// The promises that a runner runs with, by index, in rising order.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Inputs {
+    pub runner: usize,
+    pub reload: Vec<usize>,
+    pub restart: Vec<usize>,
+    /// Promised files that systemd reads for it: they ask for nothing but that systemd does.
+    pub read: Vec<usize>,
+}
+
+impl Inputs {
+    /// Everything after which the runner has to be looked at.
+    pub fn all(&self) -> impl Iterator<Item = usize> + '_ {
+        self.reload.iter().chain(&self.restart).chain(&self.read).copied()
+    }
+
+    /// What it asks of the runner that this promise changes. What asks for a restart asks for no reload
+    /// beside it.
+    pub fn asks(&self, at: usize) -> Option<Consequence> {
+        if has(&self.restart, at) {
+            Some(Consequence::Restart)
+        } else if has(&self.reload, at) {
+            Some(Consequence::Reload)
+        } else {
+            None
+        }
+    }
+
+    /// What the runner owes when these changes of this promise are made.
+    pub(crate) fn consequence(&self, at: usize, changes: &[Change]) -> Option<Consequence> {
+        if at == self.runner {
+            let own = changes.iter().filter_map(Change::as_runner).any(|it| it.alters_own_inputs());
+            return own.then_some(Consequence::Restart);
+        }
+        self.asks(at)
+    }
+}
+
+/// Whether a list in rising order has the index.
+pub(crate) fn has(list: &[usize], at: usize) -> bool {
+    list.binary_search(&at).is_ok()
+}

@@ -1,0 +1,175 @@
+//! What runners owe: judged from what is written down, from what the machine shows of their inputs, and in
+//! a forecast from what the run would change.
+
+use crate::ledger::Ledger;
+use crate::observed::Observed;
+use crate::promised::Promises;
+use crate::runner::debt::{self, Action, Baseline, Debt, Owed, Record};
+use crate::runner::inputs::{Inputs, has};
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+use steadfast_model::PromiseId;
+use steadfast_resources::Fingerprint;
+use steadfast_resources::runner::{Owing, Process};
+use steadfast_system::UnitName;
+
+/// What a run would let a runner owe by the time it is its turn, and the first promise that does.
+pub(crate) struct Foreseen {
+    pub owing: Owing,
+    pub because: Option<usize>,
+}
+
+impl Observed {
+    /// Says what a runner owes.
+    pub(crate) fn assess(&mut self, promises: &Promises, inputs: &Inputs, ledger: &dyn Ledger) {
+        let at = inputs.runner;
+        self.undetermined.remove(&at);
+        self.records.remove(&at);
+        let Some((unit, _)) = self.runner(promises, at) else { return };
+        let record = ledger.record(&unit);
+        let owed = self.judge(promises, inputs, &record);
+        if owed == Owed::Perhaps {
+            self.undetermined.insert(at);
+        }
+        self.owing[at].set(owed);
+        self.records.insert(at, record);
+    }
+
+    fn judge(&self, promises: &Promises, inputs: &Inputs, record: &Record) -> Owed {
+        if self.has_failed(inputs.runner) {
+            return debt::owed_by_failed(record);
+        }
+        let process = self.runner(promises, inputs.runner).and_then(|(_, process)| process);
+        debt::owed(record, process.as_ref(), &self.inputs(promises, inputs))
+    }
+
+    /// The same, as it will be once the run has done what it plans for these inputs: the debts that it would
+    /// write down are judged with those that are. What does not run owes nothing: it starts with what is
+    /// there then.
+    pub(crate) fn foresee(
+        &self,
+        promises: &Promises,
+        inputs: &Inputs,
+        planned: impl Fn(usize) -> bool,
+    ) -> Foreseen {
+        let at = inputs.runner;
+        let mut foreseen = Foreseen { owing: self.owing[at].clone(), because: None };
+        let process = self.runner(promises, at).and_then(|(_, process)| process);
+        let causes: Vec<usize> = match process {
+            Some(_) => inputs.reload.iter().chain(&inputs.restart).copied(),
+            None => [].iter().chain(&[]).copied(),
+        }
+        .filter(|it| planned(*it))
+        .collect();
+        if let Some(process) = process
+            && !causes.is_empty()
+        {
+            let mut record = self.records.get(&at).cloned().unwrap_or_default();
+            let debt = |cause: &usize| {
+                Some(new_debt(promises, *cause, inputs.asks(*cause)?, &process, process.since))
+            };
+            record.debts.extend(causes.iter().filter_map(debt));
+            foreseen.owing.set(self.judge(promises, inputs, &record));
+            foreseen.because = causes.first().copied();
+        }
+        let is_loaded = (self.states[at].as_ref().ok())
+            .and_then(|it| it.as_runner())
+            .is_some_and(|it| it.is_loaded());
+        if is_loaded && let Some(file) = inputs.read.iter().copied().find(|it| planned(*it)) {
+            foreseen.owing.reread = true;
+            foreseen.because = foreseen.because.or(Some(file));
+        }
+        foreseen
+    }
+
+    fn has_failed(&self, at: usize) -> bool {
+        self.states[at].as_ref().is_ok_and(|it| it.as_runner().is_some_and(|it| it.has_failed()))
+    }
+
+    /// The unit of a runner that could be looked at, and what runs of it.
+    pub(crate) fn runner(
+        &self,
+        promises: &Promises,
+        at: usize,
+    ) -> Option<(UnitName, Option<Process>)> {
+        let unit = promises.all[at].want.as_runner()?.unit().clone();
+        let state = self.states[at].as_ref().ok()?.as_runner()?;
+        Some((unit, state.process().cloned()))
+    }
+
+    /// The inputs of a runner as the machine shows them, but for those that cannot be seen.
+    pub(crate) fn inputs(&self, promises: &Promises, inputs: &Inputs) -> debt::Inputs {
+        let mut each: BTreeMap<PromiseId, (Action, Vec<debt::InputDigest>, Option<i64>)> =
+            BTreeMap::new();
+        let mut take = |id: PromiseId, action: Action, it: Fingerprint| {
+            // A promise may have several parts.
+            let entry = each.entry(id).or_insert((action, vec![], None));
+            entry.0 = entry.0.max(action);
+            entry.1.push(it.digest);
+            entry.2 = entry.2.max(it.changed);
+        };
+        if let Ok(state) = &self.states[inputs.runner] {
+            for (path, it) in promises.all[inputs.runner].want.own_inputs(state) {
+                take(PromiseId::new("file", path.as_str()), Action::Restart, it);
+            }
+        }
+        for (list, action) in [(&inputs.restart, Action::Restart), (&inputs.reload, Action::Reload)]
+        {
+            for at in list.iter().filter(|at| **at != inputs.runner) {
+                let twice = action == Action::Reload && has(&inputs.restart, *at);
+                if let Ok(state) = &self.states[*at]
+                    && !twice
+                {
+                    take(promises.all[*at].id.clone(), action, state.fingerprint());
+                }
+            }
+        }
+        let inputs = each.into_iter().map(|(id, (asks, digests, changed))| {
+            (id, debt::Input { asks, digest: Sha256::digest(digests.concat()).into(), changed })
+        });
+        debt::Inputs(inputs.collect())
+    }
+
+    /// The record of a runner that owes nothing and runs with what is there now.
+    pub(crate) fn paid_up(&self, promises: &Promises, inputs: &Inputs) -> Option<Record> {
+        let (_, process) = self.runner(promises, inputs.runner)?;
+        // What cannot be seen now is not forgotten.
+        if inputs.reload.iter().chain(&inputs.restart).any(|it| self.states[*it].is_err()) {
+            return None;
+        }
+        let now = self.inputs(promises, inputs);
+        let known = now.0.into_iter().map(|(id, it)| (id, it.digest)).collect();
+        let baseline = process.map(|it| Baseline { invocation: it.invocation, inputs: known })?;
+        Some(Record { baseline: Some(baseline), debts: vec![], damaged: false })
+    }
+}
+
+/// What a process owes because a promise is changed.
+pub(crate) fn new_debt(
+    promises: &Promises,
+    cause: usize,
+    action: Action,
+    process: &Process,
+    since: i64,
+) -> Debt {
+    let cause = promises.all[cause].id.clone();
+    Debt { action, cause, invocation: process.invocation.clone(), since }
+}
+
+/// What a verdict on debts says to whoever plans.
+pub(crate) trait SetOwed {
+    fn set(&mut self, owed: Owed);
+}
+
+impl SetOwed for Owing {
+    fn set(&mut self, owed: Owed) {
+        (self.action, self.causes) = match owed {
+            Owed::Nothing | Owed::Perhaps => (None, vec![]),
+            Owed::Due { action, causes } => {
+                (Some(action), causes.iter().map(ToString::to_string).collect())
+            }
+        };
+        // In the order of names, so that a forecast and the run say it alike.
+        self.causes.sort();
+    }
+}

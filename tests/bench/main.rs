@@ -19,7 +19,7 @@ mod real {
     pub(crate) mod installed;
     mod listing;
     pub(crate) mod machine;
-    mod nspawn;
+    pub(crate) mod nspawn;
 }
 
 #[expect(dead_code, reason = "tests use more of it")]
@@ -72,6 +72,7 @@ fn main() {
 
 fn all(wanted: &[&str]) {
     let program = program();
+    real::nspawn::PROGRAM.set(program.clone()).unwrap();
     let folder = tempfile::Builder::new().prefix("steadfast-bench-").tempdir_in(target()).unwrap();
     let bench = Bench { program, folder: folder.path().to_owned() };
     println!(
@@ -219,21 +220,20 @@ fn target() -> PathBuf {
     std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned()
 }
 
-/// The program as it is shipped, built where it is not yet; with another profile what that has built.
+/// The program as packages have it, built where it is not yet; with another profile what that has built.
 fn program() -> PathBuf {
-    let program = target().join("steadfast");
     if !target().ends_with("release") {
-        return program;
+        return target().join("steadfast");
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let built = Command::new(cargo)
         .current_dir(root)
-        .args(["build", "--quiet", "--locked", "--release", "--package", "steadfast"])
+        .args(["build", "--quiet", "--locked", "--profile", "dist", "--package", "steadfast"])
         .status()
         .unwrap();
     assert!(built.success());
-    program
+    target().with_file_name("dist").join("steadfast")
 }
 
 /// From the start of the process to its end with one promise: more than to the first observation.

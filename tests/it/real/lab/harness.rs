@@ -15,6 +15,12 @@ fn the_runner_starts_two_of_these_tests_at_a_time() {
     let filter = format!("filter = \"package({package}) and test(/^{module}::/)\"");
     assert!(config.contains(&format!("{filter}\ntest-group = \"machine\"\n")), "{config}");
     assert!(config.contains("machine = { max-threads = 2 }"), "{config}");
+    // Nor does the fast profile start any, with either runner.
+    let fast =
+        format!("default-filter = \"not (package({package}) and test(/^({module}|contract)::/))\"");
+    assert!(config.contains(&fast), "{config}");
+    let script = include_str!("../../../run");
+    assert_eq!(script.matches(&format!("--skip {module}:: --skip contract::")).count(), 2);
 }
 
 #[test]

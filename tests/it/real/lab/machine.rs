@@ -77,9 +77,9 @@ impl Machine {
         let place = Place::new(&name);
         let groups = ControlGroups::create(&name);
         let mut machine = Self { name, running: None, groups, place, installed: false };
-        let binary = nspawn::profile().join("steadfast");
+        let binary = nspawn::program();
         if binary.exists() {
-            machine.push(&binary, "/usr/local/bin/steadfast", 0o755);
+            machine.push(binary, "/usr/local/bin/steadfast", 0o755);
             machine.installed = true;
         }
         machine.boot_again();

@@ -7,6 +7,7 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -26,11 +27,18 @@ pub(super) fn home() -> PathBuf {
     home
 }
 
-/// `target/debug` or `target/release`, where the product's binary lies too.
+/// `target/debug` or another folder of a profile, where the product's binary lies too.
 pub(crate) fn profile() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.ancestors().nth(2).unwrap().to_owned()
 }
+
+/// The product's binary that is put into machines: the one beside this test, unless another was said first.
+pub(crate) fn program() -> &'static Path {
+    PROGRAM.get_or_init(|| profile().join("steadfast"))
+}
+
+pub(crate) static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 
 /// Why no machine can be booted here.
 pub(super) fn missing() -> Option<String> {

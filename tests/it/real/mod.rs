@@ -20,4 +20,5 @@ mod main_job;
 mod packaged;
 mod restarts;
 mod sources;
+mod taken_over;
 mod who;

@@ -9,7 +9,12 @@ use super::lab::model::{self, Run, run};
 /// A machine on which `demo` runs already, as somebody else has set it up.
 fn demo() -> Option<Machine> {
     let machine = Machine::boot()?;
-    model::repository().install(&machine);
+    with_demo(&machine);
+    Some(machine)
+}
+
+pub(super) fn with_demo(machine: &Machine) {
+    model::repository().install(machine);
     machine.sh("DEBIAN_FRONTEND=noninteractive apt-get install -q -y demo-server >/dev/null");
     // Lets nobody through while there is a gate, and says when somebody waits there.
     machine.write(
@@ -17,7 +22,6 @@ fn demo() -> Option<Machine> {
         "#!/bin/sh\n[ -p /run/gate ] || exit 0\necho waits >/run/waits\nread -r _ </run/gate\n",
     );
     machine.ok(&["chmod", "+x", "/usr/local/bin/gate"]);
-    Some(machine)
 }
 
 /// A model with these sections.
@@ -32,12 +36,12 @@ fn configured(line: &str, consequence: &str) -> String {
 
 const RUNNING: &str = "services:\n  demo: { running: true, settle: 0s, validate: [gate] }\n";
 
-fn loaded(machine: &Machine) -> String {
+pub(super) fn loaded(machine: &Machine) -> String {
     machine.text("/run/demo/loaded").trim_end().to_owned()
 }
 
 /// Which process of the unit runs; empty where none does.
-fn process(machine: &Machine, unit: &str) -> String {
+pub(super) fn process(machine: &Machine, unit: &str) -> String {
     machine.ok(&["systemctl", "show", "-P", "InvocationID", unit]).trim_end().to_owned()
 }
 
@@ -63,7 +67,7 @@ fn done(run: &Run, promise: &str) -> Vec<String> {
 }
 
 /// Runs until everything but the restart is done, and ends the run there. The gate is gone after it.
-fn cut_before_the_restart(machine: &Machine) -> Output {
+pub(super) fn cut_before_the_restart(machine: &Machine) -> Output {
     machine.sh("rm -f /run/gate /run/waits; mkfifo /run/gate /run/waits");
     let cut = machine.spawn_steadfast(&["run", "--model", "/srv/model"]);
     machine.ok(&["timeout", "60", "cat", "/run/waits"]);

@@ -23,14 +23,12 @@ const LONGEST: usize = 229;
 /// A file that is longer than this says why, in its documentation: `//! Over 600 lines because …`.
 const LONG_FILE: usize = 600;
 /// Those that do not yet. Only ever made shorter.
-const UNEXPLAINED: [&str; 10] = [
+const UNEXPLAINED: [&str; 8] = [
     "crates/steadfast-agent/src/settings.rs",
     "crates/steadfast-agent/src/shell/mod.rs",
     "crates/steadfast-engine/src/converge.rs",
     "crates/steadfast-engine/src/promised.rs",
     "crates/steadfast-resources/src/cron/mod.rs",
-    "crates/steadfast-source/src/blame.rs",
-    "crates/steadfast-source/src/git.rs",
     "crates/steadfast-system/src/accounts/host.rs",
     "crates/steadfast-system/src/files/write.rs",
     "crates/steadfast-system/src/packages/transact.rs",

@@ -9,8 +9,7 @@ use steadfast_model::{
 use steadfast_resources::Kind as _;
 use steadfast_resources::cron::Cron;
 
-#[path = "../../crates/steadfast/src/standard.rs"]
-mod shipped;
+use steadfast_node::standard as shipped;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").to_owned()

@@ -1,9 +1,9 @@
 //! Who has changed what is promised since it was last looked at: for each promise the first and the last
 //! time, and the latest writers. It is about the past and bounded; losing it loses a name and no repair.
 
-use crate::wire::Changed;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use steadfast_node::wire::Changed;
 use steadfast_system::writers::Writer;
 
 /// So many of the latest writers are remembered of one promise.

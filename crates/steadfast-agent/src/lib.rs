@@ -1,5 +1,5 @@
-//! The daemon. What it decides is a pure state machine with its memory, its schedule, its settings and
-//! its status: none of that opens a file, reads a clock or starts a process. [`shell`] does, and decides
+//! The daemon. What it decides is a pure state machine with its memory, its schedule and its
+//! status: none of that opens a file, reads a clock or starts a process. [`shell`] does, and decides
 //! nothing.
 
 pub mod api;
@@ -8,10 +8,8 @@ pub mod machine;
 pub mod memory;
 pub mod metrics;
 pub mod schedule;
-pub mod settings;
 pub mod shell;
 pub mod status;
-pub mod wire;
 
 mod changes;
 mod fights;

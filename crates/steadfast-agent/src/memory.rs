@@ -10,14 +10,8 @@ use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fmt::Write as _;
-use std::sync::Arc;
-use std::time::Duration;
-use steadfast_model::policy::{self, Adopt, Approval, Wave, Window};
-
-/// The name of one state of the model: a commit, or the digest of a snapshot.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Revision(pub Arc<str>);
+use steadfast_node::gate::Gate;
+use steadfast_node::revision::{Floor, News, Revision, stamp};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -47,33 +41,6 @@ pub struct Memory {
     pub owed: bool,
     /// Runs of the adopted revision that crashed, one after the other.
     pub crashes: u32,
-}
-
-/// The highest revision that was ever accepted. Nothing below it is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Floor {
-    /// Nothing was ever accepted from this source.
-    #[default]
-    Fresh,
-    At(News),
-    /// It was known and cannot be read any more.
-    Lost,
-}
-
-/// What a source offers, after its signatures were verified.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct News {
-    pub revision: Revision,
-    /// The number of a snapshot.
-    #[serde(default)]
-    pub sequence: Option<u64>,
-    /// The date that its signer gave it.
-    #[serde(with = "stamp")]
-    pub date: Timestamp,
-    /// When its manifest ends to be good.
-    #[serde(default, with = "stamp::maybe")]
-    pub expires: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -163,99 +130,6 @@ pub struct Failure {
     pub reason: String,
 }
 
-/// What a policy says about the next revision, as it is stored.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Gate {
-    #[serde(default)]
-    windows: Vec<StoredWindow>,
-    /// Percent, and seconds since the revision's date.
-    #[serde(default)]
-    waves: Vec<(u8, u64)>,
-    #[serde(default)]
-    pub approval: bool,
-    /// Seconds.
-    pub stale_after: u64,
-    #[serde(default, skip_serializing_if = "Budget::is_none")]
-    pub budget: Budget,
-}
-
-/// What the next revision may do in its first run without somebody's word.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Budget {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub changes: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deletions: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub restarts: Option<u64>,
-}
-
-impl Budget {
-    /// Whether there is no limit at all.
-    pub fn is_none(&self) -> bool {
-        *self == Budget::default()
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct StoredWindow {
-    days: [bool; 7],
-    from: u16,
-    to: u16,
-    zone: Arc<str>,
-}
-
-impl Gate {
-    pub fn of(adopt: &Adopt, budget: policy::Budget, stale_after: Duration) -> Gate {
-        let policy::Budget { changes, deletions, restarts } = budget;
-        let Adopt { windows, waves, approval } = adopt;
-        let windows = windows.iter().map(|it| &it.value).map(|Window { days, from, to, zone }| {
-            StoredWindow { days: *days, from: *from, to: *to, zone: Arc::clone(zone) }
-        });
-        Gate {
-            windows: windows.collect(),
-            waves: waves.iter().map(|it| (it.percent, it.after.as_secs())).collect(),
-            approval: match approval {
-                Approval::None => false,
-                Approval::Required => true,
-            },
-            stale_after: stale_after.as_secs(),
-            budget: Budget { changes, deletions, restarts },
-        }
-    }
-
-    pub fn windows(&self) -> Vec<Window> {
-        let windows = self.windows.iter().map(|StoredWindow { days, from, to, zone }| Window {
-            days: *days,
-            from: *from,
-            to: *to,
-            zone: Arc::clone(zone),
-        });
-        windows.collect()
-    }
-
-    pub fn waves(&self) -> Vec<Wave> {
-        let waves = self
-            .waves
-            .iter()
-            .map(|(percent, after)| Wave { percent: *percent, after: Duration::from_secs(*after) });
-        waves.collect()
-    }
-}
-
-impl Revision {
-    pub fn new(name: impl Into<Arc<str>>) -> Revision {
-        Revision(name.into())
-    }
-}
-
-impl fmt::Display for Revision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let end = self.0.char_indices().nth(12).map_or(self.0.len(), |(at, _)| at);
-        f.write_str(&self.0[..end])
-    }
-}
-
 impl Memory {
     /// Of a node that knows that it has forgotten.
     pub fn lost() -> Memory {
@@ -342,49 +216,12 @@ fn digest(bytes: &[u8]) -> String {
     })
 }
 
-/// Times as people write them: `2026-07-06T07:00:00Z`.
-pub(crate) mod stamp {
-    use jiff::Timestamp;
-    use serde::{Deserialize as _, Deserializer, Serializer, de};
-
-    pub(crate) fn serialize<S: Serializer>(at: &Timestamp, out: S) -> Result<S::Ok, S::Error> {
-        out.collect_str(at)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
-        let text = String::deserialize(from)?;
-        text.parse().map_err(de::Error::custom)
-    }
-
-    pub(crate) mod maybe {
-        use super::{Deserializer, Serializer, Timestamp, de};
-        use serde::Deserialize as _;
-
-        #[expect(clippy::ref_option, reason = "serde's signature")]
-        pub(crate) fn serialize<S: Serializer>(
-            at: &Option<Timestamp>,
-            out: S,
-        ) -> Result<S::Ok, S::Error> {
-            match at {
-                Some(at) => out.collect_str(at),
-                None => out.serialize_none(),
-            }
-        }
-
-        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-            from: D,
-        ) -> Result<Option<Timestamp>, D::Error> {
-            let text = Option::<String>::deserialize(from)?;
-            text.map(|it| it.parse().map_err(de::Error::custom)).transpose()
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use expect_test::expect;
-    use steadfast_model::policy::parse_window;
+    use std::time::Duration;
+    use steadfast_model::policy::{self, Adopt, Approval, Wave, parse_window};
     use steadfast_model::{Span, Spanned};
 
     fn example() -> Memory {
@@ -532,11 +369,5 @@ mod tests {
         let (read, problems) = Memory::read([Some(newer.as_bytes()), None]);
         assert_eq!(read.floor, Floor::Lost);
         assert_eq!(problems[0].to_string(), "the agent's memory has format 2, of a newer version");
-    }
-
-    #[test]
-    fn a_revision_is_shown_short_whatever_it_is_made_of() {
-        assert_eq!(Revision::new("0123456789abcdef").to_string(), "0123456789ab");
-        assert_eq!(Revision::new("ééééééééééééé").to_string(), "éééééééééééé");
     }
 }

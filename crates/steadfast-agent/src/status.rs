@@ -2,11 +2,11 @@
 //! all render these.
 
 use crate::fights::Fight;
-use crate::machine::{Refusal, RefusalKind, Why};
-use crate::memory::{Bad, News, Revision, Suspension};
+use crate::memory::{Bad, Suspension};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use std::fmt;
+use steadfast_node::revision::{News, Revision};
+use steadfast_node::wire::{Refusal, Unkept, Why};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Status {
@@ -102,13 +102,6 @@ pub struct LastRun {
     pub debts: Vec<String>,
 }
 
-/// A promise that is not kept or held, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unkept {
-    pub promise: String,
-    pub reason: String,
-}
-
 impl LastRun {
     /// Takes in a run of single promises: what it says about those replaces what was known.
     pub(crate) fn amend(&mut self, only: &[String], later: LastRun) {
@@ -129,40 +122,11 @@ impl LastRun {
     }
 }
 
-impl Why {
-    pub fn word(self) -> &'static str {
-        match self {
-            Why::Keep => "keep",
-            Why::Adopt => "adopt",
-            Why::SecondTry => "second-try",
-            Why::GoBack => "go-back",
-            Why::Drift => "drift",
-            Why::Asked => "asked",
-        }
-    }
-}
-
 impl Trying {
     pub fn word(&self) -> &'static str {
         match self {
             Trying::New => "new",
             Trying::GoingBack { .. } => "going-back",
-        }
-    }
-}
-
-impl RefusalKind {
-    pub fn word(self) -> &'static str {
-        match self {
-            RefusalKind::Unreachable => "unreachable",
-            RefusalKind::Signature => "signature",
-            RefusalKind::NotForward => "not-forward",
-            RefusalKind::TwoContents => "two-contents",
-            RefusalKind::Foreign => "foreign",
-            RefusalKind::Expired => "expired",
-            RefusalKind::Broken => "broken",
-            RefusalKind::FloorLost => "floor-lost",
-            RefusalKind::Here => "here",
         }
     }
 }
@@ -283,7 +247,7 @@ pub(crate) fn example() -> Status {
         }],
         floor_lost: false,
         refusal: Some(Refusal {
-            kind: RefusalKind::Unreachable,
+            kind: steadfast_node::wire::RefusalKind::Unreachable,
             words: "connection refused".to_owned(),
         }),
         heard: Some(at(9)),

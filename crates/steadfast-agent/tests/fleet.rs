@@ -7,9 +7,13 @@ use expect_test::expect;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use steadfast_agent::machine::{Action, Agent, Config, Input, Prepared, Refusal, RefusalKind};
-use steadfast_agent::machine::{End, Offer, Proof, Report};
-use steadfast_agent::memory::{Adopted, Gate, Memory, News, Revision};
+use steadfast_agent::machine::End;
+use steadfast_agent::machine::{Action, Agent, Config, Input};
+use steadfast_agent::memory::{Adopted, Memory};
+use steadfast_node::gate::Gate;
+use steadfast_node::revision::{News, Revision};
+use steadfast_node::wire::{Offer, Proof, Report};
+use steadfast_node::wire::{Prepared, Refusal, RefusalKind};
 
 const NODES: usize = 10_000;
 

@@ -9,14 +9,16 @@
 use expect_test::{Expect, expect};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
-use steadfast_agent::machine::{
-    Action, Agent, Answer, Asker, Broken, Config, End, Fault, Hindrance, Input, Leave, Offer,
-    Prepared, Proof, Refusal, RefusalKind, Report, Request,
-};
-use steadfast_agent::memory::{Floor, Gate, Memory, News, Revision};
+use steadfast_agent::machine::{Action, Agent, Answer, Asker, Config, End, Input, Leave, Request};
+use steadfast_agent::memory::Memory;
 use steadfast_agent::schedule::later;
 use steadfast_model::policy::{Adopt, Approval, Wave, parse_window};
 use steadfast_model::{Span, Spanned};
+use steadfast_node::gate::Gate;
+use steadfast_node::revision::{Floor, News, Revision};
+use steadfast_node::wire::{
+    Broken, Fault, Hindrance, Offer, Prepared, Proof, Refusal, RefusalKind, Report,
+};
 
 struct Node {
     agent: Agent,

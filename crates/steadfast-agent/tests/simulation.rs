@@ -8,14 +8,18 @@ use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use steadfast_agent::machine::{
-    Action, Agent, Answer, Asker, Broken, Config, End, Fault, Hindrance, Input, Job, Leave, Note,
-    Offer, Prepared, Proof, Refusal, RefusalKind, Report, Request, Why,
+    Action, Agent, Answer, Asker, Config, End, Input, Job, Leave, Note, Request,
 };
-use steadfast_agent::memory::{Gate, Memory, News, Revision};
+use steadfast_agent::memory::Memory;
 use steadfast_agent::schedule::{Chance, later, since};
 use steadfast_agent::status::Waiting;
 use steadfast_model::policy::{Adopt, Approval, Wave, parse_window};
 use steadfast_model::{Span, Spanned};
+use steadfast_node::gate::Gate;
+use steadfast_node::revision::{News, Revision};
+use steadfast_node::wire::{
+    Broken, Fault, Hindrance, Offer, Prepared, Proof, Refusal, RefusalKind, Report, Why,
+};
 
 /// Enough that everything that can be noted is noted by one of them, which is demanded below.
 const SEEDS: u64 = 16;
@@ -350,8 +354,10 @@ impl World {
         let mut at = wanted.and_then(number).unwrap_or(newest);
         let mut revision = name(at);
         let mut from = match &self.agent.memory().floor {
-            steadfast_agent::memory::Floor::At(it) => it.revision.clone(),
-            steadfast_agent::memory::Floor::Fresh | steadfast_agent::memory::Floor::Lost => name(0),
+            steadfast_node::revision::Floor::At(it) => it.revision.clone(),
+            steadfast_node::revision::Floor::Fresh | steadfast_node::revision::Floor::Lost => {
+                name(0)
+            }
         };
         if self.hostile && self.highest.is_some() {
             match self.chance.below(5) {

@@ -3,32 +3,7 @@
 use crate::outcome::Held;
 use steadfast_resources::Change;
 
-/// What a run may do at most; no limit where nothing is said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Budget {
-    pub changes: Option<u64>,
-    pub deletions: Option<u64>,
-    pub restarts: Option<u64>,
-}
-
-impl Budget {
-    /// Whether there is no limit at all.
-    pub fn is_none(&self) -> bool {
-        *self == Budget::default()
-    }
-
-    /// What is left of it after these changes.
-    #[must_use]
-    pub fn less<'a>(self, changes: impl IntoIterator<Item = &'a Change>) -> Budget {
-        let spent = Spent::of(changes);
-        let rest = |limit: Option<u64>, spent| limit.map(|it: u64| it.saturating_sub(spent));
-        Budget {
-            changes: rest(self.changes, spent.changes),
-            deletions: rest(self.deletions, spent.deletions),
-            restarts: rest(self.restarts, spent.restarts),
-        }
-    }
-}
+pub use steadfast_model::policy::Budget;
 
 /// What changes cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,6 +44,17 @@ impl Spent {
         ]
         .into_iter()
         .find_map(|(what, spent, limit)| Some((what, limit.filter(|it| spent > *it)?)))
+    }
+
+    /// What is left of a budget from which this was taken.
+    #[must_use]
+    pub fn taken_from(&self, budget: Budget) -> Budget {
+        let rest = |limit: Option<u64>, spent| limit.map(|it: u64| it.saturating_sub(spent));
+        Budget {
+            changes: rest(budget.changes, self.changes),
+            deletions: rest(budget.deletions, self.deletions),
+            restarts: rest(budget.restarts, self.restarts),
+        }
     }
 
     /// Of one of them, by its name in the policy.
@@ -128,9 +114,10 @@ mod tests {
         let budget = Budget { changes: Some(9), deletions: Some(3), restarts: None };
         let changes = [remove.clone(), remove.clone()];
         let less = Budget { changes: Some(7), deletions: Some(1), restarts: None };
-        assert_eq!(budget.less(&changes), less);
-        assert_eq!(less.less(&changes), Budget { changes: Some(5), deletions: Some(0), ..less });
         let spent = Spent::of(&changes);
+        assert_eq!(spent.taken_from(budget), less);
+        let left = Budget { changes: Some(5), deletions: Some(0), ..less };
+        assert_eq!(spent.taken_from(less), left);
         assert_eq!(spent.beyond(budget), None);
         let all = spent.and(spent);
         assert_eq!(all.beyond(budget), Some(("deletions", 3)));

@@ -7,6 +7,7 @@ use crate::lower::{Fields, Lower, parse_duration};
 use crate::node::Node;
 use crate::schema::{Field, Takes};
 use crate::span::{Span, Spanned};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,11 +51,15 @@ pub enum Approval {
     Required,
 }
 
-/// The most that one run may do; no limit where none is said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The most that one run may do; no limit where none is said. The agent stores it with the policy of what
+/// it has adopted, in its format 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletions: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restarts: Option<u64>,
 }
 
@@ -200,6 +205,11 @@ impl Adopt {
 }
 
 impl Budget {
+    /// Whether there is no limit at all.
+    pub fn is_none(&self) -> bool {
+        *self == Budget::default()
+    }
+
     fn take(&mut self, node: &Node, cx: &mut Lower<'_>) {
         let Some(mut fields) = Fields::of(node, "budget", BUDGET, cx) else { return };
         for (key, place) in [

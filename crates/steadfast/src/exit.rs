@@ -1,6 +1,9 @@
 //! Exit codes: one documented list, and the failures that end a command.
 
 use std::process::ExitCode;
+use steadfast_node::NodeError;
+use steadfast_source::ReadError;
+use steadfast_store::LockError;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -72,11 +75,13 @@ pub(crate) struct Failure {
     pub error: anyhow::Error,
     /// What to do about it.
     pub help: Option<String>,
+    /// The mistakes of a model, each with its lines and with styles: they are shown before.
+    pub mistakes: Vec<String>,
 }
 
 impl Failure {
     pub(crate) fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Failure {
-        Failure { exit, error: error.into(), help: None }
+        Failure { exit, error: error.into(), help: None, mistakes: vec![] }
     }
 
     pub(crate) fn usage(message: impl std::fmt::Display) -> Failure {
@@ -91,3 +96,54 @@ impl Failure {
 
 /// What a command gives.
 pub(crate) type Outcome = Result<Exit, Failure>;
+
+impl From<NodeError> for Failure {
+    fn from(error: NodeError) -> Failure {
+        let exit = match &error {
+            NodeError::Read(error) => match error {
+                ReadError::NotThere { .. } => Exit::Usage,
+                ReadError::Read { .. } => Exit::Unreachable,
+                ReadError::Special { .. }
+                | ReadError::Name { .. }
+                | ReadError::TooLarge { .. }
+                | ReadError::TooMany { .. } => Exit::BadModel,
+            },
+            NodeError::NoEnvironment { .. }
+            | NodeError::TwoEnvironments { .. }
+            | NodeError::NotRoot => Exit::Usage,
+            NodeError::BadModel { .. } => Exit::BadModel,
+            NodeError::Lock(LockError::Held { .. }) => Exit::Locked,
+            NodeError::Lock(LockError::Create { .. })
+            | NodeError::State(_)
+            | NodeError::Record(_) => Exit::State,
+        };
+        let help = match &error {
+            NodeError::NoEnvironment { there, .. } if there.is_empty() => {
+                Some("it has none".to_owned())
+            }
+            NodeError::NoEnvironment { there, .. } => Some(format!("it has: {}", there.join(", "))),
+            NodeError::TwoEnvironments { .. } => {
+                Some("say which one: --environment NAME".to_owned())
+            }
+            NodeError::NotRoot => {
+                Some("run it as root, or look first: steadfast run --dry-run …".to_owned())
+            }
+            NodeError::Read(_)
+            | NodeError::BadModel { .. }
+            | NodeError::Lock(_)
+            | NodeError::State(_)
+            | NodeError::Record(_) => None,
+        };
+        let mistakes = match &error {
+            NodeError::BadModel { errors, consequence: _ } => errors.clone(),
+            NodeError::Read(_)
+            | NodeError::NoEnvironment { .. }
+            | NodeError::TwoEnvironments { .. }
+            | NodeError::NotRoot
+            | NodeError::Lock(_)
+            | NodeError::State(_)
+            | NodeError::Record(_) => vec![],
+        };
+        Failure { exit, error: error.into(), help, mistakes }
+    }
+}

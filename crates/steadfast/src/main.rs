@@ -4,12 +4,7 @@ mod adopted;
 mod args;
 mod commands;
 mod exit;
-mod known;
-mod model;
-mod origin;
-mod released;
 mod render;
-mod standard;
 mod ui;
 
 use clap::Parser as _;

@@ -120,7 +120,7 @@ impl Ui {
         }
     }
 
-    /// Warnings of a model, which were rendered with styles.
+    /// Warnings or mistakes of a model, which were rendered with styles.
     pub(crate) fn model_warnings(&self, warnings: &[String]) {
         for warning in warnings {
             if self.styled_errors {
@@ -147,6 +147,7 @@ impl Ui {
     }
 
     pub(crate) fn failure(&self, failure: &Failure) {
+        self.model_warnings(&failure.mistakes);
         self.labelled("error", Tone::Bad, &clean(&failure.error.to_string()));
         for cause in failure.error.chain().skip(1) {
             self.say(&format!("  because: {}", clean(&cause.to_string())));

@@ -4,10 +4,11 @@
 use crate::fights::Fight;
 use crate::machine;
 use crate::memory;
-use crate::memory::stamp;
 use crate::status;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use steadfast_node::revision::{self, stamp};
+use steadfast_node::wire;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -174,7 +175,7 @@ impl Request {
             Request::Status {} | Request::Metrics {} => None,
             Request::Run { only } => Some(machine::Request::Run { only }),
             Request::Adopt { revision, reason } => {
-                let revision = memory::Revision::new(revision);
+                let revision = revision::Revision::new(revision);
                 Some(machine::Request::Adopt { revision, reason })
             }
             Request::Suspend { reason, until } => Some(machine::Request::Suspend { reason, until }),
@@ -270,9 +271,9 @@ impl From<&status::Status> for Status {
     }
 }
 
-impl From<&memory::News> for Revision {
-    fn from(news: &memory::News) -> Revision {
-        let memory::News { revision, sequence, date, expires } = news;
+impl From<&revision::News> for Revision {
+    fn from(news: &revision::News) -> Revision {
+        let revision::News { revision, sequence, date, expires } = news;
         let revision = revision.0.to_string();
         let (author, subject) = (None, None);
         Revision { revision, sequence: *sequence, date: *date, expires: *expires, author, subject }
@@ -287,8 +288,8 @@ impl From<&memory::Bad> for Bad {
     }
 }
 
-impl From<&machine::Refusal> for Refusal {
-    fn from(refusal: &machine::Refusal) -> Refusal {
+impl From<&wire::Refusal> for Refusal {
+    fn from(refusal: &wire::Refusal) -> Refusal {
         Refusal { kind: refusal.kind.word().to_owned(), because: refusal.to_string() }
     }
 }
@@ -296,8 +297,8 @@ impl From<&machine::Refusal> for Refusal {
 impl From<&status::LastRun> for LastRun {
     fn from(run: &status::LastRun) -> LastRun {
         let status::LastRun { revision, why, ended, kept, repaired, not_kept, held, debts } = run;
-        let unkept = |all: &[status::Unkept]| {
-            let one = |it: &status::Unkept| Unkept {
+        let unkept = |all: &[wire::Unkept]| {
+            let one = |it: &wire::Unkept| Unkept {
                 promise: it.promise.clone(),
                 because: it.reason.clone(),
             };

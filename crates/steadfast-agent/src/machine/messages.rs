@@ -1,12 +1,15 @@
 //! What goes into the machine and what comes out of it.
 
 use crate::fights::Fight;
-use crate::memory::{Failure, Floor, Gate, Memory, News, Revision};
-use crate::status::Unkept;
+use crate::memory::{Failure, Memory};
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
+use steadfast_node::revision::{Floor, Revision};
+use steadfast_node::settings::Settings;
+use steadfast_node::wire::{Offer, Prepared, Refusal, Report, Why};
+use steadfast_source::fetcher;
+use steadfast_source::settings::Trust;
 
 /// What the settings say, as far as it decides anything here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +23,22 @@ pub struct Config {
     /// For the status alone: what is missing in the settings, and that no signature is asked for.
     pub missing: Vec<String>,
     pub unsigned: bool,
+}
+
+impl Config {
+    /// What the state machine needs of the settings, with the node's name where they do not say it. A
+    /// source alone is not enough to begin: without an environment nothing could be resolved.
+    pub fn from_settings(settings: &Settings, host: &str) -> Config {
+        let source = settings.source.as_ref().filter(|_| settings.environment.is_some());
+        Config {
+            node: settings.node.as_deref().unwrap_or(host).to_owned(),
+            source: source.map(fetcher::shown),
+            fetch: settings.fetch,
+            keep: settings.keep_every,
+            missing: settings.missing().into_iter().map(str::to_owned).collect(),
+            unsigned: settings.trust == Some(Trust::None),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -57,68 +76,6 @@ pub enum Input {
     Leave(Leave),
 }
 
-/// What a source offers, and what stands behind it that it leads forward.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Offer {
-    pub news: News,
-    pub proof: Proof,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Proof {
-    /// It was shown to descend from this revision.
-    DescendsFrom(Revision),
-    /// Its number stands in `news.sequence`.
-    Sequence,
-    /// A directory of this machine: who may write it is root.
-    Local,
-    Nothing,
-}
-
-/// Why the source's answer is not taken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
-    pub kind: RefusalKind,
-    pub words: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RefusalKind {
-    Unreachable,
-    /// Nobody who may sign has signed it.
-    Signature,
-    /// It does not descend from what was accepted before, or has a lower number.
-    NotForward,
-    TwoContents,
-    /// It was signed as another model, or for another environment.
-    Foreign,
-    Expired,
-    /// Torn, too large, or nothing that is a model.
-    Broken,
-    /// The trust floor was lost: nothing is accepted without somebody's word.
-    FloorLost,
-    /// This machine's own trouble: no room, no child.
-    Here,
-}
-
-/// What preparing a revision has found out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Prepared {
-    pub model: String,
-    /// Whether an environment names this node.
-    pub named: bool,
-    pub promises: u64,
-    pub gate: Gate,
-    /// What it would do beyond the budget.
-    pub hindrance: Option<Hindrance>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Hindrance {
-    /// Adopting it would do more than one run may, by the adopted policy.
-    Budget { what: String, limit: u64, planned: u64 },
-}
-
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum End {
@@ -128,49 +85,6 @@ pub enum End {
     Busy(String),
     /// It could not begin.
     NotStarted(String),
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Report {
-    pub kept: u64,
-    pub repaired: Vec<String>,
-    pub not_kept: Vec<Broken>,
-    /// Promises and why they were not attempted.
-    pub held: Vec<Unkept>,
-    /// Services that owe a restart.
-    pub debts: Vec<String>,
-    /// What was taken back of what another revision did, and what of it stays, each as a line.
-    pub undone: Vec<String>,
-    pub left: Vec<String>,
-    /// What else an operator may want to know: what left the model and stays.
-    pub told: Vec<String>,
-}
-
-/// A promise that is not kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Broken {
-    pub promise: String,
-    pub reason: String,
-    pub fault: Fault,
-    /// It promises that something is healthy, and that is not so.
-    pub health: bool,
-    /// It stands in the revision before too, and its resolved content or a named input differs.
-    pub changed: bool,
-}
-
-/// Whose fault it is that a promise is not kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Fault {
-    /// Nothing of those below: it may be the revision's.
-    Revision,
-    Network,
-    Lock,
-    DiskFull,
-    Secret,
-    /// The machine could not be looked at.
-    Unseen,
-    /// It lies where somebody who is not root can write.
-    Foreign,
 }
 
 /// Who asked, in the shell's numbering.
@@ -240,16 +154,6 @@ pub struct Job {
     pub against: Option<Revision>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Why {
-    Keep,
-    Adopt,
-    SecondTry,
-    GoBack,
-    Drift,
-    Asked,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     Accepted(String),
@@ -312,23 +216,6 @@ pub enum Note {
     },
     /// An answer to something that was not asked.
     Unexpected(&'static str),
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.kind {
-            RefusalKind::Unreachable => "the source cannot be reached",
-            RefusalKind::Signature => "nobody who may sign has signed it",
-            RefusalKind::NotForward => "it does not lead forward",
-            RefusalKind::TwoContents => "it contradicts what was accepted before",
-            RefusalKind::Foreign => "it is not for this node",
-            RefusalKind::Expired => "it has expired",
-            RefusalKind::Broken => "it is not whole",
-            RefusalKind::FloorLost => "the trust floor is lost",
-            RefusalKind::Here => "this machine is in trouble",
-        };
-        write!(f, "{what}: {}", self.words)
-    }
 }
 
 impl fmt::Display for Failure {

@@ -25,12 +25,14 @@ mod work;
 pub use messages::*;
 
 use crate::fights::Fights;
-use crate::memory::{Floor, Memory, Revision, Stage, Suspension, Wanted};
+use crate::memory::{Memory, Stage, Suspension, Wanted};
 use crate::schedule::{Chance, backoff, later};
 use crate::status::{LastRun, Status, Trying};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use steadfast_node::revision::{Floor, Revision};
+use steadfast_node::wire::{Prepared, Refusal, Why};
 
 /// What is asked of the source.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,14 +1,14 @@
 //! What the source offers: whether it leads forward, is good for this node, and what it waits for.
 
-use super::messages::{
-    Action, Config, Hindrance, Note, Offer, Prepared, Proof, Refusal, RefusalKind,
-};
+use super::messages::{Action, Config, Note};
 use super::{Agent, FIRST_RETRY, LONGEST_FETCH_RETRY, NewsPhase, PREPARE_AGAIN, PreparedOne};
-use crate::memory::{Adopted, Candidate, Floor, News, Revision, Wanted};
+use crate::memory::{Adopted, Candidate, Wanted};
 use crate::schedule::{Share, Windows, backoff, later, splayed, windows};
 use crate::status::Waiting;
 use jiff::Timestamp;
 use std::time::Duration;
+use steadfast_node::revision::{Floor, News, Revision};
+use steadfast_node::wire::{Hindrance, Offer, Prepared, Proof, Refusal, RefusalKind};
 
 /// A signed date further in the future than this is not believed.
 const SKEW: Duration = Duration::from_secs(3_600);

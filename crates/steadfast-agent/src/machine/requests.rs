@@ -2,8 +2,9 @@
 
 use super::messages::{Action, Answer, Asker, Note, Request};
 use super::{Agent, Waiter, WorkPhase};
-use crate::memory::{Revision, Suspension, Wanted};
+use crate::memory::{Suspension, Wanted};
 use jiff::Timestamp;
+use steadfast_node::revision::Revision;
 
 const MOST_ASKERS: usize = 64;
 

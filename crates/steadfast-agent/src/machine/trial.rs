@@ -1,11 +1,13 @@
 //! A new revision proves itself or is gone back from.
 
-use super::messages::{Action, Broken, End, Fault, Job, Note, Report, Why};
+use super::messages::{Action, End, Job, Note};
 use super::{Agent, CRASHES, FIRST_RETRY, LONGEST_RETRY, PreparedOne, WorkPhase};
-use crate::memory::{Adopted, Bad, Candidate, Failure, Floor, Stage, Trial};
+use crate::memory::{Adopted, Bad, Candidate, Failure, Stage, Trial};
 use crate::schedule::{backoff, later};
 use jiff::Timestamp;
 use std::time::Duration;
+use steadfast_node::revision::Floor;
+use steadfast_node::wire::{Broken, Fault, Report, Why};
 
 /// Twice half a minute is soon enough to outlast a service that is still starting.
 const SECOND_TRY: Duration = Duration::from_secs(30);

@@ -1,14 +1,17 @@
 //! Keeping what is adopted: one run at a time, whoever or whatever asks for it.
 
-use super::messages::{Action, Answer, End, Job, Note, Report, Why};
+use super::messages::{Action, Answer, End, Job, Note};
 use super::trial::crashed;
 use super::{Agent, CRASHES, FIRST_RETRY, LONGEST_RETRY, MINUTE, Retry, Waiter, WorkPhase};
-use crate::memory::{Failure, Revision, Stage, Trial};
+use crate::memory::{Failure, Stage, Trial};
 use crate::schedule::{backoff, later};
-use crate::status::{LastRun, Unkept, Waiting};
+use crate::status::{LastRun, Waiting};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::time::Duration;
+use steadfast_node::revision::Revision;
+use steadfast_node::wire::Unkept;
+use steadfast_node::wire::{Report, Why};
 
 /// Changes that come together are repaired together; short against the promised latency of 100 ms.
 const MERGE: Duration = Duration::from_millis(20);

@@ -2,13 +2,13 @@
 
 use super::journal::Record;
 use super::log::Level;
-use super::{Event, Shell, children, settings};
-use crate::machine::{Action, End, Input, Job, Note, Refusal, RefusalKind, Why};
-use crate::memory::{Floor, Revision};
-use crate::wire::{FetchTask, PrepareTask, RunTask};
+use super::{Event, Shell, children};
+use crate::machine::{Action, End, Input, Job, Note};
 use jiff::Timestamp;
 use std::time::Duration;
 use steadfast_model::Keep;
+use steadfast_node::revision::{Floor, Revision};
+use steadfast_node::wire::{FetchTask, PrepareTask, Refusal, RefusalKind, RunTask, Why};
 use steadfast_store::kept_files;
 use tokio::time::Instant;
 
@@ -57,7 +57,7 @@ impl Shell {
         };
         let child = self.child();
         let send = self.send.clone();
-        let timeout = self.settings.source.as_ref().map(settings::Where::timeout);
+        let timeout = self.settings.source.as_ref().map(|_| self.settings.timeout);
         tokio::spawn(async move {
             let result = child
                 .fetch(&task, timeout.unwrap_or_default(), &send)

@@ -1,10 +1,10 @@
 //! The agent's own upgrade: whether another file lies in the place of the running program, and whether
 //! it works.
 
-use crate::wire::OURSELVES;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
+use steadfast_node::wire::OURSELVES;
 
 /// A file, as far as it matters whether it is the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

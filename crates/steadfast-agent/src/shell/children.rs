@@ -3,8 +3,7 @@
 
 use super::log::Level;
 use super::{Event, log};
-use crate::machine::{End, Offer, Prepared, Refusal};
-use crate::wire::{FetchTask, Fetched, OURSELVES, PrepareAnswer, PrepareTask, RunLine, RunTask};
+use crate::machine::End;
 use rustix::process::{Pid, Signal, WaitOptions};
 use serde::Serialize;
 use std::collections::HashSet;
@@ -12,6 +11,10 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use steadfast_node::wire::{
+    FetchTask, Fetched, OURSELVES, PrepareAnswer, PrepareTask, RunLine, RunTask,
+};
+use steadfast_node::wire::{Offer, Prepared, Refusal};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 use tokio::sync::mpsc::Sender;

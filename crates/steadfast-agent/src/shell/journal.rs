@@ -2,10 +2,12 @@
 //! STEADFAST_PROMISE=file:/etc/motd`. The words are those that everybody reads.
 
 use super::log::{Level, one_line};
-use crate::machine::{Broken, Note};
-use crate::memory::{Failure, Revision};
+use crate::machine::Note;
+use crate::memory::Failure;
 use rustix::net::{SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use std::os::fd::OwnedFd;
+use steadfast_node::revision::Revision;
+use steadfast_node::wire::Broken;
 
 /// Something that has happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -233,9 +235,9 @@ impl Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::Fault;
     use std::collections::BTreeSet;
     use std::os::unix::net::UnixDatagram;
+    use steadfast_node::wire::Fault;
 
     fn text(record: &Record) -> String {
         String::from_utf8(record.datagram()).unwrap()

@@ -18,11 +18,9 @@ mod watch;
 mod writers;
 
 use crate::api::v1;
-use crate::machine::{Action, Agent, Answer, Asker, End, Input, Leave, Report, Request};
-use crate::memory::{Memory, Revision, Unreadable};
+use crate::machine::{Action, Agent, Answer, Asker, Config, End, Input, Leave, Request};
+use crate::memory::{Memory, Unreadable};
 use crate::metrics;
-use crate::settings::{self, Settings};
-use crate::wire::Watched;
 use jiff::{SignedDuration, Timestamp};
 use journal::Record;
 use log::{Level, Log};
@@ -31,14 +29,16 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use steadfast_model::{Severity, render};
+use steadfast_node::revision::Revision;
+use steadfast_node::settings::{self, Settings, SettingsError};
+use steadfast_node::wire::Report;
+use steadfast_node::wire::Watched;
 use steadfast_store::{Layout, LockError, RunLock, kept_files};
 use steadfast_system::writers::Group;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 pub use signals::hold as hold_signals;
-pub use writers::look_up_packages;
 
 /// What the agent is given at its start.
 #[derive(Debug)]
@@ -84,14 +84,8 @@ pub enum ShellError {
     },
     #[error("{0}: this program is older than its state")]
     Newer(Unreadable),
-    #[error("the settings in {path} have errors:\n{words}")]
-    Settings { path: PathBuf, words: String },
-    #[error("read the settings {path}")]
-    ReadSettings {
-        path: PathBuf,
-        #[source]
-        err: std::io::Error,
-    },
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     #[error("start the agent's loop")]
     Runtime(#[source] std::io::Error),
     #[error("open the agent's socket {path}")]
@@ -138,29 +132,6 @@ const NAP: Duration = Duration::from_secs(60);
 /// A difference between the clocks that is no mere slewing.
 const JUMP: SignedDuration = SignedDuration::from_secs(2);
 
-/// Reads the settings; a file that is not there says nothing, as one that is all comments does.
-pub fn read_settings(path: &Path) -> Result<(Settings, Vec<String>), ShellError> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(err) if err.kind() == std::io::ErrorKind::NotFound => vec![],
-        Err(err) => return Err(ShellError::ReadSettings { path: path.to_owned(), err }),
-    };
-    let (settings, diagnostics, sources) = settings::read(&path.display().to_string(), &bytes);
-    let of = |severity: Severity| {
-        diagnostics
-            .iter()
-            .filter(move |it| it.severity == severity)
-            .map(|it| render::text(it, &sources, false))
-    };
-    match settings {
-        Some(settings) => Ok((settings, of(Severity::Warning).collect())),
-        None => {
-            let words = of(Severity::Error).collect::<Vec<_>>().join("\n");
-            Err(ShellError::Settings { path: path.to_owned(), words })
-        }
-    }
-}
-
 /// Reads the agent's memory without touching it: for commands beside an agent.
 pub fn read_memory(state: &Path) -> Result<(Memory, Vec<Unreadable>), ShellError> {
     let [first, second] = kept_files::copies(state);
@@ -188,14 +159,14 @@ async fn begin(setup: Setup) -> Result<Ended, ShellError> {
             create @ LockError::Create { .. } => ShellError::Lock(create),
         })?;
     let memory = recall(&setup.layout.state, &log)?;
-    let (settings, warnings) = read_settings(&setup.settings)?;
+    let (settings, warnings) = settings::read_file(&setup.settings)?;
     for warning in warnings {
         log.say(Level::Warning, &warning);
     }
     let (send, receive) = mpsc::channel(256);
     let now = Timestamp::now();
     let seed = seed(&setup.host, now);
-    let agent = Agent::new(settings.config(&setup.host), memory, seed, now);
+    let agent = Agent::new(Config::from_settings(&settings, &setup.host), memory, seed, now);
     let socket = socket::open(&setup.layout.socket(), &settings.group, &log)
         .map_err(|err| ShellError::Socket { path: setup.layout.socket(), err })?;
     tokio::spawn(socket::serve(socket, send.clone()));
@@ -540,7 +511,7 @@ impl Shell {
 
     /// The settings as they are now; where they have errors, those that hold go on.
     fn reloaded(&mut self) -> Option<Input> {
-        match read_settings(&self.setup.settings) {
+        match settings::read_file(&self.setup.settings) {
             Ok((settings, warnings)) => {
                 for warning in warnings {
                     self.log.say(Level::Warning, &warning);
@@ -552,7 +523,7 @@ impl Shell {
                 self.settings = settings;
                 self.listen();
                 self.log.say(Level::Info, "the settings were read again");
-                Some(Input::Configured(self.settings.config(&self.setup.host)))
+                Some(Input::Configured(Config::from_settings(&self.settings, &self.setup.host)))
             }
             Err(error) => {
                 let words = format!("the settings that were read before still hold: {error}");

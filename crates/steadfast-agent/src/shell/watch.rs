@@ -5,7 +5,6 @@
 use super::log::{Level, Log};
 use super::writers::Writers;
 use super::{Event, units};
-use crate::wire::Watched;
 use rustix::fs::inotify;
 use rustix::fs::inotify::{CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
@@ -14,6 +13,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
+use steadfast_node::wire::Watched;
 use steadfast_system::writers::Act;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;

@@ -7,14 +7,14 @@ use super::log::{Level, Log};
 use super::signals;
 use super::watch::{Promised, Watches};
 use crate::changes::Changes;
-use crate::machine::{End, Report};
-use crate::wire::Changed;
+use crate::machine::End;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use steadfast_system::PackageName;
+use steadfast_node::changed::look_up_packages;
+use steadfast_node::wire::{Changed, Report};
 use steadfast_system::packages::OUR_UNITS;
 use steadfast_system::packages::log::Logs;
 use steadfast_system::writers::{self, Act, Event, Group, Place, Process, Writer};
@@ -227,31 +227,6 @@ fn unkept(report: &Report) -> Vec<String> {
     not_kept.chain(report.held.iter().map(|it| &it.promise)).cloned().collect()
 }
 
-/// What the package manager was told: where a package is what was promised, or where it wrote a file. It is
-/// looked up when a run is done: apt writes it down after dpkg has begun, and a run waits for its lock.
-pub fn look_up_packages(changed: &mut Changed, logs: &Logs) {
-    let package =
-        changed.promise.strip_prefix("package:").and_then(|it| PackageName::parse(it).ok());
-    let writers = &mut changed.writers;
-    let by_apt = writers.iter().rposition(Writer::may_be_by_apt);
-    let seen = writers.iter().any(Writer::is_about_packages);
-    let work = match &package {
-        _ if by_apt.is_some() => logs.asked_of_apt(package.as_ref(), changed.since),
-        // dpkg's log does not say who, but that is better than nothing.
-        Some(package) if !seen => logs
-            .asked_of_apt(Some(package), changed.since)
-            .or_else(|| logs.done_by_dpkg(package, changed.since)),
-        Some(_) | None => None,
-    };
-    let Some(work) = work else { return };
-    let last = by_apt.map(|it| writers.remove(it));
-    // apt has dpkg start many times for one command.
-    writers.retain(|it| !it.may_be_by_apt());
-    let at = changed.since;
-    let unseen = Writer { at, pid: None, process: None, work: None };
-    writers.push(Writer { work: Some(work), ..last.unwrap_or(unseen) });
-}
-
 /// In microseconds since 1970.
 fn now() -> i64 {
     Timestamp::now().as_microsecond()
@@ -380,10 +355,10 @@ impl Recent {
 mod tests {
     use super::*;
     use crate::shell::{Event as Woken, watch};
-    use crate::wire::Watched;
     use std::io::Write as _;
     use std::os::unix::process::CommandExt as _;
     use std::process::{Child, Command, Stdio};
+    use steadfast_node::wire::Watched;
     use tokio::sync::mpsc;
 
     fn sighting(name: &str, pid: i32, at: i64, place: &Place) -> Sighting {

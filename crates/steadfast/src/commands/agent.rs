@@ -1,7 +1,6 @@
 //! `steadfast agent`: the daemon, as systemd starts it.
 
 use crate::Surroundings;
-use crate::adopted;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::ui::Ui;
 use clap::Args;
@@ -13,8 +12,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use steadfast_agent::shell::{self, Ended, Setup, ShellError};
-use steadfast_agent::wire::OURSELVES;
-use steadfast_store::Layout;
+use steadfast_node::settings::{self, SettingsError};
+use steadfast_node::wire::OURSELVES;
+use steadfast_node::{Context, adopted};
 use steadfast_system::command::Command;
 use steadfast_system::writers::{Group, give_up_admin};
 
@@ -35,15 +35,15 @@ pub(crate) struct AgentArgs {
 pub(crate) fn run(
     args: &AgentArgs,
     state: Option<PathBuf>,
-    layout: Layout,
+    cx: Context,
     surroundings: &Surroundings,
     ui: &Ui,
 ) -> Outcome {
-    let settings = args.settings.clone().unwrap_or_else(|| layout.agent_settings());
+    let settings = args.settings.clone().unwrap_or_else(|| cx.layout.agent_settings());
     if args.check {
         return check(&settings, ui);
     }
-    if !surroundings.root {
+    if !cx.root {
         let failure = Failure::usage("only root can keep a machine");
         return Err(failure.help("look at its settings: steadfast agent --check"));
     }
@@ -55,20 +55,20 @@ pub(crate) fn run(
     })?;
     let program = std::env::current_exe().map_err(|err| Failure::new(Exit::State, err))?;
     let program = place(program);
-    let host = match adopted::settled_name(&layout) {
+    let host = match adopted::settled_name(&cx.layout) {
         Some(name) => name,
         None => name()?,
     };
     let setup = Setup {
         program: program.clone(),
         settings,
-        layout,
+        layout: cx.layout,
         state,
         host,
         notify: surroundings.notify.clone(),
         watchdog: surroundings.watchdog,
         journal: surroundings.journal,
-        credentials: surroundings.credentials.clone(),
+        credentials: cx.credentials,
         writers: writers.clone(),
     };
     match shell::run(setup) {
@@ -83,8 +83,8 @@ pub(crate) fn run(
 fn failure(error: ShellError) -> Failure {
     let exit = match &error {
         ShellError::Running { .. } => Exit::Locked,
-        ShellError::Settings { .. } => Exit::Usage,
-        ShellError::ReadSettings { .. } => Exit::Unreachable,
+        ShellError::Settings(SettingsError::Wrong { .. }) => Exit::Usage,
+        ShellError::Settings(SettingsError::Read { .. }) => Exit::Unreachable,
         ShellError::Lock(_)
         | ShellError::Memory { .. }
         | ShellError::Newer(_)
@@ -150,18 +150,12 @@ fn name() -> Result<String, Failure> {
 }
 
 fn check(path: &std::path::Path, ui: &Ui) -> Outcome {
-    let (settings, warnings) = shell::read_settings(path).map_err(|error| match error {
-        ShellError::Settings { path, words } => {
+    let (settings, warnings) = settings::read_file(path).map_err(|error| match error {
+        SettingsError::Wrong { path, words } => {
             ui.say(&words);
             Failure::usage(format!("the settings in {} have errors", path.display()))
         }
-        other @ (ShellError::Running { .. }
-        | ShellError::ReadSettings { .. }
-        | ShellError::Lock(_)
-        | ShellError::Memory { .. }
-        | ShellError::Newer(_)
-        | ShellError::Runtime(_)
-        | ShellError::Socket { .. }) => failure(other),
+        error @ SettingsError::Read { .. } => Failure::new(Exit::Unreachable, error),
     })?;
     for warning in warnings {
         ui.say(&warning);

@@ -1,14 +1,12 @@
 //! `steadfast check`: every node of every environment, offline, all mistakes at once.
 
 use crate::exit::{Exit, Failure, Outcome};
-use crate::model::{self, Loaded};
 use crate::ui::{Tone, Ui};
 use clap::{Args, ValueEnum};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use steadfast_engine::promised;
-use steadfast_model::resolve::{NodeInput, resolve};
 use steadfast_model::{Severity, render};
+use steadfast_node::counted;
+use steadfast_node::model::{self, Checked, every_node};
 
 /// Check a model, every node of every environment, without touching a machine
 ///
@@ -79,37 +77,4 @@ pub(crate) fn run(args: &CheckArgs, ui: &Ui) -> Outcome {
         return Err(Failure::usage("no environment of the model names any node"));
     }
     Ok(exit)
-}
-
-/// How much was looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Checked {
-    pub nodes: usize,
-    pub promises: usize,
-}
-
-/// Looks at every node of every environment. All that was wrong goes to `loaded`.
-pub(crate) fn every_node(loaded: &mut Loaded) -> Checked {
-    let (targets, diagnostics) = steadfast_model::check::targets(&loaded.model, &loaded.sources);
-    loaded.diagnostics.extend(diagnostics);
-    let mut promises = 0;
-    for target in &targets {
-        let input = NodeInput {
-            environment: &target.environment,
-            node: &target.node,
-            facts: target.facts.as_ref(),
-            releases: &BTreeMap::new(),
-        };
-        let (resolved, diagnostics) = resolve(&loaded.model, &loaded.sources, &input);
-        loaded.diagnostics.extend(diagnostics);
-        loaded.diagnostics.extend(model::unknown_zones(&resolved.policy));
-        let (lowered, diagnostics) = promised::lower(&resolved, &loaded.sources);
-        loaded.diagnostics.extend(diagnostics);
-        promises += lowered.count();
-    }
-    Checked { nodes: targets.len(), promises }
-}
-
-pub(crate) fn counted(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }

@@ -1,12 +1,9 @@
 //! `steadfast explain`: what is promised about a thing, by whom, and what the machine says now.
 
-use crate::Surroundings;
 use crate::adopted;
 use crate::args::Format;
-use crate::commands::run::{self, budget};
+use crate::commands::{facts_of, look_at_state};
 use crate::exit::{Exit, Outcome};
-use crate::model::{self, Loaded, Target};
-use crate::origin::Lines;
 use crate::render::changed;
 use crate::render::explained::{About, was};
 use crate::render::time::stamp;
@@ -19,8 +16,11 @@ use steadfast_engine::plan::plan;
 use steadfast_engine::{Circumstances, Forecast, Observed, Observer, Promised};
 use steadfast_model::lower::nearest;
 use steadfast_model::{ParameterSource, ParameterTrace, Place, Span, codes};
+use steadfast_node::Context;
+use steadfast_node::model::{self, Loaded, Target};
+use steadfast_node::origin::Lines;
 use steadfast_resources::{Identity, Resource};
-use steadfast_store::{Layout, Store};
+use steadfast_store::Store;
 use steadfast_system::AbsPath;
 
 /// Explain a promise, a path, or the code of an error
@@ -50,12 +50,8 @@ pub(crate) struct ExplainArgs {
     format: Format,
 }
 
-pub(crate) fn run(
-    args: &ExplainArgs,
-    layout: &Layout,
-    surroundings: &Surroundings,
-    ui: &Ui,
-) -> Outcome {
+pub(crate) fn run(args: &ExplainArgs, cx: &Context, ui: &Ui) -> Outcome {
+    let layout = &cx.layout;
     let thing = args.thing.trim_start_matches("error[").trim_end_matches(']');
     if let Some((code, words)) = codes::ALL.iter().find(|(code, _)| code.0 == thing) {
         let paragraph: Vec<&str> = words.lines().map(str::trim).collect();
@@ -88,11 +84,11 @@ pub(crate) fn run(
     let said = adopted.as_ref().map(|it| (it.node.as_deref(), it.environment.as_deref()));
     let (node, environment) = said.unwrap_or_default();
     let mut loaded = model::load(path)?;
-    let facts = model::facts(layout, ui);
+    let facts = facts_of(layout, ui);
     let node = model::node_name(args.node.as_deref().or(node), &facts);
     let environment = args.environment.as_deref().or(environment);
     let target = model::target(&mut loaded, environment, &node, &facts)?;
-    ui.model_warnings(&loaded.sound(ui)?);
+    ui.model_warnings(&loaded.sound()?);
     // Words are no data.
     let tell = |words: &str| match args.format {
         Format::Text => ui.line(words),
@@ -119,11 +115,10 @@ pub(crate) fn run(
         ui.below(0, Tone::Plain, &adopted.shown());
         ui.line("");
     }
-    let store = run::open(layout, true, ui)?;
-    let host = model::host(layout, surroundings);
+    let store = look_at_state(cx, ui)?;
+    let host = cx.host();
     let looks = Observed::all(&target.promises, Observer::ReadOnly(&host), &&store);
-    let circumstances =
-        Circumstances { root: surroundings.root, budget: budget(&target.resolved.policy) };
+    let circumstances = Circumstances { root: cx.root, budget: target.resolved.policy.budget };
     let plan = plan(&target.promises, &looks, circumstances);
     for (turn, at) in found.iter().enumerate() {
         if args.format == Format::Json {
@@ -165,7 +160,7 @@ pub(crate) fn run(
     if let Some(trouble) = &lines.trouble {
         ui.warn(trouble);
     }
-    run::tell_of(&store, ui);
+    store.take_warnings().iter().for_each(|it| ui.warn(it));
     Ok(Exit::Fine)
 }
 

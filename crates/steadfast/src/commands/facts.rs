@@ -1,7 +1,6 @@
 //! `steadfast facts`: what expressions see of this machine.
 
 use crate::exit::{Exit, Outcome};
-use crate::model;
 use crate::ui::Ui;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
@@ -23,7 +22,7 @@ enum FactsFormat {
 }
 
 pub(crate) fn run(args: &FactsArgs, layout: &Layout, ui: &Ui) -> Outcome {
-    let facts = model::facts(layout, ui);
+    let facts = super::facts_of(layout, ui);
     match args.format {
         FactsFormat::Json => ui.line(&facts.to_string()),
         FactsFormat::Yaml => ui.line(yaml(&facts, 0).trim_start_matches('\n')),

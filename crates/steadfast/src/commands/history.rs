@@ -1,16 +1,15 @@
 //! `steadfast history`: what runs did.
 
-use crate::adopted::Record;
 use crate::args::Format;
-use crate::commands::run::tell_of;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::origin::{Lines, Revisions, place, short};
 use crate::render::changed;
 use crate::render::json::change;
 use crate::render::time::stamp;
 use crate::ui::{Tone, Ui, clean};
 use clap::{Args, Subcommand};
 use serde_json::json;
+use steadfast_node::adopted::Record;
+use steadfast_node::origin::{Lines, Revisions, place, short};
 use steadfast_store::format::v1::Judged;
 use steadfast_store::{Layout, RunLine, RunLock, Store, StoreError};
 
@@ -52,7 +51,7 @@ pub(crate) fn run(args: &HistoryArgs, layout: &Layout, ui: &Ui) -> Outcome {
         if unseen { failure.help("run it as root") } else { failure }
     };
     let store = Store::open(&layout.database()).map_err(failed)?;
-    tell_of(&store, ui);
+    store.take_warnings().iter().for_each(|it| ui.warn(it));
     let revisions = Revisions::read(layout);
     let held = RunLock::held_since(layout);
     match &args.show {
@@ -87,7 +86,7 @@ pub(crate) fn run(args: &HistoryArgs, layout: &Layout, ui: &Ui) -> Outcome {
             }
         }
     }
-    tell_of(&store, ui);
+    store.take_warnings().iter().for_each(|it| ui.warn(it));
     Ok(Exit::Fine)
 }
 

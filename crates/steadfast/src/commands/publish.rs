@@ -1,14 +1,14 @@
 //! `steadfast publish`: a model as a signed snapshot in a folder that any web server can serve.
 
-use super::check::{Checked, counted, every_node};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::model::{self, Files, Loaded};
 use crate::ui::Ui;
 use anyhow::Error;
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use std::path::{Path, PathBuf};
 use steadfast_model::lower::parse_duration;
+use steadfast_node::counted;
+use steadfast_node::model::{self, Checked, Files, Loaded, every_node};
 use steadfast_source::attribution::Attribution;
 use steadfast_source::directory::{is_folder, is_inside};
 use steadfast_source::fetcher::{attribute_local, checkout};
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &PublishArgs, ui: &Ui) -> Outcome {
     let (files, commit) = contents(args)?;
     let mut loaded = model::parse(files);
     let checked = every_node(&mut loaded);
-    loaded.sound_or(ui, "nothing was published")?;
+    loaded.sound_or("nothing was published")?;
     if checked.nodes == 0 {
         return Err(Failure::usage("no environment of the model names any node"));
     }

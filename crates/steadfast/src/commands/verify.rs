@@ -1,15 +1,15 @@
 //! `steadfast verify`: what a node would say to a snapshot or a commit.
 
-use super::check::{counted, every_node};
-use super::internal::bring::{BringTask, FetchUser, bring_apart};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::model;
 use crate::ui::{Tone, Ui, clean};
 use anyhow::Error;
 use clap::{ArgGroup, Args};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::path::{Path, PathBuf};
+use steadfast_node::counted;
+use steadfast_node::download::{BringTask, FetchUser, bring_apart};
+use steadfast_node::model::{self, every_node};
 use steadfast_source::directory::is_folder;
 use steadfast_source::fetcher::{
     Brought, Fetched, Known, Origin, Terms, accept, fetch, fetch_local,
@@ -141,7 +141,7 @@ pub(crate) fn run(args: &VerifyArgs, ui: &Ui) -> Outcome {
     for (label, text) in &lines {
         ui.line(&clean(&format!("{label:<11}{text}")));
     }
-    loaded.sound_or(ui, "a node would not adopt it")?;
+    loaded.sound_or("a node would not adopt it")?;
     ui.line(&format!(
         "checked    {}, {}: no errors",
         counted(checked.nodes, "node"),
@@ -307,9 +307,9 @@ fn room(mode: u32) -> Result<tempfile::TempDir, Failure> {
 }
 
 fn refused(refusal: Refusal) -> Failure {
-    let Failure { exit, error, help } = unread(refusal);
+    let Failure { exit, error, help, mistakes } = unread(refusal);
     let error = if exit == Exit::Refused { error.context("a node would refuse it") } else { error };
-    Failure { exit, error, help }
+    Failure { exit, error, help, mistakes }
 }
 
 /// How a failure to get at a model ends.

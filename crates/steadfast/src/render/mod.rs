@@ -3,13 +3,11 @@
 pub(crate) mod changed;
 pub(crate) mod explained;
 pub(crate) mod json;
-pub(crate) mod report;
+pub(crate) mod orphans;
 pub(crate) mod run;
 pub(crate) mod time;
 
-use steadfast_engine::{
-    Entry, Event, Forecast, Outcome, Plan, Promised, Promises, Reporter, Summary,
-};
+use steadfast_engine::{Entry, Forecast, Outcome, Plan, Promised, Promises};
 
 /// What a dry run says of one promise.
 #[derive(Debug)]
@@ -37,25 +35,6 @@ pub(crate) fn foreseen<'a>(
         };
         promise.selected.then_some((promise, entry, foreseen))
     })
-}
-
-/// The verdicts on units that nobody promised but something else needs: they are shown, and are no
-/// promises.
-#[derive(Debug, Default)]
-pub(crate) struct Implied(pub Summary);
-
-impl Reporter for Implied {
-    fn report(&mut self, event: &Event<'_>) {
-        match event {
-            Event::Judged { promise, outcome, .. } if promise.implied => self.0.count(outcome),
-            Event::Planned { .. }
-            | Event::Working { .. }
-            | Event::Judged { .. }
-            | Event::Undoing { .. }
-            | Event::Undone { .. }
-            | Event::Finished { .. } => {}
-        }
-    }
 }
 
 /// How a dry run counts, and how sure its lines are.

@@ -2,12 +2,12 @@
 
 use super::RunArgs;
 use crate::args::Format;
-use crate::commands::check::counted;
 use crate::exit::Exit;
 use crate::render::json;
 use crate::render::{Forecasts, Pending};
 use crate::ui::{Tone, Ui};
 use steadfast_engine::{Plan, Promises, Summary};
+use steadfast_node::counted;
 
 pub(super) fn nothing_promised(args: &RunArgs, ui: &Ui, node: &str) {
     match args.format {

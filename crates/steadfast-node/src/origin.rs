@@ -1,10 +1,10 @@
 //! Which commit wrote a line of the model, and which commit a run was of, as commands tell it.
 
 use crate::adopted::{self, Record};
+use crate::revision::Revision;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use steadfast_agent::memory::Revision;
 use steadfast_model::SourceSet;
 use steadfast_source::attribution::{Attribution, Commit, Written};
 use steadfast_source::fetcher::attribute_work_tree;
@@ -12,7 +12,7 @@ use steadfast_store::{Layout, RunLine};
 
 /// What is known of the lines of a model.
 #[derive(Debug, Default)]
-pub(crate) struct Lines {
+pub struct Lines {
     known: Option<Attribution>,
     /// Why it is not known, where that is worth a word.
     pub trouble: Option<String>,
@@ -21,12 +21,12 @@ pub(crate) struct Lines {
 
 impl Lines {
     /// Of a revision that the agent has accepted.
-    pub(crate) fn of_revision(layout: &Layout, revision: &Revision) -> Lines {
+    pub fn of_revision(layout: &Layout, revision: &Revision) -> Lines {
         Lines { known: adopted::lines(layout, revision), ..Lines::default() }
     }
 
     /// Of files as they lie in a folder, which may be in a git work tree.
-    pub(crate) fn of_folder(folder: &Path, sources: &SourceSet, files: &BTreeSet<String>) -> Lines {
+    pub fn of_folder(folder: &Path, sources: &SourceSet, files: &BTreeSet<String>) -> Lines {
         let files: Vec<(&str, &[u8])> = files
             .iter()
             .filter(|it| is_of_model(it))
@@ -53,26 +53,26 @@ impl Lines {
     }
 
     /// Who wrote a line, in words. Of a commit that was told before, its name is enough.
-    pub(crate) fn told(&mut self, file: &str, line: usize) -> Option<String> {
+    pub fn told(&mut self, file: &str, line: usize) -> Option<String> {
         let (words, new) = told(self.line(file, line)?, &self.told);
         self.told.extend(new);
         Some(words)
     }
 
     /// The same of the newest line of a file.
-    pub(crate) fn told_newest(&mut self, file: &str) -> Option<String> {
+    pub fn told_newest(&mut self, file: &str) -> Option<String> {
         let (words, new) = told(self.newest(file)?, &self.told);
         self.told.extend(new);
         Some(words)
     }
 
     /// Who wrote a line, as data.
-    pub(crate) fn json(&self, file: &str, line: usize) -> Value {
+    pub fn json(&self, file: &str, line: usize) -> Value {
         self.line(file, line).map_or(Value::Null, data)
     }
 
     /// The same of the newest line of a file.
-    pub(crate) fn json_newest(&self, file: &str) -> Value {
+    pub fn json_newest(&self, file: &str) -> Value {
         self.newest(file).map_or(Value::Null, data)
     }
 }
@@ -123,7 +123,7 @@ fn is_of_model(file: &str) -> bool {
     !file.starts_with("std/")
 }
 
-pub(crate) fn short(id: &str) -> &str {
+pub fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }
 
@@ -137,14 +137,14 @@ fn dated(commit: &Commit) -> String {
 
 /// The revisions that runs of the history were of, as far as they are still known.
 #[derive(Debug)]
-pub(crate) struct Revisions<'a> {
+pub struct Revisions<'a> {
     layout: &'a Layout,
     /// By the name of their content.
     known: BTreeMap<String, Vec<(Revision, Record)>>,
 }
 
 impl<'a> Revisions<'a> {
-    pub(crate) fn read(layout: &'a Layout) -> Revisions<'a> {
+    pub fn read(layout: &'a Layout) -> Revisions<'a> {
         let mut known: BTreeMap<String, Vec<(Revision, Record)>> = BTreeMap::new();
         for (revision, record) in adopted::records(layout) {
             known.entry(record.content.clone()).or_default().push((revision, record));
@@ -153,12 +153,12 @@ impl<'a> Revisions<'a> {
     }
 
     /// The content that a run kept, where it is one that the agent had accepted.
-    pub(crate) fn content<'r>(&self, run: &'r RunLine) -> Option<&'r str> {
+    pub fn content<'r>(&self, run: &'r RunLine) -> Option<&'r str> {
         Path::new(&run.model).strip_prefix(self.layout.content()).ok()?.to_str()
     }
 
     /// A run says the folder of its content, and the beginning of its commit where there is one.
-    pub(crate) fn of(&self, run: &RunLine) -> Option<&(Revision, Record)> {
+    pub fn of(&self, run: &RunLine) -> Option<&(Revision, Record)> {
         let content = self.content(run)?;
         let all = self.known.get(content)?;
         let commit = run.revision.rsplit_once(" commit ").map(|it| it.1);
@@ -171,13 +171,13 @@ impl<'a> Revisions<'a> {
     }
 
     /// Who wrote the lines of a run's revision.
-    pub(crate) fn lines(&self, run: &RunLine) -> Lines {
+    pub fn lines(&self, run: &RunLine) -> Lines {
         self.of(run).map_or_else(Lines::default, |it| Lines::of_revision(self.layout, &it.0))
     }
 }
 
 /// Where something was promised, as the history has it: `servers/web.yaml:14`.
-pub(crate) fn place(origin: &str) -> Option<(&str, usize)> {
+pub fn place(origin: &str) -> Option<(&str, usize)> {
     let (file, line) = origin.rsplit_once(':')?;
     Some((file, line.parse().ok()?))
 }

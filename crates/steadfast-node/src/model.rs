@@ -1,9 +1,6 @@
 //! From a path to the promises of one node, with everything that was wrong on the way.
 
-use crate::Surroundings;
-use crate::exit::{Exit, Failure};
-use crate::standard;
-use crate::ui::Ui;
+use crate::{NodeError, standard};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,19 +10,19 @@ use steadfast_model::policy::Policy;
 use steadfast_model::resolve::{NodeInput, resolve};
 use steadfast_model::{Diagnostics, Resolved, Severity, SourceSet, render};
 use steadfast_source::revision::content_digest;
-use steadfast_source::{ReadError, Revision, read_directory};
+use steadfast_source::{Revision, read_directory};
 use steadfast_store::Layout;
 
 /// The files of a model and the standard bundles.
 #[derive(Debug)]
-pub(crate) struct Files {
+pub struct Files {
     pub sources: SourceSet,
     pub revision: Revision,
 }
 
 /// A model that was read.
 #[derive(Debug)]
-pub(crate) struct Loaded {
+pub struct Loaded {
     pub sources: SourceSet,
     pub model: Model,
     pub revision: Revision,
@@ -34,42 +31,32 @@ pub(crate) struct Loaded {
 
 /// The promises of one node.
 #[derive(Debug)]
-pub(crate) struct Target {
+pub struct Target {
     pub environment: Arc<str>,
     pub resolved: Resolved,
     pub promises: Promises,
 }
 
 /// Reads and parses a model and the standard bundles.
-pub(crate) fn load(path: &Path) -> Result<Loaded, Failure> {
+pub fn load(path: &Path) -> Result<Loaded, NodeError> {
     read(path).map(parse)
 }
 
-pub(crate) fn parse(files: Files) -> Loaded {
+pub fn parse(files: Files) -> Loaded {
     let Files { sources, revision } = files;
     let (model, diagnostics) = document::parse(&sources);
     Loaded { sources, model, revision, diagnostics }
 }
 
-pub(crate) fn read(path: &Path) -> Result<Files, Failure> {
+pub fn read(path: &Path) -> Result<Files, NodeError> {
     let mut sources = SourceSet::default();
-    read_directory(path, &mut sources).map_err(|error| {
-        let exit = match error {
-            ReadError::NotThere { .. } => Exit::Usage,
-            ReadError::Read { .. } => Exit::Unreachable,
-            ReadError::Special { .. }
-            | ReadError::Name { .. }
-            | ReadError::TooLarge { .. }
-            | ReadError::TooMany { .. } => Exit::BadModel,
-        };
-        Failure::new(exit, error)
-    })?;
+    read_directory(path, &mut sources)?;
     let commit = Revision::read(path, &SourceSet::default()).commit;
     Ok(complete(sources, commit))
 }
 
 /// The files of a model from anywhere, with the standard bundles.
-pub(crate) fn complete(mut sources: SourceSet, commit: Option<String>) -> Files {
+pub fn complete(mut sources: SourceSet, commit: Option<String>) -> Files {
     for (path, bytes) in standard::FILES {
         sources.add(*path, *bytes, false);
     }
@@ -78,12 +65,12 @@ pub(crate) fn complete(mut sources: SourceSet, commit: Option<String>) -> Files 
 }
 
 /// The node's promises, or none where nobody names the node. All that was wrong goes to `loaded`.
-pub(crate) fn target(
+pub fn target(
     loaded: &mut Loaded,
     environment: Option<&str>,
     node: &str,
     facts: &serde_json::Value,
-) -> Result<Option<Target>, Failure> {
+) -> Result<Option<Target>, NodeError> {
     let Some(environment) = environment_of(&loaded.model, environment, node)? else {
         return Ok(None);
     };
@@ -107,7 +94,7 @@ pub(crate) fn target(
 
 /// Windows in time zones that this machine does not know. Only who takes a model in asks for this: one that
 /// is kept already is kept, whatever becomes of the time zones.
-pub(crate) fn unknown_zones(policy: &Policy) -> Diagnostics {
+pub fn unknown_zones(policy: &Policy) -> Diagnostics {
     policy.unknown_zones(|name| jiff::tz::TimeZone::get(name).is_ok())
 }
 
@@ -116,19 +103,13 @@ fn environment_of(
     model: &Model,
     asked: Option<&str>,
     node: &str,
-) -> Result<Option<Arc<str>>, Failure> {
+) -> Result<Option<Arc<str>>, NodeError> {
     if let Some(asked) = asked {
         return match model.environments.get_key_value(asked) {
             Some((name, _)) => Ok(Some(Arc::clone(name))),
             None => {
-                let names: Vec<&str> = model.environments.keys().map(|it| &**it).collect();
-                let known = if names.is_empty() {
-                    "it has none".to_owned()
-                } else {
-                    format!("it has: {}", names.join(", "))
-                };
-                let message = format!("the model has no environment `{asked}`");
-                Err(Failure::usage(message).help(known))
+                let there = model.environments.keys().cloned().collect();
+                Err(NodeError::NoEnvironment { asked: asked.to_owned(), there })
             }
         };
     }
@@ -143,39 +124,35 @@ fn environment_of(
         [] => Ok(None),
         [one] => Ok(Some(Arc::clone(one))),
         [first, second, ..] => {
-            let message = format!("{node} is in the environments {first} and {second}");
-            Err(Failure::usage(message).help("say which one: --environment NAME"))
+            let (first, second) = (Arc::clone(first), Arc::clone(second));
+            Err(NodeError::TwoEnvironments { node: node.to_owned(), first, second })
         }
     }
 }
 
 impl Loaded {
-    /// Errors are shown, and end the command. Gives the warnings, rendered with styles: a run remembers
-    /// them, and shows them each time.
-    pub(crate) fn sound(&self, ui: &Ui) -> Result<Vec<String>, Failure> {
-        self.sound_or(ui, "nothing was changed")
+    /// The warnings, rendered with styles: a run remembers them, and shows them each time. Errors end it.
+    pub fn sound(&self) -> Result<Vec<String>, NodeError> {
+        self.sound_or("nothing was changed")
     }
 
     /// The same, with what follows from an error.
-    pub(crate) fn sound_or(&self, ui: &Ui, consequence: &str) -> Result<Vec<String>, Failure> {
-        let of = |severity| self.diagnostics.iter().filter(move |it| it.severity == severity);
-        let errors = of(Severity::Error).count();
-        if errors == 0 {
-            let warnings = of(Severity::Warning);
-            return Ok(warnings.map(|it| render::text(it, &self.sources, true)).collect());
+    pub fn sound_or(&self, consequence: &'static str) -> Result<Vec<String>, NodeError> {
+        let all = |severity| {
+            let its = self.diagnostics.iter().filter(move |it| it.severity == severity);
+            its.map(|it| render::text(it, &self.sources, true)).collect::<Vec<String>>()
+        };
+        let errors = all(Severity::Error);
+        if errors.is_empty() {
+            Ok(all(Severity::Warning))
+        } else {
+            Err(NodeError::BadModel { errors, consequence })
         }
-        for diagnostic in of(Severity::Error) {
-            ui.say(&render::text(diagnostic, &self.sources, ui.styled_errors));
-            ui.say("");
-        }
-        let noun = if errors == 1 { "error" } else { "errors" };
-        let message = anyhow::anyhow!("the model has {errors} {noun}; {consequence}");
-        Err(Failure::new(Exit::BadModel, message))
     }
 }
 
-/// The facts of this machine. Notes about what could not be read go to standard error.
-pub(crate) fn facts(layout: &Layout, ui: &Ui) -> serde_json::Value {
+/// The facts of this machine, and what could not be read of them.
+pub fn facts(layout: &Layout) -> (serde_json::Value, Vec<String>) {
     let parse = |bytes: &[u8], is_json: bool| {
         if is_json {
             serde_json::from_slice(bytes).map_err(|it| it.to_string())
@@ -183,30 +160,40 @@ pub(crate) fn facts(layout: &Layout, ui: &Ui) -> serde_json::Value {
             steadfast_model::check::data(bytes)
         }
     };
-    let (facts, notes) = steadfast_system::facts::gather(&layout.static_facts(), &parse);
-    for note in notes {
-        ui.warn(&note);
-    }
-    facts
+    steadfast_system::facts::gather(&layout.static_facts(), &parse)
 }
 
 /// The name under which this machine looks for itself in the model.
-pub(crate) fn node_name(asked: Option<&str>, facts: &serde_json::Value) -> String {
+pub fn node_name(asked: Option<&str>, facts: &serde_json::Value) -> String {
     let fact = |name: &str| facts.get(name).and_then(serde_json::Value::as_str);
     asked.or_else(|| fact("fqdn")).or_else(|| fact("hostname")).unwrap_or("localhost").to_owned()
 }
 
-/// Where this program keeps things.
-pub(crate) fn layout(state: Option<&Path>) -> Layout {
-    state.map_or_else(Layout::standard, Layout::below)
+/// How much was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checked {
+    pub nodes: usize,
+    pub promises: usize,
 }
 
-/// The machine, with its places.
-pub(crate) fn host(layout: &Layout, surroundings: &Surroundings) -> steadfast_system::Host {
-    steadfast_system::Host::new(steadfast_system::host::Settings {
-        state: layout.state.clone(),
-        cache: layout.cache.clone(),
-        secrets: layout.secrets(),
-        credentials: surroundings.credentials.clone(),
-    })
+/// Looks at every node of every environment. All that was wrong goes to `loaded`.
+pub fn every_node(loaded: &mut Loaded) -> Checked {
+    let (targets, diagnostics) = steadfast_model::check::targets(&loaded.model, &loaded.sources);
+    loaded.diagnostics.extend(diagnostics);
+    let mut promises = 0;
+    for target in &targets {
+        let input = NodeInput {
+            environment: &target.environment,
+            node: &target.node,
+            facts: target.facts.as_ref(),
+            releases: &BTreeMap::new(),
+        };
+        let (resolved, diagnostics) = resolve(&loaded.model, &loaded.sources, &input);
+        loaded.diagnostics.extend(diagnostics);
+        loaded.diagnostics.extend(unknown_zones(&resolved.policy));
+        let (lowered, diagnostics) = promised::lower(&resolved, &loaded.sources);
+        loaded.diagnostics.extend(diagnostics);
+        promises += lowered.count();
+    }
+    Checked { nodes: targets.len(), promises }
 }

@@ -1,12 +1,12 @@
 //! Talking to a source: a process of its own, that gives up its privileges before it says a word, and
 //! what starts it.
 
-use super::chain;
+use crate::chain;
+use crate::wire::OURSELVES;
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
-use steadfast_agent::wire::OURSELVES;
 use steadfast_source::fetcher::{self, Brought, Known, Material};
 use steadfast_source::refusal::{BringError, Trouble};
 use steadfast_source::sandbox;
@@ -16,7 +16,7 @@ use steadfast_system::command::{Command, Finished};
 
 /// What the process without privileges is told while it still has them.
 #[derive(Debug, Serialize, Deserialize)]
-pub(in crate::commands) struct BringTask {
+pub struct BringTask {
     pub source: Source,
     pub known: Known,
     pub cache: PathBuf,
@@ -27,14 +27,14 @@ pub(in crate::commands) struct BringTask {
 
 /// Who talks to the network.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(in crate::commands) struct FetchUser {
+pub struct FetchUser {
     uid: u32,
     gid: u32,
 }
 
 impl FetchUser {
     /// A user of that purpose, else nobody. None where we are not root: then there is nothing to give up.
-    pub(in crate::commands) fn find() -> Option<FetchUser> {
+    pub fn find() -> Option<FetchUser> {
         if !rustix::process::geteuid().is_root() {
             return None;
         }
@@ -44,7 +44,7 @@ impl FetchUser {
         Some(found.map_or(NOBODY, |it| FetchUser { uid: it.uid.as_raw(), gid: it.gid.as_raw() }))
     }
 
-    pub(in crate::commands) fn run_as(self) -> RunAs {
+    pub fn run_as(self) -> RunAs {
         RunAs { uid: self.uid, gid: self.gid }
     }
 }
@@ -52,7 +52,7 @@ impl FetchUser {
 const NOBODY: FetchUser = FetchUser { uid: 65534, gid: 65534 };
 
 /// In the process of its own. It tells what came of it before it does what it may be killed in.
-pub(super) fn bring(task: &BringTask, tell: impl FnOnce(&Result<Brought, BringError>)) {
+pub fn bring(task: &BringTask, tell: impl FnOnce(&Result<Brought, BringError>)) {
     match confined(task) {
         Ok(material) => {
             let BringTask { source, known, cache, as_user: _, limits } = task;
@@ -66,10 +66,10 @@ pub(super) fn bring(task: &BringTask, tell: impl FnOnce(&Result<Brought, BringEr
 fn confined(task: &BringTask) -> Result<Material, BringError> {
     let BringTask { source, known: _, cache, as_user, limits } = task;
     let material =
-        Material::read(source).map_err(|err| BringError::new(Trouble::Settings, chain(err)))?;
+        Material::read(source).map_err(|err| BringError::new(Trouble::Settings, chain(&err)))?;
     let FetchUser { uid, gid } = as_user.unwrap_or(NOBODY);
     sandbox::confine(cache, uid, gid, &limits.transfer())
-        .map_err(|err| BringError::new(Trouble::Local, chain(err)))?;
+        .map_err(|err| BringError::new(Trouble::Local, chain(&err)))?;
     // Nobody but who started it waits for it. Only now: becoming another user forgets it.
     let _asked = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     Ok(material)
@@ -77,7 +77,7 @@ fn confined(task: &BringTask) -> Result<Material, BringError> {
 
 /// Starts that process, and hears what it says. However it ended after that: what it brought is verified
 /// as if it were a lie.
-pub(in crate::commands) fn bring_apart(task: &BringTask) -> Result<Brought, BringError> {
+pub fn bring_apart(task: &BringTask) -> Result<Brought, BringError> {
     // Plain data, whose serialization cannot fail.
     let input = serde_json::to_vec(task).unwrap_or_default();
     let finished = Command::new(OURSELVES)

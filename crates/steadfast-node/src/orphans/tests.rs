@@ -140,7 +140,7 @@ fn what_was_released_is_told_or_goes_within_the_budget_and_is_forgotten() {
     let (folder, host) = (tempfile::tempdir().unwrap(), host());
     run(folder.path(), &host, "a", BAD, None);
     let (store, promises) = (store(folder.path()), promises(GOOD));
-    let names = |released: &Released| -> Vec<String> {
+    let names = |released: &Orphans| -> Vec<String> {
         released.promises().iter().map(|it| it.promise.to_string()).collect()
     };
     let all =

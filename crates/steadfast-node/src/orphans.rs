@@ -2,7 +2,6 @@
 //! did it. A run by hand tells of what left the model and leaves it as it is: only an agent that adopts a
 //! model acts on it, where its policy says so.
 
-use crate::ui::{Tone, Ui, clean};
 use std::collections::{BTreeMap, HashSet};
 use steadfast_engine::budget::Spent;
 use steadfast_engine::{
@@ -15,8 +14,8 @@ use steadfast_store::{Store, StoreError};
 use steadfast_system::{Actuate, Probe};
 
 /// How much of it goes by this policy; nothing where it is only reported.
-pub(crate) fn extent(released: policy::Released) -> Option<Extent> {
-    match released {
+pub fn extent(policy: policy::Released) -> Option<Extent> {
+    match policy {
         policy::Released::Report => None,
         policy::Released::Remove => Some(Extent::Made),
         policy::Released::Restore => Some(Extent::Everything),
@@ -25,7 +24,7 @@ pub(crate) fn extent(released: policy::Released) -> Option<Extent> {
 
 /// What was made, is promised no more, and is still there. What is gone is told apart.
 #[derive(Debug, Default)]
-pub(crate) struct Released {
+pub struct Orphans {
     /// Whether anything is remembered at all.
     some: bool,
     there: Vec<Found>,
@@ -33,37 +32,37 @@ pub(crate) struct Released {
 }
 
 #[derive(Debug)]
-struct Found {
-    made: UndoEntry,
+pub struct Found {
+    pub made: UndoEntry,
     /// Whether its promise is still made, without it.
-    goes_on: bool,
+    pub goes_on: bool,
     /// What adopting the model would do about it, where that was asked.
-    prospect: Option<UndoPlan>,
+    pub prospect: Option<UndoPlan>,
 }
 
 /// The things of one promise, and the run that first made one of them.
 #[derive(Debug)]
-struct Former<'a> {
-    promise: &'a PromiseId,
-    run: i64,
+pub struct Former<'a> {
+    pub promise: &'a PromiseId,
+    pub run: i64,
     /// The promise itself goes on, without these things.
-    goes_on: bool,
-    things: Vec<&'a Found>,
+    pub goes_on: bool,
+    pub things: Vec<&'a Found>,
 }
 
-impl Released {
+impl Orphans {
     /// Things that nobody need remember any more.
-    pub(crate) fn gone(&self) -> Vec<&Facet> {
+    pub fn gone(&self) -> Vec<&Facet> {
         self.gone.iter().map(|it| &it.thing).collect()
     }
 
     /// Whether something is remembered, and all of it is promised.
-    pub(crate) fn is_all_promised(&self) -> bool {
+    pub fn is_all_promised(&self) -> bool {
         self.some && self.there.is_empty() && self.gone.is_empty()
     }
 
     /// In the order of their names.
-    fn promises(&self) -> Vec<Former<'_>> {
+    pub fn promises(&self) -> Vec<Former<'_>> {
         let mut all: BTreeMap<&PromiseId, Former<'_>> = BTreeMap::new();
         for found in &self.there {
             let UndoEntry { promise, run, .. } = &found.made;
@@ -101,17 +100,17 @@ fn unpromised(store: &Store, promises: &Promises) -> Result<Unpromised, StoreErr
     Ok(Unpromised { some, ours, taken })
 }
 
-/// Looks for it, and says what an agent that adopts this model would do about it.
-pub(crate) fn find(
+/// Observed for it, and says what an agent that adopts this model would do about it.
+pub fn find(
     store: &Store,
     promises: &Promises,
     extent: Option<Extent>,
     sys: &dyn Probe,
-) -> Released {
+) -> Orphans {
     let Unpromised { some, ours: made, taken } = unpromised(store, promises).unwrap_or_default();
-    let mut released = Released { some, gone: taken, there: vec![] };
+    let mut orphans = Orphans { some, gone: taken, there: vec![] };
     if made.is_empty() {
-        return released;
+        return orphans;
     }
     let prospects: Vec<Option<UndoPlan>> = match extent {
         None => made.iter().map(|_| None).collect(),
@@ -128,74 +127,17 @@ pub(crate) fn find(
     let promised: HashSet<&PromiseId> = promises.all.iter().map(|it| &it.id).collect();
     for ((made, prospect), gone) in made.into_iter().zip(prospects).zip(gone) {
         if gone || prospect == Some(UndoPlan::Back) {
-            released.gone.push(made);
+            orphans.gone.push(made);
         } else {
             let goes_on = promised.contains(&made.promise);
-            released.there.push(Found { made, goes_on, prospect });
+            orphans.there.push(Found { made, goes_on, prospect });
         }
     }
-    released
-}
-
-/// One block for each promise.
-pub(crate) fn show(ui: &Ui, released: &Released) {
-    for Former { promise, run, goes_on, things } in released.promises() {
-        let word = ui.paint(Tone::Doubt, "released");
-        ui.line(&format!("{word}  {}", ui.paint(Tone::Strong, &clean(&promise.to_string()))));
-        if !goes_on {
-            let made = format!("made in run {run}, promised no more, and left as it is");
-            ui.below(10, Tone::Plain, &made);
-        }
-        for Found { made, goes_on, prospect } in things {
-            if *goes_on {
-                let (thing, run) = (&made.thing, made.run);
-                let words = "is promised no more, and left as it is";
-                ui.below(10, Tone::Plain, &format!("{thing}, made in run {run}, {words}"));
-            }
-            match prospect {
-                None | Some(UndoPlan::Back) => {}
-                Some(UndoPlan::Changes(changes)) => {
-                    for change in changes {
-                        let line = format!("adopting this model does to {}: {change}", made.thing);
-                        ui.below(10, Tone::Plain, &line);
-                    }
-                }
-                Some(UndoPlan::Stays(left)) => {
-                    let why = left.because(&made.thing).join(": ");
-                    ui.below(10, Tone::Plain, &format!("adopting this model leaves it: {why}"));
-                }
-            }
-        }
-    }
-}
-
-pub(crate) fn json(ui: &Ui, released: &Released) {
-    for Former { promise, run, goes_on: _, things } in released.promises() {
-        let names: Vec<String> = things.iter().map(|it| it.made.thing.to_string()).collect();
-        let (mut would, mut left) = (vec![], vec![]);
-        for Found { made, goes_on: _, prospect } in things {
-            match prospect {
-                None | Some(UndoPlan::Back) => {}
-                Some(UndoPlan::Changes(changes)) => {
-                    would.extend(changes.iter().map(ToString::to_string));
-                }
-                Some(UndoPlan::Stays(why)) => left.push(why.because(&made.thing).join(": ")),
-            }
-        }
-        let event = serde_json::json!({
-            "event": "released",
-            "promise": promise.to_string(),
-            "run": run,
-            "things": names,
-            "would": would,
-            "left": left,
-        });
-        ui.line(&event.to_string());
-    }
+    orphans
 }
 
 /// What acting on it would cost. The machine is only looked at.
-pub(crate) fn foresee(
+pub fn foresee(
     store: &Store,
     promises: &Promises,
     extent: Option<Extent>,
@@ -212,14 +154,14 @@ pub(crate) fn foresee(
 
 /// What an agent's run that adopts a model does: what it cost, and what was only told.
 #[derive(Debug, Default)]
-pub(crate) struct Acted {
+pub struct Acted {
     pub rest: Budget,
     /// Lines about what is left because the policy says to report it.
     pub told: Vec<String>,
 }
 
 /// Acts on what left the model. What will not go by another attempt is ours no more.
-pub(crate) fn act(
+pub fn act(
     store: &Store,
     promises: &Promises,
     extent: Option<Extent>,
@@ -228,9 +170,9 @@ pub(crate) fn act(
     out: &mut dyn Reporter,
 ) -> Result<Acted, StoreError> {
     let Some(extent) = extent else {
-        let released = find(store, promises, None, sys.as_probe());
-        store.forget_made(&released.gone())?;
-        let told = released.there.iter().map(|it| {
+        let orphans = find(store, promises, None, sys.as_probe());
+        store.forget_made(&orphans.gone())?;
+        let told = orphans.there.iter().map(|it| {
             let UndoEntry { thing, run, .. } = &it.made;
             format!("{thing}, made in run {run}, is promised no more (policy: released)")
         });
@@ -259,7 +201,7 @@ struct Spending<'a> {
 impl Reporter for Spending<'_> {
     fn report(&mut self, event: &Event<'_>) {
         if let Event::Undone { changes, .. } = event {
-            self.rest = self.rest.less(*changes);
+            self.rest = Spent::of(*changes).taken_from(self.rest);
         }
         self.out.report(event);
     }
@@ -267,7 +209,7 @@ impl Reporter for Spending<'_> {
 
 /// Takes back what was made since one content was adopted, where the promises of the one that is gone
 /// back to do not decide it. False where that is not known.
-pub(crate) fn go_back(
+pub fn go_back(
     store: &Store,
     promises: &Promises,
     from: &str,

@@ -1,11 +1,8 @@
-//! What a run tells the agent that started it: what became of every promise and whose fault that is, and
-//! where it would show that somebody touches what is promised.
+//! A revision is judged here: what became of every promise of a run, and whose fault it is where one is not
+//! kept; also where it would show that somebody touches what is promised.
 
-use crate::ui::Ui;
+use crate::wire::{Broken, Fault, Report, Unkept, Watched};
 use std::collections::HashMap;
-use steadfast_agent::machine::{Broken, Fault, Report};
-use steadfast_agent::status::Unkept;
-use steadfast_agent::wire::{RunLine, Watched};
 use steadfast_engine::{Event, Ledger as _, NotKept, Outcome, Promises, Reporter, Summary};
 use steadfast_resources::{Change, Identity, Refusal, Resource, user};
 use steadfast_store::Store;
@@ -14,7 +11,7 @@ use steadfast_system::{AbsPath, ErrorKind, Host, SystemError};
 
 /// The verdicts of a run, as they come.
 #[derive(Debug)]
-pub(crate) struct Collected<'h> {
+pub struct Collected<'h> {
     host: &'h Host,
     repaired: Vec<String>,
     not_kept: Vec<Broken>,
@@ -64,7 +61,7 @@ impl Reporter for Collected<'_> {
 }
 
 impl Collected<'_> {
-    pub(crate) fn new(host: &Host) -> Collected<'_> {
+    pub fn new(host: &Host) -> Collected<'_> {
         Collected {
             host,
             repaired: vec![],
@@ -77,11 +74,11 @@ impl Collected<'_> {
     }
 
     /// Whether it matters what the revision before has promised.
-    pub(crate) fn needs_comparing(&self) -> bool {
+    pub fn needs_comparing(&self) -> bool {
         !self.not_kept.is_empty()
     }
 
-    pub(crate) fn finish(
+    pub fn finish(
         mut self,
         promises: &Promises,
         before: Option<&Promises>,
@@ -238,7 +235,7 @@ fn paths(want: &Resource) -> impl Iterator<Item = AbsPath> {
 }
 
 /// Where it shows that somebody has touched what a promise is about.
-pub(crate) fn watched(promises: &Promises) -> impl Iterator<Item = Watched> + '_ {
+pub fn watched(promises: &Promises) -> impl Iterator<Item = Watched> + '_ {
     promises.all.iter().filter(|it| !it.implied).map(|promised| {
         let mut watched = Watched { promise: promised.id.to_string(), ..Watched::default() };
         for claim in promised.want.claims() {
@@ -272,11 +269,6 @@ pub(crate) fn watched(promises: &Promises) -> impl Iterator<Item = Watched> + '_
         }
         watched
     })
-}
-
-pub(crate) fn line(ui: &Ui, line: &RunLine) {
-    // Plain data, whose serialization cannot fail.
-    ui.line(&serde_json::to_string(line).unwrap_or_default());
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! below `std/`. A test compares this list with the folder.
 
 /// Path in the model, and content.
-pub(crate) const FILES: &[(&str, &[u8])] = &[
+pub const FILES: &[(&str, &[u8])] = &[
     ("std/base.yaml", include_bytes!("../../../promises/base.yaml")),
     ("std/chrony.yaml", include_bytes!("../../../promises/chrony.yaml")),
     ("std/former-user.yaml", include_bytes!("../../../promises/former-user.yaml")),

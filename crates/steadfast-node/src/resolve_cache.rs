@@ -9,7 +9,7 @@ use steadfast_system::packages::PackagePolicy;
 
 /// All that a run needs in which everything is kept.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Known {
+pub struct Known {
     pub environment: Arc<str>,
     pub packages: PackagePolicy,
     pub promises: Promises,
@@ -21,7 +21,7 @@ pub(crate) struct Known {
 
 impl Known {
     /// What there is to know of a model that does not name this node.
-    pub(crate) fn nothing(environment: &str, warnings: Vec<String>) -> Known {
+    pub fn nothing(environment: &str, warnings: Vec<String>) -> Known {
         Known {
             environment: Arc::from(environment),
             packages: PackagePolicy::default(),
@@ -35,7 +35,7 @@ impl Known {
 /// The place for what these inputs came to: the content of every file of the model and of the standard
 /// bundles, the facts, the environment that was asked for, and the node. The program itself is taken in
 /// by the store.
-pub(crate) fn place(
+pub fn place(
     layout: &Layout,
     files: &Files,
     facts: &serde_json::Value,

@@ -1,0 +1,147 @@
+//! The revisions that the agent has accepted: their content, and what is known of each.
+
+use crate::revision::Revision;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use steadfast_source::attribution::Attribution;
+use steadfast_store::{Layout, kept_files};
+
+/// What is stored beside the content of a revision; format 1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    pub format: u32,
+    /// The digest of the content, in hexadecimal: the name of its folder.
+    pub content: String,
+    pub source: String,
+    #[serde(default)]
+    pub commit: Option<String>,
+    #[serde(default)]
+    pub tag: Option<String>,
+    #[serde(default)]
+    pub author: Option<String>,
+    #[serde(default)]
+    pub subject: Option<String>,
+    /// Who signed it; nobody under `trust: none`.
+    #[serde(default)]
+    pub signers: Vec<String>,
+}
+
+pub fn file_of(layout: &Layout, revision: &Revision) -> PathBuf {
+    layout.revisions().join(format!("{}.json", revision.0))
+}
+
+/// Whether a name leads nowhere else than into the folder that it is looked up in.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|it| it.is_ascii_alphanumeric())
+}
+
+/// Why nothing is known of a revision.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    #[error("{0} is not the name of a revision")]
+    NoName(Revision),
+    #[error("nothing is known here of {0}")]
+    Unknown(Revision),
+    #[error("what is known of {0} has a newer format")]
+    Newer(Revision),
+    #[error("what is known of {0} is damaged")]
+    Damaged(Revision),
+    #[error("read or write what is known of a revision")]
+    File(#[from] std::io::Error),
+    #[error("understand what is known of a revision")]
+    Json(#[from] serde_json::Error),
+}
+
+/// What is known of a revision. A name that could lead elsewhere is nobody's.
+pub fn record(layout: &Layout, revision: &Revision) -> Result<Record, RecordError> {
+    let of = || revision.clone();
+    if !is_plain(&revision.0) {
+        return Err(RecordError::NoName(of()));
+    }
+    let bytes = kept_files::read(&file_of(layout, revision))?;
+    let bytes = bytes.ok_or_else(|| RecordError::Unknown(of()))?;
+    let record: Record = serde_json::from_slice(&bytes)?;
+    if record.format != 1 {
+        return Err(RecordError::Newer(of()));
+    }
+    if !is_plain(&record.content) {
+        return Err(RecordError::Damaged(of()));
+    }
+    Ok(record)
+}
+
+/// What is known of every revision that is not forgotten yet, also of those that are not kept any more.
+pub fn records(layout: &Layout) -> Vec<(Revision, Record)> {
+    let names = kept_files::names(&layout.revisions()).unwrap_or_default();
+    let revisions = names.iter().filter_map(|it| it.strip_suffix(".json")).map(Revision::new);
+    revisions.filter_map(|it| record(layout, &it).ok().map(|record| (it, record))).collect()
+}
+
+fn lines_of(layout: &Layout, revision: &Revision) -> PathBuf {
+    layout.lines().join(format!("{}.json", revision.0))
+}
+
+/// Who wrote which line of a revision, where that is still known.
+pub fn lines(layout: &Layout, revision: &Revision) -> Option<Attribution> {
+    if !is_plain(&revision.0) {
+        return None;
+    }
+    let bytes = kept_files::read(&lines_of(layout, revision)).ok().flatten()?;
+    Attribution::read(&bytes).ok()
+}
+
+pub fn save_lines(
+    layout: &Layout,
+    revision: &Revision,
+    lines: &Attribution,
+) -> std::io::Result<()> {
+    match lines.write() {
+        Some(text) => kept_files::write(&lines_of(layout, revision), text.as_bytes()),
+        None => Ok(()),
+    }
+}
+
+pub fn save(layout: &Layout, revision: &Revision, record: &Record) -> Result<(), RecordError> {
+    Ok(kept_files::write(&file_of(layout, revision), &serde_json::to_vec_pretty(record)?)?)
+}
+
+/// The node's name, if it was settled by a first adoption.
+pub fn settled_name(layout: &Layout) -> Option<String> {
+    let bytes = kept_files::read(&layout.node_name()).ok().flatten()?;
+    String::from_utf8(bytes).ok().filter(|it| !it.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn format_1_stays_as_it_is_and_names_lead_nowhere_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::below(folder.path());
+        let stored = br#"{
+  "format": 1,
+  "content": "c108a8bf8a51",
+  "source": "git https://git.xyz.example/model.git branch main",
+  "commit": "0123456789abcdef0123456789abcdef01234567",
+  "tag": null,
+  "author": "Ann <ann@xyz.example>",
+  "subject": "a change",
+  "signers": [
+    "ann@xyz.example"
+  ]
+}"#;
+        let revision = Revision::new("0123456789abcdef0123456789abcdef01234567");
+        kept_files::write(&file_of(&layout, &revision), stored).unwrap();
+        let read = record(&layout, &revision).unwrap();
+        assert_eq!(serde_json::to_vec_pretty(&read).unwrap(), stored);
+        save(&layout, &revision, &read).unwrap();
+        assert_eq!(record(&layout, &revision).unwrap(), read);
+        for name in ["../state", "", "a/b", ".", "unknown"] {
+            assert!(record(&layout, &Revision::new(name)).is_err(), "{name}");
+        }
+        let elsewhere = Record { content: "../..".to_owned(), ..read };
+        save(&layout, &revision, &elsewhere).unwrap();
+        assert!(record(&layout, &revision).is_err());
+    }
+}

@@ -1,0 +1,50 @@
+//! Why something that a node does ended early. Whoever asked decides what follows: a command maps each to
+//! an exit code, the agent to what it tells and tries again.
+
+use std::sync::Arc;
+use steadfast_source::ReadError;
+use steadfast_store::{LockError, StoreError};
+
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The folder of the model is not there, or cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("the model has no environment `{asked}`")]
+    NoEnvironment { asked: String, there: Vec<Arc<str>> },
+    #[error("{node} is in the environments {first} and {second}")]
+    TwoEnvironments { node: String, first: Arc<str>, second: Arc<str> },
+    #[error("the model has {}; {consequence}", crate::counted(errors.len(), "error"))]
+    BadModel {
+        /// Each rendered with its lines and with styles.
+        errors: Vec<String>,
+        consequence: &'static str,
+    },
+    #[error("only root can bring a machine to its model")]
+    NotRoot,
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    State(#[from] StoreError),
+    /// What is kept beside the content of a revision.
+    #[error(transparent)]
+    Record(#[from] crate::adopted::RecordError),
+}
+
+impl NodeError {
+    /// The error and its causes, outermost first, as one line.
+    pub fn line(&self) -> String {
+        chain(self)
+    }
+}
+
+/// `a: b: c`. What shows its cause as its own words is said once.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        words += &format!(": {error}");
+        source = error.source();
+    }
+    words
+}

@@ -1,0 +1,360 @@
+//! Fetching: a process without privileges talks to the source, and the one that started it accepts only
+//! what it has verified itself.
+
+use crate::adopted::{self, Record};
+use crate::chain;
+use crate::download::{BringTask, FetchUser, bring_apart};
+use crate::revision::{self, News, Revision};
+use crate::settings::{self, Settings};
+use crate::wire::{FetchTask, Fetched, Offer, Proof, Refusal, RefusalKind};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use steadfast_source::RefusalKind as SourceKind;
+use steadfast_source::attribution::Attribution;
+use steadfast_source::content::{read_content, write_content};
+use steadfast_source::fetcher::{self, Brought, Known, Origin, Terms, Validator};
+use steadfast_source::floor::{self, Advance, Expected, Floor, FloorError, Force, Point};
+use steadfast_source::settings::{Limits, Source, Trust};
+use steadfast_store::{Layout, kept_files};
+use steadfast_system::text::hex;
+use steadfast_trust::copies::Loaded;
+
+/// The settings, if they still name the source that the agent asked for.
+fn settings_for(path: &std::path::Path, name: &str) -> Result<Settings, String> {
+    let (settings, _) = settings::read_file(path).map_err(|err| chain(&err))?;
+    let same = settings.source.as_ref().is_some_and(|it| fetcher::shown(it) == name);
+    if same { Ok(settings) } else { Err("the settings have changed meanwhile".to_owned()) }
+}
+
+fn here(words: impl Into<String>) -> Refusal {
+    Refusal { kind: RefusalKind::Here, words: words.into() }
+}
+
+/// Asks the source what is new, and keeps what it offers where that is verified. What is done after the
+/// answer comes with it.
+pub fn fetch(task: &FetchTask, layout: &Layout) -> Result<(Fetched, Option<After>), Refusal> {
+    let settings = settings_for(&task.settings, &task.source).map_err(here)?;
+    let source = settings.source.as_ref().ok_or_else(|| here("there is no source"))?;
+    let mut fetching = Fetching {
+        task,
+        layout,
+        source,
+        trust: settings.trust.clone().unwrap_or(Trust::None),
+        channel: settings.environment.as_deref().map(str::to_owned),
+        limits: Limits::within(settings.timeout),
+        as_user: FetchUser::find(),
+        loaded: load_floor(task, layout)?,
+    };
+    fetching.forget_another_source();
+    let Some(validator) = fetching.download()? else { return Ok((Fetched::Unchanged, None)) };
+    let before = fetching.loaded.value.highest.clone();
+    let now = Timestamp::now();
+    let (accepted, raised) = fetching.verify(now)?;
+    let revision = name_of(&accepted.point);
+    fetching.is_what_was_asked_for(&revision)?;
+    fetching.keep(&accepted, &revision, raised, validator)?;
+    let answer = answer(task, &accepted, news(&accepted, revision.clone(), now));
+    let after = After { accepted, before, revision, limits: fetching.limits };
+    Ok((answer, Some(after)))
+}
+
+/// What holds for one question to the source.
+struct Fetching<'a> {
+    task: &'a FetchTask,
+    layout: &'a Layout,
+    source: &'a Source,
+    trust: Trust,
+    channel: Option<String>,
+    limits: Limits,
+    as_user: Option<FetchUser>,
+    /// What was accepted before, which nothing goes below.
+    loaded: Loaded<Floor>,
+}
+
+/// What the agent knows as the highest revision, if it knows one.
+fn known_to_agent(task: &FetchTask) -> Option<&News> {
+    match &task.floor {
+        revision::Floor::At(news) => Some(news),
+        revision::Floor::Fresh | revision::Floor::Lost => None,
+    }
+}
+
+fn is_lost(task: &FetchTask) -> bool {
+    match task.floor {
+        revision::Floor::Lost => true,
+        revision::Floor::Fresh | revision::Floor::At(_) => false,
+    }
+}
+
+/// What was accepted before. Where that is lost, nothing is accepted, unless somebody with the right to has
+/// said which revision to trust.
+fn load_floor(task: &FetchTask, layout: &Layout) -> Result<Loaded<Floor>, Refusal> {
+    let folder = layout.floor();
+    match floor::load(&folder, known_to_agent(task).is_some()) {
+        Ok(loaded) => Ok(loaded),
+        Err(error @ (FloorError::Lost { .. } | FloorError::Gone { .. })) => {
+            if task.wanted.is_none() {
+                return Err(Refusal { kind: RefusalKind::FloorLost, words: chain(&error) });
+            }
+            for name in ["floor.1", "floor.2"] {
+                let path = folder.join(name);
+                if kept_files::read(&path).is_ok_and(|it| it.is_some()) {
+                    kept_files::set_aside(&path).map_err(|err| here(err.to_string()))?;
+                }
+            }
+            floor::load(&folder, false).map_err(|err| here(chain(&err)))
+        }
+        Err(error @ FloorError::Write { .. }) => Err(here(chain(&error))),
+    }
+}
+
+impl Fetching<'_> {
+    /// The history of another source than before begins here. Keys that were removed stay so.
+    fn forget_another_source(&mut self) {
+        let is_new = known_to_agent(self.task).is_none() && !is_lost(self.task);
+        let floor = &mut self.loaded.value;
+        if is_new && floor.source != fetcher::shown(self.source) {
+            floor.highest = None;
+            floor.key_set = None;
+        }
+    }
+
+    /// Has a process without privileges talk to the source. Nothing where there is nothing new.
+    fn download(&self) -> Result<Option<Option<Validator>>, Refusal> {
+        let Fetching { task, layout, loaded, .. } = self;
+        let highest = loaded.value.highest.as_ref();
+        let told = known_to_agent(task).map(|it| it.revision.clone());
+        // What the agent has not heard of yet is brought again.
+        let has_content = task.wanted.is_none()
+            && highest.is_some_and(|it| {
+                told == Some(name_of(it)) && read_content(&layout.content(), it.content()).is_ok()
+            });
+        let validator = kept_files::read(&layout.validator()).ok().flatten();
+        let validator = validator.and_then(|it| serde_json::from_slice(&it).ok());
+        let task = BringTask {
+            source: self.source.clone(),
+            known: Known::from_state(&loaded.value, has_content, validator),
+            cache: layout.fetch(),
+            as_user: self.as_user,
+            limits: self.limits,
+        };
+        match bring_apart(&task).map_err(|err| refused(&err.into()))? {
+            Brought::Unchanged => Ok(None),
+            Brought::Offer { validator } => Ok(Some(validator)),
+        }
+    }
+
+    /// Verifies what was brought, whoever brought it. Gives what is accepted, and the floor as that raises
+    /// it.
+    fn verify(&mut self, now: Timestamp) -> Result<(fetcher::Fetched, Floor), Refusal> {
+        let Fetching { task, layout, .. } = *self;
+        let expected = Expected { model: task.model.clone(), channel: self.channel.clone() };
+        let zone = TimeZone::system();
+        let terms = Terms {
+            source: self.source,
+            trust: &self.trust,
+            expected: &expected,
+            now,
+            zone: &zone,
+            force: if task.forced { Force::Yes } else { Force::No },
+            run_as: self.as_user.map(FetchUser::run_as),
+            limits: &self.limits,
+        };
+        let mut raised = self.loaded.value.clone();
+        match fetcher::accept(&terms, &mut raised, &layout.fetch()) {
+            Ok(accepted) => Ok((accepted, raised)),
+            Err(refusal) => {
+                // Whatever was refused: keys that are no longer trusted are remembered.
+                self.raise(raised)?;
+                Err(refused(&refusal))
+            }
+        }
+    }
+
+    fn raise(&mut self, raised: Floor) -> Result<(), Refusal> {
+        if raised == self.loaded.value {
+            return Ok(());
+        }
+        self.loaded.value = raised;
+        self.loaded.save(&self.layout.floor()).map_err(|err| here(chain(&err)))
+    }
+
+    fn is_what_was_asked_for(&self, revision: &Revision) -> Result<(), Refusal> {
+        let lost = is_lost(self.task);
+        match &self.task.wanted {
+            Some(wanted) if wanted != revision && (self.task.forced || lost) => {
+                let words = format!("the source offers {revision}, and {wanted} was asked for");
+                let kind = if lost { RefusalKind::FloorLost } else { RefusalKind::NotForward };
+                Err(Refusal { kind, words })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Keeps the content, then what is known of it, then the floor: wherever this ends, what the floor
+    /// names is there.
+    fn keep(
+        &mut self,
+        accepted: &fetcher::Fetched,
+        revision: &Revision,
+        raised: Floor,
+        validator: Option<Validator>,
+    ) -> Result<(), Refusal> {
+        let layout = self.layout;
+        write_content(&layout.content(), &accepted.sources)
+            .map_err(|err| here(format!("keep its content: {err}")))?;
+        let record = record(accepted, &fetcher::shown(self.source));
+        adopted::save(layout, revision, &record).map_err(|err| here(chain(&err)))?;
+        self.raise(raised)?;
+        if let Some(validator) = validator
+            && let Ok(bytes) = serde_json::to_vec(&validator)
+        {
+            // It only saves a transfer.
+            let _saved = kept_files::write(&layout.validator(), &bytes);
+        }
+        clear(self.task, revision, &record, layout);
+        Ok(())
+    }
+}
+
+fn answer(task: &FetchTask, accepted: &fetcher::Fetched, news: News) -> Fetched {
+    let ours = known_to_agent(task);
+    let is_known =
+        ours.is_some_and(|it| it.revision == news.revision && it.expires == news.expires);
+    if is_known && task.wanted.is_none() {
+        return Fetched::Unchanged;
+    }
+    // What the floor has accepted in the past descends from what the agent knows: it only ever rises.
+    let proof = match (&accepted.point, accepted.advance, ours) {
+        (Point::Directory { .. }, _, _) => Proof::Local,
+        (Point::Snapshot { .. }, _, _) => Proof::Sequence,
+        (Point::Git { .. }, Advance::Forward | Advance::Same | Advance::Renewed, Some(told)) => {
+            Proof::DescendsFrom(told.revision.clone())
+        }
+        (Point::Git { .. }, _, _) => Proof::Nothing,
+    };
+    Fetched::Offer(Offer { news, proof })
+}
+
+/// What is done once the answer is given: the revision is accepted already, and as good without.
+#[derive(Debug)]
+pub struct After {
+    accepted: fetcher::Fetched,
+    /// The highest that was accepted before it.
+    before: Option<Point>,
+    revision: Revision,
+    limits: Limits,
+}
+
+impl After {
+    /// Keeps who wrote which line of the revision, with what is known of the one before it.
+    pub fn keep_lines(&self, layout: &Layout) {
+        let After { accepted, before, revision, limits } = self;
+        let floor = match before {
+            Some(Point::Git { commit, .. }) => Some(commit.as_str()),
+            Some(Point::Snapshot { .. } | Point::Directory { .. }) | None => None,
+        };
+        let known = floor.and_then(|it| adopted::lines(layout, &Revision::new(it)));
+        let lines = fetcher::attribute(accepted, floor, known.as_ref(), &layout.fetch(), limits);
+        if let Some(lines) = lines {
+            let _kept = adopted::save_lines(layout, revision, &lines);
+        }
+    }
+}
+
+/// What is known of so many revisions that are not needed any more stays, for the history.
+const OLD_RECORDS: usize = 1000;
+/// And who wrote their lines: these are larger.
+const OLD_LINES: usize = 20;
+
+/// Removes the content of revisions that nobody needs any more.
+fn clear(task: &FetchTask, revision: &Revision, record: &Record, layout: &Layout) {
+    let mut contents = vec![record.content.clone()];
+    let mut files = vec![format!("{}.json", revision.0)];
+    for kept in &task.keep {
+        match adopted::record(layout, kept) {
+            Ok(known) => contents.push(known.content),
+            // What is not known is not judged: nothing is removed.
+            Err(_) => return,
+        }
+        files.push(format!("{}.json", kept.0));
+    }
+    // What stays although nobody needs it costs room, and the next fetch tries again.
+    let _removed = kept_files::remove_others(&layout.content(), &contents);
+    let _removed = kept_files::remove_oldest(&layout.revisions(), OLD_RECORDS, &files);
+    let _removed = kept_files::remove_oldest(&layout.lines(), OLD_LINES, &files);
+}
+
+fn name_of(point: &Point) -> Revision {
+    match point {
+        Point::Git { commit, content: _ } => Revision::new(commit.as_str()),
+        Point::Snapshot { content, .. } | Point::Directory { content } => {
+            Revision::new(hex(content))
+        }
+    }
+}
+
+fn news(accepted: &fetcher::Fetched, revision: Revision, now: Timestamp) -> News {
+    let (sequence, expires) = match &accepted.point {
+        Point::Snapshot { sequence, expires, .. } => (Some(*sequence), Some(*expires)),
+        Point::Git { .. } | Point::Directory { .. } => (None, None),
+    };
+    let date = match &accepted.origin {
+        Origin::Git { committed, .. } => committed.unwrap_or(now),
+        Origin::Snapshot { created, .. } => *created,
+        Origin::Directory => now,
+    };
+    News { revision, sequence, date, expires }
+}
+
+fn record(accepted: &fetcher::Fetched, source: &str) -> Record {
+    let mut record = Record {
+        format: 1,
+        content: hex(&accepted.point.content()),
+        source: source.to_owned(),
+        commit: None,
+        tag: None,
+        author: None,
+        subject: None,
+        signers: accepted
+            .signers
+            .iter()
+            .map(|it| if it.name.is_empty() { it.key.clone() } else { it.name.clone() })
+            .collect(),
+    };
+    match &accepted.origin {
+        Origin::Git { commit, tag, author, subject, authored: _, committed: _ } => {
+            record.commit = Some(commit.clone());
+            record.tag.clone_from(tag);
+            record.author = Some(author.clone());
+            record.subject = Some(subject.clone());
+        }
+        Origin::Snapshot { commit, attribution, .. } => {
+            record.commit.clone_from(commit);
+            let made_of = attribution.as_ref().map(Attribution::revision);
+            if let Some(made_of) = made_of.filter(|it| Some(&it.id) == commit.as_ref()) {
+                record.author = Some(made_of.author.clone());
+                record.subject = Some(made_of.subject.clone());
+            }
+        }
+        Origin::Directory => {}
+    }
+    record
+}
+
+fn refused(refusal: &steadfast_source::Refusal) -> Refusal {
+    use steadfast_source::Refusal::{TwoContents, WrongChannel, WrongModel};
+    let two_contents = matches!(refusal, TwoContents { .. });
+    let foreign = matches!(refusal, WrongModel { .. } | WrongChannel { .. });
+    let kind = match refusal.kind() {
+        SourceKind::NotForward if two_contents => RefusalKind::TwoContents,
+        SourceKind::Untrusted if foreign => RefusalKind::Foreign,
+        SourceKind::Unreachable => RefusalKind::Unreachable,
+        SourceKind::Broken => RefusalKind::Broken,
+        SourceKind::Untrusted => RefusalKind::Signature,
+        SourceKind::NotForward => RefusalKind::NotForward,
+        SourceKind::Stale => RefusalKind::Expired,
+        SourceKind::Settings | SourceKind::Local => RefusalKind::Here,
+    };
+    Refusal { kind, words: refusal.line() }
+}

@@ -1,0 +1,192 @@
+//! What a run of the agent does beside keeping its promises: it takes back what a bad revision did, acts on
+//! what left the model, writes down who changed what, and judges.
+
+use crate::adopted;
+use crate::changed::look_up_packages;
+use crate::orphans;
+use crate::resolve_cache::Known;
+use crate::verdict::Collected;
+use crate::wire::{Changed, Report, RunTask, Why};
+use std::path::{Path, PathBuf};
+use steadfast_engine::{Assessment, Budget, Event, Promises, Reporter};
+use steadfast_store::{Journal, Layout, Store, StoreError};
+use steadfast_system::Host;
+use steadfast_system::packages::log::Logs;
+
+/// What only the agent asks of a run.
+#[derive(Clone, Debug)]
+pub struct Keeping {
+    /// The name of the content that is kept, and what this run does beside keeping it.
+    pub content: String,
+    pub task: Task,
+    /// The content that is compared with, to tell what a revision has changed.
+    pub against: Option<PathBuf>,
+    pub report_only: bool,
+    /// Who has changed what the run is about.
+    pub changed: Vec<Changed>,
+}
+
+/// What a run of the agent does beside keeping a revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    Nothing,
+    /// It is new: what left the model goes, where the policy says so.
+    Adopt,
+    /// What was done since this content was adopted is taken back first.
+    GoBack {
+        from: String,
+    },
+}
+
+/// Who is told of a run, beside those who look on.
+pub(crate) struct Told<'a> {
+    pub(crate) journal: Journal<'a>,
+    pub(crate) collected: Collected<'a>,
+}
+
+impl<'a> Told<'a> {
+    pub(crate) fn new(journal: Journal<'a>, host: &'a Host) -> Told<'a> {
+        Told { journal, collected: Collected::new(host) }
+    }
+}
+
+/// Where the content of a task's revision lies, and what it means for the run.
+#[derive(Debug)]
+pub struct Kept {
+    pub path: PathBuf,
+    pub commit: Option<String>,
+    pub keeping: Keeping,
+}
+
+/// Reads a task of the agent.
+pub fn task(task: &RunTask, layout: &Layout) -> Result<Kept, crate::NodeError> {
+    let record = adopted::record(layout, &task.revision)?;
+    let against = task.against.as_ref().and_then(|it| adopted::record(layout, it).ok());
+    let beside = match task.why {
+        Why::Adopt | Why::SecondTry => Task::Adopt,
+        // What is not known here has left nothing that would be known.
+        Why::GoBack => {
+            Task::GoBack { from: against.as_ref().map(|it| it.content.clone()).unwrap_or_default() }
+        }
+        Why::Keep | Why::Drift | Why::Asked => Task::Nothing,
+    };
+    let keeping = Keeping {
+        content: record.content.clone(),
+        task: beside,
+        against: against.map(|it| layout.content().join(it.content)),
+        report_only: task.report_only,
+        changed: task.changed.clone(),
+    };
+    Ok(Kept { path: layout.content().join(&record.content), commit: record.commit, keeping })
+}
+
+impl Keeping {
+    /// Whether more than the promises has to be known.
+    pub(crate) fn is_more_than_keeping(&self) -> bool {
+        match self.task {
+            Task::Nothing => false,
+            Task::Adopt | Task::GoBack { .. } => true,
+        }
+    }
+
+    pub(crate) fn is_going_back(&self) -> bool {
+        match self.task {
+            Task::GoBack { .. } => true,
+            Task::Nothing | Task::Adopt => false,
+        }
+    }
+
+    /// Takes back what a bad revision did, or acts on what left the model. Gives what is left of the budget.
+    pub(crate) fn before(
+        &self,
+        known: &Known,
+        host: &Host,
+        store: &Store,
+        budget: Budget,
+        told: &mut Told<'_>,
+    ) -> Result<Budget, StoreError> {
+        let Told { journal, collected } = told;
+        let mut lines = vec![];
+        let rest = {
+            let mut out: Vec<&mut dyn Reporter> = vec![&mut *collected, journal];
+            let promises = &known.promises;
+            match &self.task {
+                Task::GoBack { from } if *from != self.content && !self.report_only => {
+                    let to = &self.content;
+                    if !orphans::go_back(store, promises, from, to, host, &mut out)? {
+                        let words = "what the bad revision did is not known any more, and stays";
+                        lines.push(words.to_owned());
+                    }
+                    budget
+                }
+                Task::GoBack { .. } => budget,
+                Task::Nothing => {
+                    store.adopt(&self.content)?;
+                    budget
+                }
+                Task::Adopt => {
+                    store.adopt(&self.content)?;
+                    let extent = known.released.filter(|_| !self.report_only);
+                    let acted = orphans::act(store, promises, extent, budget, host, &mut out)?;
+                    lines.extend(acted.told);
+                    acted.rest
+                }
+            }
+        };
+        collected.told.extend(lines);
+        Ok(rest)
+    }
+
+    /// Keeps the promises, and judges. `promises_of` resolves another content; it is asked only where
+    /// something is not kept. Gives what is wrong with the history, too.
+    pub(crate) fn keep(
+        &self,
+        promises: &Promises,
+        sight: Assessment,
+        host: &Host,
+        store: &Store,
+        told: Told<'_>,
+        promises_of: impl Fn(&Path) -> Option<Promises>,
+    ) -> (Report, Option<StoreError>) {
+        let Told { mut journal, mut collected } = told;
+        let summary = {
+            let mut attributed =
+                Attributed { journal: &mut journal, changed: self.changed.clone() };
+            let mut reporters: Vec<&mut dyn Reporter> = vec![&mut collected, &mut attributed];
+            let mut ledger = store;
+            steadfast_engine::converge(promises, sight, host, &mut ledger, &mut reporters)
+        };
+        let against = self.against.as_ref().filter(|_| collected.needs_comparing());
+        let before = against.and_then(|it| promises_of(it));
+        let report = collected.finish(promises, before.as_ref(), store, &summary);
+        (report, journal.problem.take())
+    }
+}
+
+/// The journal of a run of the agent, which is told who has changed things. It is told when the run is
+/// done, because what the package manager was told is written down late.
+struct Attributed<'j, 'a> {
+    journal: &'j mut Journal<'a>,
+    /// As far as the agent knows, and it was not said yet.
+    changed: Vec<Changed>,
+}
+
+impl Reporter for Attributed<'_, '_> {
+    fn report(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Judged { .. } => {
+                let logs = Logs::default();
+                for mut changed in std::mem::take(&mut self.changed) {
+                    look_up_packages(&mut changed, &logs);
+                    self.journal.changed(&changed.promise, &changed.writers);
+                }
+            }
+            Event::Planned { .. }
+            | Event::Working { .. }
+            | Event::Undoing { .. }
+            | Event::Undone { .. }
+            | Event::Finished { .. } => {}
+        }
+        self.journal.report(event);
+    }
+}

@@ -1,0 +1,54 @@
+//! What a node does once: it accepts a revision, prepares it, runs, goes back, and judges. The agent's
+//! children and the commands call this; nothing here prints, parses arguments or knows exit codes.
+
+pub mod adopted;
+pub mod changed;
+pub mod download;
+pub mod error;
+pub mod fetch;
+pub mod gate;
+pub mod keep;
+pub mod model;
+pub mod origin;
+pub mod orphans;
+pub mod prepare;
+pub mod resolve_cache;
+pub mod revision;
+pub mod run;
+pub mod settings;
+pub mod standard;
+pub mod verdict;
+pub mod wire;
+
+pub use error::{NodeError, chain};
+pub use run::{Run, run};
+
+use std::path::PathBuf;
+use steadfast_store::Layout;
+
+/// What is asked of the surroundings, once, by whoever starts.
+#[derive(Debug)]
+pub struct Context {
+    pub layout: Layout,
+    /// Whether we are root.
+    pub root: bool,
+    /// `$CREDENTIALS_DIRECTORY`, where systemd gave the service any.
+    pub credentials: Option<PathBuf>,
+}
+
+impl Context {
+    /// The machine, with its places.
+    pub fn host(&self) -> steadfast_system::Host {
+        steadfast_system::Host::new(steadfast_system::host::Settings {
+            state: self.layout.state.clone(),
+            cache: self.layout.cache.clone(),
+            secrets: self.layout.secrets(),
+            credentials: self.credentials.clone(),
+        })
+    }
+}
+
+/// `1 error`, `2 errors`.
+pub fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}

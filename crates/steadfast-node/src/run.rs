@@ -1,0 +1,490 @@
+//! One run, from the folder of a model to verdicts. It is the same for a person who looks first, for a
+//! person who runs it by hand and for the agent; what differs is the [`Purpose`].
+//!
+//! The story: the lock is taken and the files of the model are read. What they came to for this node may
+//! be remembered; a run that finds everything kept needs no more. Else the model is resolved, the machine
+//! is looked at, and what separates the two is told, or done and looked at again. In the end it is told
+//! what left the model.
+
+use crate::keep::{Keeping, Told};
+use crate::model::{self, Files};
+use crate::orphans::{self, Orphans};
+use crate::resolve_cache::{self, Known};
+use crate::wire::Report;
+use crate::{Context, NodeError, chain};
+use std::path::Path;
+use steadfast_engine::{
+    Assessment, Budget, Circumstances, Event, Observer, Plan, Promises, Reporter, Summary,
+};
+use steadfast_model::policy::Policy;
+use steadfast_model::{Keep, SourceSet};
+use steadfast_resources::glob::Glob;
+use steadfast_source::Revision;
+use steadfast_store::{Journal, Remembered, RunHeader, RunLock, Store, StoreError};
+use steadfast_system::Host;
+use steadfast_system::clock::Read as _;
+use steadfast_system::packages::{PackagePolicy, Write as _};
+
+/// What is run, over which promises, and to what end.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// The folder of the model.
+    pub model: &'a Path,
+    /// Under which name this machine looks for itself; where nothing is said, its own.
+    pub node: Option<&'a str>,
+    /// Where nothing is said, the only one that names the node.
+    pub environment: Option<&'a str>,
+    /// The commit of the files, where the folder itself does not tell.
+    pub commit: Option<String>,
+    /// Whether it is the model that the agent has adopted.
+    pub is_adopted: bool,
+    pub scope: Scope,
+    pub purpose: Purpose,
+}
+
+/// Which promises are attempted.
+#[derive(Debug)]
+pub enum Scope {
+    All,
+    Matching(Vec<Glob>),
+    /// By name; one that is nobody's name is a pattern.
+    Named(Vec<String>),
+}
+
+/// To what end.
+#[derive(Debug)]
+pub enum Purpose {
+    /// To say what a run would do. Nothing is changed.
+    Forecast,
+    /// To bring the machine to the model, because somebody says so now.
+    ByHand,
+    /// To keep a revision that the agent has adopted.
+    Keep(Keeping),
+}
+
+/// Who looks on while a node runs.
+pub trait Audience {
+    /// Something to know that stops nothing.
+    fn warn(&mut self, words: &str);
+    /// The promises are known, and work on them begins.
+    fn begins(&mut self, beginning: &Beginning<'_>);
+    /// Whom the events of the run are told.
+    fn reporter<'s>(&'s mut self, sources: &'s SourceSet) -> Box<dyn Reporter + 's>;
+}
+
+/// What there is to say before the first promise.
+#[derive(Debug)]
+pub struct Beginning<'a> {
+    pub node: &'a str,
+    pub environment: &'a str,
+    pub promises: usize,
+    pub revision: &'a Revision,
+    /// Of the model, rendered with styles.
+    pub warnings: &'a [String],
+    /// Patterns of the scope that match nothing.
+    pub unmatched: &'a [Glob],
+}
+
+/// What it came to.
+#[derive(Debug)]
+pub enum Done {
+    /// No environment names this node.
+    Nothing {
+        node: String,
+        warnings: Vec<String>,
+    },
+    Foreseen {
+        promises: Promises,
+        plan: Plan,
+        orphans: Orphans,
+    },
+    /// By hand. Units that nobody promised but something else needs are counted by themselves.
+    Ran {
+        summary: Summary,
+        implied: Summary,
+        run: Option<i64>,
+        orphans: Orphans,
+    },
+    /// For the agent, with the promises, of which it may want to know what is to be watched.
+    Kept {
+        report: Report,
+        promises: Promises,
+    },
+}
+
+/// Runs once.
+pub fn run(run: &Run<'_>, cx: &Context, audience: &mut dyn Audience) -> Result<Done, NodeError> {
+    if !run.is_forecast() && !cx.root {
+        return Err(NodeError::NotRoot);
+    }
+    let _lock = match run.is_forecast() {
+        true => None,
+        false => Some(RunLock::of(&cx.layout, "steadfast run")?),
+    };
+
+    // What goes into it.
+    let mut files = model::read(run.model)?;
+    let (facts, unread) = model::facts(&cx.layout);
+    unread.iter().for_each(|it| audience.warn(it));
+    let node = model::node_name(run.node, &facts);
+    if run.commit.is_some() {
+        files.revision.commit.clone_from(&run.commit);
+    }
+    let remembered = resolve_cache::place(&cx.layout, &files, &facts, run.environment, &node);
+    let known: Option<Known> = remembered.as_ref().and_then(Remembered::recall);
+    let is_known = known.is_some();
+    let model = remembered.as_ref().map(Remembered::name);
+    let mut running = Running { run, cx, node: &node, model, audience };
+
+    // Where it is remembered, and the machine shows nothing else, that is all.
+    if let Some(known) = known.filter(|_| !run.is_more_than_keeping()) {
+        let store = running.open()?;
+        if let Some(done) = running.if_kept(known, &files, &store)? {
+            return Ok(done);
+        }
+    }
+
+    let mut loaded = model::parse(files);
+    let target = model::target(&mut loaded, run.environment, &node, &facts)?;
+    let warnings = loaded.sound()?;
+    // Of the model itself nothing is needed any more, and it may be large.
+    let model::Loaded { sources, revision, .. } = loaded;
+    let files = Files { sources, revision };
+    let Some(target) = target else { return running.nothing(&files, warnings) };
+    let budget = target.resolved.policy.budget;
+    let known = Known {
+        environment: target.environment,
+        packages: package_policy(&target.resolved.policy),
+        promises: target.promises,
+        released: orphans::extent(target.resolved.policy.released),
+        warnings,
+    };
+    drop(target.resolved);
+    if let Some(remembered) = &remembered
+        && !is_known
+        && !run.is_forecast()
+    {
+        // It only saves time: a run without it is as good.
+        let _saved = remembered.remember(&known);
+    }
+    let store = running.open()?;
+    running.resolved(known, &files, &store, budget)
+}
+
+impl Run<'_> {
+    fn is_forecast(&self) -> bool {
+        match self.purpose {
+            Purpose::Forecast => true,
+            Purpose::ByHand | Purpose::Keep(_) => false,
+        }
+    }
+
+    fn keeping(&self) -> Option<&Keeping> {
+        match &self.purpose {
+            Purpose::Keep(keeping) => Some(keeping),
+            Purpose::Forecast | Purpose::ByHand => None,
+        }
+    }
+
+    /// Whether more than the promises has to be known.
+    fn is_more_than_keeping(&self) -> bool {
+        self.keeping().is_some_and(Keeping::is_more_than_keeping)
+    }
+}
+
+/// One run, with what holds for it whether its promises were remembered or resolved.
+struct Running<'a> {
+    run: &'a Run<'a>,
+    cx: &'a Context,
+    node: &'a str,
+    /// A name for all that the promises follow from, where there is one.
+    model: Option<String>,
+    audience: &'a mut dyn Audience,
+}
+
+impl Running<'_> {
+    fn open(&mut self) -> Result<Store, NodeError> {
+        let mut notices = vec![];
+        let store = open(self.cx, self.run.is_forecast(), &mut notices);
+        notices.iter().for_each(|it| self.audience.warn(it));
+        store
+    }
+
+    /// A run over promises that are remembered: none where something is not as it should be, because
+    /// only whoever has resolved the model can say more, or do anything.
+    fn if_kept(
+        &mut self,
+        mut known: Known,
+        files: &Files,
+        store: &Store,
+    ) -> Result<Option<Done>, NodeError> {
+        let unmatched = self.select(&mut known);
+        let host = self.host(&known);
+        let sight = self.look(&known.promises, &host, store, Budget::default());
+        if !sight.plan.is_kept() {
+            return Ok(None);
+        }
+        self.begin(&known, files, &unmatched);
+        let told = self.told(&known, files, &host, store);
+        Ok(Some(self.carry_out(known, files, &host, store, sight, told)))
+    }
+
+    fn resolved(
+        &mut self,
+        mut known: Known,
+        files: &Files,
+        store: &Store,
+        budget: Budget,
+    ) -> Result<Done, NodeError> {
+        let unmatched = self.select(&mut known);
+        self.begin(&known, files, &unmatched);
+        let host = self.host(&known);
+        let mut told = self.told(&known, files, &host, store);
+        let budget = match self.run.keeping() {
+            Some(keeping) => {
+                let before = keeping.before(&known, &host, store, budget, &mut told);
+                before.unwrap_or_else(|error| {
+                    // The machine is kept all the same; what is not known as ours is only never taken back.
+                    self.audience.warn(&chain(&error));
+                    budget
+                })
+            }
+            None => budget,
+        };
+        let sight = self.look(&known.promises, &host, store, budget);
+        Ok(self.carry_out(known, files, &host, store, sight, told))
+    }
+
+    /// No environment names this node. An agent that goes back to such a revision still takes back what
+    /// the other one did.
+    fn nothing(&mut self, files: &Files, warnings: Vec<String>) -> Result<Done, NodeError> {
+        match self.run.keeping() {
+            None => Ok(Done::Nothing { node: self.node.to_owned(), warnings }),
+            Some(keeping) if keeping.is_going_back() => {
+                let store = self.open()?;
+                let environment = self.run.environment.unwrap_or_default();
+                let known = Known::nothing(environment, warnings);
+                self.resolved(known, files, &store, Budget::default())
+            }
+            Some(_) => Ok(Done::Kept { report: Report::default(), promises: Promises::default() }),
+        }
+    }
+
+    fn told<'b>(
+        &self,
+        known: &Known,
+        files: &'b Files,
+        host: &'b Host,
+        store: &'b Store,
+    ) -> Told<'b> {
+        if self.run.keeping().is_none() {
+            store.set_by_hand();
+        }
+        let header = RunHeader {
+            started: host.now(),
+            node: self.node.to_owned(),
+            environment: known.environment.to_string(),
+            model: self.run.model.display().to_string(),
+            revision: files.revision.to_string(),
+        };
+        Told::new(Journal::new(store, &files.sources, header, host), host)
+    }
+
+    /// Selects what is attempted. Gives the patterns that match nothing.
+    fn select(&self, known: &mut Known) -> Vec<Glob> {
+        if self.run.keeping().is_some_and(|it| it.report_only) {
+            known.promises.all.iter_mut().for_each(|it| it.keep = Keep::Report);
+        }
+        match &self.run.scope {
+            Scope::All => vec![],
+            Scope::Matching(globs) => known.promises.select_some(globs),
+            Scope::Named(names) => {
+                known.promises.select_named(names);
+                vec![]
+            }
+        }
+    }
+
+    fn host(&mut self, known: &Known) -> Host {
+        let host = self.cx.host();
+        host.set_package_policy(known.packages);
+        if !self.run.is_forecast()
+            && let Err(error) = host.tidy_packages()
+        {
+            self.audience.warn(&error.chain().join(": "));
+        }
+        host
+    }
+
+    fn look(&self, promises: &Promises, host: &Host, store: &Store, budget: Budget) -> Assessment {
+        let circumstances = Circumstances { root: self.cx.root, budget };
+        let eyes =
+            if self.run.is_forecast() { Observer::ReadOnly(host) } else { Observer::MayRun(host) };
+        steadfast_engine::look(promises, eyes, &store, circumstances)
+    }
+
+    fn begin(&mut self, known: &Known, files: &Files, unmatched: &[Glob]) {
+        self.audience.begins(&Beginning {
+            node: self.node,
+            environment: &known.environment,
+            promises: known.promises.count(),
+            revision: &files.revision,
+            warnings: &known.warnings,
+            unmatched,
+        });
+    }
+
+    fn carry_out(
+        &mut self,
+        known: Known,
+        files: &Files,
+        host: &Host,
+        store: &Store,
+        sight: Assessment,
+        told: Told<'_>,
+    ) -> Done {
+        match &self.run.purpose {
+            Purpose::Forecast => {
+                let plan = {
+                    let mut shown = self.audience.reporter(&files.sources);
+                    steadfast_engine::dry_run(&known.promises, sight, &mut *shown)
+                };
+                let orphans = self.orphans(&known, host, store);
+                Done::Foreseen { promises: known.promises, plan, orphans }
+            }
+            Purpose::ByHand => self.by_hand(&known, files, host, store, sight, told),
+            Purpose::Keep(keeping) => {
+                let (report, problem) =
+                    keeping.keep(&known.promises, sight, host, store, told, |content| {
+                        self.promises_of(content)
+                    });
+                self.after(problem.as_ref(), store);
+                Done::Kept { report, promises: known.promises }
+            }
+        }
+    }
+
+    fn by_hand(
+        &mut self,
+        known: &Known,
+        files: &Files,
+        host: &Host,
+        store: &Store,
+        sight: Assessment,
+        told: Told<'_>,
+    ) -> Done {
+        let Told { mut journal, collected: _ } = told;
+        let mut implied = Implied::default();
+        let summary = {
+            let mut shown = self.audience.reporter(&files.sources);
+            let mut reporters: Vec<&mut dyn Reporter> =
+                vec![&mut *shown, &mut journal, &mut implied];
+            let mut ledger = store;
+            steadfast_engine::converge(&known.promises, sight, host, &mut ledger, &mut reporters)
+        };
+        self.after(journal.problem.as_ref(), store);
+        let implied = implied.0;
+        let summary = Summary {
+            kept: summary.kept - implied.kept,
+            repaired: summary.repaired - implied.repaired,
+            not_kept: summary.not_kept - implied.not_kept,
+            held: summary.held - implied.held,
+            ..summary
+        };
+        let orphans = self.orphans(known, host, store);
+        Done::Ran { summary, implied, run: journal.run(), orphans }
+    }
+
+    /// What the state has to say once the work is done.
+    fn after(&mut self, problem: Option<&StoreError>, store: &Store) {
+        if let Some(problem) = problem {
+            let words = format!("the history of this run is incomplete: {}", chain(problem));
+            self.audience.warn(&words);
+        }
+        store.take_warnings().iter().for_each(|it| self.audience.warn(it));
+    }
+
+    /// What another content promises for this node, where that can be told.
+    fn promises_of(&self, content: &Path) -> Option<Promises> {
+        let mut loaded = model::load(content).ok()?;
+        let (facts, _) = model::facts(&self.cx.layout);
+        let target = model::target(&mut loaded, self.run.environment, self.node, &facts).ok()??;
+        Some(target.promises)
+    }
+
+    /// What earlier runs made and nobody promises any more. That a model promises all of it is found once:
+    /// a run without news does not look for it again.
+    fn orphans(&mut self, known: &Known, host: &Host, store: &Store) -> Orphans {
+        let promised = |it: &String| store.is_all_promised(it).unwrap_or(false);
+        if self.model.as_ref().is_some_and(promised) {
+            return Orphans::default();
+        }
+        let extent = known.released.filter(|_| self.run.is_forecast());
+        let orphans = orphans::find(store, &known.promises, extent, host);
+        if self.run.is_forecast() {
+            return orphans;
+        }
+        // What another model does not name is no less a matter of the one that is kept.
+        let forgotten = if self.run.is_adopted || !store.has_adopted().unwrap_or(true) {
+            store.forget_made(&orphans.gone())
+        } else {
+            Ok(())
+        };
+        let written = forgotten.and_then(|()| match &self.model {
+            Some(model) if orphans.is_all_promised() => store.put_all_promised(model),
+            Some(_) | None => Ok(()),
+        });
+        if let Err(error) = written {
+            self.audience.warn(&chain(&error));
+        }
+        orphans
+    }
+}
+
+/// The verdicts on units that nobody promised but something else needs: they are shown, and are no
+/// promises.
+#[derive(Debug, Default)]
+struct Implied(Summary);
+
+impl Reporter for Implied {
+    fn report(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Judged { promise, outcome, .. } if promise.implied => self.0.count(outcome),
+            Event::Planned { .. }
+            | Event::Working { .. }
+            | Event::Judged { .. }
+            | Event::Undoing { .. }
+            | Event::Undone { .. }
+            | Event::Finished { .. } => {}
+        }
+    }
+}
+
+/// The state, or nothing where a look may not read it.
+pub fn open(cx: &Context, only_look: bool, notices: &mut Vec<String>) -> Result<Store, NodeError> {
+    match Store::open(&cx.layout.database()) {
+        Ok(store) => {
+            notices.extend(store.take_warnings());
+            Ok(store)
+        }
+        Err(StoreError::Look { .. }) if only_look => {
+            let words = "the state directory cannot be read: what restarts are owed is not known";
+            notices.push(words.to_owned());
+            Ok(Store::nowhere())
+        }
+        // A look needs no state; a run must not go on without knowing what is owed.
+        Err(error) if only_look => {
+            notices.push(chain(&error));
+            Ok(Store::nowhere())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub fn package_policy(policy: &Policy) -> PackagePolicy {
+    PackagePolicy {
+        wait_for_lock: policy.wait_for_dpkg,
+        refresh_after: policy.refresh_packages,
+        repair: policy.repair_dpkg,
+    }
+}

@@ -1,0 +1,296 @@
+//! The agent's settings, `/etc/steadfast/agent.yaml`: read with the model's own reader, so that an
+//! unknown key is an error with its line and a suggestion, as everywhere.
+//!
+//! ```yaml
+//! environment: production
+//! source:
+//!   git: { url: "https://git.xyz.example/model.git", branch: main }
+//! trust: { allowed_signers: /etc/steadfast/allowed_signers }
+//! intervals: { fetch: 5m, keep: 30m }
+//! ```
+//!
+//! A file that says nothing is a good one: the agent then waits, and says what it misses.
+
+mod show;
+mod source;
+mod values;
+
+use source::{SOURCE, TIMEOUT, TRUST};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use steadfast_model::{
+    Diagnostic, Diagnostics, Field, Fields, Keep, Lower, Node, Scope, Severity, SourceId,
+    SourceSet, Span, Takes, codes, render, yaml,
+};
+use steadfast_source::settings::{Git, Snapshot, Source, Trust};
+use values::{address, interval, path, plain_name};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub environment: Option<Arc<str>>,
+    /// The fully qualified host name where nothing is said.
+    pub node: Option<Arc<str>>,
+    pub source: Option<Source>,
+    /// How long one transfer may take.
+    pub timeout: Duration,
+    pub trust: Option<Trust>,
+    pub fetch: Duration,
+    pub keep_every: Duration,
+    pub keep: Keep,
+    /// An address and port for the metrics; none where nothing is said.
+    pub listen: Option<Arc<str>>,
+    /// A file for node_exporter.
+    pub textfile: Option<Arc<str>>,
+    /// The group that may read the status.
+    pub group: Arc<str>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            environment: None,
+            node: None,
+            source: None,
+            timeout: TIMEOUT,
+            trust: None,
+            fetch: Duration::from_secs(300),
+            keep_every: Duration::from_secs(1_800),
+            keep: Keep::Repair,
+            listen: None,
+            textfile: None,
+            group: Arc::from("adm"),
+        }
+    }
+}
+
+const MOST_BYTES: usize = 1024 * 1024;
+
+const FIELDS: &[Field] = &[
+    Field::new("environment", Takes::Text, "The environment of the model that this node is in"),
+    Field::new("node", Takes::Text, "This node's name (the fully qualified host name)"),
+    Field::new("source", Takes::Fields(SOURCE), "Where the model comes from"),
+    Field::new(
+        "trust",
+        Takes::OneOf(&[Takes::Words(&["none"]), Takes::Fields(TRUST)]),
+        "Who may sign it",
+    ),
+    Field::new("intervals", Takes::Fields(INTERVALS), "How often"),
+    Field::new("keep", Takes::Words(&["repair", "report"]), "Repair, or only report (repair)"),
+    Field::new("metrics", Takes::Fields(METRICS), "Where metrics are to be had"),
+    Field::new("socket", Takes::Fields(SOCKET), "Who may ask for the status"),
+];
+const INTERVALS: &[Field] = &[
+    Field::new("fetch", Takes::Duration, "Between two looks at the source (5m)"),
+    Field::new("keep", Takes::Duration, "Between two full runs (30m)"),
+];
+const METRICS: &[Field] = &[
+    Field::new(
+        "listen",
+        Takes::Text,
+        "ADDRESS:PORT for Prometheus; the address 127.0.0.1 or ::1 keeps it on this machine",
+    ),
+    Field::new("textfile", Takes::Text, "A file for node_exporter, ending in .prom"),
+];
+const SOCKET: &[Field] = &[Field::new("group", Takes::Text, "The group that may read (adm)")];
+
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    #[error("the settings in {path} have errors:\n{words}")]
+    Wrong { path: PathBuf, words: String },
+    #[error("read the settings {path}")]
+    Read {
+        path: PathBuf,
+        #[source]
+        err: std::io::Error,
+    },
+}
+
+/// Reads the file; one that is not there says nothing. Gives the warnings too, as text.
+pub fn read_file(path: &Path) -> Result<(Settings, Vec<String>), SettingsError> {
+    #[expect(clippy::disallowed_methods, reason = "root's own file, wherever a link leads")]
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => vec![],
+        Err(err) => return Err(SettingsError::Read { path: path.to_owned(), err }),
+    };
+    let (settings, diagnostics, sources) = read(&path.display().to_string(), &bytes);
+    let all = |severity: Severity| {
+        diagnostics
+            .iter()
+            .filter(move |it| it.severity == severity)
+            .map(|it| render::text(it, &sources, false))
+    };
+    match settings {
+        Some(settings) => Ok((settings, all(Severity::Warning).collect())),
+        None => {
+            let words = all(Severity::Error).collect::<Vec<_>>().join("\n");
+            Err(SettingsError::Wrong { path: path.to_owned(), words })
+        }
+    }
+}
+
+/// Reads the settings. `None` where they have errors: all of them are reported.
+pub fn read(path: &str, bytes: &[u8]) -> (Option<Settings>, Diagnostics, SourceSet) {
+    let mut sources = SourceSet::default();
+    let mut diagnostics = Diagnostics::default();
+    let id = sources.add(path, bytes, false);
+    let mut settings = Settings::default();
+    if bytes.len() > MOST_BYTES {
+        let message = format!("{path} is larger than 1 MiB");
+        diagnostics.push(Diagnostic::error(codes::TOO_LARGE, start_of(id), message));
+        return (None, diagnostics, sources);
+    }
+    // All commented out: nothing is said, which is not the same as an empty value.
+    let silent = sources.get(id).and_then(steadfast_model::Source::text).is_some_and(|text| {
+        text.lines().map(str::trim_start).all(|it| it.is_empty() || it.starts_with('#'))
+    });
+    if silent {
+        return (Some(settings), diagnostics, sources);
+    }
+    let Some(source) = sources.get(id) else { return (None, diagnostics, sources) };
+    if let Some(node) = yaml::read(id, source, &mut diagnostics) {
+        let scope = Scope::default();
+        settings.take(&node, &mut Lower::new(&mut diagnostics, &sources, &scope));
+    }
+    let good = !diagnostics.has_errors();
+    (good.then_some(settings), diagnostics, sources)
+}
+
+fn start_of(source: SourceId) -> Span {
+    Span { source, start: 0, end: 0 }
+}
+
+impl Settings {
+    fn take(&mut self, node: &Node, cx: &mut Lower<'_>) {
+        let Some(mut fields) = Fields::of(node, "node's settings", FIELDS, cx) else { return };
+        self.environment = fields.parsed("environment", codes::BAD_NAME, plain_name);
+        self.node = fields.parsed("node", codes::BAD_NAME, plain_name);
+        if let Some(source) = fields.node("source")
+            && let Some((source, timeout)) = source::source(source, fields.cx)
+        {
+            (self.source, self.timeout) = (Some(source), timeout);
+        }
+        if let Some(trust) = fields.node("trust") {
+            self.trust = source::trust(trust, fields.cx);
+        }
+        if let Some(intervals) = fields.node("intervals")
+            && let Some(mut inner) = Fields::of(intervals, "intervals", INTERVALS, fields.cx)
+        {
+            let set = |place: &mut Duration, value: Option<Duration>| {
+                *place = value.unwrap_or(*place);
+            };
+            set(&mut self.fetch, inner.parsed("fetch", codes::BAD_VALUE, interval));
+            set(&mut self.keep_every, inner.parsed("keep", codes::BAD_VALUE, interval));
+        }
+        let words = [("repair", Keep::Repair), ("report", Keep::Report)];
+        self.keep = fields.one_of("keep", &words).unwrap_or(self.keep);
+        if let Some(metrics) = fields.node("metrics")
+            && let Some(mut inner) = Fields::of(metrics, "metrics", METRICS, fields.cx)
+        {
+            self.listen = inner.parsed("listen", codes::BAD_VALUE, address);
+            self.textfile = path(&mut inner, "textfile");
+            if let (Some(file), Some(node)) = (&self.textfile, inner.node("textfile"))
+                && !file.ends_with(".prom")
+            {
+                let message =
+                    format!("node_exporter reads only files that end in .prom, not {file}");
+                inner.error(codes::BAD_VALUE, node.span(), message);
+            }
+        }
+        if let Some(socket) = fields.node("socket")
+            && let Some(mut inner) = Fields::of(socket, "socket", SOCKET, fields.cx)
+            && let Some(group) = inner.parsed("group", codes::BAD_NAME, plain_name)
+        {
+            self.group = group;
+        }
+        self.contradictions(&fields.key_spans(), fields.cx);
+    }
+
+    /// What is wrong with the whole although every part is right.
+    fn contradictions(&self, spans: &Spans, cx: &mut Lower<'_>) {
+        let unsigned = matches!(self.trust, Some(Trust::None));
+        match (&self.source, &self.trust) {
+            (Some(Source::Git(Git { url, .. }) | Source::Snapshot(Snapshot { url, .. })), None) => {
+                let message = format!("nothing says whose word is taken for {url}");
+                cx.report(
+                    Diagnostic::error(codes::MISSING_FIELD, spans.source, message).help(
+                        "trust: { allowed_signers: FILE }, { openpgp: FILE } or { keys: FILE }",
+                    ),
+                );
+            }
+            (Some(Source::Snapshot(_)), Some(Trust::AllowedSigners(_) | Trust::OpenPgp(_))) => {
+                cx.report(
+                    Diagnostic::error(
+                        codes::CONFLICTING_FIELDS,
+                        spans.trust,
+                        "a snapshot is signed with keys of its own",
+                    )
+                    .help("trust: { keys: FILE, threshold: 1 }"),
+                );
+            }
+            (Some(Source::Git(_)), Some(Trust::Keys { .. })) => {
+                cx.report(
+                    Diagnostic::error(
+                        codes::CONFLICTING_FIELDS,
+                        spans.trust,
+                        "commits are signed with SSH or OpenPGP keys",
+                    )
+                    .help("trust: { allowed_signers: FILE } or { openpgp: FILE }"),
+                );
+            }
+            (
+                Some(Source::Directory(path)),
+                None | Some(Trust::AllowedSigners(_) | Trust::OpenPgp(_) | Trust::Keys { .. }),
+            ) => {
+                let message = format!("{} is a folder, and a folder is not signed", path.display());
+                cx.report(
+                    Diagnostic::error(codes::CONFLICTING_FIELDS, spans.source, message)
+                        .help("trust: none, where only root can write it"),
+                );
+            }
+            (Some(Source::Git(_) | Source::Snapshot(_) | Source::Directory(_)), Some(_))
+            | (None, _) => {}
+        }
+        if let Some(Source::Snapshot(Snapshot { url, .. })) = &self.source
+            && url.starts_with("http:")
+            && unsigned
+        {
+            // Neither the way nor the content would be proved.
+            let message = format!("{url} without signatures is anybody's word on the way");
+            cx.report(
+                Diagnostic::warning(codes::BAD_VALUE, spans.source, message).help("use https"),
+            );
+        }
+    }
+
+    /// What an agent with these settings still waits for; empty where it has all.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let mut missing = vec![];
+        if self.environment.is_none() {
+            missing.push("environment: which environment of the model this node is in");
+        }
+        if self.source.is_none() {
+            missing.push("source: where the model comes from");
+        }
+        missing
+    }
+}
+
+struct Spans {
+    source: Span,
+    trust: Span,
+}
+
+trait KeySpans {
+    fn key_spans(&self) -> Spans;
+}
+
+impl KeySpans for Fields<'_, '_, '_> {
+    fn key_spans(&self) -> Spans {
+        Spans { source: self.key_span("source"), trust: self.key_span("trust") }
+    }
+}
+
+#[cfg(test)]
+mod tests;

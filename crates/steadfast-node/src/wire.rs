@@ -1,0 +1,278 @@
+//! What the agent and its children say to each other: one task on standard input, lines of JSON on
+//! standard output. Both are the same build of the same program, so this is no format that has to last.
+
+use crate::gate::Gate;
+use crate::revision::{Floor, News, Revision};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::PathBuf;
+use steadfast_model::policy::Budget;
+use steadfast_system::writers::Writer;
+
+/// Where children are started from: the program of this very process, whatever has been put in its place
+/// since. So both speak the same, and a binary that does not work takes nothing away.
+pub const OURSELVES: &str = "/proc/self/exe";
+
+/// Ask the source what is above the floor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FetchTask {
+    pub settings: PathBuf,
+    /// What the source was called when the agent read the settings.
+    pub source: String,
+    pub floor: Floor,
+    /// The model that was adopted from it; another one is refused. Nothing where it is the first.
+    pub model: Option<String>,
+    /// The revision that somebody asked for.
+    pub wanted: Option<Revision>,
+    /// They gave a reason, so it need not lead forward.
+    pub forced: bool,
+    /// Revisions of which the content stays.
+    pub keep: Vec<Revision>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fetched {
+    Unchanged,
+    Offer(Offer),
+    Refused(Refusal),
+}
+
+/// Find out whether a revision is one for this node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PrepareTask {
+    pub revision: Revision,
+    pub node: String,
+    pub environment: String,
+    /// What it may do by the policy that holds now; no limit before the first adoption.
+    pub budget: Budget,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PrepareAnswer {
+    Prepared(Prepared),
+    Problems(Vec<String>),
+}
+
+/// Run once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunTask {
+    pub revision: Revision,
+    pub why: Why,
+    pub node: String,
+    pub environment: String,
+    /// Promises by name, or patterns of them; all where nothing is said.
+    pub only: Option<Vec<String>>,
+    /// The revision that is compared with, or gone back from.
+    pub against: Option<Revision>,
+    /// Only report, whatever the model says.
+    pub report_only: bool,
+    /// Tell what is to be watched.
+    pub watch: bool,
+    /// Who has changed what it is about.
+    pub changed: Vec<Changed>,
+}
+
+/// A promise of which something was touched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    pub promise: String,
+    /// The first time, in microseconds since 1970.
+    pub since: i64,
+    /// As far as it is known.
+    pub writers: Vec<Writer>,
+}
+
+/// A line of a runner.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunLine {
+    Watch(Watched),
+    /// The last one: without it the run has crashed.
+    Report(Report),
+    /// Somebody else holds the lock.
+    Busy(String),
+    NotStarted(String),
+}
+
+/// Where it shows that somebody has touched what a promise is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watched {
+    pub promise: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
+    /// Folders in which every name counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folders: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub units: Vec<String>,
+}
+
+/// What a source offers, and what stands behind it that it leads forward.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Offer {
+    pub news: News,
+    pub proof: Proof,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Proof {
+    /// It was shown to descend from this revision.
+    DescendsFrom(Revision),
+    /// Its number stands in `news.sequence`.
+    Sequence,
+    /// A directory of this machine: who may write it is root.
+    Local,
+    Nothing,
+}
+
+/// Why the source's answer is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    pub kind: RefusalKind,
+    pub words: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RefusalKind {
+    Unreachable,
+    /// Nobody who may sign has signed it.
+    Signature,
+    /// It does not descend from what was accepted before, or has a lower number.
+    NotForward,
+    TwoContents,
+    /// It was signed as another model, or for another environment.
+    Foreign,
+    Expired,
+    /// Torn, too large, or nothing that is a model.
+    Broken,
+    /// The trust floor was lost: nothing is accepted without somebody's word.
+    FloorLost,
+    /// This machine's own trouble: no room, no child.
+    Here,
+}
+
+/// What preparing a revision has found out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prepared {
+    pub model: String,
+    /// Whether an environment names this node.
+    pub named: bool,
+    pub promises: u64,
+    pub gate: Gate,
+    /// What it would do beyond the budget.
+    pub hindrance: Option<Hindrance>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Hindrance {
+    /// Adopting it would do more than one run may, by the adopted policy.
+    Budget { what: String, limit: u64, planned: u64 },
+}
+
+impl RefusalKind {
+    pub fn word(self) -> &'static str {
+        match self {
+            RefusalKind::Unreachable => "unreachable",
+            RefusalKind::Signature => "signature",
+            RefusalKind::NotForward => "not-forward",
+            RefusalKind::TwoContents => "two-contents",
+            RefusalKind::Foreign => "foreign",
+            RefusalKind::Expired => "expired",
+            RefusalKind::Broken => "broken",
+            RefusalKind::FloorLost => "floor-lost",
+            RefusalKind::Here => "here",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            RefusalKind::Unreachable => "the source cannot be reached",
+            RefusalKind::Signature => "nobody who may sign has signed it",
+            RefusalKind::NotForward => "it does not lead forward",
+            RefusalKind::TwoContents => "it contradicts what was accepted before",
+            RefusalKind::Foreign => "it is not for this node",
+            RefusalKind::Expired => "it has expired",
+            RefusalKind::Broken => "it is not whole",
+            RefusalKind::FloorLost => "the trust floor is lost",
+            RefusalKind::Here => "this machine is in trouble",
+        };
+        write!(f, "{what}: {}", self.words)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Why {
+    Keep,
+    Adopt,
+    SecondTry,
+    GoBack,
+    Drift,
+    Asked,
+}
+
+impl Why {
+    pub fn word(self) -> &'static str {
+        match self {
+            Why::Keep => "keep",
+            Why::Adopt => "adopt",
+            Why::SecondTry => "second-try",
+            Why::GoBack => "go-back",
+            Why::Drift => "drift",
+            Why::Asked => "asked",
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    pub kept: u64,
+    pub repaired: Vec<String>,
+    pub not_kept: Vec<Broken>,
+    /// Promises and why they were not attempted.
+    pub held: Vec<Unkept>,
+    /// Services that owe a restart.
+    pub debts: Vec<String>,
+    /// What was taken back of what another revision did, and what of it stays, each as a line.
+    pub undone: Vec<String>,
+    pub left: Vec<String>,
+    /// What else an operator may want to know: what left the model and stays.
+    pub told: Vec<String>,
+}
+
+/// A promise that is not kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Broken {
+    pub promise: String,
+    pub reason: String,
+    pub fault: Fault,
+    /// It promises that something is healthy, and that is not so.
+    pub health: bool,
+    /// It stands in the revision before too, and its resolved content or a named input differs.
+    pub changed: bool,
+}
+
+/// Whose fault it is that a promise is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fault {
+    /// Nothing of those below: it may be the revision's.
+    Revision,
+    Network,
+    Lock,
+    DiskFull,
+    Secret,
+    /// The machine could not be looked at.
+    Unseen,
+    /// It lies where somebody who is not root can write.
+    Foreign,
+}
+
+/// A promise that is not kept or held, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unkept {
+    pub promise: String,
+    pub reason: String,
+}

@@ -1,0 +1,158 @@
+//! What the agent's children do. Each gets one task on standard input and answers in lines of JSON; see
+//! steadfast-node's `wire`. Nobody is meant to type these.
+
+use crate::commands::facts_of;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::ui::Ui;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::io::Read as _;
+use steadfast_engine::{Promises, Reporter};
+use steadfast_model::SourceSet;
+use steadfast_node::run::{Audience, Beginning, Done, Purpose, Scope};
+use steadfast_node::wire::{Fetched, Report, RunLine, RunTask};
+use steadfast_node::{Context, NodeError, Run, download, fetch, keep, model, prepare, verdict};
+use steadfast_source::fetcher;
+use steadfast_store::LockError;
+
+#[derive(Debug, Args)]
+pub(crate) struct InternalArgs {
+    #[command(subcommand)]
+    pub child: Child,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub(crate) enum Child {
+    /// Bring, verify and keep what the source offers
+    Fetch,
+    /// Talk to the source, without privileges
+    Bring,
+    /// Check a revision for this node
+    Prepare,
+    /// Run once
+    Run,
+    /// Say this node's name
+    Name,
+}
+
+pub(crate) fn run(args: &InternalArgs, cx: &Context, ui: &Ui) -> Outcome {
+    // Else it would be named after the link that it was started by; a name is for people to look at.
+    let _named = rustix::thread::set_name(c"steadfast");
+    match args.child {
+        Child::Fetch => {
+            let (answer, after) = match fetch::fetch(&task()?, &cx.layout) {
+                Ok((answer, after)) => (answer, after),
+                Err(refusal) => (Fetched::Refused(refusal), None),
+            };
+            let said = say(ui, &answer);
+            // The answer is given: whatever becomes of this, it stands.
+            if let Some(after) = after {
+                after.keep_lines(&cx.layout);
+            }
+            said
+        }
+        Child::Bring => {
+            download::bring(&task()?, |it| ui.line(&fetcher::to_line(it)));
+            Ok(Exit::Fine)
+        }
+        Child::Prepare => {
+            let mut notices = vec![];
+            let answer = prepare::prepare(&task()?, cx, &mut notices);
+            notices.iter().for_each(|it| ui.warn(it));
+            say(ui, &answer)
+        }
+        Child::Run => keep(&task()?, cx, ui),
+        Child::Name => {
+            ui.line(&model::node_name(None, &facts_of(&cx.layout, ui)));
+            Ok(Exit::Fine)
+        }
+    }
+}
+
+/// Runs for the agent, and tells it line by line what came of it.
+fn keep(task: &RunTask, cx: &Context, ui: &Ui) -> Outcome {
+    match try_to_keep(task, cx, ui) {
+        Ok((report, promises)) => {
+            let exit = if report.not_kept.is_empty() { Exit::Fine } else { Exit::NotKept };
+            for watched in promises.iter().flat_map(verdict::watched) {
+                say(ui, &RunLine::Watch(watched))?;
+            }
+            say(ui, &RunLine::Report(report))?;
+            Ok(exit)
+        }
+        Err(error @ NodeError::Lock(LockError::Held { .. })) => {
+            say(ui, &RunLine::Busy(error.line()))?;
+            Ok(Exit::Locked)
+        }
+        Err(error) => {
+            let failure = Failure::from(error);
+            ui.model_warnings(&failure.mistakes);
+            say(ui, &RunLine::NotStarted(format!("{:#}", failure.error)))?;
+            Ok(failure.exit)
+        }
+    }
+}
+
+/// What the run reports, and the promises where the agent wants to know what is to be watched.
+fn try_to_keep(
+    task: &RunTask,
+    cx: &Context,
+    ui: &Ui,
+) -> Result<(Report, Option<Promises>), NodeError> {
+    let kept = keep::task(task, &cx.layout)?;
+    let run = Run {
+        model: &kept.path,
+        node: Some(&task.node),
+        environment: Some(&task.environment),
+        commit: kept.commit,
+        is_adopted: true,
+        scope: task.only.clone().map_or(Scope::All, Scope::Named),
+        purpose: Purpose::Keep(kept.keeping),
+    };
+    match steadfast_node::run(&run, cx, &mut Quiet { ui })? {
+        Done::Kept { report, promises } => Ok((report, task.watch.then_some(promises))),
+        // What is foreseen or run by hand; this run is neither.
+        Done::Nothing { .. } | Done::Foreseen { .. } | Done::Ran { .. } => {
+            Ok((Report::default(), None))
+        }
+    }
+}
+
+/// The agent reads what is answered; warnings go to the journal by standard error.
+struct Quiet<'a> {
+    ui: &'a Ui,
+}
+
+impl Audience for Quiet<'_> {
+    fn warn(&mut self, words: &str) {
+        self.ui.warn(words);
+    }
+
+    fn begins(&mut self, beginning: &Beginning<'_>) {
+        self.ui.model_warnings(beginning.warnings);
+    }
+
+    fn reporter<'s>(&'s mut self, _sources: &'s SourceSet) -> Box<dyn Reporter + 's> {
+        Box::new(Vec::<&mut dyn Reporter>::new())
+    }
+}
+
+/// A task is a few names, or those of some promises.
+const TASK_MAX: u64 = 16 * 1024 * 1024;
+
+fn task<T: DeserializeOwned>() -> Result<T, Failure> {
+    let mut bytes = vec![];
+    std::io::stdin()
+        .take(TASK_MAX)
+        .read_to_end(&mut bytes)
+        .map_err(|err| Failure::new(Exit::State, err))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|_| Failure::usage("this is a part of the agent, and no command for people"))
+}
+
+fn say(ui: &Ui, answer: &impl Serialize) -> Outcome {
+    // Plain data, whose serialization cannot fail.
+    ui.line(&serde_json::to_string(answer).unwrap_or_default());
+    Ok(Exit::Fine)
+}

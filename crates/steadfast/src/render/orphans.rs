@@ -1,0 +1,63 @@
+//! What earlier runs made and nobody promises any more. A run by hand tells of it and leaves it as it is:
+//! only an agent that adopts a model acts on it, where its policy says so.
+
+use crate::ui::{Tone, Ui, clean};
+use steadfast_engine::UndoPlan;
+use steadfast_node::orphans::{Former, Found, Orphans};
+
+/// One block for each promise.
+pub(crate) fn show(ui: &Ui, orphans: &Orphans) {
+    for Former { promise, run, goes_on, things } in orphans.promises() {
+        let word = ui.paint(Tone::Doubt, "released");
+        ui.line(&format!("{word}  {}", ui.paint(Tone::Strong, &clean(&promise.to_string()))));
+        if !goes_on {
+            let made = format!("made in run {run}, promised no more, and left as it is");
+            ui.below(10, Tone::Plain, &made);
+        }
+        for Found { made, goes_on, prospect } in things {
+            if *goes_on {
+                let (thing, run) = (&made.thing, made.run);
+                let words = "is promised no more, and left as it is";
+                ui.below(10, Tone::Plain, &format!("{thing}, made in run {run}, {words}"));
+            }
+            match prospect {
+                None | Some(UndoPlan::Back) => {}
+                Some(UndoPlan::Changes(changes)) => {
+                    for change in changes {
+                        let line = format!("adopting this model does to {}: {change}", made.thing);
+                        ui.below(10, Tone::Plain, &line);
+                    }
+                }
+                Some(UndoPlan::Stays(left)) => {
+                    let why = left.because(&made.thing).join(": ");
+                    ui.below(10, Tone::Plain, &format!("adopting this model leaves it: {why}"));
+                }
+            }
+        }
+    }
+}
+
+pub(crate) fn json(ui: &Ui, orphans: &Orphans) {
+    for Former { promise, run, goes_on: _, things } in orphans.promises() {
+        let names: Vec<String> = things.iter().map(|it| it.made.thing.to_string()).collect();
+        let (mut would, mut left) = (vec![], vec![]);
+        for Found { made, goes_on: _, prospect } in things {
+            match prospect {
+                None | Some(UndoPlan::Back) => {}
+                Some(UndoPlan::Changes(changes)) => {
+                    would.extend(changes.iter().map(ToString::to_string));
+                }
+                Some(UndoPlan::Stays(why)) => left.push(why.because(&made.thing).join(": ")),
+            }
+        }
+        let event = serde_json::json!({
+            "event": "released",
+            "promise": promise.to_string(),
+            "run": run,
+            "things": names,
+            "would": would,
+            "left": left,
+        });
+        ui.line(&event.to_string());
+    }
+}

@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod client;
+pub mod logging;
 pub mod machine;
 pub mod memory;
 pub mod metrics;

@@ -2,7 +2,7 @@
 
 use crate::commands;
 use crate::ui::When;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Keep this server as its model promises
@@ -19,6 +19,10 @@ pub(crate) struct Args {
     /// When to color
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: When,
+
+    /// Tell what is done (-vv and -vvv: each detail); see STEADFAST_LOG
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
 }
 
 #[derive(Debug, Subcommand)]
@@ -51,7 +55,41 @@ pub(crate) enum Format {
     Json,
 }
 
+/// Who reads what a command tells beside its output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// Whoever has typed it.
+    User,
+    /// Whoever looks after a daemon, in the journal or where it was started by hand.
+    Operator,
+    /// The agent, whose child it is.
+    Agent,
+}
+
 impl Command {
+    /// For whom it tells what it does.
+    pub(crate) fn audience(&self) -> Audience {
+        match self {
+            Command::Agent(_) => Audience::Operator,
+            Command::Internal(_) => Audience::Agent,
+            Command::Run(_)
+            | Command::Check(_)
+            | Command::Explain(_)
+            | Command::Facts(_)
+            | Command::Status(_)
+            | Command::Adopt(_)
+            | Command::Suspend(_)
+            | Command::Resume(_)
+            | Command::History(_)
+            | Command::Publish(_)
+            | Command::Keys(_)
+            | Command::Verify(_)
+            | Command::Schema(_)
+            | Command::Completions(_)
+            | Command::Man(_) => Audience::User,
+        }
+    }
+
     /// Whether it needs a process with one thread and no large stack.
     pub(crate) fn is_single(&self) -> bool {
         match self {

@@ -4,6 +4,7 @@ mod adopted;
 mod args;
 mod commands;
 mod exit;
+mod logging;
 mod render;
 mod ui;
 
@@ -23,6 +24,8 @@ pub(crate) struct Surroundings {
     pub watchdog: Option<std::time::Duration>,
     /// Whether standard error goes to the journal.
     pub journal: bool,
+    /// `$STEADFAST_LOG`: what is to be told beside the output.
+    pub log: Option<String>,
     /// The descriptor by which the program that this one replaced was told who changes files.
     pub writers: Option<String>,
     /// Whether standard output and standard error are terminals.
@@ -45,7 +48,7 @@ fn main() -> ExitCode {
     };
     #[expect(clippy::disallowed_methods, reason = "the environment is read here only")]
     let variable = |name: &str| std::env::var_os(name);
-    let surroundings = Surroundings {
+    let mut surroundings = Surroundings {
         root: rustix::process::geteuid().is_root(),
         credentials: variable("CREDENTIALS_DIRECTORY").map(Into::into),
         notify: variable("NOTIFY_SOCKET"),
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
             .and_then(|it| it.to_str()?.parse().ok())
             .map(std::time::Duration::from_micros),
         journal: variable("JOURNAL_STREAM").is_some(),
+        log: variable(steadfast_agent::logging::VARIABLE).and_then(|it| it.into_string().ok()),
         writers: variable(commands::agent::WRITERS).and_then(|it| it.into_string().ok()),
         terminals: (std::io::stdout().is_terminal(), std::io::stderr().is_terminal()),
         no_color: variable("NO_COLOR").is_some_and(|it| !it.is_empty())
@@ -63,6 +67,8 @@ fn main() -> ExitCode {
             .filter(|it| *it >= 40)
             .unwrap_or(80),
     };
+    // What children are told is what was asked for here, by whichever way.
+    surroundings.log = logging::start(args.command.audience(), args.verbose, &surroundings);
     let single = args.command.is_single();
     let act = move || {
         let ui = ui::Ui::new(&surroundings, args.color);

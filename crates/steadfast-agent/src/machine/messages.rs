@@ -218,6 +218,24 @@ pub enum Note {
     Unexpected(&'static str),
 }
 
+impl Input {
+    /// Which one it is, in a word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Input::Woke => "woke",
+            Input::Fetched(_) => "fetched",
+            Input::Prepared { .. } => "prepared",
+            Input::RunEnded { .. } => "run-ended",
+            Input::Drift { .. } => "drift",
+            Input::Asked { .. } => "asked",
+            Input::Configured(_) => "configured",
+            Input::ClockJumped { .. } => "clock-jumped",
+            Input::NotStored { .. } => "not-stored",
+            Input::Leave(_) => "leave",
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.promise {

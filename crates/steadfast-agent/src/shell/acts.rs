@@ -1,8 +1,8 @@
 //! What the machine says is to be done, done: children are started, people are answered, notes are told.
 
-use super::journal::Record;
-use super::log::Level;
-use super::{Event, Shell, children};
+use super::event::Event;
+use super::record::Record;
+use super::{Shell, children};
 use crate::machine::{Action, End, Input, Job, Note};
 use jiff::Timestamp;
 use std::time::Duration;
@@ -114,16 +114,17 @@ impl Shell {
         });
     }
 
-    fn child(&self) -> children::Child {
-        children::Child {
+    fn child(&self) -> children::Starter {
+        children::Starter {
             state: self.setup.state.clone(),
             credentials: self.setup.credentials.clone(),
+            filter: self.setup.filter.clone(),
             alive: self.children.clone(),
         }
     }
 
     fn note(&mut self, note: &Note) {
-        self.log.tell(&Record::of_note(note, |promise| self.writers.of_repaired(promise)));
+        Record::of_note(note, |promise| self.writers.of_repaired(promise)).tell();
         if let Note::Adopted { .. } = note {
             self.settle_name();
         }
@@ -134,7 +135,7 @@ impl Shell {
         let path = self.setup.layout.node_name();
         let known = kept_files::read(&path).ok().flatten().is_some();
         if !known && let Err(err) = kept_files::write(&path, self.setup.host.as_bytes()) {
-            self.log.say(Level::Warning, &format!("the node's name cannot be stored: {err}"));
+            tracing::warn!("the node's name cannot be stored: {err}");
         }
     }
 }

@@ -1,12 +1,12 @@
 //! The agent's children: the same program, with a task on standard input, a time limit, and lines of JSON
 //! in return. Each has a process group of its own, which ends as a whole.
 
-use super::log::Level;
-use super::{Event, log};
+use super::event::Event;
+use crate::logging::{self, Level, one_line};
 use crate::machine::End;
 use rustix::process::{Pid, Signal, WaitOptions};
 use serde::Serialize;
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,7 @@ use steadfast_node::wire::{
 };
 use steadfast_node::wire::{Offer, Prepared, Refusal};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::process::Command;
+use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::mpsc::Sender;
 
 /// What a fetch may take beside its transfer, which has a limit of its own.
@@ -29,10 +29,13 @@ const GRACE: Duration = Duration::from_secs(10);
 /// What a child says on standard error and is remembered for the case that it crashes.
 const LAST_WORDS: usize = 5;
 
+/// Starts children, one for each task.
 #[derive(Debug)]
-pub(super) struct Child {
+pub(super) struct Starter {
     pub state: Option<PathBuf>,
     pub credentials: Option<PathBuf>,
+    /// What they are to tell of what they do.
+    pub filter: Option<String>,
     pub alive: Alive,
 }
 
@@ -83,7 +86,7 @@ impl Finished {
     }
 }
 
-impl Child {
+impl Starter {
     pub(super) async fn fetch(
         &self,
         task: &FetchTask,
@@ -151,6 +154,7 @@ impl Child {
         }
     }
 
+    /// Starts a child, gives it its task, hears each line of its answer, and sees it end.
     async fn work(
         &self,
         name: &str,
@@ -160,41 +164,12 @@ impl Child {
         mut line: impl FnMut(&str),
     ) -> Result<Finished, String> {
         let failed = |err: std::io::Error| format!("start `steadfast internal {name}`: {err}");
-        let mut command = Command::new(OURSELVES);
-        command.arg0("steadfast").args(["internal", name]).env_clear();
-        if let Some(state) = &self.state {
-            command.arg("--state").arg(state);
-        }
-        command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-        command.env("LC_ALL", "C");
-        if let Some(folder) = &self.credentials {
-            command.env("CREDENTIALS_DIRECTORY", folder);
-        }
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.process_group(0).kill_on_drop(false).current_dir("/");
-        let mut child = command.spawn().map_err(failed)?;
+        let mut child = self.command(name).spawn().map_err(failed)?;
         let group = child.id().and_then(|it| i32::try_from(it).ok()).and_then(Pid::from_raw);
+        tracing::debug!(task = name, group = group.map(Pid::as_raw_pid), "a child has started");
         self.alive.with(|it| it.extend(group));
-        let input = child.stdin.take();
-        let output = child.stdout.take();
-        let errors = child.stderr.take();
-        let heard = send.clone();
-        let errors = tokio::spawn(async move {
-            let mut last = std::collections::VecDeque::new();
-            if let Some(errors) = errors {
-                let mut lines = BufReader::new(errors).lines();
-                while let Ok(Some(line)) = lines.next_line().await {
-                    let words = log::one_line(&line);
-                    let said = Event::Said { level: Level::Warning, words: words.clone() };
-                    let _closed = heard.send(said).await;
-                    last.push_back(words);
-                    if last.len() > LAST_WORDS {
-                        last.pop_front();
-                    }
-                }
-            }
-            Vec::from(last).join("; ")
-        });
+        let (input, output) = (child.stdin.take(), child.stdout.take());
+        let errors = tokio::spawn(hear(child.stderr.take(), send.clone()));
         // Plain data, whose serialization cannot fail.
         let task = serde_json::to_vec(task).unwrap_or_default();
         let talk = async {
@@ -209,33 +184,89 @@ impl Child {
                 }
             }
         };
-        let mut out_of_time = tokio::time::timeout(limit, talk).await.is_err();
-        let mut status = None;
-        if !out_of_time {
-            match tokio::time::timeout(GRACE, child.wait()).await {
-                Ok(ended) => status = Some(ended.map_err(failed)?),
-                Err(_) => out_of_time = true,
-            }
-        }
-        let status = match status {
-            Some(status) => status,
-            None => {
-                end(group, Signal::TERM);
-                match tokio::time::timeout(GRACE, child.wait()).await {
-                    Ok(ended) => ended.map_err(failed)?,
-                    Err(_) => {
-                        end(group, Signal::KILL);
-                        child.wait().await.map_err(failed)?
-                    }
-                }
-            }
-        };
+        let in_time = tokio::time::timeout(limit, talk).await.is_ok();
+        let (status, in_time) = wait(&mut child, group, in_time).await.map_err(failed)?;
         self.alive.with(|it| group.map(|group| it.remove(&group)));
+        tracing::debug!(task = name, %status, in_time, "a child has ended");
         let words = match tokio::time::timeout(GRACE, errors).await {
             Ok(words) => words.unwrap_or_default(),
             Err(_) => String::new(),
         };
-        Ok(Finished { status, words, out_of_time })
+        Ok(Finished { status, words, out_of_time: !in_time })
+    }
+
+    /// This program again, with surroundings that say nothing it was not told.
+    fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(OURSELVES);
+        command.arg0("steadfast").args(["internal", name]).env_clear();
+        if let Some(state) = &self.state {
+            command.arg("--state").arg(state);
+        }
+        command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        command.env("LC_ALL", "C");
+        if let Some(filter) = &self.filter {
+            command.env(logging::VARIABLE, filter);
+        }
+        if let Some(folder) = &self.credentials {
+            command.env("CREDENTIALS_DIRECTORY", folder);
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0).kill_on_drop(false).current_dir("/");
+        command
+    }
+}
+
+/// Passes on what a child says on standard error; returns the last of it that may say why it crashed.
+async fn hear(errors: Option<ChildStderr>, send: Sender<Event>) -> String {
+    let mut last = VecDeque::new();
+    let Some(errors) = errors else { return String::new() };
+    let mut lines = BufReader::new(errors).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let (level, words) = Level::split_prefix(&line);
+        let words = one_line(words);
+        match level {
+            Level::Error | Level::Warning => last.push_back(words.clone()),
+            // What is going on is no reason.
+            Level::Notice | Level::Info | Level::Debug => {}
+        }
+        let _closed = send.send(Event::Said { level, words }).await;
+        if last.len() > LAST_WORDS {
+            last.pop_front();
+        }
+    }
+    Vec::from(last).join("; ")
+}
+
+/// Until a child has ended, by itself or because it must. Whether it was in time.
+async fn wait(
+    child: &mut Child,
+    group: Option<Pid>,
+    in_time: bool,
+) -> std::io::Result<(ExitStatus, bool)> {
+    if in_time && let Ok(ended) = tokio::time::timeout(GRACE, child.wait()).await {
+        return Ok((ended?, true));
+    }
+    end(group, Signal::TERM);
+    if let Ok(ended) = tokio::time::timeout(GRACE, child.wait()).await {
+        return Ok((ended?, false));
+    }
+    end(group, Signal::KILL);
+    Ok((child.wait().await?, false))
+}
+
+/// What a child has said: it has passed the filter of the child.
+pub(super) fn pass_on(level: Level, words: &str) {
+    macro_rules! say {
+        ($level:ident, $notice:literal) => {
+            tracing::$level!(target: logging::CHILD, notice = $notice, "{words}")
+        };
+    }
+    match level {
+        Level::Error => say!(error, false),
+        Level::Warning => say!(warn, false),
+        Level::Notice => say!(info, true),
+        Level::Info => say!(info, false),
+        Level::Debug => say!(debug, false),
     }
 }
 

@@ -7,9 +7,9 @@
 mod acts;
 mod binary;
 mod children;
-mod journal;
-mod log;
+mod event;
 mod notify;
+mod record;
 mod revisions;
 mod signals;
 mod socket;
@@ -18,12 +18,13 @@ mod watch;
 mod writers;
 
 use crate::api::v1;
+use crate::logging::one_line;
 use crate::machine::{Action, Agent, Answer, Asker, Config, End, Input, Leave, Request};
 use crate::memory::{Memory, Unreadable};
 use crate::metrics;
+use event::{Event, Reply};
 use jiff::{SignedDuration, Timestamp};
-use journal::Record;
-use log::{Level, Log};
+use record::Record;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,6 @@ use std::time::Duration;
 use steadfast_node::revision::Revision;
 use steadfast_node::settings::{self, Settings, SettingsError};
 use steadfast_node::wire::Report;
-use steadfast_node::wire::Watched;
 use steadfast_store::{Layout, LockError, RunLock, kept_files};
 use steadfast_system::writers::Group;
 use tokio::sync::{mpsc, oneshot};
@@ -54,8 +54,8 @@ pub struct Setup {
     /// `$NOTIFY_SOCKET` and `$WATCHDOG_USEC`.
     pub notify: Option<OsString>,
     pub watchdog: Option<Duration>,
-    /// Whether the journal reads what is said, so that it is told how bad it is.
-    pub journal: bool,
+    /// What its children are to tell of what they do, as `STEADFAST_LOG` has it.
+    pub filter: Option<String>,
     /// `$CREDENTIALS_DIRECTORY`.
     pub credentials: Option<PathBuf>,
     /// What tells who changes a file, or why nobody does.
@@ -96,37 +96,6 @@ pub enum ShellError {
     },
 }
 
-/// Whatever wakes the loop.
-enum Event {
-    Input(Input),
-    /// What a child has to tell beside its end.
-    Watch {
-        revision: Revision,
-        watched: Vec<Watched>,
-    },
-    Said {
-        level: Level,
-        words: String,
-    },
-    Ask {
-        request: v1::Request,
-        reply: oneshot::Sender<Reply>,
-    },
-    Touched(Vec<watch::Touch>),
-    /// Settings are read again, and everything is looked at.
-    Hangup,
-    /// There may be another binary.
-    Upgraded,
-    Terminate,
-}
-
-/// What is said to somebody who asked.
-enum Reply {
-    Status(String),
-    Metrics(String),
-    Answer(v1::Answer),
-}
-
 /// The longest sleep, so that a clock that was set is noticed.
 const NAP: Duration = Duration::from_secs(60);
 /// A difference between the clocks that is no mere slewing.
@@ -152,32 +121,31 @@ pub fn run(setup: Setup) -> Result<Ended, ShellError> {
 }
 
 async fn begin(setup: Setup) -> Result<Ended, ShellError> {
-    let log = Log::new(setup.journal);
     let _lock =
         RunLock::take(&setup.layout.agent_lock(), "steadfast agent").map_err(|err| match err {
             LockError::Held { holder } => ShellError::Running { holder },
             create @ LockError::Create { .. } => ShellError::Lock(create),
         })?;
-    let memory = recall(&setup.layout.state, &log)?;
+    let memory = recall(&setup.layout.state)?;
     let (settings, warnings) = settings::read_file(&setup.settings)?;
     for warning in warnings {
-        log.say(Level::Warning, &warning);
+        tracing::warn!("{warning}");
     }
     let (send, receive) = mpsc::channel(256);
     let now = Timestamp::now();
     let seed = seed(&setup.host, now);
     let agent = Agent::new(Config::from_settings(&settings, &setup.host), memory, seed, now);
-    let socket = socket::open(&setup.layout.socket(), &settings.group, &log)
+    let socket = socket::open(&setup.layout.socket(), &settings.group)
         .map_err(|err| ShellError::Socket { path: setup.layout.socket(), err })?;
     tokio::spawn(socket::serve(socket, send.clone()));
     signals::listen(&send).map_err(ShellError::Runtime)?;
     let notify = notify::Notify::new(setup.notify.clone());
     let children = children::Alive::default();
-    let writers = writers::Writers::new(setup.writers.clone(), children.clone(), &log);
+    let writers = writers::Writers::new(setup.writers.clone(), children.clone());
     let mut shell = Shell {
         binary: binary::Binary::running(&setup.program),
         children,
-        watches: watch::Watches::new(send.clone(), &log),
+        watches: watch::Watches::new(send.clone()),
         writers,
         metrics: None,
         watched: None,
@@ -191,7 +159,6 @@ async fn begin(setup: Setup) -> Result<Ended, ShellError> {
         setup,
         settings,
         agent,
-        log,
         notify,
         send,
     };
@@ -211,7 +178,7 @@ async fn begin(setup: Setup) -> Result<Ended, ShellError> {
 }
 
 /// Both copies of the memory; one that is damaged is set aside, and a newer one left alone.
-fn recall(state: &Path, log: &Log) -> Result<Memory, ShellError> {
+fn recall(state: &Path) -> Result<Memory, ShellError> {
     let (memory, problems) = read_memory(state)?;
     if let Some(newer) = problems.iter().find(|it| match it {
         Unreadable::Newer { .. } => true,
@@ -229,17 +196,14 @@ fn recall(state: &Path, log: &Log) -> Result<Memory, ShellError> {
                 continue;
             }
             match kept_files::set_aside(&path) {
-                Ok(aside) => log.say(
-                    Level::Warning,
-                    &format!(
-                        "{} is damaged; it was set aside as {}",
-                        path.display(),
-                        aside.display()
-                    ),
+                Ok(aside) => tracing::warn!(
+                    "{} is damaged; it was set aside as {}",
+                    path.display(),
+                    aside.display()
                 ),
                 Err(err) => {
                     let path = path.display();
-                    log.say(Level::Warning, &format!("{path} is damaged and stays: {err}"));
+                    tracing::warn!("{path} is damaged and stays: {err}");
                 }
             }
         }
@@ -257,7 +221,6 @@ struct Shell {
     setup: Setup,
     settings: Settings,
     agent: Agent,
-    log: Log,
     notify: notify::Notify,
     send: mpsc::Sender<Event>,
     binary: binary::Binary,
@@ -334,18 +297,18 @@ impl Shell {
                 left
             }
             Event::Watch { revision, watched } => {
-                self.watches.set(watched, &mut self.writers, &self.log);
+                self.watches.set(watched, &mut self.writers);
                 self.watched = Some(revision);
                 None
             }
             Event::Said { level, words } => {
-                self.log.say(level, &words);
+                children::pass_on(level, &words);
                 None
             }
             Event::Ask { request, reply } => self.ask(request, reply),
             Event::Touched(touches) => {
                 self.writers.take(&self.watches);
-                let promises = self.watches.promises(&touches, &self.log);
+                let promises = self.watches.promises(&touches);
                 if promises.is_empty() {
                     return None;
                 }
@@ -363,7 +326,7 @@ impl Shell {
             }
             Event::Upgraded => self.look_at_binary(),
             Event::Terminate => {
-                self.log.say(Level::Info, "asked to end");
+                tracing::info!("asked to end");
                 self.step(Input::Leave(Leave::Stop))
             }
         }
@@ -372,22 +335,22 @@ impl Shell {
     /// What a run did, for the journal; what it could not do only where that is news.
     fn tell(&mut self, revision: &Revision, report: &Report) {
         for line in &report.undone {
-            self.log.say(Level::Notice, &format!("took back {line}"));
+            tracing::info!(notice = true, "took back {line}");
         }
         for line in &report.told {
-            self.log.say(Level::Notice, line);
+            tracing::info!(notice = true, "{line}");
         }
         for line in &report.left {
-            self.log.say(Level::Warning, &format!("left as it is: {line}"));
+            tracing::warn!("left as it is: {line}");
         }
         for promise in &report.repaired {
             let who = self.writers.of_repaired(promise);
-            self.log.tell(&Record::repaired(promise, revision, who));
+            Record::repaired(promise, revision, who).tell();
         }
         for broken in &report.not_kept {
             let record = Record::not_kept(broken, revision);
             if !self.told.contains(&record.words) {
-                self.log.tell(&record);
+                record.tell();
             }
             self.told.insert(record.words);
         }
@@ -398,7 +361,7 @@ impl Shell {
 
     /// Our own writes are no drift; what others wrote meanwhile is looked at once.
     fn after_run(&mut self) -> Option<Ended> {
-        self.touched.extend(self.watches.refresh(&mut self.writers, &self.log));
+        self.touched.extend(self.watches.refresh(&mut self.writers));
         let promises: Vec<String> = std::mem::take(&mut self.touched).into_iter().collect();
         if !promises.is_empty()
             && let Some(ended) = self.step(Input::Drift { promises })
@@ -413,11 +376,11 @@ impl Shell {
             binary::Look::Same => None,
             binary::Look::Broken(words) => {
                 let words = format!("the new binary does not work, so this one stays: {words}");
-                self.log.say(Level::Error, &words);
+                tracing::error!("{words}");
                 None
             }
             binary::Look::Works => {
-                self.log.say(Level::Info, "a new binary is installed: it takes over");
+                tracing::info!("a new binary is installed: it takes over");
                 self.step(Input::Leave(Leave::Reexecute))
             }
         }
@@ -462,6 +425,7 @@ impl Shell {
         let mut inputs = VecDeque::from([input]);
         let mut ended = None;
         while let Some(input) = inputs.pop_front() {
+            tracing::debug!(input = input.word(), "something has happened");
             let mut stored = true;
             for action in self.agent.handle(input, Timestamp::now()) {
                 let anyway = matches!(action, Action::WakeAt(_) | Action::Store(_));
@@ -514,20 +478,20 @@ impl Shell {
         match settings::read_file(&self.setup.settings) {
             Ok((settings, warnings)) => {
                 for warning in warnings {
-                    self.log.say(Level::Warning, &warning);
+                    tracing::warn!("{warning}");
                 }
                 if settings.group != self.settings.group {
                     let path = self.setup.layout.socket();
-                    socket::admit(&path, &settings.group, &self.log);
+                    socket::admit(&path, &settings.group);
                 }
                 self.settings = settings;
                 self.listen();
-                self.log.say(Level::Info, "the settings were read again");
+                tracing::info!("the settings were read again");
                 Some(Input::Configured(Config::from_settings(&self.settings, &self.setup.host)))
             }
             Err(error) => {
                 let words = format!("the settings that were read before still hold: {error}");
-                self.log.say(Level::Error, &words);
+                tracing::error!("{words}");
                 None
             }
         }
@@ -550,7 +514,7 @@ impl Shell {
             }
             Err(err) => {
                 let words = format!("metrics cannot be served on {address}: {err}");
-                self.log.say(Level::Warning, &words);
+                tracing::warn!("{words}");
             }
         }
     }
@@ -594,9 +558,9 @@ impl Shell {
             line += " (unsigned)";
         }
         if line != self.status_line {
-            self.notify.say(&format!("STATUS={}", log::one_line(&line)));
+            self.notify.say(&format!("STATUS={}", one_line(&line)));
             if self.status_line.is_empty() {
-                self.log.say(Level::Info, &line);
+                tracing::info!("{line}");
             }
             self.status_line = line;
         }

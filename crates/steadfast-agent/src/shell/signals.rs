@@ -1,7 +1,7 @@
 //! The signals that the agent listens to. Between two binaries of it there is nobody who does, and each of
 //! them would end the process: meanwhile they wait.
 
-use super::Event;
+use super::event::Event;
 use nix::sys::signal::{SigSet, Signal};
 use std::time::Duration;
 use tokio::signal::unix::SignalKind;

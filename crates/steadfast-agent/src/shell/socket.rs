@@ -2,8 +2,7 @@
 //! in the group may read; whoever is root may ask for something to be done. The metrics are served on a
 //! TCP address too where the settings name one.
 
-use super::log::{Level, Log};
-use super::{Event, Reply};
+use super::event::{Event, Reply};
 use crate::api::v1;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -28,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const BODY_MAX: usize = 1024 * 1024;
 
 /// Makes the socket, for root and the group.
-pub(super) fn open(path: &Path, group: &str, log: &Log) -> std::io::Result<UnixListener> {
+pub(super) fn open(path: &Path, group: &str) -> std::io::Result<UnixListener> {
     match std::fs::remove_file(path) {
         Err(err) if err.kind() != std::io::ErrorKind::NotFound => return Err(err),
         Err(_) | Ok(()) => {}
@@ -38,22 +37,22 @@ pub(super) fn open(path: &Path, group: &str, log: &Log) -> std::io::Result<UnixL
     let listener = UnixListener::bind(path);
     rustix::process::umask(before);
     let listener = listener?;
-    admit(path, group, log);
+    admit(path, group);
     Ok(listener)
 }
 
 /// Lets the group in.
-pub(super) fn admit(path: &Path, group: &str, log: &Log) {
+pub(super) fn admit(path: &Path, group: &str) {
     let found = nix::unistd::Group::from_name(group).ok().flatten();
     let Some(found) = found else {
         let words = format!("there is no group {group}: only root can ask for the status");
-        log.say(Level::Warning, &words);
+        tracing::warn!("{words}");
         return;
     };
     let given = std::os::unix::fs::chown(path, None, Some(found.gid.as_raw()))
         .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)));
     if let Err(err) = given {
-        log.say(Level::Warning, &format!("{group} cannot be let in: {err}"));
+        tracing::warn!("{group} cannot be let in: {err}");
     }
 }
 

@@ -1,7 +1,6 @@
 //! What systemd tells of its units over D-Bus: one of them has changed, or what is enabled has.
 
-use super::Event;
-use super::watch::Touch;
+use super::event::{Event, Touch};
 use std::future::poll_fn;
 use std::num::NonZeroUsize;
 use std::pin::Pin;

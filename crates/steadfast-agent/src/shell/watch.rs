@@ -2,9 +2,9 @@
 //! A name that is touched there is the promises that are about it. Where watches are exhausted or events
 //! were lost, that is said, and the regular full look finds what they would have told.
 
-use super::log::{Level, Log};
+use super::event::{Event, Touch};
+use super::units;
 use super::writers::Writers;
-use super::{Event, units};
 use rustix::fs::inotify;
 use rustix::fs::inotify::{CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
@@ -18,19 +18,6 @@ use steadfast_system::writers::Act;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::Sender;
-
-/// Something that the kernel told.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Touch {
-    /// A name in a watched folder; nothing for the folder itself.
-    Name { watch: i32, name: Option<Box<[u8]>>, what: Act },
-    /// Events were lost.
-    Overflow,
-    /// A unit of systemd has changed.
-    Unit(String),
-    /// What is enabled has changed, or nobody was listening.
-    AllUnits,
-}
 
 /// Events that come this close together are one.
 const MERGE: Duration = Duration::from_millis(5);
@@ -97,7 +84,7 @@ fn flags() -> WatchFlags {
 }
 
 impl Watches {
-    pub(super) fn new(send: Sender<Event>, log: &Log) -> Watches {
+    pub(super) fn new(send: Sender<Event>) -> Watches {
         let opened = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
             .map_err(std::io::Error::from)
             .and_then(register);
@@ -105,7 +92,7 @@ impl Watches {
             Ok(descriptor) => Some(Arc::new(descriptor)),
             Err(err) => {
                 let words = format!("changes are found by the regular look only: inotify: {err}");
-                log.say(Level::Warning, &words);
+                tracing::warn!("{words}");
                 None
             }
         };
@@ -124,7 +111,7 @@ impl Watches {
     }
 
     /// Watches for these promises, and for no others.
-    pub(super) fn set(&mut self, watched: Vec<Watched>, writers: &mut Writers, log: &Log) {
+    pub(super) fn set(&mut self, watched: Vec<Watched>, writers: &mut Writers) {
         let mut before = std::mem::take(&mut self.folders);
         self.by_watch.clear();
         self.units.clear();
@@ -154,7 +141,7 @@ impl Watches {
             if let Some(watch) = before.remove(path).and_then(|it| it.watch) {
                 folder.watch = Some(watch);
                 self.by_watch.insert(watch, path.clone());
-                writers.mark(path, &folder.promised, log);
+                writers.mark(path, &folder.promised);
             }
         }
         if let Some(descriptor) = &self.descriptor {
@@ -168,13 +155,13 @@ impl Watches {
             tokio::spawn(units::listen(send));
         }
         // A run has just looked at all of them.
-        let _seen = self.refresh(writers, log);
+        let _seen = self.refresh(writers);
         writers.have_marked();
     }
 
     /// Watches folders that were not there before. The promises about what is in them: nobody has seen
     /// what happened there meanwhile.
-    pub(super) fn refresh(&mut self, writers: &mut Writers, log: &Log) -> Vec<String> {
+    pub(super) fn refresh(&mut self, writers: &mut Writers) -> Vec<String> {
         let Some(descriptor) = &self.descriptor else { return vec![] };
         let mut unseen = BTreeSet::<u32>::new();
         for (path, folder) in &mut self.folders {
@@ -185,7 +172,7 @@ impl Watches {
                 Ok(watch) => {
                     folder.watch = Some(watch);
                     self.by_watch.insert(watch, path.clone());
-                    writers.mark(path, &folder.promised, log);
+                    writers.mark(path, &folder.promised);
                     unseen.extend(folder.promised.every());
                 }
                 // Not there, or no folder: the run says so.
@@ -196,7 +183,7 @@ impl Watches {
                             "{path} cannot be watched ({err}): what changes there is found by the \
                              regular look (see fs.inotify.max_user_watches)"
                         );
-                        log.say(Level::Warning, &words);
+                        tracing::warn!("{words}");
                     }
                     self.exhausted = true;
                 }
@@ -214,12 +201,12 @@ impl Watches {
     }
 
     /// The promises that are about what was touched.
-    pub(super) fn promises(&mut self, touches: &[Touch], log: &Log) -> Vec<String> {
+    pub(super) fn promises(&mut self, touches: &[Touch]) -> Vec<String> {
         let mut found = BTreeSet::new();
         for touch in touches {
             match touch {
                 Touch::Overflow => {
-                    log.say(Level::Notice, "changes came faster than they could be read");
+                    tracing::info!(notice = true, "changes came faster than they could be read");
                     found.extend(0..self.promises.len());
                 }
                 Touch::Name { watch, name: Some(name), what } => {
@@ -311,12 +298,11 @@ mod tests {
         let path = |name: &str| format!("{}/{name}", folder.path().display());
         std::fs::create_dir(path("purged")).unwrap();
         std::fs::write(path("a"), "a").unwrap();
-        let log = Log::new(false);
         runtime().block_on(async {
             let (send, mut receive) = mpsc::channel(16);
-            let mut watches = Watches::new(send, &log);
+            let mut watches = Watches::new(send);
             let none = Err("a test".to_owned());
-            let mut writers = Writers::new(none, super::super::children::Alive::default(), &log);
+            let mut writers = Writers::new(none, super::super::children::Alive::default());
             watches.set(
                 vec![
                     watched("file:a", &[path("a")], &[]),
@@ -324,11 +310,10 @@ mod tests {
                     watched("directory:purged", &[path("purged")], &[path("purged")]),
                 ],
                 &mut writers,
-                &log,
             );
             let mut next = async |watches: &mut Watches| loop {
                 let Some(Event::Touched(touches)) = receive.recv().await else { panic!() };
-                let promises = watches.promises(&touches, &log);
+                let promises = watches.promises(&touches);
                 if !promises.is_empty() {
                     return promises;
                 }
@@ -339,8 +324,8 @@ mod tests {
             std::fs::write(path("purged/new"), "x").unwrap();
             assert_eq!(next(&mut watches).await, ["directory:purged"]);
             std::fs::create_dir(path("later")).unwrap();
-            assert_eq!(watches.refresh(&mut writers, &log), ["file:later"]);
-            assert!(watches.refresh(&mut writers, &log).is_empty());
+            assert_eq!(watches.refresh(&mut writers), ["file:later"]);
+            assert!(watches.refresh(&mut writers).is_empty());
             std::fs::write(path("later/x"), "x").unwrap();
             assert_eq!(next(&mut watches).await, ["file:later"]);
             std::fs::rename(path("later"), path("moved")).unwrap();

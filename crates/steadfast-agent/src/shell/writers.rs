@@ -3,7 +3,6 @@
 //! inotify stays what leads to a look: where there is no group, only the names are missing.
 
 use super::children::Alive;
-use super::log::{Level, Log};
 use super::signals;
 use super::watch::{Promised, Watches};
 use crate::changes::Changes;
@@ -87,7 +86,7 @@ impl Seen {
 
 impl Writers {
     /// `opened`: the group, or why there is none.
-    pub(super) fn new(opened: Result<Arc<Group>, String>, children: Alive, log: &Log) -> Writers {
+    pub(super) fn new(opened: Result<Arc<Group>, String>, children: Alive) -> Writers {
         let seen = Arc::<Seen>::default();
         let group = opened.and_then(|group| {
             let (read, told) = (Arc::clone(&group), Arc::clone(&seen));
@@ -101,7 +100,7 @@ impl Writers {
         });
         if let Err(why) = &group {
             let words = format!("who changes what is promised is not known: {why}");
-            log.say(Level::Notice, &words);
+            tracing::info!(notice = true, "{words}");
         }
         Writers {
             group: group.ok(),
@@ -127,7 +126,7 @@ impl Writers {
     }
 
     /// A folder is watched for what is promised in it.
-    pub(super) fn mark(&mut self, folder: &str, promised: &Arc<Promised>, log: &Log) {
+    pub(super) fn mark(&mut self, folder: &str, promised: &Arc<Promised>) {
         let Some(group) = &self.group else { return };
         // The thread waits with what it is told meanwhile.
         let mut shared = self.seen.promised();
@@ -139,7 +138,7 @@ impl Writers {
             Err(err) => {
                 if !self.said {
                     let words = format!("who changes things in {folder} is not known: {err}");
-                    log.say(Level::Notice, &words);
+                    tracing::info!(notice = true, "{words}");
                 }
                 self.said = true;
             }
@@ -430,12 +429,11 @@ mod tests {
     fn nobody_is_asked_about_names_that_are_not_promised() {
         let folder = tempfile::tempdir().unwrap();
         let Some((group, place)) = group_and_place(folder.path()) else { return };
-        let log = Log::new(false);
-        let mut writers = Writers::new(Ok(group), Alive::default(), &log);
+        let mut writers = Writers::new(Ok(group), Alive::default());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (send, _receive) = mpsc::channel(16);
-            let mut watches = watch::Watches::new(send, &log);
+            let mut watches = watch::Watches::new(send);
             let path = folder.path().display().to_string();
             let event = |name: &str, act| Event {
                 pid: 7,
@@ -451,12 +449,12 @@ mod tests {
                 ..Watched::default()
             };
             let all = [Act::Written, Act::Changed];
-            watches.set(vec![watched(&[format!("{path}/a")], &[])], &mut writers, &log);
+            watches.set(vec![watched(&[format!("{path}/a")], &[])], &mut writers);
             assert_eq!(all.map(|it| writers.seen.matters(&event("a", it))), [true, true]);
             assert_eq!(all.map(|it| writers.seen.matters(&event("b", it))), [false, false]);
-            watches.set(vec![watched(&[], std::slice::from_ref(&path))], &mut writers, &log);
+            watches.set(vec![watched(&[], std::slice::from_ref(&path))], &mut writers);
             assert_eq!(all.map(|it| writers.seen.matters(&event("b", it))), [false, true]);
-            watches.set(vec![], &mut writers, &log);
+            watches.set(vec![], &mut writers);
             assert_eq!(all.map(|it| writers.seen.matters(&event("a", it))), [false, false]);
         });
     }
@@ -477,19 +475,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let Some((group, _)) = group_and_place(folder.path()) else { return };
         let path = |name: &str| format!("{}/{name}", folder.path().display());
-        let log = Log::new(false);
         let children = Alive::default();
-        let mut writers = Writers::new(Ok(group), children.clone(), &log);
+        let mut writers = Writers::new(Ok(group), children.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (send, mut receive) = mpsc::channel(16);
-            let mut watches = watch::Watches::new(send, &log);
+            let mut watches = watch::Watches::new(send);
             let watched = |promise: &str| Watched {
                 promise: format!("file:{promise}"),
                 paths: vec![path(promise)],
                 ..Watched::default()
             };
-            watches.set(vec![watched("a"), watched("b"), watched("c")], &mut writers, &log);
+            watches.set(vec![watched("a"), watched("b"), watched("c")], &mut writers);
             let mut by = async |writers: &mut Writers, promise: &str| loop {
                 let Some(Woken::Touched(_)) = receive.recv().await else { panic!() };
                 writers.take(&watches);

@@ -67,7 +67,7 @@ pub(crate) fn run(
         host,
         notify: surroundings.notify.clone(),
         watchdog: surroundings.watchdog,
-        journal: surroundings.journal,
+        filter: surroundings.log.clone(),
         credentials: cx.credentials,
         writers: writers.clone(),
     };

@@ -1,11 +1,9 @@
-//! What the agent tells the journal by fields, so that it can be asked for by them: `journalctl
-//! STEADFAST_PROMISE=file:/etc/motd`. The words are those that everybody reads.
+//! What the agent tells by fields: an event of `tracing` with a name and a number that stay as they are, so
+//! that it can be asked for in the journal.
 
-use super::log::{Level, one_line};
+use crate::logging::{Level, one_line};
 use crate::machine::Note;
 use crate::memory::Failure;
-use rustix::net::{SendFlags, SocketAddrUnix, SocketFlags, SocketType};
-use std::os::fd::OwnedFd;
 use steadfast_node::revision::Revision;
 use steadfast_node::wire::Broken;
 
@@ -164,83 +162,49 @@ impl Record {
         record.of(revision).about(&broken.promise).because(&broken.reason)
     }
 
-    /// As the journal's own protocol has it: a line each, and with its length where a value has lines.
-    fn datagram(&self) -> Vec<u8> {
+    /// Says it. Whoever subscribes sees fields; whoever reads lines, the words.
+    pub(super) fn tell(&self) {
         let Record { level, kind, words, revision, promises, reason, changed_by } = self;
-        let (name, id) = kind.name_and_id();
-        let mut all = vec![];
-        put(&mut all, "MESSAGE", words);
-        put(&mut all, "PRIORITY", &level.priority().to_string());
-        put(&mut all, "SYSLOG_IDENTIFIER", "steadfast");
-        put(&mut all, "MESSAGE_ID", id);
-        put(&mut all, "STEADFAST_EVENT", name);
-        for (key, value) in [
-            ("STEADFAST_REVISION", revision),
-            ("STEADFAST_REASON", reason),
-            ("STEADFAST_CHANGED_BY", changed_by),
-        ] {
-            value.iter().for_each(|it| put(&mut all, key, it));
+        let (event, message_id) = kind.name_and_id();
+        let (revision, reason) = (revision.as_deref(), reason.as_deref());
+        let changed_by = changed_by.as_deref();
+        let promises: Vec<String> = promises.iter().map(|it| one_line(it)).collect();
+        let promises = (!promises.is_empty()).then(|| promises.join("\n"));
+        let promises = promises.as_deref();
+        // The level of an event is a constant of the place where it is said.
+        macro_rules! say {
+            ($level:ident, $notice:literal) => {
+                tracing::$level!(
+                    notice = $notice,
+                    event,
+                    message_id,
+                    revision,
+                    promises,
+                    reason,
+                    changed_by,
+                    "{words}"
+                )
+            };
         }
-        for promise in promises.iter().take(PROMISES) {
-            put(&mut all, "STEADFAST_PROMISE", promise);
+        match level {
+            Level::Error => say!(error, false),
+            Level::Warning => say!(warn, false),
+            Level::Notice => say!(info, true),
+            Level::Info => say!(info, false),
+            Level::Debug => say!(debug, false),
         }
-        all
-    }
-}
-
-/// So many lines of a value are told; each is bounded by itself.
-const LINES: usize = 20;
-/// So many promises are told of one event.
-const PROMISES: usize = 50;
-
-fn put(all: &mut Vec<u8>, key: &str, value: &str) {
-    let lines: Vec<String> =
-        value.lines().filter(|it| !it.trim().is_empty()).take(LINES).map(one_line).collect();
-    let value = lines.join("\n");
-    all.extend(key.as_bytes());
-    if lines.len() > 1 {
-        all.push(b'\n');
-        all.extend((value.len() as u64).to_le_bytes());
-    } else {
-        all.push(b'=');
-    }
-    all.extend(value.as_bytes());
-    all.push(b'\n');
-}
-
-/// The journal's socket.
-#[derive(Debug)]
-pub(super) struct Journal {
-    socket: OwnedFd,
-    address: SocketAddrUnix,
-}
-
-pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
-
-impl Journal {
-    pub(super) fn new(path: &str) -> Option<Journal> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let family = rustix::net::AddressFamily::UNIX;
-        let socket = rustix::net::socket_with(family, SocketType::DGRAM, flags, None).ok()?;
-        Some(Journal { socket, address: SocketAddrUnix::new(path).ok()? })
-    }
-
-    /// Whether it was taken: a journal that is gone or busy is no reason to wait.
-    pub(super) fn take(&self, record: &Record) -> bool {
-        let bytes = record.datagram();
-        rustix::net::sendto(&self.socket, &bytes, SendFlags::NOSIGNAL, &self.address).is_ok()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logging::testing::told;
     use std::collections::BTreeSet;
-    use std::os::unix::net::UnixDatagram;
     use steadfast_node::wire::Fault;
 
     fn text(record: &Record) -> String {
-        String::from_utf8(record.datagram()).unwrap()
+        String::from_utf8(told(|| record.tell())).unwrap()
     }
 
     #[test]
@@ -278,7 +242,7 @@ mod tests {
             health: false,
             changed: false,
         };
-        let bytes = Record::not_kept(&broken, &Revision::new("0")).datagram();
+        let bytes = told(|| Record::not_kept(&broken, &Revision::new("0")).tell());
         let (mut rest, mut fields) = (&bytes[..], vec![]);
         while !rest.is_empty() {
             let end = rest.iter().position(|it| *it == b'=' || *it == b'\n').unwrap();
@@ -308,24 +272,8 @@ mod tests {
                 "STEADFAST_PROMISE"
             ]
         );
-        assert_eq!(fields[6].1.lines().count(), LINES);
+        assert_eq!(fields[6].1.lines().count(), 20);
         assert!(!fields[6].1.contains('\u{7}'));
-    }
-
-    #[test]
-    fn a_record_is_one_datagram_and_a_journal_that_is_gone_is_told_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("socket");
-        let heard = UnixDatagram::bind(&path).unwrap();
-        let journal = Journal::new(path.to_str().unwrap()).unwrap();
-        let record = Record::of_note(&Note::Resumed, |_| None);
-        assert!(journal.take(&record));
-        let mut bytes = [0; 4096];
-        let length = heard.recv(&mut bytes).unwrap();
-        assert_eq!(&bytes[..length], record.datagram());
-        drop(heard);
-        assert!(!journal.take(&record));
-        assert!(Journal::new(&"x".repeat(200)).is_none());
     }
 
     #[test]

@@ -1,0 +1,53 @@
+//! What wakes the loop, and what is said to whoever asked.
+
+use crate::api::v1;
+use crate::logging::Level;
+use crate::machine::Input;
+use steadfast_node::revision::Revision;
+use steadfast_node::wire::Watched;
+use steadfast_system::writers::Act;
+use tokio::sync::oneshot;
+
+/// Whatever wakes the loop.
+pub(super) enum Event {
+    Input(Input),
+    /// What a child has to tell beside its end.
+    Watch {
+        revision: Revision,
+        watched: Vec<Watched>,
+    },
+    Said {
+        level: Level,
+        words: String,
+    },
+    Ask {
+        request: v1::Request,
+        reply: oneshot::Sender<Reply>,
+    },
+    Touched(Vec<Touch>),
+    /// Settings are read again, and everything is looked at.
+    Hangup,
+    /// There may be another binary.
+    Upgraded,
+    Terminate,
+}
+
+/// What is said to somebody who asked.
+pub(super) enum Reply {
+    Status(String),
+    Metrics(String),
+    Answer(v1::Answer),
+}
+
+/// Something that the kernel told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Touch {
+    /// A name in a watched folder; nothing for the folder itself.
+    Name { watch: i32, name: Option<Box<[u8]>>, what: Act },
+    /// Events were lost.
+    Overflow,
+    /// A unit of systemd has changed.
+    Unit(String),
+    /// What is enabled has changed, or nobody was listening.
+    AllUnits,
+}

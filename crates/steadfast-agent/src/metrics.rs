@@ -2,86 +2,145 @@
 
 use crate::status::{Status, Trying};
 use jiff::Timestamp;
-use std::fmt::Write as _;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode_registry;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, GaugeValueEncoder};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+use std::fmt;
 
-/// All metrics. Those that say nothing yet are left out rather than 0.
+/// All metrics, in the text that Prometheus reads.
 pub fn text(status: &Status, now: Timestamp) -> String {
-    let mut out = Text::default();
-    let number = |it: usize| it as f64;
-    let flag = |it: bool| f64::from(u8::from(it));
-    let seconds = |it: Timestamp| it.as_millisecond() as f64 / 1_000.0;
+    let mut registry = Registry::with_prefix("steadfast");
+    registry.register_collector(Box::new(Gauges(gauges(status, now))));
+    let mut text = String::new();
+    // Writing into a string cannot fail.
+    let _written = encode_registry(&mut text, &registry);
+    text
+}
 
-    out.metric("info", "The version of the agent.");
-    out.value(&[("version", &status.version), ("node", &status.node)], 1.0);
+/// One metric: what it is called, what it is about, and its values by their labels.
+#[derive(Debug)]
+struct Gauge {
+    name: &'static str,
+    help: &'static str,
+    values: Vec<(Labels, Value)>,
+}
+
+type Labels = Vec<(&'static str, String)>;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Value {
+    Count(u64),
+    /// Since 1970.
+    Seconds(f64),
+}
+
+impl From<usize> for Value {
+    fn from(count: usize) -> Value {
+        Value::Count(count as u64)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(flag: bool) -> Value {
+        Value::Count(u64::from(flag))
+    }
+}
+
+impl From<Timestamp> for Value {
+    fn from(at: Timestamp) -> Value {
+        Value::Seconds(at.as_millisecond() as f64 / 1_000.0)
+    }
+}
+
+impl EncodeGaugeValue for Value {
+    fn encode(&self, encoder: &mut GaugeValueEncoder<'_>) -> fmt::Result {
+        match self {
+            Value::Count(count) => count.encode(encoder),
+            Value::Seconds(seconds) => seconds.encode(encoder),
+        }
+    }
+}
+
+fn one(name: &'static str, help: &'static str, value: impl Into<Value>) -> Gauge {
+    Gauge { name, help, values: vec![(vec![], value.into())] }
+}
+
+/// Something that is so, and its names.
+fn label(name: &'static str, help: &'static str, labels: Labels) -> Gauge {
+    Gauge { name, help, values: vec![(labels, Value::Count(1))] }
+}
+
+/// Those that say nothing yet are left out rather than 0.
+fn gauges(status: &Status, now: Timestamp) -> Vec<Gauge> {
+    let names = vec![("version", status.version.clone()), ("node", status.node.clone())];
+    let mut all = vec![label("info", "The version of the agent.", names)];
     if let Some(adopted) = &status.adopted {
-        out.metric("adopted_info", "The revision that is kept.");
-        out.value(&[("revision", &adopted.revision.0)], 1.0);
-        out.metric("adopted_date_seconds", "The date of the revision that is kept.");
-        out.value(&[], seconds(adopted.date));
+        let revision = vec![("revision", adopted.revision.0.to_string())];
+        all.push(label("adopted_info", "The revision that is kept.", revision));
+        let help = "The date of the revision that is kept.";
+        all.push(one("adopted_date_seconds", help, adopted.date));
     }
     if let Some(waiting) = &status.waiting {
-        out.metric("newer_waiting", "A newer revision is not adopted, and why.");
-        out.value(&[("reason", waiting.word())], 1.0);
+        let reason = vec![("reason", waiting.word().to_owned())];
+        all.push(label("newer_waiting", "A newer revision is not adopted, and why.", reason));
     }
-    out.metric("suspended", "Whether the agent is suspended.");
-    out.value(&[], flag(status.suspended.is_some()));
-    out.metric("stale", "Whether the model is older than it may be.");
-    out.value(&[], flag(status.stale_since.is_some_and(|it| it <= now)));
-    out.metric("going_back", "Whether the node is going back from a bad revision.");
-    out.value(&[], flag(matches!(status.trying, Some(Trying::GoingBack { .. }))));
-    out.metric("bad_revisions", "Revisions that were gone back from and are not taken again.");
-    out.value(&[], number(status.bad.len()));
-    out.metric("unsigned", "Whether nobody's signature is asked for.");
-    out.value(&[], flag(status.unsigned));
-    out.metric("storage_trouble", "Whether the agent's memory cannot be stored.");
-    out.value(&[], flag(status.storage.is_some()));
+    let going_back = matches!(status.trying, Some(Trying::GoingBack { .. }));
+    let stale = status.stale_since.is_some_and(|it| it <= now);
+    all.extend([
+        one("suspended", "Whether the agent is suspended.", status.suspended.is_some()),
+        one("stale", "Whether the model is older than it may be.", stale),
+        one("going_back", "Whether the node is going back from a bad revision.", going_back),
+        one(
+            "bad_revisions",
+            "Revisions that were gone back from and are not taken again.",
+            status.bad.len(),
+        ),
+        one("unsigned", "Whether nobody's signature is asked for.", status.unsigned),
+        one(
+            "storage_trouble",
+            "Whether the agent's memory cannot be stored.",
+            status.storage.is_some(),
+        ),
+    ]);
     if let Some(refusal) = &status.refusal {
-        out.metric("refused", "The source's last answer was not taken, and why.");
-        out.value(&[("kind", refusal.kind.word())], 1.0);
+        let kind = vec![("kind", refusal.kind.word().to_owned())];
+        all.push(label("refused", "The source's last answer was not taken, and why.", kind));
     }
     if let Some(heard) = status.heard {
-        out.metric("heard_seconds", "When the source last gave an answer that was taken.");
-        out.value(&[], seconds(heard));
+        let help = "When the source last gave an answer that was taken.";
+        all.push(one("heard_seconds", help, heard));
     }
     if let Some(run) = &status.last_run {
-        out.metric("last_run_seconds", "When the last run ended.");
-        out.value(&[], seconds(run.ended));
-        out.metric("promises", "Promises by the verdict of the last run.");
-        out.value(&[("verdict", "kept")], run.kept as f64);
-        out.value(&[("verdict", "repaired")], run.repaired as f64);
-        out.value(&[("verdict", "not-kept")], number(run.not_kept.len()));
-        out.value(&[("verdict", "held")], number(run.held.len()));
-        out.metric("restart_debts", "Services that owe a restart.");
-        out.value(&[], number(run.debts.len()));
+        all.push(one("last_run_seconds", "When the last run ended.", run.ended));
+        let verdict = |it: &str, value| (vec![("verdict", it.to_owned())], value);
+        let values = vec![
+            verdict("kept", Value::Count(run.kept)),
+            verdict("repaired", Value::Count(run.repaired)),
+            verdict("not-kept", run.not_kept.len().into()),
+            verdict("held", run.held.len().into()),
+        ];
+        let help = "Promises by the verdict of the last run.";
+        all.push(Gauge { name: "promises", help, values });
+        all.push(one("restart_debts", "Services that owe a restart.", run.debts.len()));
     }
-    out.metric("fights", "Promises that somebody else writes too.");
-    out.value(&[], number(status.fights.len()));
-    out.text
+    all.push(one("fights", "Promises that somebody else writes too.", status.fights.len()));
+    all
 }
 
-#[derive(Default)]
-struct Text {
-    text: String,
-    name: String,
-}
+#[derive(Debug)]
+struct Gauges(Vec<Gauge>);
 
-impl Text {
-    fn metric(&mut self, name: &str, help: &str) {
-        self.name = format!("steadfast_{name}");
-        let name = &self.name;
-        // Writing into a string cannot fail.
-        let _written = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} gauge");
-    }
-
-    fn value(&mut self, labels: &[(&str, &str)], value: f64) {
-        self.text += &self.name;
-        for (at, (label, text)) in labels.iter().enumerate() {
-            self.text.push(if at == 0 { '{' } else { ',' });
-            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-            let _written = write!(self.text, "{label}=\"{text}\"");
+impl Collector for Gauges {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for Gauge { name, help, values } in &self.0 {
+            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (labels, value) in values {
+                metric.encode_family(labels)?.encode_gauge(value)?;
+            }
         }
-        let end = if labels.is_empty() { "" } else { "}" };
-        let _written = writeln!(self.text, "{end} {value}");
+        Ok(())
     }
 }
 
@@ -103,7 +162,7 @@ mod tests {
             steadfast_adopted_info{revision="0123456789abcdef0123456789abcdef01234567"} 1
             # HELP steadfast_adopted_date_seconds The date of the revision that is kept.
             # TYPE steadfast_adopted_date_seconds gauge
-            steadfast_adopted_date_seconds 1783317600
+            steadfast_adopted_date_seconds 1783317600.0
             # HELP steadfast_newer_waiting A newer revision is not adopted, and why.
             # TYPE steadfast_newer_waiting gauge
             steadfast_newer_waiting{reason="window"} 1
@@ -130,10 +189,10 @@ mod tests {
             steadfast_refused{kind="unreachable"} 1
             # HELP steadfast_heard_seconds When the source last gave an answer that was taken.
             # TYPE steadfast_heard_seconds gauge
-            steadfast_heard_seconds 1783328400
+            steadfast_heard_seconds 1783328400.0
             # HELP steadfast_last_run_seconds When the last run ended.
             # TYPE steadfast_last_run_seconds gauge
-            steadfast_last_run_seconds 1783332000
+            steadfast_last_run_seconds 1783332000.0
             # HELP steadfast_promises Promises by the verdict of the last run.
             # TYPE steadfast_promises gauge
             steadfast_promises{verdict="kept"} 297
@@ -151,9 +210,10 @@ mod tests {
 
     #[test]
     fn a_label_cannot_end_its_line() {
-        let mut out = Text::default();
-        out.metric("x", "X.");
-        out.value(&[("a", "b\"} 1\nevil 2\\")], 1.0);
-        assert_eq!(out.text.lines().last(), Some(r#"steadfast_x{a="b\"} 1\nevil 2\\"} 1"#));
+        let mut status = example();
+        status.node = "b\"} 1\nevil 2\\".to_owned();
+        let text = text(&status, "2026-07-06T12:00:00Z".parse().unwrap());
+        let expected = r#"steadfast_info{version="0.1.0",node="b\"} 1\nevil 2\\"} 1"#;
+        assert_eq!(text.lines().nth(2), Some(expected));
     }
 }

@@ -18,10 +18,6 @@ pub(crate) struct Surroundings {
     pub root: bool,
     /// `$CREDENTIALS_DIRECTORY`, where systemd gave the service any.
     pub credentials: Option<std::path::PathBuf>,
-    /// `$NOTIFY_SOCKET`, where systemd wants to be told how it goes.
-    pub notify: Option<std::ffi::OsString>,
-    /// `$WATCHDOG_USEC`: how often it wants to be told at least.
-    pub watchdog: Option<std::time::Duration>,
     /// Whether standard error goes to the journal.
     pub journal: bool,
     /// `$STEADFAST_LOG`: what is to be told beside the output.
@@ -51,10 +47,6 @@ fn main() -> ExitCode {
     let mut surroundings = Surroundings {
         root: rustix::process::geteuid().is_root(),
         credentials: variable("CREDENTIALS_DIRECTORY").map(Into::into),
-        notify: variable("NOTIFY_SOCKET"),
-        watchdog: variable("WATCHDOG_USEC")
-            .and_then(|it| it.to_str()?.parse().ok())
-            .map(std::time::Duration::from_micros),
         journal: variable("JOURNAL_STREAM").is_some(),
         log: variable(steadfast_agent::logging::VARIABLE).and_then(|it| it.into_string().ok()),
         writers: variable(commands::agent::WRITERS).and_then(|it| it.into_string().ok()),

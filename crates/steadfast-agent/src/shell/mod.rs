@@ -8,7 +8,6 @@ mod acts;
 mod binary;
 mod children;
 mod event;
-mod notify;
 mod record;
 mod revisions;
 mod signals;
@@ -25,8 +24,8 @@ use crate::metrics;
 use event::{Event, Reply};
 use jiff::{SignedDuration, Timestamp};
 use record::Record;
+use sd_notify::NotifyState;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,9 +50,6 @@ pub struct Setup {
     pub state: Option<PathBuf>,
     /// The name of this machine, where the settings do not say one.
     pub host: String,
-    /// `$NOTIFY_SOCKET` and `$WATCHDOG_USEC`.
-    pub notify: Option<OsString>,
-    pub watchdog: Option<Duration>,
     /// What its children are to tell of what they do, as `STEADFAST_LOG` has it.
     pub filter: Option<String>,
     /// `$CREDENTIALS_DIRECTORY`.
@@ -139,7 +135,6 @@ async fn begin(setup: Setup) -> Result<Ended, ShellError> {
         .map_err(|err| ShellError::Socket { path: setup.layout.socket(), err })?;
     tokio::spawn(socket::serve(socket, send.clone()));
     signals::listen(&send).map_err(ShellError::Runtime)?;
-    let notify = notify::Notify::new(setup.notify.clone());
     let children = children::Alive::default();
     let writers = writers::Writers::new(setup.writers.clone(), children.clone());
     let mut shell = Shell {
@@ -159,17 +154,16 @@ async fn begin(setup: Setup) -> Result<Ended, ShellError> {
         setup,
         settings,
         agent,
-        notify,
         send,
     };
     shell.listen();
     shell.step(Input::Woke);
-    shell.notify.say("READY=1");
+    tell(NotifyState::Ready);
     let ended = shell.turn(receive).await;
     // What is new can be asked for again; nothing of ours is left behind.
     shell.children.end();
     match ended {
-        Ended::Stopped => shell.notify.say("STOPPING=1"),
+        Ended::Stopped => tell(NotifyState::Stopping),
         // The service goes on. Told otherwise, systemd would end it once it took too long to stop.
         Ended::Reexecute => {}
     }
@@ -221,7 +215,6 @@ struct Shell {
     setup: Setup,
     settings: Settings,
     agent: Agent,
-    notify: notify::Notify,
     send: mpsc::Sender<Event>,
     binary: binary::Binary,
     children: children::Alive,
@@ -244,11 +237,11 @@ struct Shell {
 impl Shell {
     async fn turn(&mut self, mut receive: mpsc::Receiver<Event>) -> Ended {
         let mut clocks = (Timestamp::now(), Instant::now());
-        let ping = self.setup.watchdog.map_or(NAP, |it| it / 2);
+        let ping = sd_notify::watchdog_enabled().map_or(NAP, |it| it / 2);
         loop {
             let until = self.wake.min(Instant::now() + NAP.min(ping));
             let event = tokio::time::timeout_at(until, receive.recv()).await;
-            self.notify.say("WATCHDOG=1");
+            tell(NotifyState::Watchdog);
             let now = (Timestamp::now(), Instant::now());
             let by = now.0.duration_since(clocks.0)
                 - SignedDuration::try_from(now.1 - clocks.1).unwrap_or_default();
@@ -558,7 +551,7 @@ impl Shell {
             line += " (unsigned)";
         }
         if line != self.status_line {
-            self.notify.say(&format!("STATUS={}", one_line(&line)));
+            tell(NotifyState::Status(&one_line(&line)));
             if self.status_line.is_empty() {
                 tracing::info!("{line}");
             }
@@ -573,4 +566,10 @@ fn store(state: &Path, memory: &Memory) -> std::io::Result<()> {
         kept_files::write(&path, &bytes)?;
     }
     Ok(())
+}
+
+/// Tells systemd how it goes, where it wants to know: sd_notify(3).
+fn tell(state: NotifyState<'_>) {
+    // A manager that is gone is no reason to stop.
+    let _unheard = sd_notify::notify(&[state]);
 }

@@ -65,8 +65,6 @@ pub(crate) fn run(
         layout: cx.layout,
         state,
         host,
-        notify: surroundings.notify.clone(),
-        watchdog: surroundings.watchdog,
         filter: surroundings.log.clone(),
         credentials: cx.credentials,
         writers: writers.clone(),

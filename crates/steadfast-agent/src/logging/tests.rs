@@ -1,3 +1,5 @@
+//! What is written of what is said, and where.
+
 use super::*;
 use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use crate::commands;
 use crate::ui::When;
-use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// Keep this server as its model promises
@@ -45,14 +45,6 @@ pub(crate) enum Command {
     Schema(commands::schema::SchemaArgs),
     Completions(commands::completions::CompletionsArgs),
     Man(commands::man::ManArgs),
-}
-
-/// How facts are printed for people or programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    Text,
-    /// One object a line
-    Json,
 }
 
 /// Who reads what a command tells beside its output.

@@ -1,7 +1,7 @@
 //! What is told beside the output, by `-v` and `STEADFAST_LOG`: see `steadfast_agent::logging`.
 
-use crate::Surroundings;
 use crate::args::Audience;
+use crate::surroundings::Surroundings;
 use std::io::Write as _;
 use steadfast_agent::logging::{self, Filter, Journal, SOCKET, Style};
 

@@ -1,8 +1,8 @@
 //! Where words go: data to standard output, words about it to standard error. A reader that goes away
 //! (`| head`) never stops a run.
 
-use crate::Surroundings;
 use crate::exit::Failure;
+use crate::surroundings::Surroundings;
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use std::cell::Cell;
@@ -24,6 +24,14 @@ pub(crate) enum When {
     Auto,
     Always,
     Never,
+}
+
+/// How facts are printed for people or programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    /// One object a line
+    Json,
 }
 
 /// How a word is meant.

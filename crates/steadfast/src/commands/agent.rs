@@ -1,7 +1,7 @@
 //! `steadfast agent`: the daemon, as systemd starts it.
 
-use crate::Surroundings;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::surroundings::{Surroundings, WRITERS};
 use crate::ui::Ui;
 use clap::Args;
 use std::ffi::OsStr;
@@ -91,9 +91,6 @@ fn failure(error: ShellError) -> Failure {
     };
     Failure::new(exit, error)
 }
-
-/// In which variable the program that replaces this one finds the number of the descriptor.
-pub(crate) const WRITERS: &str = "STEADFAST_WRITERS";
 
 /// What tells who changes files: handed on by the program that this one replaced, or opened anew; or why
 /// there is nothing.

@@ -1,7 +1,7 @@
 //! `steadfast completions`: for shells.
 
 use crate::exit::Exit;
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 
 /// Print completions for a shell
 #[derive(Debug, Args)]
@@ -9,8 +9,7 @@ pub(crate) struct CompletionsArgs {
     shell: clap_complete::Shell,
 }
 
-pub(crate) fn run(args: &CompletionsArgs) -> Exit {
-    let mut command = crate::args::Args::command();
+pub(crate) fn run(args: &CompletionsArgs, mut command: Command) -> Exit {
     clap_complete::generate(args.shell, &mut command, "steadfast", &mut std::io::stdout());
     Exit::Fine
 }

@@ -1,13 +1,12 @@
 //! `steadfast explain`: what is promised about a thing, by whom, and what the machine says now.
 
 use crate::adopted;
-use crate::args::Format;
 use crate::commands::{facts_of, look_at_state};
 use crate::exit::{Exit, Outcome};
 use crate::render::changed;
 use crate::render::explained::{About, was};
 use crate::render::time::stamp;
-use crate::ui::{Tone, Ui, clean};
+use crate::ui::{Format, Tone, Ui, clean};
 use clap::Args;
 use serde_json::json;
 use std::collections::BTreeSet;

@@ -1,11 +1,10 @@
 //! `steadfast history`: what runs did.
 
-use crate::args::Format;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::render::changed;
 use crate::render::json::change;
 use crate::render::time::stamp;
-use crate::ui::{Tone, Ui, clean};
+use crate::ui::{Format, Tone, Ui, clean};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use steadfast_node::adopted::Record;

@@ -2,7 +2,7 @@
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::ui::Ui;
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 use std::path::{Path, PathBuf};
 
 /// Print the manual page, or write one for each command
@@ -13,9 +13,8 @@ pub(crate) struct ManArgs {
     output: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &ManArgs, ui: &Ui) -> Outcome {
+pub(crate) fn run(args: &ManArgs, mut command: Command, ui: &Ui) -> Outcome {
     let failed = |err| Failure::new(Exit::Bug, anyhow::Error::from(err).context("write the page"));
-    let mut command = crate::args::Args::command();
     command.build();
     let Some(folder) = &args.output else {
         let mut page = vec![];

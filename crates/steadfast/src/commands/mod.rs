@@ -17,40 +17,10 @@ pub(crate) mod status;
 pub(crate) mod suspend;
 pub(crate) mod verify;
 
-use crate::Surroundings;
-use crate::args::{Args, Command};
-use crate::exit::{Failure, Outcome};
+use crate::exit::Failure;
 use crate::ui::Ui;
 use steadfast_node::Context;
 use steadfast_store::{Layout, Store};
-
-pub(crate) fn dispatch(args: Args, surroundings: &Surroundings, ui: &Ui) -> Outcome {
-    let cx = Context {
-        layout: args.state.as_deref().map_or_else(Layout::standard, Layout::below),
-        root: surroundings.root,
-        credentials: surroundings.credentials.clone(),
-    };
-    let layout = &cx.layout;
-    match args.command {
-        Command::Run(args) => run::run(&args, &cx, ui),
-        Command::Check(args) => check::run(&args, ui),
-        Command::Explain(args) => explain::run(&args, &cx, ui),
-        Command::Facts(args) => facts::run(&args, layout, ui),
-        Command::Status(args) => status::run(&args, layout, ui),
-        Command::Adopt(args) => adopt::run(&args, layout, ui),
-        Command::Suspend(args) => suspend::suspend(&args, layout, ui),
-        Command::Resume(args) => suspend::resume(&args, layout, ui),
-        Command::Agent(agent) => agent::run(&agent, args.state, cx, surroundings, ui),
-        Command::Internal(args) => internal::run(&args, &cx, ui),
-        Command::History(args) => history::run(&args, layout, ui),
-        Command::Publish(args) => publish::run(&args, ui),
-        Command::Keys(args) => keys::run(&args, ui),
-        Command::Verify(args) => verify::run(&args, ui),
-        Command::Schema(args) => schema::run(&args, ui),
-        Command::Completions(args) => Ok(completions::run(&args)),
-        Command::Man(args) => man::run(&args, ui),
-    }
-}
 
 /// The facts of this machine; what could not be read of them is told.
 pub(crate) fn facts_of(layout: &Layout, ui: &Ui) -> serde_json::Value {

@@ -1,9 +1,8 @@
 //! `steadfast status`: what the agent keeps, what it waits for, and what is not as promised.
 
 use super::adopt::failure;
-use crate::args::Format;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::ui::{Tone, Ui, clean, wrap};
+use crate::ui::{Format, Tone, Ui, clean, wrap};
 use clap::Args;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Unit};

@@ -3,13 +3,12 @@
 mod totals;
 
 use crate::adopted::{self, Adopted};
-use crate::args::Format;
 use crate::commands::{adopt, facts_of};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::render::json::{self, JsonLines};
 use crate::render::orphans;
 use crate::render::run::Terminal;
-use crate::ui::Ui;
+use crate::ui::{Format, Ui};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use steadfast_agent::api::v1;

@@ -1,11 +1,10 @@
 //! How a run or a dry run ends, in words.
 
 use super::RunArgs;
-use crate::args::Format;
 use crate::exit::Exit;
 use crate::render::json;
 use crate::render::{Forecasts, Pending};
-use crate::ui::{Tone, Ui};
+use crate::ui::{Format, Tone, Ui};
 use steadfast_engine::{Plan, Promises, Summary};
 use steadfast_node::counted;
 

@@ -18,6 +18,7 @@ pub mod run;
 pub mod settings;
 pub mod standard;
 pub mod verdict;
+pub mod watched;
 pub mod wire;
 
 pub use error::{NodeError, chain};

@@ -1,18 +1,18 @@
-//! A revision is judged here: what became of every promise of a run, and whose fault it is where one is not
-//! kept; also where it would show that somebody touches what is promised.
+//! A revision is judged here: what became of every promise of a run, and where one is not kept, whose fault
+//! that is, whether a service is ill, and whether the revision has changed it.
 
-use crate::wire::{Broken, Fault, Report, Unkept, Watched};
+use crate::wire::{Broken, Fault, Report, Unkept};
 use std::collections::HashMap;
+use std::fmt;
 use steadfast_engine::{Event, Ledger as _, NotKept, Outcome, Promises, Reporter, Summary};
-use steadfast_resources::{Change, Identity, Refusal, Resource, user};
+use steadfast_resources::{Change, Identity, Refusal, Resource};
 use steadfast_store::Store;
-use steadfast_system::files::{Look, Read as _, Wanted};
-use steadfast_system::{AbsPath, ErrorKind, Host, SystemError};
+use steadfast_system::files::{Look, Wanted};
+use steadfast_system::{AbsPath, ErrorKind, Probe, SystemError};
 
 /// The verdicts of a run, as they come.
-#[derive(Debug)]
 pub struct Collected<'h> {
-    host: &'h Host,
+    host: &'h dyn Probe,
     repaired: Vec<String>,
     not_kept: Vec<Broken>,
     held: Vec<Unkept>,
@@ -21,6 +21,13 @@ pub struct Collected<'h> {
     left: Vec<String>,
     /// What else there is to say.
     pub told: Vec<String>,
+}
+
+impl fmt::Debug for Collected<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Collected { host: _, repaired, not_kept, held, undone, left, told } = self;
+        f.debug_tuple("Collected").field(&(repaired, not_kept, held, undone, left, told)).finish()
+    }
 }
 
 impl Reporter for Collected<'_> {
@@ -61,7 +68,7 @@ impl Reporter for Collected<'_> {
 }
 
 impl Collected<'_> {
-    pub fn new(host: &Host) -> Collected<'_> {
+    pub fn new(host: &dyn Probe) -> Collected<'_> {
         Collected {
             host,
             repaired: vec![],
@@ -169,7 +176,7 @@ fn is_ill(why: &NotKept) -> bool {
 }
 
 /// Whose fault it is. What lies where others than root can write is nobody's.
-fn fault(why: &NotKept, want: &Resource, host: &Host) -> Fault {
+fn fault(why: &NotKept, want: &Resource, host: &dyn Probe) -> Fault {
     match whose(why) {
         Fault::Revision if paths(want).any(|it| is_foreign(it, host)) => Fault::Foreign,
         fault @ (Fault::Revision
@@ -190,16 +197,16 @@ fn whose(why: &NotKept) -> Fault {
             Fault::Secret
         }
         NotKept::Refused(_) | NotKept::Missing(_) | NotKept::StillDiffers { .. } => Fault::Revision,
-        NotKept::Unhealthy(error) => of_error(error),
+        NotKept::Unhealthy(error) => fault_of(error),
         NotKept::Failed { change, error } => match (change.as_ref(), error.kind) {
             // What takes so long there is mostly fetching.
             (Change::Package(_), ErrorKind::TimedOut) => Fault::Network,
-            _ => of_error(error),
+            _ => fault_of(error),
         },
     }
 }
 
-fn of_error(error: &SystemError) -> Fault {
+fn fault_of(error: &SystemError) -> Fault {
     match error.kind {
         ErrorKind::Locked => Fault::Lock,
         ErrorKind::Storage => Fault::DiskFull,
@@ -215,7 +222,7 @@ fn of_error(error: &SystemError) -> Fault {
 }
 
 /// Whether somebody who is not root can put something else in the place of this path.
-fn is_foreign(path: AbsPath, host: &Host) -> bool {
+fn is_foreign(path: AbsPath, host: &dyn Probe) -> bool {
     let mut path = path;
     // What lies in the innermost folder that is there.
     loop {
@@ -234,49 +241,15 @@ fn paths(want: &Resource) -> impl Iterator<Item = AbsPath> {
     want.claims().into_iter().filter_map(|it| it.as_path().cloned())
 }
 
-/// Where it shows that somebody has touched what a promise is about.
-pub fn watched(promises: &Promises) -> impl Iterator<Item = Watched> + '_ {
-    promises.all.iter().filter(|it| !it.implied).map(|promised| {
-        let mut watched = Watched { promise: promised.id.to_string(), ..Watched::default() };
-        for claim in promised.want.claims() {
-            match claim {
-                Identity::Path(path) => watched.paths.push(path.to_string()),
-                Identity::Unit(unit) => watched.units.push(unit.to_string()),
-                Identity::Package(_) => watched.paths.push("/var/lib/dpkg/status".to_owned()),
-                Identity::User(_) => {
-                    watched.paths.extend(["/etc/passwd", "/etc/shadow"].map(str::to_owned));
-                }
-                Identity::Group(_) => {
-                    watched.paths.extend(["/etc/group", "/etc/gshadow"].map(str::to_owned));
-                }
-            }
-        }
-        if let Resource::Members(_) | Resource::User(_) = &promised.want {
-            watched.paths.extend(["/etc/group", "/etc/gshadow"].map(str::to_owned));
-        }
-        if let Resource::Directory(want) = &promised.want
-            && want.is_about_its_names()
-        {
-            watched.folders = watched.paths.clone();
-            watched.paths.extend(want.promised_files());
-        }
-        if let Resource::User(want) = &promised.want
-            && let user::Wanted::Present(wanted) = &want.state
-            && wanted.ssh_keys.is_some()
-            && let Some(home) = &wanted.home
-        {
-            watched.paths.push(format!("{home}/.ssh/authorized_keys"));
-        }
-        watched
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;
     use steadfast_resources::service;
     use steadfast_system::UnitName;
+    use steadfast_testkit::FakeHost;
+    use steadfast_testkit::host::{Matter, Thing};
+    use steadfast_testkit::run::Model;
 
     fn failed(change: service::Change) -> NotKept {
         let error = SystemError::new(ErrorKind::Command, "x");
@@ -328,6 +301,72 @@ mod tests {
             (failed(ErrorKind::Moved), Fault::Unseen),
         ] {
             assert_eq!(whose(&why), expected, "{why:?}");
+        }
+    }
+
+    fn promises(text: &str) -> Promises {
+        Model::of(text, &[]).unwrap().promises
+    }
+
+    /// The promises that differ between two texts of a server, or whose inputs do.
+    fn changed(before: &str, now: &str) -> Vec<String> {
+        let (before, now) = (promises(before), promises(now));
+        let changed = Changed::between(&now, &before);
+        let mut ids: Vec<String> = now.all.iter().map(|it| it.id.to_string()).collect();
+        ids.dedup();
+        ids.retain(|it| changed.is(it));
+        ids
+    }
+
+    #[test]
+    fn what_a_revision_has_changed_is_what_differs_or_runs_with_something_that_does() {
+        let app = "services: { app: { running: true } }\n";
+        let with = |content: &str| {
+            format!("files: {{ /etc/app.conf: {{ content: {content}, restarts: app }} }}\n{app}")
+        };
+        let below = |text: &str| format!("# A line more.\n{text}");
+        for (what, before, now, expected) in [
+            ("the same", with("a"), with("a"), vec![]),
+            ("the same, elsewhere in the file", with("a"), below(&with("a")), vec![]),
+            ("an input", with("a"), with("b"), vec!["file:/etc/app.conf", "service:app"]),
+            ("an input that is new", app.to_owned(), with("a"), vec!["service:app"]),
+            // Its own promise is new: there is nothing that it differs from.
+            ("all of it new", "files: {}\n".to_owned(), with("a"), vec![]),
+            ("an input that is gone", with("a"), app.to_owned(), vec![]),
+            (
+                "the service itself",
+                app.to_owned(),
+                "services: { app: { running: false } }\n".to_owned(),
+                vec!["service:app"],
+            ),
+            (
+                "something that nothing runs with",
+                format!("files: {{ /etc/motd: {{ content: a }} }}\n{app}"),
+                format!("files: {{ /etc/motd: {{ content: b }} }}\n{app}"),
+                vec!["file:/etc/motd"],
+            ),
+        ] {
+            assert_eq!(changed(&before, &now), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_lies_where_others_can_write_is_nobody_s_fault() {
+        let theirs = Thing { uid: 1000, mode: 0o755, ..Thing::of(Matter::Directory) };
+        let host = FakeHost::debian().with_directory("/srv").with_thing("/srv/theirs", theirs);
+        let why = NotKept::StillDiffers { remaining: vec![] };
+        for (path, expected) in [
+            ("/srv/ours", Fault::Revision),
+            ("/srv/theirs/file", Fault::Foreign),
+            // Nothing is there yet, and they could put it there.
+            ("/srv/theirs/folder/file", Fault::Foreign),
+        ] {
+            let promises = promises(&format!("files: {{ {path}: {{ content: x }} }}\n"));
+            let want = &promises.all[0].want;
+            assert_eq!(fault(&why, want, &host), expected, "{path}");
+            // Another reason than the revision stays what it is.
+            let unseen = NotKept::Unobserved(SystemError::new(ErrorKind::Command, "x"));
+            assert_eq!(fault(&unseen, want, &host), Fault::Unseen, "{path}");
         }
     }
 }

@@ -11,8 +11,9 @@ use std::io::Read as _;
 use steadfast_engine::{Promises, Reporter};
 use steadfast_model::SourceSet;
 use steadfast_node::run::{Audience, Beginning, Done, Purpose, Scope};
+use steadfast_node::watched::watched;
 use steadfast_node::wire::{Fetched, Report, RunLine, RunTask};
-use steadfast_node::{Context, NodeError, Run, download, fetch, keep, model, prepare, verdict};
+use steadfast_node::{Context, NodeError, Run, download, fetch, keep, model, prepare};
 use steadfast_source::fetcher;
 use steadfast_store::LockError;
 
@@ -75,7 +76,7 @@ fn keep(task: &RunTask, cx: &Context, ui: &Ui) -> Outcome {
     match try_to_keep(task, cx, ui) {
         Ok((report, promises)) => {
             let exit = if report.not_kept.is_empty() { Exit::Fine } else { Exit::NotKept };
-            for watched in promises.iter().flat_map(verdict::watched) {
+            for watched in promises.iter().flat_map(watched) {
                 say(ui, &RunLine::Watch(watched))?;
             }
             say(ui, &RunLine::Report(report))?;

@@ -1,7 +1,7 @@
 //! Carrying a plan out: look, decide, record what will be owed, act, look again, judge. The only driver
 //! of effects; every decision is made by `plan` and by the kinds.
 
-use crate::budget::{Budget, BudgetMeter};
+use crate::budget::BudgetMeter;
 use crate::event::{Event, Reporter};
 use crate::ledger::{Ledger, UndoEntry};
 use crate::observed::{Observed, Observer};
@@ -12,6 +12,7 @@ use crate::promised::Promises;
 use crate::runner::debt::{Debt, Record};
 use crate::runner::inputs::{Inputs, has};
 use crate::runner::owing::new_debt;
+use crate::step;
 use crate::undo::traces;
 use std::collections::{BTreeMap, BTreeSet};
 use steadfast_model::{Keep, PromiseId};
@@ -26,7 +27,7 @@ const ROUNDS: usize = 2;
 #[derive(Debug)]
 pub struct Assessment {
     observed: Observed,
-    budget: Budget,
+    circumstances: Circumstances,
     pub plan: Plan,
 }
 
@@ -39,7 +40,7 @@ pub fn look(
 ) -> Assessment {
     let observed = Observed::all(promises, eyes, ledger);
     let plan = plan::plan(promises, &observed, circumstances);
-    Assessment { observed, budget: circumstances.budget, plan }
+    Assessment { observed, circumstances, plan }
 }
 
 /// Says what a run would do.
@@ -56,14 +57,19 @@ pub fn converge(
     ledger: &mut dyn Ledger,
     out: &mut dyn Reporter,
 ) -> Summary {
-    let Assessment { observed, budget, plan } = assessment;
+    // What an earlier run left in the middle goes first, so what was seen may be so no more.
+    let assessment = match step::take_back_open(sys, ledger, out) {
+        true => look(promises, Observer::MayRun(sys), ledger, assessment.circumstances),
+        false => assessment,
+    };
+    let Assessment { observed, circumstances, plan } = assessment;
     out.report(&Event::Planned { promises, plan: &plan });
     let count = promises.all.len();
     let mut run = Run {
         promises,
         sys,
         ledger,
-        meter: BudgetMeter::new(budget),
+        meter: BudgetMeter::new(circumstances.budget),
         observed,
         stale: vec![false; count],
         astray: BTreeSet::new(),
@@ -85,6 +91,7 @@ pub fn converge(
             break;
         }
     }
+    run.end_steps(out);
     run.judge(&plan, out)
 }
 
@@ -145,6 +152,7 @@ impl Run<'_> {
                 Decision::Apply(changes) => work.push((at, changes)),
             }
         }
+        self.begin_steps(&mut work);
         let written = self.owe(&mut work);
         if !work.is_empty() {
             out.report(&Event::Working { promises: self.promises, work: &work });
@@ -219,12 +227,38 @@ impl Run<'_> {
         if let Some(needed) = plan::broken_need(self.promises, promised, broken) {
             return Decision::Settled(Outcome::Held(Held::NeedNotKept { needed }));
         }
+        if let Some(unit) = self.promises.unit_of(at)
+            && let Some(needed) = step::broken(self.promises, unit, &self.outcomes)
+        {
+            return Decision::Settled(Outcome::Held(Held::NeedNotKept { needed }));
+        }
         if !missing.is_empty() {
             return Decision::Settled(Outcome::NotKept(NotKept::Missing(missing)));
         }
         match self.meter.spend(&changes) {
             Ok(()) => Decision::Apply(changes),
             Err(held) => Decision::Settled(Outcome::Held(held)),
+        }
+    }
+
+    /// Writes down which units begin to change. What cannot be written down is not changed.
+    fn begin_steps(&mut self, work: &mut Work) {
+        work.retain(|(at, changes)| {
+            let Some(unit) = self.promises.unit_of(*at) else { return true };
+            let Err(error) = self.ledger.begin_step(&unit.id) else { return true };
+            if let Some(change) = changes.first() {
+                let change = Box::new(change.clone());
+                self.outcomes[*at] = Some(Outcome::NotKept(NotKept::Failed { change, error }));
+            }
+            false
+        });
+    }
+
+    /// Units of which a member is not as promised are taken back, and their other members wait for it.
+    fn end_steps(&mut self, out: &mut dyn Reporter) {
+        let taken_back = step::end(self.promises, &self.outcomes, self.sys, self.ledger, out);
+        for unit in &taken_back {
+            step::hold(self.promises, unit, &mut self.outcomes);
         }
     }
 

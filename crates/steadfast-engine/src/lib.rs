@@ -12,6 +12,7 @@ pub mod outcome;
 pub mod plan;
 pub mod promised;
 pub mod runner;
+mod step;
 pub mod undo;
 pub mod unit;
 

@@ -62,12 +62,19 @@ impl Promises {
         self.inputs.get(at)
     }
 
+    /// The unit that a promise is a member of.
+    pub(crate) fn unit_of(&self, at: usize) -> Option<&Unit> {
+        let id = self.all[at].unit.as_ref()?;
+        self.units.iter().find(|it| it.id == *id)
+    }
+
     /// Attempts only what one of the globs matches. A service that owes something because of a selected
     /// promise pays it, and is not touched otherwise. Gives the globs that match nothing.
     pub fn select(&mut self, globs: &[Glob]) -> Vec<Glob> {
         for promised in &mut self.all {
             promised.selected = globs.iter().any(|it| it.matches(&promised.id.0));
         }
+        self.select_units();
         self.select_debtors();
         let matches = |glob: &&Glob| self.all.iter().any(|it| glob.matches(&it.id.0));
         globs.iter().filter(|it| !matches(it)).cloned().collect()
@@ -86,7 +93,17 @@ impl Promises {
             promised.selected = exact.contains(&*promised.id.0)
                 || patterns.iter().any(|it| it.matches(&promised.id.0));
         }
+        self.select_units();
         self.select_debtors();
+    }
+
+    /// Who attempts one member attempts the unit.
+    fn select_units(&mut self) {
+        for unit in &self.units {
+            if unit.members.iter().any(|at| self.all[*at].selected) {
+                unit.members.iter().for_each(|at| self.all[*at].selected = true);
+            }
+        }
     }
 
     fn select_debtors(&mut self) {

@@ -9,6 +9,7 @@ mod link;
 mod mixed;
 mod package;
 mod service;
+mod unit;
 mod user;
 
 use steadfast_testkit::laws::{self, Subject};

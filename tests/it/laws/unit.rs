@@ -1,0 +1,150 @@
+//! A unit is wholly as it was before or wholly as it shall be, whatever fails and wherever the run dies.
+
+use steadfast_engine::{Budget, Promises, Unit, UnitId};
+use steadfast_testkit::run::{Model, Notebook, converge, converge_or_die};
+use steadfast_testkit::{FakeHost, Fault, Moment, World};
+
+const RELEASE: &str = r#"
+files:
+  /etc/api/main.conf: { content: "new\n" }
+  /etc/api/more.conf: { content: "more\n", mode: "0600" }
+  /etc/gone.conf: absent
+  /srv/beside: { content: "no member\n" }
+links: { /srv/current: releases/2 }
+"#;
+
+const MEMBERS: [&str; 4] = [
+    "file:/etc/api/main.conf",
+    "file:/etc/api/more.conf",
+    "file:/etc/gone.conf",
+    "link:/srv/current",
+];
+
+const PATHS: [&str; 4] =
+    ["/etc/api/main.conf", "/etc/api/more.conf", "/etc/gone.conf", "/srv/current"];
+
+fn host() -> FakeHost {
+    FakeHost::debian()
+        .with_directory("/etc/api")
+        .with_file("/etc/api/main.conf", "old\n")
+        .with_file("/etc/gone.conf", "there\n")
+        .with_directory("/srv")
+        .with_link("/srv/current", "releases/1")
+}
+
+/// The promises of the release as one unit.
+fn release() -> Promises {
+    let mut promises = Model::of(RELEASE, &[]).unwrap().promises;
+    let id = UnitId("component:api".into());
+    let its = |at: &usize| MEMBERS.contains(&&*promises.all[*at].id.0);
+    let members: Vec<usize> = (0..promises.all.len()).filter(its).collect();
+    assert_eq!(members.len(), MEMBERS.len());
+    for at in &members {
+        promises.all[*at].unit = Some(id.clone());
+    }
+    promises.units.push(Unit { id, members, runner: None });
+    promises
+}
+
+/// What the members of the unit are now.
+fn shown(world: &World) -> Vec<String> {
+    let one = |path: &&str| {
+        let path = steadfast_system::AbsPath::parse(path).unwrap();
+        let thing = world.files.get(&path).map(|it| (it.matter.clone(), it.mode));
+        format!("{path}: {thing:?}")
+    };
+    PATHS.iter().map(one).collect()
+}
+
+fn run(host: &FakeHost, promises: &Promises, ledger: &mut Notebook) {
+    converge(host, promises, ledger, Budget::default());
+}
+
+/// How many effects a run has that nothing disturbs, and what the unit is then.
+fn undisturbed(promises: &Promises) -> (usize, Vec<String>) {
+    let host = host();
+    host.expect_fault(None);
+    let mut ledger = Notebook::default();
+    run(&host, promises, &mut ledger);
+    assert!(ledger.steps.is_empty() && !ledger.made.is_empty());
+    (host.log().len(), shown(&host.world()))
+}
+
+#[test]
+fn a_unit_is_wholly_before_or_wholly_after_whatever_fails() {
+    let promises = release();
+    let before = shown(&host().world());
+    let (count, after) = undisturbed(&promises);
+    assert!(count >= 5 && before != after);
+    let mut went_back = 0;
+    for at in 0..count {
+        for moment in [Moment::Before, Moment::After] {
+            let (host, mut ledger) = (host(), Notebook::default());
+            host.expect_fault(Some(Fault { at, moment }));
+            run(&host, &promises, &mut ledger);
+            let now = shown(&host.world());
+            assert!(now == before || now == after, "{moment:?} at {at}: {now:#?}");
+            went_back += usize::from(now == before);
+        }
+    }
+    assert!(went_back > 2, "{went_back}");
+}
+
+#[test]
+fn wherever_a_run_dies_the_next_one_leaves_no_unit_in_the_middle() {
+    let promises = release();
+    let before = shown(&host().world());
+    let (count, after) = undisturbed(&promises);
+    let mut middle = 0;
+    for at in 0..count {
+        for moment in [Moment::DeathBefore, Moment::DeathAfter] {
+            for broken in [false, true] {
+                let (host, mut ledger) = (host(), Notebook::default());
+                host.expect_fault(Some(Fault { at, moment }));
+                assert!(
+                    converge_or_die(&host, &promises, &mut ledger, Budget::default()).is_none()
+                );
+                let now = shown(&host.world());
+                middle += usize::from(now != before && now != after);
+                host.expect_fault(None);
+                if broken {
+                    // One member cannot be kept any more: then none of them may be as promised.
+                    host.break_effect("write /etc/api/more.conf", "No space left on device");
+                }
+                run(&host, &promises, &mut ledger);
+                let what = format!("{moment:?} at {at}, broken: {broken}");
+                assert_eq!(shown(&host.world()), if broken { &*before } else { &*after }, "{what}");
+                assert!(ledger.steps.is_empty(), "{what}");
+            }
+        }
+    }
+    assert!(middle > 2, "{middle}");
+}
+
+#[test]
+fn a_run_about_something_else_leaves_no_unit_in_the_middle_either() {
+    let promises = release();
+    let before = shown(&host().world());
+    let (count, after) = undisturbed(&promises);
+    let mut beside = promises.clone();
+    beside.select_named(&["file:/srv/beside".to_owned()]);
+    let mut went_back = 0;
+    for at in 0..count {
+        let (host, mut ledger) = (host(), Notebook::default());
+        host.expect_fault(Some(Fault { at, moment: Moment::DeathAfter }));
+        assert!(converge_or_die(&host, &promises, &mut ledger, Budget::default()).is_none());
+        let now = shown(&host.world());
+        host.expect_fault(None);
+        run(&host, &beside, &mut ledger);
+        let shown = shown(&host.world());
+        assert!(shown == before || shown == after, "death after {at}: {shown:#?}");
+        went_back += usize::from(now != before && shown == before);
+    }
+    assert!(went_back > 2, "{went_back}");
+    // Who attempts one member attempts the unit.
+    let mut one = promises.clone();
+    one.select_named(&[MEMBERS[3].to_owned()]);
+    let host = host();
+    run(&host, &one, &mut Notebook::default());
+    assert_eq!(shown(&host.world()), after);
+}

@@ -13,6 +13,9 @@ mod language;
 mod laws;
 
 #[cfg(test)]
+mod plan_check;
+
+#[cfg(test)]
 mod publish;
 
 #[cfg(test)]

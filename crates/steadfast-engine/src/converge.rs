@@ -2,6 +2,7 @@
 //! of effects; every decision is made by `plan` and by the kinds.
 
 use crate::budget::BudgetMeter;
+use crate::check::{Flaw, check};
 use crate::event::{Event, Reporter};
 use crate::ledger::{Ledger, UndoEntry};
 use crate::observed::{Observed, Observer};
@@ -29,6 +30,13 @@ pub struct Assessment {
     observed: Observed,
     circumstances: Circumstances,
     pub plan: Plan,
+}
+
+impl Assessment {
+    /// What is wrong with the plan; nothing, if this program makes no mistake.
+    pub fn flaws(&self, promises: &Promises) -> Vec<Flaw> {
+        check(promises, &self.observed, &self.plan, self.circumstances.budget)
+    }
 }
 
 /// Looks at everything. The machine is not changed by it.

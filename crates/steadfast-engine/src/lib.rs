@@ -1,6 +1,7 @@
 //! Orders, plans, converges and judges promises; defines outcomes and events.
 
 pub mod budget;
+pub mod check;
 pub mod converge;
 pub mod event;
 pub mod graph;
@@ -17,6 +18,7 @@ pub mod undo;
 pub mod unit;
 
 pub use budget::Budget;
+pub use check::{Flaw, check};
 pub use converge::{Assessment, converge, dry_run, look};
 pub use event::{Event, Reporter};
 pub use ledger::{Amended, Extent, Ledger, NotUndone, UndoEntry};

@@ -7,8 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 use steadfast_engine::debt::{Debt, Record};
 use steadfast_engine::{
-    Amended, Budget, Circumstances, Event, Extent, Forecast, Ledger, Managed, Observer, Outcome,
-    Plan, Promises, Reporter, Scope, StepEnd, Summary, UndoEntry, UnitId, promised,
+    Amended, Assessment, Budget, Circumstances, Event, Extent, Forecast, Ledger, Managed, Observer,
+    Outcome, Plan, Promises, Reporter, Scope, StepEnd, Summary, UndoEntry, UnitId, promised,
 };
 use steadfast_model::{Diagnostics, NodeInput, Severity, SourceSet, document, render, resolve};
 use steadfast_resources::Facet;
@@ -201,6 +201,19 @@ fn root(budget: Budget) -> Circumstances {
     Circumstances { root: true, budget }
 }
 
+/// Looks and plans. Whoever asks, the plan is held to what must be true of every plan.
+fn assess(
+    promises: &Promises,
+    observer: Observer<'_>,
+    ledger: &Notebook,
+    budget: Budget,
+) -> Assessment {
+    let assessment = steadfast_engine::look(promises, observer, ledger, root(budget));
+    let flaws: Vec<String> = assessment.flaws(promises).iter().map(ToString::to_string).collect();
+    assert_eq!(flaws, [""; 0], "{:#?}", assessment.plan);
+    assessment
+}
+
 /// One run.
 pub fn converge(
     host: &FakeHost,
@@ -209,7 +222,7 @@ pub fn converge(
     budget: Budget,
 ) -> Run {
     let mut run = Run::default();
-    let assessment = steadfast_engine::look(promises, Observer::MayRun(host), ledger, root(budget));
+    let assessment = assess(promises, Observer::MayRun(host), ledger, budget);
     steadfast_engine::converge(promises, assessment, host, ledger, &mut run);
     run
 }
@@ -246,7 +259,7 @@ fn take_back(
             ledger.made.remove(&made.thing);
         }
     }
-    let assessment = steadfast_engine::look(promises, Observer::MayRun(host), ledger, root(budget));
+    let assessment = assess(promises, Observer::MayRun(host), ledger, budget);
     steadfast_engine::converge(promises, assessment, host, ledger, &mut run);
     run
 }
@@ -286,8 +299,7 @@ pub fn or_die(run: impl FnOnce() -> Run) -> Option<Run> {
 
 pub fn dry_run(host: &FakeHost, promises: &Promises, ledger: &Notebook, budget: Budget) -> Plan {
     let mut run = Run::default();
-    let assessment =
-        steadfast_engine::look(promises, Observer::ReadOnly(host), ledger, root(budget));
+    let assessment = assess(promises, Observer::ReadOnly(host), ledger, budget);
     steadfast_engine::dry_run(promises, assessment, &mut run)
 }
 

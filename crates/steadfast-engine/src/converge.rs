@@ -65,6 +65,7 @@ pub fn converge(
     ledger: &mut dyn Ledger,
     out: &mut dyn Reporter,
 ) -> Summary {
+    let _span = tracing::info_span!("run", promises = promises.count()).entered();
     // What an earlier run left in the middle goes first, so what was seen may be so no more.
     let assessment = match step::take_back_open(sys, ledger, out) {
         true => look(promises, Observer::MayRun(sys), ledger, assessment.circumstances),
@@ -321,6 +322,9 @@ impl Run<'_> {
         if debts.is_empty() {
             return vec![];
         }
+        for (unit, Debt { action, cause, .. }) in &debts {
+            tracing::debug!(%unit, ?action, %cause, "will owe");
+        }
         let written = self.written_down(&debts);
         if let Err(error) = self.ledger.owe(&debts) {
             let error = error.during("write down that a restart will be owed");
@@ -468,6 +472,7 @@ impl Run<'_> {
         for inputs in self.promises.inputs.iter().filter(|it| has(touched, it.runner)) {
             let at = inputs.runner;
             if self.outcomes[at].is_none() && self.done[at].iter().any(pays) {
+                tracing::debug!(runner = %self.promises.all[at].id, "paid what it owed");
                 self.put_record(inputs);
                 self.observed.assess(self.promises, inputs, self.ledger);
             }
@@ -565,6 +570,7 @@ impl Run<'_> {
             if promised.implied && outcome == Outcome::Kept {
                 continue;
             }
+            tracing::info!(promise = %promised.id, outcome = outcome.word(), "judged");
             summary.count(&outcome);
             out.report(&Event::Judged {
                 promise: promised,

@@ -44,6 +44,7 @@ pub(crate) fn end(
     for (unit, made) in ledger.open_steps().unwrap_or_default() {
         let its = promises.units.iter().find(|it| it.id == unit);
         if its.is_some_and(|it| broken(promises, it, outcomes).is_none()) {
+            tracing::info!(%unit, "committed");
             // Where it cannot be written, the next run takes it back, and the run after that brings it again.
             let _written = ledger.end_step(&unit, StepEnd::Committed);
         } else {
@@ -61,6 +62,7 @@ fn take_back(
     ledger: &mut dyn Ledger,
     out: &mut dyn Reporter,
 ) {
+    tracing::info!(%unit, things = made.len(), "taking a step back");
     let results = undo(made, Extent::Everything, Budget::default(), sys, ledger, out);
     // What another attempt may still take back keeps the step open.
     if results.iter().all(|it| it.as_ref().err().is_none_or(|why| why.is_final())) {

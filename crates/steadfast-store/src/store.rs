@@ -260,6 +260,7 @@ impl Store {
         let transaction = connection.transaction().map_err(query)?;
         let value = write(&transaction).map_err(query)?;
         transaction.commit().map_err(query)?;
+        tracing::debug!(path = %self.path.display(), "committed to the state database");
         Ok(value)
     }
 }

@@ -99,6 +99,7 @@ pub(crate) fn pay(
     }
     let paid = debtors.iter().zip(&results).filter(|(_, it)| it.is_ok());
     for debtor in paid.map(|(debtor, _)| debtor) {
+        tracing::debug!(unit = %debtor.unit, "paid what it owed for what was taken back");
         let record = Record { debts: vec![], ..ledger.record(&debtor.unit) };
         // Where it cannot be written, the debt stays: it is paid without need.
         let _written = ledger.settle(&debtor.unit, record);

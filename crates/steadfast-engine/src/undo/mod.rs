@@ -321,6 +321,7 @@ impl Undoing<'_> {
             }
         }
         for (promise, changes, left) in &told {
+            tracing::info!(%promise, changes = changes.len(), left = left.len(), "taken back");
             out.report(&Event::Undone { promise, changes, left });
         }
     }

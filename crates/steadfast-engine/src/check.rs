@@ -156,13 +156,7 @@ impl Checked<'_> {
                 flaws.push(Flaw::BeforeItsNeed { promise, need: need_id });
                 continue;
             }
-            let broken = match self.plan.entries[need].forecast {
-                Forecast::NotKept(_) | Forecast::Held(_) => true,
-                Forecast::Kept
-                | Forecast::Certain
-                | Forecast::Expected { .. }
-                | Forecast::Unknown { .. } => false,
-            };
+            let broken = self.plan.entries[need].will_not_be_kept();
             if broken && self.planned(at) {
                 flaws.push(Flaw::BrokenNeed { promise, need: need_id });
             }

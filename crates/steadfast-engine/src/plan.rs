@@ -115,7 +115,7 @@ impl Steps {
     }
 
     /// What brings a thing that is missing now to this promise.
-    fn bring(&self, thing: &Identity, promises: &Promises, at: usize) -> Option<Source> {
+    fn provider_of(&self, thing: &Identity, promises: &Promises, at: usize) -> Option<Source> {
         if let Some(id) = self.things.get(thing) {
             return Some(Source::Step(format!("{thing} is to come with {id}")));
         }
@@ -182,8 +182,8 @@ pub fn plan(promises: &Promises, observed: &Observed, circumstances: Circumstanc
         steps.take(at, &promises.all[at], &entry);
         entries[at] = Some(entry);
     }
-    doubt(promises, &mut entries, &steps);
-    doubt_health(promises, observed, &mut entries);
+    mark_uncertain(promises, &mut entries, &steps);
+    mark_health_uncertain(promises, observed, &mut entries);
     // Without waves there was a circle, and nothing is run.
     let kept = || Entry { changes: vec![], notes: vec![], forecast: Forecast::Kept };
     Plan { entries: entries.into_iter().map(|it| it.unwrap_or_else(kept)).collect() }
@@ -204,6 +204,17 @@ impl Plan {
 }
 
 impl Entry {
+    /// Whether what needs it is not attempted.
+    pub(crate) fn will_not_be_kept(&self) -> bool {
+        match self.forecast {
+            Forecast::NotKept(_) | Forecast::Held(_) => true,
+            Forecast::Kept
+            | Forecast::Certain
+            | Forecast::Expected { .. }
+            | Forecast::Unknown { .. } => false,
+        }
+    }
+
     /// Whether a run would try to change something.
     pub fn is_planned(&self) -> bool {
         match self.forecast {
@@ -292,21 +303,14 @@ fn forecast(
         return Forecast::Held(Held::ReportOnly { difference: changes.to_vec() });
     }
     if let Some(needed) = broken_need(promises, promised, |need| {
-        left_broken(need)
-            || entries[need].as_ref().is_some_and(|it| match it.forecast {
-                Forecast::NotKept(_) | Forecast::Held(_) => true,
-                Forecast::Kept
-                | Forecast::Certain
-                | Forecast::Expected { .. }
-                | Forecast::Unknown { .. } => false,
-            })
+        left_broken(need) || entries[need].as_ref().is_some_and(Entry::will_not_be_kept)
     }) {
         return Forecast::Held(Held::NeedNotKept { needed });
     }
     let mut because = None;
     let (mut absent, mut unknown) = (vec![], vec![]);
     for thing in missing {
-        match steps.bring(&thing, promises, at) {
+        match steps.provider_of(&thing, promises, at) {
             Some(Source::Step(words)) => because = Some(words),
             Some(Source::Perhaps(words)) => unknown.push(words),
             None => absent.push(thing),
@@ -336,7 +340,7 @@ fn forecast(
 
 /// Says of what is right now, and what a package of this run may bring all the same, that nobody knows.
 /// What is promised absent has its turn before packages, so it is judged at the end.
-fn doubt(promises: &Promises, entries: &mut [Option<Entry>], steps: &Steps) {
+fn mark_uncertain(promises: &Promises, entries: &mut [Option<Entry>], steps: &Steps) {
     for (at, entry) in entries.iter_mut().enumerate() {
         let promised = &promises.all[at];
         if let Some(entry) = entry
@@ -354,7 +358,7 @@ fn doubt(promises: &Promises, entries: &mut [Option<Entry>], steps: &Steps) {
 
 /// Says of a service that is right as far as can be seen, and that nobody may ask whether it is healthy,
 /// that nobody knows. It is no step of the run, so nothing follows from it.
-fn doubt_health(promises: &Promises, observed: &Observed, entries: &mut [Option<Entry>]) {
+fn mark_health_uncertain(promises: &Promises, observed: &Observed, entries: &mut [Option<Entry>]) {
     for (at, entry) in entries.iter_mut().enumerate() {
         if let Some(entry) = entry
             && entry.forecast == Forecast::Kept

@@ -1,163 +1,17 @@
-//! From the promises of a model to what the engine works on: typed, compared with each other, with
-//! their needs and consequences as indices, and in the order of a run.
+//! From the promises of a model to those that the engine works on: typed and compared with each other.
 
+use super::{Promised, Promises};
 use crate::graph::{self, Task};
 use crate::runner::inputs::Inputs;
-use crate::unit::{Scope, Unit, UnitId};
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ops::Range;
 use std::sync::Arc;
 use steadfast_model::lower::nearest;
 use steadfast_model::{
-    Diagnostic, Diagnostics, Keep, Lower, Origin, Promise, PromiseId, Resolved, SourceSet, Span,
-    Spanned, codes,
+    Diagnostic, Diagnostics, Lower, Origin, Promise, PromiseId, Resolved, SourceSet, Span, Spanned,
+    codes,
 };
-use steadfast_resources::runner::Consequence;
-use steadfast_resources::{Identity, Resource, glob::Glob};
-use steadfast_system::{AbsPath, UnitName};
-
-/// A promise, or a part of one, that has been lowered.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Promised {
-    pub id: PromiseId,
-    pub want: Resource,
-    /// What must be kept before it is attempted, by index.
-    pub needs: Vec<usize>,
-    pub keep: Keep,
-    /// Everybody who made it; the first is where it stands.
-    pub origins: Vec<Origin>,
-    pub description: Option<Arc<str>>,
-    /// Nobody promised it: a unit that is only named in `restarts:` or whose unit file is promised.
-    pub implied: bool,
-    /// What it changes with, where that is more than itself.
-    pub unit: Option<UnitId>,
-    /// Whether this run attempts it; see [`Promises::select`].
-    pub selected: bool,
-}
-
-impl Promised {
-    /// Whose doing its changes are.
-    pub fn scope(&self) -> Scope {
-        self.unit.clone().map_or(Scope::Node, Scope::Unit)
-    }
-}
-
-/// All promises of a node, ready for a run.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Promises {
-    pub all: Vec<Promised>,
-    /// In the order of their runners.
-    pub inputs: Vec<Inputs>,
-    /// What changes together, beside what changes by itself.
-    pub units: Vec<Unit>,
-    /// Indices in the order in which they are done.
-    pub waves: Vec<Vec<usize>>,
-}
-
-impl Promises {
-    /// What the runner at this index runs with.
-    pub fn inputs_of(&self, runner: usize) -> Option<&Inputs> {
-        let at = self.inputs.binary_search_by_key(&runner, |it| it.runner).ok()?;
-        self.inputs.get(at)
-    }
-
-    /// The unit that a promise is a member of.
-    pub(crate) fn unit_of(&self, at: usize) -> Option<&Unit> {
-        let id = self.all[at].unit.as_ref()?;
-        self.units.iter().find(|it| it.id == *id)
-    }
-
-    /// Attempts only what one of the globs matches. A service that owes something because of a selected
-    /// promise pays it, and is not touched otherwise. Gives the globs that match nothing.
-    pub fn select(&mut self, globs: &[Glob]) -> Vec<Glob> {
-        for promised in &mut self.all {
-            promised.selected = globs.iter().any(|it| it.matches(&promised.id.0));
-        }
-        self.select_units();
-        self.select_debtors();
-        let matches = |glob: &&Glob| self.all.iter().any(|it| glob.matches(&it.id.0));
-        globs.iter().filter(|it| !matches(it)).cloned().collect()
-    }
-
-    /// The same with names of promises; one that is nobody's name is a pattern.
-    pub fn select_named(&mut self, names: &[String]) {
-        let exact: HashSet<&str> = names.iter().map(String::as_str).collect();
-        let known: HashSet<&str> = self.all.iter().map(|it| &*it.id.0).collect();
-        let patterns: Vec<Glob> = names
-            .iter()
-            .filter(|it| !known.contains(it.as_str()))
-            .filter_map(|it| Glob::of_ids(it).ok())
-            .collect();
-        for promised in &mut self.all {
-            promised.selected = exact.contains(&*promised.id.0)
-                || patterns.iter().any(|it| it.matches(&promised.id.0));
-        }
-        self.select_units();
-        self.select_debtors();
-    }
-
-    /// Who attempts one member attempts the unit.
-    fn select_units(&mut self) {
-        for unit in &self.units {
-            if unit.members.iter().any(|at| self.all[*at].selected) {
-                unit.members.iter().for_each(|at| self.all[*at].selected = true);
-            }
-        }
-    }
-
-    fn select_debtors(&mut self) {
-        for inputs in &self.inputs {
-            let caused = inputs.all().any(|it| self.all[it].selected);
-            let promised = &mut self.all[inputs.runner];
-            if caused
-                && !promised.selected
-                && let Some(want) = promised.want.debts_only()
-            {
-                promised.want = want;
-                promised.implied = true;
-                promised.selected = true;
-            }
-        }
-    }
-
-    /// The same, where no globs mean everything.
-    pub fn select_some(&mut self, globs: &[Glob]) -> Vec<Glob> {
-        if globs.is_empty() { vec![] } else { self.select(globs) }
-    }
-
-    /// For each promise, whether the outcome of a selected one may hang on it: itself, what it needs, and
-    /// what a selected service runs with.
-    pub(crate) fn bearing(&self) -> Vec<bool> {
-        let mut bears: Vec<bool> = self.all.iter().map(|it| it.selected).collect();
-        for promised in self.all.iter().filter(|it| it.selected) {
-            for need in &promised.needs {
-                bears[*need] = true;
-            }
-        }
-        for inputs in self.inputs.iter().filter(|it| self.all[it.runner].selected) {
-            for input in inputs.all() {
-                bears[input] = true;
-            }
-        }
-        bears
-    }
-
-    /// How many promises there are that somebody made, each counted once whatever parts it has.
-    pub fn count(&self) -> usize {
-        self.each().filter(|parts| !self.all[parts.start].implied).count()
-    }
-
-    /// Every promise, as the indices of its parts, which stand beside each other.
-    pub fn each(&self) -> impl Iterator<Item = Range<usize>> + '_ {
-        let mut end = 0;
-        self.all.chunk_by(|a, b| a.id == b.id).map(move |parts| {
-            let start = end;
-            end += parts.len();
-            start..end
-        })
-    }
-}
+use steadfast_resources::{Identity, Resource};
+use steadfast_system::AbsPath;
 
 /// Lowers all promises of a node. What was wrong is reported, and missing.
 pub fn lower(resolved: &Resolved, sources: &SourceSet) -> (Promises, Diagnostics) {
@@ -178,24 +32,24 @@ pub fn lower(resolved: &Resolved, sources: &SourceSet) -> (Promises, Diagnostics
 const GUESSES_MAX: usize = 20;
 
 /// What the author wrote beside the promise itself.
-struct Written {
-    needs: Vec<Spanned<PromiseId>>,
-    reloads: Vec<Spanned<Arc<str>>>,
-    restarts: Vec<Spanned<Arc<str>>>,
-    conditional: bool,
+pub(super) struct Written {
+    pub(super) needs: Vec<Spanned<PromiseId>>,
+    pub(super) reloads: Vec<Spanned<Arc<str>>>,
+    pub(super) restarts: Vec<Spanned<Arc<str>>>,
+    pub(super) conditional: bool,
 }
 
-struct Builder<'d> {
-    all: Vec<Promised>,
-    written: Vec<Written>,
-    by_id: HashMap<PromiseId, usize>,
+pub(super) struct Builder<'d> {
+    pub(super) all: Vec<Promised>,
+    pub(super) written: Vec<Written>,
+    pub(super) by_id: HashMap<PromiseId, usize>,
     /// Ids of promises that could not be lowered: naming them is no second mistake.
-    unsound: HashSet<PromiseId>,
-    by_identity: BTreeMap<Identity, usize>,
-    inputs: BTreeMap<usize, Inputs>,
+    pub(super) unsound: HashSet<PromiseId>,
+    pub(super) by_identity: BTreeMap<Identity, usize>,
+    pub(super) inputs: BTreeMap<usize, Inputs>,
     /// How often a name that was probably meant has been looked for.
-    guesses: usize,
-    diagnostics: &'d mut Diagnostics,
+    pub(super) guesses: usize,
+    pub(super) diagnostics: &'d mut Diagnostics,
 }
 
 impl Builder<'_> {
@@ -354,132 +208,15 @@ impl Builder<'_> {
         }
     }
 
-    /// Which services run with which promises.
-    fn consequences(&mut self) {
-        let count = self.all.len();
-        for at in 0..count {
-            let (reloads, restarts) =
-                (self.written[at].reloads.clone(), self.written[at].restarts.clone());
-            for (units, consequence) in
-                [(reloads, Consequence::Reload), (restarts, Consequence::Restart)]
-            {
-                for unit in units {
-                    match UnitName::parse(&unit.value) {
-                        Ok(name) => {
-                            let service = self.service(name, at);
-                            self.input(service, at, consequence);
-                        }
-                        Err(bad) => self.diagnostics.push(Diagnostic::error(
-                            codes::BAD_NAME,
-                            unit.span,
-                            bad.to_string(),
-                        )),
-                    }
-                }
-            }
-            // A promised unit file or drop-in is known to systemd only after a reload of its own.
-            if let Some(unit) = unit_of(&self.all[at].want) {
-                let service = self.service(unit, at);
-                let inputs = self.inputs.entry(service).or_default();
-                inputs.runner = service;
-                inputs.read.push(at);
-            }
-        }
-        for at in 0..count {
-            let Some(want) = self.all[at].want.as_runner() else { continue };
-            self.inputs.entry(at).or_default().runner = at;
-            let patterns: Vec<(Spanned<Arc<str>>, Consequence)> = want
-                .reload_on()
-                .iter()
-                .map(|it| (it.clone(), Consequence::Reload))
-                .chain(want.restart_on().iter().map(|it| (it.clone(), Consequence::Restart)))
-                .collect();
-            for (pattern, consequence) in patterns {
-                let glob = match Glob::of_ids(&pattern.value) {
-                    Ok(glob) => glob,
-                    Err(bad) => {
-                        self.diagnostics.push(Diagnostic::error(
-                            codes::BAD_VALUE,
-                            pattern.span,
-                            bad,
-                        ));
-                        continue;
-                    }
-                };
-                let found: Vec<usize> = match glob.literal() {
-                    Some(id) => self.parts(&PromiseId(Arc::from(id))).collect(),
-                    None => (0..count).filter(|it| glob.matches(&self.all[*it].id.0)).collect(),
-                };
-                if found.iter().all(|it| *it == at)
-                    && !self.unsound.iter().any(|it| glob.matches(&it.0))
-                {
-                    let message = format!("`{}` matches no promise of this node", pattern.value);
-                    let mut warning =
-                        Diagnostic::warning(codes::MATCHES_NOTHING, pattern.span, message);
-                    if glob.literal().is_some()
-                        && let Some(near) = self.near(&pattern.value)
-                    {
-                        warning = warning.label(format!("did you mean `{near}`?"));
-                    }
-                    self.diagnostics.push(warning);
-                }
-                for input in found.into_iter().filter(|it| *it != at) {
-                    self.input(at, input, consequence);
-                }
-            }
-        }
-    }
-
-    /// The promise about this unit, made where nobody made one.
-    fn service(&mut self, unit: UnitName, cause: usize) -> usize {
-        let identity = Identity::Unit(unit.clone());
-        if let Some(at) = self.by_identity.get(&identity) {
-            return *at;
-        }
-        let at = self.all.len();
-        let id = PromiseId::new("service", unit.short());
-        self.all.push(Promised {
-            id: id.clone(),
-            want: Resource::implied_runner(unit),
-            needs: vec![],
-            keep: Keep::Repair,
-            origins: vec![self.all[cause].origins[0].clone()],
-            description: None,
-            implied: true,
-            unit: None,
-            selected: true,
-        });
-        self.written.push(Written {
-            needs: vec![],
-            reloads: vec![],
-            restarts: vec![],
-            conditional: false,
-        });
-        self.by_id.insert(id, at);
-        self.by_identity.insert(identity, at);
-        self.inputs.insert(at, Inputs { runner: at, ..Inputs::default() });
-        at
-    }
-
-    fn input(&mut self, service: usize, input: usize, consequence: Consequence) {
-        let inputs = self.inputs.entry(service).or_default();
-        inputs.runner = service;
-        let list = match consequence {
-            Consequence::Reload => &mut inputs.reload,
-            Consequence::Restart => &mut inputs.restart,
-        };
-        list.push(input);
-    }
-
     /// The parts of a promise; they stand beside each other.
-    fn parts(&self, id: &PromiseId) -> impl Iterator<Item = usize> {
+    pub(super) fn parts(&self, id: &PromiseId) -> impl Iterator<Item = usize> {
         let first = self.by_id.get(id).copied().unwrap_or(self.all.len());
         let count = self.all[first..].iter().take_while(|it| it.id == *id).count();
         first..first + count
     }
 
     /// The id that was probably meant. Nobody reads more than some of these, and each takes long.
-    fn near(&mut self, id: &str) -> Option<String> {
+    pub(super) fn near(&mut self, id: &str) -> Option<String> {
         self.guesses += 1;
         if self.guesses > GUESSES_MAX {
             return None;
@@ -614,18 +351,4 @@ impl Builder<'_> {
         };
         Promises { all, inputs: inputs.into_values().collect(), units: vec![], waves }
     }
-}
-
-/// The unit whose own file or drop-in this file is, where it is one for an administrator's units.
-fn unit_of(want: &Resource) -> Option<UnitName> {
-    let Resource::File(_) = want else { return None };
-    want.claims().iter().filter_map(Identity::as_path).find_map(|path| {
-        let below = path.as_str().strip_prefix("/etc/systemd/system/")?;
-        let unit = match below.split_once('/') {
-            None => below,
-            Some((folder, _)) => folder.strip_suffix(".d")?,
-        };
-        // A template has no process of its own.
-        if unit.contains("@.") { None } else { UnitName::parse(unit).ok() }
-    })
 }

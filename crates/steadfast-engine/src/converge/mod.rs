@@ -1,0 +1,400 @@
+//! Carrying a plan out: look, decide, record what will be owed, act, look again, judge. The only driver
+//! of effects; every decision is made by `plan` and by the kinds.
+
+mod debts;
+mod judge;
+mod run;
+
+use crate::budget::BudgetMeter;
+use crate::check::{Flaw, check};
+use crate::event::{Event, Reporter};
+use crate::ledger::{Ledger, UndoEntry};
+use crate::observed::{Observed, Observer};
+use crate::obstacles;
+use crate::outcome::{Held, NotKept, Outcome, Summary};
+use crate::plan::{self, Circumstances, Plan};
+use crate::promised::Promises;
+use crate::runner::inputs::has;
+use crate::step;
+use crate::undo::traces;
+use run::{Run, Work, WrittenDown};
+use std::collections::{BTreeMap, BTreeSet};
+use steadfast_model::{Keep, PromiseId};
+use steadfast_resources::{Applied, Change, Difference, Resource};
+use steadfast_system::{Actuate, ErrorKind, SystemError};
+
+/// How often a promise is attempted in one run. Twice: a package that was installed may have moved what
+/// had been right before.
+const ROUNDS: usize = 2;
+
+/// What the machine showed of all promises, and what a run would do about it.
+#[derive(Debug)]
+pub struct Assessment {
+    observed: Observed,
+    circumstances: Circumstances,
+    pub plan: Plan,
+}
+
+impl Assessment {
+    /// What is wrong with the plan; nothing, if this program makes no mistake.
+    pub fn flaws(&self, promises: &Promises) -> Vec<Flaw> {
+        check(promises, &self.observed, &self.plan, self.circumstances.budget)
+    }
+}
+
+/// Looks at everything. The machine is not changed by it.
+pub fn look(
+    promises: &Promises,
+    eyes: Observer<'_>,
+    ledger: &dyn Ledger,
+    circumstances: Circumstances,
+) -> Assessment {
+    let observed = Observed::all(promises, eyes, ledger);
+    let plan = plan::plan(promises, &observed, circumstances);
+    Assessment { observed, circumstances, plan }
+}
+
+/// Says what a run would do.
+pub fn dry_run(promises: &Promises, assessment: Assessment, out: &mut dyn Reporter) -> Plan {
+    out.report(&Event::Planned { promises, plan: &assessment.plan });
+    assessment.plan
+}
+
+/// Brings the machine from what was just seen of it to the promises, and judges each of them.
+pub fn converge(
+    promises: &Promises,
+    assessment: Assessment,
+    sys: &dyn Actuate,
+    ledger: &mut dyn Ledger,
+    out: &mut dyn Reporter,
+) -> Summary {
+    let _span = tracing::info_span!("run", promises = promises.count()).entered();
+    // What an earlier run left in the middle goes first, so what was seen may be so no more.
+    let assessment = match step::take_back_open(sys, ledger, out) {
+        true => look(promises, Observer::MayRun(sys), ledger, assessment.circumstances),
+        false => assessment,
+    };
+    let Assessment { observed, circumstances, plan } = assessment;
+    out.report(&Event::Planned { promises, plan: &plan });
+    let count = promises.all.len();
+    let mut run = Run {
+        promises,
+        sys,
+        ledger,
+        meter: BudgetMeter::new(circumstances.budget),
+        observed,
+        stale: vec![false; count],
+        drifted: BTreeSet::new(),
+        done: vec![vec![]; count],
+        outcomes: vec![None; count],
+        notes: vec![vec![]; count],
+        retry: vec![],
+        last_round: false,
+    };
+    if !plan.is_kept() {
+        run.drifted = (0..count).filter(|at| !run.is_kept(*at)).collect();
+    }
+    for round in 0..ROUNDS {
+        run.last_round = round + 1 == ROUNDS;
+        for wave in &promises.waves {
+            run.wave(wave, out);
+        }
+        if round + 1 < ROUNDS && !run.reopen() {
+            break;
+        }
+    }
+    run.end_steps(out);
+    run.judge(&plan, out)
+}
+
+enum Decision {
+    Settled(Outcome),
+    Apply(Vec<Change>),
+}
+
+impl Run<'_> {
+    fn wave(&mut self, wave: &[usize], out: &mut dyn Reporter) {
+        let open: Vec<usize> = wave
+            .iter()
+            .copied()
+            .filter(|at| self.outcomes[*at].is_none() && self.promises.all[*at].selected)
+            .collect();
+        self.refresh(&open);
+        self.ask(&open);
+        let mut work: Work = vec![];
+        for at in open.iter().copied() {
+            match self.decide(at) {
+                Decision::Settled(outcome) => self.outcomes[at] = Some(outcome),
+                Decision::Apply(changes) => work.push((at, changes)),
+            }
+        }
+        self.begin_steps(&mut work);
+        let written = self.owe(&mut work);
+        if !work.is_empty() {
+            out.report(&Event::Working { promises: self.promises, work: &work });
+            let which: Vec<usize> = work.iter().map(|(at, _)| *at).collect();
+            let made = traces::of_work(self.promises, &self.observed, &work, self.sys.as_probe());
+            let written_down = self.ledger.trace(&made);
+            self.apply(work, &written);
+            match written_down {
+                Ok(()) => self.amend(&which, &made),
+                Err(error) => self.not_remembered(&which, &error),
+            }
+        }
+        self.settle(&open);
+    }
+
+    /// Looks again at what may have changed.
+    fn refresh(&mut self, which: &[usize]) {
+        let stale: Vec<usize> = which.iter().copied().filter(|at| self.stale[*at]).collect();
+        self.observed.refresh(&stale, self.promises, self.sys.as_probe(), self.ledger);
+        for at in stale {
+            self.stale[at] = false;
+            if self.is_kept(at) {
+                self.drifted.remove(&at);
+            } else {
+                self.drifted.insert(at);
+            }
+        }
+    }
+
+    /// Asks services whether they are healthy, where all hangs on that.
+    fn ask(&mut self, which: &[usize]) {
+        self.observed.ask(which.iter().copied(), self.promises, Observer::MayRun(self.sys));
+    }
+
+    fn difference(&self, at: usize) -> Result<Difference<Change>, SystemError> {
+        self.observed.difference(self.promises, at)
+    }
+
+    fn is_kept(&self, at: usize) -> bool {
+        self.difference(at).is_ok_and(|it| it.is_kept())
+    }
+
+    fn decide(&mut self, at: usize) -> Decision {
+        let promised = &self.promises.all[at];
+        let difference = match self.difference(at) {
+            Ok(difference) => difference,
+            Err(error) => return Decision::Settled(Outcome::NotKept(NotKept::Unobserved(error))),
+        };
+        let Difference { changes, obstacles, notes } = difference;
+        self.notes[at] = notes;
+        if let Some(why) = obstacles::speaks_against(&obstacles) {
+            return Decision::Settled(Outcome::NotKept(why));
+        }
+        let missing = obstacles::missing(&obstacles);
+        if changes.is_empty() && missing.is_empty() {
+            return Decision::Settled(if self.observed.undetermined.contains(&at) {
+                Outcome::Held(Held::RestartUndetermined)
+            } else if self.done[at].is_empty() {
+                Outcome::Kept
+            } else {
+                Outcome::Repaired
+            });
+        }
+        if promised.keep == Keep::Report {
+            return Decision::Settled(Outcome::Held(Held::ReportOnly { difference: changes }));
+        }
+        let broken = |need: usize| match &self.outcomes[need] {
+            Some(outcome) => !outcome.is_good(),
+            // It was not selected, so it is only looked at.
+            None => !self.is_kept(need),
+        };
+        if let Some(needed) = plan::broken_need(self.promises, promised, broken) {
+            return Decision::Settled(Outcome::Held(Held::NeedNotKept { needed }));
+        }
+        if let Some(unit) = self.promises.unit_of(at)
+            && let Some(needed) = step::broken(self.promises, unit, &self.outcomes)
+        {
+            return Decision::Settled(Outcome::Held(Held::NeedNotKept { needed }));
+        }
+        if !missing.is_empty() {
+            return Decision::Settled(Outcome::NotKept(NotKept::Missing(missing)));
+        }
+        match self.meter.spend(&changes) {
+            Ok(()) => Decision::Apply(changes),
+            Err(held) => Decision::Settled(Outcome::Held(held)),
+        }
+    }
+
+    /// Writes down which units begin to change. What cannot be written down is not changed.
+    fn begin_steps(&mut self, work: &mut Work) {
+        work.retain(|(at, changes)| {
+            let Some(unit) = self.promises.unit_of(*at) else { return true };
+            let Err(error) = self.ledger.begin_step(&unit.id) else { return true };
+            if let Some(change) = changes.first() {
+                let change = Box::new(change.clone());
+                self.outcomes[*at] = Some(Outcome::NotKept(NotKept::Failed { change, error }));
+            }
+            false
+        });
+    }
+
+    /// Units of which a member is not as promised are taken back, and their other members wait for it.
+    fn end_steps(&mut self, out: &mut dyn Reporter) {
+        let taken_back = step::end(self.promises, &self.outcomes, self.sys, self.ledger, out);
+        for unit in &taken_back {
+            step::hold(self.promises, unit, &mut self.outcomes);
+        }
+    }
+
+    /// Says what came of what was written down before the work, where that was not known then.
+    fn amend(&mut self, which: &[usize], made: &[UndoEntry]) {
+        let failed: BTreeSet<&PromiseId> = (which.iter())
+            .filter(|at| self.outcomes[**at].as_ref().is_some_and(|it| !it.is_good()))
+            .map(|at| &self.promises.all[*at].id)
+            .collect();
+        let failed = |it: &UndoEntry| failed.contains(&it.promise);
+        // Where it cannot be written, what is remembered does not match, and is left alone.
+        let _written = traces::amend(made, failed, self.sys.as_probe(), self.ledger);
+    }
+
+    /// The machine is kept all the same: what is not known as ours is only never taken back.
+    fn not_remembered(&mut self, which: &[usize], error: &SystemError) {
+        let words = error.chain().join(": ");
+        for at in which {
+            self.notes[*at].push(format!("what was there before is not remembered: {words}"));
+        }
+    }
+
+    /// Acts, one batch for each kind, and looks again at what was acted on.
+    fn apply(&mut self, work: Work, written: &[WrittenDown]) {
+        let before: BTreeMap<usize, [u8; 32]> = work
+            .iter()
+            .filter_map(|(at, _)| Some((*at, self.observed.states[*at].as_ref().ok()?)))
+            .map(|(at, have)| (at, have.fingerprint().digest))
+            .collect();
+        let mut touched: Vec<usize> = work.iter().map(|(at, _)| *at).collect();
+        touched.sort_unstable();
+        for batch in self.batches(work) {
+            let slices: Vec<&[Change]> = batch.iter().map(|(_, it)| it.as_slice()).collect();
+            let results = steadfast_resources::apply(&slices, self.sys);
+            for ((at, changes), applied) in batch.into_iter().zip(results) {
+                self.take_in(at, changes, applied);
+            }
+        }
+        let is_package = |at: &usize| matches!(self.promises.all[*at].want, Resource::Package(_));
+        let packages = touched.iter().any(is_package);
+        self.invalidate(&touched, packages);
+        self.refresh(&touched);
+        self.take_back(written);
+        self.pay(&touched);
+        self.ask(&touched);
+        for at in touched {
+            if self.outcomes[at].is_none() {
+                self.outcomes[at] = Some(self.second_look(at, &before));
+            }
+        }
+    }
+
+    /// One batch for each kind; folders before what may lie in them.
+    fn batches(&self, work: Work) -> Vec<Work> {
+        let mut kinds: BTreeMap<(u8, &'static str), Work> = BTreeMap::new();
+        for (at, changes) in work {
+            let want = &self.promises.all[at].want;
+            let turn = u8::from(!matches!(want, Resource::Directory(_)));
+            kinds.entry((turn, want.kind())).or_default().push((at, changes));
+        }
+        kinds.into_values().collect()
+    }
+
+    /// What came of the changes of one promise.
+    fn take_in(&mut self, at: usize, changes: Vec<Change>, applied: Applied) {
+        self.stale[at] = true;
+        match applied {
+            Applied::All => self.done[at].extend(changes),
+            Applied::Failed { at: failed, error } => {
+                self.done[at].extend_from_slice(&changes[..failed.min(changes.len())]);
+                let change = changes.into_iter().nth(failed);
+                // The machine moved between the look and the act: the next round looks again.
+                if error.kind == ErrorKind::Moved && !self.last_round {
+                    self.retry.push(at);
+                }
+                self.outcomes[at] = Some(Outcome::NotKept(match change {
+                    Some(change) => NotKept::Failed { change: Box::new(change), error },
+                    None => NotKept::Unobserved(error),
+                }));
+            }
+        }
+    }
+
+    /// The verdict on what was acted on and did not fail.
+    fn second_look(&mut self, at: usize, before: &BTreeMap<usize, [u8; 32]>) -> Outcome {
+        match self.difference(at) {
+            Err(error) => Outcome::NotKept(NotKept::Unobserved(error)),
+            Ok(difference) if difference.is_kept() => {
+                self.notes[at] = difference.notes;
+                if self.only_looked(at, before) {
+                    self.done[at].clear();
+                    Outcome::Kept
+                } else {
+                    Outcome::Repaired
+                }
+            }
+            Ok(difference) => Outcome::NotKept(still_differs(&difference)),
+        }
+    }
+
+    /// Whether all that was done was to look for a newer version, and there was none.
+    fn only_looked(&self, at: usize, before: &BTreeMap<usize, [u8; 32]>) -> bool {
+        let observed = |it: &Change| {
+            matches!(it, Change::Package(steadfast_resources::package::Change::LookForNewer(_)))
+        };
+        let now = self.observed.states[at].as_ref().ok().map(|it| it.fingerprint().digest);
+        self.done[at].iter().all(observed) && now.as_ref() == before.get(&at)
+    }
+
+    /// Whose look may be wrong now: what was not right before may hang on what was done, and a package
+    /// can have touched anything.
+    fn invalidate(&mut self, touched: &[usize], packages: bool) {
+        if packages {
+            self.stale.fill(true);
+        }
+        for at in &self.drifted {
+            self.stale[*at] = true;
+        }
+        // A service whose input was touched may owe something now, or systemd may have to read its files.
+        for inputs in &self.promises.inputs {
+            if inputs.all().any(|it| has(touched, it)) {
+                self.stale[inputs.runner] = true;
+            }
+        }
+    }
+
+    /// Whether something that was right before its turn, or was made right, is not right any more: it
+    /// gets one more round.
+    fn reopen(&mut self) -> bool {
+        let good: Vec<usize> = (0..self.outcomes.len())
+            .filter(|at| self.outcomes[*at].as_ref().is_some_and(Outcome::is_good))
+            .collect();
+        self.refresh(&good);
+        self.ask(&good);
+        let mut again: Vec<usize> = good.into_iter().filter(|at| !self.is_kept(*at)).collect();
+        again.append(&mut self.retry);
+        // What was held because of one of these may go on with it.
+        let waits = |outcome: &Option<Outcome>| {
+            matches!(outcome, Some(Outcome::Held(Held::NeedNotKept { .. })))
+        };
+        if !again.is_empty() {
+            again.extend((0..self.outcomes.len()).filter(|at| waits(&self.outcomes[*at])));
+        }
+        for at in &again {
+            self.outcomes[*at] = None;
+        }
+        !again.is_empty()
+    }
+}
+
+fn still_differs(difference: &Difference<Change>) -> NotKept {
+    if difference.changes.is_empty()
+        && let Some(sick @ NotKept::Unhealthy(_)) = obstacles::speaks_against(&difference.obstacles)
+    {
+        return sick;
+    }
+    let mut remaining: Vec<String> = difference.changes.iter().map(ToString::to_string).collect();
+    remaining.extend(obstacles::refusals(&difference.obstacles).iter().map(ToString::to_string));
+    remaining.extend(
+        obstacles::missing(&difference.obstacles).iter().map(|it| format!("{it} does not exist")),
+    );
+    NotKept::StillDiffers { remaining }
+}

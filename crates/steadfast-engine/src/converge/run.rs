@@ -1,0 +1,47 @@
+//! A run that is under way.
+
+use crate::budget::BudgetMeter;
+use crate::ledger::Ledger;
+use crate::observed::Observed;
+use crate::outcome::Outcome;
+use crate::promised::Promises;
+use crate::runner::debt::{Debt, Record};
+use std::collections::BTreeSet;
+use steadfast_resources::{Change, Fingerprint};
+use steadfast_system::{Actuate, UnitName};
+
+pub(super) struct Run<'a> {
+    pub(super) promises: &'a Promises,
+    pub(super) sys: &'a dyn Actuate,
+    pub(super) ledger: &'a mut dyn Ledger,
+    pub(super) meter: BudgetMeter,
+    pub(super) observed: Observed,
+    /// Looks that something done since may have made wrong.
+    pub(super) stale: Vec<bool>,
+    /// What was not right when it was last looked at.
+    pub(super) drifted: BTreeSet<usize>,
+    /// What was done, for each promise.
+    pub(super) done: Vec<Vec<Change>>,
+    pub(super) outcomes: Vec<Option<Outcome>>,
+    pub(super) notes: Vec<Vec<String>>,
+    /// What failed because the machine moved, and gets one more round.
+    pub(super) retry: Vec<usize>,
+    pub(super) last_round: bool,
+}
+
+/// Promises by index, and what is to be done to each.
+pub(super) type Work = Vec<(usize, Vec<Change>)>;
+
+/// Debts of one service that were written down before their causes were changed.
+pub(super) struct WrittenDown {
+    pub(super) unit: UnitName,
+    /// The record without them.
+    pub(super) before: Record,
+    pub(super) debts: Vec<NewDebt>,
+}
+
+pub(super) struct NewDebt {
+    pub(super) debt: Debt,
+    /// The parts of its cause, with what each was then.
+    pub(super) causes: Vec<(usize, Option<Fingerprint>)>,
+}

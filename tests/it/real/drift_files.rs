@@ -674,7 +674,9 @@ users:
 
     let said = RefCell::new(String::new());
     let say = |arguments: &[&str]| {
-        let output = machine.steadfast(arguments);
+        // Also the most that can be told of what is done.
+        let arguments = [arguments, &["-vvv"]].concat();
+        let output = machine.steadfast(&arguments);
         assert_eq!(output.status, 0, "{output:?}");
         *said.borrow_mut() += &format!("{}{}", output.stdout, output.stderr);
     };

@@ -165,7 +165,7 @@ impl NotUndone {
             NotUndone::ContentGone => one("its former content is not kept any more"),
             NotUndone::Replaced => match thing {
                 Facet::Running(unit) | Facet::Enabled(unit) => {
-                    vec![format!("{unit} is not ours, and goes on as it is (policy: released)")]
+                    vec![format!("{unit} is not ours, and goes on as it is (policy: orphans)")]
                 }
                 Facet::Path(_)
                 | Facet::Group(_)
@@ -173,7 +173,7 @@ impl NotUndone {
                 | Facet::User(_)
                 | Facet::Keys(_)
                 | Facet::Package(_) => {
-                    vec![format!("{thing} was another one before, and stays (policy: released)")]
+                    vec![format!("{thing} was another one before, and stays (policy: orphans)")]
                 }
             },
             NotUndone::Refused(reasons) => reasons.clone(),

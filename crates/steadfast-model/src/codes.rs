@@ -39,6 +39,8 @@ codes! {
     DUPLICATE_DOCUMENT = "duplicate-document";
     /// A map has a key that this place does not know.
     UNKNOWN_FIELD = "unknown-field";
+    /// A field has a new name. The old one is still read, and means the same.
+    OLD_NAME = "old-name";
     /// A field that must be there is missing.
     MISSING_FIELD = "missing-field";
     /// A value is of another type than the field takes: text where a boolean belongs, say.
@@ -64,7 +66,7 @@ codes! {
     EITHER_DAY = "either-day";
     /// A secret stands where its value would be seen: in a condition, a name, a path or a command.
     MISPLACED_SECRET = "misplaced-secret";
-    /// Two fields of one promise exclude each other, or one needs another that is not there.
+    /// Two fields exclude each other, or one needs another that is not there.
     CONFLICTING_FIELDS = "conflicting-fields";
     /// Two promises are about one thing. Nothing silently takes precedence: keep one of them.
     TWO_PROMISES_ONE_THING = "two-promises-one-thing";

@@ -19,7 +19,7 @@ pub struct Policy {
     pub repair_dpkg: bool,
     /// After how long without news a node counts as stale.
     pub stale_after: Duration,
-    pub released: Released,
+    pub orphans: Orphans,
     /// How long to wait for the locks of apt and dpkg.
     pub wait_for_dpkg: Duration,
     /// How old apt's lists may be when something has to be fetched.
@@ -65,7 +65,7 @@ pub struct Budget {
 
 /// What happens to a thing that nobody promises any more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Released {
+pub enum Orphans {
     #[default]
     Report,
     Remove,
@@ -92,26 +92,29 @@ impl Default for Policy {
             budget: Budget::default(),
             repair_dpkg: false,
             stale_after: Duration::from_secs(7 * 86_400),
-            released: Released::default(),
+            orphans: Orphans::default(),
             wait_for_dpkg: Duration::from_secs(120),
             refresh_packages: Duration::from_secs(3_600),
         }
     }
 }
 
-const RELEASED: [(&str, Released); 3] =
-    [("report", Released::Report), ("remove", Released::Remove), ("restore", Released::Restore)];
+/// The key for what nobody promises any more, and its name in models of 0.1.
+const ORPHANS: &str = "orphans";
+const RELEASED: &str = "released";
+
+const ORPHAN_CHOICES: [(&str, Orphans); 3] =
+    [("report", Orphans::Report), ("remove", Orphans::Remove), ("restore", Orphans::Restore)];
+
+const ORPHAN_WORDS: Takes = Takes::Words(&["report", "remove", "restore"]);
 
 pub(crate) const FIELDS: &[Field] = &[
     Field::new("adopt", Takes::Fields(ADOPT), "When nodes adopt a new revision"),
     Field::new("budget", Takes::Fields(BUDGET), "The most that one run may do"),
     Field::new("repair_dpkg", Takes::Boolean, "Complete a dpkg that somebody interrupted (false)"),
     Field::new("stale_after", Takes::Duration, "Without news for so long, a node is stale (7d)"),
-    Field::new(
-        "released",
-        Takes::Words(&["report", "remove", "restore"]),
-        "What happens to what nobody promises any more (report)",
-    ),
+    Field::new(ORPHANS, ORPHAN_WORDS, "What happens to what nobody promises any more (report)"),
+    Field::new(RELEASED, ORPHAN_WORDS, "The old name of `orphans`"),
     Field::new(
         "wait_for_dpkg",
         Takes::Duration,
@@ -156,7 +159,7 @@ impl Policy {
         }
         set(&mut self.repair_dpkg, fields.boolean("repair_dpkg"));
         set(&mut self.stale_after, fields.duration("stale_after"));
-        set(&mut self.released, fields.one_of("released", &RELEASED));
+        set(&mut self.orphans, orphans(&mut fields));
         set(&mut self.wait_for_dpkg, fields.duration("wait_for_dpkg"));
         set(&mut self.refresh_packages, fields.duration("refresh_packages"));
     }
@@ -176,6 +179,24 @@ impl Policy {
         }
         diagnostics
     }
+}
+
+/// What happens to orphans, by the key of today or by its old name, but not by both.
+fn orphans(fields: &mut Fields<'_, '_, '_>) -> Option<Orphans> {
+    if !fields.has(RELEASED) {
+        return fields.one_of(ORPHANS, &ORPHAN_CHOICES);
+    }
+    let old = fields.key_span(RELEASED);
+    if fields.has(ORPHANS) {
+        let message = "`released` is the old name of `orphans`, and both are given";
+        let error = Diagnostic::error(codes::CONFLICTING_FIELDS, old, message);
+        let new = fields.key_span(ORPHANS);
+        fields.cx.report(error.related(new, "the same by its new name").help("remove `released`"));
+        return None;
+    }
+    let hint = Diagnostic::hint(codes::OLD_NAME, old, "`released` is now called `orphans`");
+    fields.cx.report(hint.help("write `orphans`, with the same value"));
+    fields.one_of(RELEASED, &ORPHAN_CHOICES)
 }
 
 fn set<T>(place: &mut T, value: Option<T>) {
@@ -373,7 +394,7 @@ mod tests {
     fn the_later_policy_wins_key_by_key() {
         let (policy, problems) = read(&[
             "adopt: { window: \"Mon..Fri 09:00-16:00 UTC\", approval: required }\nbudget: { deletions: 20, restarts: 5 }\nstale_after: 1d\n",
-            "adopt: { waves: { 1%: 0h, 10%: 2h, 100%: 24h } }\nbudget: { restarts: 7 }\nreleased: remove\n",
+            "adopt: { waves: { 1%: 0h, 10%: 2h, 100%: 24h } }\nbudget: { restarts: 7 }\norphans: remove\n",
         ]);
         assert_eq!(problems, "");
         assert_eq!(policy.adopt.windows.len(), 1);
@@ -382,7 +403,7 @@ mod tests {
             policy.adopt.waves.iter().map(|it| (it.percent, it.after.as_secs())).collect();
         assert_eq!(waves, [(1, 0), (10, 7200), (100, 86_400)]);
         assert_eq!(policy.budget, Budget { changes: None, deletions: Some(20), restarts: Some(7) });
-        assert_eq!(policy.released, Released::Remove);
+        assert_eq!(policy.orphans, Orphans::Remove);
         assert_eq!(policy.stale_after, Duration::from_secs(86_400));
         assert_eq!(policy.wait_for_dpkg, Duration::from_secs(120));
     }
@@ -390,7 +411,7 @@ mod tests {
     #[test]
     fn what_a_policy_cannot_say_is_an_error() {
         let (_, problems) = read(&[
-            "adopt:\n  window: [\"Mon 9:00-16:00 UTC\", \"Mon 09:00-09:00 UTC\", \"Mo 09:00-10:00 UTC\", \"Mon 09:00-10:00\", \"Mon 09:00-10:00 /etc\"]\n  waves: { 10%: 1h, 5%: 2h }\n  aproval: none\nbudget: { restarts: -1 }\nreleased: delete\nrepair_dpkg: \"yes\"\n",
+            "adopt:\n  window: [\"Mon 9:00-16:00 UTC\", \"Mon 09:00-09:00 UTC\", \"Mo 09:00-10:00 UTC\", \"Mon 09:00-10:00\", \"Mon 09:00-10:00 /etc\"]\n  waves: { 10%: 1h, 5%: 2h }\n  aproval: none\nbudget: { restarts: -1 }\norphans: delete\nrepair_dpkg: \"yes\"\n",
             "adopt: { waves: { 10%: 1h } }\n",
             "adopt: { waves: { 0%: 1h, ten: 1, 101%: 1h } }\n",
         ]);
@@ -404,13 +425,26 @@ mod tests {
             bad-waves 0.yaml:3: a wave is smaller or earlier than the one before it
             bad-value 0.yaml:5: `restarts` cannot be less than 0
             wrong-type 0.yaml:7: `repair_dpkg` must be true or false, and is text
-            bad-value 0.yaml:6: `released` cannot be `delete`
+            bad-value 0.yaml:6: `orphans` cannot be `delete`
             bad-waves 1.yaml:1: the last wave is not 100%, so some nodes would never adopt
             bad-waves 2.yaml:1: `0%` is not a share of the nodes
             bad-waves 2.yaml:1: `ten` is not a share of the nodes
             unquoted 2.yaml:1: the time of a wave is an integer, not text
             bad-waves 2.yaml:1: `101%` is not a share of the nodes"#]]
         .assert_eq(&problems);
+    }
+
+    #[test]
+    fn orphans_are_also_read_by_their_old_name() {
+        let (policy, problems) = read(&["released: restore\n"]);
+        assert_eq!(policy.orphans, Orphans::Restore);
+        expect!["old-name 0.yaml:1: `released` is now called `orphans`"].assert_eq(&problems);
+        let (policy, problems) = read(&["orphans: remove\nreleased: remove\n"]);
+        assert_eq!(policy.orphans, Orphans::Report);
+        expect!["conflicting-fields 0.yaml:2: `released` is the old name of `orphans`, and both are given"]
+            .assert_eq(&problems);
+        let (policy, _) = read(&["released: restore\n", "orphans: remove\n"]);
+        assert_eq!(policy.orphans, Orphans::Remove, "the environment's over the model's");
     }
 
     #[test]

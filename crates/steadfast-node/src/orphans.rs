@@ -14,11 +14,11 @@ use steadfast_store::{Store, StoreError};
 use steadfast_system::{Actuate, Probe};
 
 /// How much of it goes by this policy; nothing where it is only reported.
-pub fn extent(policy: policy::Released) -> Option<Extent> {
+pub fn extent(policy: policy::Orphans) -> Option<Extent> {
     match policy {
-        policy::Released::Report => None,
-        policy::Released::Remove => Some(Extent::Made),
-        policy::Released::Restore => Some(Extent::Everything),
+        policy::Orphans::Report => None,
+        policy::Orphans::Remove => Some(Extent::Made),
+        policy::Orphans::Restore => Some(Extent::Everything),
     }
 }
 
@@ -174,7 +174,7 @@ pub fn act(
         store.forget_made(&orphans.gone())?;
         let told = orphans.there.iter().map(|it| {
             let UndoEntry { thing, run, .. } = &it.made;
-            format!("{thing}, made in run {run}, is promised no more (policy: released)")
+            format!("{thing}, made in run {run}, is promised no more (policy: orphans)")
         });
         return Ok(Acted { rest: budget, told: told.collect() });
     };

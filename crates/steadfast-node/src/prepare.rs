@@ -90,7 +90,7 @@ fn hindrance(
     let host = cx.host();
     host.set_package_policy(run::package_policy(&target.resolved.policy));
     let store = run::open(cx, false, notices)?;
-    let extent = orphans::extent(target.resolved.policy.released);
+    let extent = orphans::extent(target.resolved.policy.orphans);
     let cost = orphans::foresee(&store, &target.promises, extent, &host)?;
     let circumstances = Circumstances { root: cx.root, budget };
     let sight =

@@ -156,7 +156,7 @@ pub fn run(run: &Run<'_>, cx: &Context, audience: &mut dyn Audience) -> Result<D
         environment: target.environment,
         packages: package_policy(&target.resolved.policy),
         promises: target.promises,
-        released: orphans::extent(target.resolved.policy.released),
+        released: orphans::extent(target.resolved.policy.orphans),
         warnings,
     };
     drop(target.resolved);

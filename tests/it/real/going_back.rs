@@ -149,7 +149,7 @@ services:
     let other = "  /etc/other: { content: \"ours\\n\" }\n";
     let rest = format!("server: web\nfiles:\n  /etc/motd: {{ content: \"kept\\n\" }}\n{other}");
     machine.ok(&["steadfast", "suspend", "--reason", "a look first"]);
-    let remove = environment("policy: { released: remove }");
+    let remove = environment("policy: { orphans: remove }");
     machine.server_model(&[("servers/web.yaml", &rest), ("environments/test.yaml", &remove)]);
     let dry = machine.ok(&["steadfast", "run", "--dry-run", "--model", "/srv/model"]);
     assert!(dry.contains("released  file:/etc/new"), "{dry}");
@@ -175,7 +175,7 @@ services:
     assert_eq!(machine.text("/etc/theirs"), "ours\n", "it was not made, but replaced");
 
     let rest = "server: web\nfiles: { /etc/motd: { content: \"kept\\n\" } }\n";
-    let restore = environment("policy: { released: restore }");
+    let restore = environment("policy: { orphans: restore }");
     machine.server_model(&[("servers/web.yaml", rest), ("environments/test.yaml", &restore)]);
     until(&machine, "restored", || machine.text("/etc/other") == "theirs\n");
     let last = wait_for(&machine, "quiet", |it| is_idle(it) && it["trying"].is_null());

@@ -31,10 +31,12 @@ pub mod yaml;
 pub use application::{ComponentId, ReleaseId};
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 pub use keep::Keep;
-pub use lower::{Fields, Lower, Piece, Rendered};
+pub use lower::{Fields, Lower, Piece, Read, Rendered};
 pub use node::{Entry, Node, Scalar, Style, Value};
 pub use policy::Policy;
-pub use promise::{Author, Origin, ParameterSource, ParameterTrace, Promise, PromiseId, Resolved};
+pub use promise::{
+    Author, Origin, ParameterSource, ParameterTrace, Promise, PromiseId, Resolved, Used,
+};
 pub use resolve::{NodeInput, resolve};
 pub use schema::{Field, Takes};
 pub use scope::Scope;

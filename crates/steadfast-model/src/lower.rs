@@ -15,7 +15,7 @@ use crate::node::{Entry, Node, Scalar, Style, Value};
 use crate::schema::Field;
 use crate::scope::Scope;
 use crate::source::{Source, SourceSet};
-use crate::span::{Span, Spanned};
+use crate::span::{SourceId, Span, Spanned};
 use crate::value::is_secret_name;
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;
@@ -65,7 +65,25 @@ pub struct Lower<'a> {
     pub diagnostics: &'a mut Diagnostics,
     pub sources: &'a SourceSet,
     pub scope: &'a Scope,
+    /// What was read of the model beside the body.
+    pub read: Read,
     sound: bool,
+}
+
+/// What was read of the model to lower a promise, beside its body.
+#[derive(Debug, Default)]
+pub struct Read {
+    pub files: Vec<SourceId>,
+    /// The names that its templates have looked up in its scope.
+    pub names: Vec<Arc<str>>,
+}
+
+impl Read {
+    pub(crate) fn file(&mut self, id: SourceId) {
+        if !self.files.contains(&id) {
+            self.files.push(id);
+        }
+    }
 }
 
 impl<'a> Lower<'a> {
@@ -74,7 +92,7 @@ impl<'a> Lower<'a> {
         sources: &'a SourceSet,
         scope: &'a Scope,
     ) -> Lower<'a> {
-        Lower { diagnostics, sources, scope, sound: true }
+        Lower { diagnostics, sources, scope, read: Read::default(), sound: true }
     }
 
     /// Whether nothing was wrong so far and nothing hangs on what is not known here.
@@ -229,7 +247,10 @@ impl<'a> Lower<'a> {
                 .help("paths are below the model's root, or beside the file that names them"),
             );
         }
-        found.map(|(_, source)| source)
+        found.map(|(id, source)| {
+            self.read.file(id);
+            source
+        })
     }
 
     /// Says that `node` is not `wanted`.

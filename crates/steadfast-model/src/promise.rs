@@ -3,12 +3,14 @@
 
 use crate::application::ComponentId;
 use crate::keep::Keep;
+use crate::lower::Read;
 use crate::node::Node;
 use crate::policy::Policy;
 use crate::scope::Scope;
-use crate::span::{Span, Spanned};
+use crate::span::{SourceId, Span, Spanned};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The identity of a promise: kind and name, `file:/etc/motd`.
@@ -116,9 +118,22 @@ pub struct Promise {
     pub description: Option<Arc<str>>,
     /// The names that its templates see.
     pub scope: Arc<Scope>,
+    /// The names that its expressions have looked up.
+    pub names: Vec<Arc<str>>,
+    /// The parameters of its author, by their places in [`Resolved::trace`].
+    pub parameters: Range<usize>,
     pub origin: Origin,
     /// Whether it hangs on a `when` whose value is not known here (only in `check`).
     pub conditional: bool,
+}
+
+/// What a promise was made from beside its own lines, for `explain`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// The files of the model that its `source:` and `template:` name, and those that a template includes.
+    pub files: Vec<SourceId>,
+    /// The parameters of its author that its values came from, by their places in [`Resolved::trace`].
+    pub parameters: Vec<usize>,
 }
 
 /// The promises that a node has made, in source order, not yet compared with each other.
@@ -132,4 +147,15 @@ pub struct Resolved {
     pub promises: Vec<Promise>,
     /// Where the value of each parameter came from.
     pub trace: Vec<ParameterTrace>,
+}
+
+impl Resolved {
+    /// What a promise was made from: `read` is what was read of the model while it was lowered.
+    pub fn used(&self, promise: &Promise, read: Read) -> Used {
+        let names =
+            |it: &ParameterTrace| promise.names.contains(&it.name) || read.names.contains(&it.name);
+        let parameters = promise.parameters.clone();
+        let parameters = parameters.filter(|at| self.trace.get(*at).is_some_and(names)).collect();
+        Used { files: read.files, parameters }
+    }
 }

@@ -1,7 +1,7 @@
 //! The names that expressions and templates see.
 
 use crate::node::Node;
-use crate::value::{self, note};
+use crate::value::{self, note, note_name};
 use minijinja::Value;
 use minijinja::value::{Enumerator, Object};
 use std::collections::BTreeMap;
@@ -43,7 +43,9 @@ impl Object for Scope {
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        self.names.get(key).cloned().map(note)
+        let (name, value) = self.names.get_key_value(key)?;
+        note_name(name);
+        Some(note(value.clone()))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {

@@ -14,7 +14,7 @@ use crate::node::Node;
 use crate::scope::Scope;
 use crate::source::{Source, SourceSet};
 use crate::span::{Span, Spanned};
-use crate::value::watch;
+use crate::value::{looked_up, watch};
 use minijinja::{Environment, Error, ErrorKind};
 use std::io;
 use std::sync::Arc;
@@ -46,10 +46,19 @@ impl Lower<'_> {
         let marks = Marks::default();
         let environment = for_templates(self.sources, &marks);
         let mut output = Bounded::default();
-        let (result, met) = watch(|| {
-            let template = environment.get_template(&source.path)?;
-            template.render_captured_to(scope.root(), &mut output).map(drop)
+        let ((result, met), names) = looked_up(|| {
+            watch(|| {
+                let template = environment.get_template(&source.path)?;
+                template.render_captured_to(scope.root(), &mut output).map(drop)
+            })
         });
+        let is_hidden = |name: &Arc<str>| variables.is_some_and(|it| it.get(name).is_some());
+        self.read.names.extend(names.into_iter().filter(|it| !is_hidden(it)));
+        for (name, _) in environment.templates() {
+            if let Some((id, _)) = self.sources.find(name) {
+                self.read.file(id);
+            }
+        }
         if met.unknown {
             return self.unknown();
         }

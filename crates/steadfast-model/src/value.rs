@@ -11,7 +11,7 @@ use crate::node::{Entry, Node, Scalar, Style, Value as Plain};
 use crate::span::{Span, Spanned};
 use minijinja::Value;
 use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::sync::Arc;
 
@@ -28,6 +28,23 @@ pub(crate) struct Met {
 
 thread_local! {
     static MET: Cell<Met> = const { Cell::new(Met { unknown: false, secret: false, spilled: false }) };
+    static NAMES: RefCell<Vec<Arc<str>>> = const { RefCell::new(vec![]) };
+}
+
+/// Runs `work` and tells which names of its scope were looked up, each once.
+pub(crate) fn looked_up<T>(work: impl FnOnce() -> T) -> (T, Vec<Arc<str>>) {
+    let before = NAMES.take();
+    let result = work();
+    (result, NAMES.replace(before))
+}
+
+/// Notes that a name of a scope was looked up.
+pub(crate) fn note_name(name: &Arc<str>) {
+    NAMES.with_borrow_mut(|names| {
+        if !names.contains(name) {
+            names.push(Arc::clone(name));
+        }
+    });
 }
 
 /// Runs `work` and tells what it met.

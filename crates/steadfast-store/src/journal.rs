@@ -399,6 +399,7 @@ mod tests {
             description: None,
             implied: false,
             unit: None,
+            used: steadfast_model::Used::default(),
             selected: true,
         }
     }

@@ -18,7 +18,7 @@ pub fn lower(resolved: &Resolved, sources: &SourceSet) -> (Promises, Diagnostics
     let mut diagnostics = Diagnostics::default();
     let mut builder = Builder::new(&mut diagnostics);
     for promise in &resolved.promises {
-        builder.take(promise, sources);
+        builder.take(resolved, promise, sources);
     }
     builder.claims();
     builder.relate();
@@ -66,12 +66,13 @@ impl Builder<'_> {
         }
     }
 
-    fn take(&mut self, promise: &Promise, sources: &SourceSet) {
+    fn take(&mut self, resolved: &Resolved, promise: &Promise, sources: &SourceSet) {
         let mut cx = Lower::new(self.diagnostics, sources, &promise.scope);
         let Some(parts) = steadfast_resources::lower(promise, &mut cx) else {
             self.unsound.insert(promise.id.clone());
             return;
         };
+        let used = resolved.used(promise, cx.read);
         if let Some(first) = self.by_id.get(&promise.id).copied() {
             let old = &self.written[first];
             let end = (first..self.all.len())
@@ -109,6 +110,7 @@ impl Builder<'_> {
                 description: promise.description.clone(),
                 implied: false,
                 unit: None,
+                used: used.clone(),
                 selected: true,
             });
             self.written.push(Written {

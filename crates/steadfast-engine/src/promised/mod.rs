@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
-use steadfast_model::{Keep, Origin, PromiseId};
+use steadfast_model::{Keep, Origin, PromiseId, Used};
 use steadfast_resources::{Resource, glob::Glob};
 
 /// A promise, or a part of one, that has been lowered.
@@ -30,6 +30,10 @@ pub struct Promised {
     pub implied: bool,
     /// What it changes with, where that is more than itself.
     pub unit: Option<UnitId>,
+    /// The files and parameters of the model that it was made from. Only who has the model at hand can make
+    /// something of it, so it is not kept.
+    #[serde(skip)]
+    pub used: Used,
     /// Whether this run attempts it; see [`Promises::select`].
     pub selected: bool,
 }

@@ -25,7 +25,9 @@ impl<'a> Resolver<'a> {
         mut way: Way,
     ) {
         way.keep = way.keep.max(bundle.keep);
+        let first = self.resolved.trace.len();
         let scope = self.parameters(bundle, given, at, &way);
+        way.parameters = first..self.resolved.trace.len();
         for include in &bundle.include {
             self.include(include, &scope, &way);
         }

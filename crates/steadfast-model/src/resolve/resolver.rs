@@ -13,6 +13,7 @@ use crate::scope::Scope;
 use crate::source::SourceSet;
 use crate::span::{Span, Spanned};
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The most promises, and the most included bundles, of one node.
@@ -42,6 +43,8 @@ pub(super) struct Resolver<'a> {
 #[derive(Clone)]
 pub(super) struct Way {
     pub(super) author: Author,
+    /// Its parameters, by their places in the trace.
+    pub(super) parameters: Range<usize>,
     /// The author in words, once for all of its promises.
     pub(super) by: Arc<str>,
     pub(super) keep: Keep,
@@ -52,14 +55,15 @@ pub(super) struct Way {
 impl Way {
     /// The way to what a node is itself.
     pub(super) fn new(author: Author, keep: Keep) -> Way {
-        Way { by: Arc::from(author.to_string()), author, keep, conditional: false, via: vec![] }
+        let by = Arc::from(author.to_string());
+        Way { author, by, parameters: 0..0, keep, conditional: false, via: vec![] }
     }
 
     /// The way to what is included at `span`.
     pub(super) fn include(&self, author: Author, span: Span) -> Way {
-        let (keep, conditional) = (self.keep, self.conditional);
         let via = self.via.iter().copied().chain([span]).collect();
-        Way { by: Arc::from(author.to_string()), author, keep, conditional, via }
+        let way = Way::new(author, self.keep);
+        Way { conditional: self.conditional, via, ..way }
     }
 }
 

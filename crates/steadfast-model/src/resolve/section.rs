@@ -12,8 +12,16 @@ use crate::scope::Scope;
 use crate::section::COMMON_FIELDS;
 use crate::span::{Span, Spanned};
 use crate::substitute::twice;
+use crate::value::looked_up;
 use std::collections::HashMap;
 use std::sync::Arc;
+
+/// An entry of a section as the node has it.
+struct Computed {
+    name: Spanned<Arc<str>>,
+    body: Node,
+    conditional: bool,
+}
 
 impl<'a> Resolver<'a> {
     pub(super) fn section(&mut self, section: &'a Section, scope: &Arc<Scope>, way: &Way) {
@@ -21,49 +29,66 @@ impl<'a> Resolver<'a> {
             section.entries.iter().any(|(key, _)| crate::expression::is_dynamic(&key.value));
         let mut seen: HashMap<Arc<str>, Span> = HashMap::new();
         for (key, body) in section.entries.iter() {
-            let mut conditional = way.conditional;
-            if let Some(when) = body.get("when") {
-                match self.engine.condition(when, scope, &mut self.diagnostics) {
-                    Some(true) => {}
-                    Some(false) => continue,
-                    None => conditional = true,
-                }
-            }
-            // A promise whose name is not known here cannot be told from others.
-            let Some(name) = self.engine.name(key, scope, &mut self.diagnostics) else { continue };
-            if has_dynamic_names {
-                if let Some(first) = seen.get(&name.value) {
-                    self.diagnostics.push(twice(&name, *first));
-                    continue;
-                }
-                seen.insert(Arc::clone(&name.value), name.span);
-            }
-            let body = without(body, &["when"]);
-            let body = self.engine.substitute(&body, scope, &mut self.diagnostics);
-            // An expression may have given the whole body, with a condition in it.
-            if let Some(when) = body.get("when") {
-                match self.engine.condition(when, scope, &mut self.diagnostics) {
-                    Some(true) => {}
-                    Some(false) => continue,
-                    None => conditional = true,
-                }
-            }
+            let (found, names) = looked_up(|| {
+                let seen = has_dynamic_names.then_some(&mut seen);
+                self.entry(key, body, seen, scope, way)
+            });
+            let Some(found) = found else { continue };
             if !self.has_room(self.resolved.promises.len() + 1, key.span) {
                 return;
             }
-            self.promise(section.kind, name, &body, conditional, scope, way);
+            self.promise(section.kind, found, names, scope, way);
         }
     }
 
-    pub(super) fn promise(
+    /// One entry with every expression replaced; `None` where it makes no promise here. `seen` are the
+    /// names before it, where names may turn out to be the same.
+    fn entry(
+        &mut self,
+        key: &Spanned<Arc<str>>,
+        body: &Node,
+        seen: Option<&mut HashMap<Arc<str>, Span>>,
+        scope: &Arc<Scope>,
+        way: &Way,
+    ) -> Option<Computed> {
+        let mut conditional = way.conditional;
+        conditional |= self.applies(body, scope)?;
+        // A promise whose name is not known here cannot be told from others.
+        let name = self.engine.name(key, scope, &mut self.diagnostics)?;
+        if let Some(seen) = seen {
+            if let Some(first) = seen.get(&name.value) {
+                self.diagnostics.push(twice(&name, *first));
+                return None;
+            }
+            seen.insert(Arc::clone(&name.value), name.span);
+        }
+        let body = without(body, &["when"]);
+        let body = self.engine.substitute(&body, scope, &mut self.diagnostics);
+        // An expression may have given the whole body, with a condition in it.
+        conditional |= self.applies(&body, scope)?;
+        Some(Computed { name, body, conditional })
+    }
+
+    /// Whether a promise hangs on a condition that is not known here; `None` where its condition is false.
+    fn applies(&mut self, body: &Node, scope: &Arc<Scope>) -> Option<bool> {
+        let Some(when) = body.get("when") else { return Some(false) };
+        match self.engine.condition(when, scope, &mut self.diagnostics) {
+            Some(true) => Some(false),
+            Some(false) => None,
+            None => Some(true),
+        }
+    }
+
+    fn promise(
         &mut self,
         kind: &'static str,
-        name: Spanned<Arc<str>>,
-        body: &Node,
-        conditional: bool,
+        found: Computed,
+        names: Vec<Arc<str>>,
         scope: &Arc<Scope>,
         way: &Way,
     ) {
+        let Computed { name, body, conditional } = found;
+        let body = &body;
         let mut cx = Lower::new(&mut self.diagnostics, self.sources, scope);
         let needs = texts(body, "after", &mut cx);
         let needs = needs.into_iter().filter_map(|it| need(it, &mut cx)).collect();
@@ -98,6 +123,8 @@ impl<'a> Resolver<'a> {
             keep: way.keep.max(keep.unwrap_or_default()),
             description,
             scope: Arc::clone(scope),
+            names,
+            parameters: way.parameters.clone(),
             conditional,
         });
     }

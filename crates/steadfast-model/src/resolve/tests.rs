@@ -874,3 +874,51 @@ proptest! {
         ]);
     }
 }
+
+#[test]
+fn a_promise_knows_the_files_and_parameters_that_it_was_made_from() {
+    let bundle = (
+        "bundles/site.yaml",
+        "bundle: site\nparameters: { name: { type: string }, port: 80, root: /srv, unused: 1 }\nfiles:\n  \"/etc/{{ name }}\": { template: templates/site.j2, variables: { root: x } }\n  /etc/port: { content: the root is not used, when: \"{{ port == 80 }}\" }\n",
+    );
+    let server = (
+        "servers/web.yaml",
+        "server: web\nparameters: { name: other }\ninclude:\n  - site: { name: \"{{ item }}\" }\n    for_each: [a, b]\n",
+    );
+    let template = ("templates/site.j2", "{{ root }}{% include 'more.j2' %}{# unused #}");
+    let more = ("templates/more.j2", "{{ port }} {{ facts.cpus }}");
+    let all = sources(&[server, bundle, ENVIRONMENT, template, more]);
+    let (model, problems) = document::parse(&all);
+    assert!(problems.is_empty(), "{}", lines(&problems, &all));
+    let facts = facts();
+    let releases = BTreeMap::new();
+    let input =
+        NodeInput { environment: "p", node: NODE, facts: Some(&facts), releases: &releases };
+    let (resolved, mut problems) = resolve(&model, &all, &input);
+    let mut told = String::new();
+    for promise in &resolved.promises {
+        let mut cx = crate::Lower::new(&mut problems, &all, &promise.scope);
+        if let Some(path) = promise.body.get("template") {
+            let path = cx.as_text(path, "`template`").unwrap();
+            cx.render_template(&path, promise.body.get("variables")).unwrap();
+        }
+        let used = resolved.used(promise, cx.read);
+        write!(told, "{}:", promise.id).unwrap();
+        for at in used.parameters {
+            let trace = &resolved.trace[at];
+            write!(told, " {}={}", trace.name, trace.value.one_line()).unwrap();
+        }
+        for file in used.files {
+            write!(told, " {}", all.get(file).unwrap().path).unwrap();
+        }
+        told.push('\n');
+    }
+    assert!(problems.is_empty(), "{}", lines(&problems, &all));
+    expect![[r#"
+        file:/etc/a: name="a" port=80 templates/site.j2 templates/more.j2
+        file:/etc/port: port=80
+        file:/etc/b: name="b" port=80 templates/site.j2 templates/more.j2
+        file:/etc/port: port=80
+    "#]]
+    .assert_eq(&told);
+}

@@ -209,7 +209,7 @@ fn files(loaded: &Loaded, target: &Target, found: &[usize]) -> BTreeSet<String> 
             spans.push(origin.span);
             spans.extend(&origin.via);
         }
-        spans.extend(used(loaded, target, promised).iter().map(|it| it.span));
+        spans.extend(used(target, promised).iter().map(|it| it.span));
     }
     let mut files: BTreeSet<String> =
         spans.into_iter().map(|it| loaded.sources.place(it).file.to_string()).collect();
@@ -219,38 +219,17 @@ fn files(loaded: &Loaded, target: &Target, found: &[usize]) -> BTreeSet<String> 
     files
 }
 
-/// The templates and files of the model whose content is promised.
+/// The templates and files of the model that a promise was made from. What comes with this program is
+/// none of the model's.
 pub(crate) fn contents(loaded: &Loaded, promised: &Promised) -> Vec<String> {
-    let Some(origin) = promised.origins.first() else { return vec![] };
-    if loaded.sources.place(origin.span).file.starts_with("std/") {
-        // It names what comes with this program.
-        return vec![];
-    }
-    let separates = |it: char| it.is_whitespace() || "{}[],\"'".contains(it);
-    let mut found = vec![];
-    for line in written(loaded, origin.span) {
-        for field in ["template:", "source:"] {
-            let Some((_, after)) = line.split_once(field) else { continue };
-            let word = after.trim_start().trim_start_matches(['"', '\'']).split(separates).next();
-            if let Some((_, source)) = word.and_then(|it| loaded.sources.find(it)) {
-                found.push(source.path.to_string());
-            }
-        }
-    }
-    found
+    let files = promised.used.files.iter().filter_map(|id| loaded.sources.get(*id));
+    files.map(|it| it.path.to_string()).filter(|it| !it.starts_with("std/")).collect()
 }
 
-/// The parameters that a promise names, with their values.
-pub(crate) fn used<'a>(
-    loaded: &Loaded,
-    target: &'a Target,
-    promised: &Promised,
-) -> Vec<&'a ParameterTrace> {
-    let Some(origin) = promised.origins.first() else { return vec![] };
-    let text = written(loaded, origin.span);
-    let lines: Vec<String> = text.iter().cloned().chain(templates(loaded, &text)).collect();
-    let named = |it: &&ParameterTrace| lines.iter().any(|line| mentions(line, &it.name));
-    target.resolved.trace.iter().filter(|it| it.owner == origin.by).filter(named).collect()
+/// The parameters that its values came from.
+pub(crate) fn used<'a>(target: &'a Target, promised: &Promised) -> Vec<&'a ParameterTrace> {
+    let trace = &target.resolved.trace;
+    promised.used.parameters.iter().filter_map(|at| trace.get(*at)).collect()
 }
 
 /// Where the value of a parameter comes from.
@@ -297,7 +276,7 @@ fn promise(ui: &Ui, loaded: &Loaded, target: &Target, promised: &Promised, lines
             ui.below(4, Tone::Plain, &who);
         }
     }
-    let used = used(loaded, target, promised);
+    let used = used(target, promised);
     if !used.is_empty() {
         ui.line("");
         ui.line(&ui.paint(Tone::Strong, "with"));
@@ -333,33 +312,6 @@ fn written(loaded: &Loaded, span: Span) -> Vec<String> {
         taken.pop();
     }
     taken
-}
-
-/// The lines of the templates that are named there.
-fn templates(loaded: &Loaded, text: &[String]) -> Vec<String> {
-    let named = |path: &str| {
-        text.iter()
-            .any(|line| line.split_once("template:").is_some_and(|(_, it)| it.contains(path)))
-    };
-    loaded
-        .sources
-        .iter()
-        .filter(|(_, it)| {
-            let below = it.path.find("templates/").and_then(|at| it.path.get(at..));
-            below.is_some_and(named)
-        })
-        .filter_map(|(_, it)| it.text())
-        .flat_map(|it| it.lines().filter(|it| it.contains('{')).map(str::to_owned))
-        .collect()
-}
-
-/// Whether a name stands in a line as a word of its own.
-fn mentions(line: &str, name: &str) -> bool {
-    let part = |it: char| it.is_alphanumeric() || it == '_';
-    line.match_indices(name).any(|(at, _)| {
-        !line[..at].chars().next_back().is_some_and(part)
-            && !line[at + name.len()..].chars().next().is_some_and(part)
-    })
 }
 
 /// `unseen`: whether a restart is owed could not be looked up.

@@ -49,7 +49,7 @@ impl About<'_> {
                 json!({ "by": it.by.to_string(), "origin": self.place(it.span), "taken_in": via })
             })
             .collect();
-        let with: Vec<Value> = used(self.loaded, target, promised)
+        let with: Vec<Value> = used(target, promised)
             .into_iter()
             .map(|it| {
                 json!({

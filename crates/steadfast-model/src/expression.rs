@@ -50,7 +50,7 @@ impl Marks {
     pub(crate) const CLOSE: char = '\u{fdd1}';
 
     /// What stands between the two signs for this secret.
-    pub(crate) fn of(&self, name: &str) -> String {
+    pub(crate) fn mark(&self, name: &str) -> String {
         let digest = self.0.hash_one(name);
         let letters = (0..16u32).map(|at| {
             let base = if at % 2 == 0 { b'a' } else { b'A' };
@@ -62,7 +62,7 @@ impl Marks {
     /// The name of the secret that a mark stands for; `None` if it is none of ours, or was changed.
     pub(crate) fn read<'t>(&self, mark: &'t str) -> Option<&'t str> {
         let (_, name) = mark.split_once(':')?;
-        (is_secret_name(name) && self.of(name) == mark).then_some(name)
+        (is_secret_name(name) && self.mark(name) == mark).then_some(name)
     }
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn environment(fuel: u64, marks: Option<Marks>) -> Environment<'stati
         if let Some(Secret(name)) = value.downcast_object_ref::<Secret>() {
             return match &marks {
                 Some(marks) if is_secret_name(name) => {
-                    Ok(write!(out, "{}{}{}", Marks::OPEN, marks.of(name), Marks::CLOSE)?)
+                    Ok(write!(out, "{}{}{}", Marks::OPEN, marks.mark(name), Marks::CLOSE)?)
                 }
                 Some(_) | None => {
                     spill();
@@ -290,7 +290,7 @@ impl<'e> Engine<'e> {
                 format!("the value nests deeper than {}", crate::yaml::MAX_DEPTH),
             ),
             Why::Error(error) => {
-                let fault = Fault::of(error, source, scope);
+                let fault = Fault::from_error(error, source, scope);
                 if error.kind() == ErrorKind::SyntaxError {
                     fault.help("where {{ itself is meant, write {{ \"{{\" }}")
                 } else {
@@ -400,7 +400,7 @@ impl Fault {
     }
 
     /// The engine's error in our words. `source` is the text that it happened in.
-    pub(crate) fn of(error: &Error, source: &str, scope: &Scope) -> Fault {
+    pub(crate) fn from_error(error: &Error, source: &str, scope: &Scope) -> Fault {
         let detail = error.detail().unwrap_or("");
         let range = error.range();
         let marked = range.clone().and_then(|range| source.get(range)).unwrap_or("");

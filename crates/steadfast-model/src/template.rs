@@ -141,7 +141,7 @@ fn explain(error: &Error, main: &Source, scope: &Scope, sources: &SourceSet) -> 
     let place = error.name().and_then(|name| sources.find(name));
     let place = place.or_else(|| sources.find(&main.path));
     let text = place.and_then(|(_, source)| source.text()).unwrap_or("");
-    let fault = Fault::of(error, text, scope);
+    let fault = Fault::from_error(error, text, scope);
     let range = fault.range.clone().filter(|range| range.end <= text.len());
     let range = range.unwrap_or_else(|| line(text, error.line().unwrap_or(1)));
     let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);

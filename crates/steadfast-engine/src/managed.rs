@@ -26,18 +26,7 @@ impl<'a> Managed<'a> {
             if !promised.want.is_absent() {
                 cover.used.extend(promised.want.uses());
             }
-            let members = match &promised.want {
-                Resource::Members(want) => Some(Identity::Group(want.group.clone())),
-                Resource::Package(_)
-                | Resource::Group(_)
-                | Resource::User(_)
-                | Resource::Directory(_)
-                | Resource::File(_)
-                | Resource::Link(_)
-                | Resource::Service(_)
-                | Resource::Cron(_) => None,
-            };
-            for claim in promised.want.claims().into_iter().chain(members) {
+            for claim in promised.want.concerns() {
                 if !promised.want.is_absent() {
                     cover.folders.extend(claim.as_path().and_then(AbsPath::parent));
                 }
@@ -57,17 +46,9 @@ impl<'a> Managed<'a> {
         let Facet::Path(path) = &made.thing else { return own.into_iter() };
         let mut above = path.parent();
         while let Some(folder) = above {
-            let rules = |(want, _): &&(&Resource, Keep)| match want {
-                Resource::Directory(want) if was_made(made) => want.purges(path, is_folder(made)),
-                Resource::Directory(want) => want.asks_for_promised(),
-                Resource::Package(_)
-                | Resource::Group(_)
-                | Resource::Members(_)
-                | Resource::User(_)
-                | Resource::File(_)
-                | Resource::Link(_)
-                | Resource::Service(_)
-                | Resource::Cron(_) => false,
+            let rules = |(want, _): &&(&Resource, Keep)| match was_made(made) {
+                true => want.purges(path, is_folder(made)),
+                false => want.rules_below(),
             };
             above = folder.parent();
             let its = self.by.get(&Identity::Path(folder));
@@ -94,16 +75,14 @@ impl<'a> Managed<'a> {
         if self.holds(&made.thing) && !matches!(made.before, FacetState::Directory { .. }) {
             return None;
         }
-        let purges = |want: &Resource| match (want, &made.thing) {
-            (Resource::Directory(want), Facet::Path(path)) => {
-                was_made(made) && want.purges(path, is_folder(made))
-            }
-            (_, _) => false,
+        let purges = |want: &Resource| {
+            let path = made.thing.as_path().filter(|_| was_made(made));
+            path.is_some_and(|it| want.purges(it, is_folder(made)))
         };
         let says = (self.about(made).filter(|(_, keep)| *keep == Keep::Repair))
             .map(|(want, _)| match purges(want) {
                 true => Says::ALL,
-                false => made.thing.said_by(want, is_folder(made)),
+                false => want.says(&made.thing, is_folder(made)),
             })
             .fold(Says::default(), Says::or);
         let (before, after) = undo::unsaid(says, &made.before, &made.after)?;

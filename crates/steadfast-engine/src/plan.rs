@@ -10,7 +10,8 @@ use crate::promised::{Promised, Promises};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use steadfast_model::{Keep, PromiseId};
-use steadfast_resources::{Change, Difference, Identity, Obstacle, Resource};
+use steadfast_resources::paths::is_packages_territory;
+use steadfast_resources::{Change, Difference, Identity, Obstacle};
 use steadfast_system::ErrorKind;
 
 /// The whole intended effect of a run: an entry for each promise, in their order.
@@ -76,7 +77,7 @@ impl Steps {
             return;
         }
         let id = &promised.id;
-        if entry.changes.iter().any(|it| matches!(it, Change::Package(it) if it.brings())) {
+        if entry.changes.iter().any(Change::brings) {
             let sure = !matches!(entry.forecast, Forecast::Unknown { .. });
             self.installs.push(Install { at, sure });
         }
@@ -126,7 +127,7 @@ impl Steps {
         }
         let may_come = match thing {
             Identity::User(_) | Identity::Group(_) | Identity::Unit(_) => true,
-            Identity::Path(path) => is_territory(path.as_str()),
+            Identity::Path(path) => is_packages_territory(path),
             Identity::Package(_) => false,
         };
         let packages = self.packages(promises, at).filter(|_| may_come)?;
@@ -150,12 +151,6 @@ fn all_needs(promises: &Promises, at: usize) -> HashSet<usize> {
         }
     }
     all
-}
-
-/// Whether packages put things there.
-fn is_territory(path: &str) -> bool {
-    const TERRITORY: [&str; 4] = ["/etc", "/usr", "/lib", "/var"];
-    TERRITORY.iter().any(|root| path.strip_prefix(root).is_some_and(|it| it.starts_with('/')))
 }
 
 /// What is known beside the looks.
@@ -330,7 +325,7 @@ fn forecast(
         .map(|it| format!("{} changes first", promises.all[*it].id));
     let package = steps
         .packages(promises, at)
-        .filter(|_| may_come_with_a_package(&promised.want))
+        .filter(|_| promised.want.may_come_with_packages())
         .map(|it| format!("it may come with {it}"));
     match because.or(need).or(package) {
         Some(because) => Forecast::Expected { because },
@@ -347,7 +342,7 @@ fn mark_uncertain(promises: &Promises, entries: &mut [Option<Entry>], steps: &St
             && entry.forecast == Forecast::Kept
             && promised.selected
             && promised.keep == Keep::Repair
-            && comes_with_packages(&promised.want)
+            && promised.want.is_against_packages()
             && let Some(packages) = steps.packages(promises, at)
         {
             let because = vec![format!("it is right now, and may come with {packages}")];
@@ -367,32 +362,6 @@ fn mark_health_uncertain(promises: &Promises, observed: &Observed, entries: &mut
         {
             let because = vec!["health has not been asked".to_owned()];
             entry.forecast = Forecast::Unknown { because };
-        }
-    }
-}
-
-/// Whether packages bring just what is promised not to be.
-fn comes_with_packages(want: &Resource) -> bool {
-    match want {
-        Resource::Service(_) => want.as_runner().is_some_and(|it| it.wants_inactive()),
-        Resource::File(_) | Resource::Directory(_) | Resource::Link(_) | Resource::Cron(_) => {
-            want.is_absent() && may_come_with_a_package(want)
-        }
-        Resource::Package(_) | Resource::Group(_) | Resource::Members(_) | Resource::User(_) => {
-            false
-        }
-    }
-}
-
-/// Whether a package that is installed in this run could bring, change or own what is promised.
-fn may_come_with_a_package(want: &Resource) -> bool {
-    match want {
-        Resource::Service(_) => true,
-        Resource::File(_) | Resource::Directory(_) | Resource::Link(_) | Resource::Cron(_) => {
-            want.claims().iter().filter_map(Identity::as_path).any(|it| is_territory(it.as_str()))
-        }
-        Resource::Package(_) | Resource::Group(_) | Resource::Members(_) | Resource::User(_) => {
-            false
         }
     }
 }

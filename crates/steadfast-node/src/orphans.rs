@@ -120,7 +120,7 @@ pub fn find(
         }
     };
     let things: Vec<&Facet> = made.iter().map(|it| &it.thing).collect();
-    let gone: Vec<bool> = steadfast_resources::undo::observe(&things, sys)
+    let gone: Vec<bool> = steadfast_resources::observe_facets(&things, sys)
         .into_iter()
         .map(|it| it.is_ok_and(|it| it.state == FacetState::Nothing))
         .collect();

@@ -57,7 +57,7 @@ impl Reporter for Collected<'_> {
                         promise: id,
                         reason: reason(),
                         fault: fault(why, &promise.want, self.host),
-                        health: promises_health(&promise.want) && is_ill(why),
+                        health: promise.want.promises_health() && is_ill(why),
                         changed: false,
                     }),
                     Outcome::Held(_) => self.held.push(Unkept { promise: id, reason: reason() }),
@@ -131,10 +131,7 @@ impl<'a> Changed<'a> {
         for there in now.each() {
             let id = &*now.all[there.start].id.0;
             let there: Vec<&Resource> = now.all[there].iter().map(|it| &it.want).collect();
-            let same = |(old, new): (&&Resource, &&Resource)| match (old, new) {
-                (Resource::Service(old), Resource::Service(new)) => old.wants_the_same(new),
-                (old, new) => old == new,
-            };
+            let same = |(old, new): (&&Resource, &&Resource)| old.wants_the_same(new);
             if let Some(old) = parts.get(id) {
                 let differs = old.len() != there.len() || !old.iter().zip(&there).all(same);
                 differ.insert(id, differs);
@@ -154,10 +151,6 @@ impl<'a> Changed<'a> {
     fn is(&self, promise: &str) -> bool {
         self.differ.get(promise).copied().unwrap_or(false)
     }
-}
-
-fn promises_health(want: &Resource) -> bool {
-    want.as_runner().is_some_and(|it| it.promises_health())
 }
 
 /// Whether a service is not healthy, or does not even come to run. What is only not there yet (its package

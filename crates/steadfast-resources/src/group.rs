@@ -14,10 +14,10 @@
 //! is somebody's primary group is not removed.
 
 use crate::account_fields::{digest, listed, short_state};
+use crate::identity::Identity;
+use crate::kind::{Applied, Difference, Fingerprint, Kind, Obstacle, Turn};
 use crate::members::{self, Members};
-use crate::{
-    Applied, Difference, Effect, Facet, FacetState, Fingerprint, Identity, Kind, Obstacle,
-};
+use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -59,6 +59,8 @@ pub struct Group;
 
 impl Kind for Group {
     const NAME: &'static str = "group";
+    const SHORT_FORMS: &'static [Takes] = &[Takes::Words(&["present", "absent"]), Takes::Integer];
+    const MAY_SAY: &'static str = "present, absent, its number, or a map of fields";
     const FIELDS: &'static [Field] = &[
         Field::new(
             "state",
@@ -145,6 +147,10 @@ impl Kind for Group {
         !want.present
     }
 
+    fn turn(want: &Desired) -> Turn {
+        if want.present { Turn::Groups } else { Turn::GroupsGo }
+    }
+
     fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
         wants.iter().map(|want| look(want, sys)).collect()
     }
@@ -206,6 +212,47 @@ impl Kind for Group {
             Change::Remove { name, gid: _ } => (name, FacetState::Unknown, FacetState::Nothing),
         };
         vec![Effect::of(Facet::Group(name.clone()), before, left)]
+    }
+
+    fn says(_want: &Desired, facet: &Facet, _is_folder: bool) -> Says {
+        Says::all_if(matches!(facet, Facet::Group(_)))
+    }
+
+    fn looks_after(facet: &Facet) -> bool {
+        matches!(facet, Facet::Group(_))
+    }
+
+    fn observe_facets(facets: &[&Facet], sys: &dyn Probe) -> Vec<Result<Now, SystemError>> {
+        let now = |name: &GroupName| {
+            Ok(match sys.local()?.group(name) {
+                Some(it) => Now {
+                    members: it.members.clone(),
+                    ..Now::of(FacetState::Group { gid: Some(it.gid) })
+                },
+                None => Now::of(FacetState::Nothing),
+            })
+        };
+        facets.iter().filter_map(|it| it.as_group()).map(now).collect()
+    }
+
+    fn absence(facet: &Facet) -> Option<Desired> {
+        let name = facet.as_group()?.clone();
+        Some(Desired { name, present: false, gid: None, system: false, members: None })
+    }
+
+    fn changes_back(
+        facet: &Facet,
+        now: &Now,
+        before: &FacetState,
+        _about: &About<'_>,
+    ) -> Option<Vec<Change>> {
+        match (&now.state, before) {
+            (FacetState::Group { gid: Some(was) }, FacetState::Group { gid: Some(gid) }) => {
+                let (name, was, gid) = (facet.as_group()?.clone(), *was, *gid);
+                Some(vec![Change::SetGid { name, was, gid }])
+            }
+            (_, _) => None,
+        }
     }
 
     fn fingerprint(have: &State) -> Fingerprint {

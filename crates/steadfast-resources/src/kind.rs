@@ -1,44 +1,16 @@
-//! What a kind of promise is: four verbs over plain data. A kind's file reads, top to bottom:
+//! What a kind of promise is: its verbs over plain data. A kind's file reads, top to bottom:
 //! `Desired`, `State`, `Change`, `impl Kind`, `Display for Change`, tests. Of one that has grown this is the
-//! mod.rs of a folder, and the verbs have rooms beside it: `lower`, `observe`, `plan`, `apply`.
+//! mod.rs of a folder, and the verbs have rooms beside it: `lower`, `observe`, `plan`, `apply`, `undo`.
+//!
+//! Everything that is asked of a promise anywhere is a verb here, and what most kinds do not care about has an
+//! answer already. So nobody outside has to name the kinds.
 
-use crate::undo::Effect;
+use crate::identity::Identity;
+use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
 use std::fmt::{Debug, Display};
 use std::sync::Arc;
-use steadfast_model::{Field, Lower, Node, Spanned};
-use steadfast_system::{
-    AbsPath, Actuate, GroupName, PackageName, Probe, SystemError, UnitName, UserName,
-};
-
-/// A thing on the machine that a promise is about. Two promises that claim one thing are an error of
-/// the model. A file, a directory and a link at one path are one thing.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Identity {
-    Package(PackageName),
-    Group(GroupName),
-    User(UserName),
-    Path(AbsPath),
-    Unit(UnitName),
-}
-
-impl Identity {
-    /// The path, if it is one.
-    pub fn as_path(&self) -> Option<&AbsPath> {
-        if let Identity::Path(path) = self { Some(path) } else { None }
-    }
-}
-
-impl Display for Identity {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Identity::Package(name) => write!(f, "package {name}"),
-            Identity::Group(name) => write!(f, "group {name}"),
-            Identity::User(name) => write!(f, "user {name}"),
-            Identity::Path(path) => write!(f, "{path}"),
-            Identity::Unit(name) => write!(f, "unit {name}"),
-        }
-    }
-}
+use steadfast_model::{Field, Lower, Node, Spanned, Takes};
+use steadfast_system::{AbsPath, Actuate, Probe, SystemError};
 
 /// What separates the machine from a promise.
 #[derive(Clone, Debug, PartialEq)]
@@ -175,14 +147,73 @@ impl Applied {
     }
 }
 
+/// When a promise is attempted, beside what it needs: what goes, the other way round; then what is promised
+/// below /etc/apt, packages, accounts, what lies in the file system, jobs, services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Turn {
+    ServicesGo,
+    JobsGo,
+    PathsGo,
+    UsersGo,
+    GroupsGo,
+    AptSources,
+    Packages,
+    Groups,
+    Users,
+    Members,
+    Paths,
+    Jobs,
+    Services,
+}
+
+/// Where it shows that somebody has touched what a promise is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Watch {
+    pub paths: Vec<String>,
+    /// Of which also the names in them matter.
+    pub folders: Vec<String>,
+    pub units: Vec<String>,
+}
+
+impl Watch {
+    /// The places of what a promise claims.
+    pub fn of(claims: &[Identity]) -> Watch {
+        let mut watch = Watch::default();
+        for claim in claims {
+            match claim {
+                Identity::Path(path) => watch.paths.push(path.to_string()),
+                Identity::Unit(unit) => watch.units.push(unit.to_string()),
+                Identity::Package(_) => watch.paths.push("/var/lib/dpkg/status".to_owned()),
+                Identity::User(_) => watch.also(&["/etc/passwd", "/etc/shadow"]),
+                Identity::Group(_) => watch.also(Watch::GROUPS),
+            }
+        }
+        watch
+    }
+
+    pub const GROUPS: &[&str] = &["/etc/group", "/etc/gshadow"];
+
+    pub fn also(&mut self, paths: &[&str]) {
+        self.paths.extend(paths.iter().copied().map(str::to_owned));
+    }
+}
+
+/// A kind of promise. What one is told about the machine comes through `Probe`, which cannot change it; what
+/// is done goes through `Actuate`.
 pub trait Kind {
     /// `file` of `file:/etc/motd`.
     const NAME: &'static str;
     /// All fields but the common ones, for the reader, the schema and the documentation.
     const FIELDS: &'static [Field];
+    /// What may stand in the place of a map of fields.
+    const SHORT_FORMS: &'static [Takes] = &[];
+    /// What may stand below the name, in words.
+    const MAY_SAY: &'static str = "present, absent, or a map of fields";
     type Desired: Clone + Debug + PartialEq;
     type State: Clone + Debug + PartialEq;
     type Change: Clone + Debug + Display + PartialEq;
+
+    // What it says.
 
     /// Reads a promise: `name` is the key in its section, `body` what stands there (a map of fields,
     /// or the kind's short form). Reports everything that is wrong through `cx`.
@@ -191,11 +222,65 @@ pub trait Kind {
     /// What this promise owns; the first is its identity.
     fn claims(want: &Self::Desired) -> Vec<Identity>;
 
+    /// What it is about: what it owns, or what it says a part of without owning it.
+    fn concerns(want: &Self::Desired) -> Vec<Identity> {
+        Self::claims(want)
+    }
+
     /// What it needs, where that is promised: a file its parent directory, owner and group.
     fn uses(want: &Self::Desired) -> Vec<Identity>;
 
     /// Whether the thing is promised to be gone, so that it takes its turn the other way round.
     fn is_absent(want: &Self::Desired) -> bool;
+
+    fn turn(want: &Self::Desired) -> Turn;
+
+    /// Whether two revisions want the same, wherever it is written.
+    fn wants_the_same(old: &Self::Desired, new: &Self::Desired) -> bool {
+        old == new
+    }
+
+    /// Whether a package that is installed in this run could bring, change or own what is promised.
+    fn may_come_with_packages(_want: &Self::Desired) -> bool {
+        false
+    }
+
+    /// Whether packages bring just what is promised not to be.
+    fn is_against_packages(want: &Self::Desired) -> bool {
+        Self::is_absent(want) && Self::may_come_with_packages(want)
+    }
+
+    /// Whether it is promised that what it is about says itself to be well.
+    fn promises_health(_want: &Self::Desired) -> bool {
+        false
+    }
+
+    /// Where it shows that somebody has touched what it is about.
+    fn watch(want: &Self::Desired) -> Watch {
+        Watch::of(&Self::claims(want))
+    }
+
+    // What it says of what lies below it.
+
+    /// The folder that it is about, promised to be there.
+    fn folder(_want: &Self::Desired) -> Option<&AbsPath> {
+        None
+    }
+
+    /// Whether it decides about what other promises do not name in its folder.
+    fn rules_below(_want: &Self::Desired) -> bool {
+        false
+    }
+
+    /// Whether this goes where nobody promises it.
+    fn purges(_want: &Self::Desired, _path: &AbsPath, _is_folder: bool) -> bool {
+        false
+    }
+
+    /// Tells it which paths other promises name in its folder.
+    fn set_promised(_want: &mut Self::Desired, _below: Arc<[AbsPath]>) {}
+
+    // The machine.
 
     /// A batch, so that a kind asks the machine once. One result for each want, in their order.
     fn observe(wants: &[&Self::Desired], sys: &dyn Probe) -> Vec<Result<Self::State, SystemError>>;
@@ -208,15 +293,13 @@ pub trait Kind {
     /// each promise.
     fn apply(batch: &[&[Self::Change]], sys: &dyn Actuate) -> Vec<Applied>;
 
-    /// What a change makes, replaces or takes away, and what was there before: for whoever may have to
-    /// take it back. What cannot be taken back is told as unknown.
-    fn effects(change: &Self::Change, want: &Self::Desired, have: &Self::State) -> Vec<Effect>;
-
     /// What a service that has this promise as an input runs with.
     fn fingerprint(have: &Self::State) -> Fingerprint;
 
     /// What the machine says now, as name and value, for `steadfast explain`. Nothing of a secret.
     fn describe(have: &Self::State) -> Vec<(&'static str, String)>;
+
+    // A change.
 
     /// More than the one line of `Display`: the unified diff of a file. Nothing of a secret.
     fn detail(_change: &Self::Change) -> Option<String> {
@@ -226,5 +309,52 @@ pub trait Kind {
     /// How many things the change removes from the machine, for the budget of deletions.
     fn deletes(_change: &Self::Change) -> u64 {
         0
+    }
+
+    /// The folders that it makes.
+    fn folders(_change: &Self::Change) -> Vec<&AbsPath> {
+        vec![]
+    }
+
+    /// Whether files, users and services that nobody named may come with it.
+    fn brings(_change: &Self::Change) -> bool {
+        false
+    }
+
+    // Undo.
+
+    /// What a change makes, replaces or takes away, and what was there before: for whoever may have to
+    /// take it back. What cannot be taken back is told as unknown.
+    fn effects(change: &Self::Change, want: &Self::Desired, have: &Self::State) -> Vec<Effect>;
+
+    /// What the promise says this facet is to be, so that keeping the promise is enough for that. It is only
+    /// asked of facets of what it concerns, or of paths in its folder.
+    fn says(want: &Self::Desired, facet: &Facet, is_folder: bool) -> Says;
+
+    /// Whether this kind knows how to look at the facet and how to change it back; one kind does.
+    fn looks_after(_facet: &Facet) -> bool {
+        false
+    }
+
+    /// What facets are now that it looks after; one result for each, in their order.
+    fn observe_facets(_facets: &[&Facet], _sys: &dyn Probe) -> Vec<Result<Now, SystemError>> {
+        vec![]
+    }
+
+    /// The promise that such a facet is not there, where there is something to say about that before it goes:
+    /// a user with processes, somebody's primary group, a package that others need, a file with torn marks.
+    fn absence(_facet: &Facet) -> Option<Self::Desired> {
+        None
+    }
+
+    /// What it takes to have such a facet as it was; none where that is not known, or no change of ours
+    /// does it.
+    fn changes_back(
+        _facet: &Facet,
+        _now: &Now,
+        _before: &FacetState,
+        _about: &About<'_>,
+    ) -> Option<Vec<Self::Change>> {
+        None
     }
 }

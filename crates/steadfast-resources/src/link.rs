@@ -11,9 +11,10 @@
 //!
 //! A link to elsewhere is replaced in one step. Anything else in the way is not kept without `force`.
 
-use crate::kind::{self, Applied, Difference, Fingerprint, Identity, Kind, Obstacle};
+use crate::identity::Identity;
+use crate::kind::{self, Applied, Difference, Fingerprint, Kind, Obstacle, Turn};
 use crate::paths::{self, Accounts, Ids, NewLink, Owners, Removal, Setting};
-use crate::undo::{Effect, Says};
+use crate::undo::{Effect, Facet, Says};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use steadfast_model::{Field, Fields, Lower, Node, Spanned, Takes, codes};
@@ -36,7 +37,7 @@ impl Desired {
     }
 
     /// What it says of its path: the target, that is. A link has no mode.
-    pub fn says(&self) -> Says {
+    fn says(&self) -> Says {
         match self.target {
             Some(_) => Says { mode: true, ..self.owners.says(true, None) },
             None => Says::ALL,
@@ -63,6 +64,8 @@ const STATES: &[&str] = &["present", "absent"];
 
 impl Kind for Link {
     const NAME: &'static str = "link";
+    const SHORT_FORMS: &'static [Takes] = &[Takes::Text];
+    const MAY_SAY: &'static str = "its target, or a map of fields";
     const FIELDS: &'static [Field] = &[
         Field::new("state", Takes::Words(STATES), "whether it is there (present)"),
         Field::new("target", Takes::Text, "where it leads, which may be relative"),
@@ -128,6 +131,14 @@ impl Kind for Link {
 
     fn is_absent(want: &Desired) -> bool {
         want.target.is_none()
+    }
+
+    fn turn(want: &Desired) -> Turn {
+        paths::turn(want.target.is_none(), &Self::claims(want))
+    }
+
+    fn may_come_with_packages(want: &Desired) -> bool {
+        paths::may_come_with_packages(&Self::claims(want))
     }
 
     fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
@@ -202,6 +213,10 @@ impl Kind for Link {
 
     fn effects(change: &Change, _want: &Desired, have: &State) -> Vec<Effect> {
         paths::effects(change, |_| have.entry.as_ref())
+    }
+
+    fn says(want: &Desired, facet: &Facet, _is_folder: bool) -> Says {
+        facet.as_path().map_or(Says::default(), |_| want.says())
     }
 
     /// Where it leads, and whose it is.

@@ -11,9 +11,9 @@
 //! users of the name service; the group must be a local one.
 
 use crate::account_fields::{digest, list_in_form, listed};
-use crate::{
-    Applied, Difference, Effect, Facet, FacetState, Fingerprint, Identity, Kind, Obstacle,
-};
+use crate::identity::Identity;
+use crate::kind::{Applied, Difference, Fingerprint, Kind, Obstacle, Turn, Watch};
+use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -92,6 +92,10 @@ impl Kind for Members {
         vec![]
     }
 
+    fn concerns(want: &Desired) -> Vec<Identity> {
+        vec![Identity::Group(want.group.clone())]
+    }
+
     fn uses(want: &Desired) -> Vec<Identity> {
         let mut uses = vec![Identity::Group(want.group.clone())];
         uses.extend(want.names.iter().cloned().map(Identity::User));
@@ -100,6 +104,16 @@ impl Kind for Members {
 
     fn is_absent(_want: &Desired) -> bool {
         false
+    }
+
+    fn turn(_want: &Desired) -> Turn {
+        Turn::Members
+    }
+
+    fn watch(_want: &Desired) -> Watch {
+        let mut watch = Watch::default();
+        watch.also(Watch::GROUPS);
+        watch
     }
 
     fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
@@ -175,6 +189,46 @@ impl Kind for Members {
                 Effect::of(thing, FacetState::There, FacetState::Nothing)
             }
         }]
+    }
+
+    fn says(want: &Desired, facet: &Facet, _is_folder: bool) -> Says {
+        Says::all_if(matches!(facet, Facet::Member { user, .. } if want.decides(user)))
+    }
+
+    fn looks_after(facet: &Facet) -> bool {
+        matches!(facet, Facet::Member { .. })
+    }
+
+    fn observe_facets(facets: &[&Facet], sys: &dyn Probe) -> Vec<Result<Now, SystemError>> {
+        let now = |facet: &&Facet| {
+            let Facet::Member { group, user } = facet else {
+                return Ok(Now::of(FacetState::Nothing));
+            };
+            let local = sys.local()?;
+            let is_in = local.group(group).is_some_and(|it| it.members.contains(user));
+            Ok(Now::of(if is_in { FacetState::There } else { FacetState::Nothing }))
+        };
+        facets.iter().map(now).collect()
+    }
+
+    fn changes_back(
+        facet: &Facet,
+        now: &Now,
+        before: &FacetState,
+        _about: &About<'_>,
+    ) -> Option<Vec<Change>> {
+        let Facet::Member { group, user } = facet else { return None };
+        match (&now.state, before) {
+            (FacetState::There, FacetState::Nothing) => {
+                let member = Arc::clone(user);
+                Some(vec![Change::Remove { group: group.clone(), member }])
+            }
+            (FacetState::Nothing, FacetState::There) => {
+                let user = UserName::parse(user).ok()?;
+                Some(vec![Change::Add { group: group.clone(), user }])
+            }
+            (_, _) => None,
+        }
     }
 
     fn fingerprint(have: &State) -> Fingerprint {

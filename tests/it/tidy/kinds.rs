@@ -1,6 +1,7 @@
-//! The example at the head of every kind is a model that is right.
+//! The tables of kinds hold together, and the example at the head of every kind is a model that is right.
 
-use steadfast_resources::FIELDS;
+use steadfast_model::section::SECTIONS;
+use steadfast_resources::KINDS;
 use steadfast_testkit::run::Model;
 
 use super::files;
@@ -18,9 +19,7 @@ fn example(source: &str) -> Option<String> {
 #[test]
 fn every_kind_has_an_example_that_is_right() {
     let files = files();
-    let mut kinds: Vec<&str> = FIELDS.iter().map(|(name, _)| *name).collect();
-    kinds.push("members");
-    for kind in kinds {
+    for kind in KINDS.iter().map(|it| it.name) {
         let places = [kind.to_owned(), format!("{kind}/mod")];
         let source = places
             .iter()
@@ -47,5 +46,31 @@ fn every_kind_has_an_example_that_is_right() {
             }
             Err(told) => panic!("the example of {kind}:\n{text}\n{told}"),
         }
+    }
+}
+
+/// A part of another kind's promise, which no section holds.
+const PARTS: [&str; 1] = ["members"];
+
+#[test]
+fn every_section_has_a_kind_that_is_tested() {
+    let rows: Vec<&str> = KINDS.iter().map(|it| it.name).filter(|it| !PARTS.contains(it)).collect();
+    let sections: Vec<&str> = SECTIONS.iter().map(|(_, kind)| *kind).collect();
+    assert_eq!(rows, sections, "the table of kinds and the sections of the model, in one order");
+    let files = files();
+    let models: String = files
+        .iter()
+        .filter(|(path, _)| path.starts_with("tests/language/ok/"))
+        .map(|(_, text)| text.as_str())
+        .collect();
+    let readme = &files["README.md"];
+    for (section, kind) in SECTIONS {
+        let laws = format!("tests/it/laws/{kind}.rs");
+        assert!(files.contains_key(&laws), "{kind} has no laws: {laws}");
+        assert!(
+            models.contains(&format!("{section}:")),
+            "no model in tests/language/ok has {section}"
+        );
+        assert!(readme.contains(section), "README.md is silent about {section}");
     }
 }

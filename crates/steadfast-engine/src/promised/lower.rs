@@ -180,16 +180,10 @@ impl Builder<'_> {
         steadfast_resources::relate(&mut wants);
         let (mut users, mut members) = (vec![], vec![]);
         for (at, promised) in self.all.iter().enumerate() {
-            match &promised.want {
-                Resource::User(user) => users.push((at, user)),
-                Resource::Members(group) => members.push((at, group)),
-                Resource::Package(_)
-                | Resource::Group(_)
-                | Resource::Directory(_)
-                | Resource::File(_)
-                | Resource::Link(_)
-                | Resource::Service(_)
-                | Resource::Cron(_) => {}
+            if let Resource::User(user) = &promised.want {
+                users.push((at, user));
+            } else if let Resource::Members(group) = &promised.want {
+                members.push((at, group));
             }
         }
         let found = steadfast_resources::user::contradictions(
@@ -323,8 +317,10 @@ impl Builder<'_> {
                 list.dedup();
             }
         }
-        let mut tasks: Vec<Task> =
-            all.iter().map(|it| Task { rank: it.want.rank(), needs: it.needs.clone() }).collect();
+        let mut tasks: Vec<Task> = all
+            .iter()
+            .map(|it| Task { rank: it.want.turn() as u8, needs: it.needs.clone() })
+            .collect();
         // A service comes after what it runs with; that one of them is not kept holds nothing back.
         for one in inputs.values() {
             let inputs = one.all().filter(|it| *it != one.runner);

@@ -17,7 +17,7 @@ use plan::{UndoPlan, look, within};
 use std::collections::{BTreeMap, HashMap};
 use steadfast_model::PromiseId;
 use steadfast_resources::service;
-use steadfast_resources::undo::{self, Now};
+use steadfast_resources::undo::Now;
 use steadfast_resources::{Applied, Change, Facet, FacetState};
 use steadfast_system::{Actuate, SystemError};
 
@@ -212,7 +212,7 @@ impl Undoing<'_> {
         let slices: Vec<&[Change]> = work.iter().map(|(_, it)| it.as_slice()).collect();
         let applied = steadfast_resources::apply(&slices, self.sys);
         let things: Vec<&Facet> = work.iter().map(|(at, _)| &self.made[*at].thing).collect();
-        let now = undo::observe(&things, self.sys.as_probe());
+        let now = steadfast_resources::observe_facets(&things, self.sys.as_probe());
         for (((at, changes), applied), now) in work.into_iter().zip(applied).zip(now) {
             let is_back = now.as_ref().is_ok_and(|it| self.is_back(at, it));
             self.results[at] = match (applied, now) {
@@ -236,18 +236,10 @@ impl Undoing<'_> {
     /// Whether it is the file of a unit that was to be stopped and disabled before, and was not.
     fn is_in_use(&self, at: usize) -> bool {
         let Facet::Path(path) = &self.made[at].thing else { return false };
-        self.made.iter().zip(&self.results).any(|(made, result)| match &made.thing {
-            Facet::Running(unit) | Facet::Enabled(unit) => {
-                result.is_err()
-                    && made.before == FacetState::Nothing
-                    && is_unit_file(path.as_str(), unit)
-            }
-            Facet::Path(_)
-            | Facet::Group(_)
-            | Facet::Member { .. }
-            | Facet::User(_)
-            | Facet::Keys(_)
-            | Facet::Package(_) => false,
+        self.made.iter().zip(&self.results).any(|(made, result)| {
+            result.is_err()
+                && made.before == FacetState::Nothing
+                && made.thing.as_unit().is_some_and(|unit| is_unit_file(path.as_str(), unit))
         })
     }
 

@@ -4,10 +4,10 @@ use crate::budget::{Budget, BudgetMeter};
 use crate::ledger::{Extent, NotUndone, UndoEntry, is_unit_file, key};
 use crate::obstacles;
 use std::sync::Arc;
-use steadfast_resources::undo::{self, About, Content, Now};
+use steadfast_resources::undo::{About, Content, Now};
 use steadfast_resources::{Change, Facet, FacetState, Resource, State};
 use steadfast_system::files::Digest;
-use steadfast_system::{Probe, UnitName};
+use steadfast_system::{AbsPath, Probe, UnitName};
 
 /// What is foreseen for one thing.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,13 +57,13 @@ pub(crate) fn look(
     let things: Vec<&Facet> = which.iter().map(|at| &made[*at].thing).collect();
     let mut asked: Vec<(usize, Resource)> = vec![];
     let mut prospects: Vec<UndoPlan> = vec![];
-    for (at, now) in which.iter().zip(undo::observe(&things, sys)) {
+    for (at, now) in which.iter().zip(steadfast_resources::observe_facets(&things, sys)) {
         let one = &made[*at];
         prospects.push(match now {
             Err(error) => UndoPlan::Stays(NotUndone::Failed(error)),
             Ok(now) => match judge(made, one, &now, extent, sys) {
                 Some(left) => left,
-                None => match undo::absence(&one.thing) {
+                None => match steadfast_resources::absence(&one.thing) {
                     Some(want) if one.before == FacetState::Nothing => {
                         asked.push((prospects.len(), want));
                         UndoPlan::Back
@@ -107,15 +107,9 @@ fn judge(
 fn has_others(made: &[UndoEntry], one: &UndoEntry, now: &Now) -> bool {
     let Facet::Group(group) = &one.thing else { return false };
     let is_ours = |member: &Arc<str>| {
-        made.iter().filter(|it| it.before == FacetState::Nothing).any(|it| match &it.thing {
-            Facet::Member { group: of, user } => of == group && user == member,
-            Facet::User(name) => name.as_str() == &**member,
-            Facet::Path(_)
-            | Facet::Group(_)
-            | Facet::Keys(_)
-            | Facet::Running(_)
-            | Facet::Enabled(_)
-            | Facet::Package(_) => false,
+        made.iter().filter(|it| it.before == FacetState::Nothing).any(|it| {
+            it.thing.as_user().is_some_and(|name| name.as_str() == &**member)
+                || it.thing == Facet::Member { group: group.clone(), user: Arc::clone(member) }
         })
     };
     one.before == FacetState::Nothing && !now.members.iter().all(is_ours)
@@ -124,29 +118,11 @@ fn has_others(made: &[UndoEntry], one: &UndoEntry, now: &Now) -> bool {
 /// Whether it came into being with us. That a unit runs is ours where its file is.
 fn was_made(made: &[UndoEntry], one: &UndoEntry) -> bool {
     let comes_from_ours = |unit: &UnitName| {
-        made.iter().any(|it| match &it.thing {
-            Facet::Path(path) => {
-                it.before == FacetState::Nothing && is_unit_file(path.as_str(), unit)
-            }
-            Facet::Group(_)
-            | Facet::Member { .. }
-            | Facet::User(_)
-            | Facet::Keys(_)
-            | Facet::Running(_)
-            | Facet::Enabled(_)
-            | Facet::Package(_) => false,
-        })
+        (made.iter().filter(|it| it.before == FacetState::Nothing))
+            .filter_map(|it| it.thing.as_path())
+            .any(|path| is_unit_file(path.as_str(), unit))
     };
-    let is_new = one.before == FacetState::Nothing;
-    match &one.thing {
-        Facet::Running(unit) | Facet::Enabled(unit) => is_new && comes_from_ours(unit),
-        Facet::Path(_)
-        | Facet::Group(_)
-        | Facet::Member { .. }
-        | Facet::User(_)
-        | Facet::Keys(_)
-        | Facet::Package(_) => is_new,
-    }
+    one.before == FacetState::Nothing && one.thing.as_unit().is_none_or(comes_from_ours)
 }
 
 fn back(one: &UndoEntry, now: &Now, sys: &dyn Probe) -> UndoPlan {
@@ -157,18 +133,10 @@ fn back(one: &UndoEntry, now: &Now, sys: &dyn Probe) -> UndoPlan {
         Some(Ok(None)) => return UndoPlan::Stays(NotUndone::ContentGone),
         Some(Err(error)) => return UndoPlan::Stays(NotUndone::Failed(error)),
     };
-    let named = match &one.thing {
-        Facet::Path(path) => !one.promise.0.ends_with(&format!(":{path}")),
-        Facet::Group(_)
-        | Facet::Member { .. }
-        | Facet::User(_)
-        | Facet::Keys(_)
-        | Facet::Running(_)
-        | Facet::Enabled(_)
-        | Facet::Package(_) => false,
-    };
+    let other = |path: &AbsPath| !one.promise.0.ends_with(&format!(":{path}"));
+    let named = one.thing.as_path().is_some_and(other);
     let about = About { content: content.as_ref(), hidden, named };
-    match undo::changes_back(&one.thing, now, &one.before, &about) {
+    match steadfast_resources::changes_back(&one.thing, now, &one.before, &about) {
         Some(changes) => UndoPlan::Changes(changes),
         None => UndoPlan::Stays(NotUndone::Unknown),
     }
@@ -218,16 +186,8 @@ fn ask_kinds(
 fn spare_groups(state: &mut State, made: &[UndoEntry]) {
     if let State::Group(group) = state {
         group.primary_of.retain(|user| {
-            !made.iter().any(|it| match &it.thing {
-                Facet::User(name) => it.before == FacetState::Nothing && name == user,
-                Facet::Path(_)
-                | Facet::Group(_)
-                | Facet::Member { .. }
-                | Facet::Keys(_)
-                | Facet::Running(_)
-                | Facet::Enabled(_)
-                | Facet::Package(_) => false,
-            })
+            let is_new = |it: &&UndoEntry| it.before == FacetState::Nothing;
+            !made.iter().filter(is_new).any(|it| it.thing.as_user() == Some(user))
         });
     }
 }

@@ -7,7 +7,7 @@ use crate::promised::Promises;
 use crate::unit::Scope;
 use std::collections::BTreeMap;
 use steadfast_resources::runner::Consequence;
-use steadfast_resources::{Change, Facet, FacetState, undo};
+use steadfast_resources::{Change, Facet, FacetState};
 use steadfast_system::{Probe, SystemError, UnitName};
 
 /// What this work is about to make of which things. What nobody promised is not remembered as ours.
@@ -25,7 +25,7 @@ pub(crate) fn of_work(
             continue;
         }
         let readers = readers(promises, *at);
-        for it in undo::effects(&promised.want, have, changes) {
+        for it in steadfast_resources::effects(&promised.want, have, changes) {
             let mut after = it.after;
             if it.sensitive {
                 after.keyed(|plain| key(sys, plain));
@@ -72,7 +72,7 @@ pub(crate) fn amend(
     }
     let things: Vec<&Facet> = open.iter().map(|it| &it.thing).collect();
     let mut amended: BTreeMap<&Scope, BTreeMap<&Facet, Amended>> = BTreeMap::new();
-    for (made, now) in open.iter().zip(undo::observe(&things, sys)) {
+    for (made, now) in open.iter().zip(steadfast_resources::observe_facets(&things, sys)) {
         // What cannot be seen now stays as it was written.
         let Ok(now) = now else { continue };
         if made.before.is_met_by(&now.state, |plain| key(sys, plain)) {

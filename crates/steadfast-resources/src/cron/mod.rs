@@ -21,9 +21,10 @@
 
 pub mod schedule;
 
-use crate::kind::{Applied, Difference, Fingerprint, Identity, Kind, Obstacle};
+use crate::identity::Identity;
+use crate::kind::{Applied, Difference, Fingerprint, Kind, Obstacle, Turn};
 use crate::paths::{self, Owners};
-use crate::undo::{self, Effect, Facet, FacetState};
+use crate::undo::{Effect, Facet, FacetState, Says};
 use schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -107,6 +108,8 @@ pub struct Cron;
 
 impl Kind for Cron {
     const NAME: &'static str = "cron";
+    const SHORT_FORMS: &'static [Takes] = &[Takes::Words(&["absent"])];
+    const MAY_SAY: &'static str = "absent, or a map of fields";
     const FIELDS: &'static [Field] = &[
         Field::new("state", Takes::Words(&["present", "absent"]), "Whether there is such a job"),
         Field::new(
@@ -166,6 +169,14 @@ impl Kind for Cron {
 
     fn is_absent(want: &Desired) -> bool {
         want.job.is_none()
+    }
+
+    fn turn(want: &Desired) -> Turn {
+        if want.job.is_some() { Turn::Jobs } else { Turn::JobsGo }
+    }
+
+    fn may_come_with_packages(want: &Desired) -> bool {
+        paths::may_come_with_packages(&Self::claims(want))
     }
 
     fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
@@ -244,7 +255,7 @@ impl Kind for Cron {
     fn effects(change: &Change, _want: &Desired, have: &State) -> Vec<Effect> {
         let entry = have.look.entry.as_ref();
         vec![match change {
-            Change::Write { file, was: _ } => undo::of_file(file, entry),
+            Change::Write { file, was: _ } => paths::of_file(file, entry),
             Change::SetAttributes { path, seen, was: _, attributes } => {
                 let Some(entry) = entry else { return vec![] };
                 let from = Attributes {
@@ -252,14 +263,18 @@ impl Kind for Cron {
                     gid: Some(entry.gid),
                     mode: Some(entry.mode),
                 };
-                undo::attributes(path, seen, &from, attributes)
+                paths::attributes_set(path, seen, &from, attributes)
             }
             Change::Remove { path, seen, was: _ } => Effect::of(
                 Facet::Path(path.clone()),
-                undo::former(seen, entry, true),
+                paths::former(seen, entry, true),
                 FacetState::Nothing,
             ),
         }]
+    }
+
+    fn says(_want: &Desired, facet: &Facet, _is_folder: bool) -> Says {
+        Says::all_if(facet.as_path().is_some())
     }
 
     fn fingerprint(have: &State) -> Fingerprint {

@@ -35,10 +35,11 @@ mod observe;
 mod plan;
 
 use crate::glob::Glob;
-use crate::kind::{Applied, Difference, Fingerprint, Identity, Kind};
+use crate::identity::Identity;
+use crate::kind::{Applied, Difference, Fingerprint, Kind, Turn, Watch};
 use crate::mode::Wish;
 use crate::paths::{self, Ids, Owners};
-use crate::undo::{Effect, Says};
+use crate::undo::{Effect, Facet, Says};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -64,7 +65,7 @@ pub struct Desired {
     ignore: Arc<[Glob]>,
     force: bool,
     source: Option<Arc<[SourceFile]>>,
-    /// What other promises name below it; set by [`Desired::set_promised`].
+    /// What other promises name below it.
     pub promised_below: Arc<[AbsPath]>,
 }
 
@@ -88,30 +89,9 @@ impl Desired {
         &self.path
     }
 
-    /// Whether anything hangs on what other promises name below it.
-    pub fn asks_for_promised(&self) -> bool {
-        !self.absent && (self.purge || self.recurse)
-    }
-
-    /// Says what other promises name below it: purge spares these and the folders that lead to them,
-    /// and recursion leaves these alone.
-    pub fn set_promised(&mut self, paths: Arc<[AbsPath]>) {
-        self.promised_below = paths;
-    }
-
-    /// Where it matters which names there are in the directory itself, and whose they are.
-    pub fn is_about_its_names(&self) -> bool {
-        self.recurse || self.purge || self.source.is_some()
-    }
-
-    /// The files that have their source in the model.
-    pub fn promised_files(&self) -> impl Iterator<Item = String> + '_ {
-        self.sources().iter().map(|it| format!("{}/{}", self.path, it.below))
-    }
-
     /// What it says of its own path and of those that have their source in the model; of others below it,
     /// what holds for all of them.
-    pub fn says(&self, path: &AbsPath, is_folder: bool) -> Says {
+    fn says(&self, path: &AbsPath, is_folder: bool) -> Says {
         if self.absent {
             return if *path == self.path { Says::ALL } else { Says::default() };
         }
@@ -125,15 +105,6 @@ impl Desired {
         }
         let of_files = self.file_mode.as_ref().filter(|_| !is_folder);
         self.owners.says(content, of_files.or(self.mode.as_ref()))
-    }
-
-    /// Whether what lies there goes where nobody promises it.
-    pub fn purges(&self, path: &AbsPath, is_folder: bool) -> bool {
-        // What lies in a folder that nobody promised stays with that folder.
-        let goes = |below: &str| {
-            (self.force || !(is_folder || below.contains('/'))) && !self.spares(below)
-        };
-        !self.absent && self.purge && self.below(path).is_some_and(goes)
     }
 
     fn below<'p>(&self, path: &'p AbsPath) -> Option<&'p str> {
@@ -185,6 +156,7 @@ const STATES: &[&str] = &["present", "absent"];
 
 impl Kind for Directory {
     const NAME: &'static str = "directory";
+    const SHORT_FORMS: &'static [Takes] = &[Takes::Words(STATES)];
     const FIELDS: &'static [Field] = &[
         Field::new("state", Takes::Words(STATES), "whether it is there (present)"),
         Field::new("owner", Takes::Text, "a user's name (of a new directory: root)"),
@@ -221,6 +193,46 @@ impl Kind for Directory {
         want.absent
     }
 
+    fn turn(want: &Desired) -> Turn {
+        paths::turn(want.absent, &Self::claims(want))
+    }
+
+    fn may_come_with_packages(want: &Desired) -> bool {
+        paths::may_come_with_packages(&Self::claims(want))
+    }
+
+    /// Where it matters which names there are in the directory itself, they are watched too.
+    fn watch(want: &Desired) -> Watch {
+        let mut watch = Watch::of(&Self::claims(want));
+        if want.recurse || want.purge || want.source.is_some() {
+            watch.folders = watch.paths.clone();
+            let files = want.sources().iter().map(|it| format!("{}/{}", want.path, it.below));
+            watch.paths.extend(files);
+        }
+        watch
+    }
+
+    fn folder(want: &Desired) -> Option<&AbsPath> {
+        Some(&want.path)
+    }
+
+    fn rules_below(want: &Desired) -> bool {
+        !want.absent && (want.purge || want.recurse)
+    }
+
+    /// What lies in a folder that nobody promised stays with that folder.
+    fn purges(want: &Desired, path: &AbsPath, is_folder: bool) -> bool {
+        let goes = |below: &str| {
+            (want.force || !(is_folder || below.contains('/'))) && !want.spares(below)
+        };
+        !want.absent && want.purge && want.below(path).is_some_and(goes)
+    }
+
+    /// Purge spares these and the folders that lead to them, and recursion leaves these alone.
+    fn set_promised(want: &mut Desired, below: Arc<[AbsPath]>) {
+        want.promised_below = below;
+    }
+
     fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
         observe::observe(wants, sys)
     }
@@ -245,6 +257,20 @@ impl Kind for Directory {
             None => have.entry.as_ref(),
             Some(at) => below.get(at).copied(),
         })
+    }
+
+    fn says(want: &Desired, facet: &Facet, is_folder: bool) -> Says {
+        facet.as_path().map_or(Says::default(), |path| want.says(path, is_folder))
+    }
+
+    fn folders(change: &Change) -> Vec<&AbsPath> {
+        match change {
+            Change::MakeDirectories(all) => all.iter().map(|it| &it.path).collect(),
+            Change::MakeLink(_)
+            | Change::Write(_)
+            | Change::SetAttributes(_)
+            | Change::Remove(_) => vec![],
+        }
     }
 
     fn fingerprint(have: &State) -> Fingerprint {

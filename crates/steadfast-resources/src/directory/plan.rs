@@ -2,7 +2,8 @@
 
 use super::below::Below;
 use super::{Change, Desired, State};
-use crate::kind::{self, Difference, Identity, Obstacle};
+use crate::identity::Identity;
+use crate::kind::{self, Difference, Obstacle};
 use crate::mode::NEW_DIRECTORY;
 use crate::paths::{self, NewDirectory, Removal, Setting};
 use steadfast_system::files::{Folder, Seen, Shape, TreeEntry};

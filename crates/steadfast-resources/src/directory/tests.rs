@@ -188,7 +188,7 @@ fn recursion_reaches_all_but_links_and_what_has_a_promise_of_its_own() {
     have.ids.owner = Who::Id(5);
     let mut want =
         want("/x: { owner: deploy, mode: \"u=rwX,go=rX\", recurse: true, ignore: [\"*.sock\"] }");
-    want.set_promised(Arc::from([abs("/x/own"), abs("/y/a")]));
+    Directory::set_promised(&mut want, Arc::from([abs("/x/own"), abs("/y/a")]));
     check(
         &want,
         &have,
@@ -269,7 +269,7 @@ fn purged() -> State {
 #[test]
 fn purge_removes_what_no_promise_names_and_leaves_folders() {
     let mut want = want("/x: { purge: true, ignore: [\"*.bak\"] }");
-    want.set_promised(Arc::from([abs("/x/keep/promised"), abs("/x/sub")]));
+    Directory::set_promised(&mut want, Arc::from([abs("/x/keep/promised"), abs("/x/sub")]));
     check(
         &want,
         &purged(),

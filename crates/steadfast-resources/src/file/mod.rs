@@ -39,10 +39,11 @@ mod observe;
 mod plan;
 
 use crate::edit::{self, Edit};
-use crate::kind::{Applied, Difference, Fingerprint, Identity, Kind, Refusal};
+use crate::identity::Identity;
+use crate::kind::{Applied, Difference, Fingerprint, Kind, Refusal, Turn};
 use crate::mode::Wish;
 use crate::paths::{self, Accounts, Bytes, Ids, Owners};
-use crate::undo::{Effect, Says};
+use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use steadfast_model::{Field, Lower, Node, Rendered, Spanned, Takes};
@@ -102,13 +103,8 @@ impl Desired {
         }
     }
 
-    /// Whether nothing of the content may be shown or stored but a keyed digest.
-    pub fn is_sensitive(&self) -> bool {
-        self.sensitive
-    }
-
     /// What it says of its path. Edits say only a part of the content.
-    pub fn says(&self) -> Says {
+    fn says(&self) -> Says {
         if self.absent {
             return Says::ALL;
         }
@@ -165,6 +161,7 @@ const STATES: &[&str] = &["present", "absent"];
 
 impl Kind for File {
     const NAME: &'static str = "file";
+    const SHORT_FORMS: &'static [Takes] = &[Takes::Words(STATES)];
     const FIELDS: &'static [Field] = &[
         Field::new("state", Takes::Words(STATES), "whether it is there (present)"),
         Field::new("content", Takes::TextOrSecret, "the whole content"),
@@ -203,6 +200,14 @@ impl Kind for File {
         want.absent
     }
 
+    fn turn(want: &Desired) -> Turn {
+        paths::turn(want.absent, &Self::claims(want))
+    }
+
+    fn may_come_with_packages(want: &Desired) -> bool {
+        paths::may_come_with_packages(&Self::claims(want))
+    }
+
     fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
         let mut accounts = Accounts::default();
         observe::observe_with(wants, sys, |owners| accounts.ids(owners, sys))
@@ -218,6 +223,28 @@ impl Kind for File {
 
     fn effects(change: &Change, _want: &Desired, have: &State) -> Vec<Effect> {
         paths::effects(change, |_| have.entry.as_ref())
+    }
+
+    fn says(want: &Desired, facet: &Facet, _is_folder: bool) -> Says {
+        facet.as_path().map_or(Says::default(), |_| want.says())
+    }
+
+    /// Whatever is at a path: a file, a directory, a link.
+    fn looks_after(facet: &Facet) -> bool {
+        facet.as_path().is_some()
+    }
+
+    fn observe_facets(facets: &[&Facet], sys: &dyn Probe) -> Vec<Result<Now, SystemError>> {
+        paths::observe_facets(facets, sys)
+    }
+
+    fn changes_back(
+        facet: &Facet,
+        now: &Now,
+        before: &FacetState,
+        about: &About<'_>,
+    ) -> Option<Vec<Change>> {
+        Some(vec![paths::back(facet.as_path()?, now, before, about)?])
     }
 
     fn fingerprint(have: &State) -> Fingerprint {

@@ -1,7 +1,8 @@
 //! What separates a file from the promise.
 
 use super::{Change, Compared, Desired, State};
-use crate::kind::{self, Difference, Identity, Obstacle, Refusal};
+use crate::identity::Identity;
+use crate::kind::{self, Difference, Obstacle, Refusal};
 use crate::mode::{NEW_FILE, NEW_SENSITIVE_FILE};
 use crate::paths::{self, Removal, Setting, Was, Writing};
 use std::sync::Arc;

@@ -280,7 +280,7 @@ fn a_file_with_a_secret_is_sensitive_as_a_whole() {
         "/x: { content: { secret: a }, sensitive: false }",
     ] {
         let want = want(text);
-        assert!(want.is_sensitive() && !want.keep_backup, "{text}");
+        assert!(want.sensitive && !want.keep_backup, "{text}");
     }
     assert!(want("/x: { content: { secret: a }, keep_backup: true }").keep_backup);
     assert!(want("/x: { content: a }").keep_backup);

@@ -29,9 +29,11 @@ mod apply;
 mod lower;
 mod observe;
 mod plan;
+mod undo;
 
-use crate::kind::{Applied, Difference, Fingerprint, Identity, Kind};
-use crate::undo::{Effect, Facet, FacetState};
+use crate::identity::Identity;
+use crate::kind::{Applied, Difference, Fingerprint, Kind, Turn};
+use crate::undo::{Effect, Facet, Now, Says};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -97,24 +99,6 @@ pub enum Change {
     },
 }
 
-impl Change {
-    /// Whether files, users and services may come with it.
-    pub fn brings(&self) -> bool {
-        match self {
-            Change::Configure { .. }
-            | Change::Install(_)
-            | Change::Upgrade(_)
-            | Change::Downgrade(_)
-            | Change::LookForNewer(_) => true,
-            Change::Unhold { .. }
-            | Change::Remove(_)
-            | Change::Purge(_)
-            | Change::Hold { .. }
-            | Change::MarkManual { .. } => false,
-        }
-    }
-}
-
 /// A change that is part of a transaction.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Act {
@@ -129,6 +113,9 @@ pub struct Package;
 
 impl Kind for Package {
     const NAME: &'static str = "package";
+    const SHORT_FORMS: &'static [Takes] = &[Takes::Text];
+    const MAY_SAY: &'static str =
+        "present, absent, purged, latest, a version range, or a map of fields";
     const FIELDS: &'static [Field] = &[
         Field::new(
             "state",
@@ -181,6 +168,10 @@ impl Kind for Package {
         is_gone(want.state)
     }
 
+    fn turn(_want: &Desired) -> Turn {
+        Turn::Packages
+    }
+
     fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
         observe::observe(wants, sys)
     }
@@ -194,26 +185,23 @@ impl Kind for Package {
     }
 
     fn effects(change: &Change, _want: &Desired, have: &State) -> Vec<Effect> {
-        let (act, before, left) = match change {
-            Change::Install(act) => {
-                let is_new = !have.look.installed.as_ref().is_some_and(|it| is_there(it.health));
-                let before = if is_new { FacetState::Nothing } else { FacetState::Unknown };
-                (act, before, FacetState::There)
-            }
-            Change::Upgrade(act) | Change::Downgrade(act) => {
-                (act, FacetState::Unknown, FacetState::There)
-            }
-            Change::Remove(act) | Change::Purge(act) => {
-                (act, FacetState::Unknown, FacetState::Nothing)
-            }
-            // Whether there is a newer version is not known yet; marks are no things.
-            Change::LookForNewer(_)
-            | Change::Configure { .. }
-            | Change::Unhold { .. }
-            | Change::Hold { .. }
-            | Change::MarkManual { .. } => return vec![],
-        };
-        vec![Effect::of(Facet::Package(act.item.package.clone()), before, left)]
+        undo::effects(change, have)
+    }
+
+    fn says(_want: &Desired, facet: &Facet, _is_folder: bool) -> Says {
+        Says::all_if(Self::looks_after(facet))
+    }
+
+    fn looks_after(facet: &Facet) -> bool {
+        matches!(facet, Facet::Package(_))
+    }
+
+    fn observe_facets(facets: &[&Facet], sys: &dyn Probe) -> Vec<Result<Now, SystemError>> {
+        undo::observe_facets(facets, sys)
+    }
+
+    fn absence(facet: &Facet) -> Option<Desired> {
+        undo::absence(facet)
     }
 
     fn fingerprint(have: &State) -> Fingerprint {
@@ -222,6 +210,21 @@ impl Kind for Package {
 
     fn describe(have: &State) -> Vec<(&'static str, String)> {
         observe::describe(have)
+    }
+
+    fn brings(change: &Change) -> bool {
+        match change {
+            Change::Configure { .. }
+            | Change::Install(_)
+            | Change::Upgrade(_)
+            | Change::Downgrade(_)
+            | Change::LookForNewer(_) => true,
+            Change::Unhold { .. }
+            | Change::Remove(_)
+            | Change::Purge(_)
+            | Change::Hold { .. }
+            | Change::MarkManual { .. } => false,
+        }
     }
 
     fn deletes(change: &Change) -> u64 {

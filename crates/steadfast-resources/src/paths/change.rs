@@ -4,7 +4,6 @@ use super::{
     Bytes, Ids, LINES, Owners, SHOWN, SHOWN_DIFFERENCE, SHOWN_OF_OTHERS, bytes, seen, thousands,
 };
 use crate::kind::Applied;
-use crate::undo::{self, Effect, Facet, FacetState};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -212,49 +211,6 @@ pub fn apply(batch: &[&[Change]], sys: &dyn files::Write) -> Vec<Applied> {
             let all: Vec<_> = settings.iter().map(|it| (&it.path, &it.seen, it.to)).collect();
             of_settings.into_iter().zip(sys.set_attributes(&all)).for_each(|(of, it)| note(of, it));
         }
-    }
-}
-
-/// What a change makes of which paths; `entry_at` gives what was seen at the promised path, or below it.
-pub fn effects<'a>(
-    change: &Change,
-    entry_at: impl Fn(Option<&str>) -> Option<&'a Entry>,
-) -> Vec<Effect> {
-    let at = |below: &Option<Arc<str>>| entry_at(below.as_deref());
-    let path = |path: &AbsPath| Facet::Path(path.clone());
-    match change {
-        Change::MakeDirectories(all) => all
-            .iter()
-            .map(|it| {
-                let (uid, gid, mode) = (it.uid, it.gid, it.mode);
-                let before = undo::former(&it.replaces, at(&it.below), true);
-                Effect::of(path(&it.path), before, FacetState::Directory { uid, gid, mode })
-            })
-            .collect(),
-        Change::MakeLink(it) => {
-            let (target, uid, gid) = (Arc::clone(&it.target), it.uid, it.gid);
-            let before = undo::former(&it.replaces, at(&None), true);
-            vec![Effect::of(path(&it.path), before, FacetState::Link { target, uid, gid })]
-        }
-        Change::Write(all) => all
-            .iter()
-            .map(|it| Effect { sensitive: it.sensitive, ..undo::of_file(&it.file, at(&it.below)) })
-            .collect(),
-        Change::SetAttributes(all) => {
-            all.iter().map(|it| undo::attributes(&it.path, &it.seen, &it.from, &it.to)).collect()
-        }
-        Change::Remove(all) => all
-            .iter()
-            .map(|it| {
-                let entry = at(&it.below);
-                let before = match (&it.seen, entry) {
-                    // What lay below it is not known one by one.
-                    (Seen::Directory, Some(entry)) if it.count == 1 => undo::of_entry(entry),
-                    (seen, entry) => undo::former(seen, entry, it.keep),
-                };
-                Effect::of(path(&it.path), before, FacetState::Nothing)
-            })
-            .collect(),
     }
 }
 

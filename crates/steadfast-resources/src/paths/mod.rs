@@ -2,13 +2,18 @@
 //! looked up, and the changes that can be made at a path.
 
 mod change;
+mod undo;
 
 pub use change::{
     Change, NewDirectory, NewLink, Removal, Setting, Was, Writing, apply, attributes, deletes,
-    detail, diff, effects, grouped, size,
+    detail, diff, grouped, size,
+};
+pub(crate) use undo::{
+    attributes as attributes_set, back, effects, former, observe_facets, of_file,
 };
 
-use crate::kind::Identity;
+use crate::identity::Identity;
+use crate::kind::Turn;
 use crate::mode::Wish;
 use crate::undo::Says;
 use serde::{Deserialize, Serialize};
@@ -33,6 +38,31 @@ const SHOWN_DIFFERENCE: usize = 64 << 10;
 const SHOWN_OF_OTHERS: usize = 20;
 /// How many changes of one sort have a line each.
 const LINES: usize = 20;
+
+/// When what is at these paths takes its turn.
+pub fn turn(absent: bool, claims: &[Identity]) -> Turn {
+    let apt = |it: &AbsPath| AbsPath::parse("/etc/apt").is_ok_and(|apt| it.is_within(&apt));
+    if absent {
+        Turn::PathsGo
+    } else if claims.iter().filter_map(Identity::as_path).any(apt) {
+        Turn::AptSources
+    } else {
+        Turn::Paths
+    }
+}
+
+/// Whether packages put things there.
+pub fn is_packages_territory(path: &AbsPath) -> bool {
+    const TERRITORY: [&str; 4] = ["/etc", "/usr", "/lib", "/var"];
+    TERRITORY
+        .iter()
+        .any(|root| path.as_str().strip_prefix(root).is_some_and(|it| it.starts_with('/')))
+}
+
+/// Whether a package that is installed in this run could bring, change or own something at these paths.
+pub fn may_come_with_packages(claims: &[Identity]) -> bool {
+    claims.iter().filter_map(Identity::as_path).any(is_packages_territory)
+}
 
 /// The path that a promise is named by.
 pub fn lower_path(name: &Spanned<Arc<str>>, cx: &mut Lower<'_>) -> Option<AbsPath> {

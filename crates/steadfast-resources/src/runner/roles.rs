@@ -9,17 +9,7 @@ use steadfast_system::{AbsPath, Probe, UnitName};
 impl Resource {
     /// The runner that it is about, if it is about one.
     pub fn as_runner(&self) -> Option<&dyn Runner> {
-        match self {
-            Resource::Service(want) => Some(want),
-            Resource::Package(_)
-            | Resource::Group(_)
-            | Resource::Members(_)
-            | Resource::User(_)
-            | Resource::Directory(_)
-            | Resource::File(_)
-            | Resource::Link(_)
-            | Resource::Cron(_) => None,
-        }
+        if let Resource::Service(want) = self { Some(want) } else { None }
     }
 
     /// A runner that nobody promised anything about: if it runs, it runs with its current inputs.
@@ -65,17 +55,14 @@ impl State {
 
     /// What the machine says now, and what a runner says of itself.
     pub fn describe_with(&self, owing: &Owing) -> Vec<(&'static str, String)> {
-        match self {
-            State::Service(have) => service::describe(have, &owing.health),
-            State::Package(_)
-            | State::Group(_)
-            | State::Members(_)
-            | State::User(_)
-            | State::Directory(_)
-            | State::File(_)
-            | State::Link(_)
-            | State::Cron(_) => self.describe(),
+        match self.as_service() {
+            Some(have) => service::describe(have, &owing.health),
+            None => self.describe(),
         }
+    }
+
+    fn as_service(&self) -> Option<&service::State> {
+        if let State::Service(have) = self { Some(have) } else { None }
     }
 }
 

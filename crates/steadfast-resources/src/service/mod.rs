@@ -41,20 +41,21 @@
 //! A dry run asks by GET alone.
 
 mod apply;
-mod back;
 mod health;
 mod lower;
 mod observe;
 mod plan;
+mod undo;
 
-pub use back::{start, stop};
 pub(crate) use health::{Asked, ask};
 pub(crate) use observe::{describe, own_inputs};
+pub use undo::{start, stop};
 
-use crate::kind::{Applied, Difference, Fingerprint, Identity, Kind};
+use crate::identity::Identity;
+use crate::kind::{Applied, Difference, Fingerprint, Kind, Turn};
 use crate::paths;
 use crate::runner::{Consequence, Health, Owing, Process, Runner, RunnerChange, RunnerState};
-use crate::undo::Effect;
+use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
 use health::Check;
 use lower::{FILE_FIELDS, HEALTH_FIELDS};
 use serde::{Deserialize, Serialize};
@@ -135,7 +136,7 @@ impl Desired {
     }
 
     /// Whether the same is wanted, wherever it is written.
-    pub fn wants_the_same(&self, other: &Desired) -> bool {
+    fn wants_the_same(&self, other: &Desired) -> bool {
         let values = |all: &[Spanned<Arc<str>>]| -> Vec<Arc<str>> {
             all.iter().map(|it| Arc::clone(&it.value)).collect()
         };
@@ -143,14 +144,6 @@ impl Desired {
         values(&self.reload_on) == values(&other.reload_on)
             && values(&self.restart_on) == values(&other.restart_on)
             && rest(self) == rest(other)
-    }
-
-    pub fn says_running(&self) -> bool {
-        self.running.is_some()
-    }
-
-    pub fn says_enabled(&self) -> bool {
-        self.enabled.is_some()
     }
 
     /// Whether the cause of a restart is the promised unit file or a drop-in.
@@ -351,6 +344,7 @@ pub struct Service;
 
 impl Kind for Service {
     const NAME: &'static str = "service";
+    const MAY_SAY: &'static str = "a map of fields, as in { running: true }";
     const FIELDS: &'static [Field] = &[
         Field::new("running", Takes::Boolean, "whether it runs"),
         Field::new(
@@ -421,6 +415,27 @@ impl Kind for Service {
         want.running == Some(false) && want.enabled != Some(Enabled::True)
     }
 
+    fn turn(want: &Desired) -> Turn {
+        if Self::is_absent(want) { Turn::ServicesGo } else { Turn::Services }
+    }
+
+    fn wants_the_same(old: &Desired, new: &Desired) -> bool {
+        old.wants_the_same(new)
+    }
+
+    /// A package may bring the unit, or something that it reads.
+    fn may_come_with_packages(_want: &Desired) -> bool {
+        true
+    }
+
+    fn is_against_packages(want: &Desired) -> bool {
+        Runner::wants_inactive(want)
+    }
+
+    fn promises_health(want: &Desired) -> bool {
+        Runner::promises_health(want)
+    }
+
     fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
         observe::observe(wants, sys)
     }
@@ -434,7 +449,31 @@ impl Kind for Service {
     }
 
     fn effects(change: &Change, want: &Desired, have: &State) -> Vec<Effect> {
-        back::effects(change, want, have)
+        undo::effects(change, want, have)
+    }
+
+    fn says(want: &Desired, facet: &Facet, _is_folder: bool) -> Says {
+        let says = facet.as_path().is_some()
+            || matches!(facet, Facet::Running(_)) && want.running.is_some()
+            || matches!(facet, Facet::Enabled(_)) && want.enabled.is_some();
+        Says::all_if(says)
+    }
+
+    fn looks_after(facet: &Facet) -> bool {
+        facet.as_unit().is_some()
+    }
+
+    fn observe_facets(facets: &[&Facet], sys: &dyn Probe) -> Vec<Result<Now, SystemError>> {
+        undo::observe_facets(facets, sys)
+    }
+
+    fn changes_back(
+        facet: &Facet,
+        now: &Now,
+        before: &FacetState,
+        _about: &About<'_>,
+    ) -> Option<Vec<Change>> {
+        undo::changes_back(facet, &now.state, before)
     }
 
     fn fingerprint(have: &State) -> Fingerprint {

@@ -2,7 +2,8 @@
 //! at last whether it says that it is healthy.
 
 use super::{Change, Desired, Enabled, MODE, OwnFile, State, in_folder};
-use crate::kind::{Difference, Identity, Obstacle};
+use crate::identity::Identity;
+use crate::kind::{Difference, Obstacle};
 use crate::runner::{Consequence, Health, Owing, RunnerChange as _};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;

@@ -1,8 +1,11 @@
 //! What is compared, and which change makes a facet again what it was.
 
 use super::*;
-use crate::paths::sha256;
+use crate::paths::{former, sha256};
+use crate::{absence, changes_back};
 use expect_test::{Expect, expect};
+use steadfast_system::files::{Digest, Entry, Mode, Seen, Shape};
+use steadfast_system::{AbsPath, GroupName, UnitName, UserName};
 
 fn path(path: &str) -> Facet {
     Facet::Path(AbsPath::parse(path).unwrap())

@@ -39,18 +39,20 @@
 //! if it is the user's own. With processes it is refused, unless `end_sessions: true` ends them.
 
 mod apply;
-mod back;
 mod contradictions;
 pub mod keys;
 mod limits;
 mod lower;
 mod observe;
 mod plan;
+mod undo;
 
 pub use contradictions::contradictions;
 pub use keys::{Keys, NewKeys, SshKey};
 
-use crate::{Applied, Difference, Effect, Fingerprint, Identity, Kind};
+use crate::identity::Identity;
+use crate::kind::{Applied, Difference, Fingerprint, Kind, Turn, Watch};
+use crate::undo::{Effect, Facet, Now, Says};
 use limits::{limit_name, limit_shown};
 use plan::makes_home;
 use serde::{Deserialize, Serialize};
@@ -101,7 +103,7 @@ pub enum Groups {
 }
 
 impl Desired {
-    pub fn says_keys(&self) -> bool {
+    fn says_keys(&self) -> bool {
         match &self.state {
             Wanted::Absent { .. } => true,
             Wanted::Present(wanted) => wanted.ssh_keys.is_some(),
@@ -116,7 +118,7 @@ impl Desired {
     }
 
     /// Whether it says of this group whether the user is in it.
-    pub fn decides(&self, group: &GroupName) -> bool {
+    fn decides(&self, group: &GroupName) -> bool {
         match &self.state {
             Wanted::Absent { .. } => true,
             Wanted::Present(wanted) => match &wanted.groups {
@@ -292,6 +294,7 @@ pub struct User;
 
 impl Kind for User {
     const NAME: &'static str = "user";
+    const SHORT_FORMS: &'static [Takes] = &[Takes::Words(&["present", "absent"])];
     const FIELDS: &'static [Field] = &[
         Field::new(
             "state",
@@ -361,6 +364,23 @@ impl Kind for User {
         }
     }
 
+    fn turn(want: &Desired) -> Turn {
+        if Self::is_absent(want) { Turn::UsersGo } else { Turn::Users }
+    }
+
+    /// The keys too, where they are promised and the home is known.
+    fn watch(want: &Desired) -> Watch {
+        let mut watch = Watch::of(&Self::claims(want));
+        watch.also(Watch::GROUPS);
+        if let Wanted::Present(wanted) = &want.state
+            && wanted.ssh_keys.is_some()
+            && let Some(home) = &wanted.home
+        {
+            watch.paths.push(format!("{home}/.ssh/authorized_keys"));
+        }
+        watch
+    }
+
     fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
         wants.iter().map(|want| observe::look(want, sys, sys)).collect()
     }
@@ -377,7 +397,23 @@ impl Kind for User {
     }
 
     fn effects(change: &Change, want: &Desired, have: &State) -> Vec<Effect> {
-        back::effects(change, want, have)
+        undo::effects(change, want, have)
+    }
+
+    fn says(want: &Desired, facet: &Facet, _is_folder: bool) -> Says {
+        undo::says(want, facet)
+    }
+
+    fn looks_after(facet: &Facet) -> bool {
+        undo::looks_after(facet)
+    }
+
+    fn observe_facets(facets: &[&Facet], sys: &dyn Probe) -> Vec<Result<Now, SystemError>> {
+        facets.iter().map(|it| undo::observe_facet(it, sys)).collect()
+    }
+
+    fn absence(facet: &Facet) -> Option<Desired> {
+        undo::absence(facet)
     }
 
     fn fingerprint(have: &State) -> Fingerprint {
@@ -418,6 +454,10 @@ impl Kind for User {
         }
     }
 
+    fn folders(change: &Change) -> Vec<&AbsPath> {
+        change.home().into_iter().collect()
+    }
+
     fn deletes(change: &Change) -> u64 {
         match change {
             Change::RemoveHome { .. } | Change::Remove { .. } => 1,
@@ -443,7 +483,7 @@ impl Kind for User {
 
 impl Change {
     /// The home that it makes.
-    pub fn home(&self) -> Option<&AbsPath> {
+    fn home(&self) -> Option<&AbsPath> {
         match self {
             Change::Add(user) => user.make_home.then_some(&user.home),
             Change::MakeHome { name: _, home, umask: _ } => Some(home),

@@ -3,8 +3,8 @@
 use super::limits::{LIMITS, limit_name, limit_of, limit_shown};
 use super::lower::is_hash;
 use super::{Account, Desired, Groups, PasswordHash, State, Wanted, group_shown};
-use crate::Fingerprint;
 use crate::account_fields::{because, digest};
+use crate::kind::Fingerprint;
 use steadfast_system::accounts::KeysFile;
 use steadfast_system::secrets::{self, Secret};
 use steadfast_system::{AbsPath, ErrorKind, GroupName, SystemError, accounts};

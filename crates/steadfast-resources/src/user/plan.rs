@@ -5,7 +5,8 @@ use super::{
     Account, Change, Desired, Groups, HomeState, Present, State, Wanted, group_shown, keys, words,
 };
 use crate::account_fields::{because, listed};
-use crate::{Difference, Identity, Obstacle, Refusal};
+use crate::identity::Identity;
+use crate::kind::{Difference, Obstacle, Refusal};
 use steadfast_system::accounts::{Home, HomeShape, KeysFile, NewPrimary, NewUser, Shadow};
 use steadfast_system::{AbsPath, ErrorKind, GroupName, SystemError, UserName};
 

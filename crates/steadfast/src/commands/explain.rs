@@ -18,7 +18,7 @@ use steadfast_model::{ParameterSource, ParameterTrace, Place, Span, codes};
 use steadfast_node::Context;
 use steadfast_node::model::{self, Loaded, Target};
 use steadfast_node::origin::Lines;
-use steadfast_resources::{Identity, Resource};
+use steadfast_resources::Identity;
 use steadfast_store::Store;
 use steadfast_system::AbsPath;
 
@@ -152,7 +152,7 @@ pub(crate) fn run(args: &ExplainArgs, cx: &Context, ui: &Ui) -> Outcome {
                 ui.below(0, Tone::Plain, &format!("the machine cannot be asked: {why}"));
             }
         }
-        let unseen = store.is_nowhere() && matches!(promised.want, Resource::Service(_));
+        let unseen = store.is_nowhere() && promised.want.as_runner().is_some();
         forecast(ui, &plan.entries[*at], unseen);
         history(ui, &store, promised);
     }
@@ -184,17 +184,7 @@ fn find(target: &Target, thing: &str) -> Vec<usize> {
     }
     let Some(path) = path else { return vec![] };
     (0..all.len())
-        .filter(|at| match &all[*at].want {
-            Resource::Directory(it) => path.is_within(it.path()),
-            Resource::Package(_)
-            | Resource::Group(_)
-            | Resource::Members(_)
-            | Resource::User(_)
-            | Resource::File(_)
-            | Resource::Link(_)
-            | Resource::Service(_)
-            | Resource::Cron(_) => false,
-        })
+        .filter(|at| all[*at].want.folder().is_some_and(|it| path.is_within(it)))
         .max_by_key(|at| all[*at].id.name().len())
         .into_iter()
         .collect()

@@ -6,7 +6,7 @@ use clap::Args;
 use std::path::PathBuf;
 use steadfast_model::section::SECTIONS;
 use steadfast_model::{Field, Takes};
-use steadfast_resources::{FIELDS, SHORT_FORMS};
+use steadfast_resources::KINDS;
 
 /// Print the JSON Schema of the documents of a model, for editors
 ///
@@ -23,10 +23,9 @@ pub(crate) struct SchemaArgs {
 }
 
 pub(crate) fn run(args: &SchemaArgs, ui: &Ui) -> Outcome {
-    let fields = |kind: &str| FIELDS.iter().find(|(it, _)| *it == kind).map_or(&[][..], |it| it.1);
-    let short = |kind: &str| {
-        SHORT_FORMS.iter().find(|(it, _)| *it == kind).map_or(&[][..], |(_, forms)| *forms)
-    };
+    let row = |kind: &str| KINDS.iter().find(|it| it.name == kind);
+    let fields = |kind: &str| row(kind).map_or(&[][..], |it| it.fields);
+    let short = |kind: &str| row(kind).map_or(&[][..], |it| it.short_forms);
     let sections: Vec<(&str, &[Field], &[Takes])> =
         SECTIONS.iter().map(|(section, kind)| (*section, fields(kind), short(kind))).collect();
     let schemas = steadfast_model::schema_json::documents(&sections);

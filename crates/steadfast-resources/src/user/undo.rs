@@ -1,10 +1,12 @@
 //! What a change of an account leaves behind, and what was there before.
 
-use super::{Change, Desired, State, keys};
-use crate::undo::{self, Effect, Facet, FacetState};
+use super::{Change, Desired, Keys, Present, State, Wanted, keys};
+use crate::paths;
+use crate::undo::{Effect, Facet, FacetState, Now, Says};
 use std::sync::Arc;
-use steadfast_system::accounts::{KeysFile, NewPrimary, NewUser};
-use steadfast_system::{GroupName, UserName};
+use steadfast_system::accounts::{self, KeysFile, NewPrimary, NewUser, User};
+use steadfast_system::files::Digest;
+use steadfast_system::{AbsPath, GroupName, SystemError, UserName};
 
 pub(super) fn effects(change: &Change, want: &Desired, have: &State) -> Vec<Effect> {
     // What is done to an account that is only just made goes with it.
@@ -55,7 +57,7 @@ pub(super) fn effects(change: &Change, want: &Desired, have: &State) -> Vec<Effe
                 (false, Ok(None)) => FacetState::Nothing,
                 (false, Ok(Some(_)) | Err(_)) | (true, _) => FacetState::Unknown,
             };
-            vec![Effect::of(facet, before, undo::of_block(keys::block(&new.content)))]
+            vec![Effect::of(facet, before, of_block(keys::block(&new.content)))]
         }
         Change::RemoveHome { home, uid: _ } => {
             let facet = Facet::Path(home.clone());
@@ -73,5 +75,69 @@ pub(super) fn effects(change: &Change, want: &Desired, have: &State) -> Vec<Effe
         | Change::Unlock { name } => altered(name),
         // A home stays where it is.
         Change::EndSessions { .. } | Change::MakeHome { .. } => vec![],
+    }
+}
+
+/// A user's own group comes and goes with the user.
+pub(super) fn says(want: &Desired, facet: &Facet) -> Says {
+    let is_about = |name: &str| want.name.as_str() == name;
+    Says::all_if(match facet {
+        Facet::User(_) => true,
+        Facet::Keys(_) => want.says_keys(),
+        Facet::Group(name) => is_about(name.as_str()),
+        Facet::Member { group, user } => is_about(user) && want.decides(group),
+        Facet::Path(_) | Facet::Running(_) | Facet::Enabled(_) | Facet::Package(_) => false,
+    })
+}
+
+pub(super) fn looks_after(facet: &Facet) -> bool {
+    matches!(facet, Facet::User(_) | Facet::Keys(_))
+}
+
+pub(super) fn observe_facet(facet: &Facet, sys: &dyn accounts::Read) -> Result<Now, SystemError> {
+    if let Facet::Keys(name) = facet {
+        return keys_of(name, sys).map(Now::of);
+    }
+    let local = sys.local()?;
+    let user = facet.as_user().and_then(|it| local.user(it));
+    let there = |it: &User| FacetState::User { line: Some(line_of(it)) };
+    Ok(Now::of(user.map_or(FacetState::Nothing, there)))
+}
+
+pub(super) fn absence(facet: &Facet) -> Option<Desired> {
+    if let Facet::Keys(name) = facet {
+        // None of ours, whatever else is there.
+        let ssh_keys = Some(Keys::AtLeast(vec![]));
+        let wanted = Present { ssh_keys, ..Present::default() };
+        return Some(Desired { name: name.clone(), state: Wanted::Present(Box::new(wanted)) });
+    }
+    let state = Wanted::Absent { remove_home: false, end_sessions: false };
+    Some(Desired { name: facet.as_user()?.clone(), state })
+}
+
+/// Our block in the keys of a user; what others wrote there is their own.
+fn keys_of(name: &UserName, sys: &dyn accounts::Read) -> Result<FacetState, SystemError> {
+    let local = sys.local()?;
+    let Some(user) = local.user(name) else { return Ok(FacetState::Nothing) };
+    let Ok(home) = AbsPath::parse(&user.home) else { return Ok(FacetState::Unknown) };
+    Ok(match sys.keys_file(&home, Some(user.uid))? {
+        KeysFile::NoHome | KeysFile::Nothing => FacetState::Nothing,
+        KeysFile::Content(content) => of_block(keys::block(&content)),
+        KeysFile::InTheWay(_) => FacetState::Unknown,
+    })
+}
+
+/// Everything that /etc/passwd says of a user.
+fn line_of(user: &User) -> Digest {
+    let User { name, uid, gid, comment, home, shell } = user;
+    paths::sha256(format!("{name}:{uid}:{gid}:{comment}:{home}:{shell}").as_bytes())
+}
+
+/// What is known of a file of keys by our block in it.
+fn of_block(block: Result<Option<Vec<u8>>, &'static str>) -> FacetState {
+    match block {
+        Ok(None) => FacetState::Nothing,
+        Ok(Some(bytes)) => FacetState::Keys { block: paths::sha256(&bytes) },
+        Err(_) => FacetState::Unknown,
     }
 }

@@ -1,0 +1,116 @@
+//! What is asked of promises of all kinds at once.
+
+use crate::group::Group;
+use crate::kind::{Applied, Difference, Kind as _};
+use crate::kinds::{Change, KINDS, Looks, Resource, Row, State};
+use crate::undo::{self, About, Effect, Facet, FacetState, Now};
+use steadfast_model::{Lower, Node, Promise, Value, codes};
+use steadfast_system::{AbsPath, Actuate, ErrorKind, Probe, SystemError};
+
+/// Reads one promise of a model. A promise about a group with members has two parts, because groups
+/// come before users and memberships after both.
+pub fn lower(promise: &Promise, cx: &mut Lower<'_>) -> Option<Vec<Resource>> {
+    let (name, body) = (&promise.name, &promise.body);
+    // Sections are a closed list, and each of its kinds has a row.
+    let kind = KINDS.iter().find(|it| it.name == promise.kind)?;
+    if let Node::Scalar(scalar) = body
+        && scalar.value.value == Value::Null
+    {
+        let message = format!("{} `{}` says nothing: {}", promise.kind, name.value, kind.may_say);
+        cx.error(codes::WRONG_TYPE, name.span, message);
+        return None;
+    }
+    let whole = (kind.lower)(name, body, cx)?;
+    let members = Group::as_want(&whole).and_then(|it| it.members.clone()).map(Resource::Members);
+    Some(std::iter::once(whole).chain(members).collect())
+}
+
+/// Tells every folder that purges which paths are promised below it.
+pub fn relate(all: &mut [&mut Resource]) {
+    let mut paths: Vec<AbsPath> = all
+        .iter()
+        .filter(|it| !it.is_absent())
+        .flat_map(|it| it.claims())
+        .filter_map(|it| it.as_path().cloned())
+        .collect();
+    paths.sort();
+    for resource in all.iter_mut().filter(|it| it.rules_below()) {
+        let Some(folder) = resource.folder() else { continue };
+        // In their order, those below a folder stand beside each other.
+        let prefix = format!("{}/", folder.as_str().trim_end_matches('/'));
+        let from = paths.partition_point(|it| it.as_str() <= &*prefix);
+        let below = paths[from..].iter().take_while(|it| it.as_str().starts_with(&prefix));
+        let below = below.cloned().collect();
+        of_kind!(Resource, &mut **resource, K, want => K::set_promised(want, below));
+    }
+}
+
+/// Looks at all of them, one batch for each kind; one result for each, in their order.
+pub fn observe(wants: &[&Resource], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
+    let mut looks: Looks<State> = wants.iter().map(|_| None).collect();
+    KINDS.iter().for_each(|kind| (kind.observe)(wants, sys, &mut looks));
+    answered(looks)
+}
+
+fn answered<T>(looks: Looks<T>) -> Vec<Result<T, SystemError>> {
+    let none = || Err(SystemError::new(ErrorKind::Other, "the look gave no answer"));
+    looks.into_iter().map(|it| it.unwrap_or_else(none)).collect()
+}
+
+/// What separates the machine from the promise. Pure.
+pub fn plan(want: &Resource, have: &State) -> Difference<Change> {
+    of_kind!(Resource, want, K, want => match K::as_state(have) {
+        Some(have) => K::plan(want, have).map(K::change),
+        // A state comes from a look at the same want.
+        None => Difference::refused("the look was at something else"),
+    })
+}
+
+/// Carries out the changes of several promises of one kind; one result for each.
+pub fn apply(batch: &[&[Change]], sys: &dyn Actuate) -> Vec<Applied> {
+    match batch.iter().find_map(|it| it.first()) {
+        Some(first) => of_kind!(Change, first, K, _it => carry_out::<K>(batch, sys)),
+        None => vec![Applied::All; batch.len()],
+    }
+}
+
+/// Hands a batch to its kind.
+fn carry_out<K: Row>(batch: &[&[Change]], sys: &dyn Actuate) -> Vec<Applied> {
+    let changes = |it: &&[Change]| it.iter().filter_map(K::as_change).cloned().collect();
+    let owned: Vec<Vec<K::Change>> = batch.iter().map(changes).collect();
+    let slices: Vec<&[K::Change]> = owned.iter().map(Vec::as_slice).collect();
+    K::apply(&slices, sys)
+}
+
+/// What the changes of one promise make of which facets; each facet once.
+pub fn effects(want: &Resource, have: &State, changes: &[Change]) -> Vec<Effect> {
+    undo::merge(changes.iter().flat_map(|change| {
+        of_kind!(Change, change, K, change => match (K::as_want(want), K::as_state(have)) {
+            (Some(want), Some(have)) => K::effects(change, want, have),
+            // A change comes from a plan for the same want and look.
+            (None, _) | (_, None) => vec![],
+        })
+    }))
+}
+
+/// What facets are now; one result for each, in their order.
+pub fn observe_facets(facets: &[&Facet], sys: &dyn Probe) -> Vec<Result<Now, SystemError>> {
+    let mut looks: Looks<Now> = facets.iter().map(|_| None).collect();
+    KINDS.iter().for_each(|kind| (kind.observe_facets)(facets, sys, &mut looks));
+    answered(looks)
+}
+
+/// The promise that a facet is not there, for what its kind has something to say about before it goes.
+pub fn absence(facet: &Facet) -> Option<Resource> {
+    KINDS.iter().find_map(|kind| (kind.absence)(facet))
+}
+
+/// What it takes to have a facet as it was; none where that is not known, or no change of ours does it.
+pub fn changes_back(
+    facet: &Facet,
+    now: &Now,
+    before: &FacetState,
+    about: &About<'_>,
+) -> Option<Vec<Change>> {
+    KINDS.iter().find_map(|kind| (kind.changes_back)(facet, now, before, about))
+}

@@ -1,0 +1,126 @@
+//! What is asked of one promise, look or change, whichever kind it is of.
+
+use crate::identity::Identity;
+use crate::kind::{Fingerprint, Kind, Turn, Watch};
+use crate::kinds::{Change, Resource, Row as _, State};
+use crate::undo::{Facet, Says};
+use std::fmt;
+use steadfast_system::AbsPath;
+
+impl Resource {
+    pub fn kind(&self) -> &'static str {
+        of_kind!(Resource, self, K, _want => K::NAME)
+    }
+
+    /// What it owns; the first is its identity.
+    pub fn claims(&self) -> Vec<Identity> {
+        of_kind!(Resource, self, K, want => K::claims(want))
+    }
+
+    /// What it is about: what it owns, or what it says a part of without owning it.
+    pub fn concerns(&self) -> Vec<Identity> {
+        of_kind!(Resource, self, K, want => K::concerns(want))
+    }
+
+    /// What it needs, where that is promised.
+    pub fn uses(&self) -> Vec<Identity> {
+        of_kind!(Resource, self, K, want => K::uses(want))
+    }
+
+    /// Whether the thing is promised to be gone.
+    pub fn is_absent(&self) -> bool {
+        of_kind!(Resource, self, K, want => K::is_absent(want))
+    }
+
+    /// Its place in the usual order.
+    pub fn turn(&self) -> Turn {
+        of_kind!(Resource, self, K, want => K::turn(want))
+    }
+
+    /// Whether another revision wants the same, wherever it is written.
+    pub fn wants_the_same(&self, new: &Resource) -> bool {
+        of_kind!(Resource, self, K, old => {
+            K::as_want(new).is_some_and(|new| K::wants_the_same(old, new))
+        })
+    }
+
+    /// Whether a package that is installed in this run could bring, change or own what is promised.
+    pub fn may_come_with_packages(&self) -> bool {
+        of_kind!(Resource, self, K, want => K::may_come_with_packages(want))
+    }
+
+    /// Whether packages bring just what is promised not to be.
+    pub fn is_against_packages(&self) -> bool {
+        of_kind!(Resource, self, K, want => K::is_against_packages(want))
+    }
+
+    /// Whether it is promised that what it is about says itself to be well.
+    pub fn promises_health(&self) -> bool {
+        of_kind!(Resource, self, K, want => K::promises_health(want))
+    }
+
+    /// Where it shows that somebody has touched what it is about.
+    pub fn watch(&self) -> Watch {
+        of_kind!(Resource, self, K, want => K::watch(want))
+    }
+
+    /// The folder that it is about, if it is about one.
+    pub fn folder(&self) -> Option<&AbsPath> {
+        of_kind!(Resource, self, K, want => K::folder(want))
+    }
+
+    /// Whether it decides about what other promises do not name in its folder.
+    pub fn rules_below(&self) -> bool {
+        of_kind!(Resource, self, K, want => K::rules_below(want))
+    }
+
+    /// Whether this goes where nobody promises it.
+    pub fn purges(&self, path: &AbsPath, is_folder: bool) -> bool {
+        of_kind!(Resource, self, K, want => K::purges(want, path, is_folder))
+    }
+
+    /// What it says this facet is to be, so that keeping the promise is enough for that.
+    pub fn says(&self, facet: &Facet, is_folder: bool) -> Says {
+        of_kind!(Resource, self, K, want => K::says(want, facet, is_folder))
+    }
+}
+
+impl State {
+    /// What a service that has the promise as an input runs with.
+    pub fn fingerprint(&self) -> Fingerprint {
+        of_kind!(State, self, K, have => K::fingerprint(have))
+    }
+
+    /// What the machine says now, as name and value.
+    pub fn describe(&self) -> Vec<(&'static str, String)> {
+        of_kind!(State, self, K, have => K::describe(have))
+    }
+}
+
+impl Change {
+    /// More than its one line: the diff of a file.
+    pub fn detail(&self) -> Option<String> {
+        of_kind!(Change, self, K, change => K::detail(change))
+    }
+
+    /// The folders that it makes.
+    pub fn folders(&self) -> Vec<&AbsPath> {
+        of_kind!(Change, self, K, change => K::folders(change))
+    }
+
+    /// Whether files, users and services that nobody named may come with it.
+    pub fn brings(&self) -> bool {
+        of_kind!(Change, self, K, change => K::brings(change))
+    }
+
+    /// How many things it removes from the machine.
+    pub fn deletes(&self) -> u64 {
+        of_kind!(Change, self, K, change => K::deletes(change))
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        of_kind!(Change, self, K, change => <K as Kind>::Change::fmt(change, f))
+    }
+}

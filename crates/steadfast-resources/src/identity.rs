@@ -1,0 +1,34 @@
+//! What a promise is about, as a thing on the machine.
+
+use std::fmt::{self, Display};
+use steadfast_system::{AbsPath, GroupName, PackageName, UnitName, UserName};
+
+/// A thing on the machine that a promise is about. Two promises that claim one thing are an error of
+/// the model. A file, a directory and a link at one path are one thing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Identity {
+    Package(PackageName),
+    Group(GroupName),
+    User(UserName),
+    Path(AbsPath),
+    Unit(UnitName),
+}
+
+impl Identity {
+    /// The path, if it is one.
+    pub fn as_path(&self) -> Option<&AbsPath> {
+        if let Identity::Path(path) = self { Some(path) } else { None }
+    }
+}
+
+impl Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Identity::Package(name) => write!(f, "package {name}"),
+            Identity::Group(name) => write!(f, "group {name}"),
+            Identity::User(name) => write!(f, "user {name}"),
+            Identity::Path(path) => write!(f, "{path}"),
+            Identity::Unit(name) => write!(f, "unit {name}"),
+        }
+    }
+}

@@ -43,6 +43,7 @@ pub struct Command {
     folder: Option<OsString>,
     run_as: Option<RunAs>,
     kills: bool,
+    tells_arguments: bool,
 }
 
 /// What became of it.
@@ -104,7 +105,13 @@ impl Finished {
 }
 
 impl Command {
-    /// A program by name (looked for in [`PATH`]) or path. It may run for a minute.
+    /// A tool of the system, by name (looked for in [`PATH`]) or path, whose arguments are our own words
+    /// and names that are no secret: they may be told to whoever watches. It may run for a minute.
+    pub fn tool(program: impl AsRef<OsStr>) -> Command {
+        Command { tells_arguments: true, ..Command::new(program) }
+    }
+
+    /// A program whose arguments are nobody's business: a promise may have put anything into them.
     pub fn new(program: impl AsRef<OsStr>) -> Command {
         Command {
             program: program.as_ref().to_owned(),
@@ -115,6 +122,7 @@ impl Command {
             folder: None,
             run_as: None,
             kills: true,
+            tells_arguments: false,
         }
     }
 
@@ -170,13 +178,6 @@ impl Command {
         self
     }
 
-    /// As people would type it, for messages.
-    pub fn shown(&self) -> String {
-        let mut words = vec![self.program.to_string_lossy().into_owned()];
-        words.extend(self.arguments.iter().map(|it| it.to_string_lossy().into_owned()));
-        text::safe(&words.join(" "))
-    }
-
     /// Runs it to its end. That it failed is no error here; see [`Command::succeed`].
     pub fn run(&self) -> Result<Finished, SystemError> {
         let (finished, in_time) = self.run_or_end()?;
@@ -195,6 +196,83 @@ impl Command {
 
     /// What became of it, and whether it ended by itself.
     fn run_or_end(&self) -> Result<(Finished, bool), SystemError> {
+        let began = Instant::now();
+        let result = self.run_untold();
+        self.tell(&result, began.elapsed());
+        result
+    }
+
+    /// Never what it reads, its environment or what it says: each may hold a secret. Arguments only where
+    /// they are ours.
+    fn tell(&self, result: &Result<(Finished, bool), SystemError>, took: Duration) {
+        if !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
+        let program = text::safe(&self.program.to_string_lossy());
+        let arguments = self.tells_arguments.then(|| {
+            let words: Vec<_> = self.arguments.iter().map(|it| it.to_string_lossy()).collect();
+            text::safe(&words.join(" "))
+        });
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        match result {
+            Ok((finished, in_time)) => tracing::debug!(
+                program,
+                arguments,
+                code = finished.code,
+                signal = finished.signal,
+                in_time,
+                took_ms,
+                "a program ended"
+            ),
+            Err(error) => tracing::debug!(
+                program,
+                arguments,
+                error = error.chain().join(": "),
+                took_ms,
+                "a program did not run to its end"
+            ),
+        }
+    }
+
+    fn run_untold(&self) -> Result<(Finished, bool), SystemError> {
+        let name = self.program.to_string_lossy();
+        let mut child =
+            self.as_std().spawn().map_err(|err| SystemError::io(format!("start {name}"), err))?;
+        let failed = |err| SystemError::io(format!("wait for {name}"), err);
+        let pid = Pid::from_child(&child);
+        let mut talk = Talk {
+            input: &self.input,
+            stdin: child.stdin.take().and_then(unblocked),
+            stdout: Output::new(child.stdout.take().and_then(unblocked)),
+            stderr: Output::new(child.stderr.take().and_then(unblocked)),
+        };
+        let ended = talk.until_its_end(pid, Instant::now() + self.timeout).map_err(failed)?;
+        if !ended && !self.kills {
+            talk.leave();
+            let seconds = self.timeout.as_secs();
+            return Err(SystemError::new(
+                ErrorKind::TimedOut,
+                format!("{name} still runs after {seconds} s and was left to finish"),
+            ));
+        }
+        if self.kills && (!ended || talk.is_held()) {
+            // The whole group: what it started goes with it. It has not been waited for yet, so the
+            // number is still its own.
+            let _gone = rustix::process::kill_process_group(pid, Signal::KILL);
+        }
+        let status =
+            child.wait().map_err(|err| SystemError::io(format!("wait for {name}"), err))?;
+        let finished = Finished {
+            code: status.code(),
+            signal: status.signal(),
+            stdout: talk.stdout.kept,
+            stderr: talk.stderr.kept,
+        };
+        Ok((finished, ended))
+    }
+
+    /// With a cleared environment, pipes, and a process group of its own.
+    fn as_std(&self) -> std::process::Command {
         let mut command = std::process::Command::new(&self.program);
         command
             .args(&self.arguments)
@@ -225,40 +303,7 @@ impl Command {
                 });
             }
         }
-        let name = self.program.to_string_lossy();
-        let mut child =
-            command.spawn().map_err(|err| SystemError::io(format!("start {name}"), err))?;
-        let failed = |err| SystemError::io(format!("wait for {name}"), err);
-        let pid = Pid::from_child(&child);
-        let mut talk = Talk {
-            input: &self.input,
-            stdin: child.stdin.take().and_then(unblocked),
-            stdout: Output::of(child.stdout.take().and_then(unblocked)),
-            stderr: Output::of(child.stderr.take().and_then(unblocked)),
-        };
-        let ended = talk.until_its_end(pid, Instant::now() + self.timeout).map_err(failed)?;
-        let seconds = self.timeout.as_secs();
-        if !ended && !self.kills {
-            talk.leave();
-            return Err(SystemError::new(
-                ErrorKind::TimedOut,
-                format!("{name} still runs after {seconds} s and was left to finish"),
-            ));
-        }
-        if self.kills && (!ended || talk.is_held()) {
-            // The whole group: what it started goes with it. It has not been waited for yet, so the
-            // number is still its own.
-            let _gone = rustix::process::kill_process_group(pid, Signal::KILL);
-        }
-        let status =
-            child.wait().map_err(|err| SystemError::io(format!("wait for {name}"), err))?;
-        let finished = Finished {
-            code: status.code(),
-            signal: status.signal(),
-            stdout: talk.stdout.kept,
-            stderr: talk.stderr.kept,
-        };
-        Ok((finished, ended))
+        command
     }
 
     /// Runs it; anything but exit code 0 is an error with its first words.
@@ -349,7 +394,7 @@ struct Output {
 }
 
 impl Output {
-    fn of(pipe: Option<OwnedFd>) -> Output {
+    fn new(pipe: Option<OwnedFd>) -> Output {
         Output { pipe, kept: vec![] }
     }
 

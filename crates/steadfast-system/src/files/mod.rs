@@ -184,6 +184,11 @@ impl Staged {
         &self.file.path
     }
 
+    /// How many bytes it has.
+    pub fn size(&self) -> usize {
+        self.file.content.len()
+    }
+
     /// The file, and what the machine that staged it holds.
     pub fn take<T: Any>(self) -> Result<(NewFile, Box<T>), SystemError> {
         let held: Box<dyn Any> = self.held;

@@ -70,7 +70,7 @@ impl Host {
         let automatic: Vec<&String> = torn.iter().filter(|it| known.is_automatic(it)).collect();
         if !automatic.is_empty() {
             let _only_kept_longer =
-                Command::new("apt-mark").arg("auto").args(automatic).succeed().is_ok();
+                Command::tool("apt-mark").arg("auto").args(automatic).succeed().is_ok();
         }
         Some(ran)
     }

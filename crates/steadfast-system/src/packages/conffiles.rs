@@ -45,7 +45,7 @@ impl Host {
         simulation: &Simulation,
     ) -> Result<Vec<String>, SystemError> {
         let names = simulation.unpacked.iter().map(|it| format!("{}={}", it.name, it.version));
-        let fetched = Command::new("apt-get")
+        let fetched = Command::tool("apt-get")
             .args(["-q", "-y", "-o", "APT::Sandbox::User=root", "download"])
             .args(names)
             .folder(folder)
@@ -56,7 +56,7 @@ impl Host {
         }
         let mut found = vec![];
         for package in entries(&folder.to_string_lossy()) {
-            let fields = Command::new("dpkg-deb")
+            let fields = Command::tool("dpkg-deb")
                 .arg("--show")
                 .arg("--showformat=${Package}:${Architecture}")
                 .arg(&package)
@@ -64,7 +64,7 @@ impl Host {
                 .stdout_text();
             let name = fields.trim().strip_suffix(":all").unwrap_or(fields.trim()).to_owned();
             let listed =
-                Command::new("dpkg-deb").arg("--info").arg(&package).arg("conffiles").run()?;
+                Command::tool("dpkg-deb").arg("--info").arg(&package).arg("conffiles").run()?;
             if !listed.success() {
                 // It has none.
                 continue;
@@ -80,7 +80,7 @@ impl Host {
             }
             let tree = folder.join("tree");
             let _left_over = fs::remove_dir_all(&tree);
-            Command::new("dpkg-deb")
+            Command::tool("dpkg-deb")
                 .arg("--extract")
                 .arg(&package)
                 .arg(&tree)
@@ -107,7 +107,7 @@ fn asks(installed: Option<&str>, disk: &str, new: &str) -> bool {
 }
 
 fn md5(path: &Path) -> Result<String, SystemError> {
-    let finished = Command::new("md5sum").arg(path).succeed()?;
+    let finished = Command::tool("md5sum").arg(path).succeed()?;
     let text = finished.stdout_text();
     // A name with odd characters puts a backslash before the digest.
     Ok(text.trim_start_matches('\\').split(' ').next().unwrap_or_default().to_owned())

@@ -285,7 +285,7 @@ impl Read for Host {
         if !missing.is_empty() {
             // Its caches are kept in memory: asking changes nothing on the machine.
             let ask = |names: &[&str]| {
-                let command = Command::new("apt-cache")
+                let command = Command::tool("apt-cache")
                     .args(["-q", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="])
                     .arg("policy")
                     .args(names)

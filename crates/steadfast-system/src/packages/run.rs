@@ -125,7 +125,7 @@ impl Host {
         for pause in [0, 2, 5] {
             std::thread::sleep(Duration::from_secs(pause));
             self.wait_for_locks()?;
-            let finished = Command::new("apt-get")
+            let finished = Command::tool("apt-get")
                 .args(["-q", "-y", "-o", "APT::Update::Error-Mode=any", "update"])
                 .timeout(Duration::from_secs(10 * 60))
                 .run()?;
@@ -179,7 +179,7 @@ impl Host {
         begin()?;
         let environment = environment(conffiles);
         let run = |arguments: &[String]| {
-            let mut command = Command::new("sh")
+            let mut command = Command::tool("sh")
                 .args(["-c", "exec \"$@\" >>\"$0\" 2>&1"])
                 .arg(&log)
                 .args(arguments)

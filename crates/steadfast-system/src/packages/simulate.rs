@@ -18,7 +18,8 @@ impl Host {
         arguments.insert(0, "-s".to_owned());
         // Without it even a simulation by root writes /var/log/apt/eipp.log.xz.
         arguments.insert(0, "-oDir::Log::Planner=/dev/null".to_owned());
-        let mut command = Command::new("apt-get").args(arguments).timeout(Duration::from_secs(180));
+        let mut command =
+            Command::tool("apt-get").args(arguments).timeout(Duration::from_secs(180));
         for (name, value) in QUIET {
             command = command.env(name, value);
         }

@@ -10,7 +10,8 @@ use super::on_disk::print;
 use super::policy_rc::{KeptDown, POLICY_RC, restore_policy_rc};
 use super::run::running_unit;
 use super::status::{Health, Installed};
-use super::{Item, Mark, Options, Read as _, Transaction, Write};
+use super::version::Version;
+use super::{Goal, Item, Mark, Options, Read as _, Transaction, Write};
 use crate::command::Command;
 use crate::{ErrorKind, Host, PackageName, SystemError};
 use std::fmt::Write as _;
@@ -41,7 +42,7 @@ fn answer_questions(item: &Item) -> Result<(), SystemError> {
         let kind = if ["true", "false"].contains(&&**value) { "boolean" } else { "string" };
         let _infallible = writeln!(lines, "{owner} {question} {kind} {value}");
     }
-    Command::new("debconf-set-selections")
+    Command::tool("debconf-set-selections")
         .input(lines)
         .env("DEBIAN_FRONTEND", "noninteractive")
         .succeed()
@@ -310,18 +311,39 @@ impl Host {
     }
 }
 
+/// What became of one item of a transaction; not how its questions were answered.
+fn tell(item: &Item, result: &Result<(), SystemError>) {
+    let package = &item.package;
+    let (verb, version) = match &item.goal {
+        Goal::Install { version, .. } => ("install", version.as_ref().map(Version::as_str)),
+        Goal::Remove => ("remove", None),
+        Goal::Purge => ("purge", None),
+    };
+    match result {
+        Ok(()) => tracing::debug!(verb, %package, version, "package changed"),
+        Err(error) => {
+            let error = error.chain().join(": ");
+            tracing::debug!(verb, %package, version, error, "package not changed");
+        }
+    }
+}
+
 impl Write for Host {
     fn transact(&self, transaction: &Transaction) -> Vec<Result<(), SystemError>> {
         let mut results: Results = vec![None; transaction.items.len()];
         let whole = self.transact_prepared(transaction, &mut results);
-        results
+        let results: Vec<Result<(), SystemError>> = results
             .into_iter()
             .map(|it| match (it, &whole) {
                 (Some(result), _) => result,
                 (None, Err(error)) => Err(error.clone()),
                 (None, Ok(())) => Err(SystemError::new(ErrorKind::Other, "it was not tried")),
             })
-            .collect()
+            .collect();
+        for (item, result) in transaction.items.iter().zip(&results) {
+            tell(item, result);
+        }
+        results
     }
 
     fn mark_packages(&self, marks: &[(&PackageName, Mark)]) -> Vec<Result<(), SystemError>> {
@@ -335,7 +357,7 @@ impl Write for Host {
                 continue;
             }
             let done = self.wait_for_locks().and_then(|()| {
-                Command::new("apt-mark").arg(word).args(names).succeed().map(|_| ())
+                Command::tool("apt-mark").arg(word).args(names).succeed().map(|_| ())
             });
             if let Err(error) = done {
                 failed = Some(error);

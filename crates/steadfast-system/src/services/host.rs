@@ -119,7 +119,21 @@ impl Host {
         Ok(Found { enablement, mask, fragment: None })
     }
 
+    /// Has systemd do something with a unit, and tells whoever watches.
     fn act(
+        &self,
+        method: &'static str,
+        verb: &'static str,
+        unit: &UnitName,
+        limit: Duration,
+    ) -> Result<(), SystemError> {
+        let began = Instant::now();
+        let result = self.act_untold(method, verb, unit, limit);
+        tell(verb, unit, began, &result);
+        result
+    }
+
+    fn act_untold(
         &self,
         method: &'static str,
         verb: &'static str,
@@ -161,6 +175,19 @@ impl Host {
         unit: &UnitName,
         arguments: FileArguments,
     ) -> Result<(), SystemError> {
+        let began = Instant::now();
+        let result = self.change_files_untold(method, verb, unit, arguments);
+        tell(verb, unit, began, &result);
+        result
+    }
+
+    fn change_files_untold(
+        &self,
+        method: &'static str,
+        verb: &'static str,
+        unit: &UnitName,
+        arguments: FileArguments,
+    ) -> Result<(), SystemError> {
         let files = [unit.as_str()];
         match self.way_to_act()? {
             Way::Bus(bus) => match arguments {
@@ -183,6 +210,18 @@ impl Host {
             }
         }
         .map_err(|err| err.during(format!("{verb} {unit}")))
+    }
+}
+
+/// What was done with a unit, and how long it took.
+fn tell(verb: &str, unit: &UnitName, began: Instant, result: &Result<(), SystemError>) {
+    let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    match result {
+        Ok(()) => tracing::debug!(verb, %unit, took_ms, "unit changed"),
+        Err(error) => {
+            let error = error.chain().join(": ");
+            tracing::debug!(verb, %unit, took_ms, error, "unit not changed");
+        }
     }
 }
 
@@ -256,11 +295,13 @@ impl Read for Host {
 
 impl Write for Host {
     fn daemon_reload(&self) -> Result<(), SystemError> {
-        match self.way_to_act()? {
+        let result = match self.way_to_act()? {
             Way::Bus(bus) => bus.call("Reload", &()),
-            Way::Systemctl => Command::new("systemctl").arg("daemon-reload").succeed().map(|_| ()),
+            Way::Systemctl => Command::tool("systemctl").arg("daemon-reload").succeed().map(|_| ()),
         }
-        .map_err(|err| err.during("let systemd read its unit files again"))
+        .map_err(|err| err.during("let systemd read its unit files again"));
+        tracing::debug!(done = result.is_ok(), "systemd reads its unit files again");
+        result
     }
 
     fn start(&self, unit: &UnitName, limit: Duration) -> Result<(), SystemError> {

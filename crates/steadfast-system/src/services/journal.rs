@@ -11,7 +11,7 @@ const LINES: usize = 8;
 pub(super) fn with_journal(error: SystemError, unit: &UnitName, since: i64) -> SystemError {
     // What a process said just before it ended may still be on its way.
     let _as_far_as_it_goes =
-        Command::new("journalctl").arg("--sync").timeout(Duration::from_secs(5)).run();
+        Command::tool("journalctl").arg("--sync").timeout(Duration::from_secs(5)).run();
     with_lines(error, &journal(unit, since))
 }
 
@@ -29,7 +29,7 @@ pub(super) fn with_lines(error: SystemError, lines: &[String]) -> SystemError {
 
 /// The last lines that the unit said since then (in seconds since 1970), without control characters.
 pub(super) fn journal(unit: &UnitName, since: i64) -> Vec<String> {
-    let said = Command::new("journalctl")
+    let said = Command::tool("journalctl")
         .args(["--no-pager", "--quiet", "--output=cat", "--lines=20"])
         .arg(format!("--since=@{since}"))
         .arg(format!("--unit={unit}"))

@@ -9,14 +9,14 @@ pub(super) fn unit(verb: &str, unit: &UnitName) -> Command {
 }
 
 pub(super) fn unit_with(verb: &str, options: &[&str], unit: &UnitName) -> Command {
-    Command::new("systemctl").args(["--quiet", verb]).args(options).args(["--", unit.as_str()])
+    Command::tool("systemctl").args(["--quiet", verb]).args(options).args(["--", unit.as_str()])
 }
 
 pub(super) fn show(names: &[&str]) -> Result<Vec<Shown>, SystemError> {
     if names.is_empty() {
         return Ok(vec![]);
     }
-    let said = Command::new("systemctl")
+    let said = Command::tool("systemctl")
         .args(["show", "--no-pager", "--timestamp=unix"])
         .arg(format!("--property={}", show::PROPERTIES))
         .arg("--")

@@ -47,7 +47,7 @@ impl Host {
         }
         if Path::new("/run/systemd/system").is_dir() {
             // Sessions and the user's own service manager; that there are none is no failure.
-            let _none = Command::new("loginctl")
+            let _none = Command::tool("loginctl")
                 .args(["terminate-user", "--", user.as_str()])
                 .timeout(Duration::from_secs(30))
                 .run();

@@ -12,14 +12,17 @@ impl Host {
     fn tool(&self, what: impl FnOnce() -> String, command: &Command) -> Result<(), SystemError> {
         let outcome = command.succeed();
         self.accounts.forget();
-        outcome.map(|_| ()).map_err(|error| {
+        let what = what();
+        let outcome = outcome.map(|_| ()).map_err(|error| {
             let mut error = self.with_holder(error);
             // Somebody made it meanwhile, a tool that a killed run had started, say: worth another look.
             if error.chain().iter().any(|it| it.contains("already exists")) {
                 error.kind = ErrorKind::Moved;
             }
-            error.during(what())
-        })
+            error.during(what.as_str())
+        });
+        tell(&what, &outcome);
+        outcome
     }
 
     /// The tools wait for the locks for 15 seconds and then give up; says who holds one.
@@ -44,9 +47,19 @@ impl Host {
     }
 }
 
+/// What was done to accounts; names, never a password.
+fn tell(change: &str, outcome: &Result<(), SystemError>) {
+    match outcome {
+        Ok(()) => tracing::debug!(change, "accounts changed"),
+        Err(error) => {
+            tracing::debug!(change, error = error.chain().join(": "), "accounts not changed");
+        }
+    }
+}
+
 /// A tool that changes the account files. Its longest wait is for their lock.
 fn account_tool(program: &str) -> Command {
-    Command::new(program).timeout(Duration::from_secs(120))
+    Command::tool(program).timeout(Duration::from_secs(120))
 }
 
 impl Write for Host {
@@ -188,7 +201,7 @@ impl Write for Host {
     fn make_home(&self, user: &UserName, umask: u16) -> Result<(), SystemError> {
         // Of the PAM modules that every login needs: it makes what useradd makes, later.
         let command =
-            Command::new("mkhomedir_helper").args([user.as_str(), &format!("0{umask:03o}")]);
+            Command::tool("mkhomedir_helper").args([user.as_str(), &format!("0{umask:03o}")]);
         self.tool(|| format!("make the home of user {user}"), &command)
     }
 
@@ -201,7 +214,9 @@ impl Write for Host {
     }
 
     fn end_processes(&self, user: &UserName, uid: u32) -> Result<(), SystemError> {
-        self.end_all(user, uid)
+        let ended = self.end_all(user, uid);
+        tell(&format!("end the processes of user {user}"), &ended);
+        ended
     }
 
     fn remove_user(&self, user: &UserName) -> Result<(), SystemError> {
@@ -216,6 +231,8 @@ impl Write for Host {
         seen: &KeysFile,
         content: &[u8],
     ) -> Result<(), SystemError> {
-        self.put_keys(user, home, seen, content)
+        let put = self.put_keys(user, home, seen, content);
+        tell(&format!("write the keys of user {user}"), &put);
+        put
     }
 }

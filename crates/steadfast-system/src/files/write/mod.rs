@@ -27,14 +27,24 @@ impl Write for Host {
     }
 
     fn place(&self, staged: Vec<Staged>) -> Vec<Result<(), SystemError>> {
-        Batch::new(self).place(staged)
+        let about: Vec<(AbsPath, usize)> =
+            staged.iter().map(|it| (it.path().clone(), it.size())).collect();
+        let results = Batch::new(self).place(staged);
+        for ((path, bytes), result) in about.iter().zip(&results) {
+            tell("write", path, Some(*bytes), result);
+        }
+        results
     }
 
     fn set_attributes(
         &self,
         all: &[(&AbsPath, &Seen, Attributes)],
     ) -> Vec<Result<(), SystemError>> {
-        Batch::new(self).set_attributes(all)
+        let results = Batch::new(self).set_attributes(all);
+        for ((path, ..), result) in all.iter().zip(&results) {
+            tell("set owner or mode", path, None, result);
+        }
+        results
     }
 
     fn make_directory(
@@ -45,7 +55,9 @@ impl Write for Host {
         mode: Mode,
         replaces: &Seen,
     ) -> Result<(), SystemError> {
-        Batch::new(self).make_directory(path, uid, gid, mode, replaces)
+        let result = Batch::new(self).make_directory(path, uid, gid, mode, replaces);
+        tell("make directory", path, None, &result);
+        result
     }
 
     fn make_link(
@@ -56,7 +68,9 @@ impl Write for Host {
         gid: u32,
         replaces: &Seen,
     ) -> Result<(), SystemError> {
-        Batch::new(self).make_link(path, target, uid, gid, replaces)
+        let result = Batch::new(self).make_link(path, target, uid, gid, replaces);
+        tell("link", path, None, &result);
+        result
     }
 
     fn remove(
@@ -66,12 +80,26 @@ impl Write for Host {
         whole: bool,
         keep: bool,
     ) -> Result<(), SystemError> {
-        Batch::new(self).remove(path, seen, whole, keep)
+        let result = Batch::new(self).remove(path, seen, whole, keep);
+        tell("remove", path, None, &result);
+        result
+    }
+}
+
+/// What was done to a path; never what is in it.
+fn tell(change: &str, path: &AbsPath, bytes: Option<usize>, result: &Result<(), SystemError>) {
+    match result {
+        Ok(()) => tracing::debug!(change, %path, bytes, "files changed"),
+        Err(error) => {
+            tracing::debug!(change, %path, error = error.chain().join(": "), "files not changed");
+        }
     }
 }
 
 /// Removes a folder that belongs to a user, with all below it. What it is and whose is asked of its
 /// open descriptor, and below that one everything goes by descriptors.
 pub(crate) fn remove_folder_of(host: &Host, path: &AbsPath, uid: u32) -> Result<(), SystemError> {
-    Batch::new(host).remove_folder_of(path, uid)
+    let result = Batch::new(host).remove_folder_of(path, uid);
+    tell("remove", path, None, &result);
+    result
 }

@@ -56,49 +56,58 @@ impl Host {
         }
         let mut found = vec![];
         for package in entries(&folder.to_string_lossy()) {
-            let fields = Command::tool("dpkg-deb")
-                .arg("--show")
-                .arg("--showformat=${Package}:${Architecture}")
-                .arg(&package)
-                .succeed()?
-                .stdout_text();
-            let name = fields.trim().strip_suffix(":all").unwrap_or(fields.trim()).to_owned();
-            let listed =
-                Command::tool("dpkg-deb").arg("--info").arg(&package).arg("conffiles").run()?;
-            if !listed.success() {
-                // It has none.
-                continue;
-            }
-            let text = listed.stdout_text();
-            let paths: Vec<&str> = text
-                .lines()
-                .map(str::trim)
-                .filter(|it| it.starts_with('/') && fs::metadata(it).is_ok_and(|it| it.is_file()))
-                .collect();
-            if paths.is_empty() {
-                continue;
-            }
-            let tree = folder.join("tree");
-            let _left_over = fs::remove_dir_all(&tree);
-            Command::tool("dpkg-deb")
-                .arg("--extract")
-                .arg(&package)
-                .arg(&tree)
-                .timeout(Duration::from_secs(10 * 60))
-                .succeed()?;
-            let recorded = database.conffiles(&name);
-            for path in paths {
-                let inside = tree.join(path.trim_start_matches('/'));
-                let new = md5(&inside)?;
-                let disk = md5(Path::new(path))?;
-                let old = recorded.iter().find(|it| it.0 == path).map(|it| it.1);
-                if asks(old, &disk, &new) {
-                    found.push(path.to_owned());
-                }
-            }
+            found.extend(asked_about(&package, folder, database)?);
         }
         Ok(found)
     }
+}
+
+/// The configuration files of one package that dpkg would ask about.
+fn asked_about(
+    package: &Path,
+    folder: &Path,
+    database: &Database,
+) -> Result<Vec<String>, SystemError> {
+    let fields = Command::tool("dpkg-deb")
+        .arg("--show")
+        .arg("--showformat=${Package}:${Architecture}")
+        .arg(package)
+        .succeed()?
+        .stdout_text();
+    let name = fields.trim().strip_suffix(":all").unwrap_or(fields.trim()).to_owned();
+    let listed = Command::tool("dpkg-deb").arg("--info").arg(package).arg("conffiles").run()?;
+    if !listed.success() {
+        // It has none.
+        return Ok(vec![]);
+    }
+    let text = listed.stdout_text();
+    let paths: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|it| it.starts_with('/') && fs::metadata(it).is_ok_and(|it| it.is_file()))
+        .collect();
+    if paths.is_empty() {
+        return Ok(vec![]);
+    }
+    let tree = folder.join("tree");
+    let _left_over = fs::remove_dir_all(&tree);
+    Command::tool("dpkg-deb")
+        .arg("--extract")
+        .arg(package)
+        .arg(&tree)
+        .timeout(Duration::from_secs(10 * 60))
+        .succeed()?;
+    let recorded = database.conffiles(&name);
+    let mut found = vec![];
+    for path in paths {
+        let new = md5(&tree.join(path.trim_start_matches('/')))?;
+        let disk = md5(Path::new(path))?;
+        let old = recorded.iter().find(|it| it.0 == path).map(|it| it.1);
+        if asks(old, &disk, &new) {
+            found.push(path.to_owned());
+        }
+    }
+    Ok(found)
 }
 
 /// Whether dpkg would ask: changed here, and changed by the package too.

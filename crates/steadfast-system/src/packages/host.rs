@@ -193,6 +193,38 @@ impl Host {
     }
 }
 
+/// Asks apt-cache. Its caches are kept in memory: asking changes nothing on the machine.
+fn ask_apt(names: &[&str]) -> Result<String, SystemError> {
+    let command = Command::tool("apt-cache")
+        .args(["-q", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="])
+        .arg("policy")
+        .args(names)
+        .timeout(Duration::from_secs(180));
+    let mut answer = command.succeed();
+    for _ in 0..RETRIES {
+        if answer.is_ok() {
+            break;
+        }
+        // It fails where dpkg writes its database at that moment.
+        std::thread::sleep(Duration::from_millis(300));
+        answer = command.succeed();
+    }
+    answer.map(|it| it.stdout_text()).map_err(|it| it.during("ask apt for candidates"))
+}
+
+/// Adds what apt says about packages to what is remembered of its answers.
+fn ask_for(missing: &[&str], answers: &mut apt::Remembered) -> Result<(), SystemError> {
+    let suites = if answers.suites { apt::suites(&ask_apt(&[])?) } else { BTreeMap::new() };
+    for names in missing.chunks(CHUNK) {
+        let mut found = apt::policy(&ask_apt(names)?, &suites);
+        for name in names {
+            let offers = found.remove(*name).filter(|it| *it != Offers::default());
+            answers.offers.insert(Arc::from(*name), offers);
+        }
+    }
+    Ok(())
+}
+
 impl Read for Host {
     fn objections(&self, transaction: &super::Transaction) -> Vec<Option<String>> {
         self.foreseen(transaction)
@@ -283,36 +315,7 @@ impl Read for Host {
         missing.sort_unstable();
         missing.dedup();
         if !missing.is_empty() {
-            // Its caches are kept in memory: asking changes nothing on the machine.
-            let ask = |names: &[&str]| {
-                let command = Command::tool("apt-cache")
-                    .args(["-q", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="])
-                    .arg("policy")
-                    .args(names)
-                    .timeout(Duration::from_secs(180));
-                let mut answer = command.succeed();
-                for _ in 0..RETRIES {
-                    if answer.is_ok() {
-                        break;
-                    }
-                    // It fails where dpkg writes its database at that moment.
-                    std::thread::sleep(Duration::from_millis(300));
-                    answer = command.succeed();
-                }
-                answer.map_err(|it| it.during("ask apt for candidates"))
-            };
-            let suites = if answers.suites {
-                apt::suites(&ask(&[])?.stdout_text())
-            } else {
-                BTreeMap::new()
-            };
-            for names in missing.chunks(CHUNK) {
-                let mut found = apt::policy(&ask(names)?.stdout_text(), &suites);
-                for name in names {
-                    let offers = found.remove(*name).filter(|it| *it != Offers::default());
-                    answers.offers.insert(Arc::from(*name), offers);
-                }
-            }
+            ask_for(&missing, &mut answers)?;
             let new = self.state_path("apt-answers.new");
             // Where it cannot be written, apt is asked again next time.
             let _asked_again =

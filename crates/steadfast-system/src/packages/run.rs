@@ -167,18 +167,15 @@ impl Host {
         conffiles: Conffiles,
     ) -> Result<(bool, String), SystemError> {
         let log = self.state_path("package-transaction.log");
-        let begin = || {
+        let environment = environment(conffiles);
+        let run = |arguments: &[String]| {
             fs::OpenOptions::new()
                 .write(true)
                 .create(true)
                 .truncate(true)
                 .mode(0o600)
                 .open(&log)
-                .map_err(|err| SystemError::io(format!("write {}", log.display()), err))
-        };
-        begin()?;
-        let environment = environment(conffiles);
-        let run = |arguments: &[String]| {
+                .map_err(|err| SystemError::io(format!("write {}", log.display()), err))?;
             let mut command = Command::tool("sh")
                 .args(["-c", "exec \"$@\" >>\"$0\" 2>&1"])
                 .arg(&log)
@@ -188,47 +185,51 @@ impl Host {
             for (name, value) in &environment {
                 command = command.env(name, value);
             }
-            command.run()
+            let finished = command.run()?;
+            Ok((finished.success(), tail(&log)))
         };
         if is_systemd() {
-            let number = {
-                let mut memory = self.package_memory();
-                memory.units += 1;
-                memory.units
-            };
-            let mut wrapped: Vec<String> =
-                ["systemd-run", "--wait", "--collect", "--quiet"].map(str::to_owned).to_vec();
-            wrapped.push(format!("--unit={OUR_UNITS}{}-{number}", std::process::id()));
-            for property in [
-                "Description=steadfast: a package transaction".to_owned(),
-                format!("StandardOutput=append:{}", log.display()),
-                format!("StandardError=append:{}", log.display()),
-                // A stop (at shutdown) waits for dpkg instead of ending it.
-                "KillSignal=SIGCONT".to_owned(),
-                "TimeoutStopSec=15min".to_owned(),
-            ] {
-                wrapped.extend(["-p".to_owned(), property]);
-            }
-            let path = crate::command::PATH;
-            for (name, value) in environment.iter().copied().chain([
-                ("LC_ALL", "C"),
-                ("HOME", "/root"),
-                ("PATH", path),
-            ]) {
-                wrapped.push(format!("--setenv={name}={value}"));
-            }
-            wrapped.push("--".to_owned());
-            wrapped.extend_from_slice(arguments);
-            let finished = run(&wrapped)?;
-            let text = tail(&log);
+            let (success, text) = run(&self.in_a_unit(arguments, &environment, &log))?;
             // systemd itself said no: nothing has been started.
-            if finished.success() || !text.starts_with("Failed to ") {
-                return Ok((finished.success(), text));
+            if success || !text.starts_with("Failed to ") {
+                return Ok((success, text));
             }
-            begin()?;
         }
-        let finished = run(arguments)?;
-        Ok((finished.success(), tail(&log)))
+        run(arguments)
+    }
+
+    /// The arguments with which systemd runs a program in a unit of its own.
+    fn in_a_unit(
+        &self,
+        arguments: &[String],
+        environment: &[(&str, &str)],
+        log: &Path,
+    ) -> Vec<String> {
+        let number = {
+            let mut memory = self.package_memory();
+            memory.units += 1;
+            memory.units
+        };
+        let mut all: Vec<String> =
+            ["systemd-run", "--wait", "--collect", "--quiet"].map(str::to_owned).to_vec();
+        all.push(format!("--unit={OUR_UNITS}{}-{number}", std::process::id()));
+        for property in [
+            "Description=steadfast: a package transaction".to_owned(),
+            format!("StandardOutput=append:{}", log.display()),
+            format!("StandardError=append:{}", log.display()),
+            // A stop (at shutdown) waits for dpkg instead of ending it.
+            "KillSignal=SIGCONT".to_owned(),
+            "TimeoutStopSec=15min".to_owned(),
+        ] {
+            all.extend(["-p".to_owned(), property]);
+        }
+        let usual = [("LC_ALL", "C"), ("HOME", "/root"), ("PATH", crate::command::PATH)];
+        for (name, value) in environment.iter().copied().chain(usual) {
+            all.push(format!("--setenv={name}={value}"));
+        }
+        all.push("--".to_owned());
+        all.extend_from_slice(arguments);
+        all
     }
 
     pub(super) fn read_marker(&self) -> Option<Marker> {

@@ -73,14 +73,8 @@ pub(super) fn read_keys(
         Err(err) => return Err(failed(err)),
     };
     let found = rustix::fs::fstat(&file).map_err(failed)?;
-    if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
-        return in_the_way(&shown, "no regular file");
-    }
-    if found.st_nlink > 1 {
-        return in_the_way(&shown, "a file with several hard links, which may be another's");
-    }
-    if found.st_uid != 0 && user.is_some_and(|user| user != found.st_uid) {
-        return in_the_way(&shown, "neither the user's nor root's");
+    if let Some(what) = unfit(&found, user) {
+        return in_the_way(&shown, what);
     }
     let mut content = vec![];
     fs::File::from(file)
@@ -91,6 +85,19 @@ pub(super) fn read_keys(
         return in_the_way(&shown, "larger than 1 MiB");
     }
     Ok(KeysFile::Content(Arc::from(content)))
+}
+
+/// Why an open file is not read as the keys of a user.
+fn unfit(found: &rustix::fs::Stat, user: Option<u32>) -> Option<&'static str> {
+    if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
+        Some("no regular file")
+    } else if found.st_nlink > 1 {
+        Some("a file with several hard links, which may be another's")
+    } else if found.st_uid != 0 && user.is_some_and(|user| user != found.st_uid) {
+        Some("neither the user's nor root's")
+    } else {
+        None
+    }
 }
 
 fn shape(folder: &OwnedFd, name: &str) -> Result<&'static str, rustix::io::Errno> {

@@ -20,22 +20,22 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Host {
     pub(crate) settings: Settings,
-    pub(crate) accounts: accounts::Memory,
-    pub(crate) files: files::Memory,
-    pub(crate) packages: packages::Memory,
-    pub(crate) secrets: secrets::Memory,
-    pub(crate) services: services::Memory,
+    pub(crate) accounts: accounts::Cache,
+    pub(crate) files: files::Cache,
+    pub(crate) packages: packages::Cache,
+    pub(crate) secrets: secrets::Cache,
+    pub(crate) services: services::Cache,
 }
 
 impl Host {
     pub fn new(settings: Settings) -> Host {
         Host {
             settings,
-            accounts: accounts::Memory::default(),
-            files: files::Memory::default(),
-            packages: packages::Memory::default(),
-            secrets: secrets::Memory::default(),
-            services: services::Memory::default(),
+            accounts: accounts::Cache::default(),
+            files: files::Cache::default(),
+            packages: packages::Cache::default(),
+            secrets: secrets::Cache::default(),
+            services: services::Cache::default(),
         }
     }
 }

@@ -44,14 +44,14 @@ pub trait Read: fmt::Debug {
 
 /// What the real machine remembers of it within one run.
 #[derive(Default)]
-pub(crate) struct Memory {
+pub(crate) struct Cache {
     /// The key of this node, once it was needed.
     key: Mutex<Option<[u8; 32]>>,
 }
 
-impl fmt::Debug for Memory {
+impl fmt::Debug for Cache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Memory(…)")
+        f.write_str("Cache(…)")
     }
 }
 

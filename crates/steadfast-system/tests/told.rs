@@ -1,4 +1,5 @@
 //! What whoever watches is told about the work on a machine, and what nobody is told.
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-pub(crate) use host::Memory;
+pub(crate) use host::Cache;
 
 /// A line of /etc/passwd.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -341,7 +341,7 @@ impl Wanted {
 
 /// What the real machine remembers of it within one run.
 #[derive(Debug, Default)]
-pub(crate) struct Memory {
+pub(crate) struct Cache {
     /// Names this run in its temporary files, so that those of a killed run are known as such.
     run: OnceLock<u64>,
     next: AtomicU32,
@@ -350,7 +350,7 @@ pub(crate) struct Memory {
     kept: backups::Total,
 }
 
-impl Memory {
+impl Cache {
     fn run(&self) -> u64 {
         // The keys of std's hashes come from the kernel's random numbers.
         *self.run.get_or_init(|| RandomState::new().build_hasher().finish())

@@ -87,15 +87,15 @@ pub(super) struct Unrest {
 impl Host {
     /// What the model's policy says; before the first look.
     pub fn set_package_policy(&self, policy: PackagePolicy) {
-        self.package_memory().policy = policy;
+        self.package_cache().policy = policy;
     }
 
-    pub(super) fn package_memory(&self) -> MutexGuard<'_, Remembered> {
+    pub(super) fn package_cache(&self) -> MutexGuard<'_, Remembered> {
         self.packages.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn package_rules(&self) -> PackagePolicy {
-        self.package_memory().policy
+        self.package_cache().policy
     }
 
     /// dpkg's database, read again only where its files changed.
@@ -118,7 +118,7 @@ impl Host {
             extended: print(EXTENDED).ok(),
             updates,
         };
-        if let Some((before, known)) = &self.package_memory().database
+        if let Some((before, known)) = &self.package_cache().database
             && *before == stamp
         {
             return Ok(Arc::clone(known));
@@ -136,7 +136,7 @@ impl Host {
             automatic: status::automatic(&read_text(Path::new(EXTENDED)).unwrap_or_default()),
             updates: !stamp.updates.is_empty(),
         });
-        self.package_memory().database = Some((stamp, Arc::clone(&known)));
+        self.package_cache().database = Some((stamp, Arc::clone(&known)));
         Ok(known)
     }
 
@@ -303,7 +303,7 @@ impl Read for Host {
         let key = self.answers_key();
         // In the state directory and not in the cache, because a dry run writes nothing elsewhere.
         let path = self.state_path("apt-answers");
-        let remembered = self.package_memory().answers.take();
+        let remembered = self.package_cache().answers.take();
         let mut answers = remembered
             .filter(|it| it.key == key)
             .or_else(|| apt::Remembered::decode(&read_text(&path).ok()?))
@@ -322,15 +322,15 @@ impl Read for Host {
                 fs::write(&new, answers.encode()).and_then(|()| fs::rename(&new, &path));
         }
         let found = short.iter().map(|it| answers.offers.get(*it).cloned().flatten()).collect();
-        self.package_memory().answers = Some(answers);
+        self.package_cache().answers = Some(answers);
         Ok(found)
     }
 
     fn apt_lists(&self) -> Lists {
         let time = |path: &Path| fs::metadata(path).and_then(|it| it.modified()).ok();
         let (refreshed, limit) = {
-            let memory = self.package_memory();
-            (memory.refreshed, memory.policy.refresh_after)
+            let cache = self.package_cache();
+            (cache.refreshed, cache.policy.refresh_after)
         };
         let there = entries(LISTS).iter().any(|it| {
             let name =

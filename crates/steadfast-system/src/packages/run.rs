@@ -107,8 +107,8 @@ impl Host {
                     None => return Ok(()),
                 },
             };
-            if self.package_memory().gave_up || Instant::now() >= deadline {
-                self.package_memory().gave_up = true;
+            if self.package_cache().gave_up || Instant::now() >= deadline {
+                self.package_cache().gave_up = true;
                 return Err(SystemError::new(ErrorKind::Locked, holder)
                     .during(format!("wait {} s for apt and dpkg", limit.as_secs())));
             }
@@ -118,7 +118,7 @@ impl Host {
 
     /// Fetches apt's lists, once in a run, and tries again a few times.
     pub(super) fn refresh(&self) -> Result<(), SystemError> {
-        if std::mem::replace(&mut self.package_memory().refreshed, true) {
+        if std::mem::replace(&mut self.package_cache().refreshed, true) {
             return Ok(());
         }
         let mut failed = None;
@@ -206,9 +206,9 @@ impl Host {
         log: &Path,
     ) -> Vec<String> {
         let number = {
-            let mut memory = self.package_memory();
-            memory.units += 1;
-            memory.units
+            let mut cache = self.package_cache();
+            cache.units += 1;
+            cache.units
         };
         let mut all: Vec<String> =
             ["systemd-run", "--wait", "--collect", "--quiet"].map(str::to_owned).to_vec();

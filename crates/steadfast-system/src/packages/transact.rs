@@ -284,7 +284,7 @@ impl Host {
                     break;
                 }
             }
-            if self.package_memory().refreshed {
+            if self.package_cache().refreshed {
                 break;
             }
             let unfetched: Vec<usize> = (0..results.len())

@@ -207,6 +207,6 @@ pub trait Write {
 
 /// What the real machine remembers of it within one run: the connection to the bus.
 #[derive(Debug, Default)]
-pub(crate) struct Memory {
+pub(crate) struct Cache {
     bus: Mutex<Option<Arc<bus::Bus>>>,
 }

@@ -23,7 +23,7 @@ const FILES: [&str; 5] = [PASSWD, GROUP, SHADOW, LOGIN_DEFS, USERADD];
 
 /// What the real machine remembers of it within one run.
 #[derive(Debug)]
-pub(crate) struct Memory {
+pub(crate) struct Cache {
     /// `/`, but in tests.
     root: PathBuf,
     inner: Mutex<Inner>,
@@ -42,13 +42,13 @@ struct Inner {
 /// What tells one content of a file from the next, without reading it.
 type Stamps = [Option<(u64, u64, i64, i64, u64)>; FILES.len()];
 
-impl Default for Memory {
-    fn default() -> Memory {
-        Memory { root: PathBuf::from("/"), inner: Mutex::default() }
+impl Default for Cache {
+    fn default() -> Cache {
+        Cache { root: PathBuf::from("/"), inner: Mutex::default() }
     }
 }
 
-impl Memory {
+impl Cache {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -27,7 +27,7 @@ struct World {
 fn world() -> World {
     let folder = tempfile::tempdir().unwrap();
     let mut host = Host::new(settings());
-    host.accounts = Memory { root: folder.path().to_owned(), inner: Mutex::default() };
+    host.accounts = Cache { root: folder.path().to_owned(), inner: Mutex::default() };
     let world = World { folder, host };
     world.file(
         "etc/passwd",

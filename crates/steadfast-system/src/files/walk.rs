@@ -49,7 +49,7 @@ impl Facts {
     }
 
     /// About what is open.
-    pub(super) fn of(fd: impl AsFd) -> Result<Facts, Errno> {
+    pub(super) fn about(fd: impl AsFd) -> Result<Facts, Errno> {
         Self::ask(fd, c"", AtFlags::EMPTY_PATH)
     }
 
@@ -157,7 +157,7 @@ pub(super) struct Dir {
 
 impl Dir {
     fn new(fd: OwnedFd, real: Box<str>, above_open: bool) -> Result<Dir, Errno> {
-        let facts = Facts::of(&fd)?;
+        let facts = Facts::about(&fd)?;
         let mut open = above_open
             || facts.uid() != 0
             || facts.mode().0 & 0o002 != 0
@@ -210,7 +210,7 @@ impl Dir {
         name: impl rustix::path::Arg,
     ) -> Result<(OwnedFd, Facts), Errno> {
         let fd = rustix::fs::openat(&self.fd, name, READ, rustix::fs::Mode::empty())?;
-        let facts = Facts::of(&fd)?;
+        let facts = Facts::about(&fd)?;
         if facts.is_file() { Ok((fd, facts)) } else { Err(Errno::LOOP) }
     }
 
@@ -251,7 +251,7 @@ impl Dir {
                     continue;
                 }
             };
-            let facts = Facts::of(&fd)?;
+            let facts = Facts::about(&fd)?;
             let content = if facts.is_file() {
                 content(&fd, facts.size(), wanted, self.open, buffer)?
             } else {

@@ -77,7 +77,7 @@ fn tail(path: &str) -> Option<String> {
 
 /// The newest entry of apt's history that had not ended before.
 fn apt(history: &str, package: Option<&PackageName>, since: DateTime) -> Option<Work> {
-    let entries = history.rsplit("\n\n").map(Entry::of);
+    let entries = history.rsplit("\n\n").map(Entry::parse);
     // One that has no end goes on, or was cut. What stands before one that had ended is older.
     let mut recent = entries.take_while(|it| it.ended.is_none_or(|it| it >= since));
     recent.find_map(|entry| {
@@ -96,7 +96,7 @@ struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    fn of(text: &'a str) -> Entry<'a> {
+    fn parse(text: &'a str) -> Entry<'a> {
         let entry = Entry { text, ended: None };
         Entry { ended: entry.field("End-Date:").and_then(time), ..entry }
     }

@@ -100,7 +100,7 @@ fn open_seen(
         Err(Errno::NOENT) => return Err(moved(path, "nothing is there any more")),
         Err(err) => return Err(fail(err)),
     };
-    let facts = Facts::of(&fd).map_err(fail)?;
+    let facts = Facts::about(&fd).map_err(fail)?;
     if !is_shape(&facts, seen) {
         return Err(moved(path, "it became something else"));
     }

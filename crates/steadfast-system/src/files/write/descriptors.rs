@@ -48,12 +48,12 @@ fn remove_below(
     }
     let flags = OPEN_FOLDER | OFlags::NOFOLLOW;
     let fd = rustix::fs::openat(folder, name, flags, rustix::fs::Mode::empty()).map_err(fail)?;
-    let facts = Facts::of(&fd).map_err(fail)?;
+    let facts = Facts::about(&fd).map_err(fail)?;
     if was.is_some_and(|was| was.identity() != facts.identity()) {
         return Err(SystemError::new(ErrorKind::Moved, "it is another folder now")
             .during(format!("remove {shown}")));
     }
-    if facts.is_mounted(Facts::of(folder).map_err(fail)?.device()) {
+    if facts.is_mounted(Facts::about(folder).map_err(fail)?.device()) {
         return Err(fail(Errno::BUSY));
     }
     for inner in walk::names(&fd).map_err(fail)? {

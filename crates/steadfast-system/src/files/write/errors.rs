@@ -16,7 +16,7 @@ pub(super) fn refused(what: String, err: Errno, dir: &Dir, name: &str) -> System
             return SystemError::new(ErrorKind::PermissionDenied, format!("{name} {flag}"))
                 .during(what);
         }
-        if let Some(flag) = flag(Facts::of(&dir.fd)) {
+        if let Some(flag) = flag(Facts::about(&dir.fd)) {
             return SystemError::new(ErrorKind::PermissionDenied, format!("its folder {flag}"))
                 .during(what);
         }

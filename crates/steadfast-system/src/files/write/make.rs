@@ -35,7 +35,7 @@ impl Batch<'_> {
                 rustix::fs::Mode::empty(),
             )
             .map_err(make)?;
-            let facts = Facts::of(&fd).map_err(make)?;
+            let facts = Facts::about(&fd).map_err(make)?;
             let ours = facts.uid() == rustix::process::geteuid().as_raw()
                 && facts.mode().0 & 0o777 == 0o700
                 && walk::names(&fd).map_err(make)?.is_empty();
@@ -72,7 +72,7 @@ impl Batch<'_> {
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let fd = rustix::fs::openat(&dir.fd, &*temporary, flags, rustix::fs::Mode::empty())
                 .map_err(make)?;
-            let facts = Facts::of(&fd).map_err(make)?;
+            let facts = Facts::about(&fd).map_err(make)?;
             if !facts.is_link() {
                 return Err(moved(path, "somebody put something else in its place"));
             }

@@ -162,7 +162,7 @@ impl Batch<'_> {
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let fd =
             rustix::fs::openat(&dir.fd, name, flags, rustix::fs::Mode::empty()).map_err(fail)?;
-        let facts = Facts::of(&fd).map_err(fail)?;
+        let facts = Facts::about(&fd).map_err(fail)?;
         if !prior.is_some_and(|prior| facts.is_unchanged(prior)) {
             return Err(moved(path, "it changed while it was worked on"));
         }

@@ -204,8 +204,8 @@ files:
     // Where the state cannot be written, nothing is changed whose consequence could be lost.
     machine.sh(
         "umount /srv/full /srv/ro; rm -rf /var/lib/steadfast; mkdir -m 700 /var/lib/steadfast
-        mount -t tmpfs -o size=64k,mode=700 none /var/lib/steadfast
-        head -c 65536 /dev/zero >/var/lib/steadfast/fill 2>/dev/null || true
+        mount -t tmpfs -o size=256k,mode=700 none /var/lib/steadfast
+        head -c 262144 /dev/zero >/var/lib/steadfast/fill 2>/dev/null || true
         echo old >/etc/motd",
     );
     promise(

@@ -16,22 +16,17 @@ use super::measure::House;
 /// Functions longer than this are counted.
 const LONG: usize = 60;
 /// How many there may be. Only ever made smaller.
-const LONG_FUNCTIONS: usize = 35;
+const LONG_FUNCTIONS: usize = 24;
 /// No function is longer.
-const LONGEST: usize = 132;
+const LONGEST: usize = 125;
 
 /// A file that is longer than this says why, in its documentation: `//! Over 600 lines because …`.
 const LONG_FILE: usize = 600;
 /// Those that do not yet. Only ever made shorter.
-const UNEXPLAINED: [&str; 4] = [
-    "crates/steadfast-agent/src/settings.rs",
-    "crates/steadfast-agent/src/shell/mod.rs",
-    "crates/steadfast-engine/src/promised.rs",
-    "crates/steadfast-resources/src/cron/mod.rs",
-];
+const UNEXPLAINED: [&str; 1] = ["crates/steadfast-resources/src/cron/mod.rs"];
 
 /// How many circles of imports there may be. Only ever made smaller.
-const CIRCLES: usize = 13;
+const CIRCLES: usize = 11;
 /// How many files the largest may have.
 const LARGEST_CIRCLE: usize = 8;
 

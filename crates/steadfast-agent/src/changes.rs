@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use steadfast_node::wire::Changed;
-use steadfast_system::writers::Writer;
+use steadfast_system::attribution::Changer;
 
 /// So many of the latest writers are remembered of one promise.
 const WRITERS: usize = 3;
@@ -21,7 +21,7 @@ pub(crate) struct Changes {
 struct Record {
     since: i64,
     last: i64,
-    writers: Vec<Writer>,
+    writers: Vec<Changer>,
 }
 
 impl Changes {
@@ -31,13 +31,13 @@ impl Changes {
     }
 
     /// This one did.
-    pub(crate) fn wrote(&mut self, promise: &str, writer: Writer) {
+    pub(crate) fn wrote(&mut self, promise: &str, writer: Changer) {
         let Some(record) = self.record(promise, writer.at) else { return };
         // Whoever did so before comes last now, with what is known of them.
         let before = record.writers.iter().position(|it| it.is_same(&writer));
         let known = before.map(|it| record.writers.remove(it));
         let process = writer.process.or(known.and_then(|it| it.process));
-        record.writers.push(Writer { process, ..writer });
+        record.writers.push(Changer { process, ..writer });
         let surplus = record.writers.len().saturating_sub(WRITERS);
         record.writers.drain(..surplus);
     }
@@ -56,7 +56,7 @@ impl Changes {
         Some(record)
     }
 
-    pub(crate) fn writers(&self, promise: &str) -> &[Writer] {
+    pub(crate) fn writers(&self, promise: &str) -> &[Changer] {
         self.records.get(promise).map_or(&[], |it| &it.writers)
     }
 
@@ -91,8 +91,8 @@ impl Changes {
 mod tests {
     use super::*;
 
-    fn writer(at: i64, pid: i32) -> Writer {
-        Writer { at, pid: Some(pid), process: None, work: None }
+    fn writer(at: i64, pid: i32) -> Changer {
+        Changer { at, pid: Some(pid), process: None, work: None }
     }
 
     fn pids(changes: &Changes, promise: &str) -> Vec<i32> {

@@ -2,8 +2,8 @@
 
 use crate::wire::Changed;
 use steadfast_system::PackageName;
+use steadfast_system::attribution::Changer;
 use steadfast_system::packages::log::Logs;
-use steadfast_system::writers::Writer;
 
 /// What the package manager was told: where a package is what was promised, or where it wrote a file. It is
 /// looked up when a run is done: apt writes it down after dpkg has begun, and a run waits for its lock.
@@ -11,8 +11,8 @@ pub fn look_up_packages(changed: &mut Changed, logs: &Logs) {
     let package =
         changed.promise.strip_prefix("package:").and_then(|it| PackageName::parse(it).ok());
     let writers = &mut changed.writers;
-    let by_apt = writers.iter().rposition(Writer::may_be_by_apt);
-    let seen = writers.iter().any(Writer::is_about_packages);
+    let by_apt = writers.iter().rposition(Changer::may_be_by_apt);
+    let seen = writers.iter().any(Changer::is_about_packages);
     let work = match &package {
         _ if by_apt.is_some() => logs.asked_of_apt(package.as_ref(), changed.since),
         // dpkg's log does not say who, but that is better than nothing.
@@ -26,6 +26,6 @@ pub fn look_up_packages(changed: &mut Changed, logs: &Logs) {
     // apt has dpkg start many times for one command.
     writers.retain(|it| !it.may_be_by_apt());
     let at = changed.since;
-    let unseen = Writer { at, pid: None, process: None, work: None };
-    writers.push(Writer { work: Some(work), ..last.unwrap_or(unseen) });
+    let unseen = Changer { at, pid: None, process: None, work: None };
+    writers.push(Changer { work: Some(work), ..last.unwrap_or(unseen) });
 }

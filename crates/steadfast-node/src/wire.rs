@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
 use steadfast_model::policy::Budget;
-use steadfast_system::writers::Writer;
+use steadfast_system::attribution::Changer;
 
 /// Where children are started from: the program of this very process, whatever has been put in its place
 /// since. So both speak the same, and a binary that does not work takes nothing away.
@@ -81,7 +81,7 @@ pub struct Changed {
     /// The first time, in microseconds since 1970.
     pub since: i64,
     /// As far as it is known.
-    pub writers: Vec<Writer>,
+    pub writers: Vec<Changer>,
 }
 
 /// A line of a runner.

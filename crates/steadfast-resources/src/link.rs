@@ -18,7 +18,7 @@ use crate::undo::{Effect, Facet, Says};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use steadfast_model::{Field, Fields, Lower, Node, Spanned, Takes, codes};
-use steadfast_system::files::{Entry, Folder, Look, Seen, Shape, Wanted};
+use steadfast_system::files::{Entry, Expected, Folder, Look, Shape, Wanted};
 use steadfast_system::{AbsPath, Actuate, Probe, SystemError};
 
 /// What a promise says about a link.
@@ -182,7 +182,7 @@ impl Kind for Link {
         if kind::refuses(&obstacles) {
             return Difference { obstacles, ..Difference::none() };
         }
-        let replaces = have.entry.as_ref().map_or(Seen::Nothing, paths::seen);
+        let replaces = have.entry.as_ref().map_or(Expected::Nothing, paths::seen);
         let (mut uid, mut gid) = have.ids.of_new(have.folder.as_ref());
         if let Some(entry) = &have.entry
             && let Shape::Link { target: there } = &entry.shape
@@ -261,12 +261,12 @@ fn parse_target(text: &str) -> Result<Arc<str>, String> {
     }
 }
 
-fn remove(want: &Desired, seen: &Seen) -> Removal {
+fn remove(want: &Desired, seen: &Expected) -> Removal {
     Removal {
         path: want.path.clone(),
         below: None,
         seen: seen.clone(),
-        whole: *seen == Seen::Directory,
+        whole: *seen == Expected::Directory,
         keep: true,
         count: 1,
     }
@@ -414,7 +414,7 @@ mod tests {
         "#]],
         );
         let Change::MakeLink(it) = &new.changes[0] else { panic!("{new:?}") };
-        assert_eq!(it.replaces, Seen::Link { target: Arc::from("z") });
+        assert_eq!(it.replaces, Expected::Link { target: Arc::from("z") });
         assert_eq!(Link::deletes(&new.changes[0]), 0);
         assert!(Link::plan(&want("/x: y"), &at(Some(link("y")))).is_kept());
     }
@@ -431,7 +431,7 @@ mod tests {
         "#]],
         );
         let Change::SetAttributes(all) = &new.changes[0] else { panic!("{new:?}") };
-        assert_eq!(all[0].seen, Seen::Link { target: Arc::from("y") });
+        assert_eq!(all[0].seen, Expected::Link { target: Arc::from("y") });
         assert_eq!(all[0].to.mode, None);
         have.ids.owner = Who::Missing;
         have.folder = None;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use steadfast_engine::{Event, Outcome, Promised, Reporter, Summary};
 use steadfast_model::SourceSet;
 use steadfast_resources::Change;
-use steadfast_system::writers::Writer;
+use steadfast_system::attribution::Changer;
 
 /// How many runs the history holds. A run that changed nothing is none of them.
 const MAX_RUNS: i64 = 10_000;
@@ -83,7 +83,7 @@ impl<'a> Journal<'a> {
     }
 
     /// Who has changed what a promise is about, as far as anybody knows.
-    pub fn changed(&mut self, promise: &str, by: &[Writer]) {
+    pub fn changed(&mut self, promise: &str, by: &[Changer]) {
         let by = by.iter().map(v1::Writer::from).collect();
         self.changed_by.insert(promise.to_owned(), by);
     }

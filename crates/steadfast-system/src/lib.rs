@@ -5,6 +5,7 @@
 //! anything; only applying gets an [`Actuate`].
 
 pub mod accounts;
+pub mod attribution;
 pub mod clock;
 pub mod command;
 pub mod error;
@@ -17,7 +18,6 @@ pub mod programs;
 pub mod secrets;
 pub mod services;
 pub mod text;
-pub mod writers;
 
 pub use error::{ErrorKind, SystemError};
 pub use host::Host;

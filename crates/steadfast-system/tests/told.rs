@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use steadfast_system::command::Command;
-use steadfast_system::files::{Mode, NewFile, Seen, Validation, Write as _};
+use steadfast_system::files::{Expected, Mode, NewFile, Validation, Write as _};
 use steadfast_system::host::Settings;
 use steadfast_system::programs::{Program, Run as _};
 use steadfast_system::{AbsPath, Host};
@@ -98,7 +98,7 @@ fn a_file_is_told_by_its_path_and_size_whatever_becomes_of_it() {
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
             mode: Mode(0o600),
-            replaces: Seen::Nothing,
+            replaces: Expected::Nothing,
             validate,
             keep: true,
             in_place: false,
@@ -108,7 +108,7 @@ fn a_file_is_told_by_its_path_and_size_whatever_becomes_of_it() {
         let results = host.write_files(&[file("kept", None), file("refused", sensitive)]);
         assert!(results[0].is_ok() && results[1].is_err());
         let path = folder.join("kept").unwrap();
-        host.remove(&path, &Seen::AnyFile, false, true).unwrap();
+        host.remove(&path, &Expected::AnyFile, false, true).unwrap();
     });
     assert!(text.contains("change=\"write\" path=/folder/kept bytes=7"), "{text}");
     assert!(text.contains("change=\"remove\" path=/folder/kept"), "{text}");

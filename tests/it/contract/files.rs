@@ -4,7 +4,7 @@ use super::{Transcript, path, real_host};
 use crate::require::is_root;
 use expect_test::expect_file;
 use steadfast_system::files::{
-    Attributes, Content, Digest, Mode, NewFile, Seen, Shape, Staged, Validation, Wanted,
+    Attributes, Content, Digest, Expected, Mode, NewFile, Shape, Staged, Validation, Wanted,
 };
 use steadfast_system::{AbsPath, Actuate};
 use steadfast_testkit::FakeHost;
@@ -22,12 +22,12 @@ fn digest(text: &str) -> Digest {
     sha2::Sha256::digest(text.as_bytes()).into()
 }
 
-fn file(text: &str) -> Seen {
-    Seen::File { digest: digest(text) }
+fn file(text: &str) -> Expected {
+    Expected::File { digest: digest(text) }
 }
 
-fn link(target: &str) -> Seen {
-    Seen::Link { target: target.into() }
+fn link(target: &str) -> Expected {
+    Expected::Link { target: target.into() }
 }
 
 impl Suite<'_> {
@@ -35,7 +35,7 @@ impl Suite<'_> {
         self.root.join(name).unwrap()
     }
 
-    fn new_file(&self, name: &str, content: &str, replaces: Seen) -> NewFile {
+    fn new_file(&self, name: &str, content: &str, replaces: Expected) -> NewFile {
         NewFile {
             path: self.at(name),
             content: content.as_bytes().into(),
@@ -56,7 +56,7 @@ impl Suite<'_> {
         self.look(&name, Wanted::Bytes);
     }
 
-    fn write(&mut self, name: &str, content: &str, replaces: Seen) {
+    fn write(&mut self, name: &str, content: &str, replaces: Expected) {
         let file = self.new_file(name, content, replaces);
         let result = self.sys.write_files(&[file]).remove(0);
         self.said.done(&format!("write {name}"), result);
@@ -83,7 +83,7 @@ impl Suite<'_> {
         }
     }
 
-    fn set(&mut self, name: &str, seen: &Seen, ids: Option<u32>, mode: Option<u16>) {
+    fn set(&mut self, name: &str, seen: &Expected, ids: Option<u32>, mode: Option<u16>) {
         let to = Attributes { uid: ids, gid: ids, mode: mode.map(Mode) };
         let mode = to.mode.map_or("-".to_owned(), |it| it.to_string());
         let path = self.at(name);
@@ -92,19 +92,19 @@ impl Suite<'_> {
         self.look(name, Wanted::Nothing);
     }
 
-    fn directory(&mut self, name: &str, replaces: &Seen) {
+    fn directory(&mut self, name: &str, replaces: &Expected) {
         let result = self.sys.make_directory(&self.at(name), 0, 0, Mode(0o750), replaces);
         self.said.done(&format!("make directory {name}"), result);
         self.look(name, Wanted::Nothing);
     }
 
-    fn link(&mut self, name: &str, target: &str, replaces: &Seen) {
+    fn link(&mut self, name: &str, target: &str, replaces: &Expected) {
         let result = self.sys.make_link(&self.at(name), target, 0, 0, replaces);
         self.said.done(&format!("link {name} to {target}"), result);
         self.look(name, Wanted::Nothing);
     }
 
-    fn remove(&mut self, name: &str, seen: &Seen, whole: bool) {
+    fn remove(&mut self, name: &str, seen: &Expected, whole: bool) {
         let result = self.sys.remove(&self.at(name), seen, whole, true);
         self.said.done(&format!("remove {name}"), result);
         self.look(name, Wanted::Nothing);
@@ -173,21 +173,21 @@ fn suite<'a>(sys: &'a dyn Actuate, next: &'a dyn Actuate, root: AbsPath) -> Stri
     let mut it = Suite { sys, root, said: Transcript::default() };
     it.look("f", Wanted::Bytes);
     it.look("missing/f", Wanted::Bytes);
-    it.write("f", "one", Seen::Nothing);
-    it.write("f", "two", Seen::Nothing);
+    it.write("f", "one", Expected::Nothing);
+    it.write("f", "two", Expected::Nothing);
     it.write("f", "two", file("other"));
-    it.write("f", "two", Seen::Directory);
-    it.write("f", "two", Seen::Other);
+    it.write("f", "two", Expected::Directory);
+    it.write("f", "two", Expected::Other);
     it.write("f", "two", link("one"));
     it.write("f", "two", file("one"));
     it.kept("one");
     it.kept("two");
-    it.write("f", "three", Seen::AnyFile);
+    it.write("f", "three", Expected::AnyFile);
     it.kept("two");
-    it.write("gone", "x", Seen::AnyFile);
+    it.write("gone", "x", Expected::AnyFile);
     it.write("gone", "x", file("x"));
-    it.write("missing/f", "x", Seen::Nothing);
-    it.write("f/x", "x", Seen::Nothing);
+    it.write("missing/f", "x", Expected::Nothing);
+    it.write("f/x", "x", Expected::Nothing);
     for wanted in
         [Wanted::Nothing, Wanted::DigestIfSize(5), Wanted::DigestIfSize(4), Wanted::Digest]
     {
@@ -205,28 +205,28 @@ fn suite<'a>(sys: &'a dyn Actuate, next: &'a dyn Actuate, root: AbsPath) -> Stri
         it.put(checked);
     }
 
-    it.set("f", &Seen::AnyFile, None, Some(0o4755));
-    it.set("f", &Seen::AnyFile, Some(33), None);
-    it.set("f", &Seen::AnyFile, Some(0), Some(0o2755));
-    it.set("f", &Seen::AnyFile, Some(33), None);
-    it.set("f", &Seen::AnyFile, None, Some(0o2644));
-    it.set("f", &Seen::AnyFile, Some(0), None);
+    it.set("f", &Expected::AnyFile, None, Some(0o4755));
+    it.set("f", &Expected::AnyFile, Some(33), None);
+    it.set("f", &Expected::AnyFile, Some(0), Some(0o2755));
+    it.set("f", &Expected::AnyFile, Some(33), None);
+    it.set("f", &Expected::AnyFile, None, Some(0o2644));
+    it.set("f", &Expected::AnyFile, Some(0), None);
     it.set("f", &file("not that"), None, Some(0o600));
-    it.set("f", &Seen::Directory, None, Some(0o640));
-    it.set("f", &Seen::Nothing, None, Some(0o640));
-    it.set("gone", &Seen::AnyFile, None, Some(0o640));
-    it.set("missing/f", &Seen::AnyFile, None, Some(0o640));
+    it.set("f", &Expected::Directory, None, Some(0o640));
+    it.set("f", &Expected::Nothing, None, Some(0o640));
+    it.set("gone", &Expected::AnyFile, None, Some(0o640));
+    it.set("missing/f", &Expected::AnyFile, None, Some(0o640));
 
-    it.directory("d", &Seen::Nothing);
-    it.directory("d", &Seen::Nothing);
-    it.directory("d", &Seen::Directory);
-    it.directory("missing/d", &Seen::Nothing);
+    it.directory("d", &Expected::Nothing);
+    it.directory("d", &Expected::Nothing);
+    it.directory("d", &Expected::Directory);
+    it.directory("missing/d", &Expected::Nothing);
     it.directory("f", &file("one"));
-    it.set("d", &Seen::Directory, Some(33), Some(0o2755));
-    it.set("d", &Seen::Directory, Some(0), None);
+    it.set("d", &Expected::Directory, Some(33), Some(0o2755));
+    it.set("d", &Expected::Directory, Some(0), None);
 
-    it.link("l", "somewhere", &Seen::Nothing);
-    it.link("l", "elsewhere", &Seen::Nothing);
+    it.link("l", "somewhere", &Expected::Nothing);
+    it.link("l", "elsewhere", &Expected::Nothing);
     it.link("l", "elsewhere", &link("nowhere"));
     it.link("l", "elsewhere", &link("somewhere"));
     it.set("l", &link("somewhere"), Some(33), None);
@@ -234,50 +234,50 @@ fn suite<'a>(sys: &'a dyn Actuate, next: &'a dyn Actuate, root: AbsPath) -> Stri
     it.set("l", &link("elsewhere"), None, Some(0o600));
     it.write("l", "in the place of a link", link("elsewhere"));
     it.link("l", "d", &file("in the place of a link"));
-    it.write("l/read", "through a link", Seen::Nothing);
+    it.write("l/read", "through a link", Expected::Nothing);
     it.look("d/read", Wanted::Bytes);
 
-    it.directory("d/sub", &Seen::Nothing);
-    it.write("d/sub/read", "x", Seen::Nothing);
-    it.write("d/sub.x", "x", Seen::Nothing);
-    it.link("d/sub/link", "/", &Seen::Nothing);
+    it.directory("d/sub", &Expected::Nothing);
+    it.write("d/sub/read", "x", Expected::Nothing);
+    it.write("d/sub.x", "x", Expected::Nothing);
+    it.link("d/sub/link", "/", &Expected::Nothing);
     it.tree("d");
     it.tree("f");
     it.tree("l");
     it.tree("gone");
 
-    it.remove("gone", &Seen::AnyFile, false);
-    it.remove("gone", &Seen::Nothing, false);
-    it.remove("missing/f", &Seen::AnyFile, false);
+    it.remove("gone", &Expected::AnyFile, false);
+    it.remove("gone", &Expected::Nothing, false);
+    it.remove("missing/f", &Expected::AnyFile, false);
     it.remove("f", &file("one"), false);
-    it.remove("f", &Seen::Directory, true);
-    it.remove("d", &Seen::AnyFile, false);
-    it.remove("d", &Seen::Directory, false);
-    it.write("d", "in the place of a folder", Seen::Directory);
+    it.remove("f", &Expected::Directory, true);
+    it.remove("d", &Expected::AnyFile, false);
+    it.remove("d", &Expected::Directory, false);
+    it.write("d", "in the place of a folder", Expected::Directory);
     it.kept("x");
     it.directory("d", &file("in the place of a folder"));
-    it.write("d/x", "deep", Seen::Nothing);
-    it.link("d", "f", &Seen::Directory);
+    it.write("d/x", "deep", Expected::Nothing);
+    it.link("d", "f", &Expected::Directory);
     it.kept("deep");
     it.directory("d", &link("f"));
-    it.remove("d", &Seen::Directory, false);
+    it.remove("d", &Expected::Directory, false);
     it.remove("l", &link("f"), false);
     it.remove("l", &link("d"), false);
-    it.remove("f", &Seen::AnyFile, true);
+    it.remove("f", &Expected::AnyFile, true);
     staging(&mut it, next);
     it.said.0
 }
 
 /// Files of several promises that take their places together, and what becomes of those that do not.
 fn staging<'a>(it: &mut Suite<'a>, next: &'a dyn Actuate) {
-    it.directory("s", &Seen::Nothing);
-    it.directory("s/sub", &Seen::Nothing);
-    it.write("s/old", "old", Seen::Nothing);
+    it.directory("s", &Expected::Nothing);
+    it.directory("s/sub", &Expected::Nothing);
+    it.write("s/old", "old", Expected::Nothing);
 
     // Nothing is in its place before it is placed, and what is replaced is kept by then.
     let both = [
         it.new_file("s/old", "new", file("old")),
-        it.new_file("s/sub/first", "first", Seen::Nothing),
+        it.new_file("s/sub/first", "first", Expected::Nothing),
     ];
     let staged = it.stage(&both);
     it.kept("old");
@@ -287,7 +287,7 @@ fn staging<'a>(it: &mut Suite<'a>, next: &'a dyn Actuate) {
     // What cannot be placed hinders no other, and does not stay.
     let staged = it.stage(&[
         it.new_file("s/old", "third", file("new")),
-        it.new_file("s/sub/second", "second", Seen::Nothing),
+        it.new_file("s/sub/second", "second", Expected::Nothing),
         it.new_file("s/gone", "x", file("x")),
     ]);
     it.write("s/old", "somebody else's", file("new"));
@@ -296,19 +296,19 @@ fn staging<'a>(it: &mut Suite<'a>, next: &'a dyn Actuate) {
 
     // What a validator refuses is not staged, and what is dropped leaves nothing.
     let validate = Some(Validation { arguments: vec!["/bin/false".into()], sensitive: false });
-    let refused = NewFile { validate, ..it.new_file("s/refused", "x", Seen::Nothing) };
-    let staged = it.stage(&[refused, it.new_file("s/old", "fourth", Seen::AnyFile)]);
+    let refused = NewFile { validate, ..it.new_file("s/refused", "x", Expected::Nothing) };
+    let staged = it.stage(&[refused, it.new_file("s/old", "fourth", Expected::AnyFile)]);
     drop(staged);
     it.tree("s");
 
     // Whoever dies in between leaves the old file, and the next one who writes there clears the rest.
-    let staged = it.stage(&[it.new_file("s/old", "fifth", Seen::AnyFile)]);
+    let staged = it.stage(&[it.new_file("s/old", "fifth", Expected::AnyFile)]);
     std::mem::forget(staged);
     it.look("s/old", Wanted::Bytes);
     it.sys = next;
-    it.write("s/next", "next", Seen::Nothing);
+    it.write("s/next", "next", Expected::Nothing);
     it.tree("s");
-    it.remove("s", &Seen::Directory, true);
+    it.remove("s", &Expected::Directory, true);
 }
 
 /// The same folder on the machine in memory.

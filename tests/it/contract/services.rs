@@ -4,7 +4,7 @@ use super::{Transcript, inside, path, real_host, tell};
 use crate::real::lab::machine::Machine;
 use expect_test::expect_file;
 use std::time::Duration;
-use steadfast_system::files::{Mode, NewFile, Seen};
+use steadfast_system::files::{Expected, Mode, NewFile};
 use steadfast_system::services::Question;
 use steadfast_system::{Actuate, SystemError, UnitName};
 use steadfast_testkit::FakeHost;
@@ -58,7 +58,7 @@ impl Suite<'_> {
         self.show(name);
     }
 
-    fn file(&mut self, name: &str, text: &str, replaces: Seen) {
+    fn file(&mut self, name: &str, text: &str, replaces: Expected) {
         let file = NewFile {
             path: path(&format!("/etc/systemd/system/{name}")),
             content: text.as_bytes().into(),
@@ -83,7 +83,7 @@ fn suite(sys: &dyn Actuate) -> Transcript {
         format!("[Service]\nExecStart=/bin/sleep infinity\nExecReload=/bin/true\n{install}");
     it.show("one");
     it.act("start", "one", |sys, it| sys.start(it, LIMIT));
-    it.file("one.service", &plain, Seen::Nothing);
+    it.file("one.service", &plain, Expected::Nothing);
     it.act("reload all for", "one", |sys, _| sys.daemon_reload());
     it.act("start", "one", |sys, it| sys.start(it, LIMIT));
     it.act("settle", "one", |sys, it| sys.settled(it, Duration::ZERO, LIMIT));
@@ -93,7 +93,7 @@ fn suite(sys: &dyn Actuate) -> Transcript {
     it.act("enable", "one", |sys, it| sys.enable(it));
     it.act("enable again", "one", |sys, it| sys.enable(it));
     it.act("reload all for", "one", |sys, _| sys.daemon_reload());
-    it.file("one.service", &reloads, Seen::AnyFile);
+    it.file("one.service", &reloads, Expected::AnyFile);
     it.show("one");
     it.act("reload all for", "one", |sys, _| sys.daemon_reload());
     it.act("reload", "one", |sys, it| sys.reload(it, LIMIT));
@@ -104,13 +104,13 @@ fn suite(sys: &dyn Actuate) -> Transcript {
     it.act("stop again", "one", |sys, it| sys.stop(it, LIMIT));
     it.act("settle", "one", |sys, it| sys.settled(it, Duration::ZERO, LIMIT));
 
-    it.file("static.service", "[Service]\nExecStart=/bin/sleep infinity\n", Seen::Nothing);
+    it.file("static.service", "[Service]\nExecStart=/bin/sleep infinity\n", Expected::Nothing);
     it.act("reload all for", "static", |sys, _| sys.daemon_reload());
     it.act("enable", "static", |sys, it| sys.enable(it));
     it.act("restart what is stopped", "static", |sys, it| sys.restart(it, LIMIT));
     it.act("stop", "static", |sys, it| sys.stop(it, LIMIT));
 
-    it.file("once.service", "[Service]\nType=oneshot\nExecStart=/bin/true\n", Seen::Nothing);
+    it.file("once.service", "[Service]\nType=oneshot\nExecStart=/bin/true\n", Expected::Nothing);
     it.act("reload all for", "once", |sys, _| sys.daemon_reload());
     it.act("start", "once", |sys, it| sys.start(it, LIMIT));
     it.act("settle", "once", |sys, it| sys.settled(it, Duration::ZERO, LIMIT));

@@ -5,7 +5,7 @@ use crate::logging::Level;
 use crate::machine::Input;
 use steadfast_node::revision::Revision;
 use steadfast_node::wire::Watched;
-use steadfast_system::writers::Act;
+use steadfast_system::attribution::Act;
 use tokio::sync::oneshot;
 
 /// Whatever wakes the loop.

@@ -33,7 +33,7 @@ use steadfast_node::revision::Revision;
 use steadfast_node::settings::{self, Settings, SettingsError};
 use steadfast_node::wire::Report;
 use steadfast_store::{Layout, LockError, RunLock, kept_files};
-use steadfast_system::writers::Group;
+use steadfast_system::attribution::Group;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 

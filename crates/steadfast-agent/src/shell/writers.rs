@@ -14,9 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use steadfast_node::changed::look_up_packages;
 use steadfast_node::wire::{Changed, Report};
+use steadfast_system::attribution::{self, Act, Changer, Event, Group, Place, Process};
 use steadfast_system::packages::OUR_UNITS;
 use steadfast_system::packages::log::Logs;
-use steadfast_system::writers::{self, Act, Event, Group, Place, Process, Writer};
 
 /// Between two readings. The first after a while is at once; a program that writes without end is worth
 /// no more than this.
@@ -65,7 +65,7 @@ struct Sighting {
     place: Place,
     name: Box<[u8]>,
     act: Act,
-    writer: Writer,
+    writer: Changer,
 }
 
 impl Seen {
@@ -205,7 +205,7 @@ impl Writers {
                     }
                     look_up_packages(&mut known, &logs);
                     if !known.writers.is_empty() {
-                        self.told.insert(promise.clone(), writers::words(&known.writers));
+                        self.told.insert(promise.clone(), attribution::words(&known.writers));
                     }
                 }
                 self.changes.looked(self.only.as_deref(), &unkept(report), self.began);
@@ -239,7 +239,7 @@ struct Own {
 
 /// Our unit, where it is a service. Started by hand we share one with whoever started us.
 fn own_service() -> Option<String> {
-    writers::own_unit().filter(|it| it.ends_with(".service"))
+    attribution::own_unit().filter(|it| it.ends_with(".service"))
 }
 
 impl Own {
@@ -269,14 +269,14 @@ fn listen(group: &Group, seen: &Seen, own: &Own) {
             if event.pid == pid || !seen.matters(&event) {
                 continue;
             }
-            let process = recent.about(&event, Instant::now(), writers::ask);
+            let process = recent.about(&event, Instant::now(), attribution::ask);
             let ours = match &process {
                 Some(process) => own.is(process),
                 None => event.pid != 0 && seen.running.load(Ordering::Relaxed),
             };
             if !ours {
                 let Event { pid, ended: _, act, place, name } = event;
-                let writer = Writer { at, pid: Some(pid), process, work: None };
+                let writer = Changer { at, pid: Some(pid), process, work: None };
                 note(&mut seen.sightings(), Sighting { place, name, act, writer });
             }
         }
@@ -361,7 +361,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     fn sighting(name: &str, pid: i32, at: i64, place: &Place) -> Sighting {
-        let writer = Writer { at, pid: Some(pid), process: None, work: None };
+        let writer = Changer { at, pid: Some(pid), process: None, work: None };
         Sighting { place: place.clone(), name: name.as_bytes().into(), act: Act::Written, writer }
     }
 
@@ -399,7 +399,7 @@ mod tests {
     fn so_many_processes_are_asked_in_a_second_and_no_more() {
         let folder = tempfile::tempdir().unwrap();
         let Some((_group, place)) = group_and_place(folder.path()) else { return };
-        let process = writers::ask(std::process::id().try_into().unwrap()).unwrap();
+        let process = attribution::ask(std::process::id().try_into().unwrap()).unwrap();
         let event = |pid| Event {
             pid,
             ended: false,

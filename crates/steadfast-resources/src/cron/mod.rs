@@ -35,7 +35,7 @@ use steadfast_model::{
     Diagnostic, Field, Fields, Lower, Node, Scalar, Spanned, Takes, Value, codes,
 };
 use steadfast_system::files::{
-    Attributes, Content, Digest, Entry, Look, Mode, NewFile, Seen, Shape, Wanted,
+    Attributes, Content, Digest, Entry, Expected, Look, Mode, NewFile, Shape, Wanted,
 };
 use steadfast_system::{AbsPath, Actuate, ErrorKind, Probe, SystemError, UserName};
 
@@ -76,14 +76,14 @@ pub enum Change {
     },
     SetAttributes {
         path: AbsPath,
-        seen: Seen,
+        seen: Expected,
         /// What was, where it changes.
         was: Attributes,
         attributes: Attributes,
     },
     Remove {
         path: AbsPath,
-        seen: Seen,
+        seen: Expected,
         was: Was,
     },
 }
@@ -608,13 +608,13 @@ fn plan_present(path: &AbsPath, job: &Job, have: &State) -> Difference<Change> {
         was,
     };
     let Some(entry) = &have.look.entry else {
-        difference.changes.push(write(Seen::Nothing, Was::Nothing, false));
+        difference.changes.push(write(Expected::Nothing, Was::Nothing, false));
         return difference;
     };
     match &entry.shape {
         Shape::File { size, content } => {
             let digest = digest_of(content);
-            let seen = digest.map_or(Seen::AnyFile, |digest| Seen::File { digest });
+            let seen = digest.map_or(Expected::AnyFile, |digest| Expected::File { digest });
             if digest != Some(sha256(job.text.as_bytes())) {
                 let was = Was::File { size: *size, bytes: bytes_of(content) };
                 difference.changes.push(write(seen, was, entry.mounted));
@@ -625,7 +625,7 @@ fn plan_present(path: &AbsPath, job: &Job, have: &State) -> Difference<Change> {
             }
         }
         Shape::Link { target } => {
-            let seen = Seen::Link { target: Arc::clone(target) };
+            let seen = Expected::Link { target: Arc::clone(target) };
             difference.changes.push(write(seen, Was::Link(Arc::clone(target)), false));
         }
         Shape::Directory | Shape::Socket | Shape::Fifo | Shape::Device => {
@@ -635,7 +635,7 @@ fn plan_present(path: &AbsPath, job: &Job, have: &State) -> Difference<Change> {
     difference
 }
 
-fn attributes(path: &AbsPath, seen: Seen, entry: &Entry) -> Option<Change> {
+fn attributes(path: &AbsPath, seen: Expected, entry: &Entry) -> Option<Change> {
     let (mut was, mut to) = (Attributes::default(), Attributes::default());
     if entry.uid != 0 {
         (was.uid, to.uid) = (Some(entry.uid), Some(0));
@@ -661,11 +661,11 @@ fn plan_absent(path: &AbsPath, have: &State) -> Difference<Change> {
     }
     let (seen, was) = match &entry.shape {
         Shape::File { size, content } => (
-            digest_of(content).map_or(Seen::AnyFile, |digest| Seen::File { digest }),
+            digest_of(content).map_or(Expected::AnyFile, |digest| Expected::File { digest }),
             Was::File { size: *size, bytes: bytes_of(content) },
         ),
         Shape::Link { target } => {
-            (Seen::Link { target: Arc::clone(target) }, Was::Link(Arc::clone(target)))
+            (Expected::Link { target: Arc::clone(target) }, Was::Link(Arc::clone(target)))
         }
         Shape::Directory | Shape::Socket | Shape::Fifo | Shape::Device => {
             return Difference {

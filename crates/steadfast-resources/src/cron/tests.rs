@@ -343,14 +343,14 @@ fn a_write_replaces_exactly_what_was_seen() {
         [Change::Write { file, .. }] => (file.replaces.clone(), file.in_place),
         other => panic!("{other:?}"),
     };
-    assert_eq!(replaced(&state(None)), (Seen::Nothing, false));
-    assert_eq!(replaced(&file("x")), (Seen::File { digest: sha256(b"x") }, false));
+    assert_eq!(replaced(&state(None)), (Expected::Nothing, false));
+    assert_eq!(replaced(&file("x")), (Expected::File { digest: sha256(b"x") }, false));
     assert_eq!(
         replaced(&with(file("x"), |it| it.mounted = true)),
-        (Seen::File { digest: sha256(b"x") }, true)
+        (Expected::File { digest: sha256(b"x") }, true)
     );
     let link = state(Some(Shape::Link { target: Arc::from("/x") }));
-    assert_eq!(replaced(&link), (Seen::Link { target: Arc::from("/x") }, false));
+    assert_eq!(replaced(&link), (Expected::Link { target: Arc::from("/x") }, false));
 }
 
 #[test]

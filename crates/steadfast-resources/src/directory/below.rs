@@ -9,7 +9,9 @@ use crate::paths::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use steadfast_system::files::{Content, Folder, Mode, NewFile, OwnFolder, Seen, Shape, TreeEntry};
+use steadfast_system::files::{
+    Content, Expected, Folder, Mode, NewFile, OwnFolder, Shape, TreeEntry,
+};
 use steadfast_system::text::safe;
 
 /// The paths of the folders that an entry lies in, outermost first.
@@ -226,7 +228,7 @@ impl<'a> Below<'a> {
                 gid,
                 mode: self.mode(NEW_DIRECTORY, true),
                 names: names.clone(),
-                replaces: there.map_or(Seen::Nothing, |it| paths::seen(&it.entry)),
+                replaces: there.map_or(Expected::Nothing, |it| paths::seen(&it.entry)),
             });
         }
         for file in want.sources() {
@@ -247,7 +249,7 @@ impl<'a> Below<'a> {
                 uid,
                 gid,
                 mode: self.mode(executable(NEW_FILE), false),
-                replaces: there.map_or(Seen::Nothing, |it| paths::seen(&it.entry)),
+                replaces: there.map_or(Expected::Nothing, |it| paths::seen(&it.entry)),
                 validate: None,
                 keep: true,
                 in_place: false,

@@ -6,7 +6,7 @@ use crate::identity::Identity;
 use crate::kind::{self, Difference, Obstacle};
 use crate::mode::NEW_DIRECTORY;
 use crate::paths::{self, NewDirectory, Removal, Setting};
-use steadfast_system::files::{Folder, Seen, Shape, TreeEntry};
+use steadfast_system::files::{Expected, Folder, Shape, TreeEntry};
 
 pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
     if let Some(why) = paths::lies_in_ours(&want.path, &have.own) {
@@ -55,7 +55,7 @@ pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
             gid,
             mode,
             names: want.owners.clone(),
-            replaces: have.entry.as_ref().map_or(Seen::Nothing, paths::seen),
+            replaces: have.entry.as_ref().map_or(Expected::Nothing, paths::seen),
         }])),
     }
     let notes = have.entry.as_ref().and_then(paths::not_kept).into_iter().collect();

@@ -6,7 +6,7 @@ use crate::kind::{self, Difference, Obstacle, Refusal};
 use crate::mode::{NEW_FILE, NEW_SENSITIVE_FILE};
 use crate::paths::{self, Removal, Setting, Was, Writing};
 use std::sync::Arc;
-use steadfast_system::files::{Entry, NewFile, Seen, Shape};
+use steadfast_system::files::{Entry, Expected, NewFile, Shape};
 
 pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
     if let Some(why) = &have.ours {
@@ -52,7 +52,7 @@ pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
         Some(it) => (have.ids.owner.id().unwrap_or(it.uid), have.ids.group.id().unwrap_or(it.gid)),
         None => have.ids.of_new(have.folder.as_ref()),
     };
-    let replaces = have.entry.as_ref().map_or(Seen::Nothing, paths::seen);
+    let replaces = have.entry.as_ref().map_or(Expected::Nothing, paths::seen);
     let validate = want.validation();
     if validate.is_some() {
         difference.obstacles.push(Obstacle::Unknown("validation has not run".to_owned()));
@@ -121,12 +121,12 @@ fn at_odds(want: &Desired, have: &State) -> Option<String> {
     }
 }
 
-fn remove(want: &Desired, seen: &Seen) -> Removal {
+fn remove(want: &Desired, seen: &Expected) -> Removal {
     Removal {
         path: want.path.clone(),
         below: None,
         seen: seen.clone(),
-        whole: *seen == Seen::Directory,
+        whole: *seen == Expected::Directory,
         keep: want.keep_backup,
         count: 1,
     }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use steadfast_system::ErrorKind;
 use steadfast_system::files::{
-    self, Look, Mode, NewFile, OwnFolder, Seen, Shape, TreeEntry, Wanted,
+    self, Expected, Look, Mode, NewFile, OwnFolder, Shape, TreeEntry, Wanted,
 };
 use steadfast_system::secrets::{self, Secret};
 
@@ -351,7 +351,7 @@ fn a_missing_file_is_written() {
     let file = written(&new);
     assert_eq!(
         (file.uid, file.gid, file.mode, &file.replaces),
-        (0, 0, Mode(0o644), &Seen::Nothing)
+        (0, 0, Mode(0o644), &Expected::Nothing)
     );
     let mut have = at(None, other("hello", None));
     have.folder = Some(Folder { uid: 5, gid: 6, mode: Mode(0o2775), open: true });
@@ -388,7 +388,7 @@ fn other_content_is_replaced_and_what_is_not_said_stays() {
     );
     let file = written(&new);
     assert_eq!((file.uid, file.gid, file.mode, file.keep), (5, 6, Mode(0o640), true));
-    assert_eq!(file.replaces, Seen::File { digest: paths::sha256(b"old") });
+    assert_eq!(file.replaces, Expected::File { digest: paths::sha256(b"old") });
     expect![[r#"
         --- /x (is)
         +++ /x (promised)
@@ -502,7 +502,7 @@ fn a_link_gives_way_and_other_things_do_not() {
         write 5 bytes in the place of a symbolic link
     "#]],
     );
-    assert_eq!(written(&new).replaces, Seen::Link { target: Arc::from("/etc/passwd") });
+    assert_eq!(written(&new).replaces, Expected::Link { target: Arc::from("/etc/passwd") });
     // What stood there says nothing about the new file's mode.
     assert_eq!(written(&new).mode, Mode(0o644));
     plans(
@@ -532,7 +532,7 @@ fn a_link_gives_way_and_other_things_do_not() {
             Difference::refused(format!("{words} is in the way (`force: true` removes it)"))
         );
         let forced = File::plan(&want("/x: { content: hello, force: true }"), &have);
-        assert!(matches!(written(&forced).replaces, Seen::Directory | Seen::Other));
+        assert!(matches!(written(&forced).replaces, Expected::Directory | Expected::Other));
         assert_eq!(File::deletes(&forced.changes[0]), 1);
         have.entry.as_mut().unwrap().mounted = true;
         assert_eq!(

@@ -7,7 +7,7 @@ use crate::kind::Applied;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use steadfast_system::files::{self, Attributes, Entry, Mode, NewFile, Seen, Shape};
+use steadfast_system::files::{self, Attributes, Entry, Expected, Mode, NewFile, Shape};
 use steadfast_system::text::safe;
 use steadfast_system::{AbsPath, GroupName, SystemError, UserName};
 
@@ -31,7 +31,7 @@ pub struct NewDirectory {
     pub mode: Mode,
     /// The names that were promised, which the ids may stand for.
     pub names: Owners,
-    pub replaces: Seen,
+    pub replaces: Expected,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +41,7 @@ pub struct NewLink {
     pub uid: u32,
     pub gid: u32,
     pub names: Owners,
-    pub replaces: Seen,
+    pub replaces: Expected,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -70,7 +70,7 @@ pub struct Was {
 pub struct Setting {
     pub path: AbsPath,
     pub below: Option<Arc<str>>,
-    pub seen: Seen,
+    pub seen: Expected,
     pub from: Attributes,
     /// All that is said anew; what equals `from` is set again because the kernel drops it on the way.
     pub to: Attributes,
@@ -103,7 +103,7 @@ impl Setting {
             below: below.map(Arc::clone),
             seen: match &entry.shape {
                 // Only what it is, not what it says.
-                Shape::File { .. } => Seen::AnyFile,
+                Shape::File { .. } => Expected::AnyFile,
                 Shape::Directory
                 | Shape::Link { .. }
                 | Shape::Socket
@@ -125,7 +125,7 @@ impl Setting {
 pub struct Removal {
     pub path: AbsPath,
     pub below: Option<Arc<str>>,
-    pub seen: Seen,
+    pub seen: Expected,
     /// A folder with all below it.
     pub whole: bool,
     pub keep: bool,
@@ -224,15 +224,16 @@ pub fn size(entry: &Entry) -> u64 {
 
 /// How many things a change removes: also what gives way to something of another shape.
 pub fn deletes(change: &Change) -> u64 {
-    let gives_way = |seen: &Seen| u64::from(matches!(seen, Seen::Directory | Seen::Other));
+    let gives_way =
+        |seen: &Expected| u64::from(matches!(seen, Expected::Directory | Expected::Other));
     match change {
         Change::Remove(all) => all.iter().map(|it| it.count).sum(),
         Change::MakeDirectories(all) => {
-            all.iter().map(|it| u64::from(it.replaces != Seen::Nothing)).sum()
+            all.iter().map(|it| u64::from(it.replaces != Expected::Nothing)).sum()
         }
         Change::MakeLink(it) => match it.replaces {
-            Seen::File { .. } | Seen::AnyFile => 1,
-            Seen::Nothing | Seen::Directory | Seen::Link { .. } | Seen::Other => {
+            Expected::File { .. } | Expected::AnyFile => 1,
+            Expected::Nothing | Expected::Directory | Expected::Link { .. } | Expected::Other => {
                 gives_way(&it.replaces)
             }
         },
@@ -323,13 +324,13 @@ fn place(f: &mut fmt::Formatter<'_>, below: Option<&Arc<str>>) -> fmt::Result {
     below.map_or(Ok(()), |it| write!(f, "{}: ", safe(it)))
 }
 
-fn in_place_of(seen: &Seen) -> &'static str {
+fn in_place_of(seen: &Expected) -> &'static str {
     match seen {
-        Seen::Nothing => "",
-        Seen::File { .. } | Seen::AnyFile => " in the place of a file",
-        Seen::Directory => " in the place of a directory",
-        Seen::Link { .. } => " in the place of a symbolic link",
-        Seen::Other => " in the place of a socket, fifo or device",
+        Expected::Nothing => "",
+        Expected::File { .. } | Expected::AnyFile => " in the place of a file",
+        Expected::Directory => " in the place of a directory",
+        Expected::Link { .. } => " in the place of a symbolic link",
+        Expected::Other => " in the place of a socket, fifo or device",
     }
 }
 
@@ -391,8 +392,8 @@ impl fmt::Display for Writing {
         let Some(was) = self.was else {
             let whose = whose(self.file.uid, self.file.gid, &self.names);
             return match (&self.file.replaces, whose) {
-                (Seen::Nothing, None) => write!(f, " (new, mode {})", self.file.mode),
-                (Seen::Nothing, Some(it)) => write!(f, " (new, {it}, mode {})", self.file.mode),
+                (Expected::Nothing, None) => write!(f, " (new, mode {})", self.file.mode),
+                (Expected::Nothing, Some(it)) => write!(f, " (new, {it}, mode {})", self.file.mode),
                 (replaces, None) => f.write_str(in_place_of(replaces)),
                 (replaces, Some(it)) => write!(f, "{} ({it})", in_place_of(replaces)),
             };
@@ -421,11 +422,11 @@ impl fmt::Display for Removal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         place(f, self.below.as_ref())?;
         let what = match self.seen {
-            Seen::Nothing => "nothing",
-            Seen::File { .. } | Seen::AnyFile => "file",
-            Seen::Directory => "directory",
-            Seen::Link { .. } => "symbolic link",
-            Seen::Other => "socket, fifo or device",
+            Expected::Nothing => "nothing",
+            Expected::File { .. } | Expected::AnyFile => "file",
+            Expected::Directory => "directory",
+            Expected::Link { .. } => "symbolic link",
+            Expected::Other => "socket, fifo or device",
         };
         write!(f, "remove {what}")?;
         match self.count.saturating_sub(1) {

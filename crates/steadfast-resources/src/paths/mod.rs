@@ -22,7 +22,7 @@ use std::fmt;
 use std::sync::Arc;
 use steadfast_model::{Fields, Lower, Node, Spanned, codes};
 use steadfast_system::files::{
-    Content, Digest, Entry, Folder, KEPT_FILE_MAX, OwnFolder, Seen, Shape,
+    Content, Digest, Entry, Expected, Folder, KEPT_FILE_MAX, OwnFolder, Shape,
 };
 use steadfast_system::text::safe;
 use steadfast_system::{AbsPath, GroupName, Probe, SystemError, UserName};
@@ -276,14 +276,16 @@ pub fn sha256(bytes: &[u8]) -> Digest {
 }
 
 /// What acting is told that deciding saw.
-pub fn seen(entry: &Entry) -> Seen {
+pub fn seen(entry: &Entry) -> Expected {
     match &entry.shape {
-        Shape::File { content: Content::Digest(digest), .. } => Seen::File { digest: *digest },
-        Shape::File { content: Content::Bytes(bytes), .. } => Seen::File { digest: sha256(bytes) },
-        Shape::File { content: Content::NotRead | Content::TooLarge, .. } => Seen::AnyFile,
-        Shape::Directory => Seen::Directory,
-        Shape::Link { target } => Seen::Link { target: Arc::clone(target) },
-        Shape::Socket | Shape::Fifo | Shape::Device => Seen::Other,
+        Shape::File { content: Content::Digest(digest), .. } => Expected::File { digest: *digest },
+        Shape::File { content: Content::Bytes(bytes), .. } => {
+            Expected::File { digest: sha256(bytes) }
+        }
+        Shape::File { content: Content::NotRead | Content::TooLarge, .. } => Expected::AnyFile,
+        Shape::Directory => Expected::Directory,
+        Shape::Link { target } => Expected::Link { target: Arc::clone(target) },
+        Shape::Socket | Shape::Fifo | Shape::Device => Expected::Other,
     }
 }
 

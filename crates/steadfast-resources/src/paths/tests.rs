@@ -158,7 +158,7 @@ impl files::Write for Notes {
     }
     fn set_attributes(
         &self,
-        all: &[(&AbsPath, &Seen, Attributes)],
+        all: &[(&AbsPath, &Expected, Attributes)],
     ) -> Vec<Result<(), SystemError>> {
         self.0.lock().unwrap().push(format!("{} attributes:", all.len()));
         all.iter().map(|(path, ..)| self.note(path, "set")).collect()
@@ -169,7 +169,7 @@ impl files::Write for Notes {
         _: u32,
         _: u32,
         _: Mode,
-        _: &Seen,
+        _: &Expected,
     ) -> Result<(), SystemError> {
         self.note(path, "mkdir")
     }
@@ -179,11 +179,11 @@ impl files::Write for Notes {
         _: &str,
         _: u32,
         _: u32,
-        _: &Seen,
+        _: &Expected,
     ) -> Result<(), SystemError> {
         self.note(path, "link")
     }
-    fn remove(&self, path: &AbsPath, _: &Seen, _: bool, _: bool) -> Result<(), SystemError> {
+    fn remove(&self, path: &AbsPath, _: &Expected, _: bool, _: bool) -> Result<(), SystemError> {
         self.note(path, "remove")
     }
 }
@@ -196,7 +196,7 @@ pub(crate) fn writing(path: &str, content: &str) -> Writing {
             uid: 0,
             gid: 0,
             mode: Mode(0o644),
-            replaces: Seen::Nothing,
+            replaces: Expected::Nothing,
             validate: None,
             keep: true,
             in_place: false,
@@ -214,7 +214,7 @@ fn removal(path: &str) -> Removal {
     Removal {
         path: abs(path),
         below: None,
-        seen: Seen::AnyFile,
+        seen: Expected::AnyFile,
         whole: false,
         keep: true,
         count: 1,

@@ -4,7 +4,7 @@
 use super::{Change, NewDirectory, NewLink, Owners, Removal, Setting, Was, Writing, size};
 use crate::undo::{About, Content, Effect, Facet, FacetState, Now};
 use std::sync::Arc;
-use steadfast_system::files::{self, Attributes, Entry, Mode, NewFile, Seen, Shape, Wanted};
+use steadfast_system::files::{self, Attributes, Entry, Expected, Mode, NewFile, Shape, Wanted};
 use steadfast_system::{AbsPath, SystemError};
 
 /// What a change makes of which paths; `entry_at` gives what was seen at the promised path, or below it.
@@ -41,7 +41,7 @@ pub(crate) fn effects<'a>(
                 let entry = at(&it.below);
                 let before = match (&it.seen, entry) {
                     // What lay below it is not known one by one.
-                    (Seen::Directory, Some(entry)) if it.count == 1 => of_entry(entry),
+                    (Expected::Directory, Some(entry)) if it.count == 1 => of_entry(entry),
                     (seen, entry) => former(seen, entry, it.keep),
                 };
                 Effect::of(path(&it.path), before, FacetState::Nothing)
@@ -51,10 +51,10 @@ pub(crate) fn effects<'a>(
 }
 
 /// What was at a path. What is not kept when it makes way, or is no single thing, cannot come back.
-pub(crate) fn former(seen: &Seen, entry: Option<&Entry>, kept: bool) -> FacetState {
+pub(crate) fn former(seen: &Expected, entry: Option<&Entry>, kept: bool) -> FacetState {
     match (seen, entry) {
-        (Seen::Nothing, _) => FacetState::Nothing,
-        (Seen::File { digest }, Some(it)) if kept && !super::is_too_large_to_keep(it) => {
+        (Expected::Nothing, _) => FacetState::Nothing,
+        (Expected::File { digest }, Some(it)) if kept && !super::is_too_large_to_keep(it) => {
             FacetState::File {
                 content: Content::Digest(*digest),
                 uid: it.uid,
@@ -62,11 +62,15 @@ pub(crate) fn former(seen: &Seen, entry: Option<&Entry>, kept: bool) -> FacetSta
                 mode: it.mode,
             }
         }
-        (Seen::Link { target }, Some(it)) => {
+        (Expected::Link { target }, Some(it)) => {
             FacetState::Link { target: Arc::clone(target), uid: it.uid, gid: it.gid }
         }
         (
-            Seen::File { .. } | Seen::AnyFile | Seen::Directory | Seen::Link { .. } | Seen::Other,
+            Expected::File { .. }
+            | Expected::AnyFile
+            | Expected::Directory
+            | Expected::Link { .. }
+            | Expected::Other,
             _,
         ) => FacetState::Unknown,
     }
@@ -90,12 +94,12 @@ pub(crate) fn of_entry(entry: &Entry) -> FacetState {
     match shape {
         Shape::File { .. } => {
             let content = match super::seen(entry) {
-                Seen::File { digest } => Content::Digest(digest),
-                Seen::Nothing
-                | Seen::AnyFile
-                | Seen::Directory
-                | Seen::Link { .. }
-                | Seen::Other => Content::Unsaid,
+                Expected::File { digest } => Content::Digest(digest),
+                Expected::Nothing
+                | Expected::AnyFile
+                | Expected::Directory
+                | Expected::Link { .. }
+                | Expected::Other => Content::Unsaid,
             };
             FacetState::File { content, uid, gid, mode }
         }
@@ -108,20 +112,26 @@ pub(crate) fn of_entry(entry: &Entry) -> FacetState {
 /// Owner and mode that are set: what they were, and what they become.
 pub(crate) fn attributes(
     path: &AbsPath,
-    seen: &Seen,
+    seen: &Expected,
     from: &Attributes,
     to: &Attributes,
 ) -> Effect {
     let state = |uid: Option<u32>, gid: Option<u32>, mode: Option<Mode>| {
         let (Some(uid), Some(gid)) = (uid, gid) else { return FacetState::Unknown };
         match (seen, mode) {
-            (Seen::File { .. } | Seen::AnyFile, Some(mode)) => {
+            (Expected::File { .. } | Expected::AnyFile, Some(mode)) => {
                 FacetState::File { content: Content::Unsaid, uid, gid, mode }
             }
-            (Seen::Directory, Some(mode)) => FacetState::Directory { uid, gid, mode },
-            (Seen::Link { target }, _) => FacetState::Link { target: Arc::clone(target), uid, gid },
+            (Expected::Directory, Some(mode)) => FacetState::Directory { uid, gid, mode },
+            (Expected::Link { target }, _) => {
+                FacetState::Link { target: Arc::clone(target), uid, gid }
+            }
             (
-                Seen::Nothing | Seen::Other | Seen::File { .. } | Seen::AnyFile | Seen::Directory,
+                Expected::Nothing
+                | Expected::Other
+                | Expected::File { .. }
+                | Expected::AnyFile
+                | Expected::Directory,
                 _,
             ) => FacetState::Unknown,
         }
@@ -167,7 +177,7 @@ pub(crate) fn back(
             FacetState::File { content: wanted, uid, gid, mode },
             FacetState::File { content: there, uid: u, gid: g, mode: m },
         ) if *wanted == Content::Unsaid || wanted == there => {
-            place.set(Seen::AnyFile, (*u, *g, Some(*m)), (*uid, *gid, Some(*mode)))
+            place.set(Expected::AnyFile, (*u, *g, Some(*m)), (*uid, *gid, Some(*mode)))
         }
         (FacetState::File { uid, gid, mode, .. }, _) => {
             place.written((*uid, *gid, *mode), now, about)
@@ -175,7 +185,7 @@ pub(crate) fn back(
         (
             FacetState::Directory { uid, gid, mode },
             FacetState::Directory { uid: u, gid: g, mode: m },
-        ) => place.set(Seen::Directory, (*u, *g, Some(*m)), (*uid, *gid, Some(*mode))),
+        ) => place.set(Expected::Directory, (*u, *g, Some(*m)), (*uid, *gid, Some(*mode))),
         (FacetState::Directory { uid, gid, mode }, _) => Some(place.made(*uid, *gid, *mode)),
         (
             FacetState::Link { target, uid, gid },
@@ -203,7 +213,7 @@ struct Place<'a> {
     /// Its name in what is told, where the promise has another one.
     below: Option<Arc<str>>,
     /// What is there, and gives way.
-    replaces: Seen,
+    replaces: Expected,
 }
 
 impl Place<'_> {
@@ -286,7 +296,7 @@ impl Place<'_> {
     /// Owner, group and mode, where any of them is another one.
     fn set(
         self,
-        seen: Seen,
+        seen: Expected,
         from: (u32, u32, Option<Mode>),
         to: (u32, u32, Option<Mode>),
     ) -> Option<Change> {
@@ -311,18 +321,20 @@ impl Place<'_> {
 }
 
 /// What acting is told that the look saw.
-fn seen_again(state: &FacetState) -> Seen {
+fn seen_again(state: &FacetState) -> Expected {
     match state {
-        FacetState::Nothing => Seen::Nothing,
-        FacetState::File { content: Content::Digest(digest), .. } => Seen::File { digest: *digest },
-        FacetState::File { content: Content::Unsaid | Content::Keyed(_), .. } => Seen::AnyFile,
-        FacetState::Directory { .. } => Seen::Directory,
-        FacetState::Link { target, .. } => Seen::Link { target: Arc::clone(target) },
+        FacetState::Nothing => Expected::Nothing,
+        FacetState::File { content: Content::Digest(digest), .. } => {
+            Expected::File { digest: *digest }
+        }
+        FacetState::File { content: Content::Unsaid | Content::Keyed(_), .. } => Expected::AnyFile,
+        FacetState::Directory { .. } => Expected::Directory,
+        FacetState::Link { target, .. } => Expected::Link { target: Arc::clone(target) },
         FacetState::Group { .. }
         | FacetState::User { .. }
         | FacetState::Keys { .. }
         | FacetState::There
         | FacetState::Masked
-        | FacetState::Unknown => Seen::Other,
+        | FacetState::Unknown => Expected::Other,
     }
 }

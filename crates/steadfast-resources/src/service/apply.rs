@@ -2,7 +2,7 @@
 
 use super::{AT_ONCE, Act, Change, FOLDER_MODE, MODE, Phase};
 use crate::kind::Applied;
-use steadfast_system::files::{self, Attributes, Seen};
+use steadfast_system::files::{self, Attributes, Expected};
 use steadfast_system::{SystemError, services};
 
 /// Where each promise of a batch stands: its changes, and how it ended.
@@ -78,7 +78,7 @@ fn write_files<S: files::Write + ?Sized>(all: &mut [Progress<'_>], sys: &S) {
         let changes = progress.phase(Phase::Files);
         let failure = first_failure(&changes, |change| match change {
             Change::MakeFolder { path } => {
-                sys.make_directory(path, 0, 0, FOLDER_MODE, &Seen::Nothing)
+                sys.make_directory(path, 0, 0, FOLDER_MODE, &Expected::Nothing)
             }
             Change::SetAttributes { path, seen, was: _ } => {
                 let wanted = Attributes { uid: Some(0), gid: Some(0), mode: Some(MODE) };

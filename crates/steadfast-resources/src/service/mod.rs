@@ -63,7 +63,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use steadfast_model::{Field, Lower, Node, Spanned, Takes};
-use steadfast_system::files::{Look, Mode, NewFile, Seen};
+use steadfast_system::files::{Expected, Look, Mode, NewFile};
 use steadfast_system::services::{self, Active, Load, Unit};
 use steadfast_system::{AbsPath, Actuate, Probe, SystemError, UnitName};
 
@@ -233,7 +233,7 @@ pub enum Change {
     },
     SetAttributes {
         path: AbsPath,
-        seen: Seen,
+        seen: Expected,
         was: (u32, u32, Mode),
     },
     Stop {
@@ -507,10 +507,12 @@ impl fmt::Display for Change {
                 write!(f, "write {}, {}", file.path, paths::bytes(file.content.len() as u64))?;
                 match (was, &file.replaces) {
                     (Some(was), _) => write!(f, " (was {})", paths::thousands(was.len() as u64)),
-                    (None, Seen::Link { target }) => write!(f, " (was a link to {target})"),
-                    (None, Seen::Nothing) => write!(f, " (new, mode {})", file.mode),
-                    (None, Seen::Other | Seen::Directory) => Ok(()),
-                    (None, Seen::File { .. } | Seen::AnyFile) => f.write_str(" (was another file)"),
+                    (None, Expected::Link { target }) => write!(f, " (was a link to {target})"),
+                    (None, Expected::Nothing) => write!(f, " (new, mode {})", file.mode),
+                    (None, Expected::Other | Expected::Directory) => Ok(()),
+                    (None, Expected::File { .. } | Expected::AnyFile) => {
+                        f.write_str(" (was another file)")
+                    }
                 }
             }
             Change::SetAttributes { path, was: (uid, gid, mode), seen: _ } => {

@@ -7,7 +7,7 @@ use crate::kind::{Difference, Obstacle};
 use crate::runner::{Consequence, Health, Owing, RunnerChange as _};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
-use steadfast_system::files::{Content, Entry, Look, NewFile, Seen, Shape};
+use steadfast_system::files::{Content, Entry, Expected, Look, NewFile, Shape};
 use steadfast_system::services::{
     self, Active, Enablement, LastStart, Load, Mask, has_install_rules,
 };
@@ -318,7 +318,7 @@ fn health(want: &Desired, have: &State, owing: &Owing, plan: &mut Difference<Cha
 /// What makes one promised file what it should be.
 fn own_file_changes(file: &OwnFile, look: &Look) -> Result<Vec<Change>, Refused> {
     let refuse = |what: &str| refuse(format!("{what} is in the way at {}", file.path));
-    let write = |replaces: Seen, was: Option<Arc<str>>, in_place: bool| Change::Write {
+    let write = |replaces: Expected, was: Option<Arc<str>>, in_place: bool| Change::Write {
         file: NewFile {
             path: file.path.clone(),
             content: Arc::from(file.content.as_bytes()),
@@ -339,13 +339,13 @@ fn own_file_changes(file: &OwnFile, look: &Look) -> Result<Vec<Change>, Refused>
         {
             changes.push(Change::MakeFolder { path: folder });
         }
-        changes.push(write(Seen::Nothing, None, false));
+        changes.push(write(Expected::Nothing, None, false));
         return Ok(changes);
     };
     let Entry { shape, uid, gid, mode, links: _, changed: _, mounted } = entry;
     match shape {
         Shape::File { content: Content::Bytes(bytes), .. } => {
-            let seen = Seen::File { digest: Sha256::digest(bytes).into() };
+            let seen = Expected::File { digest: Sha256::digest(bytes).into() };
             if **bytes != *file.content.as_bytes() {
                 let was = String::from_utf8_lossy(bytes).into_owned();
                 Ok(vec![write(seen, Some(was.into()), *mounted)])
@@ -358,9 +358,9 @@ fn own_file_changes(file: &OwnFile, look: &Look) -> Result<Vec<Change>, Refused>
         }
         Shape::File {
             content: Content::NotRead | Content::Digest(_) | Content::TooLarge, ..
-        } => Ok(vec![write(Seen::AnyFile, None, *mounted)]),
+        } => Ok(vec![write(Expected::AnyFile, None, *mounted)]),
         Shape::Link { target } => {
-            Ok(vec![write(Seen::Link { target: Arc::clone(target) }, None, false)])
+            Ok(vec![write(Expected::Link { target: Arc::clone(target) }, None, false)])
         }
         Shape::Directory => refuse("a directory"),
         Shape::Socket => refuse("a socket"),

@@ -740,7 +740,7 @@ impl files::Write for Machine {
     }
     fn set_attributes(
         &self,
-        all: &[(&AbsPath, &Seen, Attributes)],
+        all: &[(&AbsPath, &Expected, Attributes)],
     ) -> Vec<Result<(), SystemError>> {
         all.iter().map(|(path, ..)| self.does(format!("set attributes of {path}"))).collect()
     }
@@ -750,14 +750,21 @@ impl files::Write for Machine {
         _: u32,
         _: u32,
         _: Mode,
-        _: &Seen,
+        _: &Expected,
     ) -> Result<(), SystemError> {
         self.does(format!("make {path}"))
     }
-    fn make_link(&self, _: &AbsPath, _: &str, _: u32, _: u32, _: &Seen) -> Result<(), SystemError> {
+    fn make_link(
+        &self,
+        _: &AbsPath,
+        _: &str,
+        _: u32,
+        _: u32,
+        _: &Expected,
+    ) -> Result<(), SystemError> {
         panic!("services make no links")
     }
-    fn remove(&self, _: &AbsPath, _: &Seen, _: bool, _: bool) -> Result<(), SystemError> {
+    fn remove(&self, _: &AbsPath, _: &Expected, _: bool, _: bool) -> Result<(), SystemError> {
         panic!("services remove nothing")
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::paths::{former, sha256};
 use crate::{absence, changes_back};
 use expect_test::{Expect, expect};
-use steadfast_system::files::{Digest, Entry, Mode, Seen, Shape};
+use steadfast_system::files::{Digest, Entry, Expected, Mode, Shape};
 use steadfast_system::{AbsPath, GroupName, UnitName, UserName};
 
 fn path(path: &str) -> Facet {
@@ -152,14 +152,14 @@ fn what_is_not_kept_when_it_makes_way_is_not_known() {
         changed: 0,
         mounted: false,
     };
-    let seen = Seen::File { digest: sha256(b"a") };
+    let seen = Expected::File { digest: sha256(b"a") };
     let known = owned(Content::Digest(sha256(b"a")), 7, 0o600);
     assert_eq!(former(&seen, Some(&entry(1)), true), known);
     assert_eq!(former(&seen, Some(&entry(1)), false), FacetState::Unknown);
     assert_eq!(former(&seen, Some(&entry(17 << 20)), true), FacetState::Unknown);
-    assert_eq!(former(&Seen::AnyFile, Some(&entry(1)), true), FacetState::Unknown);
-    assert_eq!(former(&Seen::Directory, Some(&entry(1)), true), FacetState::Unknown);
-    assert_eq!(former(&Seen::Nothing, None, true), FacetState::Nothing);
+    assert_eq!(former(&Expected::AnyFile, Some(&entry(1)), true), FacetState::Unknown);
+    assert_eq!(former(&Expected::Directory, Some(&entry(1)), true), FacetState::Unknown);
+    assert_eq!(former(&Expected::Nothing, None, true), FacetState::Nothing);
 }
 
 #[test]

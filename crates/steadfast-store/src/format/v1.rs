@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use steadfast_engine::debt;
 use steadfast_model::PromiseId;
+use steadfast_system::attribution;
 use steadfast_system::packages::log::Work as Worked;
 use steadfast_system::text::hex;
-use steadfast_system::writers;
 
 /// What is known of a service's restarts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,15 +168,16 @@ impl Record {
     }
 }
 
-impl From<&writers::Writer> for Writer {
-    fn from(writer: &writers::Writer) -> Writer {
-        let writers::Writer { at, pid, process, work } = writer.clone();
+impl From<&attribution::Changer> for Writer {
+    fn from(writer: &attribution::Changer) -> Writer {
+        let attribution::Changer { at, pid, process, work } = writer.clone();
         Writer {
             at,
             pid,
             process: process.map(|it| {
                 // The process group is of use only while it lives.
-                let writers::Process { name, command, arguments, user, login, unit, group: _ } = it;
+                let attribution::Process { name, command, arguments, user, login, unit, group: _ } =
+                    it;
                 Process { name, command, arguments, user, login, unit }
             }),
             work: work.map(|Worked { command, asked_by }| Work { command, asked_by }),
@@ -185,14 +186,14 @@ impl From<&writers::Writer> for Writer {
 }
 
 impl Writer {
-    pub fn into_domain(self) -> writers::Writer {
+    pub fn into_domain(self) -> attribution::Changer {
         let Writer { at, pid, process, work } = self;
-        writers::Writer {
+        attribution::Changer {
             at,
             pid,
             process: process.map(|it| {
                 let Process { name, command, arguments, user, login, unit } = it;
-                writers::Process { name, command, arguments, user, login, unit, group: 0 }
+                attribution::Process { name, command, arguments, user, login, unit, group: 0 }
             }),
             work: work.map(|Work { command, asked_by }| Worked { command, asked_by }),
         }

@@ -104,7 +104,7 @@ pub enum Content {
 
 /// What was seen at a path when the decision was made: acting refuses where it is something else now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub enum Expected {
     Nothing,
     File {
         digest: Digest,
@@ -145,7 +145,7 @@ pub struct NewFile {
     pub uid: u32,
     pub gid: u32,
     pub mode: Mode,
-    pub replaces: Seen,
+    pub replaces: Expected,
     pub validate: Option<Validation>,
     /// Whether what is replaced is kept in the state directory.
     pub keep: bool,
@@ -282,8 +282,10 @@ pub trait Write {
     }
 
     /// A batch of (path, what was seen there, what it gets).
-    fn set_attributes(&self, all: &[(&AbsPath, &Seen, Attributes)])
-    -> Vec<Result<(), SystemError>>;
+    fn set_attributes(
+        &self,
+        all: &[(&AbsPath, &Expected, Attributes)],
+    ) -> Vec<Result<(), SystemError>>;
 
     /// Makes one folder; its parent is there. What `replaces` names is removed first (and kept).
     fn make_directory(
@@ -292,7 +294,7 @@ pub trait Write {
         uid: u32,
         gid: u32,
         mode: Mode,
-        replaces: &Seen,
+        replaces: &Expected,
     ) -> Result<(), SystemError>;
 
     /// Makes a symbolic link, or puts it in the place of what `replaces` names.
@@ -302,7 +304,7 @@ pub trait Write {
         target: &str,
         uid: u32,
         gid: u32,
-        replaces: &Seen,
+        replaces: &Expected,
     ) -> Result<(), SystemError>;
 
     /// Removes one thing; a folder only with all below it where `whole` says so. `keep`: contents go to
@@ -310,7 +312,7 @@ pub trait Write {
     fn remove(
         &self,
         path: &AbsPath,
-        seen: &Seen,
+        seen: &Expected,
         whole: bool,
         keep: bool,
     ) -> Result<(), SystemError>;

@@ -110,7 +110,7 @@ impl World {
         self.look(name, wanted).unwrap().entry.map(|it| it.shape)
     }
 
-    fn new_file(&self, name: &str, content: &str, replaces: Seen) -> NewFile {
+    fn new_file(&self, name: &str, content: &str, replaces: Expected) -> NewFile {
         NewFile {
             path: self.abs(name),
             content: content.as_bytes().into(),
@@ -139,8 +139,8 @@ impl World {
     }
 }
 
-fn seen(content: &str) -> Seen {
-    Seen::File { digest: walk::digest(content.as_bytes()) }
+fn seen(content: &str) -> Expected {
+    Expected::File { digest: walk::digest(content.as_bytes()) }
 }
 
 /// Something that is mounted, until it goes out of scope.
@@ -272,7 +272,7 @@ fn a_file_is_read_up_to_a_size_and_less_where_others_can_write() {
     assert_eq!(sized(&world, 17 * MIB + 1, promised), Content::NotRead);
     // What was seen to be another content of the promised size can be told again when it goes.
     let Content::Digest(digest) = sized(&world, 17 * MIB, promised) else { panic!() };
-    let file = world.new_file("file", &"x".repeat(17 << 20), Seen::File { digest });
+    let file = world.new_file("file", &"x".repeat(17 << 20), Expected::File { digest });
     assert_eq!(world.write(file.clone()), Ok(()));
     assert_eq!(world.write(file).unwrap_err().kind, ErrorKind::Moved);
     let Some(world) = World::closed() else { return };
@@ -430,13 +430,17 @@ fn nothing_goes_through_a_link_that_others_could_have_put_there() {
     let new = world.abs("home/config/new");
     refused(world.look("home/config/passwd", Wanted::Digest).unwrap_err());
     refused(world.write(world.new_file("home/config/passwd", "evil", seen("root"))).unwrap_err());
-    refused(world.write(world.new_file("home/config/new", "evil", Seen::Nothing)).unwrap_err());
-    refused(world.host.make_directory(&new, 0, 0, Mode(0o755), &Seen::Nothing).unwrap_err());
-    refused(world.host.make_link(&new, "x", 0, 0, &Seen::Nothing).unwrap_err());
+    refused(world.write(world.new_file("home/config/new", "evil", Expected::Nothing)).unwrap_err());
+    refused(world.host.make_directory(&new, 0, 0, Mode(0o755), &Expected::Nothing).unwrap_err());
+    refused(world.host.make_link(&new, "x", 0, 0, &Expected::Nothing).unwrap_err());
     refused(world.host.remove(&passwd, &seen("root"), false, false).unwrap_err());
     let attributes = Attributes { mode: Some(Mode(0o666)), ..Attributes::default() };
     refused(
-        world.host.set_attributes(&[(&passwd, &Seen::AnyFile, attributes)]).remove(0).unwrap_err(),
+        world
+            .host
+            .set_attributes(&[(&passwd, &Expected::AnyFile, attributes)])
+            .remove(0)
+            .unwrap_err(),
     );
     refused(world.host.tree(&passwd, &|_| Some(0)).unwrap_err());
     assert!(world.host.tree(&world.abs("home/config"), &|_| Some(0)).is_err());
@@ -506,7 +510,8 @@ fn a_tree_that_is_too_deep_is_refused() {
     std::fs::create_dir_all(&path).unwrap();
     let error = world.host.tree(&world.abs("tree"), &|_| None).unwrap_err();
     assert_eq!(world.words(&error), "/tree is more than 256 folders deep");
-    let error = world.host.remove(&world.abs("tree"), &Seen::Directory, true, true).unwrap_err();
+    let error =
+        world.host.remove(&world.abs("tree"), &Expected::Directory, true, true).unwrap_err();
     assert_eq!(world.words(&error), "/tree is more than 256 folders deep");
     assert!(path.exists());
 }
@@ -521,7 +526,7 @@ fn a_new_file_is_there_whole_with_owner_and_mode() {
         gid: SOMEBODY + 1,
         // A change of owner would take setuid away.
         mode: Mode(0o6755),
-        ..world.new_file("file", "new", Seen::Nothing)
+        ..world.new_file("file", "new", Expected::Nothing)
     };
     world.write(file).unwrap();
     let about = world.path("file").metadata().unwrap();
@@ -542,7 +547,7 @@ fn what_is_replaced_is_kept_where_that_is_asked_for() {
     }
     // Too large to be kept is no reason not to be replaced.
     std::fs::File::create(world.path("file")).unwrap().set_len(KEPT_FILE_MAX + 1).unwrap();
-    world.write(world.new_file("file", "new", Seen::AnyFile)).unwrap();
+    world.write(world.new_file("file", "new", Expected::AnyFile)).unwrap();
     assert_eq!(world.text("file"), "new");
 }
 
@@ -557,7 +562,8 @@ fn a_batch_of_many_files_in_many_folders_is_written_whole() {
         } else {
             std::fs::create_dir_all(world.path(&name).parent().unwrap()).unwrap();
         }
-        let replaces = if index % 2 == 0 { seen(&format!("old {index}")) } else { Seen::Nothing };
+        let replaces =
+            if index % 2 == 0 { seen(&format!("old {index}")) } else { Expected::Nothing };
         files.push(world.new_file(&name, &format!("new {index}"), replaces));
     }
     // One that moved and one without a folder do not stop the others.
@@ -588,22 +594,22 @@ fn a_batch_of_many_files_in_many_folders_is_written_whole() {
 #[test]
 fn nothing_is_replaced_that_is_not_what_was_seen() {
     let world = World::open();
-    let link = |target: &str| Seen::Link { target: target.into() };
-    let cases: [(&str, Seen, &str); 14] = [
-        ("file", Seen::Nothing, "something is there now"),
+    let link = |target: &str| Expected::Link { target: target.into() };
+    let cases: [(&str, Expected, &str); 14] = [
+        ("file", Expected::Nothing, "something is there now"),
         ("file", seen("other"), "its content changed"),
-        ("file", Seen::Directory, "it became something else"),
+        ("file", Expected::Directory, "it became something else"),
         ("file", link("x"), "it became something else"),
-        ("file", Seen::Other, "it became something else"),
+        ("file", Expected::Other, "it became something else"),
         ("link", seen("abc"), "it became something else"),
-        ("link", Seen::AnyFile, "it became something else"),
+        ("link", Expected::AnyFile, "it became something else"),
         ("link", link("else"), "the link points elsewhere now"),
-        ("link", Seen::Nothing, "something is there now"),
+        ("link", Expected::Nothing, "something is there now"),
         ("fifo", seen("abc"), "it became something else"),
-        ("fifo", Seen::AnyFile, "it became something else"),
-        ("directory", Seen::AnyFile, "it became something else"),
+        ("fifo", Expected::AnyFile, "it became something else"),
+        ("directory", Expected::AnyFile, "it became something else"),
         ("none", seen("abc"), "nothing is there any more"),
-        ("none", Seen::Directory, "nothing is there any more"),
+        ("none", Expected::Directory, "nothing is there any more"),
     ];
     world.put("file", "abc");
     world.put("directory/x", "abc");
@@ -617,7 +623,7 @@ fn nothing_is_replaced_that_is_not_what_was_seen() {
             world.host.make_link(&path, "new", 0, 0, &replaces).unwrap_err(),
             world.host.remove(&path, &replaces, true, true).unwrap_err(),
         ];
-        if replaces != Seen::Directory {
+        if replaces != Expected::Directory {
             errors
                 .push(world.host.make_directory(&path, 0, 0, Mode(0o755), &replaces).unwrap_err());
         }
@@ -640,19 +646,19 @@ fn what_is_in_the_way_is_replaced_and_never_followed() {
     let world = World::open();
     world.put("target", "untouched");
     symlink("target", world.path("link")).unwrap();
-    let replaces = Seen::Link { target: "target".into() };
+    let replaces = Expected::Link { target: "target".into() };
     world.write(world.new_file("link", "new", replaces)).unwrap();
     assert!(world.path("link").symlink_metadata().unwrap().is_file());
     assert_eq!(world.text("target"), "untouched");
 
     world.fifo("fifo");
-    world.write(world.new_file("fifo", "new", Seen::Other)).unwrap();
+    world.write(world.new_file("fifo", "new", Expected::Other)).unwrap();
     assert_eq!(world.text("fifo"), "new");
 
     world.put("directory/a/b", "one");
     world.put("directory/c", "two");
     symlink("../target", world.path("directory/link")).unwrap();
-    world.write(world.new_file("directory", "new", Seen::Directory)).unwrap();
+    world.write(world.new_file("directory", "new", Expected::Directory)).unwrap();
     assert_eq!(world.text("directory"), "new");
     assert!(world.kept("one") && world.kept("two") && !world.kept("untouched"));
     assert_eq!(world.names(""), ["directory", "fifo", "link", "target"]);
@@ -676,7 +682,7 @@ fn what_a_killed_run_left_goes_at_the_next_write() {
     for name in others {
         world.put(name, "not ours");
     }
-    world.write(world.new_file("file", "new", Seen::Nothing)).unwrap();
+    world.write(world.new_file("file", "new", Expected::Nothing)).unwrap();
     let mut expected: Vec<&str> = others.to_vec();
     expected.push("file");
     expected.sort_unstable();
@@ -701,7 +707,7 @@ fn in_an_open_folder_only_harmless_left_overs_go() {
         chown(world.path(foreign), Some(SOMEBODY), None).unwrap();
         expected.push(foreign);
     }
-    world.write(world.new_file("file", "new", Seen::Nothing)).unwrap();
+    world.write(world.new_file("file", "new", Expected::Nothing)).unwrap();
     expected.push("file");
     assert_eq!(world.names(""), expected);
     assert_eq!(world.text(".steadfast-0123456789abcdef-00000001/precious"), "root's");
@@ -748,7 +754,7 @@ fn attributes_of_what_is_replaced_come_along_where_they_can_be_trusted() {
         rustix::fs::setxattr(world.path("folder"), c"system.posix_acl_default", &list, none)
             .unwrap();
         world.write(world.new_file("folder/old", "new", seen("old"))).unwrap();
-        world.write(world.new_file("folder/new", "new", Seen::Nothing)).unwrap();
+        world.write(world.new_file("folder/new", "new", Expected::Nothing)).unwrap();
         let has_list =
             |name| rustix::fs::getxattr(world.path(name), walk::ACCESS_LIST, &mut [0; 256]).is_ok();
         assert!(!has_list("folder/old"));
@@ -823,10 +829,10 @@ fn a_read_only_file_system_is_an_error_of_storage() {
     let attributes = Attributes { mode: Some(Mode(0o600)), ..Attributes::default() };
     for error in [
         world.write(world.new_file("fixed/file", "new", seen("old"))),
-        world.host.make_directory(&new, 0, 0, Mode(0o755), &Seen::Nothing),
-        world.host.make_link(&new, "x", 0, 0, &Seen::Nothing),
+        world.host.make_directory(&new, 0, 0, Mode(0o755), &Expected::Nothing),
+        world.host.make_link(&new, "x", 0, 0, &Expected::Nothing),
         world.host.remove(&file, &seen("old"), false, true),
-        world.host.set_attributes(&[(&file, &Seen::AnyFile, attributes)]).remove(0),
+        world.host.set_attributes(&[(&file, &Expected::AnyFile, attributes)]).remove(0),
     ] {
         let error = error.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Storage, "{}", world.words(&error));
@@ -871,7 +877,7 @@ fn an_immutable_file_says_that_it_is_and_stays_so() {
         world.write(world.new_file("file", "new", seen("old"))),
         world.host.make_link(&path, "x", 0, 0, &seen("old")),
         world.host.remove(&path, &seen("old"), false, false),
-        world.host.set_attributes(&[(&path, &Seen::AnyFile, attributes)]).remove(0),
+        world.host.set_attributes(&[(&path, &Expected::AnyFile, attributes)]).remove(0),
     ];
     let text = world.text("file");
     Command::new("chattr").arg("-i").arg(world.path("file")).succeed().unwrap();
@@ -952,7 +958,7 @@ fn a_file_that_changes_during_its_validation_is_not_replaced() {
     // The same where nothing was there.
     let script = format!("echo mine >{}", world.path("new").display());
     let file =
-        NewFile { validate: validation(&script), ..world.new_file("new", "x", Seen::Nothing) };
+        NewFile { validate: validation(&script), ..world.new_file("new", "x", Expected::Nothing) };
     assert_eq!(world.write(file).unwrap_err().kind, ErrorKind::Moved);
     assert_eq!(world.text("new"), "mine\n");
 }
@@ -967,15 +973,15 @@ fn owner_and_mode_are_set_and_never_through_a_link() {
     symlink("file", world.path("link")).unwrap();
     let all = Attributes { uid: Some(SOMEBODY), gid: None, mode: Some(Mode(0o4711)) };
     let owner = Attributes { uid: Some(SOMEBODY + 1), gid: Some(7), mode: None };
-    let link = Seen::Link { target: "file".into() };
+    let link = Expected::Link { target: "file".into() };
     let paths = ["file", "directory", "link", "link", "file", "none"].map(|it| world.abs(it));
     let results = world.host.set_attributes(&[
         (&paths[0], &seen("abc"), all),
-        (&paths[1], &Seen::Directory, all),
+        (&paths[1], &Expected::Directory, all),
         (&paths[2], &link, owner),
-        (&paths[3], &Seen::AnyFile, all),
-        (&paths[4], &Seen::Directory, all),
-        (&paths[5], &Seen::AnyFile, all),
+        (&paths[3], &Expected::AnyFile, all),
+        (&paths[4], &Expected::Directory, all),
+        (&paths[5], &Expected::AnyFile, all),
     ]);
     assert_eq!(results[..3], [Ok(()), Ok(()), Ok(())]);
     for result in &results[3..] {
@@ -991,7 +997,7 @@ fn owner_and_mode_are_set_and_never_through_a_link() {
     // A large batch is flushed as a whole.
     let many: Vec<AbsPath> = (0..100).map(|index| world.abs(&format!("many/{index}"))).collect();
     (0..100).for_each(|index| world.put(&format!("many/{index}"), ""));
-    let batch: Vec<_> = many.iter().map(|path| (path, &Seen::AnyFile, owner)).collect();
+    let batch: Vec<_> = many.iter().map(|path| (path, &Expected::AnyFile, owner)).collect();
     assert!(world.host.set_attributes(&batch).iter().all(Result::is_ok));
     assert_eq!(ids("many/99"), (SOMEBODY + 1, 7));
 }
@@ -1003,8 +1009,11 @@ fn where_others_can_write_a_file_with_several_hard_links_keeps_its_owner() {
     std::fs::hard_link(world.path("shadow"), world.path("mine")).unwrap();
     let attributes = Attributes { mode: Some(Mode(0o666)), ..Attributes::default() };
     let mine = world.abs("mine");
-    let error =
-        world.host.set_attributes(&[(&mine, &Seen::AnyFile, attributes)]).remove(0).unwrap_err();
+    let error = world
+        .host
+        .set_attributes(&[(&mine, &Expected::AnyFile, attributes)])
+        .remove(0)
+        .unwrap_err();
     assert!(world.words(&error).starts_with("/mine has several hard links in a folder"));
     assert_eq!(world.mode("shadow"), Mode(0o644));
 }
@@ -1014,21 +1023,21 @@ fn a_directory_is_made_with_owner_and_mode_also_in_the_place_of_something() {
     let world = World::open();
     let me = rustix::process::geteuid().as_raw();
     let group = rustix::process::getegid().as_raw();
-    let make = |name: &str, replaces: Seen| {
+    let make = |name: &str, replaces: Expected| {
         world.host.make_directory(&world.abs(name), me, group, Mode(0o2751), &replaces)
     };
-    make("new", Seen::Nothing).unwrap();
+    make("new", Expected::Nothing).unwrap();
     world.put("file", "old");
     make("file", seen("old")).unwrap();
     assert!(world.kept("old"));
     symlink("new", world.path("link")).unwrap();
-    make("link", Seen::Link { target: "new".into() }).unwrap();
+    make("link", Expected::Link { target: "new".into() }).unwrap();
     for name in ["new", "file", "link"] {
         assert!(world.path(name).symlink_metadata().unwrap().is_dir());
         assert_eq!(world.mode(name), Mode(0o2751), "{name}");
     }
-    assert_eq!(make("new", Seen::Directory).unwrap_err().kind, ErrorKind::Moved);
-    let error = make("none/x", Seen::Nothing).unwrap_err();
+    assert_eq!(make("new", Expected::Directory).unwrap_err().kind, ErrorKind::Moved);
+    let error = make("none/x", Expected::Nothing).unwrap_err();
     assert!(world.words(&error).starts_with("open the folder /none: No such file"));
     assert_eq!(world.names(""), ["file", "link", "new"]);
 }
@@ -1038,16 +1047,16 @@ fn a_link_takes_the_place_of_what_was_there() {
     let world = World::open();
     let me = rustix::process::geteuid().as_raw();
     let group = rustix::process::getegid().as_raw();
-    let make = |name: &str, replaces: Seen| {
+    let make = |name: &str, replaces: Expected| {
         world.host.make_link(&world.abs(name), "/tar/get", me, group, &replaces)
     };
     world.put("file", "old");
     world.put("directory/a/b", "deep");
     symlink("else", world.path("link")).unwrap();
-    make("new", Seen::Nothing).unwrap();
+    make("new", Expected::Nothing).unwrap();
     make("file", seen("old")).unwrap();
-    make("directory", Seen::Directory).unwrap();
-    make("link", Seen::Link { target: "else".into() }).unwrap();
+    make("directory", Expected::Directory).unwrap();
+    make("link", Expected::Link { target: "else".into() }).unwrap();
     for name in ["new", "file", "directory", "link"] {
         assert_eq!(world.path(name).read_link().unwrap(), Path::new("/tar/get"), "{name}");
     }
@@ -1058,7 +1067,7 @@ fn a_link_takes_the_place_of_what_was_there() {
 #[test]
 fn what_is_removed_is_kept_and_a_full_directory_goes_only_whole() {
     let world = World::open();
-    let remove = |name: &str, seen: Seen, whole, keep| {
+    let remove = |name: &str, seen: Expected, whole, keep| {
         world.host.remove(&world.abs(name), &seen, whole, keep)
     };
     world.put("target/x", "untouched");
@@ -1073,22 +1082,22 @@ fn what_is_removed_is_kept_and_a_full_directory_goes_only_whole() {
     let name = std::ffi::OsStr::from_bytes(b"full/\xff");
     std::fs::write(world.folder.path().join(name), "four").unwrap();
     remove("file", seen("one"), false, true).unwrap();
-    remove("gone", Seen::AnyFile, false, false).unwrap();
-    remove("link", Seen::Link { target: "target".into() }, false, true).unwrap();
-    remove("fifo", Seen::Other, false, true).unwrap();
-    remove("empty", Seen::Directory, false, true).unwrap();
-    remove("nothing", Seen::Nothing, false, true).unwrap();
-    let error = remove("full", Seen::Directory, false, true).unwrap_err();
+    remove("gone", Expected::AnyFile, false, false).unwrap();
+    remove("link", Expected::Link { target: "target".into() }, false, true).unwrap();
+    remove("fifo", Expected::Other, false, true).unwrap();
+    remove("empty", Expected::Directory, false, true).unwrap();
+    remove("nothing", Expected::Nothing, false, true).unwrap();
+    let error = remove("full", Expected::Directory, false, true).unwrap_err();
     assert_eq!(world.words(&error), "remove /full: Directory not empty (os error 39)");
     assert!(!world.kept("three"));
-    remove("full", Seen::Directory, true, true).unwrap();
+    remove("full", Expected::Directory, true, true).unwrap();
     assert_eq!(world.names(""), ["target"]);
     assert_eq!(world.text("target/x"), "untouched");
     for (content, kept) in [("one", true), ("two", false), ("three", true), ("four", true)] {
         assert_eq!(world.kept(content), kept, "{content}");
     }
     let root = AbsPath::parse("/").unwrap();
-    assert!(world.host.remove(&root, &Seen::Directory, true, false).is_err());
+    assert!(world.host.remove(&root, &Expected::Directory, true, false).is_err());
 }
 
 #[test]
@@ -1099,9 +1108,9 @@ fn a_directory_with_a_mount_in_it_is_neither_removed_nor_replaced() {
     world.put("tree/inner/mount/x", "precious");
     let tree = world.abs("tree");
     for error in [
-        world.host.remove(&tree, &Seen::Directory, true, true).unwrap_err(),
-        world.host.make_link(&tree, "x", 0, 0, &Seen::Directory).unwrap_err(),
-        world.write(world.new_file("tree", "new", Seen::Directory)).unwrap_err(),
+        world.host.remove(&tree, &Expected::Directory, true, true).unwrap_err(),
+        world.host.make_link(&tree, "x", 0, 0, &Expected::Directory).unwrap_err(),
+        world.write(world.new_file("tree", "new", Expected::Directory)).unwrap_err(),
     ] {
         assert_eq!(world.words(&error), "something is mounted at /tree/inner/mount");
     }

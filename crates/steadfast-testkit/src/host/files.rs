@@ -4,8 +4,8 @@ use super::{FakeHost, World, refuse};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use steadfast_system::files::{
-    Attributes, Content, Digest, Entry, Folder, Look, Mode, NewFile, OwnFolder, Read, Seen, Shape,
-    Staged, TreeEntry, Wanted, Write,
+    Attributes, Content, Digest, Entry, Expected, Folder, Look, Mode, NewFile, OwnFolder, Read,
+    Shape, Staged, TreeEntry, Wanted, Write,
 };
 use steadfast_system::{AbsPath, ErrorKind, SystemError};
 
@@ -182,20 +182,20 @@ impl World {
     }
 
     /// Whether what is there is what was seen.
-    fn verify(&self, path: &AbsPath, seen: &Seen) -> Result<(), SystemError> {
+    fn verify(&self, path: &AbsPath, seen: &Expected) -> Result<(), SystemError> {
         let Some(thing) = self.files.get(path) else {
-            return if *seen == Seen::Nothing {
+            return if *seen == Expected::Nothing {
                 Ok(())
             } else {
                 moved(path, "nothing is there any more")
             };
         };
         let same = match (seen, &thing.matter) {
-            (Seen::Nothing, _) => return moved(path, "something is there now"),
-            (Seen::File { digest: seen }, Matter::File(bytes)) => *seen == digest(bytes),
-            (Seen::AnyFile, Matter::File(_)) | (Seen::Directory, Matter::Directory) => true,
-            (Seen::Link { target }, Matter::Link(there)) => target == there,
-            (Seen::Other, Matter::Socket | Matter::Fifo | Matter::Device) => true,
+            (Expected::Nothing, _) => return moved(path, "something is there now"),
+            (Expected::File { digest: seen }, Matter::File(bytes)) => *seen == digest(bytes),
+            (Expected::AnyFile, Matter::File(_)) | (Expected::Directory, Matter::Directory) => true,
+            (Expected::Link { target }, Matter::Link(there)) => target == there,
+            (Expected::Other, Matter::Socket | Matter::Fifo | Matter::Device) => true,
             (_, _) => false,
         };
         if same { Ok(()) } else { moved(path, "it is something else now") }
@@ -273,11 +273,11 @@ impl World {
         Ok(())
     }
 
-    fn set(&mut self, path: &AbsPath, seen: &Seen, to: Attributes) -> Result<(), SystemError> {
+    fn set(&mut self, path: &AbsPath, seen: &Expected, to: Attributes) -> Result<(), SystemError> {
         let (real, folder) = self.real_to_write(path)?;
         // Only its shape counts.
         match (seen, self.files.get(&real).map(|it| &it.matter)) {
-            (Seen::File { .. }, Some(Matter::File(_))) => {}
+            (Expected::File { .. }, Some(Matter::File(_))) => {}
             (_, _) => self.verify(&real, seen)?,
         }
         let clock = self.clock;
@@ -302,7 +302,12 @@ impl World {
     }
 
     /// Puts something in the place of what was seen.
-    fn replace(&mut self, path: &AbsPath, seen: &Seen, thing: Thing) -> Result<(), SystemError> {
+    fn replace(
+        &mut self,
+        path: &AbsPath,
+        seen: &Expected,
+        thing: Thing,
+    ) -> Result<(), SystemError> {
         let (real, _) = self.real_to_write(path)?;
         self.verify(&real, seen)?;
         self.clear(&real, true)?;
@@ -418,9 +423,9 @@ impl Write for FakeHost {
 
     fn set_attributes(
         &self,
-        all: &[(&AbsPath, &Seen, Attributes)],
+        all: &[(&AbsPath, &Expected, Attributes)],
     ) -> Vec<Result<(), SystemError>> {
-        let set = |(path, seen, to): &(&AbsPath, &Seen, Attributes)| {
+        let set = |(path, seen, to): &(&AbsPath, &Expected, Attributes)| {
             self.effect(format!("set {path}"), |world| world.set(path, seen, *to))
         };
         all.iter().map(set).collect()
@@ -432,10 +437,10 @@ impl Write for FakeHost {
         uid: u32,
         gid: u32,
         mode: Mode,
-        replaces: &Seen,
+        replaces: &Expected,
     ) -> Result<(), SystemError> {
         self.effect(format!("make directory {path}"), |world| {
-            if *replaces == Seen::Directory {
+            if *replaces == Expected::Directory {
                 return moved(path, "the directory is there already");
             }
             let thing = Thing { uid, gid, mode: mode.0, ..Thing::of(Matter::Directory) };
@@ -449,7 +454,7 @@ impl Write for FakeHost {
         target: &str,
         uid: u32,
         gid: u32,
-        replaces: &Seen,
+        replaces: &Expected,
     ) -> Result<(), SystemError> {
         self.effect(format!("link {path} -> {target}"), |world| {
             let matter = Matter::Link(target.into());
@@ -460,7 +465,7 @@ impl Write for FakeHost {
     fn remove(
         &self,
         path: &AbsPath,
-        seen: &Seen,
+        seen: &Expected,
         whole: bool,
         keep: bool,
     ) -> Result<(), SystemError> {

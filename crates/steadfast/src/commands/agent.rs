@@ -15,8 +15,8 @@ use steadfast_agent::shell::{self, Ended, Setup, ShellError};
 use steadfast_node::settings::{self, SettingsError};
 use steadfast_node::wire::OURSELVES;
 use steadfast_node::{Context, adopted};
+use steadfast_system::attribution::{Group, give_up_admin};
 use steadfast_system::command::Command;
-use steadfast_system::writers::{Group, give_up_admin};
 
 /// Keep this machine by itself: the daemon, as systemd starts it
 ///

@@ -6,7 +6,7 @@ use super::errors::{moved, refused};
 use super::verify::is_shape;
 use crate::files::backups::FLUSHED_ALONE;
 use crate::files::walk::{self, ACCESS_LIST, Dir, Facts, failed};
-use crate::files::{Attributes, Mode, NewFile, Seen};
+use crate::files::{Attributes, Expected, Mode, NewFile};
 use crate::{AbsPath, ErrorKind, SystemError};
 use rustix::fd::{AsRawFd as _, OwnedFd};
 use rustix::fs::{AtFlags, Gid, OFlags, Uid};
@@ -17,7 +17,7 @@ use std::ffi::{CStr, CString};
 impl Batch<'_> {
     pub(super) fn set_attributes(
         &mut self,
-        all: &[(&AbsPath, &Seen, Attributes)],
+        all: &[(&AbsPath, &Expected, Attributes)],
     ) -> Vec<Result<(), SystemError>> {
         let alone = all.len() <= FLUSHED_ALONE;
         let mut devices = vec![];
@@ -43,7 +43,7 @@ impl Batch<'_> {
     fn set_attributes_of(
         &mut self,
         path: &AbsPath,
-        seen: &Seen,
+        seen: &Expected,
         attributes: Attributes,
         flush: bool,
     ) -> Result<u64, SystemError> {
@@ -91,7 +91,7 @@ fn open_seen(
     dir: &Dir,
     name: &str,
     path: &AbsPath,
-    seen: &Seen,
+    seen: &Expected,
 ) -> Result<(OwnedFd, Facts), SystemError> {
     let fail = |err| refused(format!("set owner or mode of {path}"), err, dir, name);
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -104,7 +104,7 @@ fn open_seen(
     if !is_shape(&facts, seen) {
         return Err(moved(path, "it became something else"));
     }
-    if let Seen::Link { target } = seen {
+    if let Expected::Link { target } = seen {
         let now = rustix::fs::readlinkat(&fd, c"", Vec::new()).map_err(fail)?;
         if *now.to_string_lossy() != **target {
             return Err(moved(path, "the link points elsewhere now"));

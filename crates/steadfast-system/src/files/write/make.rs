@@ -6,7 +6,7 @@ use super::descriptors::{OPEN_FOLDER, flush_folder, folder_path, remove_quietly}
 use super::errors::{moved, refused};
 use super::verify::Prior;
 use crate::files::walk::{self, Dir, Facts};
-use crate::files::{Mode, Seen};
+use crate::files::{Expected, Mode};
 use crate::{AbsPath, SystemError};
 use rustix::fs::{AtFlags, OFlags};
 
@@ -17,9 +17,9 @@ impl Batch<'_> {
         uid: u32,
         gid: u32,
         mode: Mode,
-        replaces: &Seen,
+        replaces: &Expected,
     ) -> Result<(), SystemError> {
-        if *replaces == Seen::Directory {
+        if *replaces == Expected::Directory {
             return Err(moved(path, "the directory is there already"));
         }
         let (dir, name) = self.folder_to_write(path)?;
@@ -58,11 +58,11 @@ impl Batch<'_> {
         target: &str,
         uid: u32,
         gid: u32,
-        replaces: &Seen,
+        replaces: &Expected,
     ) -> Result<(), SystemError> {
         let (dir, name) = self.folder_to_write(path)?;
         let prior = self.verify(&dir, name, path, replaces, true, None)?;
-        if *replaces == Seen::Directory {
+        if *replaces == Expected::Directory {
             self.examine_tree(path, true)?;
         }
         let temporary = self.host.files.temporary_name("");

@@ -17,7 +17,7 @@ mod stage;
 mod validate;
 mod verify;
 
-use super::{Attributes, Mode, NewFile, Seen, Staged, Write};
+use super::{Attributes, Expected, Mode, NewFile, Staged, Write};
 use crate::{AbsPath, Host, SystemError};
 use batch::Batch;
 
@@ -38,7 +38,7 @@ impl Write for Host {
 
     fn set_attributes(
         &self,
-        all: &[(&AbsPath, &Seen, Attributes)],
+        all: &[(&AbsPath, &Expected, Attributes)],
     ) -> Vec<Result<(), SystemError>> {
         let results = Batch::new(self).set_attributes(all);
         for ((path, ..), result) in all.iter().zip(&results) {
@@ -53,7 +53,7 @@ impl Write for Host {
         uid: u32,
         gid: u32,
         mode: Mode,
-        replaces: &Seen,
+        replaces: &Expected,
     ) -> Result<(), SystemError> {
         let result = Batch::new(self).make_directory(path, uid, gid, mode, replaces);
         tell("make directory", path, None, &result);
@@ -66,7 +66,7 @@ impl Write for Host {
         target: &str,
         uid: u32,
         gid: u32,
-        replaces: &Seen,
+        replaces: &Expected,
     ) -> Result<(), SystemError> {
         let result = Batch::new(self).make_link(path, target, uid, gid, replaces);
         tell("link", path, None, &result);
@@ -76,7 +76,7 @@ impl Write for Host {
     fn remove(
         &self,
         path: &AbsPath,
-        seen: &Seen,
+        seen: &Expected,
         whole: bool,
         keep: bool,
     ) -> Result<(), SystemError> {

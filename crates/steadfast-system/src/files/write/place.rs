@@ -7,7 +7,7 @@ use super::errors::{moved, refused};
 use super::stage::Beside;
 use crate::files::backups::{FLUSHED_ALONE, KEPT_FILE_MAX};
 use crate::files::walk::{self, Dir, Facts, failed};
-use crate::files::{NewFile, Seen, Staged};
+use crate::files::{Expected, NewFile, Staged};
 use crate::{AbsPath, SystemError};
 use rustix::fs::{OFlags, RenameFlags};
 use rustix::io::Errno;
@@ -103,7 +103,7 @@ impl Batch<'_> {
         dir: &Dir,
         temporary: &str,
         path: &AbsPath,
-        replaces: &Seen,
+        replaces: &Expected,
         prior: Option<&Facts>,
         is_directory: bool,
     ) -> Result<Option<String>, SystemError> {
@@ -127,7 +127,7 @@ impl Batch<'_> {
             };
         }
         self.verify_still(dir, name, path, prior)?;
-        if !is_directory && *replaces != Seen::Directory {
+        if !is_directory && *replaces != Expected::Directory {
             return plain().map(|()| None).map_err(fail);
         }
         match rename_with(dir, temporary, name, RenameFlags::EXCHANGE) {

@@ -3,7 +3,7 @@
 use super::batch::Batch;
 use super::descriptors::{c_string, flush_folder, remove_any};
 use super::errors::{moved, refused};
-use crate::files::Seen;
+use crate::files::Expected;
 use crate::files::backups::KEPT_FILE_MAX;
 use crate::files::walk::{self, Facts, failed};
 use crate::{AbsPath, ErrorKind, SystemError};
@@ -15,29 +15,32 @@ impl Batch<'_> {
     pub(super) fn remove(
         &mut self,
         path: &AbsPath,
-        seen: &Seen,
+        seen: &Expected,
         whole: bool,
         keep: bool,
     ) -> Result<(), SystemError> {
-        if *seen == Seen::Nothing {
+        if *seen == Expected::Nothing {
             let (dir, name) = self.folder_of(path)?;
             return self.verify(&dir, name, path, seen, false, None).map(|_| ());
         }
         let (dir, name) = self.folder_to_write(path)?;
         let prior = self.verify(&dir, name, path, seen, keep, None)?;
         let fail = |err| refused(format!("remove {path}"), err, &dir, name);
-        if *seen == Seen::Directory && whole {
+        if *seen == Expected::Directory && whole {
             self.examine_tree(path, keep)?;
         }
         self.keep(&prior)?;
         self.verify_still(&dir, name, path, prior.facts.as_ref())?;
         match &prior.facts {
-            Some(was) if *seen == Seen::Directory && whole => {
+            Some(was) if *seen == Expected::Directory && whole => {
                 remove_any(dir.fd.as_fd(), &c_string(name)?, path.as_str(), was)?;
             }
             Some(_) | None => {
-                let flags =
-                    if *seen == Seen::Directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+                let flags = if *seen == Expected::Directory {
+                    AtFlags::REMOVEDIR
+                } else {
+                    AtFlags::empty()
+                };
                 rustix::fs::unlinkat(&dir.fd, name, flags).map_err(fail)?;
             }
         }

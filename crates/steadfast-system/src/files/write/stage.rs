@@ -8,7 +8,7 @@ use super::validate;
 use super::verify::Prior;
 use crate::files::backups::FLUSHED_ALONE;
 use crate::files::walk::{self, Dir, Facts, Walker, failed};
-use crate::files::{NewFile, Seen, Staged, is_plain_suffix};
+use crate::files::{Expected, NewFile, Staged, is_plain_suffix};
 use crate::{AbsPath, SystemError};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -80,7 +80,7 @@ impl Batch<'_> {
             temporary: None,
             folder: dir.facts.identity(),
             prior: prior.facts,
-            kept: prior.content.is_some() || (file.keep && file.replaces == Seen::Directory),
+            kept: prior.content.is_some() || (file.keep && file.replaces == Expected::Directory),
         };
         if file.in_place {
             if prior.file.is_none() {
@@ -96,7 +96,7 @@ impl Batch<'_> {
         }
         match &prior.content {
             Some(content) => self.keeping.add(content)?,
-            None if file.replaces == Seen::Directory => self.examine_tree(path, file.keep)?,
+            None if file.replaces == Expected::Directory => self.examine_tree(path, file.keep)?,
             None => {}
         }
         Ok(beside)

@@ -4,7 +4,7 @@ use super::batch::Batch;
 use super::errors::{moved, refused};
 use crate::files::backups::KEPT_FILE_MAX;
 use crate::files::walk::{self, Dir, Facts};
-use crate::files::{Content, Digest, Seen, Wanted};
+use crate::files::{Content, Digest, Expected, Wanted};
 use crate::{AbsPath, SystemError};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
@@ -27,27 +27,27 @@ impl Batch<'_> {
         dir: &Dir,
         name: &str,
         path: &AbsPath,
-        seen: &Seen,
+        seen: &Expected,
         keep: bool,
         promised: Option<u64>,
     ) -> Result<Prior, SystemError> {
         match seen {
-            Seen::Nothing => match Facts::at(&dir.fd, name) {
+            Expected::Nothing => match Facts::at(&dir.fd, name) {
                 Ok(_) => Err(moved(path, "something is there now")),
                 Err(Errno::NOENT) => Ok(Prior { facts: None, file: None, content: None }),
                 Err(err) => Err(unseen(path, err, dir, name)),
             },
-            Seen::File { digest } => {
+            Expected::File { digest } => {
                 self.verify_file(dir, name, path, Some(digest), keep, promised)
             }
-            Seen::AnyFile => self.verify_file(dir, name, path, None, keep, promised),
-            Seen::Directory | Seen::Link { .. } | Seen::Other => {
+            Expected::AnyFile => self.verify_file(dir, name, path, None, keep, promised),
+            Expected::Directory | Expected::Link { .. } | Expected::Other => {
                 let look = |err| unseen(path, err, dir, name);
                 let facts = Facts::at(&dir.fd, name).map_err(look)?;
                 if !is_shape(&facts, seen) {
                     return Err(moved(path, "it became something else"));
                 }
-                if let Seen::Link { target } = seen
+                if let Expected::Link { target } = seen
                     && dir.link_target(name).map_err(look)? != *target
                 {
                     return Err(moved(path, "the link points elsewhere now"));
@@ -140,12 +140,12 @@ fn unseen(path: &AbsPath, err: Errno, dir: &Dir, name: &str) -> SystemError {
     }
 }
 
-pub(super) fn is_shape(facts: &Facts, seen: &Seen) -> bool {
+pub(super) fn is_shape(facts: &Facts, seen: &Expected) -> bool {
     match seen {
-        Seen::Nothing => false,
-        Seen::File { .. } | Seen::AnyFile => facts.is_file(),
-        Seen::Directory => facts.is_directory(),
-        Seen::Link { .. } => facts.is_link(),
-        Seen::Other => !facts.is_file() && !facts.is_directory() && !facts.is_link(),
+        Expected::Nothing => false,
+        Expected::File { .. } | Expected::AnyFile => facts.is_file(),
+        Expected::Directory => facts.is_directory(),
+        Expected::Link { .. } => facts.is_link(),
+        Expected::Other => !facts.is_file() && !facts.is_directory() && !facts.is_link(),
     }
 }

@@ -18,7 +18,7 @@ use std::fmt;
 
 /// Somebody who has changed something that is promised.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Writer {
+pub struct Changer {
     /// The last time, in microseconds since 1970.
     pub at: i64,
     /// Zero where the process is outside of our container; nothing where it is not known.
@@ -29,7 +29,7 @@ pub struct Writer {
     pub work: Option<Work>,
 }
 
-impl Writer {
+impl Changer {
     /// Whether it is a package manager that wrote, or a script of a package. Everybody can call a process
     /// so; only root installs packages.
     pub fn is_about_packages(&self) -> bool {
@@ -49,7 +49,7 @@ impl Writer {
     }
 
     /// Whether it is the same process, perhaps at another time.
-    pub fn is_same(&self, other: &Writer) -> bool {
+    pub fn is_same(&self, other: &Changer) -> bool {
         let names = (self.process.as_ref(), other.process.as_ref());
         self.pid == other.pid
             && match names {
@@ -82,10 +82,10 @@ impl Process {
     }
 }
 
-impl fmt::Display for Writer {
+impl fmt::Display for Changer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // What apt was told says more than what it has dpkg do for that.
-        let Writer { at: _, pid, process, work } = self;
+        let Changer { at: _, pid, process, work } = self;
         match (pid, process) {
             (Some(pid), Some(process)) => {
                 write!(f, "{} (pid {pid})", process.name)?;
@@ -110,8 +110,8 @@ impl fmt::Display for Writer {
 }
 
 /// Several writers in words, the latest first.
-pub fn words(writers: &[Writer]) -> String {
-    let mut latest: Vec<&Writer> = writers.iter().collect();
+pub fn words(writers: &[Changer]) -> String {
+    let mut latest: Vec<&Changer> = writers.iter().collect();
     latest.sort_by_key(|it| std::cmp::Reverse(it.at));
     latest.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
@@ -132,8 +132,8 @@ mod tests {
         }
     }
 
-    fn writer(at: i64, pid: i32, process: Option<Process>) -> Writer {
-        Writer { at, pid: Some(pid), process, work: None }
+    fn writer(at: i64, pid: i32, process: Option<Process>) -> Changer {
+        Changer { at, pid: Some(pid), process, work: None }
     }
 
     #[test]
@@ -153,12 +153,12 @@ mod tests {
         assert_eq!(writer(1, 7, None).to_string(), "pid 7, which could not be asked");
         assert_eq!(writer(1, 0, None).to_string(), "a process outside of this container");
         let work = Work { command: "apt-get purge x".to_owned(), asked_by: None };
-        let unseen = Writer { at: 1, pid: None, process: None, work: Some(work.clone()) };
+        let unseen = Changer { at: 1, pid: None, process: None, work: Some(work.clone()) };
         assert_eq!(unseen.to_string(), "apt-get purge x");
         let dpkg = Process { command: Some("dpkg -r x".to_owned()), ..process("dpkg") };
         let dpkg = writer(1, 5, Some(dpkg));
         assert_eq!(dpkg.to_string(), "dpkg (pid 5) of ann: dpkg -r x");
-        let dpkg = Writer { work: Some(work), ..dpkg };
+        let dpkg = Changer { work: Some(work), ..dpkg };
         assert_eq!(dpkg.to_string(), "dpkg (pid 5) of ann; apt-get purge x");
         assert_eq!(words(&[bash, sed]), format!("{expected}; bash (pid 812) of ann"));
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use steadfast_source::ReadError;
 use steadfast_store::{LockError, StoreError};
+use steadfast_trust::text::chain;
 
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
@@ -36,15 +37,4 @@ impl NodeError {
     pub fn line(&self) -> String {
         chain(self)
     }
-}
-
-/// `a: b: c`. What shows its cause as its own words is said once.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        words += &format!(": {error}");
-        source = error.source();
-    }
-    words
 }

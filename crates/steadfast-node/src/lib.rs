@@ -21,8 +21,9 @@ pub mod verdict;
 pub mod watched;
 pub mod wire;
 
-pub use error::{NodeError, chain};
+pub use error::NodeError;
 pub use run::{Run, run};
+pub use steadfast_trust::text::chain;
 
 use std::path::PathBuf;
 use steadfast_store::Layout;

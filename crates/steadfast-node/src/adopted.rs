@@ -77,26 +77,26 @@ pub fn records(layout: &Layout) -> Vec<(Revision, Record)> {
     revisions.filter_map(|it| record(layout, &it).ok().map(|record| (it, record))).collect()
 }
 
-fn lines_of(layout: &Layout, revision: &Revision) -> PathBuf {
-    layout.lines().join(format!("{}.json", revision.0))
+fn blame_file(layout: &Layout, revision: &Revision) -> PathBuf {
+    layout.blame().join(format!("{}.json", revision.0))
 }
 
 /// Who wrote which line of a revision, where that is still known.
-pub fn lines(layout: &Layout, revision: &Revision) -> Option<Attribution> {
+pub fn blame(layout: &Layout, revision: &Revision) -> Option<Attribution> {
     if !is_plain(&revision.0) {
         return None;
     }
-    let bytes = kept_files::read(&lines_of(layout, revision)).ok().flatten()?;
+    let bytes = kept_files::read(&blame_file(layout, revision)).ok().flatten()?;
     Attribution::read(&bytes).ok()
 }
 
-pub fn save_lines(
+pub fn save_blame(
     layout: &Layout,
     revision: &Revision,
-    lines: &Attribution,
+    blame: &Attribution,
 ) -> std::io::Result<()> {
-    match lines.write() {
-        Some(text) => kept_files::write(&lines_of(layout, revision), text.as_bytes()),
+    match blame.write() {
+        Some(text) => kept_files::write(&blame_file(layout, revision), text.as_bytes()),
         None => Ok(()),
     }
 }

@@ -7,16 +7,16 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
-use steadfast_source::fetcher::{self, Brought, Known, Material};
-use steadfast_source::refusal::{BringError, Trouble};
-use steadfast_source::sandbox;
+use steadfast_download::{DownloadError, DownloadErrorKind, sandbox};
+use steadfast_source::download::download_and_tell;
+use steadfast_source::openpgp::RunAs;
 use steadfast_source::settings::{Limits, Source};
-use steadfast_source::signature::RunAs;
+use steadfast_source::terms::{Credentials, Download, Known, from_line};
 use steadfast_system::command::{Command, Finished};
 
 /// What the process without privileges is told while it still has them.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct BringTask {
+pub struct DownloadTask {
     pub source: Source,
     pub known: Known,
     pub cache: PathBuf,
@@ -52,47 +52,47 @@ impl FetchUser {
 const NOBODY: FetchUser = FetchUser { uid: 65534, gid: 65534 };
 
 /// In the process of its own. It tells what came of it before it does what it may be killed in.
-pub fn bring(task: &BringTask, tell: impl FnOnce(&Result<Brought, BringError>)) {
+pub fn download_as_child(task: &DownloadTask, tell: impl FnOnce(&Result<Download, DownloadError>)) {
     match confined(task) {
-        Ok(material) => {
-            let BringTask { source, known, cache, as_user: _, limits } = task;
-            fetcher::bring_and_tell(source, &material, known, cache, limits, |it| tell(&it));
+        Ok(credentials) => {
+            let DownloadTask { source, known, cache, as_user: _, limits } = task;
+            download_and_tell(source, &credentials, known, cache, limits, |it| tell(&it));
         }
         Err(error) => tell(&Err(error)),
     }
 }
 
 /// Reads what only root may, and gives up being root.
-fn confined(task: &BringTask) -> Result<Material, BringError> {
-    let BringTask { source, known: _, cache, as_user, limits } = task;
-    let material =
-        Material::read(source).map_err(|err| BringError::new(Trouble::Settings, chain(&err)))?;
+fn confined(task: &DownloadTask) -> Result<Credentials, DownloadError> {
+    let DownloadTask { source, known: _, cache, as_user, limits } = task;
+    let credentials = Credentials::read(source)
+        .map_err(|err| DownloadError::new(DownloadErrorKind::Settings, chain(&err)))?;
     let FetchUser { uid, gid } = as_user.unwrap_or(NOBODY);
     sandbox::confine(cache, uid, gid, &limits.transfer())
-        .map_err(|err| BringError::new(Trouble::Local, chain(&err)))?;
+        .map_err(|err| DownloadError::new(DownloadErrorKind::Local, chain(&err)))?;
     // Nobody but who started it waits for it. Only now: becoming another user forgets it.
     let _asked = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-    Ok(material)
+    Ok(credentials)
 }
 
 /// Starts that process, and hears what it says. However it ended after that: what it brought is verified
 /// as if it were a lie.
-pub fn bring_apart(task: &BringTask) -> Result<Brought, BringError> {
+pub fn download_in_child(task: &DownloadTask) -> Result<Download, DownloadError> {
     // Plain data, whose serialization cannot fail.
     let input = serde_json::to_vec(task).unwrap_or_default();
     let finished = Command::new(OURSELVES)
-        .args(["internal", "bring"])
+        .args(["internal", "download"])
         .input(input)
         .timeout(task.limits.together() + Duration::from_secs(30))
         .run_to_its_time()
-        .map_err(|err| BringError::new(Trouble::Local, err.chain().join(": ")))?;
+        .map_err(|err| DownloadError::new(DownloadErrorKind::Local, err.chain().join(": ")))?;
     answer(&finished)
 }
 
-fn answer(finished: &Finished) -> Result<Brought, BringError> {
+fn answer(finished: &Finished) -> Result<Download, DownloadError> {
     let text = finished.stdout_text();
     if let Some(line) = text.lines().next_back() {
-        return fetcher::from_line(line);
+        return from_line(line);
     }
     let said = finished.words();
     let how = match finished.signal {
@@ -100,22 +100,23 @@ fn answer(finished: &Finished) -> Result<Brought, BringError> {
         None => said,
     };
     let words = format!("the fetcher ended without a word: {how}");
-    Err(BringError::new(Trouble::Local, words.trim_end_matches([';', ':', ' '])))
+    Err(DownloadError::new(DownloadErrorKind::Local, words.trim_end_matches([';', ':', ' '])))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use steadfast_source::terms::to_line;
 
-    fn heard(script: &str, seconds: u64) -> Result<Brought, BringError> {
+    fn heard(script: &str, seconds: u64) -> Result<Download, DownloadError> {
         let command = Command::new("sh").args(["-c", script]);
         answer(&command.timeout(Duration::from_secs(seconds)).run_to_its_time().unwrap())
     }
 
     #[test]
     fn what_the_fetcher_has_said_counts_however_it_ends() {
-        let offer = Ok(Brought::Offer { validator: None });
-        let say = format!("echo '{}'", fetcher::to_line(&offer));
+        let offer = Ok(Download::Offer { validator: None });
+        let say = format!("echo '{}'", to_line(&offer));
         assert_eq!(heard(&say, 60), offer);
         assert_eq!(heard(&format!("{say}; kill -ABRT $$"), 60), offer);
         assert_eq!(heard(&format!("{say}; exit 101"), 60), offer);

@@ -3,26 +3,29 @@
 
 use crate::adopted::{self, Record};
 use crate::chain;
-use crate::download::{BringTask, FetchUser, bring_apart};
+use crate::download::{DownloadTask, FetchUser, download_in_child};
 use crate::revision::{self, News, Revision};
 use crate::settings::{self, Settings};
 use crate::wire::{FetchTask, Fetched, Offer, Proof, Refusal, RefusalKind};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use steadfast_download::https::Validator;
 use steadfast_source::RefusalKind as SourceKind;
+use steadfast_source::accept::accept;
+use steadfast_source::anti_rollback::{Advance, AntiRollback, Expected, Force, Point};
+use steadfast_source::attribute::attribute;
 use steadfast_source::attribution::Attribution;
 use steadfast_source::content::{read_content, write_content};
-use steadfast_source::fetcher::{self, Brought, Known, Origin, Terms, Validator};
-use steadfast_source::floor::{self, Advance, Expected, Floor, FloorError, Force, Point};
 use steadfast_source::settings::{Limits, Source, Trust};
+use steadfast_source::terms::{self, Download, Known, Origin, Terms};
 use steadfast_store::{Layout, kept_files};
 use steadfast_system::text::hex;
-use steadfast_trust::copies::Loaded;
+use steadfast_trust::copies::{CopiesError, Loaded};
 
 /// The settings, if they still name the source that the agent asked for.
 fn settings_for(path: &std::path::Path, name: &str) -> Result<Settings, String> {
     let (settings, _) = settings::read_file(path).map_err(|err| chain(&err))?;
-    let same = settings.source.as_ref().is_some_and(|it| fetcher::shown(it) == name);
+    let same = settings.source.as_ref().is_some_and(|it| it.to_string() == name);
     if same { Ok(settings) } else { Err("the settings have changed meanwhile".to_owned()) }
 }
 
@@ -68,7 +71,7 @@ struct Fetching<'a> {
     limits: Limits,
     as_user: Option<FetchUser>,
     /// What was accepted before, which nothing goes below.
-    loaded: Loaded<Floor>,
+    loaded: Loaded<AntiRollback>,
 }
 
 /// What the agent knows as the highest revision, if it knows one.
@@ -88,11 +91,11 @@ fn is_lost(task: &FetchTask) -> bool {
 
 /// What was accepted before. Where that is lost, nothing is accepted, unless somebody with the right to has
 /// said which revision to trust.
-fn load_floor(task: &FetchTask, layout: &Layout) -> Result<Loaded<Floor>, Refusal> {
-    let folder = layout.floor();
-    match floor::load(&folder, known_to_agent(task).is_some()) {
+fn load_floor(task: &FetchTask, layout: &Layout) -> Result<Loaded<AntiRollback>, Refusal> {
+    let folder = layout.anti_rollback();
+    match Loaded::load(&folder, known_to_agent(task).is_some()) {
         Ok(loaded) => Ok(loaded),
-        Err(error @ (FloorError::Lost { .. } | FloorError::Gone { .. })) => {
+        Err(error @ (CopiesError::Lost { .. } | CopiesError::Gone { .. })) => {
             if task.wanted.is_none() {
                 return Err(Refusal { kind: RefusalKind::FloorLost, words: chain(&error) });
             }
@@ -102,9 +105,9 @@ fn load_floor(task: &FetchTask, layout: &Layout) -> Result<Loaded<Floor>, Refusa
                     kept_files::set_aside(&path).map_err(|err| here(err.to_string()))?;
                 }
             }
-            floor::load(&folder, false).map_err(|err| here(chain(&err)))
+            Loaded::load(&folder, false).map_err(|err| here(chain(&err)))
         }
-        Err(error @ FloorError::Write { .. }) => Err(here(chain(&error))),
+        Err(error @ CopiesError::Write { .. }) => Err(here(chain(&error))),
     }
 }
 
@@ -113,7 +116,7 @@ impl Fetching<'_> {
     fn forget_another_source(&mut self) {
         let is_new = known_to_agent(self.task).is_none() && !is_lost(self.task);
         let floor = &mut self.loaded.value;
-        if is_new && floor.source != fetcher::shown(self.source) {
+        if is_new && floor.source != self.source.to_string() {
             floor.highest = None;
             floor.key_set = None;
         }
@@ -131,22 +134,22 @@ impl Fetching<'_> {
             });
         let validator = kept_files::read(&layout.validator()).ok().flatten();
         let validator = validator.and_then(|it| serde_json::from_slice(&it).ok());
-        let task = BringTask {
+        let task = DownloadTask {
             source: self.source.clone(),
             known: Known::from_state(&loaded.value, has_content, validator),
             cache: layout.fetch(),
             as_user: self.as_user,
             limits: self.limits,
         };
-        match bring_apart(&task).map_err(|err| refused(&err.into()))? {
-            Brought::Unchanged => Ok(None),
-            Brought::Offer { validator } => Ok(Some(validator)),
+        match download_in_child(&task).map_err(|err| refused(&err.into()))? {
+            Download::Unchanged => Ok(None),
+            Download::Offer { validator } => Ok(Some(validator)),
         }
     }
 
     /// Verifies what was brought, whoever brought it. Gives what is accepted, and the floor as that raises
     /// it.
-    fn verify(&mut self, now: Timestamp) -> Result<(fetcher::Fetched, Floor), Refusal> {
+    fn verify(&mut self, now: Timestamp) -> Result<(terms::Fetched, AntiRollback), Refusal> {
         let Fetching { task, layout, .. } = *self;
         let expected = Expected { model: task.model.clone(), channel: self.channel.clone() };
         let zone = TimeZone::system();
@@ -161,7 +164,7 @@ impl Fetching<'_> {
             limits: &self.limits,
         };
         let mut raised = self.loaded.value.clone();
-        match fetcher::accept(&terms, &mut raised, &layout.fetch()) {
+        match accept(&terms, &mut raised, &layout.fetch()) {
             Ok(accepted) => Ok((accepted, raised)),
             Err(refusal) => {
                 // Whatever was refused: keys that are no longer trusted are remembered.
@@ -171,12 +174,12 @@ impl Fetching<'_> {
         }
     }
 
-    fn raise(&mut self, raised: Floor) -> Result<(), Refusal> {
+    fn raise(&mut self, raised: AntiRollback) -> Result<(), Refusal> {
         if raised == self.loaded.value {
             return Ok(());
         }
         self.loaded.value = raised;
-        self.loaded.save(&self.layout.floor()).map_err(|err| here(chain(&err)))
+        self.loaded.save(&self.layout.anti_rollback()).map_err(|err| here(chain(&err)))
     }
 
     fn is_what_was_asked_for(&self, revision: &Revision) -> Result<(), Refusal> {
@@ -195,15 +198,15 @@ impl Fetching<'_> {
     /// names is there.
     fn keep(
         &mut self,
-        accepted: &fetcher::Fetched,
+        accepted: &terms::Fetched,
         revision: &Revision,
-        raised: Floor,
+        raised: AntiRollback,
         validator: Option<Validator>,
     ) -> Result<(), Refusal> {
         let layout = self.layout;
         write_content(&layout.content(), &accepted.sources)
             .map_err(|err| here(format!("keep its content: {err}")))?;
-        let record = record(accepted, &fetcher::shown(self.source));
+        let record = record(accepted, &self.source.to_string());
         adopted::save(layout, revision, &record).map_err(|err| here(chain(&err)))?;
         self.raise(raised)?;
         if let Some(validator) = validator
@@ -217,7 +220,7 @@ impl Fetching<'_> {
     }
 }
 
-fn answer(task: &FetchTask, accepted: &fetcher::Fetched, news: News) -> Fetched {
+fn answer(task: &FetchTask, accepted: &terms::Fetched, news: News) -> Fetched {
     let ours = known_to_agent(task);
     let is_known =
         ours.is_some_and(|it| it.revision == news.revision && it.expires == news.expires);
@@ -239,7 +242,7 @@ fn answer(task: &FetchTask, accepted: &fetcher::Fetched, news: News) -> Fetched 
 /// What is done once the answer is given: the revision is accepted already, and as good without.
 #[derive(Debug)]
 pub struct After {
-    accepted: fetcher::Fetched,
+    accepted: terms::Fetched,
     /// The highest that was accepted before it.
     before: Option<Point>,
     revision: Revision,
@@ -248,16 +251,16 @@ pub struct After {
 
 impl After {
     /// Keeps who wrote which line of the revision, with what is known of the one before it.
-    pub fn keep_lines(&self, layout: &Layout) {
+    pub fn keep_blame(&self, layout: &Layout) {
         let After { accepted, before, revision, limits } = self;
         let floor = match before {
             Some(Point::Git { commit, .. }) => Some(commit.as_str()),
             Some(Point::Snapshot { .. } | Point::Directory { .. }) | None => None,
         };
-        let known = floor.and_then(|it| adopted::lines(layout, &Revision::new(it)));
-        let lines = fetcher::attribute(accepted, floor, known.as_ref(), &layout.fetch(), limits);
-        if let Some(lines) = lines {
-            let _kept = adopted::save_lines(layout, revision, &lines);
+        let known = floor.and_then(|it| adopted::blame(layout, &Revision::new(it)));
+        let blame = attribute(accepted, floor, known.as_ref(), &layout.fetch(), limits);
+        if let Some(blame) = blame {
+            let _kept = adopted::save_blame(layout, revision, &blame);
         }
     }
 }
@@ -265,7 +268,7 @@ impl After {
 /// What is known of so many revisions that are not needed any more stays, for the history.
 const OLD_RECORDS: usize = 1000;
 /// And who wrote their lines: these are larger.
-const OLD_LINES: usize = 20;
+const OLD_BLAME: usize = 20;
 
 /// Removes the content of revisions that nobody needs any more.
 fn clear(task: &FetchTask, revision: &Revision, record: &Record, layout: &Layout) {
@@ -282,7 +285,7 @@ fn clear(task: &FetchTask, revision: &Revision, record: &Record, layout: &Layout
     // What stays although nobody needs it costs room, and the next fetch tries again.
     let _removed = kept_files::remove_others(&layout.content(), &contents);
     let _removed = kept_files::remove_oldest(&layout.revisions(), OLD_RECORDS, &files);
-    let _removed = kept_files::remove_oldest(&layout.lines(), OLD_LINES, &files);
+    let _removed = kept_files::remove_oldest(&layout.blame(), OLD_BLAME, &files);
 }
 
 fn name_of(point: &Point) -> Revision {
@@ -294,7 +297,7 @@ fn name_of(point: &Point) -> Revision {
     }
 }
 
-fn news(accepted: &fetcher::Fetched, revision: Revision, now: Timestamp) -> News {
+fn news(accepted: &terms::Fetched, revision: Revision, now: Timestamp) -> News {
     let (sequence, expires) = match &accepted.point {
         Point::Snapshot { sequence, expires, .. } => (Some(*sequence), Some(*expires)),
         Point::Git { .. } | Point::Directory { .. } => (None, None),
@@ -307,7 +310,7 @@ fn news(accepted: &fetcher::Fetched, revision: Revision, now: Timestamp) -> News
     News { revision, sequence, date, expires }
 }
 
-fn record(accepted: &fetcher::Fetched, source: &str) -> Record {
+fn record(accepted: &terms::Fetched, source: &str) -> Record {
     let mut record = Record {
         format: 1,
         content: hex(&accepted.point.content()),

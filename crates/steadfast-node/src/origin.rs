@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use steadfast_model::SourceSet;
+use steadfast_source::attribute::attribute_work_tree;
 use steadfast_source::attribution::{Attribution, Commit, Written};
-use steadfast_source::fetcher::attribute_work_tree;
 use steadfast_store::{Layout, RunLine};
 
 /// What is known of the lines of a model.
@@ -22,7 +22,7 @@ pub struct Lines {
 impl Lines {
     /// Of a revision that the agent has accepted.
     pub fn of_revision(layout: &Layout, revision: &Revision) -> Lines {
-        Lines { known: adopted::lines(layout, revision), ..Lines::default() }
+        Lines { known: adopted::blame(layout, revision), ..Lines::default() }
     }
 
     /// Of files as they lie in a folder, which may be in a git work tree.

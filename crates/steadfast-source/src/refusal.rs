@@ -8,9 +8,6 @@ use steadfast_trust::key_set::KeysError;
 use steadfast_trust::signature::SignatureError;
 use steadfast_trust::text::chain;
 
-// Their old names, until those who name them have changed.
-pub use steadfast_download::{DownloadError as BringError, DownloadErrorKind as Trouble};
-
 /// What a caller may want to tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalKind {

@@ -60,8 +60,8 @@ impl Layout {
         self.run.join("agent.sock")
     }
 
-    /// The trust floor.
-    pub fn floor(&self) -> PathBuf {
+    /// What no revision may go below (see `steadfast-source`, `anti_rollback`).
+    pub fn anti_rollback(&self) -> PathBuf {
         self.state.join("trust")
     }
 
@@ -76,7 +76,7 @@ impl Layout {
     }
 
     /// Who wrote which line of each of them.
-    pub fn lines(&self) -> PathBuf {
+    pub fn blame(&self) -> PathBuf {
         self.state.join("lines")
     }
 

@@ -86,7 +86,7 @@ impl Command {
     pub(crate) fn is_single(&self) -> bool {
         match self {
             Command::Agent(_) => true,
-            Command::Internal(args) => args.child == commands::internal::Child::Bring,
+            Command::Internal(args) => args.child == commands::internal::Child::Download,
             Command::Run(_)
             | Command::Check(_)
             | Command::Explain(_)

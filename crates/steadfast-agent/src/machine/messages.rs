@@ -8,7 +8,6 @@ use std::time::Duration;
 use steadfast_node::revision::{Floor, Revision};
 use steadfast_node::settings::Settings;
 use steadfast_node::wire::{Offer, Prepared, Refusal, Report, Why};
-use steadfast_source::fetcher;
 use steadfast_source::settings::Trust;
 
 /// What the settings say, as far as it decides anything here.
@@ -32,7 +31,7 @@ impl Config {
         let source = settings.source.as_ref().filter(|_| settings.environment.is_some());
         Config {
             node: settings.node.as_deref().unwrap_or(host).to_owned(),
-            source: source.map(fetcher::shown),
+            source: source.map(ToString::to_string),
             fetch: settings.fetch,
             keep: settings.keep_every,
             missing: settings.missing().into_iter().map(str::to_owned).collect(),

@@ -14,7 +14,7 @@ use steadfast_node::run::{Audience, Beginning, Done, Purpose, Scope};
 use steadfast_node::watched::watched;
 use steadfast_node::wire::{Fetched, Report, RunLine, RunTask};
 use steadfast_node::{Context, NodeError, Run, download, fetch, keep, model, prepare};
-use steadfast_source::fetcher;
+use steadfast_source::terms::to_line;
 use steadfast_store::LockError;
 
 #[derive(Debug, Args)]
@@ -25,10 +25,10 @@ pub(crate) struct InternalArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
 pub(crate) enum Child {
-    /// Bring, verify and keep what the source offers
+    /// Download, verify and keep what the source offers
     Fetch,
     /// Talk to the source, without privileges
-    Bring,
+    Download,
     /// Check a revision for this node
     Prepare,
     /// Run once
@@ -49,12 +49,12 @@ pub(crate) fn run(args: &InternalArgs, cx: &Context, ui: &Ui) -> Outcome {
             let said = say(ui, &answer);
             // The answer is given: whatever becomes of this, it stands.
             if let Some(after) = after {
-                after.keep_lines(&cx.layout);
+                after.keep_blame(&cx.layout);
             }
             said
         }
-        Child::Bring => {
-            download::bring(&task()?, |it| ui.line(&fetcher::to_line(it)));
+        Child::Download => {
+            download::download_as_child(&task()?, |it| ui.line(&to_line(it)));
             Ok(Exit::Fine)
         }
         Child::Prepare => {

@@ -5,12 +5,11 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::ui::Ui;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
-use steadfast_source::fetcher::key_set;
 use steadfast_source::publish::{
     PublishError, SigningError, add_signature, create_key, current, lacks, newest_set, read_key,
     rotate,
 };
-use steadfast_source::signature::KeySet;
+use steadfast_trust::key_set::{KeySet, key_set};
 
 /// Create, show and replace the keys that sign snapshots
 #[derive(Debug, Args)]

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use steadfast_model::lower::parse_duration;
 use steadfast_node::counted;
 use steadfast_node::model::{self, Checked, Files, Loaded, every_node};
+use steadfast_source::attribute::attribute_local;
 use steadfast_source::attribution::Attribution;
 use steadfast_source::directory::{is_folder, is_inside};
-use steadfast_source::fetcher::{attribute_local, checkout};
+use steadfast_source::fetch::checkout;
 use steadfast_source::publish::{
     Publication, PublishError, Published, SigningError, lacks, publish, read_key,
 };

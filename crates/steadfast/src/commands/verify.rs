@@ -8,16 +8,16 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::path::{Path, PathBuf};
 use steadfast_node::counted;
-use steadfast_node::download::{BringTask, FetchUser, bring_apart};
+use steadfast_node::download::{DownloadTask, FetchUser, download_in_child};
 use steadfast_node::model::{self, every_node};
+use steadfast_source::accept::accept;
+use steadfast_source::anti_rollback::{AntiRollback, Expected, Force, Point};
 use steadfast_source::directory::is_folder;
-use steadfast_source::fetcher::{
-    Brought, Fetched, Known, Origin, Terms, accept, fetch, fetch_local,
-};
-use steadfast_source::floor::{Expected, Floor, Force, Point};
+use steadfast_source::fetch::{fetch, fetch_local};
 use steadfast_source::settings::{Git, Limits, Reference, Snapshot, Source, Trust};
-use steadfast_source::signature::Signer;
+use steadfast_source::terms::{Download, Fetched, Known, Origin, Terms};
 use steadfast_source::{Refusal, RefusalKind, manifest};
+use steadfast_trust::signature::Signer;
 
 const TRUST: &str = "Trust, one of";
 
@@ -156,13 +156,14 @@ fn fetch_apart(
     terms: &Terms<'_>,
     known: Known,
     as_user: Option<FetchUser>,
-    floor: &mut Floor,
+    floor: &mut AntiRollback,
     folder: &Path,
 ) -> Result<Option<Fetched>, Refusal> {
     let (source, cache, limits) = (terms.source.clone(), folder.join("fetch"), *terms.limits);
-    match bring_apart(&BringTask { source, known, cache: cache.clone(), as_user, limits })? {
-        Brought::Unchanged => Ok(None),
-        Brought::Offer { validator: _ } => accept(terms, floor, &cache).map(Some),
+    match download_in_child(&DownloadTask { source, known, cache: cache.clone(), as_user, limits })?
+    {
+        Download::Unchanged => Ok(None),
+        Download::Offer { validator: _ } => accept(terms, floor, &cache).map(Some),
     }
 }
 
@@ -229,18 +230,18 @@ fn trust(args: &VerifyArgs) -> Trust {
 
 /// What the node accepted before: a floor for commits; of a snapshot its number alone, because nobody
 /// knows its content by heart.
-fn floor(args: &VerifyArgs) -> Result<(Floor, Option<u64>), Failure> {
-    let Some(after) = &args.after else { return Ok((Floor::default(), None)) };
+fn floor(args: &VerifyArgs) -> Result<(AntiRollback, Option<u64>), Failure> {
+    let Some(after) = &args.after else { return Ok((AntiRollback::default(), None)) };
     if args.commit.is_none() && args.branch.is_none() && args.tag.is_none() {
         let number = after.parse();
         let number = number.map_err(|_| Failure::usage("--after of a snapshot is its number"))?;
-        return Ok((Floor::default(), Some(number)));
+        return Ok((AntiRollback::default(), Some(number)));
     }
     if !matches!(after.len(), 40 | 64) || !after.bytes().all(|it| it.is_ascii_hexdigit()) {
         return Err(Failure::usage("--after of a commit is its full name"));
     }
     let highest = Some(Point::Git { commit: after.to_ascii_lowercase(), content: [0; 32] });
-    Ok((Floor { highest, ..Floor::default() }, None))
+    Ok((AntiRollback { highest, ..AntiRollback::default() }, None))
 }
 
 /// What people want to know of it.

@@ -61,7 +61,7 @@ impl Changes {
     }
 
     /// What a run about these promises, or about all, should know.
-    pub(crate) fn of(&self, only: Option<&[String]>) -> Vec<Changed> {
+    pub(crate) fn changed(&self, only: Option<&[String]>) -> Vec<Changed> {
         let asked = |it: &&String| only.is_none_or(|only| only.contains(it));
         let asked = self.records.iter().filter(|(promise, _)| asked(promise));
         asked
@@ -106,9 +106,11 @@ mod tests {
             changes.wrote("a", writer(at, pid));
         }
         assert_eq!(pids(&changes, "a"), [1, 3, 4]);
-        let [Changed { promise, since: 10, writers }] = &changes.of(None)[..] else { panic!() };
+        let [Changed { promise, since: 10, writers }] = &changes.changed(None)[..] else {
+            panic!()
+        };
         assert_eq!((&**promise, writers.len()), ("a", 3));
-        assert!(changes.of(Some(&["b".to_owned()])).is_empty());
+        assert!(changes.changed(Some(&["b".to_owned()])).is_empty());
     }
 
     #[test]
@@ -121,7 +123,8 @@ mod tests {
         changes.wrote("again", writer(30, 2));
         let only = ["kept", "not kept", "again", "touched"].map(str::to_owned);
         changes.looked(Some(&only), &["not kept".to_owned()], 20);
-        let left: Vec<_> = changes.of(None).into_iter().map(|it| (it.promise, it.since)).collect();
+        let left: Vec<_> =
+            changes.changed(None).into_iter().map(|it| (it.promise, it.since)).collect();
         let expected = [("again", 20), ("elsewhere", 10), ("not kept", 10)];
         assert_eq!(left, expected.map(|(it, since)| (it.to_owned(), since)));
         assert_eq!(pids(&changes, "again"), [2]);

@@ -13,4 +13,4 @@ pub mod shell;
 pub mod status;
 
 mod changes;
-mod fights;
+mod flapping;

@@ -11,16 +11,17 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fmt::Write as _;
 use steadfast_node::gate::Gate;
-use steadfast_node::revision::{Floor, News, Revision, stamp};
+use steadfast_node::revision::{HighestAccepted, Revision, RevisionInfo, stamp};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Memory {
     /// Counts the writings, so that the newer of two copies is known.
     pub written: u64,
-    /// Which source the floor belongs to.
+    /// Which source `highest` belongs to.
     pub source: Option<String>,
-    pub floor: Floor,
+    #[serde(rename = "floor")]
+    pub highest: HighestAccepted,
     /// What is kept.
     pub adopted: Option<Adopted>,
     /// What was kept before it, and can be gone back to.
@@ -45,7 +46,8 @@ pub struct Memory {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Adopted {
-    pub news: News,
+    #[serde(rename = "news")]
+    pub info: RevisionInfo,
     #[serde(with = "stamp")]
     pub at: Timestamp,
     /// The name of the model, for the wave.
@@ -61,7 +63,8 @@ pub struct Adopted {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
-    pub news: News,
+    #[serde(rename = "news")]
+    pub info: RevisionInfo,
     /// When this node saw it first.
     #[serde(with = "stamp")]
     pub seen: Timestamp,
@@ -133,7 +136,7 @@ pub struct Failure {
 impl Memory {
     /// Of a node that knows that it has forgotten.
     pub fn lost() -> Memory {
-        Memory { floor: Floor::Lost, ..Memory::default() }
+        Memory { highest: HighestAccepted::Lost, ..Memory::default() }
     }
 
     pub fn is_bad(&self, revision: &Revision) -> Option<&Bad> {
@@ -225,7 +228,7 @@ mod tests {
     use steadfast_model::{Span, Spanned};
 
     fn example() -> Memory {
-        let news = |name: &str, sequence| News {
+        let info = |name: &str, sequence| RevisionInfo {
             revision: Revision::new(name),
             sequence: Some(sequence),
             date: "2026-07-06T07:00:00Z".parse().unwrap(),
@@ -240,17 +243,21 @@ mod tests {
             approval: Approval::Required,
         };
         let adopted = Adopted {
-            news: news("b", 2),
+            info: info("b", 2),
             at: "2026-07-06T08:00:00.5Z".parse().unwrap(),
             model: "xyz".to_owned(),
             promises: 12,
-            gate: Gate::of(&adopt, policy::Budget::default(), Duration::from_secs(604_800)),
+            gate: Gate::from_policy(
+                &adopt,
+                policy::Budget::default(),
+                Duration::from_secs(604_800),
+            ),
             not_good: Some(BTreeSet::from(["service:nginx".to_owned()])),
         };
         Memory {
             written: 7,
             source: Some("git https://git.xyz.example/model.git main".to_owned()),
-            floor: Floor::At(news("c", 3)),
+            highest: HighestAccepted::At(info("c", 3)),
             trial: Some(Trial {
                 stage: Stage::Second,
                 from: adopted.clone(),
@@ -264,7 +271,7 @@ mod tests {
             }),
             adopted: Some(adopted),
             candidate: Some(Candidate {
-                news: news("c", 3),
+                info: info("c", 3),
                 seen: "2026-07-06T09:00:00Z".parse().unwrap(),
             }),
             suspended: Some(Suspension {
@@ -291,7 +298,7 @@ mod tests {
         let mut limited = memory;
         let limits = policy::Budget { deletions: Some(20), ..policy::Budget::default() };
         let adopted = limited.adopted.as_mut().unwrap();
-        adopted.gate = Gate::of(&Adopt::default(), limits, Duration::from_secs(1));
+        adopted.gate = Gate::from_policy(&Adopt::default(), limits, Duration::from_secs(1));
         assert_eq!(adopted.gate.budget.deletions, Some(20));
         assert_eq!(Memory::read([Some(&limited.to_bytes()), None]), (limited, vec![]));
     }
@@ -367,7 +374,7 @@ mod tests {
         assert_eq!(Memory::read([None, None]), (Memory::default(), vec![]));
         let newer = format!("steadfast-memory 2 {}\n{{}}\n", digest(b"{}"));
         let (read, problems) = Memory::read([Some(newer.as_bytes()), None]);
-        assert_eq!(read.floor, Floor::Lost);
+        assert_eq!(read.highest, HighestAccepted::Lost);
         assert_eq!(problems[0].to_string(), "the agent's memory has format 2, of a newer version");
     }
 }

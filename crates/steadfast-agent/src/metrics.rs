@@ -125,7 +125,7 @@ fn gauges(status: &Status, now: Timestamp) -> Vec<Gauge> {
         all.push(Gauge { name: "promises", help, values });
         all.push(one("restart_debts", "Services that owe a restart.", run.debts.len()));
     }
-    all.push(one("fights", "Promises that somebody else writes too.", status.fights.len()));
+    all.push(one("fights", "Promises that somebody else writes too.", status.flapping.len()));
     all
 }
 

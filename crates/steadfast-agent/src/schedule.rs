@@ -32,7 +32,7 @@ const DAYS_AHEAD: i32 = 16;
 
 impl Opening {
     /// `None` where the machine's time zone database does not have the zone.
-    pub fn of(window: &Window) -> Option<Opening> {
+    pub fn from_window(window: &Window) -> Option<Opening> {
         TimeZone::get(&window.zone).ok().map(|zone| Opening::in_zone(window, zone))
     }
 
@@ -98,7 +98,7 @@ pub fn windows(windows: &[Window], at: Timestamp) -> Windows {
     if windows.is_empty() {
         return Windows::Open;
     }
-    match windows.iter().filter_map(Opening::of).filter_map(|it| it.next(at)).min() {
+    match windows.iter().filter_map(Opening::from_window).filter_map(|it| it.next(at)).min() {
         Some(next) if next <= at => Windows::Open,
         next => Windows::Opens(next),
     }
@@ -110,7 +110,7 @@ pub fn windows(windows: &[Window], at: Timestamp) -> Windows {
 pub struct Share(u32);
 
 impl Share {
-    pub fn of(node: &str, model: &str) -> Share {
+    pub fn from_names(node: &str, model: &str) -> Share {
         let place = hash(&["wave", node, model]) % 1_000_000;
         Share(u32::try_from(place).unwrap_or(0) + 1)
     }
@@ -207,7 +207,7 @@ mod tests {
 
     fn opening(text: &str) -> Opening {
         let window = parse_window(text).unwrap();
-        Opening::of(&window).expect("the tests need a time zone database")
+        Opening::from_window(&window).expect("the tests need a time zone database")
     }
 
     /// Window, time, next time inside.
@@ -279,14 +279,14 @@ mod tests {
     #[test]
     fn shares_are_stable_and_spread() {
         // These numbers may never change: a node would move between waves.
-        assert_eq!(Share::of("web1.xyz.example", "xyz").0, 368_747);
+        assert_eq!(Share::from_names("web1.xyz.example", "xyz").0, 368_747);
         let waves: Vec<Wave> = [(1, 0), (10, 7_200), (100, 86_400)]
             .map(|(percent, after)| Wave { percent, after: Duration::from_secs(after) })
             .to_vec();
         let date = at("2026-01-06T00:00:00Z");
         let mut counts = [0; 3];
         for number in 0..10_000 {
-            let turn = Share::of(&format!("node{number}"), "xyz").turn(&waves, date);
+            let turn = Share::from_names(&format!("node{number}"), "xyz").turn(&waves, date);
             counts[match since(date, turn).as_secs() {
                 0 => 0,
                 7_200 => 1,
@@ -295,7 +295,7 @@ mod tests {
         }
         assert!((60..150).contains(&counts[0]), "{counts:?}");
         assert!((800..1_000).contains(&counts[1]), "{counts:?}");
-        assert_eq!(Share::of("a", "b").turn(&[], date), date);
+        assert_eq!(Share::from_names("a", "b").turn(&[], date), date);
         assert_eq!(Share(10_000).turn(&waves, date), date, "1% is in the first percent");
         assert_eq!(Share(10_001).turn(&waves, date), at("2026-01-06T02:00:00Z"));
     }
@@ -339,7 +339,7 @@ mod tests {
             ]),
             minutes in 0u64..2_880,
         ) {
-            let opening = Opening::of(&window).unwrap();
+            let opening = Opening::from_window(&window).unwrap();
             let start = later(at(start), Duration::from_secs(minutes * 60));
             let walked = (0..16 * 1_440)
                 .map(|it| later(start, Duration::from_secs(it * 60)))

@@ -1,12 +1,12 @@
 //! What the agent is doing and why, as plain values: `steadfast status`, the socket and the metrics
 //! all render these.
 
-use crate::fights::Fight;
+use crate::flapping::Flapping;
 use crate::memory::{Bad, Suspension};
 use jiff::Timestamp;
 use std::fmt;
-use steadfast_node::revision::{News, Revision};
-use steadfast_node::wire::{Refusal, Unkept, Why};
+use steadfast_node::revision::{Revision, RevisionInfo};
+use steadfast_node::wire::{Refusal, RunReason, Unkept};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Status {
@@ -18,9 +18,9 @@ pub struct Status {
     pub missing: Vec<String>,
     /// Nobody's signature is asked for.
     pub unsigned: bool,
-    pub adopted: Option<News>,
+    pub adopted: Option<RevisionInfo>,
     pub adopted_at: Option<Timestamp>,
-    pub newer: Option<News>,
+    pub newer: Option<RevisionInfo>,
     /// Why the newer one is not adopted.
     pub waiting: Option<Waiting>,
     /// The place of the node in the waves, in percent.
@@ -33,9 +33,9 @@ pub struct Status {
     /// When the source last gave an answer that was taken.
     pub heard: Option<Timestamp>,
     pub stale_since: Option<Timestamp>,
-    pub running: Option<Why>,
+    pub running: Option<RunReason>,
     pub last_run: Option<LastRun>,
-    pub fights: Vec<Fight>,
+    pub flapping: Vec<Flapping>,
     pub suspended: Option<Suspension>,
     /// Why the agent's memory cannot be stored.
     pub storage: Option<String>,
@@ -93,7 +93,7 @@ pub enum Trying {
 #[derive(Clone, Debug, PartialEq)]
 pub struct LastRun {
     pub revision: Revision,
-    pub why: Why,
+    pub reason: RunReason,
     pub ended: Timestamp,
     pub kept: u64,
     pub repaired: u64,
@@ -117,7 +117,7 @@ impl LastRun {
         self.held.extend(later.held);
         self.debts = later.debts;
         self.revision = later.revision;
-        self.why = later.why;
+        self.reason = later.reason;
         self.ended = later.ended;
     }
 }
@@ -217,7 +217,7 @@ pub(crate) fn example() -> Status {
     let at = |hour: i8| {
         jiff::civil::date(2026, 7, 6).at(hour, 0, 0, 0).in_tz("UTC").unwrap().timestamp()
     };
-    let news = |name: &str, hour| News {
+    let info = |name: &str, hour| RevisionInfo {
         revision: Revision::new(name),
         sequence: None,
         date: at(hour),
@@ -233,9 +233,9 @@ pub(crate) fn example() -> Status {
         source: Some("git https://git.xyz.example/model.git branch main".to_owned()),
         missing: vec![],
         unsigned: false,
-        adopted: Some(news("0123456789abcdef0123456789abcdef01234567", 6)),
+        adopted: Some(info("0123456789abcdef0123456789abcdef01234567", 6)),
         adopted_at: Some(at(7)),
-        newer: Some(news("1123456789abcdef0123456789abcdef01234567", 8)),
+        newer: Some(info("1123456789abcdef0123456789abcdef01234567", 8)),
         waiting: Some(Waiting::Window { opens: Some(at(13)) }),
         share: Some(36.8747),
         trying: None,
@@ -255,7 +255,7 @@ pub(crate) fn example() -> Status {
         running: None,
         last_run: Some(LastRun {
             revision: Revision::new("0123456789abcdef0123456789abcdef01234567"),
-            why: Why::Keep,
+            reason: RunReason::Keep,
             ended: at(10),
             kept: 297,
             repaired: 1,
@@ -263,7 +263,7 @@ pub(crate) fn example() -> Status {
             held: vec![unkept("service:nginx", "needs file:/etc/nginx/nginx.conf")],
             debts: vec!["nginx.service".to_owned()],
         }),
-        fights: vec![Fight {
+        flapping: vec![Flapping {
             promise: "file:/etc/motd".to_owned(),
             since: at(10),
             repairs: 5,

@@ -7,11 +7,11 @@ use expect_test::expect;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use steadfast_agent::machine::End;
+use steadfast_agent::machine::RunResult;
 use steadfast_agent::machine::{Action, Agent, Config, Input};
 use steadfast_agent::memory::{Adopted, Memory};
 use steadfast_node::gate::Gate;
-use steadfast_node::revision::{News, Revision};
+use steadfast_node::revision::{Revision, RevisionInfo};
 use steadfast_node::wire::{Offer, Proof, Report};
 use steadfast_node::wire::{Prepared, Refusal, RefusalKind};
 
@@ -60,7 +60,7 @@ fn requests(memory: &Memory, seconds: i64, answer: &Result<Option<Offer>, Refusa
                         }),
                         Action::Run(job) => inputs.push(Input::RunEnded {
                             revision: job.revision,
-                            end: End::Finished(Report { kept: 1, ..Report::default() }),
+                            result: RunResult::Finished(Report { kept: 1, ..Report::default() }),
                         }),
                         Action::WakeAt(at) => next = at,
                         Action::Store(_)
@@ -68,7 +68,7 @@ fn requests(memory: &Memory, seconds: i64, answer: &Result<Option<Offer>, Refusa
                         | Action::Reload
                         | Action::Note(_)
                         | Action::Reply { .. }
-                        | Action::Leave(_) => {}
+                        | Action::Shutdown(_) => {}
                     }
                 }
             }
@@ -95,9 +95,10 @@ fn line(what: &str, counts: &[u32]) -> String {
 
 #[test]
 fn ten_thousand_nodes_ask_evenly() {
-    let news = News { revision: Revision::new("a"), sequence: None, date: start(), expires: None };
+    let info =
+        RevisionInfo { revision: Revision::new("a"), sequence: None, date: start(), expires: None };
     let adopted = Adopted {
-        news: news.clone(),
+        info: info.clone(),
         at: start(),
         model: "xyz".to_owned(),
         promises: 1,
@@ -107,7 +108,7 @@ fn ten_thousand_nodes_ask_evenly() {
     let keeping = Memory { adopted: Some(adopted), ..Memory::default() };
     let quiet: Result<Option<Offer>, Refusal> = Ok(None);
     let down = Err(Refusal { kind: RefusalKind::Unreachable, words: "refused".to_owned() });
-    let first = Ok(Some(Offer { news, proof: Proof::DescendsFrom(Revision::new("a")) }));
+    let first = Ok(Some(Offer { info, proof: Proof::DescendsFrom(Revision::new("a")) }));
     let mut table = format!(
         "{:<44} {:>6} {:>8} {:>7} {:>5} {:>5} {:>5}\n",
         "10,000 nodes, fetch: 5m", "sec", "requests", "mean/s", "p50", "p99", "most"

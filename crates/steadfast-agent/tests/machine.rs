@@ -9,13 +9,15 @@
 use expect_test::{Expect, expect};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
-use steadfast_agent::machine::{Action, Agent, Answer, Asker, Config, End, Input, Leave, Request};
+use steadfast_agent::machine::{
+    Action, Agent, Answer, Client, Config, Input, Request, RunResult, Shutdown,
+};
 use steadfast_agent::memory::Memory;
 use steadfast_agent::schedule::later;
 use steadfast_model::policy::{Adopt, Approval, Wave, parse_window};
 use steadfast_model::{Span, Spanned};
 use steadfast_node::gate::Gate;
-use steadfast_node::revision::{Floor, News, Revision};
+use steadfast_node::revision::{HighestAccepted, Revision, RevisionInfo};
 use steadfast_node::wire::{
     Broken, Fault, Hindrance, Offer, Prepared, Proof, Refusal, RefusalKind, Report,
 };
@@ -44,7 +46,11 @@ fn config() -> Config {
 }
 
 fn gate(adopt: &Adopt) -> Gate {
-    Gate::of(adopt, steadfast_model::policy::Budget::default(), Duration::from_secs(604_800))
+    Gate::from_policy(
+        adopt,
+        steadfast_model::policy::Budget::default(),
+        Duration::from_secs(604_800),
+    )
 }
 
 fn not_kept(promise: &str, fault: Fault, health: bool, changed: bool) -> Broken {
@@ -99,12 +105,17 @@ impl Node {
                     continue;
                 }
                 Action::WakeAt(_) => continue,
-                Action::Fetch { floor: _, wanted: None } => "fetch".to_owned(),
-                Action::Fetch { floor: _, wanted: Some(it) } => format!("fetch {it}"),
+                Action::Fetch { highest: _, wanted: None } => "fetch".to_owned(),
+                Action::Fetch { highest: _, wanted: Some(it) } => format!("fetch {it}"),
                 Action::Prepare { revision } => format!("prepare {revision}"),
                 Action::Run(job) => {
                     let only = job.only.as_ref().map(|it| format!(" {}", it.join(" ")));
-                    format!("run {} ({}{})", job.revision, job.why.word(), only.unwrap_or_default())
+                    format!(
+                        "run {} ({}{})",
+                        job.revision,
+                        job.reason.word(),
+                        only.unwrap_or_default()
+                    )
                 }
                 Action::GoBack { from, to } => format!("go back from {from} to {to}"),
                 Action::Reload => "reload".to_owned(),
@@ -112,7 +123,7 @@ impl Node {
                 Action::Reply { to: _, answer: Answer::Accepted(it) } => format!("yes: {it}"),
                 Action::Reply { to: _, answer: Answer::Refused(it) } => format!("no: {it}"),
                 Action::Reply { to, answer } => format!("{} {answer:?}", to.0),
-                Action::Leave(leave) => format!("{leave:?}"),
+                Action::Shutdown(how) => format!("{how:?}"),
             };
             self.story += &format!("    {line}\n");
         }
@@ -156,15 +167,15 @@ impl Node {
     fn offer(&mut self, name: &str, proof: Proof, date: Timestamp) {
         self.tell(&format!("the source offers {name}"));
         let revision = Revision::new(name);
-        let news = News { revision, sequence: None, date, expires: None };
-        self.give(Input::Fetched(Ok(Some(Offer { news, proof }))));
+        let info = RevisionInfo { revision, sequence: None, date, expires: None };
+        self.give(Input::Fetched(Ok(Some(Offer { info, proof }))));
     }
 
-    /// Whatever the floor is, it descends from it.
+    /// Whatever was accepted last, it descends from that.
     fn offers(&mut self, name: &str) {
-        let from = match &self.agent.memory().floor {
-            Floor::At(it) => it.revision.clone(),
-            Floor::Fresh | Floor::Lost => Revision::new("nothing"),
+        let from = match &self.agent.memory().highest {
+            HighestAccepted::At(it) => it.revision.clone(),
+            HighestAccepted::Fresh | HighestAccepted::Lost => Revision::new("nothing"),
         };
         self.offer(name, Proof::DescendsFrom(from), self.now);
     }
@@ -187,18 +198,18 @@ impl Node {
         self.prepare(name, true, None);
     }
 
-    fn end(&mut self, name: &str, end: End) {
+    fn end(&mut self, name: &str, result: RunResult) {
         self.tell(&format!("the run of {name} ends"));
-        self.give(Input::RunEnded { revision: Revision::new(name), end });
+        self.give(Input::RunEnded { revision: Revision::new(name), result });
     }
 
     fn ended(&mut self, name: &str, report: Report) {
-        self.end(name, End::Finished(report));
+        self.end(name, RunResult::Finished(report));
     }
 
     fn ask(&mut self, request: Request) {
         self.tell(&format!("asked: {request:?}"));
-        self.give(Input::Asked { by: Asker(7), request });
+        self.give(Input::Asked { by: Client(7), request });
     }
 
     fn adopt(&mut self, name: &str, reason: Option<&str>) {
@@ -490,8 +501,8 @@ fn a_trial_whose_run_cannot_begin_comes_to_an_end() {
     node.prepared("b");
     let cannot_begin = |node: &mut Node, revision: &str| {
         for _ in 0..5 {
-            let end = End::NotStarted("the model has errors".to_owned());
-            node.give(Input::RunEnded { revision: Revision::new(revision), end });
+            let result = RunResult::NotStarted("the model has errors".to_owned());
+            node.give(Input::RunEnded { revision: Revision::new(revision), result });
             node.wait(Duration::from_secs(600));
         }
     };
@@ -539,9 +550,9 @@ fn a_revision_whose_run_crashes_twice_is_bad() {
     let mut node = Node::keeping(Gate::default());
     node.finds("b");
     node.prepared("b");
-    node.end("b", End::Crashed("signal 6".to_owned()));
+    node.end("b", RunResult::Crashed("signal 6".to_owned()));
     node.wait(Duration::from_secs(30));
-    node.end("b", End::Crashed("signal 6".to_owned()));
+    node.end("b", RunResult::Crashed("signal 6".to_owned()));
     node.ended("a", kept());
     node.waits();
     node.is(expect![[r#"
@@ -593,7 +604,7 @@ fn somebody_elses_lock_is_waited_for_and_speaks_against_nobody() {
     node.finds("b");
     node.prepared("b");
     for _ in 0..20 {
-        node.end("b", End::Busy("another run holds the lock".to_owned()));
+        node.end("b", RunResult::Busy("another run holds the lock".to_owned()));
         node.wait(Duration::from_secs(600));
     }
     assert_eq!(node.story.matches("(adopt)").count(), 21, "{}", node.story);
@@ -679,7 +690,7 @@ fn a_node_that_has_forgotten_accepts_nothing_without_somebodys_word() {
         woke
             fetch
         the source offers a
-            note: refused what the source offers: the trust floor is lost: what was accepted before is not known any more; steadfast adopt REVISION says which one to trust
+            note: refused what the source offers: the anti-rollback state is lost: what was accepted before is not known any more; steadfast adopt REVISION says which one to trust
         asked: Adopt { revision: Revision("a"), reason: None }
             yes: a is asked of the source
             fetch a
@@ -702,7 +713,10 @@ fn what_is_not_kept_is_tried_later_and_later_whoever_touches_it() {
         if actions.iter().any(|it| matches!(it, Action::Run(job) if job.only.is_some())) {
             tries.push(node.now);
             let report = broken("service:a");
-            node.give(Input::RunEnded { revision: Revision::new("a"), end: End::Finished(report) });
+            node.give(Input::RunEnded {
+                revision: Revision::new("a"),
+                result: RunResult::Finished(report),
+            });
             // Trying it has touched it.
             node.give(touched());
         } else if actions.iter().any(|it| matches!(it, Action::Run(_))) {
@@ -820,7 +834,7 @@ fn what_cannot_be_stored_is_not_acted_upon_and_keeping_goes_on() {
     for _ in 0..3 {
         node.give(Input::NotStored { why: "read-only file system".to_owned() });
         let adopted = node.agent.memory().adopted.as_ref().unwrap();
-        assert_eq!(adopted.news.revision, Revision::new("a"));
+        assert_eq!(adopted.info.revision, Revision::new("a"));
         assert!(node.agent.status(node.now).running.is_none());
         let again = node.agent.status(node.now);
         assert_eq!(again.storage.as_deref(), Some("read-only file system"));
@@ -948,19 +962,19 @@ fn when_the_settings_are_read_again_the_source_is_asked_at_once() {
 
 #[test]
 fn an_agent_that_is_to_end_does_not_become_another() {
-    for orders in [[Leave::Stop, Leave::Reexecute], [Leave::Reexecute, Leave::Stop]] {
+    for orders in [[Shutdown::Stop, Shutdown::Reexecute], [Shutdown::Reexecute, Shutdown::Stop]] {
         let mut node = Node::keeping(Gate::default());
-        let begun = node.give(Input::Asked { by: Asker(1), request: Request::Run { only: None } });
+        let begun = node.give(Input::Asked { by: Client(1), request: Request::Run { only: None } });
         assert!(begun.iter().any(|it| matches!(it, Action::Run(_))), "{begun:?}");
-        for leave in orders {
-            let waits = node.give(Input::Leave(leave));
-            assert!(!waits.iter().any(|it| matches!(it, Action::Leave(_))), "{waits:?}");
+        for how in orders {
+            let waits = node.give(Input::Shutdown(how));
+            assert!(!waits.iter().any(|it| matches!(it, Action::Shutdown(_))), "{waits:?}");
         }
         let revision = Revision::new("a");
-        let ended = node.give(Input::RunEnded { revision, end: End::Finished(kept()) });
-        assert!(ended.contains(&Action::Leave(Leave::Stop)), "{orders:?}: {ended:?}");
+        let ended = node.give(Input::RunEnded { revision, result: RunResult::Finished(kept()) });
+        assert!(ended.contains(&Action::Shutdown(Shutdown::Stop)), "{orders:?}: {ended:?}");
         // Also where nothing is under way any more.
-        let later = node.give(Input::Leave(Leave::Reexecute));
-        assert!(later.contains(&Action::Leave(Leave::Stop)), "{orders:?}: {later:?}");
+        let later = node.give(Input::Shutdown(Shutdown::Reexecute));
+        assert!(later.contains(&Action::Shutdown(Shutdown::Stop)), "{orders:?}: {later:?}");
     }
 }

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use steadfast_agent::machine::{
-    Action, Agent, Answer, Asker, Config, End, Input, Job, Leave, Note, Request,
+    Action, Agent, Answer, Client, Config, Input, Job, Note, Request, RunResult, Shutdown,
 };
 use steadfast_agent::memory::Memory;
 use steadfast_agent::schedule::{Chance, later, since};
@@ -16,9 +16,9 @@ use steadfast_agent::status::Waiting;
 use steadfast_model::policy::{Adopt, Approval, Wave, parse_window};
 use steadfast_model::{Span, Spanned};
 use steadfast_node::gate::Gate;
-use steadfast_node::revision::{News, Revision};
+use steadfast_node::revision::{HighestAccepted, Revision, RevisionInfo};
 use steadfast_node::wire::{
-    Broken, Fault, Hindrance, Offer, Prepared, Proof, Refusal, RefusalKind, Report, Why,
+    Broken, Fault, Hindrance, Offer, Prepared, Proof, Refusal, RefusalKind, Report, RunReason,
 };
 
 /// Enough that everything that can be noted is noted by one of them, which is demanded below.
@@ -233,7 +233,7 @@ impl World {
         }
         match action {
             Action::WakeAt(_) | Action::Store(_) => return,
-            Action::Fetch { floor: _, wanted } => {
+            Action::Fetch { highest: _, wanted } => {
                 if let Some(last) = self.last_fetch {
                     let spaced = self.time - last >= 15_000;
                     self.demand(spaced || self.hurry, "the source is asked too often");
@@ -265,14 +265,19 @@ impl World {
             }
             Action::Run(job) => self.run(job),
             Action::GoBack { from, to } => {
-                self.run(Job { revision: to, why: Why::GoBack, only: None, against: Some(from) });
+                self.run(Job {
+                    revision: to,
+                    reason: RunReason::GoBack,
+                    only: None,
+                    against: Some(from),
+                });
             }
             Action::Note(Note::WentBack { bad, to: _ }) => {
                 self.bad.insert(bad);
             }
             Action::Note(Note::Unexpected(_)) => self.demand(false, "an answer without question"),
             Action::Note(Note::Resumed) => self.suspended = None,
-            Action::Note(_) | Action::Reload | Action::Leave(_) | Action::Reply { .. } => {}
+            Action::Note(_) | Action::Reload | Action::Shutdown(_) | Action::Reply { .. } => {}
         }
         self.say(format!("   {}", line.chars().take(240).collect::<String>()));
     }
@@ -309,23 +314,23 @@ impl World {
         self.running = true;
         self.attempt = self.time;
         self.last_run = Some(revision.clone());
-        let end = self.outcome(&job);
+        let result = self.outcome(&job);
         let takes = 200 + self.chance.below(if job.only.is_some() { 500 } else { 120_000 });
-        self.child(takes, Input::RunEnded { revision: job.revision, end });
+        self.child(takes, Input::RunEnded { revision: job.revision, result });
     }
 
-    fn outcome(&mut self, job: &Job) -> End {
+    fn outcome(&mut self, job: &Job) -> RunResult {
         if !self.calm {
             match self.chance.below(100) {
-                0 => return End::Busy("another run holds the lock".to_owned()),
-                1 => return End::NotStarted("no memory".to_owned()),
-                2 => return End::Crashed("killed".to_owned()),
+                0 => return RunResult::Busy("another run holds the lock".to_owned()),
+                1 => return RunResult::NotStarted("no memory".to_owned()),
+                2 => return RunResult::Crashed("killed".to_owned()),
                 _ => {}
             }
         }
         let truth = self.truth(&job.revision);
         if truth.crashes {
-            return End::Crashed("signal 6".to_owned());
+            return RunResult::Crashed("signal 6".to_owned());
         }
         let broken: BTreeSet<usize> = truth.broken.into_iter().chain(self.machine_broken).collect();
         let mut report = Report { kept: 10 - broken.len() as u64, ..Report::default() };
@@ -341,7 +346,7 @@ impl World {
         }
         report.repaired = job.only.clone().unwrap_or_default();
         report.repaired.retain(|it| !report.not_kept.iter().any(|broken| broken.promise == *it));
-        End::Finished(report)
+        RunResult::Finished(report)
     }
 
     /// What the source answers, with what a careful fetcher finds out and one that was fooled does not.
@@ -353,11 +358,9 @@ impl World {
         let newest = self.truths.len() - 1;
         let mut at = wanted.and_then(number).unwrap_or(newest);
         let mut revision = name(at);
-        let mut from = match &self.agent.memory().floor {
-            steadfast_node::revision::Floor::At(it) => it.revision.clone(),
-            steadfast_node::revision::Floor::Fresh | steadfast_node::revision::Floor::Lost => {
-                name(0)
-            }
+        let mut from = match &self.agent.memory().highest {
+            HighestAccepted::At(it) => it.revision.clone(),
+            HighestAccepted::Fresh | HighestAccepted::Lost => name(0),
         };
         if self.hostile && self.highest.is_some() {
             match self.chance.below(5) {
@@ -380,19 +383,19 @@ impl World {
             }
         }
         if number(&from).is_some_and(|it| it > at) {
-            // A careful fetcher sees that the floor is above.
+            // A careful fetcher sees what was accepted.
             from = Revision::new("elsewhere");
         }
         let proof = if self.snapshots { Proof::Sequence } else { Proof::DescendsFrom(from) };
         let expires = (self.snapshots && self.one_in(3))
             .then(|| later(self.wall(), Duration::from_secs(86_400)));
-        let news = News {
+        let info = RevisionInfo {
             sequence: self.snapshots.then_some(at as u64),
             date: Timestamp::from_millisecond(1_772_000_000_000 + at as i64 * 60_000).unwrap(),
             revision,
             expires,
         };
-        Ok(Some(Offer { news, proof }))
+        Ok(Some(Offer { info, proof }))
     }
 
     fn disaster(&mut self) {
@@ -466,7 +469,7 @@ impl World {
             Request::Adopt { .. } | Request::Reload => self.hurry = true,
             Request::Run { .. } | Request::Suspend { .. } | Request::Resume => {}
         }
-        self.give(Input::Asked { by: Asker(1), request });
+        self.give(Input::Asked { by: Client(1), request });
         let after = self.agent.memory().suspended.clone();
         if before != after {
             self.suspended = after.map(|it| it.until);
@@ -508,7 +511,7 @@ impl World {
         let longest = i64::try_from((KEEP + Duration::from_secs(3_700)).as_millis()).unwrap();
         self.demand(self.time - self.attempt <= longest, "the adopted revision is not kept");
         if let Some(adopted) = &self.agent.memory().adopted {
-            self.demand(!self.bad.contains(&adopted.news.revision), "the bad one is adopted");
+            self.demand(!self.bad.contains(&adopted.info.revision), "the bad one is adopted");
         }
     }
 
@@ -554,7 +557,7 @@ fn gate(which: u64) -> Gate {
     };
     let approval = if which == 4 { Approval::Required } else { Approval::None };
     let budget = steadfast_model::policy::Budget::default();
-    Gate::of(&Adopt { windows, waves, approval }, budget, Duration::from_secs(604_800))
+    Gate::from_policy(&Adopt { windows, waves, approval }, budget, Duration::from_secs(604_800))
 }
 
 fn live(seed: u64) -> BTreeSet<String> {
@@ -574,8 +577,8 @@ fn a_node_lives_through_weeks_of_trouble() {
     let noted: BTreeSet<String> = (0..SEEDS).flat_map(live).collect();
     let all = [
         "Adopted",
-        "Fight",
-        "FightOver",
+        "Flapping",
+        "FlappingOver",
         "GoingBack",
         "GoingBackDidNotHelp",
         "Invalid",
@@ -600,16 +603,16 @@ fn an_agent_that_ends_waits_for_its_run_and_begins_nothing_else() {
         while !world.running {
             world.advance(world.time + 1_000);
         }
-        let actions = world.agent.handle(Input::Leave(Leave::Reexecute), world.wall());
-        assert!(!actions.iter().any(|it| matches!(it, Action::Leave(_))), "seed {seed}");
-        let end = End::Crashed("killed".to_owned());
+        let actions = world.agent.handle(Input::Shutdown(Shutdown::Reexecute), world.wall());
+        assert!(!actions.iter().any(|it| matches!(it, Action::Shutdown(_))), "seed {seed}");
+        let result = RunResult::Crashed("killed".to_owned());
         let revision = world.last_run.clone().unwrap();
-        let actions = world.agent.handle(Input::RunEnded { revision, end }, world.wall());
-        assert!(actions.contains(&Action::Leave(Leave::Reexecute)), "seed {seed}");
+        let actions = world.agent.handle(Input::RunEnded { revision, result }, world.wall());
+        assert!(actions.contains(&Action::Shutdown(Shutdown::Reexecute)), "seed {seed}");
         let begun = |it: &Action| matches!(it, Action::Run(_) | Action::Fetch { .. });
         assert!(!actions.iter().any(begun), "seed {seed}: {actions:?}");
         let request = Request::Run { only: None };
-        let actions = world.agent.handle(Input::Asked { by: Asker(2), request }, world.wall());
+        let actions = world.agent.handle(Input::Asked { by: Client(2), request }, world.wall());
         let refused = |it: &Action| matches!(it, Action::Reply { answer: Answer::Refused(_), .. });
         assert!(actions.iter().any(refused), "seed {seed}: {actions:?}");
     }

@@ -4,7 +4,7 @@
 use crate::adopted::{self, Record};
 use crate::chain;
 use crate::download::{DownloadTask, FetchUser, download_in_child};
-use crate::revision::{self, News, Revision};
+use crate::revision::{HighestAccepted, Revision, RevisionInfo};
 use crate::settings::{self, Settings};
 use crate::wire::{FetchTask, Fetched, Offer, Proof, Refusal, RefusalKind};
 use jiff::Timestamp;
@@ -17,7 +17,7 @@ use steadfast_source::attribute::attribute;
 use steadfast_source::attribution::Attribution;
 use steadfast_source::content::{read_content, write_content};
 use steadfast_source::settings::{Limits, Source, Trust};
-use steadfast_source::terms::{self, Download, Known, Origin, Terms};
+use steadfast_source::terms::{Download, Fetched as Accepted, Known, Origin, Terms};
 use steadfast_store::{Layout, kept_files};
 use steadfast_system::text::hex;
 use steadfast_trust::copies::{CopiesError, Loaded};
@@ -46,7 +46,7 @@ pub fn fetch(task: &FetchTask, layout: &Layout) -> Result<(Fetched, Option<After
         channel: settings.environment.as_deref().map(str::to_owned),
         limits: Limits::within(settings.timeout),
         as_user: FetchUser::find(),
-        loaded: load_floor(task, layout)?,
+        loaded: load_anti_rollback(task, layout)?,
     };
     fetching.forget_another_source();
     let Some(validator) = fetching.download()? else { return Ok((Fetched::Unchanged, None)) };
@@ -56,7 +56,7 @@ pub fn fetch(task: &FetchTask, layout: &Layout) -> Result<(Fetched, Option<After
     let revision = name_of(&accepted.point);
     fetching.is_what_was_asked_for(&revision)?;
     fetching.keep(&accepted, &revision, raised, validator)?;
-    let answer = answer(task, &accepted, news(&accepted, revision.clone(), now));
+    let answer = answer(task, &accepted, revision_info(&accepted, revision.clone(), now));
     let after = After { accepted, before, revision, limits: fetching.limits };
     Ok((answer, Some(after)))
 }
@@ -75,23 +75,23 @@ struct Fetching<'a> {
 }
 
 /// What the agent knows as the highest revision, if it knows one.
-fn known_to_agent(task: &FetchTask) -> Option<&News> {
-    match &task.floor {
-        revision::Floor::At(news) => Some(news),
-        revision::Floor::Fresh | revision::Floor::Lost => None,
+fn known_to_agent(task: &FetchTask) -> Option<&RevisionInfo> {
+    match &task.highest {
+        HighestAccepted::At(info) => Some(info),
+        HighestAccepted::Fresh | HighestAccepted::Lost => None,
     }
 }
 
 fn is_lost(task: &FetchTask) -> bool {
-    match task.floor {
-        revision::Floor::Lost => true,
-        revision::Floor::Fresh | revision::Floor::At(_) => false,
+    match task.highest {
+        HighestAccepted::Lost => true,
+        HighestAccepted::Fresh | HighestAccepted::At(_) => false,
     }
 }
 
 /// What was accepted before. Where that is lost, nothing is accepted, unless somebody with the right to has
 /// said which revision to trust.
-fn load_floor(task: &FetchTask, layout: &Layout) -> Result<Loaded<AntiRollback>, Refusal> {
+fn load_anti_rollback(task: &FetchTask, layout: &Layout) -> Result<Loaded<AntiRollback>, Refusal> {
     let folder = layout.anti_rollback();
     match Loaded::load(&folder, known_to_agent(task).is_some()) {
         Ok(loaded) => Ok(loaded),
@@ -115,10 +115,10 @@ impl Fetching<'_> {
     /// The history of another source than before begins here. Keys that were removed stay so.
     fn forget_another_source(&mut self) {
         let is_new = known_to_agent(self.task).is_none() && !is_lost(self.task);
-        let floor = &mut self.loaded.value;
-        if is_new && floor.source != self.source.to_string() {
-            floor.highest = None;
-            floor.key_set = None;
+        let known = &mut self.loaded.value;
+        if is_new && known.source != self.source.to_string() {
+            known.highest = None;
+            known.key_set = None;
         }
     }
 
@@ -147,9 +147,9 @@ impl Fetching<'_> {
         }
     }
 
-    /// Verifies what was brought, whoever brought it. Gives what is accepted, and the floor as that raises
-    /// it.
-    fn verify(&mut self, now: Timestamp) -> Result<(terms::Fetched, AntiRollback), Refusal> {
+    /// Verifies what was brought, whoever brought it. Gives what is accepted, and the anti-rollback state as
+    /// that raises it.
+    fn verify(&mut self, now: Timestamp) -> Result<(Accepted, AntiRollback), Refusal> {
         let Fetching { task, layout, .. } = *self;
         let expected = Expected { model: task.model.clone(), channel: self.channel.clone() };
         let zone = TimeZone::system();
@@ -194,11 +194,11 @@ impl Fetching<'_> {
         }
     }
 
-    /// Keeps the content, then what is known of it, then the floor: wherever this ends, what the floor
-    /// names is there.
+    /// Keeps the content, then what is known of it, then the anti-rollback state: wherever this
+    /// ends, what that names is there.
     fn keep(
         &mut self,
-        accepted: &terms::Fetched,
+        accepted: &Accepted,
         revision: &Revision,
         raised: AntiRollback,
         validator: Option<Validator>,
@@ -220,14 +220,14 @@ impl Fetching<'_> {
     }
 }
 
-fn answer(task: &FetchTask, accepted: &terms::Fetched, news: News) -> Fetched {
+fn answer(task: &FetchTask, accepted: &Accepted, info: RevisionInfo) -> Fetched {
     let ours = known_to_agent(task);
     let is_known =
-        ours.is_some_and(|it| it.revision == news.revision && it.expires == news.expires);
+        ours.is_some_and(|it| it.revision == info.revision && it.expires == info.expires);
     if is_known && task.wanted.is_none() {
         return Fetched::Unchanged;
     }
-    // What the floor has accepted in the past descends from what the agent knows: it only ever rises.
+    // What was accepted in the past descends from what the agent knows: it only ever rises.
     let proof = match (&accepted.point, accepted.advance, ours) {
         (Point::Directory { .. }, _, _) => Proof::Local,
         (Point::Snapshot { .. }, _, _) => Proof::Sequence,
@@ -236,13 +236,13 @@ fn answer(task: &FetchTask, accepted: &terms::Fetched, news: News) -> Fetched {
         }
         (Point::Git { .. }, _, _) => Proof::Nothing,
     };
-    Fetched::Offer(Offer { news, proof })
+    Fetched::Offer(Offer { info, proof })
 }
 
 /// What is done once the answer is given: the revision is accepted already, and as good without.
 #[derive(Debug)]
 pub struct After {
-    accepted: terms::Fetched,
+    accepted: Accepted,
     /// The highest that was accepted before it.
     before: Option<Point>,
     revision: Revision,
@@ -253,12 +253,12 @@ impl After {
     /// Keeps who wrote which line of the revision, with what is known of the one before it.
     pub fn keep_blame(&self, layout: &Layout) {
         let After { accepted, before, revision, limits } = self;
-        let floor = match before {
+        let from = match before {
             Some(Point::Git { commit, .. }) => Some(commit.as_str()),
             Some(Point::Snapshot { .. } | Point::Directory { .. }) | None => None,
         };
-        let known = floor.and_then(|it| adopted::blame(layout, &Revision::new(it)));
-        let blame = attribute(accepted, floor, known.as_ref(), &layout.fetch(), limits);
+        let known = from.and_then(|it| adopted::blame(layout, &Revision::new(it)));
+        let blame = attribute(accepted, from, known.as_ref(), &layout.fetch(), limits);
         if let Some(blame) = blame {
             let _kept = adopted::save_blame(layout, revision, &blame);
         }
@@ -297,7 +297,7 @@ fn name_of(point: &Point) -> Revision {
     }
 }
 
-fn news(accepted: &terms::Fetched, revision: Revision, now: Timestamp) -> News {
+fn revision_info(accepted: &Accepted, revision: Revision, now: Timestamp) -> RevisionInfo {
     let (sequence, expires) = match &accepted.point {
         Point::Snapshot { sequence, expires, .. } => (Some(*sequence), Some(*expires)),
         Point::Git { .. } | Point::Directory { .. } => (None, None),
@@ -307,10 +307,10 @@ fn news(accepted: &terms::Fetched, revision: Revision, now: Timestamp) -> News {
         Origin::Snapshot { created, .. } => *created,
         Origin::Directory => now,
     };
-    News { revision, sequence, date, expires }
+    RevisionInfo { revision, sequence, date, expires }
 }
 
-fn record(accepted: &terms::Fetched, source: &str) -> Record {
+fn record(accepted: &Accepted, source: &str) -> Record {
     let mut record = Record {
         format: 1,
         content: hex(&accepted.point.content()),

@@ -31,7 +31,7 @@ struct StoredWindow {
 }
 
 impl Gate {
-    pub fn of(adopt: &Adopt, budget: Budget, stale_after: Duration) -> Gate {
+    pub fn from_policy(adopt: &Adopt, budget: Budget, stale_after: Duration) -> Gate {
         let Adopt { windows, waves, approval } = adopt;
         let windows = windows.iter().map(|it| &it.value).map(|Window { days, from, to, zone }| {
             StoredWindow { days: *days, from: *from, to: *to, zone: Arc::clone(zone) }

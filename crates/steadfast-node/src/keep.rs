@@ -6,7 +6,7 @@ use crate::changed::look_up_packages;
 use crate::orphans;
 use crate::resolve_cache::Known;
 use crate::verdict::Collected;
-use crate::wire::{Changed, Report, RunTask, Why};
+use crate::wire::{Changed, Report, RunReason, RunTask};
 use std::path::{Path, PathBuf};
 use steadfast_engine::{Assessment, Budget, Event, Promises, Reporter};
 use steadfast_store::{Journal, Layout, Store, StoreError};
@@ -62,13 +62,13 @@ pub struct Kept {
 pub fn task(task: &RunTask, layout: &Layout) -> Result<Kept, crate::NodeError> {
     let record = adopted::record(layout, &task.revision)?;
     let against = task.against.as_ref().and_then(|it| adopted::record(layout, it).ok());
-    let beside = match task.why {
-        Why::Adopt | Why::SecondTry => Task::Adopt,
+    let beside = match task.reason {
+        RunReason::Adopt | RunReason::SecondTry => Task::Adopt,
         // What is not known here has left nothing that would be known.
-        Why::GoBack => {
+        RunReason::GoBack => {
             Task::GoBack { from: against.as_ref().map(|it| it.content.clone()).unwrap_or_default() }
         }
-        Why::Keep | Why::Drift | Why::Asked => Task::Nothing,
+        RunReason::Keep | RunReason::Drift | RunReason::Asked => Task::Nothing,
     };
     let keeping = Keeping {
         content: record.content.clone(),
@@ -142,7 +142,7 @@ impl Keeping {
     pub(crate) fn keep(
         &self,
         promises: &Promises,
-        sight: Assessment,
+        assessment: Assessment,
         host: &Host,
         store: &Store,
         told: Told<'_>,
@@ -154,7 +154,7 @@ impl Keeping {
                 Attributed { journal: &mut journal, changed: self.changed.clone() };
             let mut reporters: Vec<&mut dyn Reporter> = vec![&mut collected, &mut attributed];
             let mut ledger = store;
-            steadfast_engine::converge(promises, sight, host, &mut ledger, &mut reporters)
+            steadfast_engine::converge(promises, assessment, host, &mut ledger, &mut reporters)
         };
         let against = self.against.as_ref().filter(|_| collected.needs_comparing());
         let before = against.and_then(|it| promises_of(it));

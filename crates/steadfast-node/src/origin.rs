@@ -158,7 +158,7 @@ impl<'a> Revisions<'a> {
     }
 
     /// A run says the folder of its content, and the beginning of its commit where there is one.
-    pub fn of(&self, run: &RunLine) -> Option<&(Revision, Record)> {
+    pub fn revision(&self, run: &RunLine) -> Option<&(Revision, Record)> {
         let content = self.content(run)?;
         let all = self.known.get(content)?;
         let commit = run.revision.rsplit_once(" commit ").map(|it| it.1);
@@ -172,7 +172,7 @@ impl<'a> Revisions<'a> {
 
     /// Who wrote the lines of a run's revision.
     pub fn lines(&self, run: &RunLine) -> Lines {
-        self.of(run).map_or_else(Lines::default, |it| Lines::of_revision(self.layout, &it.0))
+        self.revision(run).map_or_else(Lines::default, |it| Lines::of_revision(self.layout, &it.0))
     }
 }
 

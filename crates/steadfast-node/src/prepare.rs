@@ -52,7 +52,7 @@ fn try_prepare(
                 model: named_model,
                 named: true,
                 promises: target.promises.count() as u64,
-                gate: Gate::of(&policy.adopt, policy.budget, policy.stale_after),
+                gate: Gate::from_policy(&policy.adopt, policy.budget, policy.stale_after),
                 hindrance,
             }
         }
@@ -93,9 +93,9 @@ fn hindrance(
     let extent = orphans::extent(target.resolved.policy.orphans);
     let cost = orphans::foresee(&store, &target.promises, extent, &host)?;
     let circumstances = Circumstances { root: cx.root, budget };
-    let sight =
+    let assessment =
         steadfast_engine::look(&target.promises, Observer::ReadOnly(&host), &&store, circumstances);
-    let all = cost.and(sight.plan.cost());
+    let all = cost.and(assessment.plan.cost());
     let beyond = all.beyond(budget);
     Ok(beyond.map(|(what, limit)| {
         let planned = all.of_what(what);

@@ -14,18 +14,18 @@ pub struct Revision(pub Arc<str>);
 /// The highest revision that was ever accepted. Nothing below it is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Floor {
+pub enum HighestAccepted {
     /// Nothing was ever accepted from this source.
     #[default]
     Fresh,
-    At(News),
+    At(RevisionInfo),
     /// It was known and cannot be read any more.
     Lost,
 }
 
 /// What a source offers, after its signatures were verified.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct News {
+pub struct RevisionInfo {
     pub revision: Revision,
     /// The number of a snapshot.
     #[serde(default)]

@@ -220,13 +220,13 @@ impl Running<'_> {
     ) -> Result<Option<Done>, NodeError> {
         let unmatched = self.select(&mut known);
         let host = self.host(&known);
-        let sight = self.look(&known.promises, &host, store, Budget::default());
-        if !sight.plan.is_kept() {
+        let assessment = self.look(&known.promises, &host, store, Budget::default());
+        if !assessment.plan.is_kept() {
             return Ok(None);
         }
         self.begin(&known, files, &unmatched);
         let told = self.told(&known, files, &host, store);
-        Ok(Some(self.carry_out(known, files, &host, store, sight, told)))
+        Ok(Some(self.carry_out(known, files, &host, store, assessment, told)))
     }
 
     fn resolved(
@@ -251,8 +251,8 @@ impl Running<'_> {
             }
             None => budget,
         };
-        let sight = self.look(&known.promises, &host, store, budget);
-        Ok(self.carry_out(known, files, &host, store, sight, told))
+        let assessment = self.look(&known.promises, &host, store, budget);
+        Ok(self.carry_out(known, files, &host, store, assessment, told))
     }
 
     /// No environment names this node. An agent that goes back to such a revision still takes back what
@@ -318,9 +318,9 @@ impl Running<'_> {
 
     fn look(&self, promises: &Promises, host: &Host, store: &Store, budget: Budget) -> Assessment {
         let circumstances = Circumstances { root: self.cx.root, budget };
-        let eyes =
+        let observer =
             if self.run.is_forecast() { Observer::ReadOnly(host) } else { Observer::MayRun(host) };
-        steadfast_engine::look(promises, eyes, &store, circumstances)
+        steadfast_engine::look(promises, observer, &store, circumstances)
     }
 
     fn begin(&mut self, known: &Known, files: &Files, unmatched: &[Glob]) {
@@ -340,22 +340,22 @@ impl Running<'_> {
         files: &Files,
         host: &Host,
         store: &Store,
-        sight: Assessment,
+        assessment: Assessment,
         told: Told<'_>,
     ) -> Done {
         match &self.run.purpose {
             Purpose::Forecast => {
                 let plan = {
                     let mut shown = self.audience.reporter(&files.sources);
-                    steadfast_engine::dry_run(&known.promises, sight, &mut *shown)
+                    steadfast_engine::dry_run(&known.promises, assessment, &mut *shown)
                 };
                 let orphans = self.orphans(&known, host, store);
                 Done::Foreseen { promises: known.promises, plan, orphans }
             }
-            Purpose::ByHand => self.by_hand(&known, files, host, store, sight, told),
+            Purpose::ByHand => self.by_hand(&known, files, host, store, assessment, told),
             Purpose::Keep(keeping) => {
                 let (report, problem) =
-                    keeping.keep(&known.promises, sight, host, store, told, |content| {
+                    keeping.keep(&known.promises, assessment, host, store, told, |content| {
                         self.promises_of(content)
                     });
                 self.after(problem.as_ref(), store);
@@ -370,7 +370,7 @@ impl Running<'_> {
         files: &Files,
         host: &Host,
         store: &Store,
-        sight: Assessment,
+        assessment: Assessment,
         told: Told<'_>,
     ) -> Done {
         let Told { mut journal, collected: _ } = told;
@@ -380,7 +380,13 @@ impl Running<'_> {
             let mut reporters: Vec<&mut dyn Reporter> =
                 vec![&mut *shown, &mut journal, &mut implied];
             let mut ledger = store;
-            steadfast_engine::converge(&known.promises, sight, host, &mut ledger, &mut reporters)
+            steadfast_engine::converge(
+                &known.promises,
+                assessment,
+                host,
+                &mut ledger,
+                &mut reporters,
+            )
         };
         self.after(journal.problem.as_ref(), store);
         let implied = implied.0;

@@ -2,7 +2,7 @@
 //! standard output. Both are the same build of the same program, so this is no format that has to last.
 
 use crate::gate::Gate;
-use crate::revision::{Floor, News, Revision};
+use crate::revision::{HighestAccepted, Revision, RevisionInfo};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -13,13 +13,14 @@ use steadfast_system::attribution::Changer;
 /// since. So both speak the same, and a binary that does not work takes nothing away.
 pub const OURSELVES: &str = "/proc/self/exe";
 
-/// Ask the source what is above the floor.
+/// Ask the source what is above the highest revision accepted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FetchTask {
     pub settings: PathBuf,
     /// What the source was called when the agent read the settings.
     pub source: String,
-    pub floor: Floor,
+    #[serde(rename = "floor")]
+    pub highest: HighestAccepted,
     /// The model that was adopted from it; another one is refused. Nothing where it is the first.
     pub model: Option<String>,
     /// The revision that somebody asked for.
@@ -59,7 +60,7 @@ pub enum PrepareAnswer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunTask {
     pub revision: Revision,
-    pub why: Why,
+    pub reason: RunReason,
     pub node: String,
     pub environment: String,
     /// Promises by name, or patterns of them; all where nothing is said.
@@ -112,7 +113,8 @@ pub struct Watched {
 /// What a source offers, and what stands behind it that it leads forward.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Offer {
-    pub news: News,
+    #[serde(rename = "news")]
+    pub info: RevisionInfo,
     pub proof: Proof,
 }
 
@@ -120,7 +122,7 @@ pub struct Offer {
 pub enum Proof {
     /// It was shown to descend from this revision.
     DescendsFrom(Revision),
-    /// Its number stands in `news.sequence`.
+    /// Its number stands in `info.sequence`.
     Sequence,
     /// A directory of this machine: who may write it is root.
     Local,
@@ -147,7 +149,7 @@ pub enum RefusalKind {
     Expired,
     /// Torn, too large, or nothing that is a model.
     Broken,
-    /// The trust floor was lost: nothing is accepted without somebody's word.
+    /// What was accepted before is lost: nothing is accepted without somebody's word.
     FloorLost,
     /// This machine's own trouble: no room, no child.
     Here,
@@ -197,7 +199,7 @@ impl fmt::Display for Refusal {
             RefusalKind::Foreign => "it is not for this node",
             RefusalKind::Expired => "it has expired",
             RefusalKind::Broken => "it is not whole",
-            RefusalKind::FloorLost => "the trust floor is lost",
+            RefusalKind::FloorLost => "the anti-rollback state is lost",
             RefusalKind::Here => "this machine is in trouble",
         };
         write!(f, "{what}: {}", self.words)
@@ -205,7 +207,7 @@ impl fmt::Display for Refusal {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Why {
+pub enum RunReason {
     Keep,
     Adopt,
     SecondTry,
@@ -214,15 +216,15 @@ pub enum Why {
     Asked,
 }
 
-impl Why {
+impl RunReason {
     pub fn word(self) -> &'static str {
         match self {
-            Why::Keep => "keep",
-            Why::Adopt => "adopt",
-            Why::SecondTry => "second-try",
-            Why::GoBack => "go-back",
-            Why::Drift => "drift",
-            Why::Asked => "asked",
+            RunReason::Keep => "keep",
+            RunReason::Adopt => "adopt",
+            RunReason::SecondTry => "second-try",
+            RunReason::GoBack => "go-back",
+            RunReason::Drift => "drift",
+            RunReason::Asked => "asked",
         }
     }
 }

@@ -52,7 +52,7 @@ pub(crate) fn find(layout: &Layout) -> Result<Adopted, Failure> {
         let failure = Failure::usage("no model: this machine has no agent that adopted one");
         return Err(failure.help("name the folder of a model: --model PATH"));
     };
-    let revision = kept.news.revision;
+    let revision = kept.info.revision;
     let record = record(layout, &revision).map_err(|err| Failure::new(Exit::Unreachable, err))?;
     let settings = settings::read_file(&layout.agent_settings()).ok().map(|(it, _)| it);
     let said = settings.as_ref().and_then(|it| it.node.as_deref()).map(str::to_owned);

@@ -1,7 +1,7 @@
 //! Format 1 of the socket: one JSON object a line, in and out. Fields may be added; none that is here
 //! changes its name, its type or its meaning.
 
-use crate::fights::Fight;
+use crate::flapping;
 use crate::machine;
 use crate::memory;
 use crate::status;
@@ -41,7 +41,7 @@ pub struct Status {
     /// Why a run is under way: `keep`, `adopt`, `second-try`, `go-back`, `drift`, `asked`.
     pub running: Option<String>,
     pub last_run: Option<LastRun>,
-    pub fights: Vec<Contest>,
+    pub fights: Vec<Flapping>,
     pub suspended: Option<Suspension>,
     pub storage_trouble: Option<String>,
     #[serde(with = "stamp::maybe", default)]
@@ -116,7 +116,7 @@ pub struct Unkept {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Contest {
+pub struct Flapping {
     pub promise: String,
     #[serde(with = "stamp")]
     pub since: Timestamp,
@@ -231,14 +231,14 @@ impl From<&status::Status> for Status {
             stale_since,
             running,
             last_run,
-            fights,
+            flapping,
             suspended,
             storage,
             next_fetch,
             next_keep,
         } = status;
-        let newer = newer.as_ref().map(|news| Newer {
-            revision: news.into(),
+        let newer = newer.as_ref().map(|info| Newer {
+            revision: info.into(),
             waits_for: waiting.as_ref().map(|it| it.word().to_owned()),
             because: waiting.as_ref().map(ToString::to_string),
             until: waiting.as_ref().and_then(status::Waiting::until),
@@ -262,7 +262,7 @@ impl From<&status::Status> for Status {
             stale_since: *stale_since,
             running: running.map(|it| it.word().to_owned()),
             last_run: last_run.as_ref().map(LastRun::from),
-            fights: fights.iter().map(Contest::from).collect(),
+            fights: flapping.iter().map(Flapping::from).collect(),
             suspended: suspended.as_ref().map(Suspension::from),
             storage_trouble: storage.clone(),
             next_fetch: *next_fetch,
@@ -271,9 +271,9 @@ impl From<&status::Status> for Status {
     }
 }
 
-impl From<&revision::News> for Revision {
-    fn from(news: &revision::News) -> Revision {
-        let revision::News { revision, sequence, date, expires } = news;
+impl From<&revision::RevisionInfo> for Revision {
+    fn from(info: &revision::RevisionInfo) -> Revision {
+        let revision::RevisionInfo { revision, sequence, date, expires } = info;
         let revision = revision.0.to_string();
         let (author, subject) = (None, None);
         Revision { revision, sequence: *sequence, date: *date, expires: *expires, author, subject }
@@ -296,7 +296,8 @@ impl From<&wire::Refusal> for Refusal {
 
 impl From<&status::LastRun> for LastRun {
     fn from(run: &status::LastRun) -> LastRun {
-        let status::LastRun { revision, why, ended, kept, repaired, not_kept, held, debts } = run;
+        let status::LastRun { revision, reason, ended, kept, repaired, not_kept, held, debts } =
+            run;
         let unkept = |all: &[wire::Unkept]| {
             let one = |it: &wire::Unkept| Unkept {
                 promise: it.promise.clone(),
@@ -306,7 +307,7 @@ impl From<&status::LastRun> for LastRun {
         };
         LastRun {
             revision: revision.0.to_string(),
-            why: why.word().to_owned(),
+            why: reason.word().to_owned(),
             ended: *ended,
             kept: *kept,
             repaired: *repaired,
@@ -317,10 +318,10 @@ impl From<&status::LastRun> for LastRun {
     }
 }
 
-impl From<&Fight> for Contest {
-    fn from(fight: &Fight) -> Contest {
-        let Fight { promise, since, repairs, last } = fight;
-        Contest { promise: promise.clone(), since: *since, repairs: *repairs, last: *last }
+impl From<&flapping::Flapping> for Flapping {
+    fn from(it: &flapping::Flapping) -> Flapping {
+        let flapping::Flapping { promise, since, repairs, last } = it;
+        Flapping { promise: promise.clone(), since: *since, repairs: *repairs, last: *last }
     }
 }
 

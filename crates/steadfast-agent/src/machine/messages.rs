@@ -1,13 +1,13 @@
 //! What goes into the machine and what comes out of it.
 
-use crate::fights::Fight;
+use crate::flapping::Flapping;
 use crate::memory::{Failure, Memory};
 use jiff::{SignedDuration, Timestamp};
 use std::fmt;
 use std::time::Duration;
-use steadfast_node::revision::{Floor, Revision};
+use steadfast_node::revision::{HighestAccepted, Revision};
 use steadfast_node::settings::Settings;
-use steadfast_node::wire::{Offer, Prepared, Refusal, Report, Why};
+use steadfast_node::wire::{Offer, Prepared, Refusal, Report, RunReason};
 use steadfast_source::settings::Trust;
 
 /// What the settings say, as far as it decides anything here.
@@ -15,7 +15,7 @@ use steadfast_source::settings::Trust;
 pub struct Config {
     /// The node's name.
     pub node: String,
-    /// What the source is called, for splay and trust floor. Nothing where none is set.
+    /// What the source is called, for splay and anti-rollback. Nothing where none is set.
     pub source: Option<String>,
     pub fetch: Duration,
     pub keep: Duration,
@@ -53,14 +53,14 @@ pub enum Input {
     },
     RunEnded {
         revision: Revision,
-        end: End,
+        result: RunResult,
     },
     /// Something that these promises are about was touched.
     Drift {
         promises: Vec<String>,
     },
     Asked {
-        by: Asker,
+        by: Client,
         request: Request,
     },
     Configured(Config),
@@ -72,12 +72,12 @@ pub enum Input {
         why: String,
     },
     /// The process is to end, or to be replaced by another binary: after the run that is under way.
-    Leave(Leave),
+    Shutdown(Shutdown),
 }
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq)]
-pub enum End {
+pub enum RunResult {
     Finished(Report),
     Crashed(String),
     /// Somebody else holds the lock.
@@ -88,7 +88,7 @@ pub enum End {
 
 /// Who asked, in the shell's numbering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Asker(pub u64);
+pub struct Client(pub u64);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
@@ -109,7 +109,7 @@ pub enum Request {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leave {
+pub enum Shutdown {
     Stop,
     /// A new binary has been installed.
     Reexecute,
@@ -118,9 +118,9 @@ pub enum Leave {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     Store(Box<Memory>),
-    /// Ask the source what is above the floor. `wanted` where somebody asked for one revision.
+    /// Ask the source what is above the highest revision accepted. `wanted` where somebody asked for one revision.
     Fetch {
-        floor: Floor,
+        highest: HighestAccepted,
         wanted: Option<Revision>,
     },
     Prepare {
@@ -136,10 +136,10 @@ pub enum Action {
     Reload,
     Note(Note),
     Reply {
-        to: Asker,
+        to: Client,
         answer: Answer,
     },
-    Leave(Leave),
+    Shutdown(Shutdown),
     WakeAt(Timestamp),
 }
 
@@ -147,7 +147,7 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
     pub revision: Revision,
-    pub why: Why,
+    pub reason: RunReason,
     pub only: Option<Vec<String>>,
     /// The revision that is compared with, to tell what changed.
     pub against: Option<Revision>,
@@ -198,8 +198,8 @@ pub enum Note {
     RunPutOff {
         words: String,
     },
-    Fight(Fight),
-    FightOver(Fight),
+    Flapping(Flapping),
+    FlappingOver(Flapping),
     Suspended {
         reason: String,
         until: Option<Timestamp>,
@@ -230,7 +230,7 @@ impl Input {
             Input::Configured(_) => "configured",
             Input::ClockJumped { .. } => "clock-jumped",
             Input::NotStored { .. } => "not-stored",
-            Input::Leave(_) => "leave",
+            Input::Shutdown(_) => "shutdown",
         }
     }
 }
@@ -272,15 +272,15 @@ impl fmt::Display for Note {
                 write!(f, "the run of {revision} crashed: {words}")
             }
             Note::RunPutOff { words } => write!(f, "the run is put off: {words}"),
-            Note::Fight(fight) => write!(
+            Note::Flapping(it) => write!(
                 f,
                 "somebody else writes {}: repaired {} times since {}; it is repaired more slowly now",
-                fight.promise, fight.repairs, fight.since
+                it.promise, it.repairs, it.since
             ),
-            Note::FightOver(fight) => write!(
+            Note::FlappingOver(it) => write!(
                 f,
                 "nobody else has written {} for an hour; it was repaired {} times",
-                fight.promise, fight.repairs
+                it.promise, it.repairs
             ),
             Note::Suspended { reason, until: None } => write!(f, "suspended: {reason}"),
             Note::Suspended { reason, until: Some(until) } => {

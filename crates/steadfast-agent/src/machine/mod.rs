@@ -1,6 +1,6 @@
 //! The daemon as one function: what has happened goes in, what is to be done comes out.
 //!
-//! Two things go on side by side. *News*: the source is asked, and what is new is prepared (parsed,
+//! Two things go on side by side. *RevisionInfo*: the source is asked, and what is new is prepared (parsed,
 //! resolved and checked for this node). *Work*: one run at a time. Neither waits for the other, so a
 //! source that is slow, forged or gone never stops the node from keeping what it has adopted.
 //!
@@ -13,30 +13,30 @@
 //! - [`Action::WakeAt`] replaces the wake-up before it. A wake-up may come early or twice.
 //!
 //! This file is the frame: the state, the one function, the clock. What is done about it lies in rooms:
-//! `messages` (what goes in and out), `news` (the source and its candidate), `work` (runs), `trial` (a new
+//! `messages` (what goes in and out), `upstream` (the source and its candidate), `work` (runs), `trial` (a new
 //! revision proves itself or is gone back from), `requests` (what people ask for).
 
 mod messages;
-mod news;
 mod requests;
 mod trial;
+mod upstream;
 mod work;
 
 pub use messages::*;
 
-use crate::fights::Fights;
+use crate::flapping::FlapDetector;
 use crate::memory::{Memory, Stage, Suspension, Wanted};
 use crate::schedule::{Chance, backoff, later};
 use crate::status::{LastRun, Status, Trying};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use steadfast_node::revision::{Floor, Revision};
-use steadfast_node::wire::{Prepared, Refusal, Why};
+use steadfast_node::revision::{HighestAccepted, Revision};
+use steadfast_node::wire::{Prepared, Refusal, RunReason};
 
 /// What is asked of the source.
 #[derive(Clone, Debug, PartialEq)]
-enum NewsPhase {
+enum UpstreamPhase {
     Idle,
     /// `outdated`: the settings were read again since.
     Fetching {
@@ -57,7 +57,7 @@ enum WorkPhase {
 /// Somebody who waits for a run.
 #[derive(Clone, Debug, PartialEq)]
 struct Waiter {
-    by: Asker,
+    by: Client,
     only: Option<Vec<String>>,
 }
 
@@ -69,7 +69,7 @@ pub struct Agent {
     stored: Memory,
     confirmed: Memory,
     chance: Chance,
-    news: NewsPhase,
+    upstream: UpstreamPhase,
     work: WorkPhase,
     /// What the last input began, in case its memory cannot be stored.
     began: (bool, bool),
@@ -90,10 +90,10 @@ pub struct Agent {
     echoes: BTreeSet<String>,
     /// What could not be kept when it was last tried.
     retries: BTreeMap<String, Retry>,
-    fights: Fights,
+    flapping: FlapDetector,
     asked: Vec<Waiter>,
     last_run: Option<LastRun>,
-    leaving: Option<Leave>,
+    shutting_down: Option<Shutdown>,
 }
 
 #[derive(Debug)]
@@ -141,7 +141,7 @@ impl Agent {
             stored,
             memory,
             chance: Chance::new(seed),
-            news: NewsPhase::Idle,
+            upstream: UpstreamPhase::Idle,
             work: WorkPhase::Idle,
             began: (false, false),
             asked_to_store: false,
@@ -156,10 +156,10 @@ impl Agent {
             drift_runs: vec![],
             echoes: BTreeSet::new(),
             retries: BTreeMap::new(),
-            fights: Fights::default(),
+            flapping: FlapDetector::default(),
             asked: vec![],
             last_run: None,
-            leaving: None,
+            shutting_down: None,
             config,
         };
         if agent.memory.adopted.is_some() && agent.memory.wanted.is_none() {
@@ -201,7 +201,7 @@ impl Agent {
             | Input::Asked { .. }
             | Input::Configured(_)
             | Input::ClockJumped { .. }
-            | Input::Leave(_) => {
+            | Input::Shutdown(_) => {
                 if asked_to_store {
                     self.storage = None;
                 }
@@ -217,8 +217,8 @@ impl Agent {
                 self.prepared(revision, result, now, &mut out);
                 self.begin(now, &mut out);
             }
-            Input::RunEnded { revision, end } => {
-                self.run_ended(&revision, end, now, &mut out);
+            Input::RunEnded { revision, result } => {
+                self.run_ended(&revision, result, now, &mut out);
                 self.begin(now, &mut out);
             }
             Input::Drift { promises } => {
@@ -242,13 +242,15 @@ impl Agent {
             }
             // Nothing is begun here: it would have to be stored too.
             Input::NotStored { why } => self.not_stored(why, began, now, &mut out),
-            Input::Leave(leave) => {
+            Input::Shutdown(how) => {
                 // Whoever is to end does not become another, whatever was asked first.
-                self.leaving = match (self.leaving, leave) {
-                    (Some(Leave::Stop), _) | (_, Leave::Stop) => Some(Leave::Stop),
-                    (Some(Leave::Reexecute) | None, Leave::Reexecute) => Some(Leave::Reexecute),
+                self.shutting_down = match (self.shutting_down, how) {
+                    (Some(Shutdown::Stop), _) | (_, Shutdown::Stop) => Some(Shutdown::Stop),
+                    (Some(Shutdown::Reexecute) | None, Shutdown::Reexecute) => {
+                        Some(Shutdown::Reexecute)
+                    }
                 };
-                self.leave(&mut out);
+                self.shut_down(&mut out);
             }
         }
         let mut actions = vec![];
@@ -264,8 +266,8 @@ impl Agent {
     }
 
     fn begin(&mut self, now: Timestamp, out: &mut Vec<Action>) {
-        if self.leaving.is_some() {
-            self.leave(out);
+        if self.shutting_down.is_some() {
+            self.shut_down(out);
             return;
         }
         let storable = self.storable(now);
@@ -273,9 +275,9 @@ impl Agent {
             self.memory.suspended = None;
             out.push(Action::Note(Note::Resumed));
         }
-        match &self.news {
-            NewsPhase::Idle => self.begin_news(now, out),
-            NewsPhase::Fetching { .. } | NewsPhase::Preparing { .. } => {}
+        match &self.upstream {
+            UpstreamPhase::Idle => self.begin_upstream(now, out),
+            UpstreamPhase::Fetching { .. } | UpstreamPhase::Preparing { .. } => {}
         }
         match &self.work {
             WorkPhase::Idle => self.begin_work(storable, now, out),
@@ -304,32 +306,32 @@ impl Agent {
         // Nor is anything asked for that would have to be stored again at once.
         self.trial_due = self.trial_due.max(retry);
         self.next_fetch = self.next_fetch.max(retry);
-        let (news, work) = began;
-        if news {
-            self.news = NewsPhase::Idle;
+        let (upstream, work) = began;
+        if upstream {
+            self.upstream = UpstreamPhase::Idle;
         }
         if work
             && let WorkPhase::Running { job, serving } =
                 std::mem::replace(&mut self.work, WorkPhase::Idle)
         {
             self.asked.extend(serving);
-            match job.why {
-                Why::Keep | Why::Drift => self.next_keep = self.next_keep.min(retry),
-                Why::Adopt | Why::SecondTry | Why::GoBack | Why::Asked => {}
+            match job.reason {
+                RunReason::Keep | RunReason::Drift => self.next_keep = self.next_keep.min(retry),
+                RunReason::Adopt | RunReason::SecondTry | RunReason::GoBack | RunReason::Asked => {}
             }
         }
-        self.leave(out);
+        self.shut_down(out);
     }
 
-    fn leave(&mut self, out: &mut Vec<Action>) {
-        let Some(leave) = self.leaving else { return };
+    fn shut_down(&mut self, out: &mut Vec<Action>) {
+        let Some(how) = self.shutting_down else { return };
         match &self.work {
             WorkPhase::Idle => {
                 for one in self.asked.drain(..) {
                     let answer = Answer::Refused("the agent ends".to_owned());
                     out.push(Action::Reply { to: one.by, answer });
                 }
-                out.push(Action::Leave(leave));
+                out.push(Action::Shutdown(how));
             }
             WorkPhase::Running { .. } => {}
         }
@@ -357,35 +359,35 @@ impl Agent {
             within(&mut prepared.again, PREPARE_AGAIN);
         }
         for due in self.drift.values_mut() {
-            within(due, crate::fights::SLOW);
+            within(due, crate::flapping::SLOW);
         }
         for retry in self.retries.values_mut() {
-            within(&mut retry.not_before, crate::fights::SLOW);
+            within(&mut retry.not_before, crate::flapping::SLOW);
         }
         self.drift_runs.retain(|it| *it <= now && later(*it, MINUTE) > now);
-        for fight in self.fights.forget(now) {
-            out.push(Action::Note(Note::FightOver(fight)));
+        for flapping in self.flapping.forget(now) {
+            out.push(Action::Note(Note::FlappingOver(flapping)));
         }
     }
 
     /// The next moment at which something is due that nothing else will bring up.
     fn wake(&self, now: Timestamp) -> Timestamp {
         let mut times = vec![later(now, AT_LEAST_EVERY)];
-        if self.leaving.is_some() {
+        if self.shutting_down.is_some() {
             return times[0];
         }
-        match &self.news {
-            NewsPhase::Idle => {
+        match &self.upstream {
+            UpstreamPhase::Idle => {
                 if self.config.source.is_some() {
                     times.push(self.next_fetch);
                 }
                 if let Some(candidate) = &self.memory.candidate
-                    && self.memory.is_bad(&candidate.news.revision).is_none()
+                    && self.memory.is_bad(&candidate.info.revision).is_none()
                 {
-                    times.push(self.prepare_due(&candidate.news.revision).unwrap_or(now));
+                    times.push(self.prepare_due(&candidate.info.revision).unwrap_or(now));
                 }
             }
-            NewsPhase::Fetching { .. } | NewsPhase::Preparing { .. } => {}
+            UpstreamPhase::Fetching { .. } | UpstreamPhase::Preparing { .. } => {}
         }
         let retry = self.storage.as_ref().map(|it| it.retry).filter(|it| *it > now);
         let suspended = self.suspension(now).map(|it| it.until);
@@ -416,9 +418,9 @@ impl Agent {
     pub fn status(&self, now: Timestamp) -> Status {
         let Memory { adopted, candidate, bad, trial, .. } = &self.memory;
         let stale_after = adopted.as_ref().map_or(0, |it| it.gate.stale_after);
-        let newest = match &self.memory.floor {
-            Floor::Fresh | Floor::Lost => None,
-            Floor::At(news) => Some(news),
+        let newest = match &self.memory.highest {
+            HighestAccepted::Fresh | HighestAccepted::Lost => None,
+            HighestAccepted::At(it) => Some(it),
         };
         // A manifest says until when it is good; a commit grows old.
         let stale = newest.map(|it| {
@@ -430,26 +432,26 @@ impl Agent {
             source: self.config.source.clone(),
             missing: self.config.missing.clone(),
             unsigned: self.config.unsigned,
-            adopted: adopted.as_ref().map(|it| it.news.clone()),
+            adopted: adopted.as_ref().map(|it| it.info.clone()),
             adopted_at: adopted.as_ref().map(|it| it.at),
-            newer: candidate.as_ref().map(|it| it.news.clone()),
+            newer: candidate.as_ref().map(|it| it.info.clone()),
             waiting: self.waiting(now),
             share: adopted.as_ref().map(|it| self.share(it).percent()),
             trying: trial.as_ref().map(|it| match it.stage {
                 Stage::First | Stage::Second => Trying::New,
-                Stage::Back => Trying::GoingBack { to: it.from.news.revision.clone() },
+                Stage::Back => Trying::GoingBack { to: it.from.info.revision.clone() },
             }),
             bad: bad.clone(),
-            floor_lost: self.memory.floor == Floor::Lost,
+            floor_lost: self.memory.highest == HighestAccepted::Lost,
             refusal: self.refusal.clone(),
             heard: self.heard,
             stale_since: stale.filter(|it| adopted.is_some() && *it <= now),
             running: match &self.work {
                 WorkPhase::Idle => None,
-                WorkPhase::Running { job, .. } => Some(job.why),
+                WorkPhase::Running { job, .. } => Some(job.reason),
             },
             last_run: self.last_run.clone(),
-            fights: self.fights.current(),
+            flapping: self.flapping.current(),
             suspended: self.suspension(now).cloned(),
             storage: self.storage.as_ref().map(|it| it.why.clone()),
             next_fetch: self.config.source.as_ref().map(|_| self.next_fetch),

@@ -1,17 +1,17 @@
 //! What people ask for.
 
-use super::messages::{Action, Answer, Asker, Note, Request};
+use super::messages::{Action, Answer, Client, Note, Request};
 use super::{Agent, Waiter, WorkPhase};
 use crate::memory::{Suspension, Wanted};
 use jiff::Timestamp;
 use steadfast_node::revision::Revision;
 
-const MOST_ASKERS: usize = 64;
+const MOST_CLIENTS: usize = 64;
 
 impl Agent {
     pub(super) fn asked(
         &mut self,
-        by: Asker,
+        by: Client,
         request: Request,
         now: Timestamp,
         out: &mut Vec<Action>,
@@ -59,11 +59,11 @@ impl Agent {
 
     pub(super) fn ask_run(
         &mut self,
-        by: Asker,
+        by: Client,
         only: Option<Vec<String>>,
         now: Timestamp,
     ) -> Result<(), String> {
-        if self.leaving.is_some() {
+        if self.shutting_down.is_some() {
             return Err("the agent is about to end".to_owned());
         }
         if let Some(suspension) = self.suspension(now) {
@@ -72,7 +72,7 @@ impl Agent {
         if self.memory.adopted.is_none() {
             return Err("no revision has been adopted yet".to_owned());
         }
-        if self.asked.len() >= MOST_ASKERS {
+        if self.asked.len() >= MOST_CLIENTS {
             return Err("too many are waiting for a run already".to_owned());
         }
         if self.memory.trial.is_some() {
@@ -88,7 +88,7 @@ impl Agent {
         reason: Option<String>,
         now: Timestamp,
     ) -> Result<String, String> {
-        if self.memory.adopted.as_ref().is_some_and(|it| it.news.revision == revision) {
+        if self.memory.adopted.as_ref().is_some_and(|it| it.info.revision == revision) {
             return Err(format!("{revision} is adopted already"));
         }
         if let Some(bad) = self.memory.is_bad(&revision)
@@ -104,7 +104,7 @@ impl Agent {
             self.memory.bad.retain(|it| it.revision != revision);
         }
         let waits = if self.suspension(now).is_some() { ", when the agent is resumed" } else { "" };
-        let known = self.memory.candidate.as_ref().is_some_and(|it| it.news.revision == revision);
+        let known = self.memory.candidate.as_ref().is_some_and(|it| it.info.revision == revision);
         let words = if known {
             format!("{revision} is adopted as soon as it is found good for this node{waits}")
         } else if self.config.source.is_none() {

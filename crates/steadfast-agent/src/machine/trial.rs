@@ -1,13 +1,13 @@
 //! A new revision proves itself or is gone back from.
 
-use super::messages::{Action, End, Job, Note};
+use super::messages::{Action, Job, Note, RunResult};
 use super::{Agent, CRASHES, FIRST_RETRY, LONGEST_RETRY, PreparedOne, WorkPhase};
 use crate::memory::{Adopted, Bad, Candidate, Failure, Stage, Trial};
 use crate::schedule::{backoff, later};
 use jiff::Timestamp;
 use std::time::Duration;
-use steadfast_node::revision::Floor;
-use steadfast_node::wire::{Broken, Fault, Report, Why};
+use steadfast_node::revision::HighestAccepted;
+use steadfast_node::wire::{Broken, Fault, Report, RunReason};
 
 /// Twice half a minute is soon enough to outlast a service that is still starting.
 const SECOND_TRY: Duration = Duration::from_secs(30);
@@ -19,9 +19,9 @@ impl Agent {
     pub(super) fn adopt(&mut self, now: Timestamp, out: &mut Vec<Action>) {
         let Some(candidate) = self.memory.candidate.take() else { return };
         let Some(PreparedOne { result: Ok(prepared), .. }) = self.prepared.take() else { return };
-        let revision = candidate.news.revision.clone();
+        let revision = candidate.info.revision.clone();
         let new = Adopted {
-            news: candidate.news,
+            info: candidate.info,
             at: now,
             model: prepared.model,
             promises: prepared.promises,
@@ -55,7 +55,11 @@ impl Agent {
             self.begin_trial(now, out);
         } else {
             self.drift.clear();
-            self.run(Job { revision, why: Why::Adopt, only: None, against: None }, vec![], out);
+            self.run(
+                Job { revision, reason: RunReason::Adopt, only: None, against: None },
+                vec![],
+                out,
+            );
         }
     }
 
@@ -77,15 +81,22 @@ impl Agent {
             return;
         }
         trial.open = true;
-        let (new, old) = (adopted.news.revision.clone(), trial.from.news.revision.clone());
+        let (new, old) = (adopted.info.revision.clone(), trial.from.info.revision.clone());
         let job = match trial.stage {
-            Stage::First => Job { revision: new, why: Why::Adopt, only: None, against: Some(old) },
+            Stage::First => {
+                Job { revision: new, reason: RunReason::Adopt, only: None, against: Some(old) }
+            }
             Stage::Second => {
-                Job { revision: new, why: Why::SecondTry, only: None, against: Some(old) }
+                Job { revision: new, reason: RunReason::SecondTry, only: None, against: Some(old) }
             }
             Stage::Back => {
                 out.push(Action::GoBack { from: new.clone(), to: old.clone() });
-                let job = Job { revision: old, why: Why::GoBack, only: None, against: Some(new) };
+                let job = Job {
+                    revision: old,
+                    reason: RunReason::GoBack,
+                    only: None,
+                    against: Some(new),
+                };
                 self.work = WorkPhase::Running { job, serving: vec![] };
                 self.began.1 = true;
                 return;
@@ -101,17 +112,17 @@ impl Agent {
     pub(super) fn trial_ended(
         &mut self,
         stage: Stage,
-        end: End,
+        result: RunResult,
         now: Timestamp,
         out: &mut Vec<Action>,
     ) {
         let Some(trial) = &mut self.memory.trial else { return };
         trial.open = false;
         let interruptions = std::mem::take(&mut trial.interruptions);
-        match (end, stage) {
-            (End::Finished(report), Stage::First | Stage::Second) => {
+        match (result, stage) {
+            (RunResult::Finished(report), Stage::First | Stage::Second) => {
                 let Some(adopted) = &self.memory.adopted else { return };
-                let revision = adopted.news.revision.clone();
+                let revision = adopted.info.revision.clone();
                 let blameless = self.memory.blameless.as_ref() == Some(&revision);
                 let failures = if blameless { vec![] } else { failures(&report, &trial.from) };
                 if failures.is_empty() {
@@ -132,13 +143,13 @@ impl Agent {
                     Stage::Second | Stage::Back => self.go_back(now, out),
                 }
             }
-            (End::Finished(report), Stage::Back) => {
+            (RunResult::Finished(report), Stage::Back) => {
                 let helped = !report.not_kept.iter().any(|broken| {
                     trial.failures.iter().any(|it| it.promise.as_ref() == Some(&broken.promise))
                 });
                 if helped { self.went_back(report, now, out) } else { self.no_help(now, out) }
             }
-            (End::Crashed(_), Stage::First | Stage::Second | Stage::Back) => {
+            (RunResult::Crashed(_), Stage::First | Stage::Second | Stage::Back) => {
                 trial.crashes = trial.crashes.saturating_add(1);
                 if trial.crashes >= CRASHES {
                     let failure = Failure { promise: None, reason: crashed() };
@@ -148,12 +159,12 @@ impl Agent {
                 }
             }
             // Somebody else's lock is waited for.
-            (End::Busy(_), Stage::First | Stage::Second | Stage::Back) => {
+            (RunResult::Busy(_), Stage::First | Stage::Second | Stage::Back) => {
                 trial.interruptions = interruptions;
                 self.put_trial_off(now);
             }
             // What cannot begin may never be able to, and until the trial is over nothing is kept.
-            (End::NotStarted(_), Stage::First | Stage::Second | Stage::Back) => {
+            (RunResult::NotStarted(_), Stage::First | Stage::Second | Stage::Back) => {
                 trial.interruptions = interruptions.saturating_add(1);
                 self.put_trial_off(now);
             }
@@ -168,7 +179,7 @@ impl Agent {
     /// The runs of a stage do not come to their end.
     pub(super) fn trial_failed(&mut self, failure: Failure, now: Timestamp, out: &mut Vec<Action>) {
         let Some(trial) = &mut self.memory.trial else { return };
-        let adopted = self.memory.adopted.as_ref().map(|it| &it.news.revision);
+        let adopted = self.memory.adopted.as_ref().map(|it| &it.info.revision);
         match trial.stage {
             Stage::First | Stage::Second if self.memory.blameless.as_ref() == adopted => {
                 // Nothing to go back to that anybody would want; it is kept like any other.
@@ -192,8 +203,8 @@ impl Agent {
         trial.crashes = 0;
         self.trial_due = now;
         out.push(Action::Note(Note::GoingBack {
-            from: adopted.news.revision.clone(),
-            to: trial.from.news.revision.clone(),
+            from: adopted.info.revision.clone(),
+            to: trial.from.info.revision.clone(),
             failures: trial.failures.clone(),
         }));
     }
@@ -201,9 +212,9 @@ impl Agent {
     /// Going back helped: the revision is bad.
     pub(super) fn went_back(&mut self, report: Report, now: Timestamp, out: &mut Vec<Action>) {
         let Some(trial) = self.memory.trial.take() else { return };
-        let to = trial.from.news.revision.clone();
+        let to = trial.from.info.revision.clone();
         let Some(bad) = self.memory.adopted.replace(trial.from) else { return };
-        let bad = bad.news;
+        let bad = bad.info;
         let failure = trial.failures.into_iter().next();
         let (promise, reason) = failure.map_or((None, String::new()), |it| (it.promise, it.reason));
         self.memory.bad.push(Bad { revision: bad.revision.clone(), promise, reason, at: now });
@@ -215,9 +226,10 @@ impl Agent {
         self.memory.crashes = 0;
         self.memory.owed = false;
         // It is still what the source offers, and waits for ever: the status says why.
-        let newest = matches!(&self.memory.floor, Floor::At(it) if it.revision == bad.revision);
+        let newest =
+            matches!(&self.memory.highest, HighestAccepted::At(it) if it.revision == bad.revision);
         if newest && self.memory.candidate.is_none() {
-            self.memory.candidate = Some(Candidate { news: bad.clone(), seen: now });
+            self.memory.candidate = Some(Candidate { info: bad.clone(), seen: now });
         }
         self.full_run_at(report, now);
         out.push(Action::Note(Note::WentBack { bad: bad.revision, to }));
@@ -232,7 +244,7 @@ impl Agent {
         self.next_keep = now;
         let Some(adopted) = &mut self.memory.adopted else { return };
         adopted.not_good = None;
-        let revision = adopted.news.revision.clone();
+        let revision = adopted.info.revision.clone();
         self.memory.blameless = Some(revision.clone());
         out.push(Action::Note(Note::GoingBackDidNotHelp { revision }));
     }

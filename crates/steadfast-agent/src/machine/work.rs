@@ -1,6 +1,6 @@
 //! Keeping what is adopted: one run at a time, whoever or whatever asks for it.
 
-use super::messages::{Action, Answer, End, Job, Note};
+use super::messages::{Action, Answer, Job, Note, RunResult};
 use super::trial::crashed;
 use super::{Agent, CRASHES, FIRST_RETRY, LONGEST_RETRY, MINUTE, Retry, Waiter, WorkPhase};
 use crate::memory::{Failure, Stage, Trial};
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use steadfast_node::revision::Revision;
 use steadfast_node::wire::Unkept;
-use steadfast_node::wire::{Report, Why};
+use steadfast_node::wire::{Report, RunReason};
 
 /// Changes that come together are repaired together; short against the promised latency of 100 ms.
 const MERGE: Duration = Duration::from_millis(20);
@@ -39,12 +39,16 @@ impl Agent {
         // In the middle of going back there is no revision that would be right to keep.
         let back = self.memory.trial.as_ref().is_some_and(|it| it.stage == Stage::Back);
         let Some(adopted) = self.memory.adopted.as_ref().filter(|_| !back) else { return };
-        let revision = adopted.news.revision.clone();
+        let revision = adopted.info.revision.clone();
         if let Some((only, serving)) = self.next_asked() {
-            self.run(Job { revision, why: Why::Asked, only, against: None }, serving, out);
+            self.run(Job { revision, reason: RunReason::Asked, only, against: None }, serving, out);
         } else if now >= self.next_keep {
             self.drift.clear();
-            self.run(Job { revision, why: Why::Keep, only: None, against: None }, vec![], out);
+            self.run(
+                Job { revision, reason: RunReason::Keep, only: None, against: None },
+                vec![],
+                out,
+            );
         } else {
             let due: Vec<String> =
                 self.drift.iter().filter(|(_, at)| **at <= now).map(|(it, _)| it.clone()).collect();
@@ -53,7 +57,7 @@ impl Agent {
             }
             for promise in &due {
                 self.drift.remove(promise);
-                self.fights.looked(promise, now);
+                self.flapping.looked(promise, now);
             }
             let echo = due.iter().all(|it| self.echoes.contains(it));
             self.echoes.clear();
@@ -61,7 +65,7 @@ impl Agent {
                 self.drift_runs.push(now);
             }
             self.run(
-                Job { revision, why: Why::Drift, only: Some(due), against: None },
+                Job { revision, reason: RunReason::Drift, only: Some(due), against: None },
                 vec![],
                 out,
             );
@@ -91,7 +95,7 @@ impl Agent {
     pub(super) fn run_ended(
         &mut self,
         revision: &Revision,
-        end: End,
+        result: RunResult,
         now: Timestamp,
         out: &mut Vec<Action>,
     ) {
@@ -104,18 +108,18 @@ impl Agent {
             }
         };
         for one in serving {
-            out.push(Action::Reply { to: one.by, answer: answer(&end) });
+            out.push(Action::Reply { to: one.by, answer: answer(&result) });
         }
-        match &end {
-            End::Finished(report) => {
+        match &result {
+            RunResult::Finished(report) => {
                 self.put_off = 0;
                 self.record(&job, report, now, out);
             }
-            End::Crashed(words) => {
+            RunResult::Crashed(words) => {
                 let (revision, words) = (revision.clone(), words.clone());
                 out.push(Action::Note(Note::RunCrashed { revision, words }));
             }
-            End::Busy(words) | End::NotStarted(words) => {
+            RunResult::Busy(words) | RunResult::NotStarted(words) => {
                 if self.put_off == 0 {
                     out.push(Action::Note(Note::RunPutOff { words: words.clone() }));
                 }
@@ -123,15 +127,20 @@ impl Agent {
             }
         }
         let stage = self.memory.trial.as_ref().filter(|it| it.open).map(|it| it.stage);
-        match (stage, job.why) {
-            (Some(stage), Why::Adopt | Why::SecondTry | Why::GoBack) => {
-                self.trial_ended(stage, end, now, out);
+        match (stage, job.reason) {
+            (Some(stage), RunReason::Adopt | RunReason::SecondTry | RunReason::GoBack) => {
+                self.trial_ended(stage, result, now, out);
             }
-            (Some(_), Why::Keep | Why::Drift | Why::Asked)
+            (Some(_), RunReason::Keep | RunReason::Drift | RunReason::Asked)
             | (
                 None,
-                Why::Keep | Why::Adopt | Why::SecondTry | Why::GoBack | Why::Drift | Why::Asked,
-            ) => self.plain_run_ended(&job, end, now, out),
+                RunReason::Keep
+                | RunReason::Adopt
+                | RunReason::SecondTry
+                | RunReason::GoBack
+                | RunReason::Drift
+                | RunReason::Asked,
+            ) => self.plain_run_ended(&job, result, now, out),
         }
     }
 
@@ -144,13 +153,13 @@ impl Agent {
         out: &mut Vec<Action>,
     ) {
         self.echoes = report.repaired.iter().cloned().collect();
-        match job.why {
+        match job.reason {
             // What a new revision repairs, it repairs because it is new.
-            Why::Adopt | Why::SecondTry | Why::GoBack => {}
-            Why::Keep | Why::Drift | Why::Asked => {
+            RunReason::Adopt | RunReason::SecondTry | RunReason::GoBack => {}
+            RunReason::Keep | RunReason::Drift | RunReason::Asked => {
                 for promise in &report.repaired {
-                    if let Some(fight) = self.fights.repaired(promise, now) {
-                        out.push(Action::Note(Note::Fight(fight)));
+                    if let Some(flapping) = self.flapping.repaired(promise, now) {
+                        out.push(Action::Note(Note::Flapping(flapping)));
                     }
                 }
             }
@@ -161,7 +170,7 @@ impl Agent {
             .map(|it| Unkept { promise: it.promise.clone(), reason: it.reason.clone() });
         let last = LastRun {
             revision: job.revision.clone(),
-            why: job.why,
+            reason: job.reason,
             ended: now,
             kept: report.kept,
             repaired: report.repaired.len() as u64,
@@ -178,12 +187,12 @@ impl Agent {
     pub(super) fn plain_run_ended(
         &mut self,
         job: &Job,
-        end: End,
+        result: RunResult,
         now: Timestamp,
         out: &mut Vec<Action>,
     ) {
-        match end {
-            End::Finished(report) => {
+        match result {
+            RunResult::Finished(report) => {
                 self.memory.crashes = 0;
                 if let Some(only) = &job.only {
                     self.single_run_at(only, &report, now);
@@ -192,7 +201,7 @@ impl Agent {
                 self.memory.owed = false;
                 self.full_run_at(report, now);
             }
-            End::Crashed(_) => {
+            RunResult::Crashed(_) => {
                 self.memory.crashes = self.memory.crashes.saturating_add(1);
                 self.failing_runs = self.failing_runs.saturating_add(1);
                 self.keep_again(now);
@@ -213,7 +222,7 @@ impl Agent {
                     self.go_back(now, out);
                 }
             }
-            End::Busy(_) | End::NotStarted(_) => {
+            RunResult::Busy(_) | RunResult::NotStarted(_) => {
                 let wait = backoff(self.put_off, FIRST_RETRY, LONGEST_RETRY, &mut self.chance);
                 self.next_keep = later(now, wait.min(self.config.keep));
             }
@@ -237,7 +246,7 @@ impl Agent {
     pub(super) fn failed(&mut self, promise: &str, now: Timestamp) -> Timestamp {
         let before = self.retries.get(promise).map_or(0, |it| it.failures);
         let failures = before.saturating_add(1);
-        let wait = backoff(failures, MINUTE, crate::fights::SLOW, &mut self.chance);
+        let wait = backoff(failures, MINUTE, crate::flapping::SLOW, &mut self.chance);
         let not_before = later(now, wait);
         self.retries.insert(promise.to_owned(), Retry { failures, not_before });
         not_before
@@ -274,7 +283,7 @@ impl Agent {
         }
         for promise in promises {
             let retry = self.retries.get(&promise).map_or(now, |it| it.not_before);
-            let due = later(now, MERGE).max(self.fights.not_before(&promise, now)).max(retry);
+            let due = later(now, MERGE).max(self.flapping.not_before(&promise, now)).max(retry);
             let known = self.drift.entry(promise).or_insert(due);
             *known = due.min(*known);
         }
@@ -295,15 +304,15 @@ impl Agent {
     }
 }
 
-fn answer(end: &End) -> Answer {
-    match end {
-        End::Finished(report) => Answer::RunEnded {
+fn answer(result: &RunResult) -> Answer {
+    match result {
+        RunResult::Finished(report) => Answer::RunEnded {
             kept: report.kept,
             repaired: report.repaired.len() as u64,
             not_kept: report.not_kept.len() as u64,
             held: report.held.len() as u64,
         },
-        End::Crashed(words) | End::Busy(words) | End::NotStarted(words) => {
+        RunResult::Crashed(words) | RunResult::Busy(words) | RunResult::NotStarted(words) => {
             Answer::RunFailed(words.clone())
         }
     }

@@ -3,24 +3,29 @@
 use super::event::Event;
 use super::record::Record;
 use super::{Shell, children};
-use crate::machine::{Action, End, Input, Job, Note};
+use crate::machine::{Action, Input, Job, Note, RunResult};
 use jiff::Timestamp;
 use std::time::Duration;
 use steadfast_model::Keep;
-use steadfast_node::revision::{Floor, Revision};
-use steadfast_node::wire::{FetchTask, PrepareTask, Refusal, RefusalKind, RunTask, Why};
+use steadfast_node::revision::{HighestAccepted, Revision};
+use steadfast_node::wire::{FetchTask, PrepareTask, Refusal, RefusalKind, RunReason, RunTask};
 use steadfast_store::kept_files;
 use tokio::time::Instant;
 
 impl Shell {
     pub(super) fn perform(&mut self, action: Action) {
         match action {
-            Action::Fetch { floor, wanted } => self.fetch(floor, wanted),
+            Action::Fetch { highest, wanted } => self.fetch(highest, wanted),
             Action::Prepare { revision } => self.prepare(revision),
             Action::Run(job) => self.start(job),
             Action::GoBack { from, to } => {
                 // The run takes back what was done first, because it is one that goes back.
-                self.start(Job { revision: to, why: Why::GoBack, only: None, against: Some(from) });
+                self.start(Job {
+                    revision: to,
+                    reason: RunReason::GoBack,
+                    only: None,
+                    against: Some(from),
+                });
             }
             Action::Note(note) => self.note(&note),
             Action::Reply { to, answer } => self.reply(to, answer),
@@ -30,26 +35,28 @@ impl Shell {
                 self.wake = Instant::now() + wait;
             }
             // Done where their consequences are seen to.
-            Action::Store(_) | Action::Reload | Action::Leave(_) => {}
+            Action::Store(_) | Action::Reload | Action::Shutdown(_) => {}
         }
     }
 
-    fn fetch(&self, floor: Floor, wanted: Option<Revision>) {
+    fn fetch(&self, highest: HighestAccepted, wanted: Option<Revision>) {
         let memory = self.agent.memory();
         let forced = memory.wanted.as_ref().is_some_and(|it| it.reason.is_some());
         let adopted = [&memory.adopted, &memory.previous].into_iter().flatten();
         let from = memory.trial.iter().map(|it| &it.from);
-        let candidate = memory.candidate.iter().map(|it| &it.news.revision);
-        let keep = adopted.chain(from).map(|it| &it.news.revision).chain(candidate);
+        let candidate = memory.candidate.iter().map(|it| &it.info.revision);
+        let keep = adopted.chain(from).map(|it| &it.info.revision).chain(candidate);
         // A source that was changed begins with a model of its own.
-        let model = match floor {
-            Floor::Fresh => None,
-            Floor::At(_) | Floor::Lost => memory.adopted.as_ref().map(|it| it.model.clone()),
+        let model = match highest {
+            HighestAccepted::Fresh => None,
+            HighestAccepted::At(_) | HighestAccepted::Lost => {
+                memory.adopted.as_ref().map(|it| it.model.clone())
+            }
         };
         let task = FetchTask {
             settings: self.setup.settings.clone(),
             source: self.agent.config().source.clone().unwrap_or_default(),
-            floor,
+            highest,
             model,
             forced: forced && wanted.is_some(),
             wanted,
@@ -93,9 +100,9 @@ impl Shell {
 
     fn start(&mut self, job: Job) {
         self.running = true;
-        let Job { revision, why, only, against } = job;
+        let Job { revision, reason, only, against } = job;
         let task = RunTask {
-            why,
+            reason,
             node: self.agent.config().node.clone(),
             environment: self.settings.environment.as_deref().unwrap_or_default().to_owned(),
             report_only: self.settings.keep == Keep::Report,
@@ -108,8 +115,8 @@ impl Shell {
         let child = self.child();
         let send = self.send.clone();
         tokio::spawn(async move {
-            let end: End = child.run(&task, &send).await;
-            let input = Input::RunEnded { revision, end };
+            let result: RunResult = child.run(&task, &send).await;
+            let input = Input::RunEnded { revision, result };
             let _closed = send.send(Event::Input(input)).await;
         });
     }
@@ -124,7 +131,7 @@ impl Shell {
     }
 
     fn note(&mut self, note: &Note) {
-        Record::of_note(note, |promise| self.writers.of_repaired(promise)).tell();
+        Record::from_note(note, |promise| self.writers.changer_of(promise)).tell();
         if let Note::Adopted { .. } = note {
             self.settle_name();
         }

@@ -3,7 +3,7 @@
 
 use super::event::Event;
 use crate::logging::{self, Level, one_line};
-use crate::machine::End;
+use crate::machine::RunResult;
 use rustix::process::{Pid, Signal, WaitOptions};
 use serde::Serialize;
 use std::collections::{HashSet, VecDeque};
@@ -127,30 +127,30 @@ impl Starter {
         }
     }
 
-    pub(super) async fn run(&self, task: &RunTask, send: &Sender<Event>) -> End {
-        let mut end = None;
+    pub(super) async fn run(&self, task: &RunTask, send: &Sender<Event>) -> RunResult {
+        let mut result = None;
         let mut watched = vec![];
         let finished = self
             .work("run", task, RUN, send, |line| match serde_json::from_str(line) {
                 Ok(RunLine::Watch(one)) => watched.push(one),
-                Ok(RunLine::Report(report)) => end = Some(End::Finished(report)),
-                Ok(RunLine::Busy(words)) => end = Some(End::Busy(words)),
-                Ok(RunLine::NotStarted(words)) => end = Some(End::NotStarted(words)),
+                Ok(RunLine::Report(report)) => result = Some(RunResult::Finished(report)),
+                Ok(RunLine::Busy(words)) => result = Some(RunResult::Busy(words)),
+                Ok(RunLine::NotStarted(words)) => result = Some(RunResult::NotStarted(words)),
                 Err(_) => {}
             })
             .await;
-        let ran = match (&end, &finished) {
-            (Some(End::Finished(_)), _) => true,
+        let ran = match (&result, &finished) {
+            (Some(RunResult::Finished(_)), _) => true,
             (Some(_) | None, _) => false,
         };
         if task.watch && ran {
             let event = Event::Watch { revision: task.revision.clone(), watched };
             let _closed = send.send(event).await;
         }
-        match (end, finished) {
-            (Some(end), _) => end,
-            (None, Ok(finished)) => End::Crashed(finished.words()),
-            (None, Err(words)) => End::NotStarted(words),
+        match (result, finished) {
+            (Some(result), _) => result,
+            (None, Ok(finished)) => RunResult::Crashed(finished.words()),
+            (None, Err(words)) => RunResult::NotStarted(words),
         }
     }
 

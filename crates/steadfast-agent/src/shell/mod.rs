@@ -18,7 +18,7 @@ mod writers;
 
 use crate::api::v1;
 use crate::logging::one_line;
-use crate::machine::{Action, Agent, Answer, Asker, Config, End, Input, Leave, Request};
+use crate::machine::{Action, Agent, Answer, Client, Config, Input, Request, RunResult, Shutdown};
 use crate::memory::{Memory, Unreadable};
 use crate::metrics;
 use event::{Event, Reply};
@@ -147,8 +147,8 @@ async fn begin(setup: Setup) -> Result<Ended, ShellError> {
         touched: BTreeSet::new(),
         running: false,
         told: BTreeSet::new(),
-        askers: BTreeMap::new(),
-        next_asker: 0,
+        clients: BTreeMap::new(),
+        next_client: 0,
         wake: Instant::now(),
         status_line: String::new(),
         setup,
@@ -228,8 +228,8 @@ struct Shell {
     running: bool,
     /// What was said to be not kept.
     told: BTreeSet<String>,
-    askers: BTreeMap<u64, oneshot::Sender<Reply>>,
-    next_asker: u64,
+    clients: BTreeMap<u64, oneshot::Sender<Reply>>,
+    next_client: u64,
     wake: Instant,
     status_line: String,
 }
@@ -274,10 +274,10 @@ impl Shell {
         match event {
             Event::Input(input) => {
                 let ended = matches!(input, Input::RunEnded { .. });
-                if let Input::RunEnded { revision: _, end } = &input {
-                    self.writers.run_ends(end, &self.watches);
+                if let Input::RunEnded { revision: _, result } = &input {
+                    self.writers.run_ends(result, &self.watches);
                 }
-                if let Input::RunEnded { revision, end: End::Finished(report) } = &input {
+                if let Input::RunEnded { revision, result: RunResult::Finished(report) } = &input {
                     self.tell(revision, report);
                 }
                 if ended {
@@ -314,13 +314,13 @@ impl Shell {
             }
             Event::Hangup => {
                 self.reload();
-                let asker = Asker(self.asker());
-                self.step(Input::Asked { by: asker, request: Request::Run { only: None } })
+                let client = Client(self.client());
+                self.step(Input::Asked { by: client, request: Request::Run { only: None } })
             }
             Event::Upgraded => self.look_at_binary(),
             Event::Terminate => {
                 tracing::info!("asked to end");
-                self.step(Input::Leave(Leave::Stop))
+                self.step(Input::Shutdown(Shutdown::Stop))
             }
         }
     }
@@ -337,7 +337,7 @@ impl Shell {
             tracing::warn!("left as it is: {line}");
         }
         for promise in &report.repaired {
-            let who = self.writers.of_repaired(promise);
+            let who = self.writers.changer_of(promise);
             Record::repaired(promise, revision, who).tell();
         }
         for broken in &report.not_kept {
@@ -374,14 +374,14 @@ impl Shell {
             }
             binary::Look::Works => {
                 tracing::info!("a new binary is installed: it takes over");
-                self.step(Input::Leave(Leave::Reexecute))
+                self.step(Input::Shutdown(Shutdown::Reexecute))
             }
         }
     }
 
-    fn asker(&mut self) -> u64 {
-        self.next_asker += 1;
-        self.next_asker
+    fn client(&mut self) -> u64 {
+        self.next_client += 1;
+        self.next_client
     }
 
     fn ask(&mut self, request: v1::Request, reply: oneshot::Sender<Reply>) -> Option<Ended> {
@@ -406,9 +406,9 @@ impl Shell {
             | v1::Request::Resume {}
             | v1::Request::Reload {}) => {
                 let request = other.into_domain()?;
-                let by = self.asker();
-                self.askers.insert(by, reply);
-                self.step(Input::Asked { by: Asker(by), request })
+                let by = self.client();
+                self.clients.insert(by, reply);
+                self.step(Input::Asked { by: Client(by), request })
             }
         }
     }
@@ -437,8 +437,8 @@ impl Shell {
                         }
                     }
                     Action::Reload => inputs.extend(self.reloaded()),
-                    Action::Leave(Leave::Stop) => ended = Some(Ended::Stopped),
-                    Action::Leave(Leave::Reexecute) => ended = Some(Ended::Reexecute),
+                    Action::Shutdown(Shutdown::Stop) => ended = Some(Ended::Stopped),
+                    Action::Shutdown(Shutdown::Reexecute) => ended = Some(Ended::Reexecute),
                     other @ (Action::Fetch { .. }
                     | Action::Prepare { .. }
                     | Action::Run(_)
@@ -454,8 +454,8 @@ impl Shell {
         ended
     }
 
-    fn reply(&mut self, to: Asker, answer: Answer) {
-        if let Some(reply) = self.askers.remove(&to.0) {
+    fn reply(&mut self, to: Client, answer: Answer) {
+        if let Some(reply) = self.clients.remove(&to.0) {
             let _gone = reply.send(Reply::Answer(answer.into()));
         }
     }

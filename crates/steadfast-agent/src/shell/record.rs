@@ -33,8 +33,8 @@ pub(super) enum Kind {
     BackDidNotHelp,
     Crashed,
     PutOff,
-    Fight,
-    FightOver,
+    Flapping,
+    FlappingOver,
     Suspended,
     Resumed,
     SourceChanged,
@@ -59,8 +59,8 @@ impl Kind {
             Kind::BackDidNotHelp => ("going-back-did-not-help", "345fdaada28644a0b15f0010a8971356"),
             Kind::Crashed => ("run-crashed", "ebd3550070424cabadc9e09900cb65cc"),
             Kind::PutOff => ("run-put-off", "905cf99d478c4560b5c70acb44bd33d8"),
-            Kind::Fight => ("fight", "95c023c05ee54288a233f0c593d893ec"),
-            Kind::FightOver => ("fight-over", "65198610d9d348c49fc45059da2d4a16"),
+            Kind::Flapping => ("fight", "95c023c05ee54288a233f0c593d893ec"),
+            Kind::FlappingOver => ("fight-over", "65198610d9d348c49fc45059da2d4a16"),
             Kind::Suspended => ("suspended", "f73eed3999f5460dba83c6ee10b57e2d"),
             Kind::Resumed => ("resumed", "8534cfc897cd4a0389296f0583e833a8"),
             Kind::SourceChanged => ("source-changed", "b5b007b061204cfabd41f14f6299206f"),
@@ -79,72 +79,76 @@ impl Record {
         Record { level, kind, words, revision, promises: vec![], reason, changed_by }
     }
 
-    fn of(self, revision: &Revision) -> Record {
+    fn with_revision(self, revision: &Revision) -> Record {
         Record { revision: Some(revision.0.to_string()), ..self }
     }
 
-    fn about(self, promise: &str) -> Record {
+    fn with_promise(self, promise: &str) -> Record {
         Record { promises: vec![promise.to_owned()], ..self }
     }
 
-    fn because(self, reason: impl Into<String>) -> Record {
+    fn with_reason(self, reason: impl Into<String>) -> Record {
         Record { reason: Some(reason.into()), ..self }
     }
 
-    fn because_of(self, failures: &[Failure]) -> Record {
+    fn with_failures(self, failures: &[Failure]) -> Record {
         let promises = failures.iter().filter_map(|it| it.promise.clone()).collect();
         let reasons: Vec<&str> = failures.iter().map(|it| &*it.reason).collect();
         Record { promises, reason: Some(reasons.join("; ")), ..self }
     }
 
     /// With who had changed it, in the words too.
-    fn changed_by(self, link: &str, who: Option<&str>) -> Record {
+    fn with_changer(self, link: &str, who: Option<&str>) -> Record {
         let Some(who) = who else { return self };
         let words = format!("{}{link} by {who}", self.words);
         Record { words, changed_by: Some(who.to_owned()), ..self }
     }
 
     /// A note of the machine. `who` had changed what was repaired.
-    pub(super) fn of_note<'a>(note: &Note, who: impl Fn(&str) -> Option<&'a str>) -> Record {
+    pub(super) fn from_note<'a>(note: &Note, who: impl Fn(&str) -> Option<&'a str>) -> Record {
         let new = |level, kind| Record::new(level, kind, note.to_string());
         match note {
-            Note::Adopted { revision } => new(Level::Info, Kind::Adopted).of(revision),
+            Note::Adopted { revision } => new(Level::Info, Kind::Adopted).with_revision(revision),
             Note::Refused(refusal) => {
-                new(Level::Warning, Kind::Refused).because(refusal.to_string())
+                new(Level::Warning, Kind::Refused).with_reason(refusal.to_string())
             }
-            Note::Invalid { revision, problems } => {
-                new(Level::Warning, Kind::Invalid).of(revision).because(problems.join("; "))
-            }
-            Note::Settled { revision } => new(Level::Info, Kind::Settled).of(revision),
-            Note::TriedAgain { revision, failures } => {
-                new(Level::Warning, Kind::TriedAgain).of(revision).because_of(failures)
-            }
+            Note::Invalid { revision, problems } => new(Level::Warning, Kind::Invalid)
+                .with_revision(revision)
+                .with_reason(problems.join("; ")),
+            Note::Settled { revision } => new(Level::Info, Kind::Settled).with_revision(revision),
+            Note::TriedAgain { revision, failures } => new(Level::Warning, Kind::TriedAgain)
+                .with_revision(revision)
+                .with_failures(failures),
             Note::GoingBack { from, to: _, failures } => {
-                new(Level::Error, Kind::GoingBack).of(from).because_of(failures)
+                new(Level::Error, Kind::GoingBack).with_revision(from).with_failures(failures)
             }
-            Note::WentBack { bad, to: _ } => new(Level::Error, Kind::WentBack).of(bad),
+            Note::WentBack { bad, to: _ } => new(Level::Error, Kind::WentBack).with_revision(bad),
             Note::GoingBackDidNotHelp { revision } => {
-                new(Level::Warning, Kind::BackDidNotHelp).of(revision)
+                new(Level::Warning, Kind::BackDidNotHelp).with_revision(revision)
             }
             Note::RunCrashed { revision, words } => {
-                new(Level::Error, Kind::Crashed).of(revision).because(words)
+                new(Level::Error, Kind::Crashed).with_revision(revision).with_reason(words)
             }
-            Note::RunPutOff { words } => new(Level::Notice, Kind::PutOff).because(words),
-            Note::Fight(fight) => {
-                let who = who(&fight.promise);
-                new(Level::Warning, Kind::Fight)
-                    .about(&fight.promise)
-                    .changed_by("; last changed", who)
+            Note::RunPutOff { words } => new(Level::Notice, Kind::PutOff).with_reason(words),
+            Note::Flapping(it) => {
+                let who = who(&it.promise);
+                new(Level::Warning, Kind::Flapping)
+                    .with_promise(&it.promise)
+                    .with_changer("; last changed", who)
             }
-            Note::FightOver(fight) => new(Level::Info, Kind::FightOver).about(&fight.promise),
+            Note::FlappingOver(it) => {
+                new(Level::Info, Kind::FlappingOver).with_promise(&it.promise)
+            }
             Note::Suspended { reason, until: _ } => {
-                new(Level::Notice, Kind::Suspended).because(reason)
+                new(Level::Notice, Kind::Suspended).with_reason(reason)
             }
             Note::Resumed => new(Level::Info, Kind::Resumed),
             Note::SourceChanged => new(Level::Notice, Kind::SourceChanged),
-            Note::Superseded { revision } => new(Level::Info, Kind::Superseded).of(revision),
-            Note::NotStored { why } => new(Level::Error, Kind::NotStored).because(why),
-            Note::Unexpected(what) => new(Level::Warning, Kind::Unexpected).because(*what),
+            Note::Superseded { revision } => {
+                new(Level::Info, Kind::Superseded).with_revision(revision)
+            }
+            Note::NotStored { why } => new(Level::Error, Kind::NotStored).with_reason(why),
+            Note::Unexpected(what) => new(Level::Warning, Kind::Unexpected).with_reason(*what),
         }
     }
 
@@ -152,14 +156,14 @@ impl Record {
     pub(super) fn repaired(promise: &str, revision: &Revision, who: Option<&str>) -> Record {
         let words = format!("repaired {promise}");
         let record = Record::new(Level::Info, Kind::Repaired, words);
-        record.of(revision).about(promise).changed_by(", changed", who)
+        record.with_revision(revision).with_promise(promise).with_changer(", changed", who)
     }
 
     /// A run could not keep a promise.
     pub(super) fn not_kept(broken: &Broken, revision: &Revision) -> Record {
         let words = format!("{} is not kept: {}", broken.promise, broken.reason);
         let record = Record::new(Level::Warning, Kind::NotKept, words);
-        record.of(revision).about(&broken.promise).because(&broken.reason)
+        record.with_revision(revision).with_promise(&broken.promise).with_reason(&broken.reason)
     }
 
     /// Says it. Whoever subscribes sees fields; whoever reads lines, the words.
@@ -225,7 +229,7 @@ mod tests {
         };
         let failures = vec![failure("service:a"), failure("service:b")];
         let note = Note::GoingBack { from: revision.clone(), to: revision, failures };
-        let record = text(&Record::of_note(&note, |_| None));
+        let record = text(&Record::from_note(&note, |_| None));
         assert!(record.ends_with(
             "STEADFAST_REASON=of service:a; of service:b\nSTEADFAST_PROMISE=service:a\n\
              STEADFAST_PROMISE=service:b\n"
@@ -289,8 +293,8 @@ mod tests {
             Kind::BackDidNotHelp,
             Kind::Crashed,
             Kind::PutOff,
-            Kind::Fight,
-            Kind::FightOver,
+            Kind::Flapping,
+            Kind::FlappingOver,
             Kind::Suspended,
             Kind::Resumed,
             Kind::SourceChanged,

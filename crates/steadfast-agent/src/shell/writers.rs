@@ -6,7 +6,7 @@ use super::children::Alive;
 use super::signals;
 use super::watch::{Promised, Watches};
 use crate::changes::Changes;
-use crate::machine::End;
+use crate::machine::RunResult;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -179,17 +179,17 @@ impl Writers {
         self.began = now();
         self.only = only.cloned();
         self.seen.running.store(true, Ordering::Relaxed);
-        self.given = self.changes.of(self.only.as_deref());
+        self.given = self.changes.changed(self.only.as_deref());
         self.given.clone()
     }
 
     /// A run of ours has ended.
-    pub(super) fn run_ends(&mut self, end: &End, watches: &Watches) {
+    pub(super) fn run_ends(&mut self, result: &RunResult, watches: &Watches) {
         self.take(watches);
         self.seen.running.store(false, Ordering::Relaxed);
         self.told.clear();
-        match end {
-            End::Finished(report) => {
+        match result {
+            RunResult::Finished(report) => {
                 let logs = Logs::default();
                 for promise in &report.repaired {
                     // What the run was given is what it has written down; who was known only later is
@@ -210,12 +210,12 @@ impl Writers {
                 }
                 self.changes.looked(self.only.as_deref(), &unkept(report), self.began);
             }
-            End::Crashed(_) | End::Busy(_) | End::NotStarted(_) => {}
+            RunResult::Crashed(_) | RunResult::Busy(_) | RunResult::NotStarted(_) => {}
         }
     }
 
     /// Who had changed what the run that ended last has repaired, in words.
-    pub(super) fn of_repaired(&self, promise: &str) -> Option<&str> {
+    pub(super) fn changer_of(&self, promise: &str) -> Option<&str> {
         self.told.get(promise).map(String::as_str)
     }
 }

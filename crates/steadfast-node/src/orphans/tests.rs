@@ -55,8 +55,9 @@ fn run(folder: &Path, host: &FakeHost, content: &str, text: &str, back_from: Opt
         Some(from) => assert!(go_back(&store, &promises, from, content, host, &mut out).unwrap()),
     }
     let circumstances = Circumstances { root: true, budget: Budget::default() };
-    let sight = steadfast_engine::look(&promises, Observer::MayRun(host), &&store, circumstances);
-    steadfast_engine::converge(&promises, sight, host, &mut &store, &mut out);
+    let assessment =
+        steadfast_engine::look(&promises, Observer::MayRun(host), &&store, circumstances);
+    steadfast_engine::converge(&promises, assessment, host, &mut &store, &mut out);
     assert!(journal.problem.is_none(), "{:?}", journal.problem);
     told
 }
@@ -204,8 +205,9 @@ fn what_is_not_known_as_the_doing_of_a_revision_is_never_taken_back() {
     let (store, promises) = (store(folder.path()), promises(BAD));
     // Nobody has adopted anything.
     let circumstances = Circumstances { root: true, budget: Budget::default() };
-    let sight = steadfast_engine::look(&promises, Observer::MayRun(&host), &&store, circumstances);
-    steadfast_engine::converge(&promises, sight, &host, &mut &store, &mut Run::default());
+    let assessment =
+        steadfast_engine::look(&promises, Observer::MayRun(&host), &&store, circumstances);
+    steadfast_engine::converge(&promises, assessment, &host, &mut &store, &mut Run::default());
     let mut told = Run::default();
     assert!(!go_back(&store, &self::promises(GOOD), "", "a", &host, &mut told).unwrap());
     assert!(told.undone.is_empty(), "{:#?}", told.undone);
@@ -221,8 +223,9 @@ fn going_back_spares_what_was_done_by_hand() {
     let by_hand = store(folder.path());
     by_hand.set_by_hand();
     let circumstances = Circumstances { root: true, budget: Budget::default() };
-    let sight = steadfast_engine::look(&hotfix, Observer::MayRun(&host), &&by_hand, circumstances);
-    steadfast_engine::converge(&hotfix, sight, &host, &mut &by_hand, &mut Run::default());
+    let assessment =
+        steadfast_engine::look(&hotfix, Observer::MayRun(&host), &&by_hand, circumstances);
+    steadfast_engine::converge(&hotfix, assessment, &host, &mut &by_hand, &mut Run::default());
     run(folder.path(), &host, "b", BAD, None);
     run(folder.path(), &host, "a", GOOD, Some("b"));
     assert_eq!(host.world().text("/etc/hotfix"), Some("fixed\n"));

@@ -109,7 +109,7 @@ impl<'a> Told<'a> {
     fn look_up(line: &'a RunLine, held: Option<i64>, revisions: &'a Revisions<'_>) -> Told<'a> {
         let under_way = line.finished.is_none() && held.is_some_and(|it| it <= line.started);
         let accepted = revisions.content(line).is_some();
-        Told { line, under_way, accepted, record: revisions.of(line).map(|it| &it.1) }
+        Told { line, under_way, accepted, record: revisions.revision(line).map(|it| &it.1) }
     }
 }
 

@@ -93,7 +93,7 @@ fn lines(status: &Status, now: Timestamp, zone: &TimeZone, width: usize) -> Vec<
         None if status.adopted.is_some() => page.put("last run", Tone::Plain, "none yet"),
         None => {}
     }
-    fights(&mut page, status);
+    flapping(&mut page, status);
     times(&mut page, status);
     page.lines
 }
@@ -128,7 +128,7 @@ fn obstacles(page: &mut Page<'_>, status: &Status) {
     if status.floor_lost {
         let words = "what was accepted before is not known any more: nothing is accepted without \
                      steadfast adopt REVISION";
-        page.put("floor lost", Tone::Bad, words);
+        page.put("lost", Tone::Bad, words);
     }
     if let Some(stale) = status.stale_since {
         let text = format!("the model is older than it may be, since {}", page.time(stale));
@@ -147,13 +147,13 @@ fn obstacles(page: &mut Page<'_>, status: &Status) {
 }
 
 /// What somebody else writes again each time that it was repaired.
-fn fights(page: &mut Page<'_>, status: &Status) {
-    for fight in &status.fights {
-        let since = page.time(fight.since);
-        let (promise, repairs) = (&fight.promise, fight.repairs);
+fn flapping(page: &mut Page<'_>, status: &Status) {
+    for it in &status.fights {
+        let since = page.time(it.since);
+        let (promise, repairs) = (&it.promise, it.repairs);
         let text =
             format!("{promise}: somebody else writes it; repaired {repairs} times since {since}");
-        page.put("fight", Tone::Change, &text);
+        page.put("flapping", Tone::Change, &text);
     }
 }
 

@@ -102,7 +102,7 @@ pub(crate) struct VerifyArgs {
 
 pub(crate) fn run(args: &VerifyArgs, ui: &Ui) -> Outcome {
     let (source, local) = source(args)?;
-    let (mut floor, lowest) = floor(args)?;
+    let (mut accepted, lowest) = accepted_before(args)?;
     // What lies on this machine is read by whoever asks; with servers only the agent's own child speaks.
     let afar = args.source.contains("://") && !args.source.starts_with("file://");
     let user = FetchUser::find();
@@ -119,11 +119,11 @@ pub(crate) fn run(args: &VerifyArgs, ui: &Ui) -> Outcome {
     };
     // Where another user fetches, that one passes through it, and looks at nothing.
     let cache = if afar { room(0o711) } else { scratch() }?;
-    let known = Known::from_state(&floor, false, None);
+    let known = Known::from_state(&accepted, false, None);
     let fetched = match &local {
-        Some(folder) => fetch_local(&terms, folder, &mut floor, cache.path()).map(Some),
-        None if afar => fetch_apart(&terms, known, user, &mut floor, cache.path()),
-        None => fetch(&terms, &known, &mut floor, cache.path()),
+        Some(folder) => fetch_local(&terms, folder, &mut accepted, cache.path()).map(Some),
+        None if afar => fetch_in_child(&terms, known, user, &mut accepted, cache.path()),
+        None => fetch(&terms, &known, &mut accepted, cache.path()),
     };
     let Some(fetched) = fetched.map_err(refused)? else {
         return Err(Failure::new(Exit::Unreachable, Error::msg("nothing came")));
@@ -152,18 +152,18 @@ pub(crate) fn run(args: &VerifyArgs, ui: &Ui) -> Outcome {
 }
 
 /// As the agent does it: a process without privileges talks to the server.
-fn fetch_apart(
+fn fetch_in_child(
     terms: &Terms<'_>,
     known: Known,
     as_user: Option<FetchUser>,
-    floor: &mut AntiRollback,
+    accepted: &mut AntiRollback,
     folder: &Path,
 ) -> Result<Option<Fetched>, Refusal> {
     let (source, cache, limits) = (terms.source.clone(), folder.join("fetch"), *terms.limits);
     match download_in_child(&DownloadTask { source, known, cache: cache.clone(), as_user, limits })?
     {
         Download::Unchanged => Ok(None),
-        Download::Offer { validator: _ } => accept(terms, floor, &cache).map(Some),
+        Download::Offer { validator: _ } => accept(terms, accepted, &cache).map(Some),
     }
 }
 
@@ -228,9 +228,9 @@ fn trust(args: &VerifyArgs) -> Trust {
     }
 }
 
-/// What the node accepted before: a floor for commits; of a snapshot its number alone, because nobody
+/// What the node accepted before: of a commit its name; of a snapshot its number alone, because nobody
 /// knows its content by heart.
-fn floor(args: &VerifyArgs) -> Result<(AntiRollback, Option<u64>), Failure> {
+fn accepted_before(args: &VerifyArgs) -> Result<(AntiRollback, Option<u64>), Failure> {
     let Some(after) = &args.after else { return Ok((AntiRollback::default(), None)) };
     if args.commit.is_none() && args.branch.is_none() && args.tag.is_none() {
         let number = after.parse();

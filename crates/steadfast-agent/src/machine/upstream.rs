@@ -1,40 +1,40 @@
 //! What the source offers: whether it leads forward, is good for this node, and what it waits for.
 
 use super::messages::{Action, Config, Note};
-use super::{Agent, FIRST_RETRY, LONGEST_FETCH_RETRY, NewsPhase, PREPARE_AGAIN, PreparedOne};
+use super::{Agent, FIRST_RETRY, LONGEST_FETCH_RETRY, PREPARE_AGAIN, PreparedOne, UpstreamPhase};
 use crate::memory::{Adopted, Candidate, Wanted};
 use crate::schedule::{Share, Windows, backoff, later, splayed, windows};
 use crate::status::Waiting;
 use jiff::Timestamp;
 use std::time::Duration;
-use steadfast_node::revision::{Floor, News, Revision};
+use steadfast_node::revision::{HighestAccepted, Revision, RevisionInfo};
 use steadfast_node::wire::{Hindrance, Offer, Prepared, Proof, Refusal, RefusalKind};
 
 /// A signed date further in the future than this is not believed.
 const SKEW: Duration = Duration::from_secs(3_600);
 
 impl Agent {
-    pub(super) fn begin_news(&mut self, now: Timestamp, out: &mut Vec<Action>) {
+    pub(super) fn begin_upstream(&mut self, now: Timestamp, out: &mut Vec<Action>) {
         if let Some(revision) = self.to_prepare(now) {
-            self.news = NewsPhase::Preparing { revision: revision.clone() };
+            self.upstream = UpstreamPhase::Preparing { revision: revision.clone() };
             self.began.0 = true;
             out.push(Action::Prepare { revision });
         } else if self.config.source.is_some() && now >= self.next_fetch {
             // Once it is the candidate, what is newer than it is of interest again.
-            let candidate = self.memory.candidate.as_ref().map(|it| &it.news.revision);
+            let candidate = self.memory.candidate.as_ref().map(|it| &it.info.revision);
             let wanted = self.memory.wanted.clone().filter(|it| Some(&it.revision) != candidate);
             out.push(Action::Fetch {
-                floor: self.memory.floor.clone(),
+                highest: self.memory.highest.clone(),
                 wanted: wanted.as_ref().map(|it| it.revision.clone()),
             });
-            self.news = NewsPhase::Fetching { wanted, outdated: false };
+            self.upstream = UpstreamPhase::Fetching { wanted, outdated: false };
             self.began.0 = true;
         }
     }
 
     /// The candidate, where it has not been prepared or should be again.
     pub(super) fn to_prepare(&self, now: Timestamp) -> Option<Revision> {
-        let revision = &self.memory.candidate.as_ref()?.news.revision;
+        let revision = &self.memory.candidate.as_ref()?.info.revision;
         if self.memory.is_bad(revision).is_some() {
             return None;
         }
@@ -53,18 +53,18 @@ impl Agent {
         now: Timestamp,
         out: &mut Vec<Action>,
     ) {
-        let wanted = match &mut self.news {
-            NewsPhase::Fetching { wanted: _, outdated: true } => {
-                self.news = NewsPhase::Idle;
+        let wanted = match &mut self.upstream {
+            UpstreamPhase::Fetching { wanted: _, outdated: true } => {
+                self.upstream = UpstreamPhase::Idle;
                 return;
             }
-            NewsPhase::Fetching { wanted, outdated: false } => wanted.take(),
-            NewsPhase::Idle | NewsPhase::Preparing { .. } => {
+            UpstreamPhase::Fetching { wanted, outdated: false } => wanted.take(),
+            UpstreamPhase::Idle | UpstreamPhase::Preparing { .. } => {
                 out.push(Action::Note(Note::Unexpected("news that were not asked for")));
                 return;
             }
         };
-        self.news = NewsPhase::Idle;
+        self.upstream = UpstreamPhase::Idle;
         let verdict = result.and_then(|offer| {
             offer.map_or(Ok(None), |it| self.judge(&it, wanted.as_ref(), now).map(|()| Some(it)))
         });
@@ -85,14 +85,14 @@ impl Agent {
                 self.heard = Some(now);
                 self.next_fetch = self.regular_fetch(now);
                 if let Some(offer) = offer {
-                    self.accept(offer.news, now, out);
+                    self.accept(offer.info, now, out);
                 }
             }
         }
         // A wish is for one answer of the source. While the source cannot be reached it stays.
         let unanswered =
             self.refusal.as_ref().is_some_and(|it| it.kind == RefusalKind::Unreachable);
-        let candidate = self.memory.candidate.as_ref().map(|it| it.news.revision.clone());
+        let candidate = self.memory.candidate.as_ref().map(|it| it.info.revision.clone());
         if wanted.is_some() && !unanswered && self.memory.wanted == wanted {
             self.memory.wanted = wanted.filter(|it| Some(&it.revision) == candidate.as_ref());
         } else if wanted.is_none()
@@ -114,30 +114,30 @@ impl Agent {
         wanted: Option<&Wanted>,
         now: Timestamp,
     ) -> Result<(), Refusal> {
-        let Offer { news, proof } = offer;
+        let Offer { info, proof } = offer;
         let refuse = |kind, words: String| Err(Refusal { kind, words });
-        if let Some(expires) = news.expires.filter(|it| *it <= now) {
+        if let Some(expires) = info.expires.filter(|it| *it <= now) {
             return refuse(RefusalKind::Expired, format!("its manifest was good until {expires}"));
         }
-        let asked_for = wanted.filter(|it| it.revision == news.revision);
+        let asked_for = wanted.filter(|it| it.revision == info.revision);
         let forced = asked_for.is_some_and(|it| it.reason.is_some());
-        let floor = match &self.memory.floor {
-            Floor::Fresh => return Ok(()),
-            Floor::Lost if asked_for.is_some() => return Ok(()),
-            Floor::Lost => {
+        let highest = match &self.memory.highest {
+            HighestAccepted::Fresh => return Ok(()),
+            HighestAccepted::Lost if asked_for.is_some() => return Ok(()),
+            HighestAccepted::Lost => {
                 let words = "what was accepted before is not known any more; steadfast adopt \
                              REVISION says which one to trust";
                 return refuse(RefusalKind::FloorLost, words.to_owned());
             }
-            Floor::At(floor) => floor,
+            HighestAccepted::At(highest) => highest,
         };
         if forced {
             return Ok(());
         }
-        let same = news.revision == floor.revision;
+        let same = info.revision == highest.revision;
         match proof {
             Proof::Local => Ok(()),
-            Proof::Sequence => match (news.sequence, floor.sequence) {
+            Proof::Sequence => match (info.sequence, highest.sequence) {
                 (Some(new), Some(old)) if new < old => refuse(
                     RefusalKind::NotForward,
                     format!("it has number {new}, and number {old} was accepted before"),
@@ -149,35 +149,35 @@ impl Agent {
                 (Some(_), Some(_)) => Ok(()),
                 (None, _) | (_, None) => refuse(
                     RefusalKind::NotForward,
-                    format!("it has no number to compare with {}", floor.revision),
+                    format!("it has no number to compare with {}", highest.revision),
                 ),
             },
-            Proof::DescendsFrom(from) if same || *from == floor.revision => Ok(()),
+            Proof::DescendsFrom(from) if same || *from == highest.revision => Ok(()),
             Proof::Nothing if same => Ok(()),
             Proof::DescendsFrom(_) | Proof::Nothing => refuse(
                 RefusalKind::NotForward,
-                format!("it does not descend from {}, which was accepted before", floor.revision),
+                format!("it does not descend from {}, which was accepted before", highest.revision),
             ),
         }
     }
 
-    pub(super) fn accept(&mut self, news: News, now: Timestamp, out: &mut Vec<Action>) {
-        self.memory.floor = Floor::At(news.clone());
+    pub(super) fn accept(&mut self, info: RevisionInfo, now: Timestamp, out: &mut Vec<Action>) {
+        self.memory.highest = HighestAccepted::At(info.clone());
         if let Some(adopted) = &mut self.memory.adopted
-            && adopted.news.revision == news.revision
+            && adopted.info.revision == info.revision
         {
             // The same, perhaps good for longer.
-            adopted.news = news;
+            adopted.info = info;
             self.memory.candidate = None;
             return;
         }
         match &mut self.memory.candidate {
-            Some(candidate) if candidate.news.revision == news.revision => candidate.news = news,
+            Some(candidate) if candidate.info.revision == info.revision => candidate.info = info,
             candidate @ (Some(_) | None) => {
-                let before = candidate.replace(Candidate { news, seen: now });
+                let before = candidate.replace(Candidate { info, seen: now });
                 // A word for the one that was there is no word for this one.
                 let was = |it: &mut Wanted| {
-                    before.is_some_and(|before| before.news.revision == it.revision)
+                    before.is_some_and(|before| before.info.revision == it.revision)
                 };
                 if let Some(Wanted { revision, .. }) = self.memory.wanted.take_if(was) {
                     out.push(Action::Note(Note::Superseded { revision }));
@@ -193,14 +193,16 @@ impl Agent {
         now: Timestamp,
         out: &mut Vec<Action>,
     ) {
-        match &self.news {
-            NewsPhase::Preparing { revision: expected } if *expected == revision => {}
-            NewsPhase::Idle | NewsPhase::Fetching { .. } | NewsPhase::Preparing { .. } => {
+        match &self.upstream {
+            UpstreamPhase::Preparing { revision: expected } if *expected == revision => {}
+            UpstreamPhase::Idle
+            | UpstreamPhase::Fetching { .. }
+            | UpstreamPhase::Preparing { .. } => {
                 out.push(Action::Note(Note::Unexpected("a preparation that was not asked for")));
                 return;
             }
         }
-        self.news = NewsPhase::Idle;
+        self.upstream = UpstreamPhase::Idle;
         if let Err(problems) = &result {
             let known = self.prepared.as_ref().is_some_and(|it| {
                 it.revision == revision && it.result.as_ref().err() == Some(problems)
@@ -216,12 +218,12 @@ impl Agent {
     /// Why the candidate is not adopted; nothing where there is none.
     pub fn waiting(&self, now: Timestamp) -> Option<Waiting> {
         let candidate = self.memory.candidate.as_ref()?;
-        let revision = &candidate.news.revision;
+        let revision = &candidate.info.revision;
         if let Some(bad) = self.memory.is_bad(revision) {
             let (promise, reason) = (bad.promise.clone(), bad.reason.clone());
             return Some(Waiting::Bad { promise, reason });
         }
-        if let Some(expired) = candidate.news.expires.filter(|it| *it <= now) {
+        if let Some(expired) = candidate.info.expires.filter(|it| *it <= now) {
             return Some(Waiting::Expired { expired });
         }
         let result = self.prepared.as_ref().filter(|it| it.revision == *revision);
@@ -266,13 +268,13 @@ impl Agent {
     }
 
     pub(super) fn share(&self, adopted: &Adopted) -> Share {
-        Share::of(&self.config.node, &adopted.model)
+        Share::from_names(&self.config.node, &adopted.model)
     }
 
     pub(super) fn turn(&self, adopted: &Adopted, candidate: &Candidate) -> Timestamp {
-        let Candidate { news, seen } = candidate;
+        let Candidate { info, seen } = candidate;
         // Whoever signed it, their clock must not keep this node waiting for years.
-        let date = if news.date > later(*seen, SKEW) { *seen } else { news.date };
+        let date = if info.date > later(*seen, SKEW) { *seen } else { info.date };
         self.share(adopted).turn(&adopted.gate.waves(), date)
     }
 
@@ -309,9 +311,9 @@ impl Agent {
         // whether it helps. What the source is answering meanwhile may be about how they were before.
         self.fetch_failures = 0;
         self.next_fetch = now;
-        match &mut self.news {
-            NewsPhase::Fetching { outdated, .. } => *outdated = true,
-            NewsPhase::Idle | NewsPhase::Preparing { .. } => {}
+        match &mut self.upstream {
+            UpstreamPhase::Fetching { outdated, .. } => *outdated = true,
+            UpstreamPhase::Idle | UpstreamPhase::Preparing { .. } => {}
         }
         if source {
             self.refusal = None;
@@ -322,17 +324,17 @@ impl Agent {
         }
     }
 
-    /// The trust floor belongs to a source. Who sets another one begins anew with it, but does not get
-    /// around having lost the floor.
+    /// What was accepted belongs to a source. Who sets another one begins anew with it, but does not get
+    /// around having lost what was accepted.
     pub(super) fn use_source(&mut self, out: &mut Vec<Action>) {
         let Some(source) = &self.config.source else { return };
         if self.memory.source.as_ref() == Some(source) {
             return;
         }
         if self.memory.source.is_some() {
-            self.memory.floor = match self.memory.floor {
-                Floor::Fresh | Floor::At(_) => Floor::Fresh,
-                Floor::Lost => Floor::Lost,
+            self.memory.highest = match self.memory.highest {
+                HighestAccepted::Fresh | HighestAccepted::At(_) => HighestAccepted::Fresh,
+                HighestAccepted::Lost => HighestAccepted::Lost,
             };
             self.memory.candidate = None;
             self.memory.wanted = None;

@@ -1,9 +1,12 @@
 //! Carrying out what was decided about several units, phase by phase.
 
-use super::{AT_ONCE, Act, Change, FOLDER_MODE, MODE, Phase};
+use super::change::{Act, Change, FOLDER_MODE, MODE, Phase};
 use crate::kind::Applied;
 use steadfast_system::files::{self, Attributes, Expected};
 use steadfast_system::{SystemError, services};
+
+/// How many services are started, waited for and asked at one time.
+pub(super) const AT_ONCE: usize = 16;
 
 /// Where each promise of a batch stands: its changes, and how it ended.
 struct Progress<'a> {

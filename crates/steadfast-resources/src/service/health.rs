@@ -1,31 +1,13 @@
 //! Whether a service is healthy, by its own word.
 
-use super::{AT_ONCE, Desired, State};
+use super::apply::AT_ONCE;
+use super::desired::{Desired, Question};
+use super::state::State;
 use crate::runner::Health;
-use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use std::time::Duration;
 use steadfast_system::Probe;
 use steadfast_system::programs::Run;
-use steadfast_system::services::{self, HealthUrl};
-
-/// How long after its start a service may become healthy, where nothing else is said.
-pub(super) const WITHIN: Duration = Duration::from_secs(30);
-/// A run waits for it.
-pub(super) const WITHIN_MAX: Duration = Duration::from_secs(3_600);
-
-/// How it is asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Check {
-    pub question: Question,
-    pub within: Duration,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Question {
-    Http(HealthUrl),
-    Command(Vec<Arc<str>>),
-}
+use steadfast_system::services;
 
 /// A service that is asked, with what the machine shows of it.
 pub(crate) type Asked<'a> = (&'a Desired, &'a State);

@@ -1,26 +1,17 @@
 //! How a promise about a unit is read.
 
-use super::health::{Check, Question, WITHIN, WITHIN_MAX};
-use super::{Desired, Enabled, OwnFile, SETTLE, Service, TIMEOUT};
+use super::Service;
+use super::desired::{
+    Check, Desired, Enabled, FILE_FIELDS, HEALTH_FIELDS, OwnFile, Question, SETTLE, TIMEOUT,
+    WITHIN, WITHIN_MAX,
+};
 use crate::kind::Kind as _;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use steadfast_model::diagnostic::Code;
-use steadfast_model::{Diagnostic, Field, Fields, Lower, Node, Span, Spanned, Takes, Value, codes};
+use steadfast_model::{Diagnostic, Fields, Lower, Node, Span, Spanned, Value, codes};
 use steadfast_system::services::{self, HealthUrl};
 use steadfast_system::{AbsPath, UnitName};
-
-pub(super) const FILE_FIELDS: &[Field] = &[
-    Field::new("content", Takes::Text, "the text itself"),
-    Field::new("template", Takes::Text, "a template of the model that gives the text"),
-    Field::new("source", Takes::Text, "a file of the model with the text"),
-];
-
-pub(super) const HEALTH_FIELDS: &[Field] = &[
-    Field::new("http", Takes::Text, "what is asked: http://127.0.0.1:8081/health"),
-    Field::new("command", Takes::TextList, "a program and its arguments; healthy: it exits with 0"),
-    Field::new("within", Takes::Duration, "how long after its start it may become healthy (30s)"),
-];
 
 pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -> Option<Desired> {
     let unit = match UnitName::parse(&name.value) {

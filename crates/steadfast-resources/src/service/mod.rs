@@ -41,297 +41,31 @@
 //! A dry run asks by GET alone.
 
 mod apply;
+mod change;
+mod desired;
 mod health;
 mod lower;
 mod observe;
 mod plan;
+mod state;
 mod undo;
 
+pub use change::{Act, Change};
+pub use desired::{Desired, Enabled};
 pub(crate) use health::{Asked, ask};
 pub(crate) use observe::{describe, own_inputs};
+pub use state::State;
 pub use undo::{start, stop};
 
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Turn};
 use crate::paths;
-use crate::runner::{Consequence, Health, Owing, Process, Runner, RunnerChange, RunnerState};
+use crate::runner::{Health, Owing, Runner};
 use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
-use health::Check;
-use lower::{FILE_FIELDS, HEALTH_FIELDS};
-use serde::{Deserialize, Serialize};
-use std::fmt;
+use desired::{FILE_FIELDS, HEALTH_FIELDS, in_folder, template_of};
 use std::sync::Arc;
-use std::time::Duration;
 use steadfast_model::{Field, Lower, Node, Spanned, Takes};
-use steadfast_system::files::{Expected, Look, Mode, NewFile};
-use steadfast_system::services::{self, Active, Load, Unit};
-use steadfast_system::{AbsPath, Actuate, Probe, SystemError, UnitName};
-
-/// The mode of the files that we write for systemd: everybody may read them, as systemd expects.
-const MODE: Mode = Mode(0o644);
-const FOLDER_MODE: Mode = Mode(0o755);
-
-/// How many services are started, waited for and asked at one time.
-const AT_ONCE: usize = 16;
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Desired {
-    unit: UnitName,
-    running: Option<bool>,
-    enabled: Option<Enabled>,
-    /// The promised unit file, where there is one.
-    own_unit: Option<OwnFile>,
-    /// In the order of their names.
-    drop_ins: Vec<OwnFile>,
-    reload_on: Vec<Spanned<Arc<str>>>,
-    restart_on: Vec<Spanned<Arc<str>>>,
-    validate: Vec<Arc<str>>,
-    settle: Duration,
-    timeout: Duration,
-    health: Option<Check>,
-    /// Nobody promised anything about it, or it is not attempted: it only has to exist and to pay what
-    /// it owes. Its files are looked at and not written.
-    implied: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Enabled {
-    True,
-    False,
-    Masked,
-}
-
-/// A file that the promise brings along.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct OwnFile {
-    path: AbsPath,
-    content: Arc<str>,
-}
-
-impl Desired {
-    /// A unit that is only named by the `reloads` or `restarts` of others: nothing is promised but that
-    /// it runs, if it runs, with its current inputs.
-    pub fn implied(unit: UnitName) -> Desired {
-        Desired {
-            unit,
-            running: None,
-            enabled: None,
-            own_unit: None,
-            drop_ins: vec![],
-            reload_on: vec![],
-            restart_on: vec![],
-            validate: vec![],
-            settle: SETTLE,
-            timeout: TIMEOUT,
-            health: None,
-            implied: true,
-        }
-    }
-
-    /// The same service where it is not attempted and only pays what it owes: nothing is promised but
-    /// that it runs, if it runs, with its current inputs. It validates, settles and is asked for its health as
-    /// it was written.
-    pub fn debts_only(&self) -> Desired {
-        Desired { running: None, enabled: None, implied: true, ..self.clone() }
-    }
-
-    /// Whether the same is wanted, wherever it is written.
-    fn wants_the_same(&self, other: &Desired) -> bool {
-        let values = |all: &[Spanned<Arc<str>>]| -> Vec<Arc<str>> {
-            all.iter().map(|it| Arc::clone(&it.value)).collect()
-        };
-        let rest = |it: &Desired| Desired { reload_on: vec![], restart_on: vec![], ..it.clone() };
-        values(&self.reload_on) == values(&other.reload_on)
-            && values(&self.restart_on) == values(&other.restart_on)
-            && rest(self) == rest(other)
-    }
-
-    /// Whether the cause of a restart is the promised unit file or a drop-in.
-    fn is_own(&self, cause: &str) -> bool {
-        match cause.split_once(':') {
-            Some(("file", path)) => self.files().any(|it| it.path.as_str() == path),
-            Some(("service", unit)) => unit == self.unit.short(),
-            Some(_) | None => false,
-        }
-    }
-
-    fn files(&self) -> impl Iterator<Item = &OwnFile> {
-        self.own_unit.iter().chain(&self.drop_ins)
-    }
-
-    fn act(&self, because: Vec<String>) -> Act {
-        Act {
-            unit: self.unit.clone(),
-            validate: self.validate.clone(),
-            settle: self.settle,
-            timeout: self.timeout,
-            because,
-        }
-    }
-}
-
-impl Runner for Desired {
-    fn unit(&self) -> &UnitName {
-        &self.unit
-    }
-
-    fn reload_on(&self) -> &[Spanned<Arc<str>>] {
-        &self.reload_on
-    }
-
-    fn restart_on(&self) -> &[Spanned<Arc<str>>] {
-        &self.restart_on
-    }
-
-    fn promises_health(&self) -> bool {
-        self.health.is_some()
-    }
-
-    fn wants_inactive(&self) -> bool {
-        match self.enabled {
-            Some(Enabled::False) => true,
-            Some(Enabled::Masked) => false,
-            Some(Enabled::True) | None => self.running == Some(false),
-        }
-    }
-}
-
-const SETTLE: Duration = Duration::from_secs(5);
-const TIMEOUT: Duration = Duration::from_secs(90);
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct State {
-    pub unit: Unit,
-    /// What is at the paths of the promised unit file and drop-ins, in that order.
-    pub files: Vec<Look>,
-    /// What runs now.
-    pub process: Option<Process>,
-}
-
-impl RunnerState for State {
-    fn process(&self) -> Option<&Process> {
-        self.process.as_ref()
-    }
-
-    fn has_failed(&self) -> bool {
-        self.unit.active == Active::Failed
-    }
-
-    fn is_loaded(&self) -> bool {
-        self.unit.load == Load::Loaded
-    }
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum Change {
-    MakeFolder {
-        path: AbsPath,
-    },
-    Write {
-        file: NewFile,
-        was: Option<Arc<str>>,
-    },
-    SetAttributes {
-        path: AbsPath,
-        seen: Expected,
-        was: (u32, u32, Mode),
-    },
-    Stop {
-        unit: UnitName,
-        timeout: Duration,
-    },
-    Enable {
-        unit: UnitName,
-    },
-    Disable {
-        unit: UnitName,
-    },
-    Mask {
-        unit: UnitName,
-    },
-    Unmask {
-        unit: UnitName,
-    },
-    DaemonReload,
-    Start(Act),
-    /// It is being started already.
-    Await(Act),
-    Reload(Act),
-    Restart(Act),
-}
-
-/// A service that gets its current inputs.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Act {
-    pub unit: UnitName,
-    /// What is asked before.
-    pub validate: Vec<Arc<str>>,
-    pub settle: Duration,
-    pub timeout: Duration,
-    /// Why a reload or restart is due.
-    pub because: Vec<String>,
-}
-
-impl RunnerChange for Change {
-    fn pays(&self) -> Option<Consequence> {
-        match self {
-            Change::Reload(_) => Some(Consequence::Reload),
-            Change::Restart(_) | Change::Start(_) => Some(Consequence::Restart),
-            Change::MakeFolder { .. }
-            | Change::Write { .. }
-            | Change::SetAttributes { .. }
-            | Change::Stop { .. }
-            | Change::Enable { .. }
-            | Change::Disable { .. }
-            | Change::Mask { .. }
-            | Change::Unmask { .. }
-            | Change::DaemonReload
-            | Change::Await(_) => None,
-        }
-    }
-
-    fn alters_own_inputs(&self) -> bool {
-        matches!(self, Change::Write { .. })
-    }
-
-    fn starts_process(&self) -> bool {
-        self.phase() == Phase::Run
-    }
-
-    fn is_restart(&self) -> bool {
-        matches!(self, Change::Restart(_))
-    }
-}
-
-impl Change {
-    /// Changes of one plan stand in the order of their phases, and those of a batch are applied phase by
-    /// phase: so systemd reads its files once for all of them, and stops a unit while it still knows it.
-    fn phase(&self) -> Phase {
-        match self {
-            Change::MakeFolder { .. } | Change::Write { .. } | Change::SetAttributes { .. } => {
-                Phase::Files
-            }
-            Change::Stop { .. } => Phase::Stop,
-            Change::Enable { .. }
-            | Change::Disable { .. }
-            | Change::Mask { .. }
-            | Change::Unmask { .. } => Phase::Links,
-            Change::DaemonReload => Phase::DaemonReload,
-            Change::Start(_) | Change::Await(_) | Change::Reload(_) | Change::Restart(_) => {
-                Phase::Run
-            }
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
-    Files,
-    Stop,
-    Links,
-    DaemonReload,
-    Run,
-}
+use steadfast_system::{Actuate, Probe, SystemError};
 
 /// What separates a unit from its promise, with what it owes. Pure.
 pub(crate) fn plan(want: &Desired, have: &State, owing: &Owing) -> Difference<Change> {
@@ -490,58 +224,6 @@ impl Kind for Service {
         let old = was.as_deref().unwrap_or("");
         Some(paths::diff(&file.path, old, new, usize::MAX))
     }
-}
-
-impl fmt::Display for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let act = |f: &mut fmt::Formatter<'_>, verb: &str, act: &Act| {
-            f.write_str(verb)?;
-            if !act.because.is_empty() {
-                write!(f, " ({} changed)", act.because.join(", "))?;
-            }
-            Ok(())
-        };
-        match self {
-            Change::MakeFolder { path } => write!(f, "make the folder {path}"),
-            Change::Write { file, was } => {
-                write!(f, "write {}, {}", file.path, paths::bytes(file.content.len() as u64))?;
-                match (was, &file.replaces) {
-                    (Some(was), _) => write!(f, " (was {})", paths::thousands(was.len() as u64)),
-                    (None, Expected::Link { target }) => write!(f, " (was a link to {target})"),
-                    (None, Expected::Nothing) => write!(f, " (new, mode {})", file.mode),
-                    (None, Expected::Other | Expected::Directory) => Ok(()),
-                    (None, Expected::File { .. } | Expected::AnyFile) => {
-                        f.write_str(" (was another file)")
-                    }
-                }
-            }
-            Change::SetAttributes { path, was: (uid, gid, mode), seen: _ } => {
-                write!(f, "give {path} uid 0, gid 0, mode {MODE} (was {uid}, {gid}, {mode})")
-            }
-            Change::Stop { .. } => f.write_str("stop"),
-            Change::Enable { .. } => f.write_str("enable"),
-            Change::Disable { .. } => f.write_str("disable"),
-            Change::Mask { .. } => f.write_str("mask"),
-            Change::Unmask { .. } => f.write_str("unmask"),
-            Change::DaemonReload => f.write_str("let systemd read its unit files again"),
-            Change::Start(it) => act(f, "start", it),
-            Change::Await(it) => act(f, "wait until it is active", it),
-            Change::Reload(it) => act(f, "reload", it),
-            Change::Restart(it) => act(f, "restart", it),
-        }
-    }
-}
-
-/// `getty@.service` of `getty@tty1.service`, whose file it has.
-fn template_of(unit: &UnitName) -> Option<String> {
-    let (prefix, rest) = unit.as_str().split_once('@')?;
-    let (instance, suffix) = rest.rsplit_once('.')?;
-    (!instance.is_empty()).then(|| format!("{prefix}@.{suffix}"))
-}
-
-/// A path in the administrator's folder of units.
-fn in_folder(name: &str) -> Option<AbsPath> {
-    AbsPath::parse(services::FOLDER).and_then(|it| it.join(name)).ok()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What the machine shows of units, and what it says of one.
 
-use super::{Desired, State};
+use super::desired::Desired;
+use super::state::State;
 use crate::kind::Fingerprint;
 use crate::runner::{Health, Process};
 use sha2::{Digest as _, Sha256};

@@ -1,7 +1,9 @@
 //! What separates a unit from its promise: its files first, then its place at boot, then whether it runs, and
 //! at last whether it says that it is healthy.
 
-use super::{Change, Desired, Enabled, MODE, OwnFile, State, in_folder};
+use super::change::{Change, MODE};
+use super::desired::{Desired, Enabled, OwnFile, in_folder};
+use super::state::State;
 use crate::identity::Identity;
 use crate::kind::{Difference, Obstacle};
 use crate::runner::{Consequence, Health, Owing, RunnerChange as _};

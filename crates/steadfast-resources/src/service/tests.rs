@@ -1,16 +1,23 @@
 //! What is read, planned and done for a service, with literals.
 
 use super::apply::carry_out;
-use super::health::{Question, WITHIN};
+use super::change::{FOLDER_MODE, MODE};
+use super::desired::{Check, Question, SETTLE, TIMEOUT, WITHIN};
 use super::*;
 use crate::kind::Obstacle;
+use crate::runner::{Consequence, Process, RunnerChange as _};
 use expect_test::{Expect, expect};
 use std::sync::Mutex;
+use std::time::Duration;
 use steadfast_model::scope::Scope;
 use steadfast_model::{Diagnostics, SourceSet};
-use steadfast_system::ErrorKind;
-use steadfast_system::files::{self, Attributes, Content, Entry, Shape};
-use steadfast_system::services::{Active, Enablement, HealthUrl, LastStart, Mask};
+use steadfast_system::files::{
+    self, Attributes, Content, Entry, Expected, Look, Mode, NewFile, Shape,
+};
+use steadfast_system::services::{
+    self, Active, Enablement, HealthUrl, LastStart, Load, Mask, Unit,
+};
+use steadfast_system::{AbsPath, ErrorKind, UnitName};
 
 /// Reads `services: { NAME: BODY }`, with the model's files `app.service` and `app.j2` beside it.
 fn lowered(name: &str, body: &str) -> Result<Desired, String> {

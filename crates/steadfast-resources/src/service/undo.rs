@@ -1,7 +1,9 @@
 //! What a change of a service leaves behind, and how a unit that nobody promises any more is brought back
 //! to what it was.
 
-use super::{Change, Desired, FOLDER_MODE, MODE, State, TIMEOUT};
+use super::change::{Change, FOLDER_MODE, MODE};
+use super::desired::{Desired, TIMEOUT};
+use super::state::State;
 use crate::paths;
 use crate::undo::{Effect, Facet, FacetState, Now};
 use steadfast_system::files::Attributes;

@@ -1,0 +1,179 @@
+//! What is promised of a unit.
+
+use super::change::Act;
+use crate::runner::Runner;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+use steadfast_model::{Field, Spanned, Takes};
+use steadfast_system::services::{self, HealthUrl};
+use steadfast_system::{AbsPath, UnitName};
+
+pub(super) const SETTLE: Duration = Duration::from_secs(5);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(90);
+
+/// How long after its start a service may become healthy, where nothing else is said.
+pub(super) const WITHIN: Duration = Duration::from_secs(30);
+/// A run waits for it.
+pub(super) const WITHIN_MAX: Duration = Duration::from_secs(3_600);
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Desired {
+    pub(super) unit: UnitName,
+    pub(super) running: Option<bool>,
+    pub(super) enabled: Option<Enabled>,
+    /// The promised unit file, where there is one.
+    pub(super) own_unit: Option<OwnFile>,
+    /// In the order of their names.
+    pub(super) drop_ins: Vec<OwnFile>,
+    pub(super) reload_on: Vec<Spanned<Arc<str>>>,
+    pub(super) restart_on: Vec<Spanned<Arc<str>>>,
+    pub(super) validate: Vec<Arc<str>>,
+    pub(super) settle: Duration,
+    pub(super) timeout: Duration,
+    pub(super) health: Option<Check>,
+    /// Nobody promised anything about it, or it is not attempted: it only has to exist and to pay what
+    /// it owes. Its files are looked at and not written.
+    pub(super) implied: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Enabled {
+    True,
+    False,
+    Masked,
+}
+
+/// A file that the promise brings along.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct OwnFile {
+    pub(super) path: AbsPath,
+    pub(super) content: Arc<str>,
+}
+
+/// The fields of one.
+pub(super) const FILE_FIELDS: &[Field] = &[
+    Field::new("content", Takes::Text, "the text itself"),
+    Field::new("template", Takes::Text, "a template of the model that gives the text"),
+    Field::new("source", Takes::Text, "a file of the model with the text"),
+];
+
+/// How a service is asked whether it is healthy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Check {
+    pub question: Question,
+    pub within: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Question {
+    Http(HealthUrl),
+    Command(Vec<Arc<str>>),
+}
+
+/// The fields of a check.
+pub(super) const HEALTH_FIELDS: &[Field] = &[
+    Field::new("http", Takes::Text, "what is asked: http://127.0.0.1:8081/health"),
+    Field::new("command", Takes::TextList, "a program and its arguments; healthy: it exits with 0"),
+    Field::new("within", Takes::Duration, "how long after its start it may become healthy (30s)"),
+];
+
+impl Desired {
+    /// A unit that is only named by the `reloads` or `restarts` of others: nothing is promised but that
+    /// it runs, if it runs, with its current inputs.
+    pub fn implied(unit: UnitName) -> Desired {
+        Desired {
+            unit,
+            running: None,
+            enabled: None,
+            own_unit: None,
+            drop_ins: vec![],
+            reload_on: vec![],
+            restart_on: vec![],
+            validate: vec![],
+            settle: SETTLE,
+            timeout: TIMEOUT,
+            health: None,
+            implied: true,
+        }
+    }
+
+    /// The same service where it is not attempted and only pays what it owes: nothing is promised but
+    /// that it runs, if it runs, with its current inputs. It validates, settles and is asked for its health as
+    /// it was written.
+    pub fn debts_only(&self) -> Desired {
+        Desired { running: None, enabled: None, implied: true, ..self.clone() }
+    }
+
+    /// Whether the same is wanted, wherever it is written.
+    pub(super) fn wants_the_same(&self, other: &Desired) -> bool {
+        let values = |all: &[Spanned<Arc<str>>]| -> Vec<Arc<str>> {
+            all.iter().map(|it| Arc::clone(&it.value)).collect()
+        };
+        let rest = |it: &Desired| Desired { reload_on: vec![], restart_on: vec![], ..it.clone() };
+        values(&self.reload_on) == values(&other.reload_on)
+            && values(&self.restart_on) == values(&other.restart_on)
+            && rest(self) == rest(other)
+    }
+
+    /// Whether the cause of a restart is the promised unit file or a drop-in.
+    pub(super) fn is_own(&self, cause: &str) -> bool {
+        match cause.split_once(':') {
+            Some(("file", path)) => self.files().any(|it| it.path.as_str() == path),
+            Some(("service", unit)) => unit == self.unit.short(),
+            Some(_) | None => false,
+        }
+    }
+
+    pub(super) fn files(&self) -> impl Iterator<Item = &OwnFile> {
+        self.own_unit.iter().chain(&self.drop_ins)
+    }
+
+    pub(super) fn act(&self, because: Vec<String>) -> Act {
+        Act {
+            unit: self.unit.clone(),
+            validate: self.validate.clone(),
+            settle: self.settle,
+            timeout: self.timeout,
+            because,
+        }
+    }
+}
+
+impl Runner for Desired {
+    fn unit(&self) -> &UnitName {
+        &self.unit
+    }
+
+    fn reload_on(&self) -> &[Spanned<Arc<str>>] {
+        &self.reload_on
+    }
+
+    fn restart_on(&self) -> &[Spanned<Arc<str>>] {
+        &self.restart_on
+    }
+
+    fn promises_health(&self) -> bool {
+        self.health.is_some()
+    }
+
+    fn wants_inactive(&self) -> bool {
+        match self.enabled {
+            Some(Enabled::False) => true,
+            Some(Enabled::Masked) => false,
+            Some(Enabled::True) | None => self.running == Some(false),
+        }
+    }
+}
+
+/// `getty@.service` of `getty@tty1.service`, whose file it has.
+pub(super) fn template_of(unit: &UnitName) -> Option<String> {
+    let (prefix, rest) = unit.as_str().split_once('@')?;
+    let (instance, suffix) = rest.rsplit_once('.')?;
+    (!instance.is_empty()).then(|| format!("{prefix}@.{suffix}"))
+}
+
+/// A path in the administrator's folder of units.
+pub(super) fn in_folder(name: &str) -> Option<AbsPath> {
+    AbsPath::parse(services::FOLDER).and_then(|it| it.join(name)).ok()
+}

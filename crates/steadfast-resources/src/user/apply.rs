@@ -1,6 +1,6 @@
 //! Carrying out one change of a user.
 
-use super::Change;
+use super::change::Change;
 use super::observe::resolve;
 use steadfast_system::accounts::Attribute;
 use steadfast_system::secrets::Secret;

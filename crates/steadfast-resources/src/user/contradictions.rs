@@ -1,6 +1,6 @@
 //! Promises of users and of groups' members that cannot both be kept.
 
-use super::{Desired, Groups, Wanted};
+use super::desired::{Desired, Groups, Wanted};
 use crate::members;
 use steadfast_system::GroupName;
 

@@ -1,7 +1,9 @@
 //! How a promise about a user is read.
 
+use super::User;
+use super::desired::{Desired, Groups, HomeState, PasswordHash, Present, Wanted};
+use super::keys::{Keys, SshKey};
 use super::limits::{LIMITS, limit_name, parse_date};
-use super::{Desired, Groups, HomeState, Keys, PasswordHash, Present, SshKey, User, Wanted};
 use crate::account_fields::{list_in_form, one_field, short_state};
 use crate::kind::Kind as _;
 use std::sync::Arc;

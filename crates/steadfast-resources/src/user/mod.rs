@@ -39,242 +39,29 @@
 //! if it is the user's own. With processes it is refused, unless `end_sessions: true` ends them.
 
 mod apply;
+mod change;
 mod contradictions;
+mod desired;
 pub mod keys;
 mod limits;
 mod lower;
 mod observe;
 mod plan;
+mod state;
 mod undo;
 
+pub use change::Change;
 pub use contradictions::contradictions;
+pub use desired::{Desired, Groups, HomeState, PasswordHash, Present, Wanted};
 pub use keys::{Keys, NewKeys, SshKey};
+pub use state::{Account, State};
 
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Turn, Watch};
 use crate::undo::{Effect, Facet, Now, Says};
-use limits::{limit_name, limit_shown};
-use plan::makes_home;
-use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::sync::Arc;
-use steadfast_model::{Field, Lower, Node, Rendered, Spanned, Takes};
-use steadfast_system::accounts::{
-    Defaults, Home, KeysFile, Limit, NewPrimary, NewUser, Process, Shadow,
-};
-use steadfast_system::secrets::Secret;
-use steadfast_system::{AbsPath, Actuate, GroupName, Probe, SystemError, UserName};
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Desired {
-    pub name: UserName,
-    pub state: Wanted,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Wanted {
-    Present(Box<Present>),
-    Absent { remove_home: bool, end_sessions: bool },
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Present {
-    pub uid: Option<u32>,
-    pub group: Option<GroupName>,
-    pub groups: Option<Groups>,
-    pub home: Option<AbsPath>,
-    pub home_state: Option<HomeState>,
-    pub shell: Option<AbsPath>,
-    pub comment: Option<Arc<str>>,
-    pub password_hash: Option<PasswordHash>,
-    pub locked: Option<bool>,
-    /// Each at most once; none means never.
-    pub limits: Vec<(Limit, Option<i64>)>,
-    pub ssh_keys: Option<Keys>,
-    pub system: bool,
-}
-
-/// Groups beside the primary one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Groups {
-    AtLeast(Vec<GroupName>),
-    Exactly(Vec<GroupName>),
-    Without(Vec<GroupName>),
-}
-
-impl Desired {
-    fn says_keys(&self) -> bool {
-        match &self.state {
-            Wanted::Absent { .. } => true,
-            Wanted::Present(wanted) => wanted.ssh_keys.is_some(),
-        }
-    }
-
-    fn has_keys_exactly(&self) -> bool {
-        match &self.state {
-            Wanted::Absent { .. } => false,
-            Wanted::Present(wanted) => matches!(wanted.ssh_keys, Some(Keys::Exactly(_))),
-        }
-    }
-
-    /// Whether it says of this group whether the user is in it.
-    fn decides(&self, group: &GroupName) -> bool {
-        match &self.state {
-            Wanted::Absent { .. } => true,
-            Wanted::Present(wanted) => match &wanted.groups {
-                Some(Groups::AtLeast(all) | Groups::Without(all)) => all.contains(group),
-                Some(Groups::Exactly(_)) => true,
-                None => false,
-            },
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum HomeState {
-    Present,
-    Absent,
-    Unmanaged,
-}
-
-/// What crypt(5) made of a password, or the name of the secret that holds it. It is never printed.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PasswordHash(pub Rendered);
-
-impl fmt::Debug for PasswordHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PasswordHash(…)")
-    }
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct State {
-    pub account: Option<Account>,
-    /// The uid that the name service knows, where /etc/passwd has no such user.
-    pub elsewhere: Option<u32>,
-    /// The gid of the promised primary group, where it is there.
-    pub wanted_gid: Option<u32>,
-    /// Whether there is a group of the user's name.
-    pub own_group: bool,
-    /// Another user who has the promised uid.
-    pub holder: Option<UserName>,
-    /// Of the promised groups, those that are nowhere.
-    pub missing_groups: Vec<GroupName>,
-    /// And those that are not in /etc/group.
-    pub foreign_groups: Vec<GroupName>,
-    /// The home that the account has after this promise, and what is there.
-    pub home: Option<(AbsPath, Home)>,
-    /// Other users whose home is that one or lies below it.
-    pub homes_within: Vec<UserName>,
-    /// Other users of the same uid.
-    pub same_uid: Vec<UserName>,
-    /// Looked for only where they would be in the way.
-    pub processes: Vec<Process>,
-    /// Whether the promised shell is a program here.
-    pub shell_there: Option<bool>,
-    /// The promised hash, where one is promised.
-    pub hash: Option<Result<Secret, SystemError>>,
-    /// The keys file, where keys are promised.
-    pub keys: Option<Result<KeysFile, SystemError>>,
-    pub defaults: Defaults,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct Account {
-    pub uid: u32,
-    pub gid: u32,
-    /// The name of the primary group.
-    pub group: Option<GroupName>,
-    pub comment: Arc<str>,
-    pub home: Arc<str>,
-    pub shell: Arc<str>,
-    /// Beside the primary one.
-    pub groups: Vec<GroupName>,
-    /// Why it is not known, where it is not; none within where the user has no line there.
-    pub shadow: Result<Option<Shadow>, SystemError>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum Change {
-    EndSessions {
-        name: UserName,
-        uid: u32,
-        processes: usize,
-    },
-    Add(NewUser),
-    Uid {
-        name: UserName,
-        was: u32,
-        uid: u32,
-    },
-    Group {
-        name: UserName,
-        was: String,
-        group: GroupName,
-    },
-    Home {
-        name: UserName,
-        was: Arc<str>,
-        home: AbsPath,
-    },
-    Shell {
-        name: UserName,
-        was: Arc<str>,
-        shell: AbsPath,
-    },
-    Comment {
-        name: UserName,
-        was: Arc<str>,
-        comment: Arc<str>,
-    },
-    /// Each with what it was and what it becomes.
-    Limits {
-        name: UserName,
-        limits: Vec<(Limit, Option<i64>, Option<i64>)>,
-    },
-    Password {
-        name: UserName,
-        hash: PasswordHash,
-        locked: bool,
-    },
-    /// No password and no lock.
-    NoPassword {
-        name: UserName,
-    },
-    Lock {
-        name: UserName,
-    },
-    Unlock {
-        name: UserName,
-    },
-    Join {
-        name: UserName,
-        groups: Vec<GroupName>,
-    },
-    Leave {
-        name: UserName,
-        group: GroupName,
-    },
-    MakeHome {
-        name: UserName,
-        home: AbsPath,
-        umask: u16,
-    },
-    RemoveHome {
-        home: AbsPath,
-        uid: u32,
-    },
-    Keys {
-        name: UserName,
-        home: AbsPath,
-        seen: KeysFile,
-        new: NewKeys,
-    },
-    Remove {
-        name: UserName,
-        uid: u32,
-    },
-}
+use steadfast_model::{Field, Lower, Node, Spanned, Takes};
+use steadfast_system::{AbsPath, Actuate, GroupName, Probe, SystemError};
 
 const LIST_OF_GROUPS: Takes = Takes::OneOf(&[
     Takes::TextList,
@@ -351,7 +138,7 @@ impl Kind for User {
             }
             Some(Groups::Without(_)) | None => {}
         }
-        if makes_home(present) {
+        if present.makes_home() {
             uses.extend(present.home.as_ref().and_then(AbsPath::parent).map(Identity::Path));
         }
         uses
@@ -479,120 +266,6 @@ impl Kind for User {
             | Change::Keys { .. } => 0,
         }
     }
-}
-
-impl Change {
-    /// The home that it makes.
-    fn home(&self) -> Option<&AbsPath> {
-        match self {
-            Change::Add(user) => user.make_home.then_some(&user.home),
-            Change::MakeHome { name: _, home, umask: _ } => Some(home),
-            Change::EndSessions { .. }
-            | Change::Uid { .. }
-            | Change::Group { .. }
-            | Change::Home { .. }
-            | Change::Shell { .. }
-            | Change::Comment { .. }
-            | Change::Limits { .. }
-            | Change::Password { .. }
-            | Change::NoPassword { .. }
-            | Change::Lock { .. }
-            | Change::Unlock { .. }
-            | Change::Join { .. }
-            | Change::Leave { .. }
-            | Change::RemoveHome { .. }
-            | Change::Keys { .. }
-            | Change::Remove { .. } => None,
-        }
-    }
-}
-
-impl fmt::Display for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Change::EndSessions { name: _, uid: _, processes } => {
-                let plural = if *processes == 1 { "" } else { "es" };
-                write!(f, "end sessions ({processes} process{plural})")
-            }
-            Change::Add(NewUser { name, uid, group, home, make_home, shell, comment, system }) => {
-                let kind = if *system { "system user" } else { "user" };
-                write!(f, "add {kind} (")?;
-                if let Some(uid) = uid {
-                    write!(f, "uid {uid}, ")?;
-                }
-                match group {
-                    NewPrimary::Group(group) => write!(f, "group {group}, ")?,
-                    NewPrimary::Own => write!(f, "new group {name}, ")?,
-                }
-                if *make_home {
-                    write!(f, "home {home}")?;
-                } else {
-                    f.write_str("no home")?;
-                }
-                if let Some(shell) = shell {
-                    write!(f, ", shell {shell}")?;
-                }
-                if let Some(comment) = comment {
-                    write!(f, ", comment {}", words(comment))?;
-                }
-                f.write_str(")")
-            }
-            Change::Uid { name: _, was, uid } => write!(f, "set uid {was} -> {uid}"),
-            Change::Group { name: _, was, group } => write!(f, "set group {was} -> {group}"),
-            Change::Home { name: _, was, home } => write!(f, "set home {} -> {home}", words(was)),
-            Change::Shell { name: _, was, shell } => {
-                write!(f, "set shell {} -> {shell}", words(was))
-            }
-            Change::Comment { name: _, was, comment } => {
-                write!(f, "set comment {} -> {}", words(was), words(comment))
-            }
-            Change::Limits { name: _, limits } => {
-                f.write_str("set ")?;
-                for (at, (limit, was, to)) in limits.iter().enumerate() {
-                    let (was, to) = (limit_shown(*limit, *was), limit_shown(*limit, *to));
-                    let comma = if at == 0 { "" } else { ", " };
-                    write!(f, "{comma}{} {was} -> {to}", limit_name(*limit))?;
-                }
-                Ok(())
-            }
-            Change::Password { name: _, hash: _, locked: false } => {
-                f.write_str("set password hash")
-            }
-            Change::Password { name: _, hash: _, locked: true } => {
-                f.write_str("set password hash, locked")
-            }
-            Change::NoPassword { name: _ } => f.write_str("unlock, without a password"),
-            Change::Lock { name: _ } => f.write_str("lock password"),
-            Change::Unlock { name: _ } => f.write_str("unlock password"),
-            Change::Join { name: _, groups } => {
-                let names: Vec<&str> = groups.iter().map(GroupName::as_str).collect();
-                write!(f, "add to {}", names.join(", "))
-            }
-            Change::Leave { name: _, group } => write!(f, "take out of {group}"),
-            Change::MakeHome { name: _, home, umask: _ } => write!(f, "make home {home}"),
-            Change::RemoveHome { home, uid: _ } => {
-                write!(f, "remove home {home} with all that is in it")
-            }
-            Change::Keys { name: _, home, seen: _, new } => {
-                let (added, removed) = (new.added.len(), new.removed);
-                write!(f, "write {home}/.ssh/authorized_keys (+{added} -{removed} keys)")
-            }
-            Change::Remove { name: _, uid } => write!(f, "remove user (uid {uid})"),
-        }
-    }
-}
-
-/// What was in a file, in quotes where it could be taken for our own words.
-fn words(text: &str) -> String {
-    if text.is_empty() || text.contains(char::is_whitespace) || text.contains(char::is_control) {
-        format!("\"{}\"", text.escape_debug())
-    } else {
-        text.to_owned()
-    }
-}
-
-fn group_shown(group: Option<&GroupName>, gid: u32) -> String {
-    group.map_or_else(|| gid.to_string(), GroupName::to_string)
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! What the machine shows of users, and what it says of one.
 
+use super::desired::{Desired, Groups, PasswordHash, Wanted};
 use super::limits::{LIMITS, limit_name, limit_of, limit_shown};
 use super::lower::is_hash;
-use super::{Account, Desired, Groups, PasswordHash, State, Wanted, group_shown};
+use super::state::{Account, State, group_shown};
 use crate::account_fields::{because, digest};
 use crate::kind::Fingerprint;
 use steadfast_system::accounts::KeysFile;

@@ -1,9 +1,10 @@
 //! What separates a user from the promise.
 
+use super::change::{Change, words};
+use super::desired::{Desired, Groups, HomeState, Present, Wanted};
+use super::keys;
 use super::limits::limit_of;
-use super::{
-    Account, Change, Desired, Groups, HomeState, Present, State, Wanted, group_shown, keys, words,
-};
+use super::state::{Account, State, group_shown};
 use crate::account_fields::{because, listed};
 use crate::identity::Identity;
 use crate::kind::{Difference, Obstacle, Refusal};
@@ -30,15 +31,6 @@ pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
         (Wanted::Absent { remove_home, end_sessions }, Some(account)) => {
             plan_absent(&want.name, *remove_home, *end_sessions, account, have)
         }
-    }
-}
-
-/// Whether a new account gets a home.
-pub(super) fn makes_home(present: &Present) -> bool {
-    match present.home_state {
-        Some(HomeState::Present) => true,
-        Some(HomeState::Absent | HomeState::Unmanaged) => false,
-        None => !present.system,
     }
 }
 
@@ -86,7 +78,7 @@ fn plan_new(name: &UserName, present: &Present, have: &State) -> Difference<Chan
             Ok(_) | Err(_) => NewPrimary::Own,
         },
     };
-    let make_home = makes_home(present);
+    let make_home = present.makes_home();
     let mut has_home = matches!(look.shape, HomeShape::Directory { .. });
     match look.shape {
         HomeShape::Nothing if make_home => {

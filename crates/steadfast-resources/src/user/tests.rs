@@ -1,6 +1,6 @@
 //! A user: how promises are read, and what is planned for what was found.
 
-use super::limits::{date_of, days_of, parse_date};
+use super::limits::{date_of, days_of, limit_shown, parse_date};
 use super::lower::is_hash;
 use super::observe::{look, resolve};
 use super::*;
@@ -8,8 +8,12 @@ use crate::account_fields::tests::lowered;
 use crate::{Obstacle, members};
 use expect_test::expect;
 use std::collections::BTreeMap;
-use steadfast_system::accounts::{self, HomeShape, Local};
-use steadfast_system::{ErrorKind, secrets};
+use steadfast_model::Rendered;
+use steadfast_system::accounts::{
+    self, Defaults, Home, HomeShape, KeysFile, Limit, Local, Process, Shadow,
+};
+use steadfast_system::secrets::{self, Secret};
+use steadfast_system::{ErrorKind, UserName};
 
 const HASH: &str = "$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/";
 const KEY: &str =

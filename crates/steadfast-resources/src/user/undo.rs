@@ -1,6 +1,9 @@
 //! What a change of an account leaves behind, and what was there before.
 
-use super::{Change, Desired, Keys, Present, State, Wanted, keys};
+use super::change::Change;
+use super::desired::{Desired, Present, Wanted};
+use super::keys::{self, Keys};
+use super::state::State;
 use crate::paths;
 use crate::undo::{Effect, Facet, FacetState, Now, Says};
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! What a kind of promise is: its verbs over plain data. A kind's file reads, top to bottom:
 //! `Desired`, `State`, `Change`, `impl Kind`, `Display for Change`, tests. Of one that has grown this is the
-//! mod.rs of a folder, and the verbs have rooms beside it: `lower`, `observe`, `plan`, `apply`, `undo`.
+//! mod.rs of a folder: the verbs have rooms in it, `lower`, `observe`, `plan`, `apply` and `undo`, and below
+//! those are the types, `desired`, `state` and `change`.
 //!
 //! Everything that is asked of a promise anywhere is a verb here, and what most kinds do not care about has an
 //! answer already. So nobody outside has to name the kinds.

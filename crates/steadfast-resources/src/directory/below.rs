@@ -1,6 +1,5 @@
 //! What separates the tree below a directory from the promise: purge, sources, recursion.
 
-use super::plan::not_kept;
 use super::{Change, Desired, State};
 use crate::kind::{self, Difference, Obstacle};
 use crate::mode::{NEW_DIRECTORY, NEW_FILE};
@@ -344,4 +343,13 @@ impl<'a> Below<'a> {
             }
         }
     }
+}
+
+/// How many files go whose content is too large to be kept.
+pub(super) fn not_kept<'a>(gone: impl IntoIterator<Item = &'a TreeEntry>) -> Option<String> {
+    let count = gone.into_iter().filter(|it| paths::is_too_large_to_keep(&it.entry)).count();
+    (count > 0).then(|| {
+        let count = paths::thousands(count as u64);
+        format!("files larger than 16 MiB, whose content will not be kept: {count}")
+    })
 }

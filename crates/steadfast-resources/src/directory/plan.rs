@@ -1,12 +1,12 @@
 //! What separates a directory itself from the promise.
 
-use super::below::Below;
+use super::below::{Below, not_kept};
 use super::{Change, Desired, State};
 use crate::identity::Identity;
 use crate::kind::{self, Difference, Obstacle};
 use crate::mode::NEW_DIRECTORY;
 use crate::paths::{self, NewDirectory, Removal, Setting};
-use steadfast_system::files::{Expected, Folder, Shape, TreeEntry};
+use steadfast_system::files::{Expected, Folder, Shape};
 
 pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
     if let Some(why) = paths::lies_in_ours(&want.path, &have.own) {
@@ -107,13 +107,4 @@ fn plan_absent(want: &Desired, have: &State) -> Difference<Change> {
     difference.notes.extend(paths::not_kept(entry));
     difference.notes.extend(not_kept(below));
     difference
-}
-
-/// How many files go whose content is too large to be kept.
-pub(super) fn not_kept<'a>(gone: impl IntoIterator<Item = &'a TreeEntry>) -> Option<String> {
-    let count = gone.into_iter().filter(|it| paths::is_too_large_to_keep(&it.entry)).count();
-    (count > 0).then(|| {
-        let count = paths::thousands(count as u64);
-        format!("files larger than 16 MiB, whose content will not be kept: {count}")
-    })
 }

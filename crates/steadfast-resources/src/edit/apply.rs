@@ -1,6 +1,6 @@
 //! Applying edits to the bytes of a text.
 
-use super::{Edit, Place};
+use super::types::{Edit, Place};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -68,9 +68,9 @@ impl Place {
         match self {
             Place::End => None,
             Place::After(pattern) => {
-                rows.iter().rposition(|row| pattern.matches(row)).map(|at| at + 1)
+                rows.iter().rposition(|row| pattern.matches(&row.text)).map(|at| at + 1)
             }
-            Place::Before(pattern) => rows.iter().position(|row| pattern.matches(row)),
+            Place::Before(pattern) => rows.iter().position(|row| pattern.matches(&row.text)),
         }
         .unwrap_or(rows.len())
     }
@@ -104,7 +104,8 @@ pub(super) fn apply_once(
             Edit::Line { line, pattern, place, only_replace, all, absent } => {
                 let equal =
                     |row: &Row<'_>| line.as_ref().is_some_and(|it| *row.text == *it.as_bytes());
-                let matches = |row: &Row<'_>| pattern.as_ref().is_some_and(|it| it.matches(row));
+                let matches =
+                    |row: &Row<'_>| pattern.as_ref().is_some_and(|it| it.matches(&row.text));
                 if *absent {
                     rows.retain(|row| !equal(row) && !matches(row));
                     continue;

@@ -1,7 +1,7 @@
 //! How edits are read.
 
 use super::apply::{is_marker, line_of_value};
-use super::{Edit, FIELDS, Pattern, Place};
+use super::types::{Edit, FIELDS, Pattern, Place};
 use std::sync::Arc;
 use steadfast_model::{Fields, Lower, Node, codes};
 

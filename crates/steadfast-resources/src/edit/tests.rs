@@ -4,6 +4,8 @@ use super::apply::{Key, apply_once, rows, trim};
 use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use steadfast_model::Rendered;
 use steadfast_model::lower::Piece;
 use steadfast_system::secrets::Secret;
 

@@ -1,15 +1,17 @@
-//! Changes at paths: what they say, show and do.
+//! Changes at paths, and the line that each is told by.
 
-use super::{
-    Bytes, Ids, LINES, Owners, SHOWN, SHOWN_DIFFERENCE, SHOWN_OF_OTHERS, bytes, seen, thousands,
-};
-use crate::kind::Applied;
+use super::content::Bytes;
+use super::entry::seen;
+use super::numbers::{bytes, thousands};
+use super::owners::{Ids, Owners};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
-use steadfast_system::files::{self, Attributes, Entry, Expected, Mode, NewFile, Shape};
+use steadfast_system::files::{Attributes, Entry, Expected, Mode, NewFile, Shape};
 use steadfast_system::text::safe;
-use steadfast_system::{AbsPath, GroupName, SystemError, UserName};
+use steadfast_system::{AbsPath, GroupName, UserName};
+
+/// How many changes of one sort have a line each.
+const LINES: usize = 20;
 
 /// A change at a path, or several of one sort below it.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,84 +146,6 @@ pub fn grouped<T>(items: Vec<T>, change: fn(Vec<T>) -> Change) -> Vec<Change> {
     }
 }
 
-/// Applies the changes of many promises. What is of one sort goes in one batch, so that files share
-/// one flush. Within such a batch those behind the first that fails may have been done too.
-pub fn apply(batch: &[&[Change]], sys: &dyn files::Write) -> Vec<Applied> {
-    let mut results: Vec<Applied> = batch.iter().map(|_| Applied::All).collect();
-    let mut next: Vec<usize> = vec![0; batch.len()];
-    loop {
-        let mut files: Vec<NewFile> = vec![];
-        let mut settings: Vec<&Setting> = vec![];
-        // The promise and the index of its change, for each item of the two.
-        let (mut of_files, mut of_settings) = (vec![], vec![]);
-        let mut moved = false;
-        for (promise, changes) in batch.iter().enumerate() {
-            let Some(first) = changes.get(next[promise]) else { continue };
-            if results[promise] != Applied::All {
-                continue;
-            }
-            moved = true;
-            // All that follow and are of the same sort.
-            while let Some(change) = changes.get(next[promise])
-                && std::mem::discriminant(change) == std::mem::discriminant(first)
-            {
-                let at = next[promise];
-                next[promise] += 1;
-                let done = match change {
-                    Change::Write(all) => {
-                        files.extend(all.iter().map(|it| it.file.clone()));
-                        of_files.extend(all.iter().map(|_| (promise, at)));
-                        Ok(())
-                    }
-                    Change::SetAttributes(all) => {
-                        settings.extend(all);
-                        of_settings.extend(all.iter().map(|_| (promise, at)));
-                        Ok(())
-                    }
-                    Change::MakeDirectories(all) => all.iter().try_for_each(|it| {
-                        sys.make_directory(&it.path, it.uid, it.gid, it.mode, &it.replaces)
-                    }),
-                    Change::MakeLink(it) => {
-                        sys.make_link(&it.path, &it.target, it.uid, it.gid, &it.replaces)
-                    }
-                    Change::Remove(all) => all
-                        .iter()
-                        .try_for_each(|it| sys.remove(&it.path, &it.seen, it.whole, it.keep)),
-                };
-                if let Err(error) = done {
-                    results[promise] = Applied::Failed { at, error };
-                    break;
-                }
-            }
-        }
-        if !moved {
-            return results;
-        }
-        let mut note = |(promise, at): (usize, usize), done: Result<(), SystemError>| {
-            if let Err(error) = done
-                && results[promise] == Applied::All
-            {
-                results[promise] = Applied::Failed { at, error };
-            }
-        };
-        if !files.is_empty() {
-            of_files.into_iter().zip(sys.write_files(&files)).for_each(|(of, it)| note(of, it));
-        }
-        if !settings.is_empty() {
-            let all: Vec<_> = settings.iter().map(|it| (&it.path, &it.seen, it.to)).collect();
-            of_settings.into_iter().zip(sys.set_attributes(&all)).for_each(|(of, it)| note(of, it));
-        }
-    }
-}
-
-/// How large a regular file is; nothing else has a size.
-pub fn size(entry: &Entry) -> u64 {
-    match entry.shape {
-        Shape::File { size, .. } => size,
-        Shape::Directory | Shape::Link { .. } | Shape::Socket | Shape::Fifo | Shape::Device => 0,
-    }
-}
-
 /// How many things a change removes: also what gives way to something of another shape.
 pub fn deletes(change: &Change) -> u64 {
     let gives_way =
@@ -240,83 +164,6 @@ pub fn deletes(change: &Change) -> u64 {
         Change::Write(all) => all.iter().map(|it| gives_way(&it.file.replaces)).sum(),
         Change::SetAttributes(_) => 0,
     }
-}
-
-/// The difference of a file, or the list of what one line counts.
-pub fn detail(change: &Change) -> Option<String> {
-    fn list<T: fmt::Display>(all: &[T]) -> Option<String> {
-        if all.len() < 2 {
-            return None;
-        }
-        let mut out = String::new();
-        for (at, it) in all.iter().enumerate() {
-            if out.len() > SHOWN_DIFFERENCE {
-                out.push_str(&format!("… and {} more\n", thousands((all.len() - at) as u64)));
-                break;
-            }
-            out.push_str(&format!("{it}\n"));
-        }
-        Some(out)
-    }
-    match change {
-        Change::Write(all) => match &**all {
-            [one] => difference(one),
-            all => list(all),
-        },
-        Change::SetAttributes(all) => list(all),
-        Change::Remove(all) => list(all),
-        Change::MakeDirectories(all) => list(all),
-        Change::MakeLink(_) => None,
-    }
-}
-
-/// The unified difference between what a file holds and what it gets.
-fn difference(writing: &Writing) -> Option<String> {
-    if writing.sensitive {
-        return None;
-    }
-    let new: &[u8] = &writing.file.content;
-    let old: &[u8] = match (&writing.present, writing.was) {
-        (Some(present), _) => &present.0,
-        (None, None) => &[],
-        (None, Some(_)) => return None,
-    };
-    if new.len() as u64 > SHOWN || old.len() as u64 > SHOWN {
-        return None;
-    }
-    let text = |bytes| std::str::from_utf8(bytes).ok().filter(|it| !it.contains('\0'));
-    let (Some(old_text), Some(new_text)) = (text(old), text(new)) else {
-        return Some(format!(
-            "binary files differ ({} -> {} bytes)\n",
-            thousands(old.len() as u64),
-            thousands(new.len() as u64)
-        ));
-    };
-    let lines = if writing.open { SHOWN_OF_OTHERS } else { usize::MAX };
-    Some(diff(&writing.file.path, old_text, new_text, lines))
-}
-
-/// The unified difference between what is at a path and what is promised, of so many lines at most.
-pub fn diff(path: &AbsPath, is: &str, promised: &str, lines: usize) -> String {
-    // Two texts can be made that take long to compare; then the difference is only less fine.
-    let diff =
-        similar::TextDiff::configure().timeout(Duration::from_millis(500)).diff_lines(is, promised);
-    let whole = diff
-        .unified_diff()
-        .context_radius(3)
-        .header(&format!("{path} (is)"), &format!("{path} (promised)"))
-        .to_string();
-    let mut out = String::new();
-    let total = whole.lines().count();
-    for (at, line) in whole.split_terminator('\n').enumerate() {
-        if at >= lines || out.len() + line.len() > SHOWN_DIFFERENCE {
-            out.push_str(&format!("… and {} more lines\n", thousands((total - at) as u64)));
-            break;
-        }
-        out.push_str(&safe(line));
-        out.push('\n');
-    }
-    out
 }
 
 /// `css/site.css: ` in front of what happens below the promised folder.

@@ -1,5 +1,6 @@
 //! What the kinds of paths share in their tests, and the tests of what they share.
 
+use super::detail::{SHOWN_DIFFERENCE, SHOWN_OF_OTHERS};
 use super::*;
 use crate::kind::{Applied, Difference, Kind, Obstacle};
 use expect_test::{Expect, expect};
@@ -7,8 +8,11 @@ use std::fmt::Write as _;
 use std::sync::Mutex;
 use steadfast_model::scope::Scope;
 use steadfast_model::{Diagnostics, SourceSet, yaml};
-use steadfast_system::ErrorKind;
-use steadfast_system::files::{self, Attributes, Mode, NewFile, Staged};
+use steadfast_system::files::{
+    self, Attributes, Content, Entry, Expected, Folder, KEPT_FILE_MAX, Mode, NewFile, OwnFolder,
+    Shape, Staged,
+};
+use steadfast_system::{ErrorKind, SystemError};
 
 pub(crate) fn abs(path: &str) -> AbsPath {
     AbsPath::parse(path).unwrap()

@@ -1,0 +1,121 @@
+//! Whose something is: the names that are promised, and what the machine knows by them.
+
+use crate::identity::Identity;
+use crate::mode::Wish;
+use crate::undo::Says;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use steadfast_model::{Fields, codes};
+use steadfast_system::files::Folder;
+use steadfast_system::{AbsPath, GroupName, Probe, SystemError, UserName};
+
+/// What all three kinds may say about whose it is. (A link has no mode.)
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Owners {
+    pub owner: Option<UserName>,
+    pub group: Option<GroupName>,
+}
+
+impl Owners {
+    pub fn lower(fields: &mut Fields<'_, '_, '_>) -> Owners {
+        Owners {
+            owner: fields.parsed("owner", codes::BAD_NAME, UserName::parse),
+            group: fields.parsed("group", codes::BAD_NAME, GroupName::parse),
+        }
+    }
+
+    /// What a promise with this mode says of a path.
+    pub fn says(&self, content: bool, mode: Option<&Wish>) -> Says {
+        Says {
+            content,
+            owner: self.owner.is_some(),
+            group: self.group.is_some(),
+            mode: mode.is_some_and(Wish::is_exact),
+        }
+    }
+
+    /// The folder, the owner and the group, as needs of what is at the path.
+    pub fn uses(&self, path: &AbsPath) -> Vec<Identity> {
+        let parent = path.parent().map(Identity::Path);
+        let owner = self.owner.clone().map(Identity::User);
+        let group = self.group.clone().map(Identity::Group);
+        parent.into_iter().chain(owner).chain(group).collect()
+    }
+}
+
+pub fn lower_mode(fields: &mut Fields<'_, '_, '_>, key: &str) -> Option<Wish> {
+    fields.parsed(key, codes::BAD_MODE, Wish::parse)
+}
+
+/// A promised owner or group as the machine knows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Who {
+    /// Nothing is promised about it.
+    #[default]
+    Unsaid,
+    Id(u32),
+    /// There is nobody of this name.
+    Missing,
+}
+
+impl Who {
+    pub fn id(self) -> Option<u32> {
+        match self {
+            Who::Id(id) => Some(id),
+            Who::Unsaid | Who::Missing => None,
+        }
+    }
+
+    fn of(found: Option<u32>) -> Who {
+        found.map_or(Who::Missing, Who::Id)
+    }
+}
+
+/// Both, for one promise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ids {
+    pub owner: Who,
+    pub group: Who,
+}
+
+impl Ids {
+    /// What is missing of what is promised.
+    pub fn missing(self, owners: &Owners) -> Vec<Identity> {
+        let owner = owners.owner.clone().filter(|_| self.owner == Who::Missing);
+        let group = owners.group.clone().filter(|_| self.group == Who::Missing);
+        owner.map(Identity::User).into_iter().chain(group.map(Identity::Group)).collect()
+    }
+
+    /// Whose something new becomes: root's and its group, or the folder's where that is setgid.
+    pub fn of_new(self, folder: Option<&Folder>) -> (u32, u32) {
+        let inherited = folder.filter(|it| it.mode.0 & 0o2000 != 0).map_or(0, |it| it.gid);
+        (self.owner.id().unwrap_or(0), self.group.id().unwrap_or(inherited))
+    }
+}
+
+/// Names that have been looked up in one batch.
+#[derive(Debug, Default)]
+pub struct Accounts {
+    users: BTreeMap<UserName, Result<Option<u32>, SystemError>>,
+    groups: BTreeMap<GroupName, Result<Option<u32>, SystemError>>,
+}
+
+impl Accounts {
+    pub fn ids(&mut self, owners: &Owners, sys: &dyn Probe) -> Result<Ids, SystemError> {
+        let owner = match &owners.owner {
+            None => Who::Unsaid,
+            Some(name) => {
+                let found = self.users.entry(name.clone()).or_insert_with(|| sys.uid(name));
+                Who::of(found.clone()?)
+            }
+        };
+        let group = match &owners.group {
+            None => Who::Unsaid,
+            Some(name) => {
+                let found = self.groups.entry(name.clone()).or_insert_with(|| sys.gid(name));
+                Who::of(found.clone()?)
+            }
+        };
+        Ok(Ids { owner, group })
+    }
+}

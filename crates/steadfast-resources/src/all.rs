@@ -2,8 +2,9 @@
 
 use crate::group::Group;
 use crate::kind::{Applied, Difference, Kind as _};
-use crate::kinds::{Change, KINDS, Looks, Resource, Row, State};
+use crate::kinds::{Looks, Row};
 use crate::undo::{self, About, Effect, Facet, FacetState, Now};
+use crate::{Change, KINDS, Resource, State};
 use steadfast_model::{Lower, Node, Promise, Value, codes};
 use steadfast_system::{AbsPath, Actuate, ErrorKind, Probe, SystemError};
 

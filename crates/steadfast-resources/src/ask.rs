@@ -2,8 +2,9 @@
 
 use crate::identity::Identity;
 use crate::kind::{Fingerprint, Kind, Turn, Watch};
-use crate::kinds::{Change, Resource, Row as _, State};
+use crate::kinds::Row as _;
 use crate::undo::{Facet, Says};
+use crate::{Change, Resource, State};
 use std::fmt;
 use steadfast_system::AbsPath;
 

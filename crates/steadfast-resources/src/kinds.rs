@@ -2,8 +2,8 @@
 //!
 //! A kind is a type with `impl Kind`. The rest of the program holds promises of all kinds in one list, so there
 //! are three closed enums with one variant for each kind: `Resource`, `State` and `Change`. Written out, every
-//! verb of a kind would be one more match with an arm for each. [`kinds!`] writes the enums from one table, and
-//! beside them:
+//! verb of a kind would be one more match with an arm for each. [`kinds!`] writes the enums from one table, which
+//! stands in lib.rs beside the modules, and beside them:
 //!
 //! - `of_kind!(Resource, want, K, it => K::claims(it))`: a verb of whichever kind `want` is of. `K` stands for
 //!   the kind, `it` for what the variant holds.
@@ -12,8 +12,7 @@
 
 use crate::kind::Kind;
 use crate::undo::{About, Facet, FacetState, Now};
-use crate::{cron, directory, file, group, link, members, package, service, user};
-use serde::{Deserialize, Serialize};
+use crate::{Change, Resource, State};
 use std::sync::Arc;
 use steadfast_model::{Field, Lower, Node, Spanned, Takes};
 use steadfast_system::{Probe, SystemError};
@@ -23,7 +22,7 @@ use steadfast_system::{Probe, SystemError};
 macro_rules! kinds {
     ($d:tt $($Kind:ident => $room:ident,)*) => {
         /// What one promise, or one part of it, wants.
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
         pub enum Resource {
             $($Kind($room::Desired),)*
         }
@@ -42,9 +41,9 @@ macro_rules! kinds {
         }
 
         /// All kinds, in the order of the table.
-        pub const KINDS: &[KindRow] = &[$(row::<$room::$Kind>(),)*];
+        pub const KINDS: &[KindRow] = &[$(kinds::row::<$room::$Kind>(),)*];
 
-        $(impl Row for $room::$Kind {
+        $(impl kinds::Row for $room::$Kind {
             fn want(want: Self::Desired) -> Resource {
                 Resource::$Kind(want)
             }
@@ -77,18 +76,6 @@ macro_rules! kinds {
             };
         }
     };
-}
-
-kinds! { $
-    Package => package,
-    Group => group,
-    Members => members, // no section of its own: a part of `groups`
-    User => user,
-    Directory => directory,
-    File => file,
-    Link => link,
-    Service => service,
-    Cron => cron,
 }
 
 /// One for each want; none where no kind has answered.
@@ -167,7 +154,7 @@ pub(crate) trait Row: Kind {
     }
 }
 
-const fn row<K: Row>() -> KindRow {
+pub(crate) const fn row<K: Row>() -> KindRow {
     KindRow {
         name: K::NAME,
         fields: K::FIELDS,

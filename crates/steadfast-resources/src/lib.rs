@@ -1,8 +1,9 @@
 //! The kinds of promises, one file or folder for each: what it reads, sees, plans, does and undoes, side by
 //! side. `group.rs` is the smallest, whole; `kind.rs` says what a kind is.
 //!
-//! A new kind is a room here, a row in `kinds.rs`, a row in the model's `SECTIONS`, and, where it has facets of
-//! its own to undo, their words in the store. Nobody else names the kinds.
+//! A new kind is a room here, its line among the modules and its row in the table below, a row in the model's
+//! `SECTIONS`, and, where it has facets of its own to undo, their words in the store. Nobody else names the
+//! kinds.
 
 pub mod identity;
 pub mod kind;
@@ -10,9 +11,8 @@ pub mod undo;
 
 #[macro_use]
 mod kinds;
-mod all;
-mod ask;
 
+// The kinds.
 pub mod cron;
 pub mod directory;
 pub mod file;
@@ -31,10 +31,26 @@ pub mod mode;
 pub mod paths;
 pub mod runner;
 
+kinds! { $
+    Package => package,
+    Group => group,
+    Members => members, // no section of its own: a part of `groups`
+    User => user,
+    Directory => directory,
+    File => file,
+    Link => link,
+    Service => service,
+    Cron => cron,
+}
+
+// What is asked of whichever kind it is.
+mod all;
+mod ask;
+
 pub use all::{
     absence, apply, changes_back, effects, lower, observe, observe_facets, plan, relate,
 };
 pub use identity::Identity;
 pub use kind::{Applied, Difference, Fingerprint, Kind, Obstacle, Refusal, Turn, Watch};
-pub use kinds::{Change, KINDS, KindRow, Resource, State};
+pub use kinds::KindRow;
 pub use undo::{Effect, Facet, FacetState};

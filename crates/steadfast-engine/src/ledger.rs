@@ -103,7 +103,8 @@ impl UndoEntry {
             | Facet::User(_)
             | Facet::Keys(_)
             | Facet::Running(_)
-            | Facet::Enabled(_) => false,
+            | Facet::Enabled(_)
+            | Facet::Setting(_) => false,
         }
     }
 }
@@ -172,7 +173,8 @@ impl NotUndone {
                 | Facet::Member { .. }
                 | Facet::User(_)
                 | Facet::Keys(_)
-                | Facet::Package(_) => {
+                | Facet::Package(_)
+                | Facet::Setting(_) => {
                     vec![format!("{thing} was another one before, and stays (policy: orphans)")]
                 }
             },

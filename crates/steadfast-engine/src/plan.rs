@@ -128,7 +128,7 @@ impl Steps {
         let may_come = match thing {
             Identity::User(_) | Identity::Group(_) | Identity::Unit(_) => true,
             Identity::Path(path) => is_packages_territory(path),
-            Identity::Package(_) => false,
+            Identity::Package(_) | Identity::Setting(_) => false,
         };
         let packages = self.packages(promises, at).filter(|_| may_come)?;
         // Whoever promises a service, and installs packages, means that one of them has it.

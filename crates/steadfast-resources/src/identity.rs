@@ -1,6 +1,7 @@
 //! What a promise is about, as a thing on the machine.
 
 use std::fmt::{self, Display};
+use std::sync::Arc;
 use steadfast_system::{AbsPath, GroupName, PackageName, UnitName, UserName};
 
 /// A thing on the machine that a promise is about. Two promises that claim one thing are an error of
@@ -12,6 +13,28 @@ pub enum Identity {
     User(UserName),
     Path(AbsPath),
     Unit(UnitName),
+    Setting(Setting),
+}
+
+/// One value of the machine itself, which is no file, account or unit: what the kernel holds in memory. Its
+/// kind looks after it, and knows it by the name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Setting {
+    /// As in [`Kind::NAME`](crate::Kind::NAME).
+    pub kind: Arc<str>,
+    pub name: Arc<str>,
+}
+
+impl Setting {
+    pub fn new(kind: &str, name: &str) -> Setting {
+        Setting { kind: kind.into(), name: name.into() }
+    }
+}
+
+impl Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the {} {}", self.name, self.kind)
+    }
 }
 
 impl Identity {
@@ -29,6 +52,7 @@ impl Display for Identity {
             Identity::User(name) => write!(f, "user {name}"),
             Identity::Path(path) => write!(f, "{path}"),
             Identity::Unit(name) => write!(f, "unit {name}"),
+            Identity::Setting(setting) => setting.fmt(f),
         }
     }
 }

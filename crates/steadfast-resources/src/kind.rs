@@ -148,8 +148,9 @@ impl Applied {
     }
 }
 
-/// When a promise is attempted, beside what it needs: what goes, the other way round; then what is promised
-/// below /etc/apt, packages, accounts, what lies in the file system, jobs, services.
+/// When a promise is attempted, beside what it needs: what goes, the other way round; then settings of the
+/// machine itself, what is promised below /etc/apt, packages, accounts, what lies in the file system, jobs,
+/// services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Turn {
     ServicesGo,
@@ -157,6 +158,7 @@ pub enum Turn {
     PathsGo,
     UsersGo,
     GroupsGo,
+    Settings,
     AptSources,
     Packages,
     Groups,
@@ -187,6 +189,8 @@ impl Watch {
                 Identity::Package(_) => watch.paths.push("/var/lib/dpkg/status".to_owned()),
                 Identity::User(_) => watch.also(&["/etc/passwd", "/etc/shadow"]),
                 Identity::Group(_) => watch.also(Watch::GROUPS),
+                // Only a look shows what the kernel holds.
+                Identity::Setting(_) => {}
             }
         }
         watch

@@ -273,9 +273,11 @@ impl Builder<'_> {
                 }
                 None
             }
-            Identity::Package(_) | Identity::Group(_) | Identity::User(_) | Identity::Unit(_) => {
-                self.by_identity.get(used).copied().filter(|at| *at != by)
-            }
+            Identity::Package(_)
+            | Identity::Group(_)
+            | Identity::User(_)
+            | Identity::Unit(_)
+            | Identity::Setting(_) => self.by_identity.get(used).copied().filter(|at| *at != by),
         }
     }
 

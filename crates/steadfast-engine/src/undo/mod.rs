@@ -135,7 +135,7 @@ impl Turn {
     fn of(made: &UndoEntry) -> Turn {
         match &made.thing {
             Facet::Path(_) if made.before == FacetState::Nothing => Turn::Remove,
-            Facet::Path(_) => Turn::PutBack,
+            Facet::Path(_) | Facet::Setting(_) => Turn::PutBack,
             Facet::Member { .. } => Turn::Members,
             Facet::User(_) | Facet::Keys(_) => Turn::Users,
             Facet::Group(_) => Turn::Groups,

@@ -103,6 +103,7 @@ fn is_open(after: &FacetState) -> bool {
         | FacetState::Keys { .. }
         | FacetState::There
         | FacetState::Masked
+        | FacetState::Text(_)
         | FacetState::Unknown => false,
     }
 }

@@ -201,6 +201,7 @@ pub(crate) fn back(
             | FacetState::Keys { .. }
             | FacetState::There
             | FacetState::Masked
+            | FacetState::Text(_)
             | FacetState::Unknown,
             _,
         ) => None,
@@ -246,6 +247,7 @@ impl Place<'_> {
             | FacetState::Keys { .. }
             | FacetState::There
             | FacetState::Masked
+            | FacetState::Text(_)
             | FacetState::Unknown => None,
         };
         let file = NewFile {
@@ -335,6 +337,7 @@ fn seen_again(state: &FacetState) -> Expected {
         | FacetState::Keys { .. }
         | FacetState::There
         | FacetState::Masked
+        | FacetState::Text(_)
         | FacetState::Unknown => Expected::Other,
     }
 }

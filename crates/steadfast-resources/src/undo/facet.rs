@@ -1,6 +1,6 @@
 //! What can be undone, one by one, and what a promise says of it.
 
-use crate::identity::Identity;
+use crate::identity::{Identity, Setting};
 use std::fmt;
 use std::sync::Arc;
 use steadfast_system::{AbsPath, GroupName, PackageName, UnitName, UserName};
@@ -23,6 +23,7 @@ pub enum Facet {
     /// That a unit starts at boot.
     Enabled(UnitName),
     Package(PackageName),
+    Setting(Setting),
 }
 
 impl Facet {
@@ -42,6 +43,7 @@ impl Facet {
             Facet::User(name) | Facet::Keys(name) => vec![Identity::User(name.clone())],
             Facet::Running(unit) | Facet::Enabled(unit) => vec![Identity::Unit(unit.clone())],
             Facet::Package(name) => vec![Identity::Package(name.clone())],
+            Facet::Setting(setting) => vec![Identity::Setting(setting.clone())],
         }
     }
 
@@ -58,6 +60,17 @@ impl Facet {
     /// The group, if it is one.
     pub fn as_group(&self) -> Option<&GroupName> {
         if let Facet::Group(name) = self { Some(name) } else { None }
+    }
+
+    /// The setting, if it is one that this kind looks after.
+    pub fn as_setting(&self, kind: &str) -> Option<&Setting> {
+        if let Facet::Setting(setting) = self
+            && *setting.kind == *kind
+        {
+            Some(setting)
+        } else {
+            None
+        }
     }
 
     /// The user, if it is one.
@@ -77,6 +90,7 @@ impl fmt::Display for Facet {
             Facet::Running(unit) => write!(f, "that {unit} runs"),
             Facet::Enabled(unit) => write!(f, "that {unit} is enabled"),
             Facet::Package(name) => write!(f, "package {name}"),
+            Facet::Setting(setting) => setting.fmt(f),
         }
     }
 }

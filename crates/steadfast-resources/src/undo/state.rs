@@ -40,6 +40,8 @@ pub enum FacetState {
     There,
     /// A unit that nobody can start.
     Masked,
+    /// The value of a setting.
+    Text(Arc<str>),
     Unknown,
 }
 
@@ -79,7 +81,8 @@ impl FacetState {
                 | FacetState::User { .. }
                 | FacetState::Keys { .. }
                 | FacetState::There
-                | FacetState::Masked,
+                | FacetState::Masked
+                | FacetState::Text(_),
                 _,
             ) => self == now,
         }
@@ -99,6 +102,7 @@ impl FacetState {
                 | FacetState::Keys { .. }
                 | FacetState::There
                 | FacetState::Masked
+                | FacetState::Text(_)
                 | FacetState::Unknown => *self = FacetState::Unknown,
             }
         }

@@ -31,6 +31,10 @@ fn link(target: &str) -> FacetState {
     FacetState::Link { target: target.into(), uid: 0, gid: 0 }
 }
 
+fn text(value: &str) -> FacetState {
+    FacetState::Text(value.into())
+}
+
 fn key(plain: &Digest) -> Option<Digest> {
     Some(sha256(plain))
 }
@@ -63,6 +67,8 @@ fn what_is_there_is_compared_with_what_was_left() {
         (FacetState::Nothing, FacetState::Nothing, true),
         (FacetState::There, FacetState::There, true),
         (FacetState::There, FacetState::Masked, false),
+        (text("a"), text("a"), true),
+        (text("a"), text("b"), false),
         (FacetState::Unknown, FacetState::Unknown, false),
     ] {
         assert_eq!(known.is_met_by(&now, key), same, "{known:?} {now:?}");

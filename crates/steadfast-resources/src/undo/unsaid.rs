@@ -57,6 +57,7 @@ pub fn unsaid(
             | FacetState::Keys { .. }
             | FacetState::There
             | FacetState::Masked
+            | FacetState::Text(_)
             | FacetState::Unknown,
             _,
         ) if says.content => return None,

@@ -89,7 +89,11 @@ pub(super) fn says(want: &Desired, facet: &Facet) -> Says {
         Facet::Keys(_) => want.says_keys(),
         Facet::Group(name) => is_about(name.as_str()),
         Facet::Member { group, user } => is_about(user) && want.decides(group),
-        Facet::Path(_) | Facet::Running(_) | Facet::Enabled(_) | Facet::Package(_) => false,
+        Facet::Path(_)
+        | Facet::Running(_)
+        | Facet::Enabled(_)
+        | Facet::Package(_)
+        | Facet::Setting(_) => false,
     })
 }
 

@@ -1,10 +1,11 @@
 //! Version 2 of what the database holds: what runs made, and what was there before. Everything else is
-//! as in version 1.
+//! as in version 1. The values of settings are there since version 3.
 
 use super::v1::unhex;
 use serde::{Deserialize, Serialize};
 use steadfast_engine::{Scope, UndoEntry};
 use steadfast_model::PromiseId;
+use steadfast_resources::identity::Setting;
 use steadfast_resources::runner::Consequence;
 use steadfast_resources::{Facet, FacetState as Domain, undo};
 use steadfast_system::files::Mode;
@@ -68,6 +69,10 @@ pub enum Condition {
     },
     There,
     Masked,
+    /// The value of a setting.
+    Text {
+        text: String,
+    },
     #[default]
     Unknown,
 }
@@ -95,6 +100,7 @@ impl From<&Domain> for Condition {
             Domain::Keys { block } => Condition::Keys { block: hex(block) },
             Domain::There => Condition::There,
             Domain::Masked => Condition::Masked,
+            Domain::Text(text) => Condition::Text { text: text.to_string() },
             Domain::Unknown => Condition::Unknown,
         }
     }
@@ -131,6 +137,7 @@ impl Condition {
             }
             Condition::There => Domain::There,
             Condition::Masked => Domain::Masked,
+            Condition::Text { text } => Domain::Text(text.into()),
             Condition::Unknown => Domain::Unknown,
         }
     }
@@ -194,6 +201,7 @@ pub fn text_of(thing: &Facet) -> String {
         Facet::Running(unit) => format!("running:{unit}"),
         Facet::Enabled(unit) => format!("enabled:{unit}"),
         Facet::Package(name) => format!("package:{name}"),
+        Facet::Setting(Setting { kind, name }) => format!("setting:{kind}:{name}"),
     }
 }
 
@@ -211,6 +219,10 @@ pub fn thing_of(text: &str) -> Option<Facet> {
         "running" => Facet::Running(UnitName::parse(name).ok()?),
         "enabled" => Facet::Enabled(UnitName::parse(name).ok()?),
         "package" => Facet::Package(PackageName::parse(name).ok()?),
+        "setting" => {
+            let (kind, name) = name.split_once(':')?;
+            Facet::Setting(Setting::new(kind, name))
+        }
         _ => return None,
     })
 }

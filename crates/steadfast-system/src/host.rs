@@ -20,22 +20,22 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Host {
     pub(crate) settings: Settings,
-    pub(crate) accounts: accounts::Cache,
-    pub(crate) files: files::Cache,
+    pub(crate) accounts: accounts::cache::Cache,
+    pub(crate) files: files::cache::Cache,
     pub(crate) packages: packages::Cache,
     pub(crate) secrets: secrets::Cache,
-    pub(crate) services: services::Cache,
+    pub(crate) services: services::cache::Cache,
 }
 
 impl Host {
     pub fn new(settings: Settings) -> Host {
         Host {
             settings,
-            accounts: accounts::Cache::default(),
-            files: files::Cache::default(),
+            accounts: accounts::cache::Cache::default(),
+            files: files::cache::Cache::default(),
             packages: packages::Cache::default(),
             secrets: secrets::Cache::default(),
-            services: services::Cache::default(),
+            services: services::cache::Cache::default(),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! What is promised are the *local* accounts, those of /etc/passwd and /etc/group. Names that are only
 //! referred to (owners, members) may also come from the name service.
 
+pub(crate) mod cache;
 mod host;
 mod parse;
 
@@ -12,8 +13,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
-
-pub(crate) use host::Cache;
 
 /// A line of /etc/passwd.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -26,6 +26,7 @@ mod text;
 mod virtualization;
 
 use network::{addresses, fqdn};
+pub use own::Parse;
 use own::static_facts;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -33,9 +34,6 @@ use std::net::IpAddr;
 use std::path::Path;
 use text::{Notes, read_text};
 use virtualization::{Clues, virtualization};
-
-/// Reads the text of a static fact file; the flag says that it is JSON, not YAML.
-pub type Parse<'a> = &'a dyn Fn(&[u8], bool) -> Result<Value, String>;
 
 /// All facts, always in the same order, and notes about what could not be read.
 pub fn gather(static_folder: &Path, parse: Parse<'_>) -> (Value, Vec<String>) {

@@ -1,11 +1,13 @@
 //! Facts of the administrator's own, from files.
 
-use super::Parse;
 use super::text::{MOST, Notes};
 use rustix::fs::{Mode, OFlags};
 use serde_json::{Map, Value};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+
+/// Reads the text of a static fact file; the flag says that it is JSON, not YAML.
+pub type Parse<'a> = &'a dyn Fn(&[u8], bool) -> Result<Value, String>;
 
 /// Adds the top-level keys of each file in the folder. Folder and files must be `owner`'s, and nobody
 /// else may be able to write them: facts decide what the agent does as root.

@@ -14,19 +14,13 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind as Io, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::time::SystemTime;
 
-/// A larger file is not kept: whoever plans to replace or remove one should say so.
-pub const KEPT_FILE_MAX: u64 = 16 * 1024 * 1024;
 /// How much is kept in all.
 const KEPT_MAX: u64 = 256 * 1024 * 1024;
 /// Up to this many contents are flushed one by one; more with the whole file system at once.
 pub(super) const FLUSHED_ALONE: usize = 16;
-
-/// How many bytes are kept, once that was counted.
-#[derive(Debug, Default)]
-pub(crate) struct Total(Mutex<Option<u64>>);
 
 /// The place where contents are kept.
 #[derive(Clone, Copy, Debug)]

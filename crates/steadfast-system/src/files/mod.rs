@@ -4,25 +4,22 @@
 //! have put it there; below a folder that anybody else can write, never.
 
 mod backups;
+pub(crate) mod cache;
 mod host;
+pub(crate) mod private;
 #[cfg(test)]
 pub(crate) mod tests;
 mod walk;
-mod write;
-
-pub use backups::KEPT_FILE_MAX;
-pub(crate) use host::{Private, read_private};
-pub(crate) use write::remove_folder_of;
+pub(crate) mod write;
 
 use crate::{AbsPath, ErrorKind, SystemError};
 use serde::{Deserialize, Serialize};
 use std::any::Any;
-use std::collections::HashSet;
-use std::ffi::OsStr;
 use std::fmt;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
+
+/// A larger file is not kept when it is replaced or removed: whoever plans that should say so.
+pub const KEPT_FILE_MAX: u64 = 16 * 1024 * 1024;
 
 /// SHA-256 of a content.
 pub type Digest = [u8; 32];
@@ -339,56 +336,4 @@ impl Wanted {
     pub fn digest_beside(promised: Option<u64>, size: u64) -> Wanted {
         if promised == Some(size) { Wanted::DigestIfSize(size) } else { Wanted::Digest }
     }
-}
-
-/// What the real machine remembers of it within one run.
-#[derive(Debug, Default)]
-pub(crate) struct Cache {
-    /// Names this run in its temporary files, so that those of a killed run are known as such.
-    run: OnceLock<u64>,
-    next: AtomicU32,
-    /// Folders (device and inode) that were searched for what killed runs left there.
-    searched: Mutex<HashSet<(u64, u64)>>,
-    kept: backups::Total,
-}
-
-impl Cache {
-    fn run(&self) -> u64 {
-        // The keys of std's hashes come from the kernel's random numbers.
-        *self.run.get_or_init(|| RandomState::new().build_hasher().finish())
-    }
-
-    /// A name that nobody can guess, with the suffix that a validator may go by.
-    fn temporary_name(&self, suffix: &str) -> String {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        format!("{TEMPORARY}{:016x}-{number:08x}{suffix}", self.run())
-    }
-
-    /// Whether another run made a temporary file of this name.
-    fn is_left_over(&self, name: &OsStr) -> bool {
-        let Some(rest) = name.to_str().and_then(|it| it.strip_prefix(TEMPORARY)) else {
-            return false;
-        };
-        let Some((run, rest)) = rest.split_at_checked(16) else { return false };
-        let Some((number, suffix)) = rest.strip_prefix('-').and_then(|it| it.split_at_checked(8))
-        else {
-            return false;
-        };
-        let hex =
-            |it: &str| it.bytes().all(|it| it.is_ascii_digit() || (b'a'..=b'f').contains(&it));
-        hex(run)
-            && hex(number)
-            && (suffix.is_empty() || is_plain_suffix(suffix))
-            && u64::from_str_radix(run, 16) != Ok(self.run())
-    }
-}
-
-/// How the names of our temporary files begin.
-const TEMPORARY: &str = ".steadfast-";
-
-/// A suffix such as `.service` or `.conf`.
-fn is_plain_suffix(suffix: &str) -> bool {
-    suffix.strip_prefix('.').is_some_and(|it| {
-        (1..=16).contains(&it.len()) && it.bytes().all(|it| it.is_ascii_alphanumeric())
-    })
 }

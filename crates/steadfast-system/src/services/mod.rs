@@ -1,6 +1,7 @@
 //! Units of systemd: what may be asked about them and what may be done to them.
 
 mod bus;
+pub(crate) mod cache;
 mod enablement;
 mod health;
 mod host;
@@ -8,15 +9,16 @@ mod journal;
 mod settle;
 mod show;
 mod systemctl;
+mod url;
 
 use crate::{AbsPath, SystemError, UnitName, programs};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use enablement::has_install_rules;
-pub use health::{BadUrl, HealthUrl};
+pub use url::{BadUrl, HealthUrl};
 
 /// Where an administrator's unit files, drop-ins and masks lie.
 pub const FOLDER: &str = "/etc/systemd/system";
@@ -203,10 +205,4 @@ pub trait Write {
     /// Runs a program that has a say before a service gets new inputs; its refusal is an error of the
     /// kind [`ErrorKind::Invalid`](crate::ErrorKind::Invalid).
     fn validate(&self, arguments: &[Arc<str>]) -> Result<(), SystemError>;
-}
-
-/// What the real machine remembers of it within one run: the connection to the bus.
-#[derive(Debug, Default)]
-pub(crate) struct Cache {
-    bus: Mutex<Option<Arc<bus::Bus>>>,
 }

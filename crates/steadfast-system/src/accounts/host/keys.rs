@@ -2,7 +2,8 @@
 
 use crate::accounts::{KeysFile, Read as _};
 use crate::command::Command;
-use crate::{AbsPath, ErrorKind, Host, SystemError, UserName, programs};
+use crate::programs::host::run_as;
+use crate::{AbsPath, ErrorKind, Host, SystemError, UserName};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use std::fs;
 use std::io::Read as _;
@@ -140,7 +141,7 @@ impl Host {
         Command::new("/bin/sh")
             .args(["-c", WRITE_KEYS, "sh", home.as_str()])
             .env("HOME", home.as_str())
-            .run_as(programs::run_as(account)?)
+            .run_as(run_as(account)?)
             .input(content)
             .timeout(Duration::from_secs(10))
             .succeed()

@@ -5,91 +5,13 @@ mod keys;
 mod processes;
 mod tools;
 
-use super::{Home, HomeShape, KeysFile, Local, Process, Read, parse};
+use super::cache::Inner;
+use super::{Home, HomeShape, KeysFile, Local, Process, Read};
 use crate::{AbsPath, GroupName, Host, SystemError, UserName};
 use keys::read_keys;
-use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-const PASSWD: &str = "etc/passwd";
-const GROUP: &str = "etc/group";
-const SHADOW: &str = "etc/shadow";
-const LOGIN_DEFS: &str = "etc/login.defs";
-const USERADD: &str = "etc/default/useradd";
-const FILES: [&str; 5] = [PASSWD, GROUP, SHADOW, LOGIN_DEFS, USERADD];
-
-/// What the real machine remembers of it within one run.
-#[derive(Debug)]
-pub(crate) struct Cache {
-    /// `/`, but in tests.
-    root: PathBuf,
-    inner: Mutex<Inner>,
-}
-
-#[derive(Debug, Default)]
-struct Inner {
-    local: Option<(Stamps, Arc<Local>)>,
-    /// What the name service said.
-    users: HashMap<UserName, Option<u32>>,
-    groups: HashMap<GroupName, Option<u32>>,
-    user_names: HashMap<u32, Option<UserName>>,
-    group_names: HashMap<u32, Option<GroupName>>,
-}
-
-/// What tells one content of a file from the next, without reading it.
-type Stamps = [Option<(u64, u64, i64, i64, u64)>; FILES.len()];
-
-impl Default for Cache {
-    fn default() -> Cache {
-        Cache { root: PathBuf::from("/"), inner: Mutex::default() }
-    }
-}
-
-impl Cache {
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn forget(&self) {
-        *self.inner() = Inner::default();
-    }
-
-    fn path(&self, path: &str) -> PathBuf {
-        self.root.join(path.trim_start_matches('/'))
-    }
-
-    /// Whether the name service speaks of this machine.
-    fn has_name_service(&self) -> bool {
-        self.root == Path::new("/")
-    }
-
-    fn stamps(&self) -> Stamps {
-        FILES.map(|file| {
-            let found = fs::metadata(self.path(file)).ok()?;
-            Some((found.dev(), found.ino(), found.mtime(), found.mtime_nsec(), found.len()))
-        })
-    }
-
-    fn read(&self, path: &str) -> Result<Vec<u8>, SystemError> {
-        fs::read(self.path(path)).map_err(|err| SystemError::io(format!("read /{path}"), err))
-    }
-
-    fn load(&self) -> Result<Local, SystemError> {
-        let defaults = parse::defaults(
-            &self.read(LOGIN_DEFS).unwrap_or_default(),
-            &self.read(USERADD).unwrap_or_default(),
-        );
-        Ok(Local::new(
-            parse::passwd(&self.read(PASSWD)?),
-            parse::group(&self.read(GROUP)?),
-            self.read(SHADOW).map(|bytes| parse::shadow(&bytes)),
-            defaults,
-        ))
-    }
-}
+use std::sync::Arc;
 
 /// What the name service says, where "there is none" comes in several forms (getpwnam(3)).
 fn known<T>(

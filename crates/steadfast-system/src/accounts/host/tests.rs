@@ -2,12 +2,15 @@
 
 use super::*;
 use crate::ErrorKind;
+use crate::accounts::cache::Cache;
 use crate::accounts::{Attribute, Limit, NewGroup, NewPrimary, NewUser, Write as _};
 use crate::command::Command;
 use crate::host::Settings;
 use crate::secrets::Secret;
 use rustix::fs::{FileType, Mode};
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::sync::Mutex;
 
 fn settings() -> Settings {
     Settings {

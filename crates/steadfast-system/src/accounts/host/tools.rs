@@ -210,7 +210,7 @@ impl Write for Host {
         let at = self.accounts.path(path.as_str());
         let at = AbsPath::parse(&at.to_string_lossy())
             .map_err(|err| SystemError::new(ErrorKind::Other, err.to_string()).during(what()))?;
-        crate::files::remove_folder_of(self, &at, uid).map_err(|error| error.during(what()))
+        crate::files::write::remove_folder_of(self, &at, uid).map_err(|error| error.during(what()))
     }
 
     fn end_processes(&self, user: &UserName, uid: u32) -> Result<(), SystemError> {

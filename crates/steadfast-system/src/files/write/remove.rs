@@ -4,7 +4,7 @@ use super::batch::Batch;
 use super::descriptors::{c_string, flush_folder, remove_any};
 use super::errors::{moved, refused};
 use crate::files::Expected;
-use crate::files::backups::KEPT_FILE_MAX;
+use crate::files::KEPT_FILE_MAX;
 use crate::files::walk::{self, Facts, failed};
 use crate::{AbsPath, ErrorKind, SystemError};
 use rustix::fd::AsFd as _;

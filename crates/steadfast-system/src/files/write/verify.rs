@@ -2,7 +2,7 @@
 
 use super::batch::Batch;
 use super::errors::{moved, refused};
-use crate::files::backups::KEPT_FILE_MAX;
+use crate::files::KEPT_FILE_MAX;
 use crate::files::walk::{self, Dir, Facts};
 use crate::files::{Content, Digest, Expected, Wanted};
 use crate::{AbsPath, SystemError};

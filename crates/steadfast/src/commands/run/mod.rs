@@ -1,6 +1,9 @@
 //! `steadfast run`: bring this machine to its model once, or say what that would do.
 
+mod args;
 mod totals;
+
+pub(crate) use args::RunArgs;
 
 use crate::adopted::{self, Adopted};
 use crate::commands::{adopt, facts_of};
@@ -9,8 +12,7 @@ use crate::render::json::{self, JsonLines};
 use crate::render::orphans;
 use crate::render::run::Terminal;
 use crate::ui::{Format, Ui};
-use clap::Args;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use steadfast_agent::api::v1;
 use steadfast_agent::client;
 use steadfast_engine::{Reporter, Summary};
@@ -18,41 +20,8 @@ use steadfast_model::SourceSet;
 use steadfast_node::orphans::Orphans;
 use steadfast_node::run::{Audience, Beginning, Done, Purpose, Scope};
 use steadfast_node::{Context, Run, counted, model};
-use steadfast_resources::glob::Glob;
 use steadfast_store::Layout;
 use totals::{forecast, nothing_promised, totals};
-
-/// Bring this machine to its model once, or say what that would do
-#[derive(Debug, Args)]
-pub(crate) struct RunArgs {
-    /// Say what would be done, and change nothing
-    #[arg(long)]
-    dry_run: bool,
-
-    /// Exit with 3 where something is pending
-    #[arg(long)]
-    exit_code: bool,
-
-    /// The folder of the model
-    #[arg(long, value_name = "PATH")]
-    model: Option<PathBuf>,
-
-    /// The name of this node in the model [default: the fully qualified host name]
-    #[arg(long, value_name = "NAME")]
-    node: Option<String>,
-
-    /// The environment [default: the one that names the node]
-    #[arg(long, value_name = "NAME")]
-    environment: Option<String>,
-
-    /// Attempt only promises that match, as in 'file:/etc/**' (may be repeated)
-    #[arg(long, value_name = "GLOB", value_parser = Glob::of_ids)]
-    only: Vec<Glob>,
-
-    /// How to print
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    format: Format,
-}
 
 pub(crate) fn run(args: &RunArgs, cx: &Context, ui: &Ui) -> Outcome {
     let layout = &cx.layout;

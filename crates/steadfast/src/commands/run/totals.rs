@@ -1,6 +1,6 @@
 //! How a run or a dry run ends, in words.
 
-use super::RunArgs;
+use super::args::RunArgs;
 use crate::exit::Exit;
 use crate::render::json;
 use crate::render::{Forecasts, Pending};

@@ -1,59 +1,14 @@
-//! Values that may stand on the machine and nowhere else.
+//! Where the machine that this program runs on has its secrets, and its own key.
 
-use crate::files::{self, Private};
+use super::{Read, Secret};
+use crate::files::private::{Private, read_private};
 use crate::{ErrorKind, Host, SystemError};
 use sha2::{Digest as _, Sha256};
-use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind as Io, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
-
-/// A secret's value. It is never printed: `Debug` says only that it is there.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Vec<u8>);
-
-impl Secret {
-    pub fn new(value: Vec<u8>) -> Secret {
-        Secret(value)
-    }
-
-    /// The value, for the moment of writing.
-    pub fn reveal(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
-
-/// What may be asked.
-pub trait Read: fmt::Debug {
-    /// The secret of this name: from the credentials of the service, else from
-    /// /etc/steadfast/secrets/NAME, which must be owned by root and readable by nobody else.
-    fn secret(&self, name: &str) -> Result<Secret, SystemError>;
-
-    /// SHA-256 of `content`, keyed with a key of this node, so that a short secret cannot be guessed
-    /// from a report or the history.
-    fn keyed_digest(&self, content: &[u8]) -> Result<[u8; 32], SystemError>;
-}
-
-/// What the real machine remembers of it within one run.
-#[derive(Default)]
-pub(crate) struct Cache {
-    /// The key of this node, once it was needed.
-    key: Mutex<Option<[u8; 32]>>,
-}
-
-impl fmt::Debug for Cache {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Cache(…)")
-    }
-}
+use std::sync::PoisonError;
 
 /// A secret is a password or a key, not a disk image.
 const SECRET_MAX: u64 = 1024 * 1024;
@@ -73,7 +28,7 @@ impl Read for Host {
         }
         if let Some(folder) = &self.settings.credentials {
             // Whose that folder is and what modes it has is systemd's business.
-            let file = files::read_private(folder, &name.replace('/', "."), SECRET_MAX)
+            let file = read_private(folder, &name.replace('/', "."), SECRET_MAX)
                 .map_err(|err| err.during(format!("read the secret {name}")))?;
             match file {
                 Some(Private::File { content, .. }) => return Ok(stripped(content)),
@@ -85,7 +40,7 @@ impl Read for Host {
             }
         }
         let shown = self.settings.secrets.join(name).display().to_string();
-        match files::read_private(&self.settings.secrets, name, SECRET_MAX)
+        match read_private(&self.settings.secrets, name, SECRET_MAX)
             .map_err(|err| err.during(format!("read the secret {name}")))?
         {
             Some(Private::File { uid, .. }) if uid != 0 => {

@@ -1,10 +1,13 @@
 //! Tables: what a job in the model becomes, and what a machine differs by.
 
+use super::crontab::{escape, read_variable, spell};
+use super::desired::MODE;
 use super::*;
+use crate::paths::sha256;
 use expect_test::{Expect, expect};
 use steadfast_model::scope::Scope;
 use steadfast_model::{Diagnostics, SourceSet, yaml};
-use steadfast_system::files::Folder;
+use steadfast_system::files::{Content, Entry, Expected, Folder, Look, Mode, Shape};
 
 /// Lowers every job of `yaml` (name to body): the files, then the diagnostics.
 fn lowered(yaml: &str) -> (Vec<Option<Desired>>, String) {

@@ -1,10 +1,11 @@
 //! What separates the tree below a directory from the promise: purge, sources, recursion.
 
-use super::{Change, Desired, State};
+use super::desired::Desired;
+use super::state::State;
 use crate::kind::{self, Difference, Obstacle};
 use crate::mode::{NEW_DIRECTORY, NEW_FILE};
 use crate::paths::{
-    self, Ids, NewDirectory, Owners, Removal, STATE, Setting, Was, Writing, grouped,
+    self, Change, Ids, NewDirectory, Owners, Removal, STATE, Setting, Was, Writing, grouped,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

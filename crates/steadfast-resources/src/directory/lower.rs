@@ -1,6 +1,7 @@
 //! How a promise about a directory is read.
 
-use super::{Desired, Directory, PURGE_MAX, SourceFile};
+use super::Directory;
+use super::desired::{Desired, PURGE_MAX, SourceFile};
 use crate::glob::Glob;
 use crate::kind::Kind as _;
 use crate::paths::{self, Owners, STATE};

@@ -30,124 +30,28 @@
 //! **absent**: it goes if it is empty, with `force` also otherwise.
 
 mod below;
+mod desired;
 mod lower;
 mod observe;
 mod plan;
+mod state;
 
-use crate::glob::Glob;
+pub use crate::paths::Change;
+pub use desired::Desired;
+pub use state::State;
+
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Turn, Watch};
-use crate::mode::Wish;
-use crate::paths::{self, Ids, Owners};
+use crate::paths;
 use crate::undo::{Effect, Facet, Says};
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
 use steadfast_model::{Field, Lower, Node, Spanned, Takes};
-use steadfast_system::files::{Digest, Entry, Folder, OwnFolder, TreeEntry};
+use steadfast_system::files::Entry;
 use steadfast_system::{AbsPath, Actuate, Probe, SystemError};
 
-const PURGE_MAX: u64 = 100;
 /// Of how many entries below it, which get another owner or mode at once, is remembered what they had.
 const TRACED_MAX: usize = 1_000;
-
-/// What a promise says about a directory.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Desired {
-    path: AbsPath,
-    absent: bool,
-    owners: Owners,
-    mode: Option<Wish>,
-    recurse: bool,
-    file_mode: Option<Wish>,
-    purge: bool,
-    purge_max: u64,
-    ignore: Arc<[Glob]>,
-    force: bool,
-    source: Option<Arc<[SourceFile]>>,
-    /// What other promises name below it.
-    pub promised_below: Arc<[AbsPath]>,
-}
-
-/// A file of the model that has its place below the directory.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-struct SourceFile {
-    below: Arc<str>,
-    bytes: paths::Promised,
-    digest: Digest,
-    executable: bool,
-}
-
-impl std::fmt::Debug for SourceFile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SourceFile({}, {} bytes)", self.below, self.bytes.size())
-    }
-}
-
-impl Desired {
-    pub fn path(&self) -> &AbsPath {
-        &self.path
-    }
-
-    /// What it says of its own path and of those that have their source in the model; of others below it,
-    /// what holds for all of them.
-    fn says(&self, path: &AbsPath, is_folder: bool) -> Says {
-        if self.absent {
-            return if *path == self.path { Says::ALL } else { Says::default() };
-        }
-        if *path == self.path {
-            return self.owners.says(true, self.mode.as_ref());
-        }
-        let Some(below) = self.below(path) else { return Says::default() };
-        let content = self.sources().iter().any(|it| *it.below == *below);
-        if !self.recurse || self.spares(below) {
-            return Says { content, ..Says::default() };
-        }
-        let of_files = self.file_mode.as_ref().filter(|_| !is_folder);
-        self.owners.says(content, of_files.or(self.mode.as_ref()))
-    }
-
-    fn below<'p>(&self, path: &'p AbsPath) -> Option<&'p str> {
-        path.as_str().strip_prefix(self.path.as_str())?.strip_prefix('/')
-    }
-
-    /// Whether a pattern names an entry, or a folder that it lies in.
-    fn spares(&self, below: &str) -> bool {
-        let folders = below.match_indices('/').map(|(at, _)| &below[..at]);
-        folders.chain([below]).any(|it| self.ignores(it))
-    }
-
-    fn sources(&self) -> &[SourceFile] {
-        self.source.as_deref().unwrap_or(&[])
-    }
-
-    fn looks_below(&self) -> bool {
-        self.absent || self.recurse || self.purge || self.source.is_some()
-    }
-
-    /// Whether a pattern names an entry itself (and not a folder that it lies in).
-    fn ignores(&self, below: &str) -> bool {
-        let name = below.rsplit('/').next().unwrap_or(below);
-        self.ignore
-            .iter()
-            .any(|it| it.matches(if it.as_str().contains('/') { below } else { name }))
-    }
-}
-
-/// What is at the path, and below it where that matters.
-#[derive(Clone, Debug, PartialEq)]
-pub struct State {
-    pub folder: Option<Folder>,
-    pub entry: Option<Entry>,
-    pub ids: Ids,
-    pub below: Option<Arc<[TreeEntry]>>,
-    /// A digest over the files that have their source in the model, as they are.
-    pub sources: Option<Digest>,
-    /// Where this program keeps what is its own.
-    pub own: Arc<[OwnFolder]>,
-}
-
-pub use crate::paths::Change;
 
 #[derive(Debug)]
 pub struct Directory;

@@ -1,6 +1,7 @@
 //! What the machine shows of directories and below them, and what it says of one.
 
-use super::{Desired, State};
+use super::desired::Desired;
+use super::state::State;
 use crate::kind::Fingerprint;
 use crate::paths::{self, Accounts};
 use std::collections::{BTreeMap, BTreeSet};

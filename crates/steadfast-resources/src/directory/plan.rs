@@ -1,11 +1,12 @@
 //! What separates a directory itself from the promise.
 
 use super::below::{Below, not_kept};
-use super::{Change, Desired, State};
+use super::desired::Desired;
+use super::state::State;
 use crate::identity::Identity;
 use crate::kind::{self, Difference, Obstacle};
 use crate::mode::NEW_DIRECTORY;
-use crate::paths::{self, NewDirectory, Removal, Setting};
+use crate::paths::{self, Change, NewDirectory, Removal, Setting};
 use steadfast_system::files::{Expected, Folder, Shape};
 
 pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::kind::Obstacle;
-use crate::paths::Who;
 use crate::paths::tests::{abs, bad, check_example, entry, file, folder, link, lower, show};
+use crate::paths::{Ids, Who};
 use expect_test::{Expect, expect};
-use steadfast_system::files::{Mode, Shape};
+use steadfast_system::files::{Folder, Mode, Shape, TreeEntry};
 
 fn want(text: &str) -> Desired {
     let files = [

@@ -1,6 +1,7 @@
 //! How a promise about a file is read.
 
-use super::{Content, Desired, File, secrets_of};
+use super::File;
+use super::desired::{Content, Desired, secrets_of};
 use crate::edit;
 use crate::kind::Kind as _;
 use crate::paths::{self, Owners};

@@ -34,125 +34,24 @@
 //! A file that got a secret is `sensitive` as a whole: nothing of it is shown, and what it replaces is
 //! only kept where `keep_backup: true` is written.
 
+mod desired;
 mod lower;
 mod observe;
 mod plan;
-
-use crate::edit::{self, Edit};
-use crate::identity::Identity;
-use crate::kind::{Applied, Difference, Fingerprint, Kind, Refusal, Turn};
-use crate::mode::Wish;
-use crate::paths::{self, Accounts, Bytes, Ids, Owners};
-use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
-use serde::{Deserialize, Serialize};
-use std::sync::Arc;
-use steadfast_model::{Field, Lower, Node, Rendered, Spanned, Takes};
-use steadfast_system::files::{Digest, Entry, Folder, Validation};
-use steadfast_system::{AbsPath, Actuate, Probe, SystemError};
-
-/// What a promise says about a file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Desired {
-    path: AbsPath,
-    absent: bool,
-    content: Content,
-    owners: Owners,
-    mode: Option<Wish>,
-    validate: Option<Arc<[Arc<str>]>>,
-    replace: bool,
-    create: bool,
-    sensitive: bool,
-    force: bool,
-    keep_backup: bool,
-}
-
-/// Where the content comes from.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-enum Content {
-    Unsaid,
-    Plain {
-        bytes: paths::Promised,
-        digest: Digest,
-    },
-    /// Text with secrets in it.
-    Secret(Rendered),
-    Edits(Arc<[Edit]>),
-}
-
-impl std::fmt::Debug for Content {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Content::Unsaid => f.write_str("Unsaid"),
-            Content::Plain { bytes, .. } => write!(f, "Plain({} bytes)", bytes.size()),
-            Content::Secret(text) => write!(f, "Secret({:?})", text.secrets().collect::<Vec<_>>()),
-            Content::Edits(edits) => f.debug_tuple("Edits").field(edits).finish(),
-        }
-    }
-}
-
-impl Desired {
-    pub fn path(&self) -> &AbsPath {
-        &self.path
-    }
-
-    /// The digest of the content, where the model alone says it.
-    pub fn digest(&self) -> Option<Digest> {
-        match &self.content {
-            Content::Plain { digest, .. } => Some(*digest),
-            Content::Unsaid | Content::Secret(_) | Content::Edits(_) => None,
-        }
-    }
-
-    /// What it says of its path. Edits say only a part of the content.
-    fn says(&self) -> Says {
-        if self.absent {
-            return Says::ALL;
-        }
-        let content = match &self.content {
-            Content::Unsaid | Content::Edits(_) => false,
-            Content::Plain { .. } | Content::Secret(_) => self.replace,
-        };
-        self.owners.says(content, self.mode.as_ref())
-    }
-
-    /// Whether its validation has to run before the outcome is known.
-    fn validation(&self) -> Option<Validation> {
-        let arguments = self.validate.as_ref()?.to_vec();
-        Some(Validation { arguments, sensitive: self.sensitive })
-    }
-}
-
-/// What is at the path, beside what is promised of it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct State {
-    pub folder: Option<Folder>,
-    /// Its content is a digest, or was not read.
-    pub entry: Option<Entry>,
-    pub ids: Ids,
-    pub content: Compared,
-    /// The digest of the content, keyed where the file is sensitive.
-    pub mark: Option<[u8; 32]>,
-    pub sensitive: bool,
-    /// Why it is no place for a promise.
-    pub ours: Option<String>,
-}
-
-/// The content that is there, compared with the promised one.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Compared {
-    /// Nothing is promised.
-    Unsaid,
-    Same,
-    Other {
-        wanted: Bytes,
-        /// What is there, where the difference may be shown.
-        present: Option<Bytes>,
-    },
-    /// What should be there cannot be told: a secret is missing, an edit has no place.
-    Refused(Refusal),
-}
+mod state;
 
 pub use crate::paths::Change;
+pub use desired::Desired;
+pub use state::{Compared, State};
+
+use crate::edit;
+use crate::identity::Identity;
+use crate::kind::{Applied, Difference, Fingerprint, Kind, Turn};
+use crate::paths::{self, Accounts};
+use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
+use std::sync::Arc;
+use steadfast_model::{Field, Lower, Node, Spanned, Takes};
+use steadfast_system::{Actuate, Probe, SystemError};
 
 #[derive(Debug)]
 pub struct File;
@@ -262,20 +161,6 @@ impl Kind for File {
     fn deletes(change: &Change) -> u64 {
         paths::deletes(change)
     }
-}
-
-/// The names of the secrets in a content.
-fn secrets_of(content: &Content) -> impl Iterator<Item = &Arc<str>> {
-    let (text, edits) = match content {
-        Content::Secret(text) => (Some(text), None),
-        Content::Edits(edits) => (None, Some(edits)),
-        Content::Unsaid | Content::Plain { .. } => (None, None),
-    };
-    let values = edits.into_iter().flat_map(|it| it.iter()).filter_map(|it| match it {
-        Edit::Key { value, .. } => value.as_ref(),
-        Edit::Line { .. } | Edit::Block { .. } => None,
-    });
-    text.into_iter().chain(values).flat_map(Rendered::secrets)
 }
 
 #[cfg(test)]

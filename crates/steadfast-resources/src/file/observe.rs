@@ -1,6 +1,7 @@
 //! What the machine shows of files, compared with what is promised of them.
 
-use super::{Compared, Content, Desired, State, secrets_of};
+use super::desired::{Content, Desired, secrets_of};
+use super::state::{Compared, State};
 use crate::edit::{self, Edit};
 use crate::kind::{Fingerprint, Refusal};
 use crate::paths::{self, Bytes, Ids, Owners, SHOWN};

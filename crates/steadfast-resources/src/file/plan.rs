@@ -1,10 +1,11 @@
 //! What separates a file from the promise.
 
-use super::{Change, Compared, Desired, State};
+use super::desired::Desired;
+use super::state::{Compared, State};
 use crate::identity::Identity;
 use crate::kind::{self, Difference, Obstacle, Refusal};
 use crate::mode::{NEW_FILE, NEW_SENSITIVE_FILE};
-use crate::paths::{self, Removal, Setting, Was, Writing};
+use crate::paths::{self, Change, Removal, Setting, Was, Writing};
 use std::sync::Arc;
 use steadfast_system::files::{Entry, Expected, NewFile, Shape};
 

@@ -2,17 +2,17 @@
 
 use super::observe::observe_with;
 use super::*;
-use crate::kind;
-use crate::paths::Who;
+use crate::kind::{self, Refusal};
 use crate::paths::tests::{abs, bad, check_example, entry, file, folder, link, lower, show};
+use crate::paths::{Bytes, Ids, Who};
 use expect_test::{Expect, expect};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use steadfast_system::ErrorKind;
 use steadfast_system::files::{
-    self, Expected, Look, Mode, NewFile, OwnFolder, Shape, TreeEntry, Wanted,
+    self, Digest, Entry, Expected, Folder, Look, Mode, NewFile, OwnFolder, Shape, TreeEntry, Wanted,
 };
 use steadfast_system::secrets::{self, Secret};
+use steadfast_system::{AbsPath, ErrorKind};
 
 fn want(text: &str) -> Desired {
     lower::<File>(text, &[("files/motd", "from the model\n"), ("servers/t.j2", "text\n")]).unwrap()

@@ -1,6 +1,6 @@
 //! Carrying out what was decided about several packages: what goes together is one transaction.
 
-use super::{Act, Change};
+use super::change::{Act, Change};
 use crate::kind::Applied;
 use steadfast_system::packages::{Health, Item, Mark, Options, Transaction};
 use steadfast_system::{Actuate, PackageName};

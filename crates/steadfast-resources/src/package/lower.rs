@@ -1,6 +1,7 @@
 //! How a promise about a package is read.
 
-use super::{Desired, Package, Presence, is_gone};
+use super::Package;
+use super::desired::{Desired, Presence, is_gone};
 use crate::kind::Kind as _;
 use std::sync::Arc;
 use steadfast_model::{Fields, Lower, Node, Spanned, codes};

@@ -26,87 +26,25 @@
 //! from; an installed version that apt knows from other suites only is not from this one.
 
 mod apply;
+mod change;
+mod desired;
 mod lower;
 mod observe;
 mod plan;
+mod state;
 mod undo;
+
+pub use change::{Act, Change};
+pub use desired::{Desired, Presence};
+pub use state::State;
 
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Turn};
 use crate::undo::{Effect, Facet, Now, Says};
-use serde::{Deserialize, Serialize};
-use std::fmt;
+use desired::is_gone;
 use std::sync::Arc;
 use steadfast_model::{Field, Lower, Node, Spanned, Takes};
-use steadfast_system::packages::version::{Range, Version};
-use steadfast_system::packages::{Goal, Health, Item, Lists, Look, Offers, Options, Removals};
-use steadfast_system::{Actuate, PackageName, Probe, SystemError};
-
-/// Whether a package is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Presence {
-    Present,
-    /// Present, and in the newest version within the range.
-    Latest,
-    Absent,
-    /// Absent, with its configuration files.
-    Purged,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Desired {
-    pub name: PackageName,
-    pub state: Presence,
-    pub version: Option<Range>,
-    pub hold: Option<bool>,
-    pub options: Options,
-    pub allow_downgrade: bool,
-    pub allow_removals: Removals,
-    pub debconf: Vec<(Arc<str>, Arc<str>)>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct State {
-    pub look: Look,
-    /// What apt offers and how fresh its lists are, where that had to be asked.
-    pub apt: Option<(Option<Offers>, Lists)>,
-    /// Why the transaction that follows would not be carried out, where apt's simulation tells.
-    pub objection: Option<String>,
-}
-
-/// One repair. It says which package it is about, because many promises are one transaction.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Change {
-    Configure {
-        package: PackageName,
-        health: Health,
-    },
-    Unhold {
-        package: PackageName,
-    },
-    Install(Arc<Act>),
-    Upgrade(Arc<Act>),
-    Downgrade(Arc<Act>),
-    /// The lists are too old to tell whether there is a newer version.
-    LookForNewer(Arc<Act>),
-    Remove(Arc<Act>),
-    Purge(Arc<Act>),
-    Hold {
-        package: PackageName,
-    },
-    MarkManual {
-        package: PackageName,
-    },
-}
-
-/// A change that is part of a transaction.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Act {
-    pub item: Item,
-    pub options: Options,
-    /// The version that is there now.
-    pub have: Option<Version>,
-}
+use steadfast_system::{Actuate, Probe, SystemError};
 
 #[derive(Debug)]
 pub struct Package;
@@ -240,69 +178,6 @@ impl Kind for Package {
             | Change::MarkManual { .. } => 0,
         }
     }
-}
-
-impl fmt::Display for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let both = |f: &mut fmt::Formatter<'_>, verb: &str, act: &Act| {
-            f.write_str(verb)?;
-            if let Some(have) = &act.have {
-                write!(f, " {have}")?;
-            }
-            match &act.item.goal {
-                Goal::Install { version: Some(version), .. } if act.have.is_some() => {
-                    write!(f, " -> {version}")
-                }
-                Goal::Install { version: Some(version), .. } => write!(f, " {version}"),
-                Goal::Install { version: None, range: Some(range), .. } => {
-                    write!(f, ", to a version in `{range}`")
-                }
-                Goal::Install { .. } | Goal::Remove | Goal::Purge => Ok(()),
-            }
-        };
-        match self {
-            Change::Configure { health, .. } => {
-                write!(f, "complete its installation (it is {})", health.as_str())
-            }
-            Change::Unhold { .. } => f.write_str("lift its hold"),
-            Change::Install(act) => both(f, "install", act),
-            Change::Upgrade(act) => both(f, "upgrade", act),
-            Change::Downgrade(act) => both(f, "downgrade", act),
-            Change::LookForNewer(act) => match &act.have {
-                Some(have) => write!(f, "look for a newer version than {have}"),
-                None => f.write_str("look for a newer version"),
-            },
-            Change::Remove(act) => both(f, "remove", act),
-            Change::Purge(act) if act.have.is_none() => f.write_str("purge what its removal left"),
-            Change::Purge(act) => both(f, "purge", act),
-            Change::Hold { .. } => f.write_str("hold"),
-            Change::MarkManual { .. } => {
-                f.write_str("mark as wanted for itself (it came as a dependency)")
-            }
-        }
-    }
-}
-
-fn is_gone(state: Presence) -> bool {
-    match state {
-        Presence::Absent | Presence::Purged => true,
-        Presence::Present | Presence::Latest => false,
-    }
-}
-
-fn is_there(health: Health) -> bool {
-    match health {
-        Health::NotInstalled | Health::ConfigFiles | Health::HalfInstalled => false,
-        Health::Unpacked
-        | Health::HalfConfigured
-        | Health::TriggersAwaited
-        | Health::TriggersPending
-        | Health::Installed => true,
-    }
-}
-
-fn within(range: Option<&Range>, version: Option<&Version>) -> bool {
-    range.is_none_or(|range| version.is_some_and(|version| range.holds(version)))
 }
 
 #[cfg(test)]

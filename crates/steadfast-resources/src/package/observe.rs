@@ -1,8 +1,10 @@
 //! What the machine shows of packages, and what it says of one.
 
+use super::Package;
 use super::apply::transactions;
+use super::desired::{Desired, Presence, is_gone, within};
 use super::plan::age;
-use super::{Desired, Package, Presence, State, is_gone, is_there, within};
+use super::state::{State, is_there};
 use crate::kind::{Fingerprint, Kind as _};
 use sha2::{Digest as _, Sha256};
 use steadfast_system::packages::version::Version;

@@ -1,6 +1,8 @@
 //! What separates a package from the promise.
 
-use super::{Act, Change, Desired, Presence, State, is_gone, is_there, within};
+use super::change::{Act, Change};
+use super::desired::{Desired, Presence, is_gone, within};
+use super::state::{State, is_there};
 use crate::kind::{Difference, Obstacle};
 use std::sync::Arc;
 use std::time::Duration;

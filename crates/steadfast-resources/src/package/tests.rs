@@ -8,7 +8,11 @@ use proptest::prelude::*;
 use std::time::Duration;
 use steadfast_model::scope::Scope;
 use steadfast_model::{Diagnostics, SourceSet};
-use steadfast_system::packages::{Conffiles, Installed, Interruption, apt};
+use steadfast_system::PackageName;
+use steadfast_system::packages::version::Version;
+use steadfast_system::packages::{
+    Conffiles, Goal, Health, Installed, Interruption, Lists, Look, Offers, Options, Removals, apt,
+};
 
 /// Lowers the packages of a YAML map; what is wrong comes as `code: message`.
 fn lower(yaml: &str) -> (Vec<Desired>, Vec<String>) {

@@ -1,6 +1,8 @@
 //! What a change of a package leaves behind. A version that was replaced does not come back.
 
-use super::{Change, Desired, Presence, State, is_there};
+use super::change::Change;
+use super::desired::{Desired, Presence};
+use super::state::{State, is_there};
 use crate::undo::{Effect, Facet, FacetState, Now};
 use steadfast_system::packages::{self, Health, Look, Options, Removals};
 use steadfast_system::{PackageName, SystemError};

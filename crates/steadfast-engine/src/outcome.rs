@@ -79,19 +79,50 @@ impl Outcome {
             Outcome::Held(why) => why.because(),
         }
     }
+
+    /// Why, without what a unit wrote into its journal meanwhile: that is another with each attempt.
+    pub fn reasons(&self) -> Vec<String> {
+        match self {
+            Outcome::Kept | Outcome::Repaired => vec![],
+            Outcome::NotKept(why) => why.told(SystemError::reasons),
+            Outcome::Held(why) => why.because(),
+        }
+    }
+
+    /// What the unit wrote into its journal.
+    pub fn journal(&self) -> Vec<String> {
+        match self {
+            Outcome::NotKept(
+                NotKept::Unobserved(error)
+                | NotKept::Failed { change: _, error }
+                | NotKept::Unhealthy(error),
+            ) => error.journal(),
+            Outcome::NotKept(
+                NotKept::Refused(_) | NotKept::Missing(_) | NotKept::StillDiffers { .. },
+            )
+            | Outcome::Kept
+            | Outcome::Repaired
+            | Outcome::Held(_) => vec![],
+        }
+    }
 }
 
 impl NotKept {
     pub fn because(&self) -> Vec<String> {
+        self.told(SystemError::chain)
+    }
+
+    /// The words, with so much of an error.
+    fn told(&self, layers: fn(&SystemError) -> Vec<String>) -> Vec<String> {
         match self {
-            NotKept::Unobserved(error) => error.chain(),
+            NotKept::Unobserved(error) => layers(error),
             NotKept::Refused(reasons) => reasons.iter().map(ToString::to_string).collect(),
             NotKept::Missing(things) => {
                 things.iter().map(|it| format!("{it} does not exist")).collect()
             }
-            NotKept::Failed { change: _, error } => error.chain(),
+            NotKept::Failed { change: _, error } => layers(error),
             NotKept::Unhealthy(error) => {
-                std::iter::once("it is not healthy".to_owned()).chain(error.chain()).collect()
+                std::iter::once("it is not healthy".to_owned()).chain(layers(error)).collect()
             }
             NotKept::StillDiffers { remaining } => {
                 std::iter::once("the second look still finds a difference".to_owned())

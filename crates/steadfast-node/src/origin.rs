@@ -157,13 +157,12 @@ impl<'a> Revisions<'a> {
         Path::new(&run.model).strip_prefix(self.layout.content()).ok()?.to_str()
     }
 
-    /// A run says the folder of its content, and the beginning of its commit where there is one.
+    /// A run says the folder of its content, and its commit where there is one.
     pub fn revision(&self, run: &RunLine) -> Option<&(Revision, Record)> {
         let content = self.content(run)?;
         let all = self.known.get(content)?;
-        let commit = run.revision.rsplit_once(" commit ").map(|it| it.1);
-        let same = |record: &Record| match (commit, &record.commit) {
-            (Some(begins), Some(commit)) => commit.starts_with(begins),
+        let same = |record: &Record| match (&run.commit, &record.commit) {
+            (Some(begins), Some(commit)) => commit.starts_with(&**begins),
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };

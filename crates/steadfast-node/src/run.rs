@@ -286,6 +286,7 @@ impl Running<'_> {
             environment: known.environment.to_string(),
             model: self.run.model.display().to_string(),
             revision: files.revision.to_string(),
+            commit: files.revision.commit.clone(),
         };
         Told::new(Journal::new(store, &files.sources, header, host), host)
     }

@@ -1,5 +1,6 @@
 //! What is asked of one promise, look or change, whichever kind it is of.
 
+use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Fingerprint, Kind, Turn, Watch};
 use crate::kinds::Row as _;
@@ -99,6 +100,11 @@ impl State {
 }
 
 impl Change {
+    /// What it does, for programs.
+    pub fn facts(&self) -> Vec<Fact> {
+        of_kind!(Change, self, K, change => K::facts(change))
+    }
+
     /// More than its one line: the diff of a file.
     pub fn detail(&self) -> Option<String> {
         of_kind!(Change, self, K, change => K::detail(change))

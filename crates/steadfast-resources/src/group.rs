@@ -14,6 +14,7 @@
 //! is somebody's primary group is not removed.
 
 use crate::account_fields::{digest, listed, short_state};
+use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Obstacle, Turn};
 use crate::members::{self, Members};
@@ -252,6 +253,19 @@ impl Kind for Group {
                 Some(vec![Change::SetGid { name, was, gid }])
             }
             (_, _) => None,
+        }
+    }
+
+    fn facts(change: &Change) -> Vec<Fact> {
+        match change {
+            Change::Add(NewGroup { name: _, gid, system: _ }) => {
+                let gid = gid.map(|it| Fact::given("gid", it));
+                std::iter::once(Fact::created("group")).chain(gid).collect()
+            }
+            Change::SetGid { name: _, was, gid } => vec![Fact::set("gid", was, gid)],
+            Change::Remove { name: _, gid } => {
+                vec![Fact::removed("group"), Fact::new("remove", "gid").before(gid)]
+            }
         }
     }
 

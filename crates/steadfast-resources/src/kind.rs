@@ -6,6 +6,7 @@
 //! Everything that is asked of a promise anywhere is a verb here, and what most kinds do not care about has an
 //! answer already. So nobody outside has to name the kinds.
 
+use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
 use std::fmt::{Debug, Display};
@@ -305,6 +306,9 @@ pub trait Kind {
     fn describe(have: &Self::State) -> Vec<(&'static str, String)>;
 
     // A change.
+
+    /// What it does, for programs. Nothing of a secret.
+    fn facts(change: &Self::Change) -> Vec<Fact>;
 
     /// More than the one line of `Display`: the unified diff of a file. Nothing of a secret.
     fn detail(_change: &Self::Change) -> Option<String> {

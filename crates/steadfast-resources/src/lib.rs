@@ -5,6 +5,7 @@
 //! `SECTIONS`, and, where it has facets of its own to undo, their words in the store. Nobody else names the
 //! kinds.
 
+pub mod fact;
 pub mod identity;
 pub mod kind;
 pub mod undo;
@@ -50,6 +51,7 @@ mod ask;
 pub use all::{
     absence, apply, changes_back, effects, lower, observe, observe_facets, plan, relate,
 };
+pub use fact::Fact;
 pub use identity::Identity;
 pub use kind::{Applied, Difference, Fingerprint, Kind, Obstacle, Refusal, Turn, Watch};
 pub use kinds::KindRow;

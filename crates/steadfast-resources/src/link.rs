@@ -11,6 +11,7 @@
 //!
 //! A link to elsewhere is replaced in one step. Anything else in the way is not kept without `force`.
 
+use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{self, Applied, Difference, Fingerprint, Kind, Obstacle, Turn};
 use crate::paths::{self, Accounts, Ids, NewLink, Owners, Removal, Setting};
@@ -220,6 +221,10 @@ impl Kind for Link {
     }
 
     /// Where it leads, and whose it is.
+    fn facts(change: &Change) -> Vec<Fact> {
+        paths::facts(change)
+    }
+
     fn fingerprint(have: &State) -> Fingerprint {
         let Some(entry) = &have.entry else {
             return Fingerprint { digest: paths::sha256(b"nothing"), changed: None };

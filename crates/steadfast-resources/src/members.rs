@@ -11,6 +11,7 @@
 //! users of the name service; the group must be a local one.
 
 use crate::account_fields::{digest, list_in_form, listed};
+use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Obstacle, Turn, Watch};
 use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
@@ -229,6 +230,15 @@ impl Kind for Members {
             }
             (_, _) => None,
         }
+    }
+
+    fn facts(change: &Change) -> Vec<Fact> {
+        vec![match change {
+            Change::Add { group: _, user } => Fact::new("add", "members").after(user),
+            Change::Remove { group: _, member } => {
+                Fact::new("remove", "members").before(member.escape_debug())
+            }
+        }]
     }
 
     fn fingerprint(have: &State) -> Fingerprint {

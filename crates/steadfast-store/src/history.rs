@@ -18,6 +18,8 @@ pub struct RunLine {
     pub revision: String,
     /// Kept, repaired, not kept, held; none where it was cut short.
     pub counts: Option<[i64; 4]>,
+    /// The commit, or its first twelve digits in what earlier versions have written.
+    pub commit: Option<String>,
 }
 
 /// What one run did about one promise.
@@ -30,7 +32,7 @@ pub struct Entry {
 }
 
 const RUN: &str = "id, started, finished, node, environment, model, revision, \
-                   kept, repaired, not_kept, held";
+                   kept, repaired, not_kept, held, commit_id";
 
 fn line(row: &Row<'_>) -> rusqlite::Result<RunLine> {
     let finished: Option<i64> = row.get(2)?;
@@ -47,6 +49,7 @@ fn line(row: &Row<'_>) -> rusqlite::Result<RunLine> {
         model: row.get(5)?,
         revision: row.get(6)?,
         counts,
+        commit: row.get(11)?,
     })
 }
 
@@ -155,7 +158,7 @@ mod tests {
         store
             .write(|connection| {
                 for (run, record) in [(1, &*repaired), (2, &*repaired), (3, &*not_kept), (4, "{")] {
-                    let values = "(?1, ?1, 1, 'n', 'e', 'm', 'r', 1, 0, 0, 0)";
+                    let values = "(?1, ?1, 1, 'n', 'e', 'm', 'r', 1, 0, 0, 0, NULL)";
                     connection.execute(&format!("INSERT INTO runs VALUES {values}"), [run])?;
                     connection
                         .execute("INSERT INTO judged VALUES (?1, 'file:/a', ?2)", (run, record))?;

@@ -26,6 +26,8 @@ pub struct RunHeader {
     pub model: String,
     /// The revision: a commit where there is one, and the digest of the content.
     pub revision: String,
+    /// The commit, as a whole, where there is one.
+    pub commit: Option<String>,
 }
 
 /// A run that changed nothing and kept everything leaves no entry.
@@ -95,12 +97,12 @@ impl<'a> Journal<'a> {
 
     fn begin(&mut self) -> Option<i64> {
         if self.run.is_none() && self.problem.is_none() {
-            let RunHeader { started, node, environment, model, revision } = &self.header;
+            let RunHeader { started, node, environment, model, revision, commit } = &self.header;
             let written = self.store.write(|connection| {
                 connection.execute(
-                    "INSERT INTO runs (started, node, environment, model, revision) \
-                     VALUES (?1, ?2, ?3, ?4, ?5)",
-                    (started, node, environment, model, revision),
+                    "INSERT INTO runs (started, node, environment, model, revision, commit_id) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    (started, node, environment, model, revision, commit),
                 )?;
                 Ok(connection.last_insert_rowid())
             });
@@ -203,6 +205,7 @@ impl<'a> Journal<'a> {
                     outcome,
                     changes,
                     because,
+                    journal,
                     notes,
                     origin,
                     changed_by,
@@ -211,6 +214,7 @@ impl<'a> Journal<'a> {
                 undone.outcome = outcome;
                 undone.changes.extend(changes);
                 undone.because.extend(because);
+                undone.journal.extend(journal);
                 undone.notes.extend(notes);
                 undone.origin = origin;
                 undone.changed_by = changed_by;
@@ -224,11 +228,9 @@ fn of(promise: &str, outcome: &str, changes: &[Change]) -> v1::Judged {
     v1::Judged {
         promise: promise.to_owned(),
         outcome: outcome.to_owned(),
-        changes: changes
-            .iter()
-            .map(|it| v1::Change { line: it.to_string(), detail: it.detail(), fact: None })
-            .collect(),
+        changes: changes.iter().map(v1::Change::from).collect(),
         because: vec![],
+        journal: vec![],
         notes: vec![],
         origin: String::new(),
         changed_by: vec![],
@@ -270,7 +272,8 @@ impl Reporter for Journal<'_> {
                 }
                 let word = outcome.word().replace(' ', "-");
                 let mut judged = self.judged(promise, &word, changes);
-                judged.because = outcome.because();
+                judged.because = outcome.reasons();
+                judged.journal = outcome.journal();
                 judged.notes = notes.to_vec();
                 self.verdict(judged);
             }
@@ -349,11 +352,7 @@ fn is_news(store: &Store, this: Option<i64>, verdicts: &[v1::Judged]) -> bool {
     let bad = |it: &&v1::Judged| it.outcome == "not-kept" || it.outcome == "held";
     let now: Vec<&v1::Judged> = verdicts.iter().filter(bad).collect();
     // What a service has said meanwhile is always new, and is no news of ours.
-    let reason = |it: &&String| !it.starts_with("journal: ");
-    let key = |it: &&v1::Judged| {
-        let because: Vec<String> = it.because.iter().filter(reason).cloned().collect();
-        (it.promise.clone(), it.outcome.clone(), because)
-    };
+    let key = |it: &&v1::Judged| (it.promise.clone(), it.outcome.clone(), it.because.clone());
     let mut told: Vec<_> = last.iter().map(|it| key(&it)).collect();
     let mut now: Vec<_> = now.iter().map(key).collect();
     told.sort();
@@ -419,6 +418,7 @@ mod tests {
             environment: text("e"),
             model: text("m"),
             revision: text("r"),
+            commit: None,
         };
         let promises = Promises { all: vec![promised("a"), promised("b")], ..Promises::default() };
         let told = act(&mut Journal::new(&store, &sources, header, &At(2)), &promises);
@@ -523,11 +523,12 @@ mod tests {
             outcome: "repaired".to_owned(),
             unit: None,
             changes: vec![v1::Change {
-                fact: None,
+                facts: vec![],
                 line: format!("write in run {run}"),
                 detail: Some("+x\n".repeat(2_000)),
             }],
             because: vec![],
+            journal: vec![],
             notes: vec![],
             origin: String::new(),
             changed_by: vec![],
@@ -536,7 +537,7 @@ mod tests {
         for number in 1..=200 {
             store
                 .write(|it| {
-                    let values = "(?1, 0, 1, 'n', 'e', 'm', 'r', 1, 0, 0, 0)";
+                    let values = "(?1, 0, 1, 'n', 'e', 'm', 'r', 1, 0, 0, 0, NULL)";
                     it.execute(&format!("INSERT INTO runs VALUES {values}"), [number])?;
                     it.execute(
                         "INSERT INTO judged VALUES (?1, 'file:/a', ?2)",

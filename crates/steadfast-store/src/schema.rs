@@ -17,7 +17,8 @@ const TABLES: &str = "
         environment TEXT NOT NULL,
         model TEXT NOT NULL,
         revision TEXT NOT NULL,
-        kept INTEGER, repaired INTEGER, not_kept INTEGER, held INTEGER
+        kept INTEGER, repaired INTEGER, not_kept INTEGER, held INTEGER,
+        commit_id TEXT
     );
     CREATE TABLE judged (
         run INTEGER NOT NULL REFERENCES runs (id),
@@ -108,8 +109,14 @@ fn from_1_to_2(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Everything was the doing of the node. The adoption that was under way is its epoch.
+/// Everything was the doing of the node. The adoption that was under way is its epoch. A run said its commit,
+/// shortened, at the end of its revision only.
 fn from_2_to_3(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(
+        "ALTER TABLE runs ADD COLUMN commit_id TEXT;
+         UPDATE runs SET commit_id = substr(revision, instr(revision, ' commit ') + 8)
+             WHERE instr(revision, ' commit ') > 0;",
+    )?;
     connection.execute_batch(UNDO_LEDGER)?;
     connection.execute_batch(
         "INSERT INTO undo_ledger (id, scope, epoch, thing, promise, run, revision, record)

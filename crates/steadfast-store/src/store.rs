@@ -352,7 +352,7 @@ mod tests {
         for table in ["runs", "judged"] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("state.db");
-            let insert = "INSERT INTO runs VALUES (1, 0, 1, 'n', 'e', 'm', 'r', 1, 0, 0, 0);
+            let insert = "INSERT INTO runs VALUES (1, 0, 1, 'n', 'e', 'm', 'r', 1, 0, 0, 0, NULL);
                           INSERT INTO judged VALUES (1, 'file:/a', '{}')";
             Store::open(&path).unwrap().write(|it| it.execute_batch(insert)).unwrap();
             damage(&path, table);

@@ -71,15 +71,39 @@ impl SystemError {
         SystemError { kind: self.kind, what: what.into(), cause: Some(Arc::new(self)) }
     }
 
-    /// Every layer's words, outermost first.
+    /// What a unit wrote into its journal, line by line, as the innermost causes.
+    #[must_use]
+    pub fn with_journal(self, lines: Vec<String>) -> SystemError {
+        let Some(said) = lines
+            .into_iter()
+            .rev()
+            .fold(None, |next, line| Some(JournalLine { line, next: next.map(Box::new) }))
+        else {
+            return self;
+        };
+        let why: Arc<str> = self.chain().join(": ").into();
+        SystemError { kind: self.kind, what: why, cause: Some(Arc::new(said)) }
+    }
+
+    /// Every layer's words, outermost first; a line of a journal is marked as such.
     pub fn chain(&self) -> Vec<String> {
-        let mut words = vec![self.to_string()];
-        let mut next = self.source();
-        while let Some(cause) = next {
-            words.push(cause.to_string());
-            next = cause.source();
-        }
-        words
+        self.layers().map(ToString::to_string).collect()
+    }
+
+    /// The words of this program and of those that it asked.
+    pub fn reasons(&self) -> Vec<String> {
+        self.layers().filter(|it| !it.is::<JournalLine>()).map(ToString::to_string).collect()
+    }
+
+    /// What a unit wrote into its journal meanwhile.
+    pub fn journal(&self) -> Vec<String> {
+        let lines = self.layers().filter_map(|it| it.downcast_ref::<JournalLine>());
+        lines.map(|it| it.line.clone()).collect()
+    }
+
+    fn layers(&self) -> impl Iterator<Item = &(dyn Error + 'static)> {
+        let first: &(dyn Error + 'static) = self;
+        std::iter::successors(Some(first), |it: &&(dyn Error + 'static)| (*it).source())
     }
 }
 
@@ -92,6 +116,25 @@ impl fmt::Display for SystemError {
 impl Error for SystemError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.cause.as_deref().map(|it| it as &(dyn Error + 'static))
+    }
+}
+
+/// A line of a unit's journal, and the next.
+#[derive(Debug)]
+struct JournalLine {
+    line: String,
+    next: Option<Box<JournalLine>>,
+}
+
+impl fmt::Display for JournalLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "journal: {}", self.line)
+    }
+}
+
+impl Error for JournalLine {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.next.as_deref().map(|it| it as &(dyn Error + 'static))
     }
 }
 

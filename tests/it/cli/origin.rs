@@ -188,7 +188,7 @@ fn explain_as_data_holds_what_the_text_says() {
     world.write(&FIRST.replace("hello", "good morning"));
     world.history(
         "INSERT INTO runs VALUES (1, 1795617253000000, 1795617254000000, 'node1', 'test', '/m', 'content 0123456789ab', 0, 1, 0, 0);
-         INSERT INTO judged VALUES (1, 'file:/nonexistent-folder/motd', '{\"promise\":\"file:/nonexistent-folder/motd\",\"outcome\":\"repaired\",\"changes\":[{\"line\":\"write 6 bytes (was 3), mode 0600 -> 0644\",\"detail\":\"-a\\n+b\\n\"}],\"origin\":\"servers/web.yaml:5\"}');",
+         INSERT INTO judged VALUES (1, 'file:/nonexistent-folder/motd', '{\"promise\":\"file:/nonexistent-folder/motd\",\"outcome\":\"repaired\",\"changes\":[{\"line\":\"write 6 bytes (was 3), mode 0600 -> 0644\",\"detail\":\"-a\\n+b\\n\",\"facts\":[{\"verb\":\"write\",\"facet\":\"content\",\"before\":\"3\",\"after\":\"6\"},{\"verb\":\"set\",\"facet\":\"mode\",\"before\":\"0600\",\"after\":\"0644\"}]}],\"origin\":\"servers/web.yaml:5\"}');",
     );
     expect![[r#"
         {
@@ -308,7 +308,7 @@ fn explain_says_when_it_was_last_repaired_and_what_it_was_before() {
             1_795_617_253 + i64::from(run),
         )
     };
-    let change = r#"{"line":"write 6 bytes (was 886), mode 0600 -> 0644","detail":"-a\n+b\n"}"#;
+    let change = r#"{"line":"write 6 bytes (was 886), mode 0600 -> 0644","detail":"-a\n+b\n","facts":[{"verb":"write","facet":"content","before":"886","after":"6"},{"verb":"set","facet":"mode","before":"0600","after":"0644"}]}"#;
     let mut history = judged(1, "repaired", change);
     for run in 2..6 {
         history += &judged(run, "not-kept", "");

@@ -4,6 +4,7 @@ use super::run::Run;
 use crate::event::{Event, Reporter};
 use crate::outcome::{Outcome, Summary};
 use crate::plan::{Forecast, Plan};
+use steadfast_resources::{Change, Fact};
 
 impl Run<'_> {
     /// The verdict on each promise, all its parts together.
@@ -50,10 +51,10 @@ impl Run<'_> {
             | Forecast::NotKept(_)
             | Forecast::Held(_) => return,
         };
-        let done: Vec<String> = self.done[at].iter().map(ToString::to_string).collect();
+        let done: Vec<Vec<Fact>> = self.done[at].iter().map(Change::facts).collect();
         for change in &entry.changes {
             slot.0 += 1;
-            if done.contains(&change.to_string()) {
+            if done.contains(&change.facts()) {
                 slot.1 += 1;
             }
         }

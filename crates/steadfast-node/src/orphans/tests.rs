@@ -47,6 +47,7 @@ fn run(folder: &Path, host: &FakeHost, content: &str, text: &str, back_from: Opt
         environment: said("e"),
         model: said("m"),
         revision: said(content),
+        commit: None,
     };
     let (mut told, mut journal) = (Run::default(), Journal::new(&store, &sources, header, host));
     let mut out: Vec<&mut dyn Reporter> = vec![&mut told, &mut journal];

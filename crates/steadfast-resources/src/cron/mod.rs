@@ -34,6 +34,9 @@ pub use change::{Change, Was};
 pub use desired::Desired;
 pub use state::State;
 
+mod facts;
+
+use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Turn};
 use crate::paths;
@@ -112,6 +115,10 @@ impl Kind for Cron {
 
     fn says(_want: &Desired, facet: &Facet, _is_folder: bool) -> Says {
         Says::all_if(facet.as_path().is_some())
+    }
+
+    fn facts(change: &Change) -> Vec<Fact> {
+        facts::facts(change)
     }
 
     fn fingerprint(have: &State) -> Fingerprint {

@@ -40,6 +40,7 @@ pub use crate::paths::Change;
 pub use desired::Desired;
 pub use state::State;
 
+use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Turn, Watch};
 use crate::paths;
@@ -175,6 +176,10 @@ impl Kind for Directory {
             | Change::SetAttributes(_)
             | Change::Remove(_) => vec![],
         }
+    }
+
+    fn facts(change: &Change) -> Vec<Fact> {
+        paths::facts(change)
     }
 
     fn fingerprint(have: &State) -> Fingerprint {

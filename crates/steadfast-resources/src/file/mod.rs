@@ -45,6 +45,7 @@ pub use desired::Desired;
 pub use state::{Compared, State};
 
 use crate::edit;
+use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Turn};
 use crate::paths::{self, Accounts};
@@ -144,6 +145,10 @@ impl Kind for File {
         about: &About<'_>,
     ) -> Option<Vec<Change>> {
         Some(vec![paths::back(facet.as_path()?, now, before, about)?])
+    }
+
+    fn facts(change: &Change) -> Vec<Fact> {
+        paths::facts(change)
     }
 
     fn fingerprint(have: &State) -> Fingerprint {

@@ -28,6 +28,7 @@
 mod apply;
 mod change;
 mod desired;
+mod facts;
 mod lower;
 mod observe;
 mod plan;
@@ -38,6 +39,7 @@ pub use change::{Act, Change};
 pub use desired::{Desired, Presence};
 pub use state::State;
 
+use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Turn};
 use crate::undo::{Effect, Facet, Now, Says};
@@ -140,6 +142,10 @@ impl Kind for Package {
 
     fn absence(facet: &Facet) -> Option<Desired> {
         undo::absence(facet)
+    }
+
+    fn facts(change: &Change) -> Vec<Fact> {
+        facts::facts(change)
     }
 
     fn fingerprint(have: &State) -> Fingerprint {

@@ -3,7 +3,7 @@
 use super::content::Bytes;
 use super::entry::seen;
 use super::numbers::{bytes, thousands};
-use super::owners::{Ids, Owners};
+use super::owners::{self, Ids, Owners, named};
 use std::fmt;
 use std::sync::Arc;
 use steadfast_system::files::{Attributes, Entry, Expected, Mode, NewFile, Shape};
@@ -181,14 +181,6 @@ fn in_place_of(seen: &Expected) -> &'static str {
     }
 }
 
-fn id(id: u32) -> String {
-    if id == 0 { "root".to_owned() } else { id.to_string() }
-}
-
-fn named(name: Option<&str>, number: u32) -> String {
-    name.map_or_else(|| id(number), str::to_owned)
-}
-
 /// `deploy:www-data`, and nothing where it is root's, as new things are unless something else is said.
 /// Where a name is promised it is that: the machine may not know it yet.
 fn whose(uid: u32, gid: u32, names: &Owners) -> Option<String> {
@@ -199,25 +191,11 @@ fn whose(uid: u32, gid: u32, names: &Owners) -> Option<String> {
 
 /// `mode 0644 -> 0600, owner root -> deploy`
 pub fn attributes(from: &Attributes, to: &Attributes, names: &Owners) -> String {
-    let mut parts = vec![];
-    if let (Some(to), Some(from)) = (to.mode, from.mode)
-        && to != from
-    {
-        parts.push(format!("mode {from} -> {to}"));
-    }
-    if let (Some(to), Some(from)) = (to.uid, from.uid)
-        && to != from
-    {
-        let to = named(names.owner.as_ref().map(UserName::as_str), to);
-        parts.push(format!("owner {} -> {to}", id(from)));
-    }
-    if let (Some(to), Some(from)) = (to.gid, from.gid)
-        && to != from
-    {
-        let to = named(names.group.as_ref().map(GroupName::as_str), to);
-        parts.push(format!("group {} -> {to}", id(from)));
-    }
-    parts.join(", ")
+    let shown = owners::attributes(from, to, names).into_iter().map(|it| {
+        let value = Option::unwrap_or_default;
+        format!("{} {} -> {}", it.facet, value(it.before), value(it.after))
+    });
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 impl fmt::Display for NewDirectory {

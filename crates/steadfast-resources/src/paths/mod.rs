@@ -6,6 +6,7 @@ mod change;
 mod content;
 mod detail;
 mod entry;
+mod facts;
 mod numbers;
 mod owners;
 mod undo;
@@ -20,8 +21,9 @@ pub use entry::{
     describe, holds_ours, is_foreign_link, is_ours, is_too_large_to_keep, lies_in_ours, not_kept,
     seen, size, words,
 };
+pub use facts::facts;
 pub use numbers::{bytes, thousands};
-pub use owners::{Accounts, Ids, Owners, Who, lower_mode};
+pub use owners::{Accounts, Ids, Owners, Who, attributes as attributes_facts, lower_mode};
 pub(crate) use undo::{
     attributes as attributes_set, back, effects, former, observe_facets, of_file,
 };

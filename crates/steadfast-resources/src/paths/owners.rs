@@ -1,12 +1,13 @@
 //! Whose something is: the names that are promised, and what the machine knows by them.
 
+use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::mode::Wish;
 use crate::undo::Says;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use steadfast_model::{Fields, codes};
-use steadfast_system::files::Folder;
+use steadfast_system::files::{Attributes, Folder};
 use steadfast_system::{AbsPath, GroupName, Probe, SystemError, UserName};
 
 /// What all three kinds may say about whose it is. (A link has no mode.)
@@ -118,4 +119,36 @@ impl Accounts {
         };
         Ok(Ids { owner, group })
     }
+}
+
+/// A number where no name is known; root is 0 everywhere.
+fn id(id: u32) -> String {
+    if id == 0 { "root".to_owned() } else { id.to_string() }
+}
+
+pub(super) fn named(name: Option<&str>, number: u32) -> String {
+    name.map_or_else(|| id(number), str::to_owned)
+}
+
+/// What an entry has now and gets, where that differs.
+pub fn attributes(from: &Attributes, to: &Attributes, names: &Owners) -> Vec<Fact> {
+    let mut facts = vec![];
+    if let (Some(to), Some(from)) = (to.mode, from.mode)
+        && to != from
+    {
+        facts.push(Fact::set("mode", from, to));
+    }
+    if let (Some(to), Some(from)) = (to.uid, from.uid)
+        && to != from
+    {
+        let to = named(names.owner.as_ref().map(UserName::as_str), to);
+        facts.push(Fact::set("owner", named(None, from), to));
+    }
+    if let (Some(to), Some(from)) = (to.gid, from.gid)
+        && to != from
+    {
+        let to = named(names.group.as_ref().map(GroupName::as_str), to);
+        facts.push(Fact::set("group", named(None, from), to));
+    }
+    facts
 }

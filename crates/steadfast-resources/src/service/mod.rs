@@ -43,6 +43,7 @@
 mod apply;
 mod change;
 mod desired;
+mod facts;
 mod health;
 mod lower;
 mod observe;
@@ -57,6 +58,7 @@ pub(crate) use observe::{describe, own_inputs};
 pub use state::State;
 pub use undo::{start, stop};
 
+use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Turn};
 use crate::paths;
@@ -208,6 +210,10 @@ impl Kind for Service {
         _about: &About<'_>,
     ) -> Option<Vec<Change>> {
         undo::changes_back(facet, &now.state, before)
+    }
+
+    fn facts(change: &Change) -> Vec<Fact> {
+        facts::facts(change)
     }
 
     fn fingerprint(have: &State) -> Fingerprint {

@@ -42,6 +42,7 @@ mod apply;
 mod change;
 mod contradictions;
 mod desired;
+mod facts;
 pub mod keys;
 mod limits;
 mod lower;
@@ -56,6 +57,7 @@ pub use desired::{Desired, Groups, HomeState, PasswordHash, Present, Wanted};
 pub use keys::{Keys, NewKeys, SshKey};
 pub use state::{Account, State};
 
+use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Turn, Watch};
 use crate::undo::{Effect, Facet, Now, Says};
@@ -201,6 +203,10 @@ impl Kind for User {
 
     fn absence(facet: &Facet) -> Option<Desired> {
         undo::absence(facet)
+    }
+
+    fn facts(change: &Change) -> Vec<Fact> {
+        facts::facts(change)
     }
 
     fn fingerprint(have: &State) -> Fingerprint {

@@ -185,10 +185,11 @@ fn a_run_is_written_as_the_sample_has_it() {
         environment: text("production"),
         model: text("/srv/model"),
         revision: text("content 0123456789ab"),
+        commit: None,
     };
     let promises = steadfast_engine::Promises::default();
     // The first number is taken, as it is in the sample.
-    let first = "INSERT INTO runs VALUES (1, 0, 0, '', '', '', '', 0, 0, 0, 0)";
+    let first = "INSERT INTO runs VALUES (1, 0, 0, '', '', '', '', 0, 0, 0, 0, NULL)";
     store.write(|it| it.execute(first, [])).unwrap();
     let mut journal = Journal::new(&store, &sources, header, &At(0));
     let event = steadfast_engine::Event::Working { promises: &promises, work: &[] };

@@ -52,6 +52,9 @@ pub struct Judged {
     pub changes: Vec<Change>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub because: Vec<String>,
+    /// What the unit wrote into its journal meanwhile; before version 3 at the end of `because`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub journal: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// `servers/web.yaml:14`.
@@ -63,6 +66,14 @@ pub struct Judged {
     /// What the promise changes with, since version 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
+}
+
+impl Judged {
+    /// Why, and what the unit wrote into its journal meanwhile.
+    pub fn reasons(&self) -> Vec<String> {
+        let journal = self.journal.iter().map(|it| format!("journal: {it}"));
+        self.because.iter().cloned().chain(journal).collect()
+    }
 }
 
 /// Somebody who changed something that is promised.
@@ -105,9 +116,36 @@ pub struct Change {
     pub line: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// What the line says, for programs, since version 3; none where nobody has said it.
+    /// What the line says, for programs, since version 3; none of what earlier versions have done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub facts: Vec<Fact>,
+}
+
+/// One attribute that a change gave another value: see [`steadfast_resources::Fact`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    pub verb: String,
+    pub facet: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fact: Option<serde_json::Value>,
+    pub path: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+impl From<steadfast_resources::Fact> for Fact {
+    fn from(fact: steadfast_resources::Fact) -> Fact {
+        let steadfast_resources::Fact { verb, facet, path, before, after } = fact;
+        Fact { verb: verb.to_owned(), facet: facet.to_owned(), path, before, after }
+    }
+}
+
+impl From<&steadfast_resources::Change> for Change {
+    fn from(change: &steadfast_resources::Change) -> Change {
+        let facts = change.facts().into_iter().map(Fact::from).collect();
+        Change { line: change.to_string(), detail: change.detail(), facts }
+    }
 }
 
 impl From<&debt::Record> for Record {

@@ -4,7 +4,7 @@
 use super::bus::{self, Bus};
 use super::enablement::{self, Folders, Found};
 use super::health;
-use super::journal::{journal, with_journal, with_lines};
+use super::journal::{journal, with_journal};
 use super::settle::{PACE, Steady, Verdict, job_result, judge};
 use super::show::Shown;
 use super::systemctl;
@@ -288,7 +288,7 @@ impl Read for Host {
         let began = jiff::Timestamp::now().as_second();
         health::patiently(patience, || health::ask(question)).map_err(|err| {
             let lines = journal(unit, began - JOURNAL_OF_SICK);
-            with_lines(err, &lines)
+            err.with_journal(lines)
         })
     }
 }

@@ -12,19 +12,7 @@ pub(super) fn with_journal(error: SystemError, unit: &UnitName, since: i64) -> S
     // What a process said just before it ended may still be on its way.
     let _as_far_as_it_goes =
         Command::tool("journalctl").arg("--sync").timeout(Duration::from_secs(5)).run();
-    with_lines(error, &journal(unit, since))
-}
-
-pub(super) fn with_lines(error: SystemError, lines: &[String]) -> SystemError {
-    if lines.is_empty() {
-        return error;
-    }
-    let kind = error.kind;
-    let why = error.chain().join(": ");
-    // Each line is the cause of the one before it, so that each is shown on a line of its own.
-    let mut causes = lines.iter().rev().map(|it| format!("journal: {it}"));
-    let Some(last) = causes.next() else { return error };
-    causes.fold(SystemError::new(kind, last), SystemError::during).during(why)
+    error.with_journal(journal(unit, since))
 }
 
 /// The last lines that the unit said since then (in seconds since 1970), without control characters.

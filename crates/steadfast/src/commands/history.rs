@@ -196,7 +196,7 @@ fn show_judged(ui: &Ui, one: &Judged, lines: &mut Lines) {
     for line in changed::by(one) {
         below(&line);
     }
-    for reason in &one.because {
+    for reason in one.reasons() {
         below(&format!("because: {reason}"));
     }
     for note in &one.notes {
@@ -211,7 +211,8 @@ fn show_judged(ui: &Ui, one: &Judged, lines: &mut Lines) {
 }
 
 fn run_json(told: &Told<'_>) -> serde_json::Value {
-    let RunLine { id, started, finished, node, environment, model, revision, counts } = told.line;
+    let RunLine { id, started, finished, node, environment, model, revision, counts, commit: _ } =
+        told.line;
     let record = told.record;
     json!({
         "event": "run",
@@ -234,16 +235,14 @@ fn run_json(told: &Told<'_>) -> serde_json::Value {
 }
 
 fn judged_json(judged: &Judged, lines: &Lines) -> serde_json::Value {
-    let Judged { promise, outcome, changes, because, notes, origin, changed_by: _, unit: _ } =
-        judged;
-    let changes: Vec<serde_json::Value> =
-        changes.iter().map(|it| change(&it.line, it.detail.clone())).collect();
+    let Judged { promise, outcome, changes, notes, origin, .. } = judged;
+    let changes: Vec<serde_json::Value> = changes.iter().map(change).collect();
     json!({
         "event": "judged",
         "promise": promise,
         "outcome": outcome,
         "changes": changes,
-        "because": because,
+        "because": judged.reasons(),
         "notes": notes,
         "origin": origin,
         "changed_by": changed::json(judged),

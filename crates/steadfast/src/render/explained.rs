@@ -12,7 +12,7 @@
 //! made it necessary, as far as the kernel told.
 
 use super::changed;
-use super::json::change;
+use super::json::{self, change};
 use super::time::stamp;
 use crate::commands::explain::{comes_from, contents, used};
 use crate::exit::{Exit, Failure};
@@ -21,7 +21,8 @@ use steadfast_engine::{Entry, Forecast, Promised};
 use steadfast_model::Span;
 use steadfast_node::model::{Loaded, Target};
 use steadfast_node::origin::Lines;
-use steadfast_store::format::v1::Judged;
+use steadfast_resources::paths::bytes;
+use steadfast_store::format::v1::{Fact, Judged};
 use steadfast_store::{Entry as Past, Store};
 use steadfast_system::SystemError;
 
@@ -76,8 +77,6 @@ impl About<'_> {
             Forecast::NotKept(why) => ("not-kept", why.because()),
             Forecast::Held(why) => ("held", why.because()),
         };
-        let changes: Vec<Value> =
-            entry.changes.iter().map(|it| change(&it.to_string(), it.detail())).collect();
         let contents: Vec<Value> = contents(self.loaded, promised)
             .iter()
             .map(|it| json!({ "file": it, "newest": self.lines.json_newest(it) }))
@@ -100,7 +99,7 @@ impl About<'_> {
             "state": state,
             "unobserved": unobserved,
             "forecast": forecast,
-            "changes": changes,
+            "changes": json::all(&entry.changes),
             "because": because,
             "notes": entry.notes,
             "last_repaired": repaired.as_ref().map(past),
@@ -120,8 +119,7 @@ impl About<'_> {
 }
 
 fn past(entry: &Past) -> Value {
-    let changes: Vec<Value> =
-        entry.judged.changes.iter().map(|it| change(&it.line, it.detail.clone())).collect();
+    let changes: Vec<Value> = entry.judged.changes.iter().map(change).collect();
     json!({
         "run": entry.run,
         "started": stamp(entry.started),
@@ -132,37 +130,18 @@ fn past(entry: &Past) -> Value {
     })
 }
 
-/// What was there before the changes of a verdict, as far as their words say it.
+/// What was there before the changes of a verdict, as far as it is known: `884 bytes`, `mode 0600`.
 pub(crate) fn was(judged: &Judged) -> Vec<String> {
-    judged.changes.iter().flat_map(|it| before(&it.line)).collect()
+    judged.changes.iter().flat_map(|it| &it.facts).filter_map(before).collect()
 }
 
-/// `write 886 bytes (was 884), mode 0600 -> 0644` replaced 884 bytes, mode 0600.
-fn before(line: &str) -> Vec<String> {
-    let mut found = vec![];
-    let Some((verb, rest)) = line.split_once(' ') else { return found };
-    let mut rest = rest;
-    if let Some((_, words)) = line.split_once(" (was ")
-        && let Some((was, after)) = words.split_once(')')
-    {
-        let is_size = verb == "write" && was.bytes().all(|it| it.is_ascii_digit() || it == b',');
-        let one = if was == "1" { "byte" } else { "bytes" };
-        found.push(if is_size { format!("{was} {one}") } else { was.to_owned() });
-        rest = after.trim_start_matches(", ");
-    } else if line.contains(" (new") {
-        found.push("not there".to_owned());
-        return found;
-    } else if !matches!(verb, "set" | "write" | "upgrade" | "downgrade") {
-        return found;
-    }
-    // What people wrote is quoted, and may hold a comma and an arrow of its own.
-    if let Some((old, _)) = rest.split_once("\" -> ") {
-        found.push(format!("{old}\""));
-        return found;
-    }
-    let old = rest.split(", ").filter_map(|it| it.split_once(" -> "));
-    found.extend(old.map(|(old, _)| old.to_owned()));
-    found
+fn before(fact: &Fact) -> Option<String> {
+    let value = fact.before.as_ref()?;
+    Some(match (&*fact.facet, value.parse()) {
+        ("content", Ok(size)) => bytes(size),
+        ("content" | "entry" | "target" | "version" | "state", _) => value.clone(),
+        (facet, _) => format!("{facet} {value}"),
+    })
 }
 
 #[cfg(test)]
@@ -170,23 +149,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_there_is_read_out_of_the_words_of_a_change() {
+    fn what_was_there_is_said_with_its_name_unless_it_speaks_for_itself() {
         let cases = [
-            ("write 886 bytes (was 884), mode 0600 -> 0644", "884 bytes, mode 0600"),
-            ("write 1,886 bytes (was 1)", "1 byte"),
-            ("write 6 bytes (new, mode 0644)", "not there"),
-            ("write sensitive content, owner bert -> root", "owner bert"),
-            ("set mode 0600 -> 0644, owner bert -> root", "mode 0600, owner bert"),
-            ("set comment \"a, b -> c\" -> \"x\"", "comment \"a, b -> c\""),
-            ("set uid 3 -> 4", "uid 3"),
-            ("upgrade 1.18.0-6 -> 1.22.1-9", "1.18.0-6"),
-            ("give /x uid 0, gid 0, mode 0644 (was 0, 0, 0600)", "0, 0, 0600"),
-            ("point at /new (was a link to /old)", "a link to /old"),
-            ("start", ""),
-            ("", ""),
+            ("write", "content", Some("884"), Some("884 bytes")),
+            ("write", "content", Some("1"), Some("1 byte")),
+            ("write", "content", Some("link to /old"), Some("link to /old")),
+            ("create", "content", Some("absent"), Some("absent")),
+            ("create", "mode", None, None),
+            ("set", "mode", Some("0600"), Some("mode 0600")),
+            ("set", "comment", Some("a, b -> c"), Some("comment a, b -> c")),
+            ("set", "uid", Some("3"), Some("uid 3")),
+            ("upgrade", "version", Some("1.18.0-6"), Some("1.18.0-6")),
+            ("restart", "process", None, None),
         ];
-        for (line, expected) in cases {
-            assert_eq!(before(line).join(", "), expected, "{line}");
+        for (verb, facet, was, expected) in cases {
+            let (verb, facet) = (verb.to_owned(), facet.to_owned());
+            let fact =
+                Fact { verb, facet, path: None, before: was.map(str::to_owned), after: None };
+            assert_eq!(before(&fact).as_deref(), expected, "{fact:?}");
         }
     }
 }

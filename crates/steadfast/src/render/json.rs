@@ -8,6 +8,7 @@ use serde_json::json;
 use steadfast_engine::{Event, Outcome, Promised, Reporter, Summary};
 use steadfast_model::SourceSet;
 use steadfast_resources::Change;
+use steadfast_store::format::v1;
 
 #[derive(Debug)]
 pub(crate) struct JsonLines<'a> {
@@ -22,7 +23,7 @@ impl JsonLines<'_> {
             "event": "judged",
             "promise": promise.id.to_string(),
             "outcome": outcome.word().replace(' ', "-"),
-            "changes": changes.iter().map(|it| change(&it.to_string(), it.detail())).collect::<Value>(),
+            "changes": all(changes),
             "because": outcome.because(),
             "notes": notes,
             "origin": origin(promise, self.sources),
@@ -31,9 +32,15 @@ impl JsonLines<'_> {
     }
 }
 
-/// One change, of this run or of one in the history.
-pub(crate) fn change(line: &str, diff: Option<String>) -> Value {
-    json!({ "change": line, "diff": diff })
+/// One change, of this run or of one in the history. Of what earlier versions have done there are no facts.
+pub(crate) fn change(change: &v1::Change) -> Value {
+    let v1::Change { line, detail, facts } = change;
+    json!({ "change": line, "diff": detail, "facts": facts })
+}
+
+/// Changes of this run.
+pub(crate) fn all(changes: &[Change]) -> Value {
+    changes.iter().map(|it| change(&it.into())).collect()
 }
 
 /// `servers/web.yaml:14`.
@@ -57,12 +64,14 @@ impl Reporter for JsonLines<'_> {
                         Foreseen::Steps(certainty, because) => (certainty, because),
                     };
                     let line = |change: Option<&Change>| {
+                        let change = change.map(v1::Change::from);
                         let event = json!({
                             "event": "forecast",
                             "promise": promise.id.to_string(),
                             "certainty": certainty,
-                            "change": change.map(ToString::to_string),
-                            "diff": change.and_then(Change::detail),
+                            "change": change.as_ref().map(|it| &it.line),
+                            "diff": change.as_ref().and_then(|it| it.detail.as_ref()),
+                            "facts": change.map(|it| it.facts).unwrap_or_default(),
                             "because": because,
                             "notes": entry.notes,
                             "origin": origin(promise, self.sources),
@@ -77,12 +86,10 @@ impl Reporter for JsonLines<'_> {
             }
             Event::Working { .. } | Event::Undoing { .. } | Event::Finished { .. } => {}
             Event::Undone { promise, changes, left } => {
-                let changes: Value =
-                    changes.iter().map(|it| change(&it.to_string(), it.detail())).collect();
                 let event = json!({
                     "event": "undone",
                     "promise": promise.to_string(),
-                    "changes": changes,
+                    "changes": all(changes),
                     "left": left,
                 });
                 self.ui.line(&event.to_string());

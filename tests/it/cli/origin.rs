@@ -238,7 +238,30 @@ fn explain_as_data_holds_what_the_text_says() {
           "changes": [
             {
               "change": "write 13 bytes (new, mode 0644)",
-              "diff": "--- /nonexistent-folder/motd (is)\n+++ /nonexistent-folder/motd (promised)\n@@ -0,0 +1 @@\n+good morning\n"
+              "diff": "--- /nonexistent-folder/motd (is)\n+++ /nonexistent-folder/motd (promised)\n@@ -0,0 +1 @@\n+good morning\n",
+              "facts": [
+                {
+                  "verb": "create",
+                  "facet": "content",
+                  "before": "absent",
+                  "after": "13"
+                },
+                {
+                  "verb": "create",
+                  "facet": "mode",
+                  "after": "0644"
+                },
+                {
+                  "verb": "create",
+                  "facet": "owner",
+                  "after": "root"
+                },
+                {
+                  "verb": "create",
+                  "facet": "group",
+                  "after": "root"
+                }
+              ]
             }
           ],
           "because": [
@@ -252,7 +275,21 @@ fn explain_as_data_holds_what_the_text_says() {
             "changes": [
               {
                 "change": "write 6 bytes (was 3), mode 0600 -> 0644",
-                "diff": "-a\n+b\n"
+                "diff": "-a\n+b\n",
+                "facts": [
+                  {
+                    "verb": "write",
+                    "facet": "content",
+                    "before": "3",
+                    "after": "6"
+                  },
+                  {
+                    "verb": "set",
+                    "facet": "mode",
+                    "before": "0600",
+                    "after": "0644"
+                  }
+                ]
               }
             ],
             "was": [
@@ -269,7 +306,21 @@ fn explain_as_data_holds_what_the_text_says() {
               "changes": [
                 {
                   "change": "write 6 bytes (was 3), mode 0600 -> 0644",
-                  "diff": "-a\n+b\n"
+                  "diff": "-a\n+b\n",
+                  "facts": [
+                    {
+                      "verb": "write",
+                      "facet": "content",
+                      "before": "3",
+                      "after": "6"
+                    },
+                    {
+                      "verb": "set",
+                      "facet": "mode",
+                      "before": "0600",
+                      "after": "0644"
+                    }
+                  ]
                 }
               ],
               "was": [
@@ -429,7 +480,8 @@ fn the_history_as_data_holds_the_commits_too() {
           "changes": [
             {
               "change": "write 6 bytes (was 3)",
-              "diff": "-it\n+hello\n"
+              "diff": "-it\n+hello\n",
+              "facts": []
             }
           ],
           "because": [],
@@ -452,7 +504,8 @@ fn the_history_as_data_holds_the_commits_too() {
           "changes": [
             {
               "change": "set mode 0600 -> 0644",
-              "diff": null
+              "diff": null,
+              "facts": []
             }
           ],
           "because": [],
@@ -475,7 +528,8 @@ fn the_history_as_data_holds_the_commits_too() {
           "changes": [
             {
               "change": "start",
-              "diff": null
+              "diff": null,
+              "facts": []
             }
           ],
           "because": [],

@@ -360,9 +360,9 @@ fn look(path: &Path) {
     let store = steadfast_store::Store::nowhere();
     let begin = Instant::now();
     let circumstances = Circumstances { root: true, budget: Budget::default() };
-    let sight =
+    let assessment =
         steadfast_engine::look(&promises, Observer::ReadOnly(&host), &&store, circumstances);
-    let kept = sight.plan.is_kept();
+    let kept = assessment.plan.is_kept();
     let wall = begin.elapsed();
     assert!(kept, "something is not kept");
     println!("{} {} 0", wall.as_micros(), wall.as_micros());

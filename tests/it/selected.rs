@@ -19,9 +19,9 @@ fn looked_at(names: &[&str]) -> Vec<String> {
     let mut promises = Model::of(SERVER, &[]).unwrap().promises;
     let names: Vec<String> = names.iter().map(|it| (*it).to_owned()).collect();
     promises.select_named(&names);
-    let looks =
+    let observed =
         Observed::all(&promises, Observer::ReadOnly(&FakeHost::debian()), &Notebook::default());
-    let seen = promises.all.iter().zip(&looks.states).filter(|(_, it)| it.is_ok());
+    let seen = promises.all.iter().zip(&observed.states).filter(|(_, it)| it.is_ok());
     seen.map(|(it, _)| it.id.to_string()).collect()
 }
 

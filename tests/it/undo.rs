@@ -196,17 +196,17 @@ fn whatever_a_run_makes_belongs_to_the_promises_that_made_it() {
     let mut ledger = Notebook::default();
     let run = converge(&host, &model.promises, &mut ledger, Budget::default());
     assert_eq!((run.summary.not_kept, run.summary.held), (0, 0), "{:#?}", run.verdicts);
-    let cover = Managed::of(&model.promises);
+    let cover = Managed::from_promises(&model.promises);
     assert!(ledger.made.len() > 18, "{:#?}", ledger.made.keys());
     for made in ledger.made.values() {
-        assert!(cover.names(made), "{}", made.thing);
-        assert_eq!(cover.leaves(made), None, "{}", made.thing);
+        assert!(cover.names(made), "{}", made.facet);
+        assert_eq!(cover.leaves(made), None, "{}", made.facet);
     }
     // Of another model nothing is said.
     let other = Model::of(GOOD, &[]).unwrap();
-    let cover = Managed::of(&other.promises);
+    let cover = Managed::from_promises(&other.promises);
     for made in ledger.made.values() {
-        assert!(!cover.names(made), "{}", made.thing);
+        assert!(!cover.names(made), "{}", made.facet);
         assert_eq!(cover.leaves(made).as_ref(), Some(made));
     }
 }
@@ -241,9 +241,9 @@ fn what_others_refer_to_is_not_released() {
     converge(&host, &model(all).promises, &mut ledger, Budget::default());
     let rest = "files: { /etc/x: { content: \"x\\n\", owner: deploy, group: web } }\n";
     let rest = model(rest);
-    let cover = Managed::of(&rest.promises);
+    let cover = Managed::from_promises(&rest.promises);
     let named: Vec<String> =
-        ledger.made.values().filter(|it| cover.names(it)).map(|it| it.thing.to_string()).collect();
+        ledger.made.values().filter(|it| cover.names(it)).map(|it| it.facet.to_string()).collect();
     assert_eq!(named, ["group deploy", "group web", "user deploy"]);
 }
 

@@ -14,7 +14,7 @@ pub struct Spent {
 }
 
 impl Spent {
-    pub fn of<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Spent {
+    pub fn count<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Spent {
         let mut spent = Spent::default();
         for change in changes {
             spent.changes += 1;
@@ -81,7 +81,7 @@ impl BudgetMeter {
 
     /// Takes all changes of one promise, or none.
     pub(crate) fn spend(&mut self, changes: &[Change]) -> Result<(), Held> {
-        let Spent { changes, deletions, restarts } = Spent::of(changes);
+        let Spent { changes, deletions, restarts } = Spent::count(changes);
         for (spent, more, limit, what) in [
             (self.spent.changes, changes, self.budget.changes, "changes"),
             (self.spent.deletions, deletions, self.budget.deletions, "deletions"),
@@ -114,7 +114,7 @@ mod tests {
         let budget = Budget { changes: Some(9), deletions: Some(3), restarts: None };
         let changes = [remove.clone(), remove.clone()];
         let less = Budget { changes: Some(7), deletions: Some(1), restarts: None };
-        let spent = Spent::of(&changes);
+        let spent = Spent::count(&changes);
         assert_eq!(spent.taken_from(budget), less);
         let left = Budget { changes: Some(5), deletions: Some(0), ..less };
         assert_eq!(spent.taken_from(less), left);

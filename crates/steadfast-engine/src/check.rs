@@ -30,7 +30,7 @@ pub enum Flaw {
     /// It is attempted though what it needs will not be kept.
     BrokenNeed { promise: PromiseId, need: PromiseId },
     /// Two promises change one thing in the same turn.
-    OneThing { thing: Facet, promises: [PromiseId; 2] },
+    OneFacet { facet: Facet, promises: [PromiseId; 2] },
     /// A runner pays before, or with, what it pays for.
     BeforeItsCause { runner: PromiseId, cause: PromiseId },
     /// More is planned than a run may do.
@@ -54,8 +54,8 @@ impl fmt::Display for Flaw {
             Flaw::BrokenNeed { promise, need } => {
                 write!(f, "{promise} is attempted without {need}, which it needs")
             }
-            Flaw::OneThing { thing, promises: [a, b] } => {
-                write!(f, "{a} and {b} change {thing} in one turn")
+            Flaw::OneFacet { facet, promises: [a, b] } => {
+                write!(f, "{a} and {b} change {facet} in one turn")
             }
             Flaw::BeforeItsCause { runner, cause } => {
                 write!(f, "{runner} does not come after {cause}, which it pays for")
@@ -80,7 +80,7 @@ pub fn check(promises: &Promises, observed: &Observed, plan: &Plan, budget: Budg
     flaws.extend(checked.one_thing(observed));
     flaws.extend(checked.causes());
     let planned = plan.entries.iter().filter(|it| it.is_planned());
-    let spent = Spent::of(planned.flat_map(|it| &it.changes));
+    let spent = Spent::count(planned.flat_map(|it| &it.changes));
     flaws.extend(spent.beyond(budget).map(|(what, limit)| Flaw::BeyondBudget { what, limit }));
     flaws
 }
@@ -176,7 +176,7 @@ impl Checked<'_> {
                     let first = *known.entry(effect.facet.clone()).or_insert(at);
                     if self.id(first) != self.id(at) {
                         let promises = [self.id(first), self.id(at)];
-                        flaws.push(Flaw::OneThing { thing: effect.facet, promises });
+                        flaws.push(Flaw::OneFacet { facet: effect.facet, promises });
                     }
                 }
             }

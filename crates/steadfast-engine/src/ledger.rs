@@ -65,7 +65,7 @@ impl Amended {
 #[derive(Clone, Debug, PartialEq)]
 pub struct UndoEntry {
     pub scope: Scope,
-    pub thing: Facet,
+    pub facet: Facet,
     /// The promise that it was done for.
     pub promise: PromiseId,
     /// The first run that did; the ledger knows.
@@ -82,7 +82,7 @@ pub struct UndoEntry {
 impl UndoEntry {
     /// Takes in what a later change has done to the same thing.
     pub fn again(&mut self, later: &UndoEntry) {
-        let UndoEntry { scope: _, thing: _, promise, run: _, before, after, readers, begun } =
+        let UndoEntry { scope: _, facet: _, promise, run: _, before, after, readers, begun } =
             later;
         self.before.complete(before);
         self.after.then(after);
@@ -93,7 +93,7 @@ impl UndoEntry {
 
     /// Whether it is a package that was there in another version: no promise brings that back by itself.
     pub fn is_other_version(&self) -> bool {
-        match &self.thing {
+        match &self.facet {
             Facet::Package(_) => {
                 (&self.before, &self.after) == (&FacetState::Unknown, &FacetState::There)
             }
@@ -153,18 +153,18 @@ impl NotUndone {
     }
 
     /// Why, outermost first.
-    pub fn because(&self, thing: &Facet) -> Vec<String> {
+    pub fn because(&self, facet: &Facet) -> Vec<String> {
         let one = |words: &str| vec![words.to_owned()];
         match self {
             NotUndone::ChangedSince => {
-                vec![format!("{thing} is not what was left there: somebody has changed it since")]
+                vec![format!("{facet} is not what was left there: somebody has changed it since")]
             }
-            NotUndone::Unknown => vec![format!("what {thing} was before is not known")],
+            NotUndone::Unknown => vec![format!("what {facet} was before is not known")],
             NotUndone::OtherVersion => {
-                vec![format!("{thing} was there before: it is not brought back to that version")]
+                vec![format!("{facet} was there before: it is not brought back to that version")]
             }
             NotUndone::ContentGone => one("its former content is not kept any more"),
-            NotUndone::Replaced => match thing {
+            NotUndone::Replaced => match facet {
                 Facet::Running(unit) | Facet::Enabled(unit) => {
                     vec![format!("{unit} is not ours, and goes on as it is (policy: orphans)")]
                 }
@@ -175,7 +175,7 @@ impl NotUndone {
                 | Facet::Keys(_)
                 | Facet::Package(_)
                 | Facet::Setting(_) => {
-                    vec![format!("{thing} was another one before, and stays (policy: orphans)")]
+                    vec![format!("{facet} was another one before, and stays (policy: orphans)")]
                 }
             },
             NotUndone::Refused(reasons) => reasons.clone(),

@@ -19,7 +19,7 @@ pub struct Managed<'a> {
 }
 
 impl<'a> Managed<'a> {
-    pub fn of(promises: &'a Promises) -> Managed<'a> {
+    pub fn from_promises(promises: &'a Promises) -> Managed<'a> {
         let mut cover =
             Managed { by: HashMap::new(), folders: HashSet::new(), used: HashSet::new() };
         for promised in promises.all.iter().filter(|it| !it.implied) {
@@ -40,10 +40,10 @@ impl<'a> Managed<'a> {
     /// made goes only where it is purged; the rest has at least its owner and mode from there.
     fn about(&self, made: &UndoEntry) -> impl Iterator<Item = (&'a Resource, Keep)> + '_ {
         let mut own: Vec<(&Resource, Keep)> = vec![];
-        for owner in made.thing.owners() {
+        for owner in made.facet.owners() {
             own.extend(self.by.get(&owner).into_iter().flatten().copied());
         }
-        let Facet::Path(path) = &made.thing else { return own.into_iter() };
+        let Facet::Path(path) = &made.facet else { return own.into_iter() };
         let mut above = path.parent();
         while let Some(folder) = above {
             let rules = |(want, _): &&(&Resource, Keep)| match was_made(made) {
@@ -58,31 +58,31 @@ impl<'a> Managed<'a> {
     }
 
     /// Whether something promised lies in it.
-    fn holds(&self, thing: &Facet) -> bool {
-        if let Facet::Path(path) = thing { self.folders.contains(path) } else { false }
+    fn holds(&self, facet: &Facet) -> bool {
+        if let Facet::Path(path) = facet { self.folders.contains(path) } else { false }
     }
 
     /// Whether somebody promises anything about it, or refers to it.
     pub fn names(&self, made: &UndoEntry) -> bool {
-        let is_used = || made.thing.owners().iter().any(|it| self.used.contains(it));
-        self.holds(&made.thing) || self.about(made).next().is_some() || is_used()
+        let is_used = || made.facet.owners().iter().any(|it| self.used.contains(it));
+        self.holds(&made.facet) || self.about(made).next().is_some() || is_used()
     }
 
     /// What of it keeping the promises does not make what it is to be, as a thing of its own; none where
     /// they are enough.
     pub fn leaves(&self, made: &UndoEntry) -> Option<UndoEntry> {
         // A folder in use does not go; who it belongs to is another matter.
-        if self.holds(&made.thing) && !matches!(made.before, FacetState::Directory { .. }) {
+        if self.holds(&made.facet) && !matches!(made.before, FacetState::Directory { .. }) {
             return None;
         }
         let purges = |want: &Resource| {
-            let path = made.thing.as_path().filter(|_| was_made(made));
+            let path = made.facet.as_path().filter(|_| was_made(made));
             path.is_some_and(|it| want.purges(it, is_folder(made)))
         };
         let says = (self.about(made).filter(|(_, keep)| *keep == Keep::Repair))
             .map(|(want, _)| match purges(want) {
                 true => Says::ALL,
-                false => want.says(&made.thing, is_folder(made)),
+                false => want.says(&made.facet, is_folder(made)),
             })
             .fold(Says::default(), Says::or);
         let (before, after) = undo::unsaid(says, &made.before, &made.after)?;

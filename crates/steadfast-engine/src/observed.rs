@@ -49,11 +49,11 @@ pub struct Observed {
 impl Observed {
     /// Looks at everything that bears on what is selected: a promise that was touched alone is repaired
     /// without a look at ten thousand others.
-    pub fn all(promises: &Promises, eyes: Observer<'_>, ledger: &dyn Ledger) -> Observed {
+    pub fn all(promises: &Promises, observer: Observer<'_>, ledger: &dyn Ledger) -> Observed {
         let bears = promises.bearing();
         let which: Vec<usize> = (0..promises.all.len()).filter(|at| bears[*at]).collect();
         let wants: Vec<&Resource> = which.iter().map(|at| &promises.all[*at].want).collect();
-        let mut seen = steadfast_resources::observe(&wants, eyes.probe()).into_iter();
+        let mut seen = steadfast_resources::observe(&wants, observer.probe()).into_iter();
         let unseen = || Err(SystemError::new(ErrorKind::Other, "it was not looked at"));
         let state = |bears: &bool| bears.then(|| seen.next()).flatten().unwrap_or_else(unseen);
         let mut observed = Observed {
@@ -65,7 +65,7 @@ impl Observed {
         for inputs in promises.inputs.iter().filter(|it| bears[it.runner]) {
             observed.assess(promises, inputs, ledger);
         }
-        observed.ask(0..promises.all.len(), promises, eyes);
+        observed.ask(0..promises.all.len(), promises, observer);
         observed
     }
 

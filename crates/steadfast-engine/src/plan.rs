@@ -189,7 +189,7 @@ impl Plan {
     pub fn cost(&self) -> Spent {
         let budget = |it: &&Entry| matches!(it.forecast, Forecast::Held(Held::Budget { .. }));
         let its = self.entries.iter().filter(|it| it.is_planned() || budget(it));
-        Spent::of(its.flat_map(|it| &it.changes))
+        Spent::count(its.flat_map(|it| &it.changes))
     }
 
     /// Whether a run would find everything kept, and do nothing.

@@ -3,7 +3,7 @@
 //! A kind lowers its promise like this:
 //!
 //! ```text
-//! let mut fields = Fields::of(body, "group", FIELDS, cx)?;
+//! let mut fields = Fields::read(body, "group", FIELDS, cx)?;
 //! let gid = fields.integer("gid");          // Option: a bad one has already been reported
 //! let state = fields.one_of("state", &[("present", true), ("absent", false)]);
 //! fields.complete().then(|| Desired { … })  // None if anything was wrong, or is not known here
@@ -283,7 +283,7 @@ pub struct Fields<'n, 'c, 'a> {
 
 impl<'n, 'c, 'a> Fields<'n, 'c, 'a> {
     /// The fields of `body`, which must be a map. `kind` is what messages call the thing.
-    pub fn of(
+    pub fn read(
         body: &'n Node,
         kind: &'static str,
         known: &[Field],

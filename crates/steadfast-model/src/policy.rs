@@ -150,7 +150,7 @@ const BUDGET: &[Field] = &[
 impl Policy {
     /// Takes what `node` says, over what was there.
     pub(crate) fn take(&mut self, node: &Node, cx: &mut Lower<'_>) {
-        let Some(mut fields) = Fields::of(node, "policy", FIELDS, cx) else { return };
+        let Some(mut fields) = Fields::read(node, "policy", FIELDS, cx) else { return };
         if let Some(adopt) = fields.node("adopt") {
             self.adopt.take(adopt, fields.cx);
         }
@@ -207,7 +207,7 @@ fn set<T>(place: &mut T, value: Option<T>) {
 
 impl Adopt {
     fn take(&mut self, node: &Node, cx: &mut Lower<'_>) {
-        let Some(mut fields) = Fields::of(node, "adopt", ADOPT, cx) else { return };
+        let Some(mut fields) = Fields::read(node, "adopt", ADOPT, cx) else { return };
         if let Some(node) = fields.node("window") {
             let texts = match node {
                 Node::List(..) => fields.texts("window").unwrap_or_default(),
@@ -232,7 +232,7 @@ impl Budget {
     }
 
     fn take(&mut self, node: &Node, cx: &mut Lower<'_>) {
-        let Some(mut fields) = Fields::of(node, "budget", BUDGET, cx) else { return };
+        let Some(mut fields) = Fields::read(node, "budget", BUDGET, cx) else { return };
         for (key, place) in [
             ("changes", &mut self.changes),
             ("deletions", &mut self.deletions),

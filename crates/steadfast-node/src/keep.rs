@@ -4,7 +4,7 @@
 use crate::adopted;
 use crate::changed::look_up_packages;
 use crate::orphans;
-use crate::resolve_cache::Known;
+use crate::resolution::Resolution;
 use crate::verdict::Collected;
 use crate::wire::{Changed, Report, RunReason, RunTask};
 use std::path::{Path, PathBuf};
@@ -99,7 +99,7 @@ impl Keeping {
     /// Takes back what a bad revision did, or acts on what left the model. Gives what is left of the budget.
     pub(crate) fn before(
         &self,
-        known: &Known,
+        resolution: &Resolution,
         host: &Host,
         store: &Store,
         budget: Budget,
@@ -109,7 +109,7 @@ impl Keeping {
         let mut lines = vec![];
         let rest = {
             let mut out: Vec<&mut dyn Reporter> = vec![&mut *collected, journal];
-            let promises = &known.promises;
+            let promises = &resolution.promises;
             match &self.task {
                 Task::GoBack { from } if *from != self.content && !self.report_only => {
                     let to = &self.content;
@@ -126,7 +126,7 @@ impl Keeping {
                 }
                 Task::Adopt => {
                     store.adopt(&self.content)?;
-                    let extent = known.released.filter(|_| !self.report_only);
+                    let extent = resolution.orphans.filter(|_| !self.report_only);
                     let acted = orphans::act(store, promises, extent, budget, host, &mut out)?;
                     lines.extend(acted.told);
                     acted.rest

@@ -12,7 +12,7 @@ pub mod model;
 pub mod origin;
 pub mod orphans;
 pub mod prepare;
-pub mod resolve_cache;
+pub mod resolution;
 pub mod revision;
 pub mod run;
 pub mod settings;

@@ -53,7 +53,7 @@ pub struct Former<'a> {
 impl Orphans {
     /// Things that nobody need remember any more.
     pub fn gone(&self) -> Vec<&Facet> {
-        self.gone.iter().map(|it| &it.thing).collect()
+        self.gone.iter().map(|it| &it.facet).collect()
     }
 
     /// Whether something is remembered, and all of it is promised.
@@ -93,7 +93,7 @@ fn unpromised(store: &Store, promises: &Promises) -> Result<Unpromised, StoreErr
     let mut made = store.made()?;
     let some = !made.is_empty();
     if some {
-        let cover = Managed::of(promises);
+        let cover = Managed::from_promises(promises);
         made.retain(|it| !cover.names(it));
     }
     let (ours, taken) = made.into_iter().partition(|it| it.after != FacetState::Nothing);
@@ -119,7 +119,7 @@ pub fn find(
             all.into_iter().map(Some).collect()
         }
     };
-    let things: Vec<&Facet> = made.iter().map(|it| &it.thing).collect();
+    let things: Vec<&Facet> = made.iter().map(|it| &it.facet).collect();
     let gone: Vec<bool> = steadfast_resources::observe_facets(&things, sys)
         .into_iter()
         .map(|it| it.is_ok_and(|it| it.state == FacetState::Nothing))
@@ -146,7 +146,7 @@ pub fn foresee(
     let Some(extent) = extent else { return Ok(Spent::default()) };
     let made = unpromised(store, promises)?.ours;
     let prospects = steadfast_engine::plan_undo(&made, extent, Budget::default(), sys);
-    Ok(Spent::of(prospects.iter().flat_map(|it| match it {
+    Ok(Spent::count(prospects.iter().flat_map(|it| match it {
         UndoPlan::Changes(changes) => changes.as_slice(),
         UndoPlan::Back | UndoPlan::Stays(_) => &[],
     })))
@@ -173,8 +173,8 @@ pub fn act(
         let orphans = find(store, promises, None, sys.as_probe());
         store.forget_made(&orphans.gone())?;
         let told = orphans.there.iter().map(|it| {
-            let UndoEntry { thing, run, .. } = &it.made;
-            format!("{thing}, made in run {run}, is promised no more (policy: orphans)")
+            let UndoEntry { facet, run, .. } = &it.made;
+            format!("{facet}, made in run {run}, is promised no more (policy: orphans)")
         });
         return Ok(Acted { rest: budget, told: told.collect() });
     };
@@ -188,7 +188,7 @@ pub fn act(
         Err(left) => left.is_final(),
     });
     let done = done.map(|(made, _)| made).chain(&taken);
-    store.forget_made(&done.map(|it| &it.thing).collect::<Vec<_>>())?;
+    store.forget_made(&done.map(|it| &it.facet).collect::<Vec<_>>())?;
     Ok(Acted { rest, told: vec![] })
 }
 
@@ -201,7 +201,7 @@ struct Spending<'a> {
 impl Reporter for Spending<'_> {
     fn report(&mut self, event: &Event<'_>) {
         if let Event::Undone { changes, .. } = event {
-            self.rest = Spent::of(*changes).taken_from(self.rest);
+            self.rest = Spent::count(*changes).taken_from(self.rest);
         }
         self.out.report(event);
     }
@@ -223,7 +223,7 @@ pub fn go_back(
     }
     // It was taken back already, where the run was cut off after that.
     let Some(made) = store.made_since(from)? else { return store.is_adopted(to) };
-    let cover = Managed::of(promises);
+    let cover = Managed::from_promises(promises);
     let (mut decided, mut whole, mut parts): (Vec<UndoEntry>, Vec<UndoEntry>, Vec<UndoEntry>) =
         Default::default();
     for one in made {
@@ -241,14 +241,14 @@ pub fn go_back(
     let results: Vec<Result<(), NotUndone>> =
         steadfast_engine::undo(&made, Extent::Everything, budget, sys, &mut ledger, out);
     let done = |all: std::ops::Range<usize>| {
-        all.filter(|at| results[*at].is_ok()).map(|at| &made[at].thing)
+        all.filter(|at| results[*at].is_ok()).map(|at| &made[at].facet)
     };
     let undone: Vec<&Facet> = done(partly..made.len()).collect();
     for upgraded in decided.iter().filter(|it| it.is_other_version()) {
-        let left = [NotUndone::OtherVersion.because(&upgraded.thing).join(": ")];
+        let left = [NotUndone::OtherVersion.because(&upgraded.facet).join(": ")];
         out.report(&Event::Undone { promise: &upgraded.promise, changes: &[], left: &left });
     }
-    let decided: Vec<&Facet> = decided.iter().map(|it| &it.thing).chain(done(0..partly)).collect();
+    let decided: Vec<&Facet> = decided.iter().map(|it| &it.facet).chain(done(0..partly)).collect();
     store.went_back(&undone, &decided, to)?;
     Ok(true)
 }

@@ -9,7 +9,7 @@
 use crate::keep::{Keeping, Told};
 use crate::model::{self, Files};
 use crate::orphans::{self, Orphans};
-use crate::resolve_cache::{self, Known};
+use crate::resolution::{self, Resolution};
 use crate::wire::Report;
 use crate::{Context, NodeError, chain};
 use std::path::Path;
@@ -20,7 +20,7 @@ use steadfast_model::policy::Policy;
 use steadfast_model::{Keep, SourceSet};
 use steadfast_resources::glob::Glob;
 use steadfast_source::Revision;
-use steadfast_store::{Journal, Remembered, RunHeader, RunLock, Store, StoreError};
+use steadfast_store::{Journal, ResolveCache, RunHeader, RunLock, Store, StoreError};
 use steadfast_system::Host;
 use steadfast_system::clock::Read as _;
 use steadfast_system::packages::{PackagePolicy, Write as _};
@@ -119,7 +119,7 @@ pub fn run(run: &Run<'_>, cx: &Context, audience: &mut dyn Audience) -> Result<D
     }
     let _lock = match run.is_forecast() {
         true => None,
-        false => Some(RunLock::of(&cx.layout, "steadfast run")?),
+        false => Some(RunLock::acquire(&cx.layout, "steadfast run")?),
     };
 
     // What goes into it.
@@ -130,16 +130,16 @@ pub fn run(run: &Run<'_>, cx: &Context, audience: &mut dyn Audience) -> Result<D
     if run.commit.is_some() {
         files.revision.commit.clone_from(&run.commit);
     }
-    let remembered = resolve_cache::place(&cx.layout, &files, &facts, run.environment, &node);
-    let known: Option<Known> = remembered.as_ref().and_then(Remembered::recall);
-    let is_known = known.is_some();
-    let model = remembered.as_ref().map(Remembered::name);
+    let cache = resolution::cache_for(&cx.layout, &files, &facts, run.environment, &node);
+    let resolution: Option<Resolution> = cache.as_ref().and_then(ResolveCache::recall);
+    let was_cached = resolution.is_some();
+    let model = cache.as_ref().map(ResolveCache::name);
     let mut running = Running { run, cx, node: &node, model, audience };
 
     // Where it is remembered, and the machine shows nothing else, that is all.
-    if let Some(known) = known.filter(|_| !run.is_more_than_keeping()) {
+    if let Some(resolution) = resolution.filter(|_| !run.is_more_than_keeping()) {
         let store = running.open()?;
-        if let Some(done) = running.if_kept(known, &files, &store)? {
+        if let Some(done) = running.if_kept(resolution, &files, &store)? {
             return Ok(done);
         }
     }
@@ -152,23 +152,23 @@ pub fn run(run: &Run<'_>, cx: &Context, audience: &mut dyn Audience) -> Result<D
     let files = Files { sources, revision };
     let Some(target) = target else { return running.nothing(&files, warnings) };
     let budget = target.resolved.policy.budget;
-    let known = Known {
+    let resolution = Resolution {
         environment: target.environment,
         packages: package_policy(&target.resolved.policy),
         promises: target.promises,
-        released: orphans::extent(target.resolved.policy.orphans),
+        orphans: orphans::extent(target.resolved.policy.orphans),
         warnings,
     };
     drop(target.resolved);
-    if let Some(remembered) = &remembered
-        && !is_known
+    if let Some(cache) = &cache
+        && !was_cached
         && !run.is_forecast()
     {
         // It only saves time: a run without it is as good.
-        let _saved = remembered.remember(&known);
+        let _saved = cache.remember(&resolution);
     }
     let store = running.open()?;
-    running.resolved(known, &files, &store, budget)
+    running.resolved(resolution, &files, &store, budget)
 }
 
 impl Run<'_> {
@@ -214,35 +214,35 @@ impl Running<'_> {
     /// only whoever has resolved the model can say more, or do anything.
     fn if_kept(
         &mut self,
-        mut known: Known,
+        mut resolution: Resolution,
         files: &Files,
         store: &Store,
     ) -> Result<Option<Done>, NodeError> {
-        let unmatched = self.select(&mut known);
-        let host = self.host(&known);
-        let assessment = self.look(&known.promises, &host, store, Budget::default());
+        let unmatched = self.select(&mut resolution);
+        let host = self.host(&resolution);
+        let assessment = self.look(&resolution.promises, &host, store, Budget::default());
         if !assessment.plan.is_kept() {
             return Ok(None);
         }
-        self.begin(&known, files, &unmatched);
-        let told = self.told(&known, files, &host, store);
-        Ok(Some(self.carry_out(known, files, &host, store, assessment, told)))
+        self.begin(&resolution, files, &unmatched);
+        let told = self.told(&resolution, files, &host, store);
+        Ok(Some(self.carry_out(resolution, files, &host, store, assessment, told)))
     }
 
     fn resolved(
         &mut self,
-        mut known: Known,
+        mut resolution: Resolution,
         files: &Files,
         store: &Store,
         budget: Budget,
     ) -> Result<Done, NodeError> {
-        let unmatched = self.select(&mut known);
-        self.begin(&known, files, &unmatched);
-        let host = self.host(&known);
-        let mut told = self.told(&known, files, &host, store);
+        let unmatched = self.select(&mut resolution);
+        self.begin(&resolution, files, &unmatched);
+        let host = self.host(&resolution);
+        let mut told = self.told(&resolution, files, &host, store);
         let budget = match self.run.keeping() {
             Some(keeping) => {
-                let before = keeping.before(&known, &host, store, budget, &mut told);
+                let before = keeping.before(&resolution, &host, store, budget, &mut told);
                 before.unwrap_or_else(|error| {
                     // The machine is kept all the same; what is not known as ours is only never taken back.
                     self.audience.warn(&chain(&error));
@@ -251,8 +251,8 @@ impl Running<'_> {
             }
             None => budget,
         };
-        let assessment = self.look(&known.promises, &host, store, budget);
-        Ok(self.carry_out(known, files, &host, store, assessment, told))
+        let assessment = self.look(&resolution.promises, &host, store, budget);
+        Ok(self.carry_out(resolution, files, &host, store, assessment, told))
     }
 
     /// No environment names this node. An agent that goes back to such a revision still takes back what
@@ -263,8 +263,8 @@ impl Running<'_> {
             Some(keeping) if keeping.is_going_back() => {
                 let store = self.open()?;
                 let environment = self.run.environment.unwrap_or_default();
-                let known = Known::nothing(environment, warnings);
-                self.resolved(known, files, &store, Budget::default())
+                let resolution = Resolution::nothing(environment, warnings);
+                self.resolved(resolution, files, &store, Budget::default())
             }
             Some(_) => Ok(Done::Kept { report: Report::default(), promises: Promises::default() }),
         }
@@ -272,7 +272,7 @@ impl Running<'_> {
 
     fn told<'b>(
         &self,
-        known: &Known,
+        resolution: &Resolution,
         files: &'b Files,
         host: &'b Host,
         store: &'b Store,
@@ -283,7 +283,7 @@ impl Running<'_> {
         let header = RunHeader {
             started: host.now(),
             node: self.node.to_owned(),
-            environment: known.environment.to_string(),
+            environment: resolution.environment.to_string(),
             model: self.run.model.display().to_string(),
             revision: files.revision.to_string(),
             commit: files.revision.commit.clone(),
@@ -292,23 +292,23 @@ impl Running<'_> {
     }
 
     /// Selects what is attempted. Gives the patterns that match nothing.
-    fn select(&self, known: &mut Known) -> Vec<Glob> {
+    fn select(&self, resolution: &mut Resolution) -> Vec<Glob> {
         if self.run.keeping().is_some_and(|it| it.report_only) {
-            known.promises.all.iter_mut().for_each(|it| it.keep = Keep::Report);
+            resolution.promises.all.iter_mut().for_each(|it| it.keep = Keep::Report);
         }
         match &self.run.scope {
             Scope::All => vec![],
-            Scope::Matching(globs) => known.promises.select_some(globs),
+            Scope::Matching(globs) => resolution.promises.select_some(globs),
             Scope::Named(names) => {
-                known.promises.select_named(names);
+                resolution.promises.select_named(names);
                 vec![]
             }
         }
     }
 
-    fn host(&mut self, known: &Known) -> Host {
+    fn host(&mut self, resolution: &Resolution) -> Host {
         let host = self.cx.host();
-        host.set_package_policy(known.packages);
+        host.set_package_policy(resolution.packages);
         if !self.run.is_forecast()
             && let Err(error) = host.tidy_packages()
         {
@@ -324,20 +324,20 @@ impl Running<'_> {
         steadfast_engine::look(promises, observer, &store, circumstances)
     }
 
-    fn begin(&mut self, known: &Known, files: &Files, unmatched: &[Glob]) {
+    fn begin(&mut self, resolution: &Resolution, files: &Files, unmatched: &[Glob]) {
         self.audience.begins(&Beginning {
             node: self.node,
-            environment: &known.environment,
-            promises: known.promises.count(),
+            environment: &resolution.environment,
+            promises: resolution.promises.count(),
             revision: &files.revision,
-            warnings: &known.warnings,
+            warnings: &resolution.warnings,
             unmatched,
         });
     }
 
     fn carry_out(
         &mut self,
-        known: Known,
+        resolution: Resolution,
         files: &Files,
         host: &Host,
         store: &Store,
@@ -348,26 +348,26 @@ impl Running<'_> {
             Purpose::Forecast => {
                 let plan = {
                     let mut shown = self.audience.reporter(&files.sources);
-                    steadfast_engine::dry_run(&known.promises, assessment, &mut *shown)
+                    steadfast_engine::dry_run(&resolution.promises, assessment, &mut *shown)
                 };
-                let orphans = self.orphans(&known, host, store);
-                Done::Foreseen { promises: known.promises, plan, orphans }
+                let orphans = self.orphans(&resolution, host, store);
+                Done::Foreseen { promises: resolution.promises, plan, orphans }
             }
-            Purpose::ByHand => self.by_hand(&known, files, host, store, assessment, told),
+            Purpose::ByHand => self.by_hand(&resolution, files, host, store, assessment, told),
             Purpose::Keep(keeping) => {
                 let (report, problem) =
-                    keeping.keep(&known.promises, assessment, host, store, told, |content| {
+                    keeping.keep(&resolution.promises, assessment, host, store, told, |content| {
                         self.promises_of(content)
                     });
                 self.after(problem.as_ref(), store);
-                Done::Kept { report, promises: known.promises }
+                Done::Kept { report, promises: resolution.promises }
             }
         }
     }
 
     fn by_hand(
         &mut self,
-        known: &Known,
+        resolution: &Resolution,
         files: &Files,
         host: &Host,
         store: &Store,
@@ -382,7 +382,7 @@ impl Running<'_> {
                 vec![&mut *shown, &mut journal, &mut implied];
             let mut ledger = store;
             steadfast_engine::converge(
-                &known.promises,
+                &resolution.promises,
                 assessment,
                 host,
                 &mut ledger,
@@ -398,7 +398,7 @@ impl Running<'_> {
             held: summary.held - implied.held,
             ..summary
         };
-        let orphans = self.orphans(known, host, store);
+        let orphans = self.orphans(resolution, host, store);
         Done::Ran { summary, implied, run: journal.run(), orphans }
     }
 
@@ -421,13 +421,13 @@ impl Running<'_> {
 
     /// What earlier runs made and nobody promises any more. That a model promises all of it is found once:
     /// a run without news does not look for it again.
-    fn orphans(&mut self, known: &Known, host: &Host, store: &Store) -> Orphans {
+    fn orphans(&mut self, resolution: &Resolution, host: &Host, store: &Store) -> Orphans {
         let promised = |it: &String| store.is_all_promised(it).unwrap_or(false);
         if self.model.as_ref().is_some_and(promised) {
             return Orphans::default();
         }
-        let extent = known.released.filter(|_| self.run.is_forecast());
-        let orphans = orphans::find(store, &known.promises, extent, host);
+        let extent = resolution.orphans.filter(|_| self.run.is_forecast());
+        let orphans = orphans::find(store, &resolution.promises, extent, host);
         if self.run.is_forecast() {
             return orphans;
         }

@@ -105,7 +105,7 @@ impl Kind for Group {
         } else if let Some(present) = short_state(body, "group", cx)? {
             plain(present, None)
         } else {
-            let mut fields = Fields::of(body, "group", Self::FIELDS, cx)?;
+            let mut fields = Fields::read(body, "group", Self::FIELDS, cx)?;
             let present = fields.one_of("state", &[("present", true), ("absent", false)]);
             let present = present.unwrap_or(true);
             let gid = fields.id("gid");

@@ -107,7 +107,7 @@ impl Kind for Link {
                 owners: Owners::default(),
             });
         }
-        let mut fields = Fields::of(body, "link", Self::FIELDS, cx)?;
+        let mut fields = Fields::read(body, "link", Self::FIELDS, cx)?;
         let absent = fields.one_of("state", &[("present", false), ("absent", true)]);
         let absent = absent.unwrap_or(false);
         if !absent {

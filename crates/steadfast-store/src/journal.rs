@@ -191,7 +191,7 @@ impl<'a> Journal<'a> {
         let changed_by = self.changed_by.get(&*promise.id.0).cloned().unwrap_or_default();
         let origin = origin.unwrap_or_default();
         let unit = promise.unit.as_ref().map(ToString::to_string);
-        v1::Judged { origin, changed_by, unit, ..of(&promise.id.0, outcome, changes) }
+        v1::Judged { origin, changed_by, unit, ..judged(&promise.id.0, outcome, changes) }
     }
 
     /// Something that is said of a promise whose former doing was taken back before adds to that.
@@ -224,7 +224,7 @@ impl<'a> Journal<'a> {
     }
 }
 
-fn of(promise: &str, outcome: &str, changes: &[Change]) -> v1::Judged {
+fn judged(promise: &str, outcome: &str, changes: &[Change]) -> v1::Judged {
     v1::Judged {
         promise: promise.to_owned(),
         outcome: outcome.to_owned(),
@@ -252,13 +252,13 @@ impl Reporter for Journal<'_> {
             Event::Undoing { work } => {
                 let begun: Vec<v1::Judged> = work
                     .iter()
-                    .map(|(made, changes)| of(&made.promise.0, "begun", changes))
+                    .map(|(made, changes)| judged(&made.promise.0, "begun", changes))
                     .collect();
                 self.put(&begun, None);
             }
             Event::Undone { promise, changes, left } => {
                 let word = if left.is_empty() { "undone" } else { "left" };
-                let mut undone = of(&promise.0, word, changes);
+                let mut undone = judged(&promise.0, word, changes);
                 undone.because = left.to_vec();
                 self.verdicts.push(undone);
                 self.undone = self.verdicts.len();

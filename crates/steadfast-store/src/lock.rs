@@ -29,7 +29,7 @@ pub enum LockError {
 impl RunLock {
     /// The lock of this machine, whatever state belongs to the run: two of them would change one machine
     /// together. Only where it cannot be made is the one beside the state taken.
-    pub fn of(layout: &Layout, purpose: &str) -> Result<RunLock, LockError> {
+    pub fn acquire(layout: &Layout, purpose: &str) -> Result<RunLock, LockError> {
         RunLock::either(&layout.lock(), &layout.own_lock(), purpose)
     }
 

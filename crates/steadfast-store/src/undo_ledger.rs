@@ -50,8 +50,8 @@ impl Store {
         let rows = self.rows()?;
         let mut all: BTreeMap<Facet, UndoEntry> = BTreeMap::new();
         for Row { made, .. } in rows {
-            match all.get_mut(&made.thing) {
-                None => drop(all.insert(made.thing.clone(), made)),
+            match all.get_mut(&made.facet) {
+                None => drop(all.insert(made.facet.clone(), made)),
                 Some(first) => first.again(&made),
             }
         }
@@ -67,7 +67,7 @@ impl Store {
         }
         let since = self.rows()?.into_iter().filter(|it| it.epoch == known.number);
         let since: BTreeMap<Facet, UndoEntry> =
-            since.map(|it| (it.made.thing.clone(), it.made)).collect();
+            since.map(|it| (it.made.facet.clone(), it.made)).collect();
         Ok(Some(since.into_values().collect()))
     }
 
@@ -216,7 +216,7 @@ fn write_down(
     one: &UndoEntry,
 ) -> rusqlite::Result<()> {
     let number = if by_hand { BY_HAND } else { epoch };
-    let mut rows = rows_of(connection, &one.scope, &one.thing)?;
+    let mut rows = rows_of(connection, &one.scope, &one.facet)?;
     // What a run by hand did after it, this one has come upon.
     let known = rows.iter().rposition(|it| by_hand || it.epoch != BY_HAND);
     let stale = rows.split_off(rows.len().min(known.unwrap_or(0) + 1));

@@ -95,7 +95,7 @@ impl Ledger for Notebook {
 
     fn trace(&mut self, made: &[UndoEntry]) -> Result<(), SystemError> {
         for one in made {
-            match self.rows(&one.scope).entry(one.thing.clone()) {
+            match self.rows(&one.scope).entry(one.facet.clone()) {
                 Entry::Vacant(unknown) => drop(unknown.insert(one.clone())),
                 Entry::Occupied(mut known) => known.get_mut().again(one),
             }
@@ -233,13 +233,13 @@ const SCOPED: &str = "a scoped thread panicked";
 /// Goes back to these promises: what they do not decide is taken back first, then they are kept. What
 /// was taken back is forgotten.
 pub fn go_back(host: &FakeHost, promises: &Promises, ledger: &mut Notebook) -> Run {
-    let cover = Managed::of(promises);
+    let cover = Managed::from_promises(promises);
     take_back(host, promises, ledger, Extent::Everything, |it| cover.leaves(it))
 }
 
 /// Acts on what these promises do not name any more, and keeps them.
 pub fn release(host: &FakeHost, promises: &Promises, ledger: &mut Notebook, extent: Extent) -> Run {
-    let cover = Managed::of(promises);
+    let cover = Managed::from_promises(promises);
     take_back(host, promises, ledger, extent, |it| (!cover.names(it)).then(|| it.clone()))
 }
 
@@ -256,7 +256,7 @@ fn take_back(
     let results = steadfast_engine::undo(&made, extent, budget, host, ledger, &mut run);
     for (made, result) in made.iter().zip(results) {
         if result.is_ok() {
-            ledger.made.remove(&made.thing);
+            ledger.made.remove(&made.facet);
         }
     }
     let assessment = assess(promises, Observer::MayRun(host), ledger, budget);

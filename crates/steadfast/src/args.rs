@@ -47,9 +47,9 @@ pub(crate) enum Command {
     Man(commands::man::ManArgs),
 }
 
-/// Who reads what a command tells beside its output.
+/// Who reads the log of a command: what it tells beside its output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Audience {
+pub(crate) enum LogReader {
     /// Whoever has typed it.
     User,
     /// Whoever looks after a daemon, in the journal or where it was started by hand.
@@ -59,11 +59,11 @@ pub(crate) enum Audience {
 }
 
 impl Command {
-    /// For whom it tells what it does.
-    pub(crate) fn audience(&self) -> Audience {
+    /// Who reads its log.
+    pub(crate) fn log_reader(&self) -> LogReader {
         match self {
-            Command::Agent(_) => Audience::Operator,
-            Command::Internal(_) => Audience::Agent,
+            Command::Agent(_) => LogReader::Operator,
+            Command::Internal(_) => LogReader::Agent,
             Command::Run(_)
             | Command::Check(_)
             | Command::Explain(_)
@@ -78,7 +78,7 @@ impl Command {
             | Command::Verify(_)
             | Command::Schema(_)
             | Command::Completions(_)
-            | Command::Man(_) => Audience::User,
+            | Command::Man(_) => LogReader::User,
         }
     }
 

@@ -1,16 +1,12 @@
 //! What is told beside the output, by `-v` and `STEADFAST_LOG`: see `steadfast_agent::logging`.
 
-use crate::args::Audience;
+use crate::args::LogReader;
 use crate::surroundings::Surroundings;
 use std::io::Write as _;
 use steadfast_agent::logging::{self, Filter, Journal, SOCKET, Style};
 
 /// From here on what happens is told. Returns the filter, as children are to be told.
-pub(crate) fn start(
-    audience: Audience,
-    verbose: u8,
-    surroundings: &Surroundings,
-) -> Option<String> {
+pub(crate) fn start(reader: LogReader, verbose: u8, surroundings: &Surroundings) -> Option<String> {
     let variable = surroundings.log.as_deref();
     let (filter, trouble) = Filter::new(verbose, variable);
     if let Some(trouble) = trouble {
@@ -18,13 +14,13 @@ pub(crate) fn start(
     }
     let children = filter.words.clone();
     let words = Style::Words { terminal: surroundings.terminals.1 };
-    match audience {
-        Audience::User => logging::start(filter, words, None),
-        Audience::Operator if surroundings.journal => {
+    match reader {
+        LogReader::User => logging::start(filter, words, None),
+        LogReader::Operator if surroundings.journal => {
             logging::start(filter.for_agent(), Style::Prefixed, Journal::new(SOCKET));
         }
-        Audience::Operator => logging::start(filter.for_agent(), words, None),
-        Audience::Agent => logging::start(filter, Style::Prefixed, None),
+        LogReader::Operator => logging::start(filter.for_agent(), words, None),
+        LogReader::Agent => logging::start(filter, Style::Prefixed, None),
     }
     children
 }

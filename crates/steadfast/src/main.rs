@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     };
     let mut surroundings = Surroundings::read();
     // What children are told is what was asked for here, by whichever way.
-    surroundings.log = logging::start(args.command.audience(), args.verbose, &surroundings);
+    surroundings.log = logging::start(args.command.log_reader(), args.verbose, &surroundings);
     let single = args.command.is_single();
     let act = move || {
         let ui = ui::Ui::new(&surroundings, args.color);

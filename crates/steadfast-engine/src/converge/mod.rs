@@ -45,11 +45,11 @@ impl Assessment {
 /// Looks at everything. The machine is not changed by it.
 pub fn look(
     promises: &Promises,
-    eyes: Observer<'_>,
+    observer: Observer<'_>,
     ledger: &dyn Ledger,
     circumstances: Circumstances,
 ) -> Assessment {
-    let observed = Observed::all(promises, eyes, ledger);
+    let observed = Observed::all(promises, observer, ledger);
     let plan = plan::plan(promises, &observed, circumstances);
     Assessment { observed, circumstances, plan }
 }

@@ -11,7 +11,7 @@ impl Observed {
         &mut self,
         which: impl IntoIterator<Item = usize>,
         promises: &Promises,
-        eyes: Observer<'_>,
+        observer: Observer<'_>,
     ) {
         let open: Vec<usize> =
             which.into_iter().filter(|at| self.awaits_health(promises, *at)).collect();
@@ -20,7 +20,7 @@ impl Observed {
         if asked.is_empty() {
             return;
         }
-        let answers = roles::ask(&asked, eyes.probe(), eyes.runs());
+        let answers = roles::ask(&asked, observer.probe(), observer.runs());
         for (at, health) in open.into_iter().zip(answers) {
             self.owing[at].health = health;
         }

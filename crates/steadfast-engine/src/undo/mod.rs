@@ -100,7 +100,7 @@ fn begin(
 ) -> Result<Vec<Debtor>, SystemError> {
     let mut scopes: BTreeMap<&Scope, Vec<Facet>> = BTreeMap::new();
     for at in todo {
-        scopes.entry(&made[*at].scope).or_default().push(made[*at].thing.clone());
+        scopes.entry(&made[*at].scope).or_default().push(made[*at].facet.clone());
     }
     scopes.into_iter().try_for_each(|(scope, things)| ledger.begin_undo(scope, &things))?;
     pay::owe(made, todo, sys, ledger)
@@ -132,8 +132,8 @@ const TURNS: [Turn; 8] = [
 ];
 
 impl Turn {
-    fn of(made: &UndoEntry) -> Turn {
-        match &made.thing {
+    fn of_entry(made: &UndoEntry) -> Turn {
+        match &made.facet {
             Facet::Path(_) if made.before == FacetState::Nothing => Turn::Remove,
             Facet::Path(_) | Facet::Setting(_) => Turn::PutBack,
             Facet::Member { .. } => Turn::Members,
@@ -161,13 +161,14 @@ struct Undoing<'a> {
 impl Undoing<'_> {
     fn run(&mut self, todo: &[usize], out: &mut dyn Reporter) {
         for turn in TURNS {
-            let its = |at: &usize| Turn::of(&self.made[*at]) == turn && self.results[*at].is_ok();
+            let its =
+                |at: &usize| Turn::of_entry(&self.made[*at]) == turn && self.results[*at].is_ok();
             let mut which: Vec<usize> = todo.iter().copied().filter(its).collect();
             match turn {
                 // What lies in a folder goes before it, and comes after it.
-                Turn::Remove => which.sort_by(|a, b| self.made[*b].thing.cmp(&self.made[*a].thing)),
+                Turn::Remove => which.sort_by(|a, b| self.made[*b].facet.cmp(&self.made[*a].facet)),
                 Turn::PutBack => {
-                    which.sort_by(|a, b| self.made[*a].thing.cmp(&self.made[*b].thing));
+                    which.sort_by(|a, b| self.made[*a].facet.cmp(&self.made[*b].facet));
                 }
                 Turn::Off
                 | Turn::Members
@@ -211,7 +212,7 @@ impl Undoing<'_> {
         out.report(&Event::Undoing { work: &told });
         let slices: Vec<&[Change]> = work.iter().map(|(_, it)| it.as_slice()).collect();
         let applied = steadfast_resources::apply(&slices, self.sys);
-        let things: Vec<&Facet> = work.iter().map(|(at, _)| &self.made[*at].thing).collect();
+        let things: Vec<&Facet> = work.iter().map(|(at, _)| &self.made[*at].facet).collect();
         let now = steadfast_resources::observe_facets(&things, self.sys.as_probe());
         for (((at, changes), applied), now) in work.into_iter().zip(applied).zip(now) {
             let is_back = now.as_ref().is_ok_and(|it| self.is_back(at, it));
@@ -235,11 +236,11 @@ impl Undoing<'_> {
 
     /// Whether it is the file of a unit that was to be stopped and disabled before, and was not.
     fn is_in_use(&self, at: usize) -> bool {
-        let Facet::Path(path) = &self.made[at].thing else { return false };
+        let Facet::Path(path) = &self.made[at].facet else { return false };
         self.made.iter().zip(&self.results).any(|(made, result)| {
             result.is_err()
                 && made.before == FacetState::Nothing
-                && made.thing.as_unit().is_some_and(|unit| is_unit_file(path.as_str(), unit))
+                && made.facet.as_unit().is_some_and(|unit| is_unit_file(path.as_str(), unit))
         })
     }
 
@@ -250,7 +251,7 @@ impl Undoing<'_> {
             .copied()
             .filter(|at| self.results[*at].is_ok())
             .filter(
-                |at| matches!(&self.made[*at].thing, Facet::Path(it) if is_systemds(it.as_str())),
+                |at| matches!(&self.made[*at].facet, Facet::Path(it) if is_systemds(it.as_str())),
             )
             .collect();
         if its.is_empty() {
@@ -292,13 +293,13 @@ impl Undoing<'_> {
         let mut told: Vec<(&PromiseId, Vec<Change>, Vec<String>)> = vec![];
         let mut known: HashMap<&PromiseId, usize> = HashMap::new();
         let mut order: Vec<usize> = (0..self.made.len()).collect();
-        order.sort_by_key(|at| Turn::of(&self.made[*at]));
+        order.sort_by_key(|at| Turn::of_entry(&self.made[*at]));
         for at in order {
             let made = &self.made[at];
             let changes = std::mem::take(&mut self.done[at]);
             let left = match &self.results[at] {
                 Ok(()) => vec![],
-                Err(left) => vec![left.because(&made.thing).join(": ")],
+                Err(left) => vec![left.because(&made.facet).join(": ")],
             };
             if changes.is_empty() && left.is_empty() {
                 continue;

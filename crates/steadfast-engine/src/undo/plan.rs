@@ -54,7 +54,7 @@ pub(crate) fn look(
     extent: Extent,
     sys: &dyn Probe,
 ) -> Vec<UndoPlan> {
-    let things: Vec<&Facet> = which.iter().map(|at| &made[*at].thing).collect();
+    let things: Vec<&Facet> = which.iter().map(|at| &made[*at].facet).collect();
     let mut asked: Vec<(usize, Resource)> = vec![];
     let mut prospects: Vec<UndoPlan> = vec![];
     for (at, now) in which.iter().zip(steadfast_resources::observe_facets(&things, sys)) {
@@ -63,7 +63,7 @@ pub(crate) fn look(
             Err(error) => UndoPlan::Stays(NotUndone::Failed(error)),
             Ok(now) => match judge(made, one, &now, extent, sys) {
                 Some(left) => left,
-                None => match steadfast_resources::absence(&one.thing) {
+                None => match steadfast_resources::absence(&one.facet) {
                     Some(want) if one.before == FacetState::Nothing => {
                         asked.push((prospects.len(), want));
                         UndoPlan::Back
@@ -105,11 +105,11 @@ fn judge(
 
 /// Whether somebody was put into a group whose members all came with us.
 fn has_others(made: &[UndoEntry], one: &UndoEntry, now: &Now) -> bool {
-    let Facet::Group(group) = &one.thing else { return false };
+    let Facet::Group(group) = &one.facet else { return false };
     let is_ours = |member: &Arc<str>| {
         made.iter().filter(|it| it.before == FacetState::Nothing).any(|it| {
-            it.thing.as_user().is_some_and(|name| name.as_str() == &**member)
-                || it.thing == Facet::Member { group: group.clone(), user: Arc::clone(member) }
+            it.facet.as_user().is_some_and(|name| name.as_str() == &**member)
+                || it.facet == Facet::Member { group: group.clone(), user: Arc::clone(member) }
         })
     };
     one.before == FacetState::Nothing && !now.members.iter().all(is_ours)
@@ -119,10 +119,10 @@ fn has_others(made: &[UndoEntry], one: &UndoEntry, now: &Now) -> bool {
 fn was_made(made: &[UndoEntry], one: &UndoEntry) -> bool {
     let comes_from_ours = |unit: &UnitName| {
         (made.iter().filter(|it| it.before == FacetState::Nothing))
-            .filter_map(|it| it.thing.as_path())
+            .filter_map(|it| it.facet.as_path())
             .any(|path| is_unit_file(path.as_str(), unit))
     };
-    one.before == FacetState::Nothing && one.thing.as_unit().is_none_or(comes_from_ours)
+    one.before == FacetState::Nothing && one.facet.as_unit().is_none_or(comes_from_ours)
 }
 
 fn back(one: &UndoEntry, now: &Now, sys: &dyn Probe) -> UndoPlan {
@@ -134,9 +134,9 @@ fn back(one: &UndoEntry, now: &Now, sys: &dyn Probe) -> UndoPlan {
         Some(Err(error)) => return UndoPlan::Stays(NotUndone::Failed(error)),
     };
     let other = |path: &AbsPath| !one.promise.0.ends_with(&format!(":{path}"));
-    let named = one.thing.as_path().is_some_and(other);
+    let named = one.facet.as_path().is_some_and(other);
     let about = About { content: content.as_ref(), hidden, named };
-    match steadfast_resources::changes_back(&one.thing, now, &one.before, &about) {
+    match steadfast_resources::changes_back(&one.facet, now, &one.before, &about) {
         Some(changes) => UndoPlan::Changes(changes),
         None => UndoPlan::Stays(NotUndone::Unknown),
     }
@@ -187,7 +187,7 @@ fn spare_groups(state: &mut State, made: &[UndoEntry]) {
     if let State::Group(group) = state {
         group.primary_of.retain(|user| {
             let is_new = |it: &&UndoEntry| it.before == FacetState::Nothing;
-            !made.iter().filter(is_new).any(|it| it.thing.as_user() == Some(user))
+            !made.iter().filter(is_new).any(|it| it.facet.as_user() == Some(user))
         });
     }
 }

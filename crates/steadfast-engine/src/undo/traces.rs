@@ -37,7 +37,7 @@ pub(crate) fn of_work(
             }
             all.push(UndoEntry {
                 scope: promised.scope(),
-                thing: it.facet,
+                facet: it.facet,
                 promise: promised.id.clone(),
                 run: 0,
                 before: it.before,
@@ -70,7 +70,7 @@ pub(crate) fn amend(
     if open.is_empty() {
         return Ok(());
     }
-    let things: Vec<&Facet> = open.iter().map(|it| &it.thing).collect();
+    let things: Vec<&Facet> = open.iter().map(|it| &it.facet).collect();
     let mut amended: BTreeMap<&Scope, BTreeMap<&Facet, Amended>> = BTreeMap::new();
     for (made, now) in open.iter().zip(steadfast_resources::observe_facets(&things, sys)) {
         // What cannot be seen now stays as it was written.
@@ -79,9 +79,9 @@ pub(crate) fn amend(
             amended
                 .entry(&made.scope)
                 .or_default()
-                .insert(&made.thing, Amended::CameToNothing(now.state));
+                .insert(&made.facet, Amended::CameToNothing(now.state));
         } else if is_open(&made.after) {
-            amended.entry(&made.scope).or_default().insert(&made.thing, Amended::After(now.state));
+            amended.entry(&made.scope).or_default().insert(&made.facet, Amended::After(now.state));
         }
     }
     for (scope, its) in amended {

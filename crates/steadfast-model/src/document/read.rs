@@ -148,7 +148,7 @@ fn entries(fields: &mut Fields<'_, '_, '_>, key: &str) -> Vec<Entry> {
 }
 
 fn model_document(model: &mut Model, root: &Node, cx: &mut Lower<'_>) {
-    let Some(mut fields) = Fields::of(root, "model", MODEL_FIELDS, cx) else { return };
+    let Some(mut fields) = Fields::read(root, "model", MODEL_FIELDS, cx) else { return };
     model.name = fields.text("model");
     model.description = description(&mut fields);
     if fields.require("format")
@@ -169,7 +169,7 @@ fn model_document(model: &mut Model, root: &Node, cx: &mut Lower<'_>) {
 }
 
 fn environment(root: &Node, cx: &mut Lower<'_>) -> Option<Environment> {
-    let mut fields = Fields::of(root, "environment", ENVIRONMENT_FIELDS, cx)?;
+    let mut fields = Fields::read(root, "environment", ENVIRONMENT_FIELDS, cx)?;
     let name = fields.text("environment");
     let description = description(&mut fields);
     let parameters = entries(&mut fields, "parameters");
@@ -181,7 +181,7 @@ fn environment(root: &Node, cx: &mut Lower<'_>) -> Option<Environment> {
 }
 
 fn selector(nodes: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -> Option<Selector> {
-    let mut fields = Fields::of(body, "node", SELECTOR_FIELDS, cx)?;
+    let mut fields = Fields::read(body, "node", SELECTOR_FIELDS, cx)?;
     let servers = fields.texts("servers").unwrap_or_default();
     let labels = entries(&mut fields, "labels");
     let parameters = entries(&mut fields, "parameters");
@@ -194,7 +194,7 @@ fn bundle(kind: &'static str, root: &Node, cx: &mut Lower<'_>) -> Option<Bundle>
     let mut known: Vec<Field> =
         BUNDLE_FIELDS.iter().filter(|it| it.name != other).copied().collect();
     known.extend(SECTIONS.iter().map(|(name, _)| Field::new(name, ANY_MAP, "")));
-    let mut fields = Fields::of(root, kind, &known, cx)?;
+    let mut fields = Fields::read(root, kind, &known, cx)?;
     let name = fields.text(kind);
     let description = description(&mut fields);
     let parameters = entries(&mut fields, "parameters")
@@ -234,7 +234,7 @@ fn parameter(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -> Optio
             description: None,
         });
     }
-    let mut fields = Fields::of(body, "parameter", PARAMETER_FIELDS, cx)?;
+    let mut fields = Fields::read(body, "parameter", PARAMETER_FIELDS, cx)?;
     let takes = fields.one_of("type", &TYPES);
     let default = fields.node("default").cloned();
     let choices = match fields.node("choices") {

@@ -95,7 +95,7 @@ fn wherever_it_dies_between_the_machine_and_the_disk_it_is_taken_back_once() {
         let hidden = judged.iter().find(|it| it.promise == "file:/etc/hidden").unwrap();
         assert!(hidden.changes.iter().all(|it| it.detail.is_none()));
         let left = store(folder.path()).made().unwrap();
-        let left: Vec<String> = left.iter().map(|it| it.thing.to_string()).collect();
+        let left: Vec<String> = left.iter().map(|it| it.facet.to_string()).collect();
         assert_eq!(left, ["/etc/both"]);
         host.log().len()
     };
@@ -181,7 +181,7 @@ fn only_the_last_adoption_is_taken_back() {
     assert!(told.undone.is_empty());
     assert!(host.world().thing("/etc/new").is_some());
     let motd = AbsPath::parse("/etc/new").unwrap();
-    assert!(store.made().unwrap().iter().any(|it| it.thing == Facet::Path(motd.clone())));
+    assert!(store.made().unwrap().iter().any(|it| it.facet == Facet::Path(motd.clone())));
 }
 
 #[test]
@@ -235,11 +235,11 @@ fn going_back_spares_what_was_done_by_hand() {
 
 #[test]
 fn what_the_old_format_knew_of_a_package_is_not_taken_for_another_version() {
-    let thing = Facet::Package(steadfast_system::PackageName::parse("curl").unwrap());
+    let facet = Facet::Package(steadfast_system::PackageName::parse("curl").unwrap());
     let mut made = UndoEntry {
         scope: steadfast_engine::Scope::Node,
         promise: PromiseId::new("package", "curl"),
-        thing,
+        facet,
         run: 0,
         before: FacetState::Unknown,
         after: FacetState::Unknown,
@@ -251,7 +251,7 @@ fn what_the_old_format_knew_of_a_package_is_not_taken_for_another_version() {
         let all = std::slice::from_ref(made);
         let seen = steadfast_engine::plan_undo(all, Extent::Made, Budget::default(), &host);
         let [UndoPlan::Stays(left)] = &seen[..] else { panic!("{seen:?}") };
-        left.because(&made.thing).join(": ")
+        left.because(&made.facet).join(": ")
     };
     assert_eq!(because(&made), "what package curl was before is not known");
     made.after = FacetState::There;

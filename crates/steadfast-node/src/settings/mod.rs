@@ -163,7 +163,7 @@ fn start_of(source: SourceId) -> Span {
 
 impl Settings {
     fn take(&mut self, node: &Node, cx: &mut Lower<'_>) {
-        let Some(mut fields) = Fields::of(node, "node's settings", FIELDS, cx) else { return };
+        let Some(mut fields) = Fields::read(node, "node's settings", FIELDS, cx) else { return };
         self.environment = fields.parsed("environment", codes::BAD_NAME, plain_name);
         self.node = fields.parsed("node", codes::BAD_NAME, plain_name);
         if let Some(source) = fields.node("source")
@@ -175,7 +175,7 @@ impl Settings {
             self.trust = source::trust(trust, fields.cx);
         }
         if let Some(intervals) = fields.node("intervals")
-            && let Some(mut inner) = Fields::of(intervals, "intervals", INTERVALS, fields.cx)
+            && let Some(mut inner) = Fields::read(intervals, "intervals", INTERVALS, fields.cx)
         {
             let set = |place: &mut Duration, value: Option<Duration>| {
                 *place = value.unwrap_or(*place);
@@ -186,7 +186,7 @@ impl Settings {
         let words = [("repair", Keep::Repair), ("report", Keep::Report)];
         self.keep = fields.one_of("keep", &words).unwrap_or(self.keep);
         if let Some(metrics) = fields.node("metrics")
-            && let Some(mut inner) = Fields::of(metrics, "metrics", METRICS, fields.cx)
+            && let Some(mut inner) = Fields::read(metrics, "metrics", METRICS, fields.cx)
         {
             self.listen = inner.parsed("listen", codes::BAD_VALUE, address);
             self.textfile = path(&mut inner, "textfile");
@@ -199,7 +199,7 @@ impl Settings {
             }
         }
         if let Some(socket) = fields.node("socket")
-            && let Some(mut inner) = Fields::of(socket, "socket", SOCKET, fields.cx)
+            && let Some(mut inner) = Fields::read(socket, "socket", SOCKET, fields.cx)
             && let Some(group) = inner.parsed("group", codes::BAD_NAME, plain_name)
         {
             self.group = group;

@@ -41,13 +41,13 @@ pub(super) const TRUST: &[Field] = &[
 
 /// The source, and how long one transfer from it may take.
 pub(super) fn source(node: &Node, cx: &mut Lower<'_>) -> Option<(Source, Duration)> {
-    let mut fields = Fields::of(node, "source", SOURCE, cx)?;
+    let mut fields = Fields::read(node, "source", SOURCE, cx)?;
     one_of_these(&mut fields, &["git", "snapshot", "directory"])?;
     if let Some(node) = fields.node("git") {
         return git(node, fields.cx).map(|(git, timeout)| (Source::Git(git), timeout));
     }
     if let Some(snapshot) = fields.node("snapshot") {
-        let mut inner = Fields::of(snapshot, "snapshot", SNAPSHOT, fields.cx)?;
+        let mut inner = Fields::read(snapshot, "snapshot", SNAPSHOT, fields.cx)?;
         inner.require("url");
         let schemes = ["https", "http", "file"];
         let found = inner.parsed("url", codes::BAD_VALUE, |it| url(it, &schemes));
@@ -62,7 +62,7 @@ pub(super) fn source(node: &Node, cx: &mut Lower<'_>) -> Option<(Source, Duratio
 }
 
 fn git(node: &Node, cx: &mut Lower<'_>) -> Option<(Git, Duration)> {
-    let mut fields = Fields::of(node, "git", GIT, cx)?;
+    let mut fields = Fields::read(node, "git", GIT, cx)?;
     fields.require("url");
     let found = fields.parsed("url", codes::BAD_VALUE, git_url);
     let reference = followed(&mut fields);
@@ -121,7 +121,7 @@ pub(super) fn trust(node: &Node, cx: &mut Lower<'_>) -> Option<Trust> {
         ));
         return None;
     }
-    let mut fields = Fields::of(node, "trust", TRUST, cx)?;
+    let mut fields = Fields::read(node, "trust", TRUST, cx)?;
     one_of_these(&mut fields, &["allowed_signers", "openpgp", "keys"])?;
     if fields.has("threshold") && !fields.has("keys") {
         let span = fields.key_span("threshold");

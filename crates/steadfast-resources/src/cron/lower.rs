@@ -22,7 +22,7 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
     if is_word(body, "absent") {
         return path.map(|path| Desired { path, job: None });
     }
-    let mut fields = Fields::of(body, "cron", Cron::FIELDS, cx)?;
+    let mut fields = Fields::read(body, "cron", Cron::FIELDS, cx)?;
     let present = fields.one_of("state", &[("present", true), ("absent", false)]);
     if present == Some(false) {
         return fields.complete().then_some(Desired { path: path?, job: None });

@@ -32,7 +32,7 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
         }
         return cx.is_sound().then_some(plain(path?, absent));
     }
-    let mut fields = Fields::of(body, "directory", Directory::FIELDS, cx)?;
+    let mut fields = Fields::read(body, "directory", Directory::FIELDS, cx)?;
     let absent = fields.one_of("state", &[("present", false), ("absent", true)]);
     let absent = absent.unwrap_or(false);
     if absent && let Some(path) = &path {

@@ -20,7 +20,7 @@ pub fn lower(node: &Node, cx: &mut Lower<'_>) -> Option<Arc<[Edit]>> {
 }
 
 fn lower_one(node: &Node, cx: &mut Lower<'_>) -> Option<Edit> {
-    let mut fields = Fields::of(node, "edit", FIELDS, cx)?;
+    let mut fields = Fields::read(node, "edit", FIELDS, cx)?;
     let forms: &[(&str, &[&str])] = &[("line", OF_LINE), ("block", OF_BLOCK), ("key", OF_KEY)];
     let named: Vec<_> = forms.iter().filter(|(form, _)| fields.has(form)).collect();
     let (form, known) = match &*named {

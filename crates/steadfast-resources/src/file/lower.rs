@@ -33,7 +33,7 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
             keep_backup: true,
         });
     }
-    let mut fields = Fields::of(body, "file", File::FIELDS, cx)?;
+    let mut fields = Fields::read(body, "file", File::FIELDS, cx)?;
     let absent = fields.one_of("state", &[("present", false), ("absent", true)]);
     let content = lower_content(&mut fields);
     let owners = Owners::lower(&mut fields);

@@ -27,7 +27,7 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
     if !matches!(body, Node::Map(..)) {
         return short_form(package, body, cx);
     }
-    let mut fields = Fields::of(body, Package::NAME, Package::FIELDS, cx)?;
+    let mut fields = Fields::read(body, Package::NAME, Package::FIELDS, cx)?;
     let state = fields.one_of("state", STATES).unwrap_or(Presence::Present);
     let version = fields.parsed("version", codes::BAD_VALUE, Range::parse);
     let hold = fields.boolean("hold");

@@ -21,7 +21,7 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
             None
         }
     };
-    let mut fields = Fields::of(body, Service::NAME, Service::FIELDS, cx)?;
+    let mut fields = Fields::read(body, Service::NAME, Service::FIELDS, cx)?;
     let running = fields.boolean("running");
     let enabled = enabled(&mut fields);
     let unit_node = fields.node("unit");
@@ -133,7 +133,7 @@ fn health(node: &Node, cx: &mut Lower<'_>) -> Option<Check> {
             Some(Check { question: command(items, *span, "`health`", cx)?, within: WITHIN })
         }
         Node::Map(..) => {
-            let mut fields = Fields::of(node, "health", HEALTH_FIELDS, cx)?;
+            let mut fields = Fields::read(node, "health", HEALTH_FIELDS, cx)?;
             let within = fields.duration("within").unwrap_or(WITHIN);
             if within > WITHIN_MAX {
                 let span = fields.key_span("within");
@@ -232,7 +232,7 @@ fn own_file(
     path: Option<AbsPath>,
     cx: &mut Lower<'_>,
 ) -> Option<OwnFile> {
-    let mut fields = Fields::of(node, what, FILE_FIELDS, cx)?;
+    let mut fields = Fields::read(node, what, FILE_FIELDS, cx)?;
     let given: Vec<&str> =
         FILE_FIELDS.iter().map(|it| it.name).filter(|it| fields.has(it)).collect();
     let [one] = given[..] else {

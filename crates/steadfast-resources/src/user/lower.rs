@@ -44,7 +44,7 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
         Some(true) => Wanted::Present(Box::default()),
         Some(false) => Wanted::Absent { remove_home: false, end_sessions: false },
         None => {
-            let mut fields = Fields::of(body, "user", User::FIELDS, cx)?;
+            let mut fields = Fields::read(body, "user", User::FIELDS, cx)?;
             match fields.one_of("state", &[("present", true), ("absent", false)]) {
                 Some(false) => read_absent(&mut fields),
                 Some(true) | None => read_present(&mut fields),

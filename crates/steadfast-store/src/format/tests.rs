@@ -96,7 +96,7 @@ fn goes_on(name: &str) {
     if name == "store-3.sql" {
         let made = store.made().unwrap();
         assert_eq!(made.len(), 11);
-        store.forget_made(&made.iter().map(|it| &it.thing).collect::<Vec<_>>()).unwrap();
+        store.forget_made(&made.iter().map(|it| &it.facet).collect::<Vec<_>>()).unwrap();
         store.begin_run(1, "content 0123456789ab");
         let unit = steadfast_engine::UnitId("component:people/api".into());
         let open = store.open_steps().unwrap();
@@ -131,7 +131,7 @@ fn what_version_1_knew_is_made_and_never_touched() {
     let store = Store::open(&path).unwrap();
     let made = store.made().unwrap();
     let shown: Vec<String> =
-        made.iter().map(|it| format!("{} {} {}", it.promise, it.run, it.thing)).collect();
+        made.iter().map(|it| format!("{} {} {}", it.promise, it.run, it.facet)).collect();
     assert_eq!(
         shown,
         [
@@ -147,7 +147,7 @@ fn what_version_1_knew_is_made_and_never_touched() {
     // It is known once, and a later change to it is known beside that.
     let motd = Facet::Path(steadfast_system::AbsPath::parse("/etc/motd").unwrap());
     let later = steadfast_engine::UndoEntry {
-        thing: motd.clone(),
+        facet: motd.clone(),
         before: FacetState::There,
         after: FacetState::There,
         ..made[1].clone()

@@ -145,7 +145,7 @@ impl Condition {
 
 impl From<&UndoEntry> for Record {
     fn from(made: &UndoEntry) -> Record {
-        let UndoEntry { scope: _, thing: _, promise: _, run: _, before, after, readers, begun } =
+        let UndoEntry { scope: _, facet: _, promise: _, run: _, before, after, readers, begun } =
             made;
         Record {
             before: before.into(),
@@ -166,11 +166,11 @@ impl From<&UndoEntry> for Record {
 }
 
 impl Record {
-    pub fn into_domain(self, scope: Scope, thing: Facet, promise: &str, run: i64) -> UndoEntry {
+    pub fn into_domain(self, scope: Scope, facet: Facet, promise: &str, run: i64) -> UndoEntry {
         let Record { before, left, readers, begun } = self;
         UndoEntry {
             scope,
-            thing,
+            facet,
             promise: PromiseId(promise.into()),
             run,
             before: before.into_domain(),
@@ -191,8 +191,8 @@ impl Record {
 }
 
 /// `path:/etc/motd`.
-pub fn text_of(thing: &Facet) -> String {
-    match thing {
+pub fn text_of(facet: &Facet) -> String {
+    match facet {
         Facet::Path(path) => format!("path:{path}"),
         Facet::Group(name) => format!("group:{name}"),
         Facet::Member { group, user } => format!("member:{group}:{user}"),

@@ -104,7 +104,7 @@ pub(super) fn insert(
         .execute((
             text_of_scope(&made.scope),
             epoch,
-            text_of(&made.thing),
+            text_of(&made.facet),
             &*made.promise.0,
             run,
             revision,

@@ -19,7 +19,7 @@ fn file(digest: u8) -> FacetState {
 fn made(at: &str, before: FacetState, after: FacetState) -> UndoEntry {
     UndoEntry {
         scope: Scope::Node,
-        thing: path(at),
+        facet: path(at),
         promise: PromiseId::new("file", at),
         run: 0,
         before,
@@ -35,7 +35,7 @@ fn store(folder: &tempfile::TempDir) -> Store {
 
 /// Path, what was before, what is left; in this order.
 fn shown(made: &[UndoEntry]) -> Vec<(String, FacetState, FacetState)> {
-    made.iter().map(|it| (it.thing.to_string(), it.before.clone(), it.after.clone())).collect()
+    made.iter().map(|it| (it.facet.to_string(), it.before.clone(), it.after.clone())).collect()
 }
 
 fn line(at: &str, before: FacetState, left: FacetState) -> (String, FacetState, FacetState) {
@@ -92,7 +92,7 @@ fn what_came_to_nothing_is_forgotten_and_numbers_are_filled_in() {
     let store = store(&folder);
     let group = Facet::Group(steadfast_system::GroupName::parse("web").unwrap());
     let new = UndoEntry {
-        thing: group.clone(),
+        facet: group.clone(),
         after: FacetState::Group { gid: None },
         ..made("/x", FacetState::Nothing, FacetState::Nothing)
     };

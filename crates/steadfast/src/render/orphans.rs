@@ -16,20 +16,20 @@ pub(crate) fn show(ui: &Ui, orphans: &Orphans) {
         }
         for Found { made, goes_on, prospect } in things {
             if *goes_on {
-                let (thing, run) = (&made.thing, made.run);
+                let (facet, run) = (&made.facet, made.run);
                 let words = "is promised no more, and left as it is";
-                ui.below(10, Tone::Plain, &format!("{thing}, made in run {run}, {words}"));
+                ui.below(10, Tone::Plain, &format!("{facet}, made in run {run}, {words}"));
             }
             match prospect {
                 None | Some(UndoPlan::Back) => {}
                 Some(UndoPlan::Changes(changes)) => {
                     for change in changes {
-                        let line = format!("adopting this model does to {}: {change}", made.thing);
+                        let line = format!("adopting this model does to {}: {change}", made.facet);
                         ui.below(10, Tone::Plain, &line);
                     }
                 }
                 Some(UndoPlan::Stays(left)) => {
-                    let why = left.because(&made.thing).join(": ");
+                    let why = left.because(&made.facet).join(": ");
                     ui.below(10, Tone::Plain, &format!("adopting this model leaves it: {why}"));
                 }
             }
@@ -39,7 +39,7 @@ pub(crate) fn show(ui: &Ui, orphans: &Orphans) {
 
 pub(crate) fn json(ui: &Ui, orphans: &Orphans) {
     for Former { promise, run, goes_on: _, things } in orphans.promises() {
-        let names: Vec<String> = things.iter().map(|it| it.made.thing.to_string()).collect();
+        let names: Vec<String> = things.iter().map(|it| it.made.facet.to_string()).collect();
         let (mut would, mut left) = (vec![], vec![]);
         for Found { made, goes_on: _, prospect } in things {
             match prospect {
@@ -47,7 +47,7 @@ pub(crate) fn json(ui: &Ui, orphans: &Orphans) {
                 Some(UndoPlan::Changes(changes)) => {
                     would.extend(changes.iter().map(ToString::to_string));
                 }
-                Some(UndoPlan::Stays(why)) => left.push(why.because(&made.thing).join(": ")),
+                Some(UndoPlan::Stays(why)) => left.push(why.because(&made.facet).join(": ")),
             }
         }
         let event = serde_json::json!({

@@ -4,29 +4,29 @@ use crate::model::Files;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use steadfast_engine::{Extent, Promises};
-use steadfast_store::{Layout, Remembered};
+use steadfast_store::{Layout, ResolveCache};
 use steadfast_system::packages::PackagePolicy;
 
 /// All that a run needs in which everything is kept.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Known {
+pub struct Resolution {
     pub environment: Arc<str>,
     pub packages: PackagePolicy,
     pub promises: Promises,
     /// How much of what left the model goes when an agent adopts it.
-    pub released: Option<Extent>,
+    pub orphans: Option<Extent>,
     /// What was said of the model, rendered with styles.
     pub warnings: Vec<String>,
 }
 
-impl Known {
+impl Resolution {
     /// What there is to know of a model that does not name this node.
-    pub fn nothing(environment: &str, warnings: Vec<String>) -> Known {
-        Known {
+    pub fn nothing(environment: &str, warnings: Vec<String>) -> Resolution {
+        Resolution {
             environment: Arc::from(environment),
             packages: PackagePolicy::default(),
             promises: Promises::default(),
-            released: None,
+            orphans: None,
             warnings,
         }
     }
@@ -35,18 +35,18 @@ impl Known {
 /// The place for what these inputs came to: the content of every file of the model and of the standard
 /// bundles, the facts, the environment that was asked for, and the node. The program itself is taken in
 /// by the store.
-pub fn place(
+pub fn cache_for(
     layout: &Layout,
     files: &Files,
     facts: &serde_json::Value,
     environment: Option<&str>,
     node: &str,
-) -> Option<Remembered> {
+) -> Option<ResolveCache> {
     let facts = serde_json::to_vec(facts).ok()?;
     let asked: &[&[u8]] = match &environment {
         Some(name) => &[b"asked", name.as_bytes()],
         None => &[b"any"],
     };
     let inputs = [&[&files.revision.digest[..], &facts, node.as_bytes()], asked].concat();
-    Remembered::of(&layout.cache, &inputs)
+    ResolveCache::for_inputs(&layout.cache, &inputs)
 }

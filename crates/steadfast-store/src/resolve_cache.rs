@@ -25,21 +25,21 @@ const BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// The place for what one set of inputs came to.
 #[derive(Debug)]
-pub struct Remembered {
+pub struct ResolveCache {
     folder: PathBuf,
     key: [u8; 32],
 }
 
-impl Remembered {
+impl ResolveCache {
     /// None where the program cannot tell its own build: then nothing is remembered.
-    pub fn of(cache: &Path, inputs: &[&[u8]]) -> Option<Remembered> {
+    pub fn for_inputs(cache: &Path, inputs: &[&[u8]]) -> Option<ResolveCache> {
         let build = build_id()?;
         let mut digest = Sha256::new();
         for input in std::iter::once(&&*build).chain(inputs) {
             digest.update((input.len() as u64).to_le_bytes());
             digest.update(input);
         }
-        Some(Remembered { folder: cache.to_owned(), key: digest.finalize().into() })
+        Some(ResolveCache { folder: cache.to_owned(), key: digest.finalize().into() })
     }
 
     /// A name for these inputs.
@@ -141,8 +141,8 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
 
-    fn at(folder: &Path, input: &[u8]) -> Remembered {
-        Remembered::of(folder, &[input]).unwrap()
+    fn at(folder: &Path, input: &[u8]) -> ResolveCache {
+        ResolveCache::for_inputs(folder, &[input]).unwrap()
     }
 
     #[test]
@@ -154,7 +154,10 @@ mod tests {
         one.remember(&"first".to_owned()).unwrap();
         assert_eq!(at(&cache, b"one").recall::<String>().unwrap(), "first");
         assert_eq!(at(&cache, b"two").recall::<String>(), None);
-        assert_eq!(Remembered::of(&cache, &[b"on", b"e"]).unwrap().recall::<String>(), None);
+        assert_eq!(
+            ResolveCache::for_inputs(&cache, &[b"on", b"e"]).unwrap().recall::<String>(),
+            None
+        );
         at(&cache, b"two").remember(&"second".to_owned()).unwrap();
         assert_eq!(one.recall::<String>(), None);
         let meta = std::fs::metadata(cache.join("resolved")).unwrap();

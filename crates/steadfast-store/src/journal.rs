@@ -47,6 +47,8 @@ pub struct Journal<'a> {
     changed_by: BTreeMap<String, Vec<v1::Writer>>,
     /// How many of them are about what was taken back: those stand first.
     undone: usize,
+    /// What was not kept or held in the run before, once it is asked for, and whether this run finds it kept.
+    before: Option<Vec<(v1::Judged, bool)>>,
     /// The first thing that could not be written, for the operator.
     pub problem: Option<StoreError>,
 }
@@ -80,6 +82,7 @@ impl<'a> Journal<'a> {
             verdicts: vec![],
             changed_by: BTreeMap::new(),
             undone: 0,
+            before: None,
             problem: None,
         }
     }
@@ -194,6 +197,21 @@ impl<'a> Journal<'a> {
         v1::Judged { origin, changed_by, unit, ..judged(&promise.id.0, outcome, changes) }
     }
 
+    fn before(&mut self) -> &mut Vec<(v1::Judged, bool)> {
+        let (store, run) = (self.store, self.run);
+        self.before.get_or_insert_with(|| {
+            let bad = store.last_bad_verdicts(run).unwrap_or_default();
+            bad.into_iter().map(|it| (it, false)).collect()
+        })
+    }
+
+    /// A promise is kept without any change, which leaves no line.
+    fn kept(&mut self, promise: &Promised) {
+        for (before, kept) in self.before() {
+            *kept |= *before.promise == *promise.id.0;
+        }
+    }
+
     /// Something that is said of a promise whose former doing was taken back before adds to that.
     fn verdict(&mut self, judged: v1::Judged) {
         let undone = &mut self.verdicts[..self.undone];
@@ -268,6 +286,7 @@ impl Reporter for Journal<'_> {
                     self.implied.count(outcome);
                 }
                 if changes.is_empty() && **outcome == Outcome::Kept {
+                    self.kept(promise);
                     return;
                 }
                 let word = outcome.word().replace(' ', "-");
@@ -287,7 +306,7 @@ impl Reporter for Journal<'_> {
                         || self.begun.contains_key(&it.promise)
                         || it.outcome == "left"
                 };
-                if verdicts.iter().any(tried) || is_news(self.store, self.run, &verdicts) {
+                if verdicts.iter().any(tried) || is_news(self.before(), &verdicts) {
                     self.put(&verdicts, Some(summary));
                 } else {
                     self.forget();
@@ -346,15 +365,17 @@ fn bound(connection: &Connection, bytes: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Whether the verdicts say anything that the run before, the latest in the history, did not.
-fn is_news(store: &Store, this: Option<i64>, verdicts: &[v1::Judged]) -> bool {
-    let last = store.last_bad_verdicts(this).unwrap_or_default();
+/// Whether the verdicts say anything about their promises that the run before, the latest in the history,
+/// did not. A run of some promises says nothing of the others.
+fn is_news(before: &[(v1::Judged, bool)], verdicts: &[v1::Judged]) -> bool {
     let bad = |it: &&v1::Judged| it.outcome == "not-kept" || it.outcome == "held";
     let now: Vec<&v1::Judged> = verdicts.iter().filter(bad).collect();
+    let is_judged = |one: &v1::Judged| verdicts.iter().any(|it| it.promise == one.promise);
     // What a service has said meanwhile is always new, and is no news of ours.
-    let key = |it: &&v1::Judged| (it.promise.clone(), it.outcome.clone(), it.because.clone());
-    let mut told: Vec<_> = last.iter().map(|it| key(&it)).collect();
-    let mut now: Vec<_> = now.iter().map(key).collect();
+    let key = |it: &v1::Judged| (it.promise.clone(), it.outcome.clone(), it.because.clone());
+    let told = before.iter().filter(|(it, kept)| *kept || is_judged(it));
+    let mut told: Vec<_> = told.map(|(it, _)| key(it)).collect();
+    let mut now: Vec<_> = now.into_iter().map(key).collect();
     told.sort();
     now.sort();
     told != now
@@ -498,6 +519,26 @@ mod tests {
             });
             assert_eq!(store.runs(9).unwrap().len(), runs);
         }
+    }
+
+    #[test]
+    fn a_run_of_some_promises_says_nothing_of_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        let held = || Outcome::Held(Held::RestartUndetermined);
+        // `b` is held, then the run of `a` alone finds nothing, and `b` is as it was in the next full run.
+        for verdicts in [vec![(1, held(), vec![])], vec![], vec![(1, held(), vec![])]] {
+            let (store, _) = run(&path, |journal, promises| {
+                let all = [vec![(0, Outcome::Kept, vec![])], verdicts].concat();
+                finish(journal, promises, &all)
+            });
+            assert_eq!(store.runs(9).unwrap().len(), 1);
+        }
+        // That it is kept again is worth an entry.
+        let (store, _) = run(&path, |journal, promises| {
+            finish(journal, promises, &[(0, Outcome::Kept, vec![]), (1, Outcome::Kept, vec![])])
+        });
+        assert_eq!(store.runs(9).unwrap().len(), 2);
     }
 
     #[test]

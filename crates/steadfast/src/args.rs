@@ -5,22 +5,22 @@ use crate::ui::When;
 use clap::{ArgAction, Parser, Subcommand};
 use std::path::PathBuf;
 
-/// Keep this server as its model promises
+/// Pull-based configuration agent: keeps this machine as its model promises
 #[derive(Debug, Parser)]
 #[command(name = "steadfast", version, max_term_width = 80, after_help = crate::exit::HELP)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub command: Command,
 
-    /// Where state is kept [default: /var/lib/steadfast]
+    /// The state directory [default: /var/lib/steadfast]
     #[arg(long, global = true, value_name = "DIR")]
     pub state: Option<PathBuf>,
 
-    /// When to color
+    /// When to use colors
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: When,
 
-    /// Tell what is done (-vv and -vvv: each detail); see STEADFAST_LOG
+    /// Log to standard error what is done (-vv, -vvv: more); see STEADFAST_LOG
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
 }

@@ -56,17 +56,17 @@ impl From<Exit> for ExitCode {
 /// What stands below `--help`.
 pub(crate) const HELP: &str = "\
 Exit codes:
-  0  nothing is not kept
-  1  a mistake of the program
-  2  wrong arguments, or a model or environment that does not exist
-  3  something is pending (only with --exit-code)
-  4  something is not kept
+  0  success; after a run, no promise is not kept
+  1  a bug in steadfast
+  2  wrong arguments, or the model or environment does not exist
+  3  changes are pending, or promises are held (only with --exit-code)
+  4  at least one promise is not kept, or cannot be
   5  the model has errors
-  6  the model was refused (signature, sequence, expiry, damage)
-  7  the model could not be read, or the agent did not answer
-  8  another run holds the lock
-  9  this machine failed: its state could not be read or written, or a process
-     could not be started";
+  6  the model was refused (signature, anti-rollback, expiry, damage)
+  7  the model could not be read or fetched, or the agent did not answer
+  8  another run is in progress
+  9  an error on this machine: the state directory could not be read or
+     written, or a process could not be started";
 
 /// Why a command ended early: what was tried, and why it failed.
 #[derive(Debug)]

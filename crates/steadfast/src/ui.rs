@@ -30,7 +30,7 @@ pub(crate) enum When {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     Text,
-    /// One object a line
+    /// One JSON object per line
     Json,
 }
 

@@ -7,14 +7,14 @@ use steadfast_agent::api::v1::{Answer, Request};
 use steadfast_agent::client::{self, ClientError};
 use steadfast_store::Layout;
 
-/// Let the agent adopt a revision that waits for approval, or insist on one
+/// Approve a revision, so that the agent adopts it
 #[derive(Debug, Args)]
 pub(crate) struct AdoptArgs {
-    /// The revision, or its beginning, as `steadfast status` shows it
+    /// The revision or the start of its name, as 'steadfast status' shows it
     #[arg(value_name = "REVISION")]
     revision: String,
 
-    /// Insist on it, against history or a bad experience, and say why
+    /// Adopt it even if it is older or was rolled back before, and record why
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }

@@ -18,16 +18,16 @@ use steadfast_node::{Context, adopted};
 use steadfast_system::attribution::{Group, give_up_admin};
 use steadfast_system::command::Command;
 
-/// Keep this machine by itself: the daemon, as systemd starts it
+/// Run the daemon that keeps this machine; systemd starts it
 ///
-/// Fetches the model, verifies it, adopts it when it may, and keeps what it has adopted.
+/// It fetches the model, verifies it, adopts it when policy allows, and repairs drift.
 #[derive(Debug, Args)]
 pub(crate) struct AgentArgs {
-    /// The settings [default: /etc/steadfast/agent.yaml]
+    /// The settings file [default: /etc/steadfast/agent.yaml]
     #[arg(long, value_name = "PATH")]
     settings: Option<PathBuf>,
 
-    /// Say what the settings come to, and start nothing
+    /// Check the settings, print those in effect, and exit
     #[arg(long)]
     check: bool,
 }

@@ -8,17 +8,17 @@ use steadfast_model::{Severity, render};
 use steadfast_node::counted;
 use steadfast_node::model::{self, Checked, every_node};
 
-/// Check a model, every node of every environment, without touching a machine
+/// Check a model for all its nodes, without touching a machine
 ///
-/// Facts of a node are read from facts/NODE.yaml of the model; what hangs on facts that are not there is
-/// checked as far as it can be.
+/// The facts of a node are read from facts/NODE.yaml in the model. What depends on facts that are not
+/// recorded there is checked as far as possible.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// The folder of the model
+    /// The model's directory
     #[arg(value_name = "MODEL")]
     model: PathBuf,
 
-    /// How to print
+    /// The output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: CheckFormat,
 }
@@ -26,9 +26,9 @@ pub(crate) struct CheckArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum CheckFormat {
     Text,
-    /// One object a line
+    /// One JSON object per line
     Json,
-    /// Workflow commands, shown beside a change
+    /// Workflow commands for GitHub Actions, which annotate a pull request
     Github,
 }
 

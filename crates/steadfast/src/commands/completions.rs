@@ -3,7 +3,7 @@
 use crate::exit::Exit;
 use clap::{Args, Command};
 
-/// Print completions for a shell
+/// Print the completion script for a shell
 #[derive(Debug, Args)]
 pub(crate) struct CompletionsArgs {
     shell: clap_complete::Shell,

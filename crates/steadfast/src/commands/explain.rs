@@ -22,29 +22,29 @@ use steadfast_resources::Identity;
 use steadfast_store::Store;
 use steadfast_system::AbsPath;
 
-/// Explain a promise, a path, or the code of an error
+/// Explain a promise, a path or an error code
 ///
-/// Shows what is promised about the thing, by which file and line, and which commit wrote that line; with
-/// which parameters and where their values come from; what the machine says now, and what runs did.
+/// Shows which file and line promises it and which commit wrote that line; the parameters that it uses and
+/// where their values come from; its state on this machine, and what past runs did about it.
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
-    /// A promise (package:nginx), a path (/etc/motd) or a code (unknown-field)
+    /// A promise (package:nginx), a path (/etc/motd) or an error code (unknown-field)
     #[arg(value_name = "THING")]
     thing: String,
 
-    /// The folder of the model
+    /// The model's directory [default: what the agent has adopted]
     #[arg(long, value_name = "PATH")]
     model: Option<PathBuf>,
 
-    /// The name of this node in the model [default: the fully qualified host name]
+    /// This node's name in the model [default: the fully qualified host name]
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
 
-    /// The environment [default: the one that names the node]
+    /// The environment [default: the one that lists the node]
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
 
-    /// How to print
+    /// The output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
 }

@@ -7,10 +7,10 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use steadfast_store::Layout;
 
-/// Print the facts of this machine, as facts/NODE.yaml of a model records them
+/// Print the facts of this machine, as stored in facts/NODE.yaml
 #[derive(Debug, Args)]
 pub(crate) struct FactsArgs {
-    /// How to print
+    /// The output format
     #[arg(long, value_name = "FORMAT", default_value = "yaml")]
     format: FactsFormat,
 }

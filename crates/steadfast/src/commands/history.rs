@@ -12,32 +12,32 @@ use steadfast_node::origin::{Lines, Revisions, place, short};
 use steadfast_store::format::v1::Judged;
 use steadfast_store::{Layout, RunLine, RunLock, Store, StoreError};
 
-/// Show what runs changed on this machine, newest first
+/// List the runs that changed something, newest first
 ///
-/// Each with the commit, its author and its subject, where they are still known. A run that changed
-/// nothing and had nothing new to say leaves no entry.
+/// Each with its commit, author and subject, where they are known. A run that changed nothing and found
+/// nothing new leaves no entry.
 #[derive(Debug, Args)]
 pub(crate) struct HistoryArgs {
     #[command(subcommand)]
     show: Option<Show>,
 
-    /// How many runs to list
+    /// The number of runs to list
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
 
-    /// How to print
+    /// The output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
 }
 
 #[derive(Debug, Subcommand)]
 enum Show {
-    /// Show one run: each change, before and after, and where it was promised
+    /// Show one run: each change with before and after, and where it was promised
     Show {
-        /// Its number
+        /// The number of the run
         run: i64,
 
-        /// How to print
+        /// The output format
         #[arg(long, value_name = "FORMAT", default_value = "text")]
         format: Format,
     },

@@ -25,15 +25,15 @@ pub(crate) struct InternalArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
 pub(crate) enum Child {
-    /// Download, verify and keep what the source offers
+    /// Download, verify and store what the source offers
     Fetch,
-    /// Talk to the source, without privileges
+    /// Download from the source, without privileges
     Download,
     /// Check a revision for this node
     Prepare,
-    /// Run once
+    /// Run once for the agent
     Run,
-    /// Say this node's name
+    /// Print this node's name
     Name,
 }
 

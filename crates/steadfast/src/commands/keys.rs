@@ -11,7 +11,7 @@ use steadfast_source::publish::{
 };
 use steadfast_trust::key_set::{KeySet, key_set};
 
-/// Create, show and replace the keys that sign snapshots
+/// Create, show and rotate the keys that sign snapshots
 #[derive(Debug, Args)]
 pub(crate) struct KeysArgs {
     #[command(subcommand)]
@@ -28,19 +28,19 @@ enum KeysCommand {
 
 /// Create an ed25519 key pair, FILE and FILE.pub, and print the public key
 ///
-/// The private key is not encrypted: only its owner may read the file. Nodes need the public key alone.
+/// The private key is not encrypted; its file is readable by its owner alone. Nodes need only the public key.
 #[derive(Debug, Args)]
 struct CreateArgs {
-    /// Where to write the private key; it must not be there yet
+    /// The file for the private key; it must not exist yet
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// Whose key it is, as nodes name the signer [default: the name of the file]
+    /// The signer's name, as nodes show it [default: the name of the file]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
 }
 
-/// Print the public key that belongs to a private key
+/// Print the public key of a private key
 #[derive(Debug, Args)]
 struct ShowArgs {
     /// The private key
@@ -48,47 +48,47 @@ struct ShowArgs {
     file: PathBuf,
 }
 
-/// Add one more signature to the snapshot in a folder
+/// Add a signature to a published snapshot
 #[derive(Debug, Args)]
 struct SignArgs {
-    /// The folder that 'steadfast publish' wrote
+    /// The directory that 'steadfast publish' wrote
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 
-    /// A private key to sign with (may be repeated)
+    /// A private key to sign with (repeatable)
     #[arg(long, value_name = "FILE", required = true)]
     key: Vec<PathBuf>,
 }
 
-/// Replace the keys of a folder of snapshots by others
+/// Replace the keys that nodes trust for a published snapshot
 ///
-/// Writes the next numbered set of keys, signed by keys of the set before. Nodes walk from the keys in
-/// their settings along the numbered sets, and never back. Where the old keys are in different hands, each
-/// runs the same command with their own key, until enough have signed. After that, publish again, signed
-/// by the new keys: until then nodes go on with the old ones.
+/// Writes the next numbered set of keys, signed with keys of the current set. Nodes start from the keys in
+/// their settings and follow the numbered sets forward, never back. Where different people hold the current
+/// keys, each runs this command with their own key until enough have signed. Then publish again, signed with
+/// the new keys; until that happens, nodes stay with the old ones.
 #[derive(Debug, Args)]
 struct RotateArgs {
-    /// The folder that 'steadfast publish' wrote
+    /// The directory that 'steadfast publish' wrote
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 
-    /// A private key of the old set to sign with (may be repeated)
+    /// A private key of the current set to sign with (repeatable)
     #[arg(long, value_name = "FILE", required = true)]
     key: Vec<PathBuf>,
 
-    /// Public keys of the new set (may be repeated)
+    /// Public keys of the new set (repeatable)
     #[arg(long, value_name = "FILE", required = true)]
     to: Vec<PathBuf>,
 
-    /// How many of the new keys must sign
+    /// How many of the new keys must sign from now on
     #[arg(long, value_name = "N", default_value_t = 1)]
     threshold: usize,
 
-    /// Public keys that the settings of nodes name (may be repeated) [default: the last numbered set]
+    /// The current public keys: those in the settings of nodes (repeatable) [default: the last numbered set]
     #[arg(long, value_name = "FILE")]
     from: Vec<PathBuf>,
 
-    /// How many of them must sign
+    /// How many of the current keys must sign
     #[arg(long, value_name = "N", default_value_t = 1, requires = "from")]
     from_threshold: usize,
 }

@@ -5,10 +5,10 @@ use crate::ui::Ui;
 use clap::{Args, Command};
 use std::path::{Path, PathBuf};
 
-/// Print the manual page, or write one for each command
+/// Print the manual page, or write one page for each command
 #[derive(Debug, Args)]
 pub(crate) struct ManArgs {
-    /// Write the pages into this folder instead
+    /// Write one page for each command into this directory
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
 }

@@ -17,40 +17,40 @@ use steadfast_source::publish::{
     Publication, PublishError, Published, SigningError, lacks, publish, read_key,
 };
 
-/// Write a model as a signed snapshot into a folder for a web server
+/// Publish a model as a signed snapshot for a web server
 ///
-/// The model is checked first, and one with errors is not published. Keep the folder: the next number
-/// comes from it. The same content again is a renewal under the same number, good for longer; older
-/// archives than the one before are taken away. Where several keys in different hands must sign, each
-/// signs with 'steadfast keys sign', best before the folder goes to the web server.
+/// The model is checked first; a model with errors is not published. Do not delete the directory: the next
+/// sequence number is read from it. Publishing the same content again renews the snapshot under the same
+/// number, with a later expiry. The previous archive is kept, older ones are deleted. Where several people
+/// must sign, each runs 'steadfast keys sign', best before the directory is copied to the web server.
 #[derive(Debug, Args)]
 pub(crate) struct PublishArgs {
-    /// The folder of the model
+    /// The model's directory
     #[arg(value_name = "MODEL")]
     model: PathBuf,
 
-    /// Publish what this git revision holds, and not the files as they are now
+    /// Publish this git revision instead of the files in the directory
     #[arg(long, value_name = "REVISION")]
     revision: Option<String>,
 
-    /// Leave out who wrote which line of the revision, which nodes tell otherwise
+    /// Leave out authors: nodes then cannot say who wrote a line
     #[arg(long)]
     anonymous: bool,
 
-    /// The folder to write into; a web server serves it as it is
+    /// The directory to write to; a web server serves it as it is
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
 
-    /// A private ed25519 key to sign with (may be repeated)
+    /// A private ed25519 key to sign with (repeatable)
     #[arg(long, value_name = "FILE", required = true)]
     key: Vec<PathBuf>,
 
-    /// What the snapshot is for; nodes take only their own channel, which is their environment's name
+    /// The channel: nodes accept only snapshots of their own, which is named as their environment
     /// [default: the model's only environment]
     #[arg(long, value_name = "NAME")]
     channel: Option<String>,
 
-    /// How long it is good for, unless it is published again
+    /// How long nodes accept it, unless it is published again
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = time)]
     expires: SignedDuration,
 }

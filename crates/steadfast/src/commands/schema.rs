@@ -8,16 +8,16 @@ use steadfast_model::section::SECTIONS;
 use steadfast_model::{Field, Takes};
 use steadfast_resources::KINDS;
 
-/// Print the JSON Schema of the documents of a model, for editors
+/// Print the JSON Schema of a model's documents, for editors
 ///
-/// Without KIND: one schema for all of them, which tells documents apart by their first key.
+/// Without KIND, prints one schema for all of them, which tells documents apart by their first key.
 #[derive(Debug, Args)]
 pub(crate) struct SchemaArgs {
     /// model, environment, server or bundle
     #[arg(value_name = "KIND")]
     kind: Option<String>,
 
-    /// Write one file for each kind into this folder instead
+    /// Write one file for each kind into this directory
     #[arg(long, value_name = "DIR", conflicts_with = "kind")]
     output: Option<PathBuf>,
 }

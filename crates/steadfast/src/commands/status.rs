@@ -10,10 +10,10 @@ use steadfast_agent::api::v1::{LastRun, Revision, Status, Unkept};
 use steadfast_agent::client;
 use steadfast_store::Layout;
 
-/// Say what the agent keeps, what it waits for, and what is not as promised
+/// Show the agent's revision, what it waits for and what is not kept
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
-    /// How to print
+    /// The output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
 }

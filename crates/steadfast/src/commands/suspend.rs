@@ -9,19 +9,19 @@ use jiff::{Timestamp, civil};
 use steadfast_agent::api::v1::Request;
 use steadfast_store::Layout;
 
-/// Let the agent touch nothing until it is resumed
+/// Suspend the agent: it changes nothing until it is resumed
 #[derive(Debug, Args)]
 pub(crate) struct SuspendArgs {
-    /// Why; every status shows it
+    /// The reason, which 'steadfast status' shows
     #[arg(long, value_name = "TEXT")]
     reason: String,
 
-    /// Until when: 2026-07-01T08:00, or a time from now as 2h or 30m
+    /// When it resumes by itself: 2026-07-01T08:00, or a duration such as 2h
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
 }
 
-/// End a suspension
+/// Resume the agent after a suspension
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArgs {}
 

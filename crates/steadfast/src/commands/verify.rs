@@ -19,31 +19,31 @@ use steadfast_source::terms::{Download, Fetched, Known, Origin, Terms};
 use steadfast_source::{Refusal, RefusalKind, manifest};
 use steadfast_trust::signature::Signer;
 
-const TRUST: &str = "Trust, one of";
+const TRUST: &str = "Trust (exactly one)";
 
-/// Verify a snapshot or a git commit as a node would, and say what it would refuse
+/// Verify a snapshot, commit or tag as a node would
 ///
-/// SOURCE is the folder or the URL of a snapshot or, with --commit, --branch or --tag, of a git
-/// repository. Nothing is adopted, and nothing is written. Exits with 6 where a node would refuse, and
-/// with 7 where the source could not be read.
+/// SOURCE is the directory or URL of a snapshot or, with --commit, --branch or --tag, of a git repository.
+/// Nothing is adopted or written. Exits with 6 if a node would refuse it, and with 7 if the source could
+/// not be read.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("trust").required(true))]
 #[command(group = ArgGroup::new("git"))]
 #[command(override_usage = "steadfast verify <SOURCE> <TRUST> [OPTIONS]")]
 pub(crate) struct VerifyArgs {
-    /// A folder, or https://…, ssh://…, file://… or http://…
+    /// A directory or a URL: https://…, ssh://…, file://… or http://…
     #[arg(value_name = "SOURCE")]
     source: String,
 
-    /// The commit to verify, by any name that git knows; only in a repository on this machine
+    /// The commit to verify, by any name that git understands; needs a repository on this machine
     #[arg(long, value_name = "REVISION", group = "git")]
     commit: Option<String>,
 
-    /// The branch whose tip is signed
+    /// The branch whose tip to verify
     #[arg(long, value_name = "NAME", group = "git")]
     branch: Option<String>,
 
-    /// The tag that is signed
+    /// The tag to verify
     #[arg(long, value_name = "NAME", group = "git")]
     tag: Option<String>,
 
@@ -55,11 +55,11 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "FILE", group = "trust", requires = "git", help_heading = TRUST)]
     openpgp: Option<PathBuf>,
 
-    /// Trust these public keys for snapshots (may be repeated)
+    /// Trust these public keys for snapshots (repeatable)
     #[arg(long, value_name = "FILE", group = "trust", conflicts_with = "git", help_heading = TRUST)]
     keys: Vec<PathBuf>,
 
-    /// Trust anybody who can write to the source
+    /// Verify no signature: trust anybody who can write to the source
     #[arg(long, group = "trust", help_heading = TRUST)]
     trust_none: bool,
 
@@ -67,19 +67,19 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "N", default_value_t = 1, requires = "keys")]
     threshold: usize,
 
-    /// The model that the node expects of a snapshot
+    /// The name of the model that a snapshot must have
     #[arg(long, value_name = "NAME", conflicts_with = "git")]
     model: Option<String>,
 
-    /// The channel that the node expects of a snapshot
+    /// The channel that a snapshot must have
     #[arg(long, value_name = "NAME", conflicts_with = "git")]
     channel: Option<String>,
 
-    /// What the node has accepted before: a full commit, or the number of a snapshot
+    /// What the node has now: a full commit hash, or the number of a snapshot
     #[arg(long, value_name = "REVISION")]
     after: Option<String>,
 
-    /// The certificate authorities to trust for https, in place of the machine's
+    /// The certificate authorities to trust for https, instead of the system's
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
 
@@ -87,15 +87,15 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "URL")]
     proxy: Option<String>,
 
-    /// The private key for ssh
+    /// The private key file for ssh
     #[arg(long, value_name = "FILE", requires = "git")]
     ssh_key: Option<PathBuf>,
 
-    /// The host keys for ssh [default: /etc/ssh/ssh_known_hosts]
+    /// The known_hosts file for ssh [default: /etc/ssh/ssh_known_hosts]
     #[arg(long, value_name = "FILE", requires = "git")]
     known_hosts: Option<PathBuf>,
 
-    /// One line for https with git: TOKEN or USER:TOKEN
+    /// A file with the token for git over https: TOKEN or USER:TOKEN
     #[arg(long, value_name = "FILE", requires = "git")]
     token_file: Option<PathBuf>,
 }

@@ -2,7 +2,9 @@
 //! and scenario.
 
 use expect_test::{Expect, expect};
-use steadfast_engine::{Budget, Circumstances, Forecast, Held, Observed, Observer, Plan, Promises};
+use steadfast_engine::{
+    Budget, Circumstances, Forecast, Held, Observed, Observer, Plan, Promises, Unit, UnitId,
+};
 use steadfast_testkit::FakeHost;
 use steadfast_testkit::run::{Model, Notebook};
 
@@ -135,6 +137,27 @@ fn what_a_promise_needs_comes_before_it_and_will_be_kept() {
         },
         expect![[r#"
             file:/srv/below/it is attempted without directory:/srv/below, which it needs
+        "#]],
+    );
+}
+
+#[test]
+fn a_member_of_a_unit_is_not_attempted_where_another_will_not_be_kept() {
+    breaks(
+        |it| {
+            let (conf, gone) = (it.at("file:/etc/app.conf"), it.at("file:/etc/gone"));
+            let mut members = vec![conf, gone];
+            members.sort_unstable();
+            it.promises.units.push(Unit {
+                id: UnitId("component:app".into()),
+                members,
+                runner: None,
+            });
+            let held = Held::Budget { what: "deletions", limit: 0 };
+            it.plan.entries[gone].forecast = Forecast::Held(held);
+        },
+        expect![[r#"
+            file:/etc/app.conf is attempted without file:/etc/gone, which is of its unit
         "#]],
     );
 }

@@ -29,6 +29,8 @@ pub enum Flaw {
     BeforeItsNeed { promise: PromiseId, need: PromiseId },
     /// It is attempted though what it needs will not be kept.
     BrokenNeed { promise: PromiseId, need: PromiseId },
+    /// It is attempted though another member of its unit will not be kept.
+    BrokenUnit { promise: PromiseId, member: PromiseId },
     /// Two promises change one thing in the same turn.
     OneFacet { facet: Facet, promises: [PromiseId; 2] },
     /// A runner pays before, or with, what it pays for.
@@ -54,6 +56,9 @@ impl fmt::Display for Flaw {
             Flaw::BrokenNeed { promise, need } => {
                 write!(f, "{promise} is attempted without {need}, which it needs")
             }
+            Flaw::BrokenUnit { promise, member } => {
+                write!(f, "{promise} is attempted without {member}, which is of its unit")
+            }
             Flaw::OneFacet { facet, promises: [a, b] } => {
                 write!(f, "{a} and {b} change {facet} in one turn")
             }
@@ -77,6 +82,7 @@ pub fn check(promises: &Promises, observed: &Observed, plan: &Plan, budget: Budg
         flaws.extend(checked.entry(at));
         flaws.extend(checked.needs(at));
     }
+    flaws.extend(checked.units());
     flaws.extend(checked.one_thing(observed));
     flaws.extend(checked.causes());
     let planned = plan.entries.iter().filter(|it| it.is_planned());
@@ -159,6 +165,19 @@ impl Checked<'_> {
             let broken = self.plan.entries[need].will_not_be_kept();
             if broken && self.planned(at) {
                 flaws.push(Flaw::BrokenNeed { promise, need: need_id });
+            }
+        }
+        flaws
+    }
+
+    fn units(&self) -> Vec<Flaw> {
+        let mut flaws = vec![];
+        for unit in &self.promises.units {
+            let broken = |at: &&usize| self.plan.entries[**at].will_not_be_kept();
+            let Some(broken) = unit.members.iter().find(broken) else { continue };
+            for at in unit.members.iter().filter(|at| self.planned(**at)) {
+                let (promise, member) = (self.id(*at), self.id(*broken));
+                flaws.push(Flaw::BrokenUnit { promise, member });
             }
         }
         flaws

@@ -7,6 +7,7 @@ use crate::observed::Observed;
 use crate::obstacles::{missing, speaks_against, unknowns};
 use crate::outcome::{Held, NotKept};
 use crate::promised::{Promised, Promises};
+use crate::unit::UnitId;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use steadfast_model::{Keep, PromiseId};
@@ -164,11 +165,35 @@ pub struct Circumstances {
 
 /// Plans all promises from one look at each.
 pub fn plan(promises: &Promises, observed: &Observed, circumstances: Circumstances) -> Plan {
+    let mut broken = BrokenUnits::new();
+    // A unit that is found broken holds its members, and what needs those: each time one is found, all is
+    // planned anew.
+    loop {
+        let (mut entries, steps) = plan_turns(promises, observed, circumstances, &broken);
+        if broken.find(promises, &entries) {
+            continue;
+        }
+        mark_uncertain(promises, &mut entries, &steps);
+        mark_health_uncertain(promises, observed, &mut entries);
+        // Without waves there was a circle, and nothing is run.
+        let kept = || Entry { changes: vec![], notes: vec![], forecast: Forecast::Kept };
+        return Plan { entries: entries.into_iter().map(|it| it.unwrap_or_else(kept)).collect() };
+    }
+}
+
+/// Plans each promise in its turn.
+fn plan_turns(
+    promises: &Promises,
+    observed: &Observed,
+    circumstances: Circumstances,
+    broken: &BrokenUnits,
+) -> (Vec<Option<Entry>>, Steps) {
     let mut entries: Vec<Option<Entry>> = promises.all.iter().map(|_| None).collect();
     let mut steps = Steps::default();
     let mut meter = BudgetMeter::new(circumstances.budget);
     for at in promises.waves.iter().flatten().copied() {
         let mut entry = entry(promises, observed, circumstances, at, &entries, &steps);
+        broken.hold(promises, at, &mut entry);
         if entry.is_planned()
             && let Err(held) = meter.spend(&entry.changes)
         {
@@ -177,11 +202,45 @@ pub fn plan(promises: &Promises, observed: &Observed, circumstances: Circumstanc
         steps.take(at, &promises.all[at], &entry);
         entries[at] = Some(entry);
     }
-    mark_uncertain(promises, &mut entries, &steps);
-    mark_health_uncertain(promises, observed, &mut entries);
-    // Without waves there was a circle, and nothing is run.
-    let kept = || Entry { changes: vec![], notes: vec![], forecast: Forecast::Kept };
-    Plan { entries: entries.into_iter().map(|it| it.unwrap_or_else(kept)).collect() }
+    (entries, steps)
+}
+
+/// Units of which a member will not be kept: for each, which one that is and why. A run takes back what it
+/// has done to the others, so none of them will be changed.
+struct BrokenUnits(HashMap<UnitId, (usize, Forecast)>);
+
+impl BrokenUnits {
+    fn new() -> BrokenUnits {
+        BrokenUnits(HashMap::new())
+    }
+
+    /// Takes note of those that these entries show. Whether there are new ones.
+    fn find(&mut self, promises: &Promises, entries: &[Option<Entry>]) -> bool {
+        let before = self.0.len();
+        for unit in &promises.units {
+            let broken = unit.members.iter().find_map(|at| {
+                let entry = entries[*at].as_ref().filter(|it| it.will_not_be_kept())?;
+                Some((*at, entry.forecast.clone()))
+            });
+            if let Some(broken) = broken {
+                self.0.entry(unit.id.clone()).or_insert(broken);
+            }
+        }
+        self.0.len() > before
+    }
+
+    /// Holds a member that would be changed. The one that is broken stays so, for the reason that was found:
+    /// a budget that the others do not spend now is not for it.
+    fn hold(&self, promises: &Promises, at: usize, entry: &mut Entry) {
+        let unit = promises.all[at].unit.as_ref();
+        let Some((first, why)) = unit.and_then(|it| self.0.get(it)) else { return };
+        if *first == at {
+            entry.forecast = why.clone();
+        } else if entry.is_planned() {
+            let needed = promises.all[*first].id.clone();
+            entry.forecast = Forecast::Held(Held::NeedNotKept { needed });
+        }
+    }
 }
 
 impl Plan {

@@ -75,17 +75,24 @@ pub(crate) struct Failure {
     pub error: anyhow::Error,
     /// What to do about it.
     pub help: Option<String>,
-    /// The mistakes of a model, each with its lines and with styles: they are shown before.
-    pub mistakes: Vec<String>,
 }
 
 impl Failure {
     pub(crate) fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Failure {
-        Failure { exit, error: error.into(), help: None, mistakes: vec![] }
+        Failure { exit, error: error.into(), help: None }
     }
 
     pub(crate) fn usage(message: impl std::fmt::Display) -> Failure {
         Failure::new(Exit::Usage, anyhow::anyhow!("{message}"))
+    }
+
+    /// The mistakes of a model, each with its lines and with styles: they are shown before.
+    pub(crate) fn mistakes(&self) -> &[String] {
+        if let Some(NodeError::BadModel { errors, consequence: _ }) = self.error.downcast_ref() {
+            errors
+        } else {
+            &[]
+        }
     }
 
     pub(crate) fn help(mut self, help: impl Into<String>) -> Failure {
@@ -99,51 +106,40 @@ pub(crate) type Outcome = Result<Exit, Failure>;
 
 impl From<NodeError> for Failure {
     fn from(error: NodeError) -> Failure {
-        let exit = match &error {
-            NodeError::Read(error) => match error {
-                ReadError::NotThere { .. } => Exit::Usage,
-                ReadError::Read { .. } => Exit::Unreachable,
-                ReadError::Special { .. }
-                | ReadError::Name { .. }
-                | ReadError::TooLarge { .. }
-                | ReadError::TooMany { .. } => Exit::BadModel,
-            },
-            NodeError::NoEnvironment { .. }
-            | NodeError::TwoEnvironments { .. }
-            | NodeError::NotRoot => Exit::Usage,
-            NodeError::BadModel { .. } => Exit::BadModel,
-            NodeError::Lock(LockError::Held { .. }) => Exit::Locked,
-            NodeError::Lock(LockError::Create { .. })
-            | NodeError::State(_)
-            | NodeError::Record(_) => Exit::State,
-        };
-        let help = match &error {
-            NodeError::NoEnvironment { there, .. } if there.is_empty() => {
-                Some("it has none".to_owned())
+        let (exit, help) = match &error {
+            NodeError::Read(error) => (unreadable(error), None),
+            NodeError::NoEnvironment { asked: _, there } => {
+                let there = match there[..] {
+                    [] => "it has none".to_owned(),
+                    _ => format!("it has: {}", there.join(", ")),
+                };
+                (Exit::Usage, Some(there))
             }
-            NodeError::NoEnvironment { there, .. } => Some(format!("it has: {}", there.join(", "))),
             NodeError::TwoEnvironments { .. } => {
-                Some("say which one: --environment NAME".to_owned())
+                (Exit::Usage, Some("say which one: --environment NAME".to_owned()))
             }
             NodeError::NotRoot => {
-                Some("run it as root, or look first: steadfast run --dry-run …".to_owned())
+                let look = "run it as root, or look first: steadfast run --dry-run …";
+                (Exit::Usage, Some(look.to_owned()))
             }
-            NodeError::Read(_)
-            | NodeError::BadModel { .. }
-            | NodeError::Lock(_)
+            NodeError::BadModel { .. } => (Exit::BadModel, None),
+            NodeError::Lock(LockError::Held { .. }) => (Exit::Locked, None),
+            NodeError::Lock(LockError::Create { .. })
             | NodeError::State(_)
-            | NodeError::Record(_) => None,
+            | NodeError::Record(_) => (Exit::State, None),
         };
-        let mistakes = match &error {
-            NodeError::BadModel { errors, consequence: _ } => errors.clone(),
-            NodeError::Read(_)
-            | NodeError::NoEnvironment { .. }
-            | NodeError::TwoEnvironments { .. }
-            | NodeError::NotRoot
-            | NodeError::Lock(_)
-            | NodeError::State(_)
-            | NodeError::Record(_) => vec![],
-        };
-        Failure { exit, error: error.into(), help, mistakes }
+        Failure { exit, error: error.into(), help }
+    }
+}
+
+/// How a folder of a model that cannot be read ends a command.
+fn unreadable(error: &ReadError) -> Exit {
+    match error {
+        ReadError::NotThere { .. } => Exit::Usage,
+        ReadError::Read { .. } => Exit::Unreachable,
+        ReadError::Special { .. }
+        | ReadError::Name { .. }
+        | ReadError::TooLarge { .. }
+        | ReadError::TooMany { .. } => Exit::BadModel,
     }
 }

@@ -155,7 +155,7 @@ impl Ui {
     }
 
     pub(crate) fn failure(&self, failure: &Failure) {
-        self.model_warnings(&failure.mistakes);
+        self.model_warnings(failure.mistakes());
         self.labelled("error", Tone::Bad, &clean(&failure.error.to_string()));
         for cause in failure.error.chain().skip(1) {
             self.say(&format!("  because: {}", clean(&cause.to_string())));

@@ -1,6 +1,7 @@
 //! A unit is wholly as it was before or wholly as it shall be, whatever fails and wherever the run dies.
 
-use steadfast_engine::{Budget, Promises, Unit, UnitId};
+use steadfast_engine::{Budget, Forecast, Held, Outcome, Promises, Unit, UnitId};
+use steadfast_model::PromiseId;
 use steadfast_testkit::run::{Model, Notebook, converge, converge_or_die};
 use steadfast_testkit::{FakeHost, Fault, Moment, World};
 
@@ -147,4 +148,36 @@ fn a_run_about_something_else_leaves_no_unit_in_the_middle_either() {
     let host = host();
     run(&host, &one, &mut Notebook::default());
     assert_eq!(shown(&host.world()), after);
+}
+
+#[test]
+fn a_member_that_cannot_be_kept_is_foreseen_to_hold_the_others() {
+    let mut promises = release();
+    let ids: Vec<PromiseId> = promises.all.iter().map(|it| it.id.clone()).collect();
+    let at = |id: &str| ids.iter().position(|it| &*it.0 == id).unwrap();
+    // What is no member of the unit, and needs one that could be kept by itself.
+    let (beside, current) = (at("file:/srv/beside"), at(MEMBERS[3]));
+    promises.all[beside].needs.push(current);
+    promises.waves =
+        vec![(0..promises.all.len()).filter(|it| *it != beside).collect(), vec![beside]];
+    let host = host().with_directory("/etc/api/more.conf");
+    let before = shown(&host.world());
+    let mut ledger = Notebook::default();
+    let run = converge(&host, &promises, &mut ledger, Budget::default());
+    let foreseen = |id: &str| &run.plan.entries[at(id)].forecast;
+    let held = |needed: &str| Held::NeedNotKept { needed: PromiseId(needed.into()) };
+    let held_by_it = held(MEMBERS[1]);
+    assert!(matches!(foreseen(MEMBERS[1]), Forecast::NotKept(_)), "{:?}", foreseen(MEMBERS[1]));
+    for (id, held) in [
+        (MEMBERS[0], &held_by_it),
+        (MEMBERS[2], &held_by_it),
+        (MEMBERS[3], &held_by_it),
+        ("file:/srv/beside", &held(MEMBERS[3])),
+    ] {
+        assert_eq!(foreseen(id), &Forecast::Held(held.clone()), "{id}");
+    }
+    for id in [MEMBERS[0], MEMBERS[2], MEMBERS[3]] {
+        assert_eq!(run.outcome(id), Some(&Outcome::Held(held_by_it.clone())), "{id}");
+    }
+    assert_eq!(shown(&host.world()), before);
 }

@@ -10,7 +10,6 @@ pub(crate) mod traces;
 use crate::budget::{Budget, BudgetMeter};
 use crate::event::{Event, Reporter};
 use crate::ledger::{Extent, Ledger, NotUndone, UndoEntry, is_systemds, is_unit_file, key};
-
 use crate::runner::pay::{self, Debtor};
 use crate::unit::Scope;
 use plan::{UndoPlan, look, within};
@@ -33,44 +32,8 @@ pub fn undo(
 ) -> Vec<Result<(), NotUndone>> {
     let mut meter = BudgetMeter::new(budget);
     let first = within(made, extent, &mut meter, sys.as_probe());
-    let todo: Vec<usize> = (0..made.len())
-        .filter(|at| match &first[*at] {
-            // What refuses may be gone when its turn comes: a user has processes of a service that stops.
-            UndoPlan::Changes(_) | UndoPlan::Stays(NotUndone::Refused(_)) => true,
-            UndoPlan::Back
-            | UndoPlan::Stays(
-                NotUndone::ChangedSince
-                | NotUndone::Unknown
-                | NotUndone::OtherVersion
-                | NotUndone::ContentGone
-                | NotUndone::Replaced
-                | NotUndone::Held(_)
-                | NotUndone::Failed(_)
-                | NotUndone::StillDiffers,
-            ) => made[*at].begun,
-        })
-        .collect();
-    let mut undoing = Undoing {
-        made,
-        extent,
-        sys,
-        meter,
-        refused: first
-            .iter()
-            .map(|it| matches!(it, UndoPlan::Stays(NotUndone::Refused(_))))
-            .collect(),
-        done: vec![vec![]; made.len()],
-        results: first
-            .into_iter()
-            .map(|it| match it {
-                // What was refused is asked again when its turn comes.
-                UndoPlan::Back | UndoPlan::Changes(_) | UndoPlan::Stays(NotUndone::Refused(_)) => {
-                    Ok(())
-                }
-                UndoPlan::Stays(left) => Err(left),
-            })
-            .collect(),
-    };
+    let todo: Vec<usize> = (0..made.len()).filter(|at| is_due(&first[*at], &made[*at])).collect();
+    let mut undoing = Undoing::new(made, extent, sys, meter, first);
     if !todo.is_empty() {
         // A restart that follows from it must not be forgotten where the run ends in the middle.
         match begin(made, &todo, sys, ledger) {
@@ -88,6 +51,25 @@ pub fn undo(
     }
     undoing.tell(out);
     undoing.results
+}
+
+/// Whether there is something to do, or may be when its turn comes: a user who has processes now may have
+/// none once a service has stopped.
+fn is_due(first: &UndoPlan, made: &UndoEntry) -> bool {
+    match first {
+        UndoPlan::Changes(_) | UndoPlan::Stays(NotUndone::Refused(_)) => true,
+        UndoPlan::Back
+        | UndoPlan::Stays(
+            NotUndone::ChangedSince
+            | NotUndone::Unknown
+            | NotUndone::OtherVersion
+            | NotUndone::ContentGone
+            | NotUndone::Replaced
+            | NotUndone::Held(_)
+            | NotUndone::Failed(_)
+            | NotUndone::StillDiffers,
+        ) => made.begun,
+    }
 }
 
 /// Writes down what is about to be taken back, each with those of its scope, and what the runners that read
@@ -158,7 +140,27 @@ struct Undoing<'a> {
     results: Vec<Result<(), NotUndone>>,
 }
 
-impl Undoing<'_> {
+impl<'a> Undoing<'a> {
+    fn new(
+        made: &'a [UndoEntry],
+        extent: Extent,
+        sys: &'a dyn Actuate,
+        meter: BudgetMeter,
+        first: Vec<UndoPlan>,
+    ) -> Undoing<'a> {
+        let is_refused = |it: &UndoPlan| matches!(it, UndoPlan::Stays(NotUndone::Refused(_)));
+        let refused = first.iter().map(is_refused).collect();
+        let result = |it| match it {
+            // What was refused is asked again when its turn comes.
+            UndoPlan::Back | UndoPlan::Changes(_) | UndoPlan::Stays(NotUndone::Refused(_)) => {
+                Ok(())
+            }
+            UndoPlan::Stays(left) => Err(left),
+        };
+        let results = first.into_iter().map(result).collect();
+        Undoing { made, extent, sys, meter, refused, done: vec![vec![]; made.len()], results }
+    }
+
     fn run(&mut self, todo: &[usize], out: &mut dyn Reporter) {
         for turn in TURNS {
             let its =

@@ -88,7 +88,7 @@ fn keep(task: &RunTask, cx: &Context, ui: &Ui) -> Outcome {
         }
         Err(error) => {
             let failure = Failure::from(error);
-            ui.model_warnings(&failure.mistakes);
+            ui.model_warnings(failure.mistakes());
             say(ui, &RunLine::NotStarted(format!("{:#}", failure.error)))?;
             Ok(failure.exit)
         }

@@ -308,9 +308,9 @@ fn room(mode: u32) -> Result<tempfile::TempDir, Failure> {
 }
 
 fn refused(refusal: Refusal) -> Failure {
-    let Failure { exit, error, help, mistakes } = unread(refusal);
+    let Failure { exit, error, help } = unread(refusal);
     let error = if exit == Exit::Refused { error.context("a node would refuse it") } else { error };
-    Failure { exit, error, help, mistakes }
+    Failure { exit, error, help }
 }
 
 /// How a failure to get at a model ends.

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use steadfast_node::wire::Changed;
+use steadfast_model::PromiseId;
+use steadfast_node::wire::{Changed, Selection};
 use steadfast_system::attribution::Changer;
 
 /// So many of the latest writers are remembered of one promise.
@@ -13,7 +14,7 @@ const PROMISES: usize = 1_000;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Changes {
-    records: BTreeMap<String, Record>,
+    records: BTreeMap<PromiseId, Record>,
 }
 
 /// Times in microseconds since 1970.
@@ -26,12 +27,12 @@ struct Record {
 
 impl Changes {
     /// Somebody has touched what a promise is about.
-    pub(crate) fn touched(&mut self, promise: &str, at: i64) {
+    pub(crate) fn touched(&mut self, promise: &PromiseId, at: i64) {
         self.record(promise, at);
     }
 
     /// This one did.
-    pub(crate) fn wrote(&mut self, promise: &str, writer: Changer) {
+    pub(crate) fn wrote(&mut self, promise: &PromiseId, writer: Changer) {
         let Some(record) = self.record(promise, writer.at) else { return };
         // Whoever did so before comes last now, with what is known of them.
         let before = record.writers.iter().position(|it| it.is_same(&writer));
@@ -42,9 +43,9 @@ impl Changes {
         record.writers.drain(..surplus);
     }
 
-    fn record(&mut self, promise: &str, at: i64) -> Option<&mut Record> {
+    fn record(&mut self, promise: &PromiseId, at: i64) -> Option<&mut Record> {
         let room = self.records.len() < PROMISES;
-        let record = match self.records.entry(promise.to_owned()) {
+        let record = match self.records.entry(promise.clone()) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) if room => {
                 entry.insert(Record { since: at, last: at, writers: vec![] })
@@ -56,13 +57,13 @@ impl Changes {
         Some(record)
     }
 
-    pub(crate) fn writers(&self, promise: &str) -> &[Changer] {
+    pub(crate) fn writers(&self, promise: &PromiseId) -> &[Changer] {
         self.records.get(promise).map_or(&[], |it| &it.writers)
     }
 
     /// What a run about these promises, or about all, should know.
-    pub(crate) fn changed(&self, only: Option<&[String]>) -> Vec<Changed> {
-        let asked = |it: &&String| only.is_none_or(|only| only.contains(it));
+    pub(crate) fn changed(&self, only: Option<&Selection>) -> Vec<Changed> {
+        let asked = |it: &PromiseId| only.is_none_or(|only| only.names(it));
         let asked = self.records.iter().filter(|(promise, _)| asked(promise));
         asked
             .map(|(promise, record)| Changed {
@@ -75,9 +76,9 @@ impl Changes {
 
     /// A run that began then has looked at these promises, or at all: what was done before has been told,
     /// or has broken nothing. What is `unkept` still is as they made it.
-    pub(crate) fn looked(&mut self, only: Option<&[String]>, unkept: &[String], began: i64) {
+    pub(crate) fn looked(&mut self, only: Option<&Selection>, unkept: &[PromiseId], began: i64) {
         self.records.retain(|promise, record| {
-            if only.is_some_and(|it| !it.contains(promise)) || unkept.contains(promise) {
+            if only.is_some_and(|it| !it.names(promise)) || unkept.contains(promise) {
                 return true;
             }
             record.writers.retain(|it| it.at >= began);
@@ -95,38 +96,42 @@ mod tests {
         Changer { at, pid: Some(pid), process: None, work: None }
     }
 
+    fn id(name: &str) -> PromiseId {
+        PromiseId::new("file", name)
+    }
+
     fn pids(changes: &Changes, promise: &str) -> Vec<i32> {
-        changes.writers(promise).iter().filter_map(|it| it.pid).collect()
+        changes.writers(&id(promise)).iter().filter_map(|it| it.pid).collect()
     }
 
     #[test]
     fn the_latest_writers_are_remembered_each_once() {
         let mut changes = Changes::default();
         for (at, pid) in [(10, 1), (11, 1), (12, 2), (13, 1), (14, 3), (15, 4)] {
-            changes.wrote("a", writer(at, pid));
+            changes.wrote(&id("a"), writer(at, pid));
         }
         assert_eq!(pids(&changes, "a"), [1, 3, 4]);
         let [Changed { promise, since: 10, writers }] = &changes.changed(None)[..] else {
             panic!()
         };
-        assert_eq!((&**promise, writers.len()), ("a", 3));
-        assert!(changes.changed(Some(&["b".to_owned()])).is_empty());
+        assert_eq!((promise, writers.len()), (&id("a"), 3));
+        assert!(changes.changed(Some(&Selection::from_promises(&[id("b")]))).is_empty());
     }
 
     #[test]
     fn what_a_run_has_looked_at_is_forgotten_and_what_came_after_its_begin_is_not() {
         let mut changes = Changes::default();
         for promise in ["kept", "not kept", "elsewhere", "again"] {
-            changes.wrote(promise, writer(10, 1));
+            changes.wrote(&id(promise), writer(10, 1));
         }
-        changes.touched("touched", 10);
-        changes.wrote("again", writer(30, 2));
-        let only = ["kept", "not kept", "again", "touched"].map(str::to_owned);
-        changes.looked(Some(&only), &["not kept".to_owned()], 20);
+        changes.touched(&id("touched"), 10);
+        changes.wrote(&id("again"), writer(30, 2));
+        let only = Selection::from_promises(&["kept", "not kept", "again", "touched"].map(id));
+        changes.looked(Some(&only), &[id("not kept")], 20);
         let left: Vec<_> =
             changes.changed(None).into_iter().map(|it| (it.promise, it.since)).collect();
         let expected = [("again", 20), ("elsewhere", 10), ("not kept", 10)];
-        assert_eq!(left, expected.map(|(it, since)| (it.to_owned(), since)));
+        assert_eq!(left, expected.map(|(it, since)| (id(it), since)));
         assert_eq!(pids(&changes, "again"), [2]);
     }
 
@@ -134,7 +139,7 @@ mod tests {
     fn more_promises_than_anybody_drifts_at_once_take_no_more_room() {
         let mut changes = Changes::default();
         for number in 0..PROMISES * 2 {
-            changes.wrote(&number.to_string(), writer(1, 1));
+            changes.wrote(&id(&number.to_string()), writer(1, 1));
         }
         assert_eq!(changes.records.len(), PROMISES);
         changes.looked(None, &[], 2);

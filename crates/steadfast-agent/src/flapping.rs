@@ -5,6 +5,7 @@ use crate::schedule::{later, since};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use steadfast_model::PromiseId;
 
 /// So many repairs within [`WITHIN`] are flapping.
 pub(crate) const REPAIRS: usize = 5;
@@ -21,7 +22,7 @@ const OVER: Duration = Duration::from_secs(3_600);
 /// One promise that two write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flapping {
-    pub promise: String,
+    pub promise: PromiseId,
     pub since: Timestamp,
     /// How often it was repaired since then.
     pub repairs: u32,
@@ -30,7 +31,7 @@ pub struct Flapping {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FlapDetector {
-    records: BTreeMap<String, Record>,
+    records: BTreeMap<PromiseId, Record>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -42,7 +43,7 @@ struct Record {
 
 impl FlapDetector {
     /// When a promise that somebody has just touched may be looked at.
-    pub(crate) fn not_before(&self, promise: &str, now: Timestamp) -> Timestamp {
+    pub(crate) fn not_before(&self, promise: &PromiseId, now: Timestamp) -> Timestamp {
         let Some(record) = self.records.get(promise) else { return now };
         if let Some(flapping) = &record.flapping {
             return later(flapping.last, SLOW).max(now);
@@ -53,8 +54,8 @@ impl FlapDetector {
         }
     }
 
-    pub(crate) fn looked(&mut self, promise: &str, now: Timestamp) {
-        let record = self.records.entry(promise.to_owned()).or_default();
+    pub(crate) fn looked(&mut self, promise: &PromiseId, now: Timestamp) {
+        let record = self.records.entry(promise.clone()).or_default();
         record.looks.push(now);
         // The newest are the ones that count.
         let surplus = record.looks.len().saturating_sub(LOOKS);
@@ -62,8 +63,8 @@ impl FlapDetector {
     }
 
     /// Says whether this is where it begins to flap.
-    pub(crate) fn repaired(&mut self, promise: &str, now: Timestamp) -> Option<Flapping> {
-        let record = self.records.entry(promise.to_owned()).or_default();
+    pub(crate) fn repaired(&mut self, promise: &PromiseId, now: Timestamp) -> Option<Flapping> {
+        let record = self.records.entry(promise.clone()).or_default();
         if let Some(flapping) = &mut record.flapping {
             flapping.repairs = flapping.repairs.saturating_add(1);
             flapping.last = now;
@@ -75,7 +76,7 @@ impl FlapDetector {
             return None;
         }
         let repairs = u32::try_from(record.repairs.len()).unwrap_or(u32::MAX);
-        let flapping = Flapping { promise: promise.to_owned(), since, repairs, last: now };
+        let flapping = Flapping { promise: promise.clone(), since, repairs, last: now };
         record.repairs.clear();
         record.flapping = Some(flapping.clone());
         Some(flapping)
@@ -107,6 +108,10 @@ impl FlapDetector {
 mod tests {
     use super::*;
 
+    fn a() -> PromiseId {
+        PromiseId::new("file", "/a")
+    }
+
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
     }
@@ -115,16 +120,16 @@ mod tests {
     fn five_repairs_in_ten_minutes_are_flapping_and_a_quiet_hour_ends_it() {
         let mut detector = FlapDetector::default();
         for number in 0..4 {
-            assert_eq!(detector.repaired("a", at(number * 60)), None);
+            assert_eq!(detector.repaired(&a(), at(number * 60)), None);
         }
-        assert_eq!(detector.not_before("a", at(240)), at(240));
-        let flapping = detector.repaired("a", at(240)).unwrap();
+        assert_eq!(detector.not_before(&a(), at(240)), at(240));
+        let flapping = detector.repaired(&a(), at(240)).unwrap();
         assert_eq!((flapping.repairs, flapping.since), (5, at(0)));
-        assert_eq!(detector.not_before("a", at(250)), at(840), "slowed down");
-        assert_eq!(detector.repaired("a", at(900)), None, "it is said once");
+        assert_eq!(detector.not_before(&a(), at(250)), at(840), "slowed down");
+        assert_eq!(detector.repaired(&a(), at(900)), None, "it is said once");
         assert_eq!(detector.forget(at(4_000)), []);
         assert_eq!(detector.forget(at(4_500))[0].repairs, 6);
-        assert_eq!(detector.not_before("a", at(4_500)), at(4_500));
+        assert_eq!(detector.not_before(&a(), at(4_500)), at(4_500));
         assert!(detector.records.is_empty());
     }
 
@@ -133,7 +138,7 @@ mod tests {
         let mut detector = FlapDetector::default();
         for number in 0..100 {
             detector.forget(at(number * 300));
-            assert_eq!(detector.repaired("a", at(number * 300)), None);
+            assert_eq!(detector.repaired(&a(), at(number * 300)), None);
         }
     }
 
@@ -141,10 +146,10 @@ mod tests {
     fn a_noisy_watch_is_slowed_down_and_does_not_flap() {
         let mut detector = FlapDetector::default();
         for number in 0..10 {
-            assert_eq!(detector.not_before("a", at(number)), at(number));
-            detector.looked("a", at(number));
+            assert_eq!(detector.not_before(&a(), at(number)), at(number));
+            detector.looked(&a(), at(number));
         }
-        assert_eq!(detector.not_before("a", at(10)), at(69));
+        assert_eq!(detector.not_before(&a(), at(10)), at(69));
         assert_eq!(detector.current(), []);
     }
 
@@ -152,9 +157,9 @@ mod tests {
     fn a_clock_that_goes_back_ends_what_it_makes_future() {
         let mut detector = FlapDetector::default();
         for _ in 0..5 {
-            detector.repaired("a", at(0));
+            detector.repaired(&a(), at(0));
         }
         assert_eq!(detector.forget(at(-86_400)).len(), 1);
-        assert_eq!(detector.not_before("a", at(-86_400)), at(-86_400));
+        assert_eq!(detector.not_before(&a(), at(-86_400)), at(-86_400));
     }
 }

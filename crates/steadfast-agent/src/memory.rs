@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fmt::Write as _;
+use steadfast_model::PromiseId;
 use steadfast_node::gate::Gate;
 use steadfast_node::revision::{HighestAccepted, Revision, RevisionInfo, stamp};
 
@@ -58,7 +59,7 @@ pub struct Adopted {
     pub gate: Gate,
     /// What was not kept, or held, at the end of its last full run; nothing where none has ended.
     #[serde(default)]
-    pub not_good: Option<BTreeSet<String>>,
+    pub not_good: Option<BTreeSet<PromiseId>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,7 +82,7 @@ pub struct Wanted {
 pub struct Bad {
     pub revision: Revision,
     /// Nothing where its runs crashed.
-    pub promise: Option<String>,
+    pub promise: Option<PromiseId>,
     pub reason: String,
     #[serde(with = "stamp")]
     pub at: Timestamp,
@@ -129,8 +130,15 @@ pub enum Stage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// Nothing where a run crashed.
-    pub promise: Option<String>,
+    pub promise: Option<PromiseId>,
     pub reason: String,
+}
+
+impl Trial {
+    /// Nothing has run yet, and nothing speaks against it.
+    pub fn new(stage: Stage, from: Adopted) -> Trial {
+        Trial { stage, from, failures: vec![], crashes: 0, interruptions: 0, open: false }
+    }
 }
 
 impl Memory {
@@ -252,7 +260,7 @@ mod tests {
                 policy::Budget::default(),
                 Duration::from_secs(604_800),
             ),
-            not_good: Some(BTreeSet::from(["service:nginx".to_owned()])),
+            not_good: Some(BTreeSet::from([PromiseId::new("service", "nginx")])),
         };
         Memory {
             written: 7,
@@ -262,7 +270,7 @@ mod tests {
                 stage: Stage::Second,
                 from: adopted.clone(),
                 failures: vec![Failure {
-                    promise: Some("file:/etc/motd".to_owned()),
+                    promise: Some(PromiseId::new("file", "/etc/motd")),
                     reason: "validation failed".to_owned(),
                 }],
                 crashes: 1,

@@ -5,8 +5,9 @@ use crate::flapping::Flapping;
 use crate::memory::{Bad, Suspension};
 use jiff::Timestamp;
 use std::fmt;
+use steadfast_model::PromiseId;
 use steadfast_node::revision::{Revision, RevisionInfo};
-use steadfast_node::wire::{Refusal, RunReason, Unkept};
+use steadfast_node::wire::{Refusal, RunReason, Selection, Unkept};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Status {
@@ -53,7 +54,7 @@ pub enum Waiting {
         problems: Vec<String>,
     },
     Bad {
-        promise: Option<String>,
+        promise: Option<PromiseId>,
         reason: String,
     },
     Expired {
@@ -104,8 +105,8 @@ pub struct LastRun {
 
 impl LastRun {
     /// Takes in a run of single promises: what it says about those replaces what was known.
-    pub(crate) fn amend(&mut self, only: &[String], later: LastRun) {
-        let other = |it: &Unkept| !only.contains(&it.promise);
+    pub(crate) fn amend(&mut self, only: &Selection, later: LastRun) {
+        let other = |it: &Unkept| !only.names(&it.promise);
         let bad_before = self.not_kept.len() + self.held.len();
         self.not_kept.retain(other);
         self.held.retain(other);
@@ -224,7 +225,7 @@ pub(crate) fn example() -> Status {
         expires: None,
     };
     let unkept = |promise: &str, reason: &str| Unkept {
-        promise: promise.to_owned(),
+        promise: PromiseId(promise.into()),
         reason: reason.to_owned(),
     };
     Status {
@@ -241,7 +242,7 @@ pub(crate) fn example() -> Status {
         trying: None,
         bad: vec![Bad {
             revision: Revision::new("2123456789abcdef0123456789abcdef01234567"),
-            promise: Some("service:nginx".to_owned()),
+            promise: Some(PromiseId::new("service", "nginx")),
             reason: "it does not start".to_owned(),
             at: at(5),
         }],
@@ -264,7 +265,7 @@ pub(crate) fn example() -> Status {
             debts: vec!["nginx.service".to_owned()],
         }),
         flapping: vec![Flapping {
-            promise: "file:/etc/motd".to_owned(),
+            promise: PromiseId::new("file", "/etc/motd"),
             since: at(10),
             repairs: 5,
             last: at(11),

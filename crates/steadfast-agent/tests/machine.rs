@@ -15,7 +15,7 @@ use steadfast_agent::machine::{
 use steadfast_agent::memory::Memory;
 use steadfast_agent::schedule::later;
 use steadfast_model::policy::{Adopt, Approval, Wave, parse_window};
-use steadfast_model::{Span, Spanned};
+use steadfast_model::{PromiseId, Span, Spanned};
 use steadfast_node::gate::Gate;
 use steadfast_node::revision::{HighestAccepted, Revision, RevisionInfo};
 use steadfast_node::wire::{
@@ -53,8 +53,12 @@ fn gate(adopt: &Adopt) -> Gate {
     )
 }
 
+fn promise_id(text: &str) -> PromiseId {
+    PromiseId(text.into())
+}
+
 fn not_kept(promise: &str, fault: Fault, health: bool, changed: bool) -> Broken {
-    let (promise, reason) = (promise.to_owned(), "it broke".to_owned());
+    let (promise, reason) = (promise_id(promise), "it broke".to_owned());
     Broken { promise, reason, fault, health, changed }
 }
 
@@ -109,7 +113,7 @@ impl Node {
                 Action::Fetch { highest: _, wanted: Some(it) } => format!("fetch {it}"),
                 Action::Prepare { revision } => format!("prepare {revision}"),
                 Action::Run(job) => {
-                    let only = job.only.as_ref().map(|it| format!(" {}", it.join(" ")));
+                    let only = job.only.as_ref().map(|it| format!(" {}", it.0.join(" ")));
                     format!(
                         "run {} ({}{})",
                         job.revision,
@@ -705,7 +709,7 @@ fn a_node_that_has_forgotten_accepts_nothing_without_somebodys_word() {
 #[test]
 fn what_is_not_kept_is_tried_later_and_later_whoever_touches_it() {
     let mut node = Node::keeping(Gate::default());
-    let touched = || Input::Drift { promises: vec!["service:a".to_owned()] };
+    let touched = || Input::Drift { promises: vec![promise_id("service:a")] };
     let mut tries = vec![];
     node.give(touched());
     for _ in 0..3_600 {
@@ -732,13 +736,12 @@ fn what_is_not_kept_is_tried_later_and_later_whoever_touches_it() {
 #[test]
 fn drift_is_repaired_alone_and_bursts_together_and_fights_slowly() {
     let mut node = Node::keeping(Gate::default());
-    let touched = |names: &[&str]| Input::Drift {
-        promises: names.iter().map(|it| (*it).to_owned()).collect(),
-    };
+    let touched =
+        |names: &[&str]| Input::Drift { promises: names.iter().map(|it| promise_id(it)).collect() };
     node.give(touched(&["file:/a"]));
     node.give(touched(&["file:/b", "file:/a"]));
     node.wait(Duration::from_millis(20));
-    let repaired = Report { kept: 1, repaired: vec!["file:/a".to_owned()], ..Report::default() };
+    let repaired = Report { kept: 1, repaired: vec![promise_id("file:/a")], ..Report::default() };
     node.ended("a", repaired.clone());
     for _ in 0..4 {
         node.give(touched(&["file:/a"]));
@@ -774,8 +777,8 @@ fn drift_is_repaired_alone_and_bursts_together_and_fights_slowly() {
 #[test]
 fn looking_at_what_a_repair_itself_touched_is_not_counted_as_drift() {
     let mut node = Node::keeping(Gate::default());
-    let touched = |name: &str| Input::Drift { promises: vec![name.to_owned()] };
-    let repaired = |name: &str| Report { repaired: vec![name.to_owned()], ..Report::default() };
+    let touched = |name: &str| Input::Drift { promises: vec![promise_id(name)] };
+    let repaired = |name: &str| Report { repaired: vec![promise_id(name)], ..Report::default() };
     // Thirty drifted promises in a minute, each with the echo of its repair.
     for it in 0..29 {
         let name = format!("file:/{it}");
@@ -807,7 +810,7 @@ fn a_suspended_agent_does_nothing_until_the_time_has_come() {
     let until = later(node.now, Duration::from_secs(7_200));
     node.ask(Request::Suspend { reason: "moving racks".to_owned(), until: Some(until) });
     node.ask(Request::Run { only: None });
-    node.give(Input::Drift { promises: vec!["file:/a".to_owned()] });
+    node.give(Input::Drift { promises: vec![promise_id("file:/a")] });
     node.wait(Duration::from_secs(7_199));
     let wake = node.give(Input::Woke);
     assert_eq!(wake.last(), Some(&Action::WakeAt(until)));

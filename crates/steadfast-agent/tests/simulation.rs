@@ -14,11 +14,12 @@ use steadfast_agent::memory::Memory;
 use steadfast_agent::schedule::{Chance, later, since};
 use steadfast_agent::status::Waiting;
 use steadfast_model::policy::{Adopt, Approval, Wave, parse_window};
-use steadfast_model::{Span, Spanned};
+use steadfast_model::{PromiseId, Span, Spanned};
 use steadfast_node::gate::Gate;
 use steadfast_node::revision::{HighestAccepted, Revision, RevisionInfo};
 use steadfast_node::wire::{
     Broken, Fault, Hindrance, Offer, Prepared, Proof, Refusal, RefusalKind, Report, RunReason,
+    Selection,
 };
 
 /// Enough that everything that can be noted is noted by one of them, which is demanded below.
@@ -82,6 +83,11 @@ fn name(number: usize) -> Revision {
 
 fn number(revision: &Revision) -> Option<usize> {
     revision.0.strip_prefix('r')?.parse().ok()
+}
+
+/// One of the promises of this node.
+fn numbered(number: impl std::fmt::Display) -> PromiseId {
+    PromiseId::new("file", &format!("/p{number}"))
 }
 
 fn config() -> Config {
@@ -337,14 +343,15 @@ impl World {
         for promise in broken {
             let fault = if self.one_in(8) { Fault::Network } else { Fault::Revision };
             report.not_kept.push(Broken {
-                promise: format!("file:/p{promise}"),
+                promise: numbered(promise),
                 reason: "validation failed".to_owned(),
                 fault,
                 health: truth.health,
                 changed: job.against.is_some(),
             });
         }
-        report.repaired = job.only.clone().unwrap_or_default();
+        let only = job.only.iter().flat_map(|it| &it.0);
+        report.repaired = only.map(|it| PromiseId(it.as_str().into())).collect();
         report.repaired.retain(|it| !report.not_kept.iter().any(|broken| broken.promise == *it));
         RunResult::Finished(report)
     }
@@ -438,7 +445,7 @@ impl World {
             }
             9 | 10 => self.ask(Request::Resume),
             11 => {
-                let only = self.one_in(2).then(|| vec!["file:/p1".to_owned()]);
+                let only = self.one_in(2).then(|| Selection::from_promises(&[numbered(1)]));
                 self.ask(Request::Run { only });
             }
             12 | 13 => {
@@ -448,16 +455,17 @@ impl World {
             14 => {
                 // A storm of changes to one promise.
                 for _ in 0..20 {
-                    self.give(Input::Drift { promises: vec!["file:/p2".to_owned()] });
+                    self.give(Input::Drift { promises: vec![numbered(2)] });
                     self.advance(self.time + 1_000);
                 }
             }
             15 => {
-                let promises = (0..2_000).map(|it| format!("file:/many{it}")).collect();
+                let promises =
+                    (0..2_000).map(|it| PromiseId::new("file", &format!("/many{it}"))).collect();
                 self.give(Input::Drift { promises });
             }
             _ => {
-                let promise = format!("file:/p{}", self.chance.below(10));
+                let promise = numbered(self.chance.below(10));
                 self.give(Input::Drift { promises: vec![promise] });
             }
         }

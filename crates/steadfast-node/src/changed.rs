@@ -8,8 +8,9 @@ use steadfast_system::packages::log::Logs;
 /// What the package manager was told: where a package is what was promised, or where it wrote a file. It is
 /// looked up when a run is done: apt writes it down after dpkg has begun, and a run waits for its lock.
 pub fn look_up_packages(changed: &mut Changed, logs: &Logs) {
-    let package =
-        changed.promise.strip_prefix("package:").and_then(|it| PackageName::parse(it).ok());
+    let package = Some(&changed.promise)
+        .filter(|it| it.kind() == "package")
+        .and_then(|it| PackageName::parse(it.name()).ok());
     let writers = &mut changed.writers;
     let by_apt = writers.iter().rposition(Changer::may_be_by_apt);
     let seen = writers.iter().any(Changer::is_about_packages);

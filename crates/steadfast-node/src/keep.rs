@@ -178,7 +178,7 @@ impl Reporter for Attributed<'_, '_> {
                 let logs = Logs::default();
                 for mut changed in std::mem::take(&mut self.changed) {
                     look_up_packages(&mut changed, &logs);
-                    self.journal.changed(&changed.promise, &changed.writers);
+                    self.journal.changed(&changed.promise.0, &changed.writers);
                 }
             }
             Event::Planned { .. }

@@ -5,6 +5,7 @@ use crate::wire::{Broken, Fault, Report, Unkept};
 use std::collections::HashMap;
 use std::fmt;
 use steadfast_engine::{Event, Ledger as _, NotKept, Outcome, Promises, Reporter, Summary};
+use steadfast_model::PromiseId;
 use steadfast_resources::{Change, Identity, Refusal, Resource};
 use steadfast_store::Store;
 use steadfast_system::files::{Look, Wanted};
@@ -13,7 +14,7 @@ use steadfast_system::{AbsPath, ErrorKind, Probe, SystemError};
 /// The verdicts of a run, as they come.
 pub struct Collected<'h> {
     host: &'h dyn Probe,
-    repaired: Vec<String>,
+    repaired: Vec<PromiseId>,
     not_kept: Vec<Broken>,
     held: Vec<Unkept>,
     /// What was taken back, and what of it stays, each as a line.
@@ -48,7 +49,7 @@ impl Reporter for Collected<'_> {
                 }
             }
             Event::Judged { promise, outcome, changes: _, notes: _ } => {
-                let id = promise.id.to_string();
+                let id = promise.id.clone();
                 let reason = || outcome.because().join(": ");
                 match outcome {
                     Outcome::Kept => {}
@@ -95,7 +96,7 @@ impl Collected<'_> {
         if let Some(before) = before {
             let changed = Changed::between(promises, before);
             for broken in &mut self.not_kept {
-                broken.changed = changed.is(&broken.promise);
+                broken.changed = changed.is(&broken.promise.0);
             }
         }
         let mut debts = vec![];

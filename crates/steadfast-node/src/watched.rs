@@ -8,6 +8,6 @@ use steadfast_resources::Watch;
 pub fn watched(promises: &Promises) -> impl Iterator<Item = Watched> + '_ {
     promises.all.iter().filter(|it| !it.implied).map(|promised| {
         let Watch { paths, folders, units } = promised.want.watch();
-        Watched { promise: promised.id.to_string(), paths, folders, units }
+        Watched { promise: promised.id.clone(), paths, folders, units }
     })
 }

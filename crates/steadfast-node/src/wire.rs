@@ -6,6 +6,7 @@ use crate::revision::{HighestAccepted, Revision, RevisionInfo};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
+use steadfast_model::PromiseId;
 use steadfast_model::policy::Budget;
 use steadfast_system::attribution::Changer;
 
@@ -63,8 +64,8 @@ pub struct RunTask {
     pub reason: RunReason,
     pub node: String,
     pub environment: String,
-    /// Promises by name, or patterns of them; all where nothing is said.
-    pub only: Option<Vec<String>>,
+    /// All where nothing is said.
+    pub only: Option<Selection>,
     /// The revision that is compared with, or gone back from.
     pub against: Option<Revision>,
     /// Only report, whatever the model says.
@@ -75,10 +76,26 @@ pub struct RunTask {
     pub changed: Vec<Changed>,
 }
 
+/// Promises by name, or patterns of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Selection(pub Vec<String>);
+
+impl Selection {
+    pub fn from_promises(promises: &[PromiseId]) -> Selection {
+        Selection(promises.iter().map(ToString::to_string).collect())
+    }
+
+    /// Whether it names this promise. A pattern does not, whatever it matches.
+    pub fn names(&self, promise: &PromiseId) -> bool {
+        self.0.iter().any(|it| **it == *promise.0)
+    }
+}
+
 /// A promise of which something was touched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed {
-    pub promise: String,
+    pub promise: PromiseId,
     /// The first time, in microseconds since 1970.
     pub since: i64,
     /// As far as it is known.
@@ -98,9 +115,9 @@ pub enum RunLine {
 }
 
 /// Where it shows that somebody has touched what a promise is about.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watched {
-    pub promise: String,
+    pub promise: PromiseId,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<String>,
     /// Folders in which every name counts.
@@ -232,7 +249,7 @@ impl RunReason {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     pub kept: u64,
-    pub repaired: Vec<String>,
+    pub repaired: Vec<PromiseId>,
     pub not_kept: Vec<Broken>,
     /// Promises and why they were not attempted.
     pub held: Vec<Unkept>,
@@ -248,7 +265,7 @@ pub struct Report {
 /// A promise that is not kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Broken {
-    pub promise: String,
+    pub promise: PromiseId,
     pub reason: String,
     pub fault: Fault,
     /// It promises that something is healthy, and that is not so.
@@ -275,6 +292,6 @@ pub enum Fault {
 /// A promise that is not kept or held, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unkept {
-    pub promise: String,
+    pub promise: PromiseId,
     pub reason: String,
 }

@@ -8,7 +8,7 @@ use crate::status;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use steadfast_node::revision::{self, stamp};
-use steadfast_node::wire;
+use steadfast_node::wire::{self, Selection};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -173,7 +173,7 @@ impl Request {
     pub fn into_domain(self) -> Option<machine::Request> {
         match self {
             Request::Status {} | Request::Metrics {} => None,
-            Request::Run { only } => Some(machine::Request::Run { only }),
+            Request::Run { only } => Some(machine::Request::Run { only: only.map(Selection) }),
             Request::Adopt { revision, reason } => {
                 let revision = revision::Revision::new(revision);
                 Some(machine::Request::Adopt { revision, reason })
@@ -283,7 +283,8 @@ impl From<&revision::RevisionInfo> for Revision {
 impl From<&memory::Bad> for Bad {
     fn from(bad: &memory::Bad) -> Bad {
         let memory::Bad { revision, promise, reason, at } = bad;
-        let (revision, promise) = (revision.0.to_string(), promise.clone());
+        let (revision, promise) =
+            (revision.0.to_string(), promise.as_ref().map(ToString::to_string));
         Bad { revision, promise, reason: reason.clone(), at: *at }
     }
 }
@@ -300,7 +301,7 @@ impl From<&status::LastRun> for LastRun {
             run;
         let unkept = |all: &[wire::Unkept]| {
             let one = |it: &wire::Unkept| Unkept {
-                promise: it.promise.clone(),
+                promise: it.promise.to_string(),
                 because: it.reason.clone(),
             };
             all.iter().map(one).collect()
@@ -321,7 +322,7 @@ impl From<&status::LastRun> for LastRun {
 impl From<&flapping::Flapping> for Flapping {
     fn from(it: &flapping::Flapping) -> Flapping {
         let flapping::Flapping { promise, since, repairs, last } = it;
-        Flapping { promise: promise.clone(), since: *since, repairs: *repairs, last: *last }
+        Flapping { promise: promise.to_string(), since: *since, repairs: *repairs, last: *last }
     }
 }
 

@@ -5,9 +5,10 @@ use crate::memory::{Failure, Memory};
 use jiff::{SignedDuration, Timestamp};
 use std::fmt;
 use std::time::Duration;
+use steadfast_model::PromiseId;
 use steadfast_node::revision::{HighestAccepted, Revision};
 use steadfast_node::settings::Settings;
-use steadfast_node::wire::{Offer, Prepared, Refusal, Report, RunReason};
+use steadfast_node::wire::{Offer, Prepared, Refusal, Report, RunReason, Selection};
 use steadfast_source::settings::Trust;
 
 /// What the settings say, as far as it decides anything here.
@@ -57,7 +58,7 @@ pub enum Input {
     },
     /// Something that these promises are about was touched.
     Drift {
-        promises: Vec<String>,
+        promises: Vec<PromiseId>,
     },
     Asked {
         by: Client,
@@ -94,7 +95,7 @@ pub struct Client(pub u64);
 pub enum Request {
     /// Run now; `only` these promises.
     Run {
-        only: Option<Vec<String>>,
+        only: Option<Selection>,
     },
     Adopt {
         revision: Revision,
@@ -148,7 +149,7 @@ pub enum Action {
 pub struct Job {
     pub revision: Revision,
     pub reason: RunReason,
-    pub only: Option<Vec<String>>,
+    pub only: Option<Selection>,
     /// The revision that is compared with, to tell what changed.
     pub against: Option<Revision>,
 }

@@ -1,12 +1,59 @@
 //! What people ask for.
 
-use super::messages::{Action, Answer, Client, Note, Request};
-use super::{Agent, Waiter, WorkPhase};
+use super::Agent;
+use super::messages::{Action, Answer, Client, Note, Request, Shutdown};
 use crate::memory::{Suspension, Wanted};
 use jiff::Timestamp;
 use steadfast_node::revision::Revision;
+use steadfast_node::wire::Selection;
 
 const MOST_CLIENTS: usize = 64;
+
+/// What people have asked for and wait for.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    /// Those who wait for a run that has not begun.
+    pub(super) waiters: Vec<Waiter>,
+    /// The process is to end, or to become another.
+    pub(super) shutdown: Option<Shutdown>,
+}
+
+/// Somebody who waits for a run.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Waiter {
+    pub(super) by: Client,
+    only: Option<Selection>,
+}
+
+impl Requests {
+    /// Whoever is to end does not become another, whatever was asked first.
+    pub(super) fn asked_to_shut_down(&mut self, how: Shutdown) {
+        self.shutdown = match (self.shutdown, how) {
+            (Some(Shutdown::Stop), _) | (_, Shutdown::Stop) => Some(Shutdown::Stop),
+            (Some(Shutdown::Reexecute) | None, Shutdown::Reexecute) => Some(Shutdown::Reexecute),
+        };
+    }
+
+    /// All who want a full run.
+    pub(super) fn take_full(&mut self) -> Vec<Waiter> {
+        let (full, rest) = self.waiters.drain(..).partition(|it| it.only.is_none());
+        self.waiters = rest;
+        full
+    }
+
+    /// Everybody who wants a full run gets the same one; else the first gets the promises asked for.
+    pub(super) fn take_next(&mut self) -> Option<(Option<Selection>, Vec<Waiter>)> {
+        let full = self.take_full();
+        if !full.is_empty() {
+            return Some((None, full));
+        }
+        if self.waiters.is_empty() {
+            return None;
+        }
+        let first = self.waiters.remove(0);
+        Some((first.only.clone(), vec![first]))
+    }
+}
 
 impl Agent {
     pub(super) fn asked(
@@ -26,24 +73,11 @@ impl Agent {
                 Ok(words) => Answer::Accepted(words),
                 Err(words) => Answer::Refused(words),
             },
-            Request::Suspend { reason, until } => {
-                if until.is_some_and(|it| it <= now) {
-                    Answer::Refused("that time has passed".to_owned())
-                } else {
-                    out.push(Action::Note(Note::Suspended { reason: reason.clone(), until }));
-                    self.memory.suspended = Some(Suspension { reason, until, since: now });
-                    match &self.work {
-                        WorkPhase::Idle => Answer::Accepted("suspended".to_owned()),
-                        WorkPhase::Running { .. } => {
-                            Answer::Accepted("suspended after the run that is under way".to_owned())
-                        }
-                    }
-                }
-            }
+            Request::Suspend { reason, until } => self.suspend(reason, until, now, out),
             Request::Resume => match self.memory.suspended.take() {
                 Some(_) => {
                     // What happened meanwhile was not watched for.
-                    self.next_keep = now;
+                    self.work.next_keep = now;
                     out.push(Action::Note(Note::Resumed));
                     Answer::Accepted("resumed".to_owned())
                 }
@@ -57,13 +91,32 @@ impl Agent {
         out.push(Action::Reply { to: by, answer });
     }
 
-    pub(super) fn ask_run(
+    fn suspend(
+        &mut self,
+        reason: String,
+        until: Option<Timestamp>,
+        now: Timestamp,
+        out: &mut Vec<Action>,
+    ) -> Answer {
+        if until.is_some_and(|it| it <= now) {
+            return Answer::Refused("that time has passed".to_owned());
+        }
+        out.push(Action::Note(Note::Suspended { reason: reason.clone(), until }));
+        self.memory.suspended = Some(Suspension { reason, until, since: now });
+        let words = match self.work.running() {
+            None => "suspended",
+            Some(_) => "suspended after the run that is under way",
+        };
+        Answer::Accepted(words.to_owned())
+    }
+
+    fn ask_run(
         &mut self,
         by: Client,
-        only: Option<Vec<String>>,
+        only: Option<Selection>,
         now: Timestamp,
     ) -> Result<(), String> {
-        if self.shutting_down.is_some() {
+        if self.requests.shutdown.is_some() {
             return Err("the agent is about to end".to_owned());
         }
         if let Some(suspension) = self.suspension(now) {
@@ -72,17 +125,17 @@ impl Agent {
         if self.memory.adopted.is_none() {
             return Err("no revision has been adopted yet".to_owned());
         }
-        if self.asked.len() >= MOST_CLIENTS {
+        if self.requests.waiters.len() >= MOST_CLIENTS {
             return Err("too many are waiting for a run already".to_owned());
         }
         if self.memory.trial.is_some() {
-            self.trial_due = now;
+            self.trial.due = now;
         }
-        self.asked.push(Waiter { by, only });
+        self.requests.waiters.push(Waiter { by, only });
         Ok(())
     }
 
-    pub(super) fn ask_adopt(
+    fn ask_adopt(
         &mut self,
         revision: Revision,
         reason: Option<String>,
@@ -94,7 +147,7 @@ impl Agent {
         if let Some(bad) = self.memory.is_bad(&revision)
             && reason.is_none()
         {
-            let promise = bad.promise.as_deref().unwrap_or("its run");
+            let promise = bad.promise.as_ref().map_or("its run", |it| &it.0);
             return Err(format!(
                 "{revision} was gone back from because of {promise} ({}); --reason insists on it",
                 bad.reason
@@ -110,10 +163,23 @@ impl Agent {
         } else if self.config.source.is_none() {
             return Err("there is no source that it could come from".to_owned());
         } else {
-            self.next_fetch = now;
+            self.upstream.next_fetch = now;
             format!("{revision} is asked of the source{waits}")
         };
         self.memory.wanted = Some(Wanted { revision, reason });
         Ok(words)
+    }
+
+    /// Ends once no run is under way.
+    pub(super) fn shut_down(&mut self, out: &mut Vec<Action>) {
+        let Some(how) = self.requests.shutdown else { return };
+        if !self.work.is_idle() {
+            return;
+        }
+        for one in self.requests.waiters.drain(..) {
+            let answer = Answer::Refused("the agent ends".to_owned());
+            out.push(Action::Reply { to: one.by, answer });
+        }
+        out.push(Action::Shutdown(how));
     }
 }

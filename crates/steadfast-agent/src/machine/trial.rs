@@ -1,7 +1,7 @@
 //! A new revision proves itself or is gone back from.
 
 use super::messages::{Action, Job, Note, RunResult};
-use super::{Agent, CRASHES, FIRST_RETRY, LONGEST_RETRY, PreparedOne, WorkPhase};
+use super::{Agent, CRASHES, FIRST_RETRY, LONGEST_RETRY};
 use crate::memory::{Adopted, Bad, Candidate, Failure, Stage, Trial};
 use crate::schedule::{backoff, later};
 use jiff::Timestamp;
@@ -15,10 +15,16 @@ const SECOND_TRY: Duration = Duration::from_secs(30);
 const INTERRUPTIONS: u32 = 5;
 const BAD_REMEMBERED: usize = 16;
 
+/// When the next run of a trial is due. The trial itself must not be forgotten: see [`Trial`].
+#[derive(Debug)]
+pub(super) struct TrialTimer {
+    pub(super) due: Timestamp,
+}
+
 impl Agent {
     pub(super) fn adopt(&mut self, now: Timestamp, out: &mut Vec<Action>) {
         let Some(candidate) = self.memory.candidate.take() else { return };
-        let Some(PreparedOne { result: Ok(prepared), .. }) = self.prepared.take() else { return };
+        let Some(prepared) = self.upstream.take_prepared() else { return };
         let revision = candidate.info.revision.clone();
         let new = Adopted {
             info: candidate.info,
@@ -32,7 +38,7 @@ impl Agent {
         self.memory.crashes = 0;
         self.memory.owed = true;
         self.memory.blameless = None;
-        self.failing_runs = 0;
+        self.work.failing = 0;
         if let Some(wanted) = self.memory.wanted.take_if(|it| it.revision == revision)
             && wanted.reason.is_some()
         {
@@ -40,21 +46,14 @@ impl Agent {
             self.memory.bad.retain(|it| it.revision != revision);
             self.memory.blameless = Some(revision.clone());
         }
-        self.memory.trial = old.clone().map(|from| Trial {
-            stage: Stage::First,
-            from,
-            failures: vec![],
-            crashes: 0,
-            interruptions: 0,
-            open: false,
-        });
+        self.memory.trial = old.clone().map(|from| Trial::new(Stage::First, from));
         self.memory.previous = old;
-        self.trial_due = now;
+        self.trial.due = now;
         out.push(Action::Note(Note::Adopted { revision: revision.clone() }));
         if self.memory.trial.is_some() {
             self.begin_trial(now, out);
         } else {
-            self.drift.clear();
+            self.work.drift.clear();
             self.run(
                 Job { revision, reason: RunReason::Adopt, only: None, against: None },
                 vec![],
@@ -91,21 +90,14 @@ impl Agent {
             }
             Stage::Back => {
                 out.push(Action::GoBack { from: new.clone(), to: old.clone() });
-                let job = Job {
-                    revision: old,
-                    reason: RunReason::GoBack,
-                    only: None,
-                    against: Some(new),
-                };
-                self.work = WorkPhase::Running { job, serving: vec![] };
-                self.began.1 = true;
+                let reason = RunReason::GoBack;
+                self.runs(Job { revision: old, reason, only: None, against: Some(new) }, vec![]);
                 return;
             }
         };
-        self.drift.clear();
+        self.work.drift.clear();
         // A full run serves all who asked for one.
-        let (full, rest) = self.asked.drain(..).partition(|it| it.only.is_none());
-        self.asked = rest;
+        let full = self.requests.take_full();
         self.run(job, full, out);
     }
 
@@ -121,27 +113,7 @@ impl Agent {
         let interruptions = std::mem::take(&mut trial.interruptions);
         match (result, stage) {
             (RunResult::Finished(report), Stage::First | Stage::Second) => {
-                let Some(adopted) = &self.memory.adopted else { return };
-                let revision = adopted.info.revision.clone();
-                let blameless = self.memory.blameless.as_ref() == Some(&revision);
-                let failures = if blameless { vec![] } else { failures(&report, &trial.from) };
-                if failures.is_empty() {
-                    self.memory.trial = None;
-                    self.memory.owed = false;
-                    self.full_run_at(report, now);
-                    out.push(Action::Note(Note::Settled { revision }));
-                    return;
-                }
-                trial.failures.clone_from(&failures);
-                trial.crashes = 0;
-                match stage {
-                    Stage::First => {
-                        trial.stage = Stage::Second;
-                        self.trial_due = later(now, SECOND_TRY);
-                        out.push(Action::Note(Note::TriedAgain { revision, failures }));
-                    }
-                    Stage::Second | Stage::Back => self.go_back(now, out),
-                }
+                self.new_one_ran(report, now, out);
             }
             (RunResult::Finished(report), Stage::Back) => {
                 let helped = !report.not_kept.iter().any(|broken| {
@@ -155,7 +127,7 @@ impl Agent {
                     let failure = Failure { promise: None, reason: crashed() };
                     self.trial_failed(failure, now, out);
                 } else {
-                    self.trial_due = later(now, SECOND_TRY);
+                    self.trial.due = later(now, SECOND_TRY);
                 }
             }
             // Somebody else's lock is waited for.
@@ -171,20 +143,48 @@ impl Agent {
         }
     }
 
+    /// A run of the new revision has come to its end: nothing speaks against it, or it is tried once more,
+    /// or gone back from.
+    fn new_one_ran(&mut self, report: Report, now: Timestamp, out: &mut Vec<Action>) {
+        let (Some(trial), Some(adopted)) = (&mut self.memory.trial, &self.memory.adopted) else {
+            return;
+        };
+        let revision = adopted.info.revision.clone();
+        let blameless = self.memory.blameless.as_ref() == Some(&revision);
+        let failures = if blameless { vec![] } else { failures(&report, &trial.from) };
+        if failures.is_empty() {
+            self.memory.trial = None;
+            self.memory.owed = false;
+            self.full_run_at(report, now);
+            out.push(Action::Note(Note::Settled { revision }));
+            return;
+        }
+        trial.failures.clone_from(&failures);
+        trial.crashes = 0;
+        match trial.stage {
+            Stage::First => {
+                trial.stage = Stage::Second;
+                self.trial.due = later(now, SECOND_TRY);
+                out.push(Action::Note(Note::TriedAgain { revision, failures }));
+            }
+            Stage::Second | Stage::Back => self.go_back(now, out),
+        }
+    }
+
     fn put_trial_off(&mut self, now: Timestamp) {
-        let wait = backoff(self.put_off, FIRST_RETRY, LONGEST_RETRY, &mut self.chance);
-        self.trial_due = later(now, wait);
+        let wait = backoff(self.work.put_off, FIRST_RETRY, LONGEST_RETRY, &mut self.chance);
+        self.trial.due = later(now, wait);
     }
 
     /// The runs of a stage do not come to their end.
-    pub(super) fn trial_failed(&mut self, failure: Failure, now: Timestamp, out: &mut Vec<Action>) {
+    fn trial_failed(&mut self, failure: Failure, now: Timestamp, out: &mut Vec<Action>) {
         let Some(trial) = &mut self.memory.trial else { return };
         let adopted = self.memory.adopted.as_ref().map(|it| &it.info.revision);
         match trial.stage {
             Stage::First | Stage::Second if self.memory.blameless.as_ref() == adopted => {
                 // Nothing to go back to that anybody would want; it is kept like any other.
                 self.memory.trial = None;
-                self.failing_runs = self.failing_runs.saturating_add(1);
+                self.work.failing = self.work.failing.saturating_add(1);
                 self.keep_again(now);
             }
             Stage::First | Stage::Second => {
@@ -201,7 +201,7 @@ impl Agent {
         };
         trial.stage = Stage::Back;
         trial.crashes = 0;
-        self.trial_due = now;
+        self.trial.due = now;
         out.push(Action::Note(Note::GoingBack {
             from: adopted.info.revision.clone(),
             to: trial.from.info.revision.clone(),
@@ -210,7 +210,7 @@ impl Agent {
     }
 
     /// Going back helped: the revision is bad.
-    pub(super) fn went_back(&mut self, report: Report, now: Timestamp, out: &mut Vec<Action>) {
+    fn went_back(&mut self, report: Report, now: Timestamp, out: &mut Vec<Action>) {
         let Some(trial) = self.memory.trial.take() else { return };
         let to = trial.from.info.revision.clone();
         let Some(bad) = self.memory.adopted.replace(trial.from) else { return };
@@ -221,8 +221,7 @@ impl Agent {
         let surplus = self.memory.bad.len().saturating_sub(BAD_REMEMBERED);
         self.memory.bad.drain(..surplus);
         self.memory.previous = None;
-        // By another budget, and on a machine that was another one.
-        self.prepared = None;
+        self.upstream.forget_prepared();
         self.memory.crashes = 0;
         self.memory.owed = false;
         // It is still what the source offers, and waits for ever: the status says why.
@@ -236,12 +235,12 @@ impl Agent {
     }
 
     /// Going back did not help, so the machine is to blame: the new revision is kept, and not blamed.
-    pub(super) fn no_help(&mut self, now: Timestamp, out: &mut Vec<Action>) {
-        self.prepared = None;
+    fn no_help(&mut self, now: Timestamp, out: &mut Vec<Action>) {
+        self.upstream.forget_prepared();
         self.memory.trial = None;
         self.memory.crashes = 0;
         self.memory.owed = true;
-        self.next_keep = now;
+        self.work.next_keep = now;
         let Some(adopted) = &mut self.memory.adopted else { return };
         adopted.not_good = None;
         let revision = adopted.info.revision.clone();

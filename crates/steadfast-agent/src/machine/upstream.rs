@@ -1,7 +1,8 @@
 //! What the source offers: whether it leads forward, is good for this node, and what it waits for.
 
+use super::clock::at_most;
 use super::messages::{Action, Config, Note};
-use super::{Agent, FIRST_RETRY, LONGEST_FETCH_RETRY, PREPARE_AGAIN, PreparedOne, UpstreamPhase};
+use super::{Agent, FIRST_RETRY};
 use crate::memory::{Adopted, Candidate, Wanted};
 use crate::schedule::{Share, Windows, backoff, later, splayed, windows};
 use crate::status::Waiting;
@@ -12,14 +13,105 @@ use steadfast_node::wire::{Hindrance, Offer, Prepared, Proof, Refusal, RefusalKi
 
 /// A signed date further in the future than this is not believed.
 const SKEW: Duration = Duration::from_secs(3_600);
+/// The longest between two attempts at the source while it fails; the fetch interval where it is longer.
+const LONGEST_FETCH_RETRY: Duration = Duration::from_secs(1_800);
+const PREPARE_AGAIN: Duration = Duration::from_secs(3_600);
+
+/// What is asked of the source, and what it has said.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    phase: Phase,
+    pub(super) next_fetch: Timestamp,
+    /// Fetches that failed, one after the other.
+    failures: u32,
+    /// Why the last answer was not taken.
+    pub(super) refusal: Option<Refusal>,
+    /// When an answer was last taken.
+    pub(super) heard: Option<Timestamp>,
+    /// What preparing the candidate has found out.
+    prepared: Option<PreparedOne>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Phase {
+    Idle,
+    /// `outdated`: the settings were read again since.
+    Fetching {
+        wanted: Option<Wanted>,
+        outdated: bool,
+    },
+    Preparing {
+        revision: Revision,
+    },
+}
+
+#[derive(Debug)]
+struct PreparedOne {
+    revision: Revision,
+    result: Result<Prepared, Vec<String>>,
+    /// When it is worth trying again: facts change.
+    again: Timestamp,
+}
+
+impl Upstream {
+    pub(super) fn new(now: Timestamp) -> Upstream {
+        Upstream {
+            phase: Phase::Idle,
+            next_fetch: now,
+            failures: 0,
+            refusal: None,
+            heard: None,
+            prepared: None,
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        match self.phase {
+            Phase::Idle => true,
+            Phase::Fetching { .. } | Phase::Preparing { .. } => false,
+        }
+    }
+
+    /// What was begun was not begun after all.
+    pub(super) fn not_begun(&mut self) {
+        self.phase = Phase::Idle;
+    }
+
+    pub(super) fn heed_the_clock(&mut self, interval: Duration, now: Timestamp) {
+        at_most(&mut self.next_fetch, interval.max(LONGEST_FETCH_RETRY), now);
+        if let Some(prepared) = &mut self.prepared {
+            at_most(&mut prepared.again, PREPARE_AGAIN, now);
+        }
+    }
+
+    /// When preparing is due; nothing where it has never been done. A candidate may wait for days.
+    pub(super) fn prepare_due(&self, revision: &Revision) -> Option<Timestamp> {
+        self.prepared.as_ref().filter(|it| it.revision == *revision).map(|it| it.again)
+    }
+
+    /// What was found out about this revision.
+    fn prepared(&self, revision: &Revision) -> Option<&Result<Prepared, Vec<String>>> {
+        self.prepared.as_ref().filter(|it| it.revision == *revision).map(|it| &it.result)
+    }
+
+    /// The candidate is about to be adopted.
+    pub(super) fn take_prepared(&mut self) -> Option<Prepared> {
+        self.prepared.take().and_then(|it| it.result.ok())
+    }
+
+    /// It is looked at anew: by another budget, and on a machine that was another one.
+    pub(super) fn forget_prepared(&mut self) {
+        self.prepared = None;
+    }
+}
 
 impl Agent {
     pub(super) fn begin_upstream(&mut self, now: Timestamp, out: &mut Vec<Action>) {
         if let Some(revision) = self.to_prepare(now) {
-            self.upstream = UpstreamPhase::Preparing { revision: revision.clone() };
-            self.began.0 = true;
+            self.upstream.phase = Phase::Preparing { revision: revision.clone() };
+            self.steps.began.upstream = true;
             out.push(Action::Prepare { revision });
-        } else if self.config.source.is_some() && now >= self.next_fetch {
+        } else if self.config.source.is_some() && now >= self.upstream.next_fetch {
             // Once it is the candidate, what is newer than it is of interest again.
             let candidate = self.memory.candidate.as_ref().map(|it| &it.info.revision);
             let wanted = self.memory.wanted.clone().filter(|it| Some(&it.revision) != candidate);
@@ -27,8 +119,8 @@ impl Agent {
                 highest: self.memory.highest.clone(),
                 wanted: wanted.as_ref().map(|it| it.revision.clone()),
             });
-            self.upstream = UpstreamPhase::Fetching { wanted, outdated: false };
-            self.began.0 = true;
+            self.upstream.phase = Phase::Fetching { wanted, outdated: false };
+            self.steps.began.upstream = true;
         }
     }
 
@@ -38,13 +130,8 @@ impl Agent {
         if self.memory.is_bad(revision).is_some() {
             return None;
         }
-        let due = self.prepare_due(revision);
+        let due = self.upstream.prepare_due(revision);
         due.is_none_or(|it| it <= now).then(|| revision.clone())
-    }
-
-    /// When preparing is due; nothing where it has never been done. A candidate may wait for days.
-    pub(super) fn prepare_due(&self, revision: &Revision) -> Option<Timestamp> {
-        self.prepared.as_ref().filter(|it| it.revision == *revision).map(|it| it.again)
     }
 
     pub(super) fn fetched(
@@ -53,111 +140,62 @@ impl Agent {
         now: Timestamp,
         out: &mut Vec<Action>,
     ) {
-        let wanted = match &mut self.upstream {
-            UpstreamPhase::Fetching { wanted: _, outdated: true } => {
-                self.upstream = UpstreamPhase::Idle;
+        let wanted = match &mut self.upstream.phase {
+            Phase::Fetching { wanted: _, outdated: true } => {
+                self.upstream.phase = Phase::Idle;
                 return;
             }
-            UpstreamPhase::Fetching { wanted, outdated: false } => wanted.take(),
-            UpstreamPhase::Idle | UpstreamPhase::Preparing { .. } => {
+            Phase::Fetching { wanted, outdated: false } => wanted.take(),
+            Phase::Idle | Phase::Preparing { .. } => {
                 out.push(Action::Note(Note::Unexpected("news that were not asked for")));
                 return;
             }
         };
-        self.upstream = UpstreamPhase::Idle;
-        let verdict = result.and_then(|offer| {
-            offer.map_or(Ok(None), |it| self.judge(&it, wanted.as_ref(), now).map(|()| Some(it)))
+        self.upstream.phase = Phase::Idle;
+        let highest = &self.memory.highest;
+        let verdict = result.and_then(|offer| match offer {
+            Some(offer) => judge(&offer, wanted.as_ref(), highest, now).map(|()| Some(offer)),
+            None => Ok(None),
         });
         match verdict {
-            Err(refusal) => {
-                self.fetch_failures = self.fetch_failures.saturating_add(1);
-                let longest = LONGEST_FETCH_RETRY.max(self.config.fetch);
-                let wait = backoff(self.fetch_failures, FIRST_RETRY, longest, &mut self.chance);
-                self.next_fetch = later(now, wait);
-                if self.refusal.as_ref() != Some(&refusal) {
-                    out.push(Action::Note(Note::Refused(refusal.clone())));
-                }
-                self.refusal = Some(refusal);
-            }
+            Err(refusal) => self.refused(refusal, now, out),
             Ok(offer) => {
-                self.fetch_failures = 0;
-                self.refusal = None;
-                self.heard = Some(now);
-                self.next_fetch = self.regular_fetch(now);
+                self.upstream.failures = 0;
+                self.upstream.refusal = None;
+                self.upstream.heard = Some(now);
+                self.upstream.next_fetch = self.regular_fetch(now);
                 if let Some(offer) = offer {
                     self.accept(offer.info, now, out);
                 }
             }
         }
-        // A wish is for one answer of the source. While the source cannot be reached it stays.
-        let unanswered =
-            self.refusal.as_ref().is_some_and(|it| it.kind == RefusalKind::Unreachable);
-        let candidate = self.memory.candidate.as_ref().map(|it| it.info.revision.clone());
-        if wanted.is_some() && !unanswered && self.memory.wanted == wanted {
-            self.memory.wanted = wanted.filter(|it| Some(&it.revision) == candidate.as_ref());
-        } else if wanted.is_none()
-            && self
-                .memory
-                .wanted
-                .as_ref()
-                .is_some_and(|it| Some(&it.revision) != candidate.as_ref())
-        {
-            // It came up while the source was being asked.
-            self.next_fetch = now;
-        }
+        self.was_asked_for(wanted, now);
     }
 
-    /// Whether an offer leads forward: a second opinion, the fetcher has been careful before.
-    pub(super) fn judge(
-        &self,
-        offer: &Offer,
-        wanted: Option<&Wanted>,
-        now: Timestamp,
-    ) -> Result<(), Refusal> {
-        let Offer { info, proof } = offer;
-        let refuse = |kind, words: String| Err(Refusal { kind, words });
-        if let Some(expires) = info.expires.filter(|it| *it <= now) {
-            return refuse(RefusalKind::Expired, format!("its manifest was good until {expires}"));
+    fn refused(&mut self, refusal: Refusal, now: Timestamp, out: &mut Vec<Action>) {
+        self.upstream.failures = self.upstream.failures.saturating_add(1);
+        let longest = LONGEST_FETCH_RETRY.max(self.config.fetch);
+        let wait = backoff(self.upstream.failures, FIRST_RETRY, longest, &mut self.chance);
+        self.upstream.next_fetch = later(now, wait);
+        if self.upstream.refusal.as_ref() != Some(&refusal) {
+            out.push(Action::Note(Note::Refused(refusal.clone())));
         }
-        let asked_for = wanted.filter(|it| it.revision == info.revision);
-        let forced = asked_for.is_some_and(|it| it.reason.is_some());
-        let highest = match &self.memory.highest {
-            HighestAccepted::Fresh => return Ok(()),
-            HighestAccepted::Lost if asked_for.is_some() => return Ok(()),
-            HighestAccepted::Lost => {
-                let words = "what was accepted before is not known any more; steadfast adopt \
-                             REVISION says which one to trust";
-                return refuse(RefusalKind::FloorLost, words.to_owned());
-            }
-            HighestAccepted::At(highest) => highest,
-        };
-        if forced {
-            return Ok(());
-        }
-        let same = info.revision == highest.revision;
-        match proof {
-            Proof::Local => Ok(()),
-            Proof::Sequence => match (info.sequence, highest.sequence) {
-                (Some(new), Some(old)) if new < old => refuse(
-                    RefusalKind::NotForward,
-                    format!("it has number {new}, and number {old} was accepted before"),
-                ),
-                (Some(new), Some(old)) if new == old && !same => refuse(
-                    RefusalKind::TwoContents,
-                    format!("there are two contents with number {new}"),
-                ),
-                (Some(_), Some(_)) => Ok(()),
-                (None, _) | (_, None) => refuse(
-                    RefusalKind::NotForward,
-                    format!("it has no number to compare with {}", highest.revision),
-                ),
-            },
-            Proof::DescendsFrom(from) if same || *from == highest.revision => Ok(()),
-            Proof::Nothing if same => Ok(()),
-            Proof::DescendsFrom(_) | Proof::Nothing => refuse(
-                RefusalKind::NotForward,
-                format!("it does not descend from {}, which was accepted before", highest.revision),
-            ),
+        self.upstream.refusal = Some(refusal);
+    }
+
+    /// A wish is for one answer of the source. While the source cannot be reached it stays.
+    fn was_asked_for(&mut self, wanted: Option<Wanted>, now: Timestamp) {
+        let unanswered =
+            self.upstream.refusal.as_ref().is_some_and(|it| it.kind == RefusalKind::Unreachable);
+        let candidate = self.memory.candidate.as_ref().map(|it| it.info.revision.clone());
+        let is_candidate = |it: &Wanted| Some(&it.revision) == candidate.as_ref();
+        if wanted.is_some() && !unanswered && self.memory.wanted == wanted {
+            self.memory.wanted = wanted.filter(is_candidate);
+        } else if wanted.is_none()
+            && self.memory.wanted.as_ref().is_some_and(|it| !is_candidate(it))
+        {
+            // It came up while the source was being asked.
+            self.upstream.next_fetch = now;
         }
     }
 
@@ -193,26 +231,23 @@ impl Agent {
         now: Timestamp,
         out: &mut Vec<Action>,
     ) {
-        match &self.upstream {
-            UpstreamPhase::Preparing { revision: expected } if *expected == revision => {}
-            UpstreamPhase::Idle
-            | UpstreamPhase::Fetching { .. }
-            | UpstreamPhase::Preparing { .. } => {
+        match &self.upstream.phase {
+            Phase::Preparing { revision: expected } if *expected == revision => {}
+            Phase::Idle | Phase::Fetching { .. } | Phase::Preparing { .. } => {
                 out.push(Action::Note(Note::Unexpected("a preparation that was not asked for")));
                 return;
             }
         }
-        self.upstream = UpstreamPhase::Idle;
+        self.upstream.phase = Phase::Idle;
         if let Err(problems) = &result {
-            let known = self.prepared.as_ref().is_some_and(|it| {
-                it.revision == revision && it.result.as_ref().err() == Some(problems)
-            });
-            if !known {
+            let known = self.upstream.prepared(&revision).and_then(|it| it.as_ref().err());
+            if known != Some(problems) {
                 let (revision, problems) = (revision.clone(), problems.clone());
                 out.push(Action::Note(Note::Invalid { revision, problems }));
             }
         }
-        self.prepared = Some(PreparedOne { revision, result, again: later(now, PREPARE_AGAIN) });
+        let again = later(now, PREPARE_AGAIN);
+        self.upstream.prepared = Some(PreparedOne { revision, result, again });
     }
 
     /// Why the candidate is not adopted; nothing where there is none.
@@ -226,8 +261,7 @@ impl Agent {
         if let Some(expired) = candidate.info.expires.filter(|it| *it <= now) {
             return Some(Waiting::Expired { expired });
         }
-        let result = self.prepared.as_ref().filter(|it| it.revision == *revision);
-        let prepared = match result.map(|it| &it.result) {
+        let prepared = match self.upstream.prepared(revision) {
             None => return Some(Waiting::Preparing),
             Some(Err(problems)) => {
                 return Some(Waiting::Invalid { problems: problems.clone() });
@@ -245,25 +279,36 @@ impl Agent {
         if self.memory.wanted.as_ref().is_some_and(|it| it.revision == *revision) {
             return Some(Waiting::Nothing);
         }
+        Some(self.held_by_policy(adopted, candidate, prepared, now))
+    }
+
+    /// What the adopted revision says about the next one, where nobody has asked for that.
+    fn held_by_policy(
+        &self,
+        adopted: &Adopted,
+        candidate: &Candidate,
+        prepared: &Prepared,
+        now: Timestamp,
+    ) -> Waiting {
         if adopted.promises > 0 && !prepared.named {
-            return Some(Waiting::Unnamed);
+            return Waiting::Unnamed;
         }
         match &prepared.hindrance {
             Some(Hindrance::Budget { what, limit, planned }) => {
                 let (limit, planned) = (*limit, *planned);
-                return Some(Waiting::Budget { what: what.clone(), limit, planned });
+                return Waiting::Budget { what: what.clone(), limit, planned };
             }
             None => {}
         }
         if adopted.gate.approval {
-            return Some(Waiting::Approval);
+            return Waiting::Approval;
         }
         let turn = self.turn(adopted, candidate);
         let windows = windows(&adopted.gate.windows(), now.max(turn));
         match (turn > now, windows) {
-            (true, _) => Some(Waiting::Wave { turn, share: self.share(adopted).percent() }),
-            (false, Windows::Open) => Some(Waiting::Nothing),
-            (false, Windows::Opens(opens)) => Some(Waiting::Window { opens }),
+            (true, _) => Waiting::Wave { turn, share: self.share(adopted).percent() },
+            (false, Windows::Open) => Waiting::Nothing,
+            (false, Windows::Opens(opens)) => Waiting::Window { opens },
         }
     }
 
@@ -309,18 +354,18 @@ impl Agent {
         self.config = config;
         // Somebody has just changed a setting, or a key or certificate that it names, and waits to see
         // whether it helps. What the source is answering meanwhile may be about how they were before.
-        self.fetch_failures = 0;
-        self.next_fetch = now;
-        match &mut self.upstream {
-            UpstreamPhase::Fetching { outdated, .. } => *outdated = true,
-            UpstreamPhase::Idle | UpstreamPhase::Preparing { .. } => {}
+        self.upstream.failures = 0;
+        self.upstream.next_fetch = now;
+        match &mut self.upstream.phase {
+            Phase::Fetching { outdated, .. } => *outdated = true,
+            Phase::Idle | Phase::Preparing { .. } => {}
         }
         if source {
-            self.refusal = None;
+            self.upstream.refusal = None;
             self.use_source(out);
         }
         if intervals {
-            self.next_keep = self.next_keep.min(later(now, self.config.keep));
+            self.work.next_keep = self.work.next_keep.min(later(now, self.config.keep));
         }
     }
 
@@ -341,5 +386,59 @@ impl Agent {
             out.push(Action::Note(Note::SourceChanged));
         }
         self.memory.source = Some(source.clone());
+    }
+}
+
+/// Whether an offer leads forward: a second opinion, the fetcher has been careful before.
+fn judge(
+    offer: &Offer,
+    wanted: Option<&Wanted>,
+    highest: &HighestAccepted,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let Offer { info, proof } = offer;
+    let refuse = |kind, words: String| Err(Refusal { kind, words });
+    if let Some(expires) = info.expires.filter(|it| *it <= now) {
+        return refuse(RefusalKind::Expired, format!("its manifest was good until {expires}"));
+    }
+    let asked_for = wanted.filter(|it| it.revision == info.revision);
+    let forced = asked_for.is_some_and(|it| it.reason.is_some());
+    let highest = match highest {
+        HighestAccepted::Fresh => return Ok(()),
+        HighestAccepted::Lost if asked_for.is_some() => return Ok(()),
+        HighestAccepted::Lost => {
+            let words = "what was accepted before is not known any more; steadfast adopt \
+                         REVISION says which one to trust";
+            return refuse(RefusalKind::FloorLost, words.to_owned());
+        }
+        HighestAccepted::At(highest) => highest,
+    };
+    if forced {
+        return Ok(());
+    }
+    let same = info.revision == highest.revision;
+    match proof {
+        Proof::Local => Ok(()),
+        Proof::Sequence => match (info.sequence, highest.sequence) {
+            (Some(new), Some(old)) if new < old => refuse(
+                RefusalKind::NotForward,
+                format!("it has number {new}, and number {old} was accepted before"),
+            ),
+            (Some(new), Some(old)) if new == old && !same => refuse(
+                RefusalKind::TwoContents,
+                format!("there are two contents with number {new}"),
+            ),
+            (Some(_), Some(_)) => Ok(()),
+            (None, _) | (_, None) => refuse(
+                RefusalKind::NotForward,
+                format!("it has no number to compare with {}", highest.revision),
+            ),
+        },
+        Proof::DescendsFrom(from) if same || *from == highest.revision => Ok(()),
+        Proof::Nothing if same => Ok(()),
+        Proof::DescendsFrom(_) | Proof::Nothing => refuse(
+            RefusalKind::NotForward,
+            format!("it does not descend from {}, which was accepted before", highest.revision),
+        ),
     }
 }

@@ -1,23 +1,96 @@
 //! Keeping what is adopted: one run at a time, whoever or whatever asks for it.
 
+use super::drift::{Drift, MERGE};
 use super::messages::{Action, Answer, Job, Note, RunResult};
+use super::requests::Waiter;
 use super::trial::crashed;
-use super::{Agent, CRASHES, FIRST_RETRY, LONGEST_RETRY, MINUTE, Retry, Waiter, WorkPhase};
+use super::{Agent, CRASHES, FIRST_RETRY, LONGEST_RETRY, MINUTE};
 use crate::memory::{Failure, Stage, Trial};
 use crate::schedule::{backoff, later};
 use crate::status::{LastRun, Waiting};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
-use std::time::Duration;
+use steadfast_model::PromiseId;
 use steadfast_node::revision::Revision;
-use steadfast_node::wire::Unkept;
-use steadfast_node::wire::{Report, RunReason};
+use steadfast_node::wire::{Report, RunReason, Selection, Unkept};
 
-/// Changes that come together are repaired together; short against the promised latency of 100 ms.
-const MERGE: Duration = Duration::from_millis(20);
-/// More drifted promises than this at once are a full run.
-const MANY_DRIFTED: usize = 1_000;
-const DRIFT_RUNS_PER_MINUTE: usize = 30;
+/// The run that is under way, and what the last ones have shown.
+#[derive(Debug)]
+pub(super) struct Work {
+    phase: Phase,
+    pub(super) next_keep: Timestamp,
+    /// Full runs that left something not kept, or crashed, one after the other.
+    pub(super) failing: u32,
+    /// Runs that could not begin, one after the other.
+    pub(super) put_off: u32,
+    pub(super) drift: Drift,
+    pub(super) last_run: Option<LastRun>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Phase {
+    Idle,
+    Running { job: Job, serving: Vec<Waiter> },
+}
+
+impl Work {
+    pub(super) fn new(now: Timestamp) -> Work {
+        Work {
+            phase: Phase::Idle,
+            next_keep: now,
+            failing: 0,
+            put_off: 0,
+            drift: Drift::default(),
+            last_run: None,
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.running().is_none()
+    }
+
+    pub(super) fn running(&self) -> Option<&Job> {
+        match &self.phase {
+            Phase::Idle => None,
+            Phase::Running { job, serving: _ } => Some(job),
+        }
+    }
+
+    /// It is not under way any more, or was not begun after all.
+    pub(super) fn take_running(&mut self) -> Option<(Job, Vec<Waiter>)> {
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Idle => None,
+            Phase::Running { job, serving } => Some((job, serving)),
+        }
+    }
+
+    /// The run of this revision has ended; nothing where none was under way.
+    fn take_ended(&mut self, revision: &Revision) -> Option<(Job, Vec<Waiter>)> {
+        let is_that = self.running().is_some_and(|it| it.revision == *revision);
+        if is_that { self.take_running() } else { None }
+    }
+
+    /// What every finished run tells. Gives what began to flap by it.
+    fn record(&mut self, job: &Job, report: &Report, now: Timestamp) -> Vec<Note> {
+        self.drift.repaired(&report.repaired);
+        let mut notes = vec![];
+        match job.reason {
+            // What a new revision repairs, it repairs because it is new.
+            RunReason::Adopt | RunReason::SecondTry | RunReason::GoBack => {}
+            RunReason::Keep | RunReason::Drift | RunReason::Asked => {
+                for promise in &report.repaired {
+                    notes.extend(self.drift.is_flapping(promise, now).map(Note::Flapping));
+                }
+            }
+        }
+        let last = last_run(job, report, now);
+        match (&job.only, &mut self.last_run) {
+            (Some(only), Some(before)) => before.amend(only, last),
+            (None, _) | (_, None) => self.last_run = Some(last),
+        }
+        notes
+    }
+}
 
 impl Agent {
     pub(super) fn begin_work(&mut self, storable: bool, now: Timestamp, out: &mut Vec<Action>) {
@@ -26,7 +99,7 @@ impl Agent {
         }
         if storable {
             if self.memory.trial.is_some() {
-                if now >= self.trial_due {
+                if now >= self.trial.due {
                     self.begin_trial(now, out);
                 }
                 return;
@@ -40,56 +113,31 @@ impl Agent {
         let back = self.memory.trial.as_ref().is_some_and(|it| it.stage == Stage::Back);
         let Some(adopted) = self.memory.adopted.as_ref().filter(|_| !back) else { return };
         let revision = adopted.info.revision.clone();
-        if let Some((only, serving)) = self.next_asked() {
+        if let Some((only, serving)) = self.requests.take_next() {
             self.run(Job { revision, reason: RunReason::Asked, only, against: None }, serving, out);
-        } else if now >= self.next_keep {
-            self.drift.clear();
-            self.run(
-                Job { revision, reason: RunReason::Keep, only: None, against: None },
-                vec![],
-                out,
-            );
+        } else if now >= self.work.next_keep {
+            self.work.drift.clear();
+            let job = Job { revision, reason: RunReason::Keep, only: None, against: None };
+            self.run(job, vec![], out);
         } else {
-            let due: Vec<String> =
-                self.drift.iter().filter(|(_, at)| **at <= now).map(|(it, _)| it.clone()).collect();
-            if due.is_empty() || now < self.drift_not_before(now) {
-                return;
+            let due = self.work.drift.take_due(now);
+            if !due.is_empty() {
+                let only = Some(Selection::from_promises(&due));
+                let job = Job { revision, reason: RunReason::Drift, only, against: None };
+                self.run(job, vec![], out);
             }
-            for promise in &due {
-                self.drift.remove(promise);
-                self.flapping.looked(promise, now);
-            }
-            let echo = due.iter().all(|it| self.echoes.contains(it));
-            self.echoes.clear();
-            if !echo {
-                self.drift_runs.push(now);
-            }
-            self.run(
-                Job { revision, reason: RunReason::Drift, only: Some(due), against: None },
-                vec![],
-                out,
-            );
         }
     }
 
     pub(super) fn run(&mut self, job: Job, serving: Vec<Waiter>, out: &mut Vec<Action>) {
         out.push(Action::Run(job.clone()));
-        self.work = WorkPhase::Running { job, serving };
-        self.began.1 = true;
+        self.runs(job, serving);
     }
 
-    /// Everybody who wants a full run gets the same one; else the first gets the promises asked for.
-    pub(super) fn next_asked(&mut self) -> Option<(Option<Vec<String>>, Vec<Waiter>)> {
-        if self.asked.iter().any(|it| it.only.is_none()) {
-            let (full, rest) = self.asked.drain(..).partition(|it| it.only.is_none());
-            self.asked = rest;
-            return Some((None, full));
-        }
-        if self.asked.is_empty() {
-            return None;
-        }
-        let first = self.asked.remove(0);
-        Some((first.only.clone(), vec![first]))
+    /// A run is under way.
+    pub(super) fn runs(&mut self, job: Job, serving: Vec<Waiter>) {
+        self.work.phase = Phase::Running { job, serving };
+        self.steps.began.work = true;
     }
 
     pub(super) fn run_ended(
@@ -99,31 +147,27 @@ impl Agent {
         now: Timestamp,
         out: &mut Vec<Action>,
     ) {
-        let (job, serving) = match std::mem::replace(&mut self.work, WorkPhase::Idle) {
-            WorkPhase::Running { job, serving } if job.revision == *revision => (job, serving),
-            other @ (WorkPhase::Idle | WorkPhase::Running { .. }) => {
-                self.work = other;
-                out.push(Action::Note(Note::Unexpected("the end of a run that was not asked for")));
-                return;
-            }
+        let Some((job, serving)) = self.work.take_ended(revision) else {
+            out.push(Action::Note(Note::Unexpected("the end of a run that was not asked for")));
+            return;
         };
         for one in serving {
             out.push(Action::Reply { to: one.by, answer: answer(&result) });
         }
         match &result {
             RunResult::Finished(report) => {
-                self.put_off = 0;
-                self.record(&job, report, now, out);
+                self.work.put_off = 0;
+                out.extend(self.work.record(&job, report, now).into_iter().map(Action::Note));
             }
             RunResult::Crashed(words) => {
                 let (revision, words) = (revision.clone(), words.clone());
                 out.push(Action::Note(Note::RunCrashed { revision, words }));
             }
             RunResult::Busy(words) | RunResult::NotStarted(words) => {
-                if self.put_off == 0 {
+                if self.work.put_off == 0 {
                     out.push(Action::Note(Note::RunPutOff { words: words.clone() }));
                 }
-                self.put_off = self.put_off.saturating_add(1);
+                self.work.put_off = self.work.put_off.saturating_add(1);
             }
         }
         let stage = self.memory.trial.as_ref().filter(|it| it.open).map(|it| it.stage);
@@ -144,47 +188,7 @@ impl Agent {
         }
     }
 
-    /// What every finished run tells.
-    pub(super) fn record(
-        &mut self,
-        job: &Job,
-        report: &Report,
-        now: Timestamp,
-        out: &mut Vec<Action>,
-    ) {
-        self.echoes = report.repaired.iter().cloned().collect();
-        match job.reason {
-            // What a new revision repairs, it repairs because it is new.
-            RunReason::Adopt | RunReason::SecondTry | RunReason::GoBack => {}
-            RunReason::Keep | RunReason::Drift | RunReason::Asked => {
-                for promise in &report.repaired {
-                    if let Some(flapping) = self.flapping.repaired(promise, now) {
-                        out.push(Action::Note(Note::Flapping(flapping)));
-                    }
-                }
-            }
-        }
-        let unkept = report
-            .not_kept
-            .iter()
-            .map(|it| Unkept { promise: it.promise.clone(), reason: it.reason.clone() });
-        let last = LastRun {
-            revision: job.revision.clone(),
-            reason: job.reason,
-            ended: now,
-            kept: report.kept,
-            repaired: report.repaired.len() as u64,
-            not_kept: unkept.collect(),
-            held: report.held.clone(),
-            debts: report.debts.clone(),
-        };
-        match (&job.only, &mut self.last_run) {
-            (Some(only), Some(before)) => before.amend(only, last),
-            (None, _) | (_, None) => self.last_run = Some(last),
-        }
-    }
-
-    pub(super) fn plain_run_ended(
+    fn plain_run_ended(
         &mut self,
         job: &Job,
         result: RunResult,
@@ -194,113 +198,89 @@ impl Agent {
         match result {
             RunResult::Finished(report) => {
                 self.memory.crashes = 0;
-                if let Some(only) = &job.only {
-                    self.single_run_at(only, &report, now);
-                    return;
-                }
-                self.memory.owed = false;
-                self.full_run_at(report, now);
-            }
-            RunResult::Crashed(_) => {
-                self.memory.crashes = self.memory.crashes.saturating_add(1);
-                self.failing_runs = self.failing_runs.saturating_add(1);
-                self.keep_again(now);
-                let blameless = self.memory.blameless.as_ref() == Some(&job.revision);
-                let Some(from) = self.memory.previous.clone().filter(|_| !blameless) else {
-                    return;
-                };
-                if self.memory.crashes >= CRASHES && self.memory.trial.is_none() {
-                    let failure = Failure { promise: None, reason: crashed() };
-                    self.memory.trial = Some(Trial {
-                        stage: Stage::Back,
-                        from,
-                        failures: vec![failure],
-                        crashes: 0,
-                        interruptions: 0,
-                        open: false,
-                    });
-                    self.go_back(now, out);
+                match &job.only {
+                    Some(only) => {
+                        let Agent { work, chance, .. } = self;
+                        work.drift.single_run_at(only, &report.not_kept, now, chance);
+                    }
+                    None => {
+                        self.memory.owed = false;
+                        self.full_run_at(report, now);
+                    }
                 }
             }
+            RunResult::Crashed(_) => self.run_crashed(&job.revision, now, out),
             RunResult::Busy(_) | RunResult::NotStarted(_) => {
-                let wait = backoff(self.put_off, FIRST_RETRY, LONGEST_RETRY, &mut self.chance);
-                self.next_keep = later(now, wait.min(self.config.keep));
+                let wait = backoff(self.work.put_off, FIRST_RETRY, LONGEST_RETRY, &mut self.chance);
+                self.work.next_keep = later(now, wait.min(self.config.keep));
             }
         }
     }
 
-    /// What single promises are not kept is tried again later and later.
-    pub(super) fn single_run_at(&mut self, only: &[String], report: &Report, now: Timestamp) {
-        let broken: BTreeSet<&String> = report.not_kept.iter().map(|it| &it.promise).collect();
-        for promise in only {
-            if !broken.contains(promise) {
-                self.retries.remove(promise);
-            }
+    /// A revision whose runs crash is gone back from, where there is something to go back to and nobody
+    /// insists on it.
+    fn run_crashed(&mut self, revision: &Revision, now: Timestamp, out: &mut Vec<Action>) {
+        self.memory.crashes = self.memory.crashes.saturating_add(1);
+        self.work.failing = self.work.failing.saturating_add(1);
+        self.keep_again(now);
+        let blameless = self.memory.blameless.as_ref() == Some(revision);
+        let Some(from) = self.memory.previous.clone().filter(|_| !blameless) else { return };
+        if self.memory.crashes >= CRASHES && self.memory.trial.is_none() {
+            let failure = Failure { promise: None, reason: crashed() };
+            self.memory.trial =
+                Some(Trial { failures: vec![failure], ..Trial::new(Stage::Back, from) });
+            self.go_back(now, out);
         }
-        for promise in broken {
-            let due = self.failed(promise, now);
-            self.drift.insert(promise.clone(), due);
-        }
-    }
-
-    pub(super) fn failed(&mut self, promise: &str, now: Timestamp) -> Timestamp {
-        let before = self.retries.get(promise).map_or(0, |it| it.failures);
-        let failures = before.saturating_add(1);
-        let wait = backoff(failures, MINUTE, crate::flapping::SLOW, &mut self.chance);
-        let not_before = later(now, wait);
-        self.retries.insert(promise.to_owned(), Retry { failures, not_before });
-        not_before
     }
 
     pub(super) fn full_run_at(&mut self, report: Report, now: Timestamp) {
         let all_kept = report.not_kept.is_empty();
-        self.retries.clear();
-        for broken in &report.not_kept {
-            // The next full run is planned for it.
-            self.failed(&broken.promise, now);
-        }
+        self.work.drift.full_run_at(&report.not_kept, now, &mut self.chance);
         if let Some(adopted) = &mut self.memory.adopted {
             adopted.not_good = Some(not_good(report));
         }
-        self.failing_runs = if all_kept { 0 } else { self.failing_runs.saturating_add(1) };
+        self.work.failing = if all_kept { 0 } else { self.work.failing.saturating_add(1) };
         self.keep_again(now);
     }
 
     /// What is not kept is tried again sooner than the interval says, and less and less so.
     pub(super) fn keep_again(&mut self, now: Timestamp) {
         let keep = self.config.keep;
-        let wait = if self.failing_runs == 0 {
+        let wait = if self.work.failing == 0 {
             keep
         } else {
-            backoff(self.failing_runs, MINUTE, keep, &mut self.chance)
+            backoff(self.work.failing, MINUTE, keep, &mut self.chance)
         };
-        self.next_keep = later(now, wait);
+        self.work.next_keep = later(now, wait);
     }
 
-    pub(super) fn drifted(&mut self, promises: Vec<String>, now: Timestamp) {
+    pub(super) fn drifted(&mut self, promises: Vec<PromiseId>, now: Timestamp) {
         if self.memory.adopted.is_none() {
             return;
         }
-        for promise in promises {
-            let retry = self.retries.get(&promise).map_or(now, |it| it.not_before);
-            let due = later(now, MERGE).max(self.flapping.not_before(&promise, now)).max(retry);
-            let known = self.drift.entry(promise).or_insert(due);
-            *known = due.min(*known);
-        }
-        if self.drift.len() > MANY_DRIFTED {
-            self.drift.clear();
+        let many = self.work.drift.touched(promises, now);
+        if many {
             // As often as a full run may be, not as often as somebody can touch a thousand files.
-            let soon = self.last_run.as_ref().map_or(now, |it| later(it.ended, MINUTE));
-            self.next_keep = self.next_keep.min(soon.max(later(now, MERGE)));
+            let soon = self.work.last_run.as_ref().map_or(now, |it| later(it.ended, MINUTE));
+            self.work.next_keep = self.work.next_keep.min(soon.max(later(now, MERGE)));
         }
     }
+}
 
-    /// Many different promises that drift are not run for one by one.
-    pub(super) fn drift_not_before(&self, now: Timestamp) -> Timestamp {
-        match self.drift_runs.first() {
-            Some(first) if self.drift_runs.len() >= DRIFT_RUNS_PER_MINUTE => later(*first, MINUTE),
-            Some(_) | None => now,
-        }
+fn last_run(job: &Job, report: &Report, now: Timestamp) -> LastRun {
+    let unkept = report
+        .not_kept
+        .iter()
+        .map(|it| Unkept { promise: it.promise.clone(), reason: it.reason.clone() });
+    LastRun {
+        revision: job.revision.clone(),
+        reason: job.reason,
+        ended: now,
+        kept: report.kept,
+        repaired: report.repaired.len() as u64,
+        not_kept: unkept.collect(),
+        held: report.held.clone(),
+        debts: report.debts.clone(),
     }
 }
 
@@ -318,7 +298,7 @@ fn answer(result: &RunResult) -> Answer {
     }
 }
 
-fn not_good(report: Report) -> BTreeSet<String> {
+fn not_good(report: Report) -> BTreeSet<PromiseId> {
     let not_kept = report.not_kept.into_iter().map(|it| it.promise);
     not_kept.chain(report.held.into_iter().map(|it| it.promise)).collect()
 }

@@ -29,6 +29,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use steadfast_model::PromiseId;
 use steadfast_node::revision::Revision;
 use steadfast_node::settings::{self, Settings, SettingsError};
 use steadfast_node::wire::Report;
@@ -224,7 +225,7 @@ struct Shell {
     /// The revision whose promises are watched.
     watched: Option<Revision>,
     /// What was touched while a run of ours was touching things: it is looked at once after it.
-    touched: BTreeSet<String>,
+    touched: BTreeSet<PromiseId>,
     running: bool,
     /// What was said to be not kept.
     told: BTreeSet<String>,
@@ -355,7 +356,7 @@ impl Shell {
     /// Our own writes are no drift; what others wrote meanwhile is looked at once.
     fn after_run(&mut self) -> Option<Ended> {
         self.touched.extend(self.watches.refresh(&mut self.writers));
-        let promises: Vec<String> = std::mem::take(&mut self.touched).into_iter().collect();
+        let promises: Vec<PromiseId> = std::mem::take(&mut self.touched).into_iter().collect();
         if !promises.is_empty()
             && let Some(ended) = self.step(Input::Drift { promises })
         {

@@ -4,6 +4,7 @@
 use crate::logging::{Level, one_line};
 use crate::machine::Note;
 use crate::memory::Failure;
+use steadfast_model::PromiseId;
 use steadfast_node::revision::Revision;
 use steadfast_node::wire::Broken;
 
@@ -14,7 +15,7 @@ pub(super) struct Record {
     pub kind: Kind,
     pub words: String,
     pub revision: Option<String>,
-    pub promises: Vec<String>,
+    pub promises: Vec<PromiseId>,
     pub reason: Option<String>,
     /// Who had changed what is promised.
     pub changed_by: Option<String>,
@@ -83,8 +84,8 @@ impl Record {
         Record { revision: Some(revision.0.to_string()), ..self }
     }
 
-    fn with_promise(self, promise: &str) -> Record {
-        Record { promises: vec![promise.to_owned()], ..self }
+    fn with_promise(self, promise: &PromiseId) -> Record {
+        Record { promises: vec![promise.clone()], ..self }
     }
 
     fn with_reason(self, reason: impl Into<String>) -> Record {
@@ -105,7 +106,10 @@ impl Record {
     }
 
     /// A note of the machine. `who` had changed what was repaired.
-    pub(super) fn from_note<'a>(note: &Note, who: impl Fn(&str) -> Option<&'a str>) -> Record {
+    pub(super) fn from_note<'a>(
+        note: &Note,
+        who: impl Fn(&PromiseId) -> Option<&'a str>,
+    ) -> Record {
         let new = |level, kind| Record::new(level, kind, note.to_string());
         match note {
             Note::Adopted { revision } => new(Level::Info, Kind::Adopted).with_revision(revision),
@@ -153,7 +157,7 @@ impl Record {
     }
 
     /// A run has repaired a promise.
-    pub(super) fn repaired(promise: &str, revision: &Revision, who: Option<&str>) -> Record {
+    pub(super) fn repaired(promise: &PromiseId, revision: &Revision, who: Option<&str>) -> Record {
         let words = format!("repaired {promise}");
         let record = Record::new(Level::Info, Kind::Repaired, words);
         record.with_revision(revision).with_promise(promise).with_changer(", changed", who)
@@ -172,7 +176,7 @@ impl Record {
         let (event, message_id) = kind.name_and_id();
         let (revision, reason) = (revision.as_deref(), reason.as_deref());
         let changed_by = changed_by.as_deref();
-        let promises: Vec<String> = promises.iter().map(|it| one_line(it)).collect();
+        let promises: Vec<String> = promises.iter().map(|it| one_line(&it.0)).collect();
         let promises = (!promises.is_empty()).then(|| promises.join("\n"));
         let promises = promises.as_deref();
         // The level of an event is a constant of the place where it is said.
@@ -214,7 +218,11 @@ mod tests {
     #[test]
     fn what_happened_is_told_by_fields() {
         let revision = Revision::new("0123");
-        let record = Record::repaired("file:/etc/motd", &revision, Some("vi (pid 7) of ann"));
+        let record = Record::repaired(
+            &PromiseId::new("file", "/etc/motd"),
+            &revision,
+            Some("vi (pid 7) of ann"),
+        );
         let (_, id) = Kind::Repaired.name_and_id();
         let expected = format!(
             "MESSAGE=repaired file:/etc/motd, changed by vi (pid 7) of ann\nPRIORITY=6\n\
@@ -224,7 +232,7 @@ mod tests {
         );
         assert_eq!(text(&record), expected);
         let failure = |promise: &str| Failure {
-            promise: Some(promise.to_owned()),
+            promise: Some(PromiseId(promise.into())),
             reason: format!("of {promise}"),
         };
         let failures = vec![failure("service:a"), failure("service:b")];
@@ -240,7 +248,7 @@ mod tests {
     fn a_value_of_many_lines_has_its_length_and_none_becomes_another_field() {
         let reason = "one\u{7}\nMESSAGE_ID=forged\r\n".repeat(1_000);
         let broken = Broken {
-            promise: "file:/x\nPRIORITY=0".to_owned(),
+            promise: PromiseId::new("file", "/x\nPRIORITY=0"),
             reason,
             fault: Fault::Revision,
             health: false,

@@ -13,6 +13,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
+use steadfast_model::PromiseId;
 use steadfast_node::wire::Watched;
 use steadfast_system::attribution::Act;
 use tokio::io::Interest;
@@ -25,7 +26,7 @@ const MERGE: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(super) struct Watches {
     descriptor: Option<Arc<AsyncFd<OwnedFd>>>,
-    promises: Vec<String>,
+    promises: Vec<PromiseId>,
     folders: BTreeMap<String, Folder>,
     by_watch: HashMap<i32, String>,
     units: HashMap<String, Vec<u32>>,
@@ -161,7 +162,7 @@ impl Watches {
 
     /// Watches folders that were not there before. The promises about what is in them: nobody has seen
     /// what happened there meanwhile.
-    pub(super) fn refresh(&mut self, writers: &mut Writers) -> Vec<String> {
+    pub(super) fn refresh(&mut self, writers: &mut Writers) -> Vec<PromiseId> {
         let Some(descriptor) = &self.descriptor else { return vec![] };
         let mut unseen = BTreeSet::<u32>::new();
         for (path, folder) in &mut self.folders {
@@ -194,14 +195,19 @@ impl Watches {
     }
 
     /// The promises that are about a name in a folder.
-    pub(super) fn about(&self, folder: &str, name: &[u8], what: Act) -> impl Iterator<Item = &str> {
+    pub(super) fn about(
+        &self,
+        folder: &str,
+        name: &[u8],
+        what: Act,
+    ) -> impl Iterator<Item = &PromiseId> {
         let about =
             self.folders.get(folder).into_iter().flat_map(move |it| it.promised.about(name, what));
-        about.filter_map(|it| self.promises.get(it).map(String::as_str))
+        about.filter_map(|it| self.promises.get(it))
     }
 
     /// The promises that are about what was touched.
-    pub(super) fn promises(&mut self, touches: &[Touch]) -> Vec<String> {
+    pub(super) fn promises(&mut self, touches: &[Touch]) -> Vec<PromiseId> {
         let mut found = BTreeSet::new();
         for touch in touches {
             match touch {
@@ -289,7 +295,7 @@ mod tests {
 
     fn watched(promise: &str, paths: &[String], folders: &[String]) -> Watched {
         let (paths, folders) = (paths.to_vec(), folders.to_vec());
-        Watched { promise: promise.to_owned(), paths, folders, units: vec![] }
+        Watched { promise: PromiseId(promise.into()), paths, folders, units: vec![] }
     }
 
     #[test]
@@ -320,16 +326,16 @@ mod tests {
             };
             std::fs::write(path("stranger"), "x").unwrap();
             std::fs::write(path("a"), "b").unwrap();
-            assert_eq!(next(&mut watches).await, ["file:a"]);
+            assert_eq!(next(&mut watches).await, [PromiseId::new("file", "a")]);
             std::fs::write(path("purged/new"), "x").unwrap();
-            assert_eq!(next(&mut watches).await, ["directory:purged"]);
+            assert_eq!(next(&mut watches).await, [PromiseId::new("directory", "purged")]);
             std::fs::create_dir(path("later")).unwrap();
-            assert_eq!(watches.refresh(&mut writers), ["file:later"]);
+            assert_eq!(watches.refresh(&mut writers), [PromiseId::new("file", "later")]);
             assert!(watches.refresh(&mut writers).is_empty());
             std::fs::write(path("later/x"), "x").unwrap();
-            assert_eq!(next(&mut watches).await, ["file:later"]);
+            assert_eq!(next(&mut watches).await, [PromiseId::new("file", "later")]);
             std::fs::rename(path("later"), path("moved")).unwrap();
-            assert_eq!(next(&mut watches).await, ["file:later"]);
+            assert_eq!(next(&mut watches).await, [PromiseId::new("file", "later")]);
         });
     }
 

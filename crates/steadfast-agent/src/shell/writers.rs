@@ -12,8 +12,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use steadfast_model::PromiseId;
 use steadfast_node::changed::look_up_packages;
-use steadfast_node::wire::{Changed, Report};
+use steadfast_node::wire::{Changed, Report, Selection};
 use steadfast_system::attribution::{self, Act, Changer, Event, Group, Place, Process};
 use steadfast_system::packages::OUR_UNITS;
 use steadfast_system::packages::log::Logs;
@@ -40,11 +41,11 @@ pub(super) struct Writers {
     changes: Changes,
     /// When the run that is under way began, and what it is about where that is not all.
     began: i64,
-    only: Option<Vec<String>>,
+    only: Option<Selection>,
     /// What it was told of who changed things.
     given: Vec<Changed>,
     /// Who had changed what the last run has repaired.
-    told: BTreeMap<String, String>,
+    told: BTreeMap<PromiseId, String>,
     /// That something cannot be watched was said already.
     said: bool,
 }
@@ -162,7 +163,7 @@ impl Writers {
         }
     }
 
-    pub(super) fn touched(&mut self, promises: &[String]) {
+    pub(super) fn touched(&mut self, promises: &[PromiseId]) {
         let now = now();
         for promise in promises {
             self.changes.touched(promise, now);
@@ -172,14 +173,14 @@ impl Writers {
     /// A run of ours begins: what it should know of who changed what it is about.
     pub(super) fn run_begins(
         &mut self,
-        only: Option<&Vec<String>>,
+        only: Option<&Selection>,
         watches: &Watches,
     ) -> Vec<Changed> {
         self.take(watches);
         self.began = now();
         self.only = only.cloned();
         self.seen.running.store(true, Ordering::Relaxed);
-        self.given = self.changes.changed(self.only.as_deref());
+        self.given = self.changes.changed(self.only.as_ref());
         self.given.clone()
     }
 
@@ -208,20 +209,20 @@ impl Writers {
                         self.told.insert(promise.clone(), attribution::words(&known.writers));
                     }
                 }
-                self.changes.looked(self.only.as_deref(), &unkept(report), self.began);
+                self.changes.looked(self.only.as_ref(), &unkept(report), self.began);
             }
             RunResult::Crashed(_) | RunResult::Busy(_) | RunResult::NotStarted(_) => {}
         }
     }
 
     /// Who had changed what the run that ended last has repaired, in words.
-    pub(super) fn changer_of(&self, promise: &str) -> Option<&str> {
+    pub(super) fn changer_of(&self, promise: &PromiseId) -> Option<&str> {
         self.told.get(promise).map(String::as_str)
     }
 }
 
 /// What is not as promised after a run stays as somebody made it.
-fn unkept(report: &Report) -> Vec<String> {
+fn unkept(report: &Report) -> Vec<PromiseId> {
     let not_kept = report.not_kept.iter().map(|it| &it.promise);
     not_kept.chain(report.held.iter().map(|it| &it.promise)).cloned().collect()
 }
@@ -443,10 +444,10 @@ mod tests {
                 name: name.as_bytes().into(),
             };
             let watched = |paths: &[String], folders: &[String]| Watched {
-                promise: "p".to_owned(),
+                promise: PromiseId::new("file", "p"),
                 paths: paths.to_vec(),
                 folders: folders.to_vec(),
-                ..Watched::default()
+                units: vec![],
             };
             let all = [Act::Written, Act::Changed];
             watches.set(vec![watched(&[format!("{path}/a")], &[])], &mut writers);
@@ -482,15 +483,16 @@ mod tests {
             let (send, mut receive) = mpsc::channel(16);
             let mut watches = watch::Watches::new(send);
             let watched = |promise: &str| Watched {
-                promise: format!("file:{promise}"),
+                promise: PromiseId::new("file", promise),
                 paths: vec![path(promise)],
-                ..Watched::default()
+                folders: vec![],
+                units: vec![],
             };
             watches.set(vec![watched("a"), watched("b"), watched("c")], &mut writers);
-            let mut by = async |writers: &mut Writers, promise: &str| loop {
+            let mut by = async |writers: &mut Writers, name: &str| loop {
                 let Some(Woken::Touched(_)) = receive.recv().await else { panic!() };
                 writers.take(&watches);
-                let known = writers.changes.writers(promise);
+                let known = writers.changes.writers(&PromiseId::new("file", name));
                 if !known.is_empty() {
                     return known.to_vec();
                 }
@@ -503,13 +505,13 @@ mod tests {
                 tokio::task::yield_now().await;
             }
             tell(&mut other);
-            let known = by(&mut writers, "file:b").await;
+            let known = by(&mut writers, "b").await;
             assert_eq!(known[0].pid, Some(i32::try_from(other.id()).unwrap()));
             assert_eq!(known[0].process.as_ref().unwrap().name, "sh", "{known:?}");
-            assert_eq!(writers.changes.writers("file:a"), []);
+            assert_eq!(writers.changes.writers(&PromiseId::new("file", "a")), []);
             // One that has ended is known by its number at least.
             assert!(Command::new("touch").arg(path("c")).status().unwrap().success());
-            assert_eq!(by(&mut writers, "file:c").await.len(), 1);
+            assert_eq!(by(&mut writers, "c").await.len(), 1);
             for mut child in [ours, other] {
                 drop(child.stdin.take());
                 child.wait().unwrap();

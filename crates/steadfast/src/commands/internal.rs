@@ -108,7 +108,7 @@ fn try_to_keep(
         environment: Some(&task.environment),
         commit: kept.commit,
         is_adopted: true,
-        scope: task.only.clone().map_or(Scope::All, Scope::Named),
+        scope: task.only.clone().map_or(Scope::All, |it| Scope::Named(it.0)),
         purpose: Purpose::Keep(kept.keeping),
     };
     match steadfast_node::run(&run, cx, &mut Quiet { ui })? {

@@ -1,0 +1,72 @@
+//! When something is due. Whatever was planned lies no further ahead than it could have been planned now:
+//! a clock that was set back must not put everything off.
+
+use super::messages::{Action, Note};
+use super::{Agent, LONGEST_RETRY};
+use crate::schedule::later;
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// Nothing is due, and still the agent looks around.
+const AT_LEAST_EVERY: Duration = Duration::from_secs(3_600);
+
+/// A time that lies no further ahead than this.
+pub(super) fn at_most(at: &mut Timestamp, longest: Duration, now: Timestamp) {
+    *at = (*at).min(later(now, longest));
+}
+
+impl Agent {
+    pub(super) fn heed_the_clock(&mut self, now: Timestamp, out: &mut Vec<Action>) {
+        self.upstream.heed_the_clock(self.config.fetch, now);
+        at_most(&mut self.work.next_keep, self.config.keep, now);
+        at_most(&mut self.trial.due, LONGEST_RETRY, now);
+        if let Some(trouble) = &mut self.steps.trouble {
+            at_most(&mut trouble.retry, LONGEST_RETRY, now);
+        }
+        for flapping in self.work.drift.heed_the_clock(now) {
+            out.push(Action::Note(Note::FlappingOver(flapping)));
+        }
+    }
+
+    /// The next moment at which something is due that nothing else will bring up.
+    pub(super) fn wake(&self, now: Timestamp) -> Timestamp {
+        let mut times = vec![later(now, AT_LEAST_EVERY)];
+        if self.requests.shutdown.is_some() {
+            return times[0];
+        }
+        if self.upstream.is_idle() {
+            times.extend(self.upstream_due(now));
+        }
+        if self.work.is_idle() {
+            match self.suspension(now) {
+                Some(suspension) => times.extend(suspension.until),
+                None => times.extend(self.work_due(now)),
+            }
+        }
+        let soonest = later(now, Duration::from_millis(1));
+        times.into_iter().min().unwrap_or(soonest).max(soonest)
+    }
+
+    /// When the source is asked next, and the candidate prepared.
+    fn upstream_due(&self, now: Timestamp) -> impl Iterator<Item = Timestamp> {
+        let fetch = self.config.source.as_ref().map(|_| self.upstream.next_fetch);
+        let candidate = self.memory.candidate.as_ref().map(|it| &it.info.revision);
+        let good = candidate.filter(|it| self.memory.is_bad(it).is_none());
+        let prepare = good.map(|it| self.upstream.prepare_due(it).unwrap_or(now));
+        fetch.into_iter().chain(prepare)
+    }
+
+    /// When a run is due. In the middle of a trial the trial is what is due, unless it cannot be stored.
+    fn work_due(&self, now: Timestamp) -> Vec<Timestamp> {
+        let retry = self.steps.retry(now);
+        let on_trial = self.memory.trial.is_some();
+        let new = if on_trial { Some(self.trial.due) } else { self.candidate_due(now) };
+        let new = new.map(|it| it.max(retry.unwrap_or(now)));
+        let mut times: Vec<Timestamp> = retry.into_iter().chain(new).collect();
+        if self.memory.adopted.is_some() && (!on_trial || retry.is_some()) {
+            times.push(self.work.next_keep);
+            times.extend(self.work.drift.next(now));
+        }
+        times
+    }
+}

@@ -1,0 +1,147 @@
+//! Which promises are to be looked at because something of theirs was touched, and when. Repairing touches
+//! things too, and so do others who want something else: nothing here may turn that into a race.
+
+use super::MINUTE;
+use super::clock::at_most;
+use crate::flapping::{FlapDetector, Flapping, SLOW};
+use crate::schedule::{Chance, backoff, later};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use steadfast_model::PromiseId;
+use steadfast_node::wire::{Broken, Selection};
+
+/// Changes that come together are repaired together; short against the promised latency of 100 ms.
+pub(super) const MERGE: Duration = Duration::from_millis(20);
+/// More drifted promises than this at once are a full run.
+const MANY: usize = 1_000;
+const RUNS_PER_MINUTE: usize = 30;
+
+#[derive(Debug, Default)]
+pub(super) struct Drift {
+    /// What was touched, and when it is looked at.
+    due: BTreeMap<PromiseId, Timestamp>,
+    /// The runs of the last minute that were about drift alone.
+    runs: Vec<Timestamp>,
+    /// What the last run repaired. Repairing touches it, so it is looked at once more, on no account.
+    echoes: BTreeSet<PromiseId>,
+    /// What could not be kept when it was last tried.
+    retries: BTreeMap<PromiseId, Retry>,
+    detector: FlapDetector,
+}
+
+/// A promise that is not kept is not tried again at once, whoever touches it: trying touches it too.
+#[derive(Debug)]
+struct Retry {
+    failures: u32,
+    not_before: Timestamp,
+}
+
+impl Drift {
+    /// Gives what flaps no more.
+    pub(super) fn heed_the_clock(&mut self, now: Timestamp) -> Vec<Flapping> {
+        self.due.values_mut().for_each(|it| at_most(it, SLOW, now));
+        self.retries.values_mut().for_each(|it| at_most(&mut it.not_before, SLOW, now));
+        self.runs.retain(|it| *it <= now && later(*it, MINUTE) > now);
+        self.detector.forget(now)
+    }
+
+    /// Something that these promises are about was touched. Whether it is so many that only a full run
+    /// makes sense.
+    pub(super) fn touched(&mut self, promises: Vec<PromiseId>, now: Timestamp) -> bool {
+        for promise in promises {
+            let retry = self.retries.get(&promise).map_or(now, |it| it.not_before);
+            let due = later(now, MERGE).max(self.detector.not_before(&promise, now)).max(retry);
+            let known = self.due.entry(promise).or_insert(due);
+            *known = due.min(*known);
+        }
+        let many = self.due.len() > MANY;
+        if many {
+            self.due.clear();
+        }
+        many
+    }
+
+    /// A full run looks at all of it.
+    pub(super) fn clear(&mut self) {
+        self.due.clear();
+    }
+
+    /// What is to be looked at now; nothing where nothing is, or too many runs were about drift lately.
+    pub(super) fn take_due(&mut self, now: Timestamp) -> Vec<PromiseId> {
+        let due: Vec<PromiseId> =
+            self.due.iter().filter(|(_, at)| **at <= now).map(|(it, _)| it.clone()).collect();
+        if due.is_empty() || now < self.not_before(now) {
+            return vec![];
+        }
+        for promise in &due {
+            self.due.remove(promise);
+            self.detector.looked(promise, now);
+        }
+        let echo = due.iter().all(|it| self.echoes.contains(it));
+        self.echoes.clear();
+        if !echo {
+            self.runs.push(now);
+        }
+        due
+    }
+
+    /// When there is something to look at.
+    pub(super) fn next(&self, now: Timestamp) -> Option<Timestamp> {
+        self.due.values().min().map(|it| (*it).max(self.not_before(now)))
+    }
+
+    /// Many different promises that drift are not run for one by one.
+    fn not_before(&self, now: Timestamp) -> Timestamp {
+        match self.runs.first() {
+            Some(first) if self.runs.len() >= RUNS_PER_MINUTE => later(*first, MINUTE),
+            Some(_) | None => now,
+        }
+    }
+
+    /// A run has ended that repaired these.
+    pub(super) fn repaired(&mut self, promises: &[PromiseId]) {
+        self.echoes = promises.iter().cloned().collect();
+    }
+
+    /// Whether a repair is one too many: somebody else writes it as well.
+    pub(super) fn is_flapping(&mut self, promise: &PromiseId, now: Timestamp) -> Option<Flapping> {
+        self.detector.repaired(promise, now)
+    }
+
+    pub(super) fn flapping(&self) -> Vec<Flapping> {
+        self.detector.current()
+    }
+
+    /// After a run of single promises: what of them is not kept is tried again later and later.
+    pub(super) fn single_run_at(
+        &mut self,
+        only: &Selection,
+        not_kept: &[Broken],
+        now: Timestamp,
+        chance: &mut Chance,
+    ) {
+        let broken: BTreeSet<&PromiseId> = not_kept.iter().map(|it| &it.promise).collect();
+        self.retries.retain(|promise, _| broken.contains(promise) || !only.names(promise));
+        for promise in broken {
+            let due = self.failed(promise, now, chance);
+            self.due.insert(promise.clone(), due);
+        }
+    }
+
+    /// After a full run: the next one is planned for what is not kept.
+    pub(super) fn full_run_at(&mut self, not_kept: &[Broken], now: Timestamp, chance: &mut Chance) {
+        self.retries.clear();
+        for broken in not_kept {
+            self.failed(&broken.promise, now, chance);
+        }
+    }
+
+    fn failed(&mut self, promise: &PromiseId, now: Timestamp, chance: &mut Chance) -> Timestamp {
+        let before = self.retries.get(promise).map_or(0, |it| it.failures);
+        let failures = before.saturating_add(1);
+        let not_before = later(now, backoff(failures, MINUTE, SLOW, chance));
+        self.retries.insert(promise.clone(), Retry { failures, not_before });
+        not_before
+    }
+}

@@ -174,6 +174,16 @@ impl Chance {
     }
 }
 
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+/// How long whatever fails waits before it is tried again, at first and at the longest.
+pub(crate) const FIRST_RETRY: Duration = Duration::from_secs(30);
+pub(crate) const LONGEST_RETRY: Duration = Duration::from_secs(600);
+
+/// A time that lies no further ahead than this.
+pub(crate) fn at_most(at: &mut Timestamp, longest: Duration, now: Timestamp) {
+    *at = (*at).min(later(now, longest));
+}
+
 /// `at` and a while; the end of time where there is no later.
 pub fn later(at: Timestamp, by: Duration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)

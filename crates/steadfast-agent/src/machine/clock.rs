@@ -1,19 +1,14 @@
 //! When something is due. Whatever was planned lies no further ahead than it could have been planned now:
 //! a clock that was set back must not put everything off.
 
+use super::agent::Agent;
 use super::messages::{Action, Note};
-use super::{Agent, LONGEST_RETRY};
-use crate::schedule::later;
+use crate::schedule::{LONGEST_RETRY, at_most, later};
 use jiff::Timestamp;
 use std::time::Duration;
 
 /// Nothing is due, and still the agent looks around.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(3_600);
-
-/// A time that lies no further ahead than this.
-pub(super) fn at_most(at: &mut Timestamp, longest: Duration, now: Timestamp) {
-    *at = (*at).min(later(now, longest));
-}
 
 impl Agent {
     pub(super) fn heed_the_clock(&mut self, now: Timestamp, out: &mut Vec<Action>) {

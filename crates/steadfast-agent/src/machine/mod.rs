@@ -12,90 +12,30 @@
 //!   once. A child that dies, or that a time limit ends, is an answer too.
 //! - [`Action::WakeAt`] replaces the wake-up before it. A wake-up may come early or twice.
 //!
-//! This file is the frame: the one function, and what it begins. Each room has the part of the state that
-//! is its own: `upstream` (the source and its candidate), `work` (runs), `drift` (which promises are to be
-//! looked at), `trial` (a new revision proves itself or is gone back from), `requests` (what people ask
-//! for), `steps` (what the last step began, and whether it is stored). `messages` is what goes in and out,
-//! `clock` when something is due, `status` what there is to know. What outlives the process, and which all
-//! rooms decide by, is the [`Memory`].
+//! This file is the frame: the one function, and what it begins. `messages` is what goes in and out. What
+//! is done about it lies in rooms: `upstream` (the source and its candidate), `work` (runs), `trial` (a new
+//! revision proves itself or is gone back from), `requests` (what people ask for), `steps` (what cannot be
+//! stored is taken back), `clock` (when something is due), `status` (what there is to know). What a room
+//! remembers beside that is a struct of its own below `state`; what outlives the process, and all decide
+//! by, is the [`Memory`](crate::memory::Memory); `agent` holds them together.
 
+mod agent;
 mod clock;
-mod drift;
 mod messages;
 mod requests;
+mod state;
 mod status;
 mod steps;
 mod trial;
 mod upstream;
 mod work;
 
+pub use agent::Agent;
 pub use messages::*;
 
-use crate::memory::{Memory, Suspension};
-use crate::schedule::Chance;
 use jiff::{SignedDuration, Timestamp};
-use requests::Requests;
-use std::time::Duration;
-use steps::Steps;
-use trial::TrialTimer;
-use upstream::Upstream;
-use work::Work;
-
-#[derive(Debug)]
-pub struct Agent {
-    config: Config,
-    /// What must not be forgotten.
-    memory: Memory,
-    chance: Chance,
-    steps: Steps,
-    upstream: Upstream,
-    work: Work,
-    trial: TrialTimer,
-    requests: Requests,
-}
-
-const FIRST_RETRY: Duration = Duration::from_secs(30);
-const LONGEST_RETRY: Duration = Duration::from_secs(600);
-const MINUTE: Duration = Duration::from_secs(60);
-/// A revision whose run crashes so often is bad.
-const CRASHES: u32 = 2;
 
 impl Agent {
-    /// After a start, also one that a crash made necessary. The first input is [`Input::Woke`].
-    pub fn new(config: Config, memory: Memory, seed: u64, now: Timestamp) -> Agent {
-        let mut agent = Agent {
-            chance: Chance::new(seed),
-            steps: Steps::new(&memory),
-            upstream: Upstream::new(now),
-            work: Work::new(now),
-            trial: TrialTimer { due: now },
-            requests: Requests::default(),
-            memory,
-            config,
-        };
-        if agent.memory.adopted.is_some() && agent.memory.wanted.is_none() {
-            // A whole fleet may be starting.
-            agent.upstream.next_fetch = agent.regular_fetch(now);
-        }
-        if let Some(trial) = &mut agent.memory.trial
-            && trial.open
-        {
-            trial.open = false;
-            trial.interruptions += 1;
-        }
-        // Said by the first input, where there is somebody to say it to.
-        agent.use_source(&mut vec![]);
-        agent
-    }
-
-    pub fn memory(&self) -> &Memory {
-        &self.memory
-    }
-
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
     /// Everything the agent does: time goes on, something has happened, what follows is begun, and what
     /// must not be forgotten is stored.
     pub fn handle(&mut self, input: Input, now: Timestamp) -> Vec<Action> {
@@ -157,10 +97,6 @@ impl Agent {
             // The moment it was seen is the same; only its name has changed.
             candidate.seen = candidate.seen.checked_add(by).unwrap_or(now);
         }
-    }
-
-    fn suspension(&self, now: Timestamp) -> Option<&Suspension> {
-        self.memory.suspended.as_ref().filter(|it| it.until.is_none_or(|until| until > now))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Everything that somebody might want to know of the machine, as plain values.
 
-use super::Agent;
+use super::agent::Agent;
 use crate::memory::{Memory, Stage};
 use crate::schedule::later;
 use crate::status::{Status, Trying};

@@ -1,92 +1,12 @@
-//! What one step has begun, and whether its memory is stored: where it cannot be, the step is taken back.
+//! Where the memory of a step cannot be stored, the step is taken back.
 
-use super::messages::{Action, Input, Note};
-use super::{Agent, FIRST_RETRY, LONGEST_RETRY};
+use super::agent::Agent;
+use super::messages::{Action, Note};
+use super::state::steps::{Began, StorageTrouble};
 use crate::memory::Memory;
-use crate::schedule::{backoff, later};
+use crate::schedule::{FIRST_RETRY, LONGEST_RETRY, backoff, later};
 use jiff::Timestamp;
 use steadfast_node::wire::RunReason;
-
-#[derive(Debug)]
-pub(super) struct Steps {
-    /// As the shell was last told to store it, and as it was before that.
-    stored: Memory,
-    confirmed: Memory,
-    /// What the last input began, in case its memory cannot be stored.
-    pub(super) began: Began,
-    asked_to_store: bool,
-    pub(super) trouble: Option<StorageTrouble>,
-}
-
-/// What was begun on the strength of a memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Began {
-    pub(super) upstream: bool,
-    pub(super) work: bool,
-}
-
-#[derive(Debug)]
-pub(super) struct StorageTrouble {
-    failures: u32,
-    pub(super) retry: Timestamp,
-    pub(super) why: String,
-}
-
-impl Steps {
-    pub(super) fn new(memory: &Memory) -> Steps {
-        Steps {
-            stored: memory.clone(),
-            confirmed: memory.clone(),
-            began: Began::default(),
-            asked_to_store: false,
-            trouble: None,
-        }
-    }
-
-    /// A new step. Any input but [`Input::NotStored`] says that what was to be stored is. Gives what the
-    /// step before has begun.
-    pub(super) fn begin(&mut self, input: &Input) -> Began {
-        let asked_to_store = std::mem::take(&mut self.asked_to_store);
-        match input {
-            Input::NotStored { .. } => {}
-            Input::Woke
-            | Input::Fetched(_)
-            | Input::Prepared { .. }
-            | Input::RunEnded { .. }
-            | Input::Drift { .. }
-            | Input::Asked { .. }
-            | Input::Configured(_)
-            | Input::ClockJumped { .. }
-            | Input::Shutdown(_) => {
-                if asked_to_store {
-                    self.trouble = None;
-                }
-            }
-        }
-        std::mem::take(&mut self.began)
-    }
-
-    /// Has the memory stored where it is another than before.
-    pub(super) fn store(&mut self, memory: &mut Memory) -> Option<Action> {
-        if *memory == self.stored {
-            return None;
-        }
-        memory.written = memory.written.saturating_add(1);
-        self.confirmed = std::mem::replace(&mut self.stored, memory.clone());
-        self.asked_to_store = true;
-        Some(Action::Store(Box::new(memory.clone())))
-    }
-
-    /// Whether something may be begun that has to be stored.
-    pub(super) fn may_store(&self, now: Timestamp) -> bool {
-        self.trouble.as_ref().is_none_or(|it| it.retry <= now)
-    }
-
-    /// When storing is tried again, where that is not now.
-    pub(super) fn retry(&self, now: Timestamp) -> Option<Timestamp> {
-        self.trouble.as_ref().map(|it| it.retry).filter(|it| *it > now)
-    }
-}
 
 impl Agent {
     /// Goes back to what is on the disk. What was begun on the strength of the rest was not begun.

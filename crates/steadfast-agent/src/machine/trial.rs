@@ -1,9 +1,9 @@
 //! A new revision proves itself or is gone back from.
 
+use super::agent::Agent;
 use super::messages::{Action, Job, Note, RunResult};
-use super::{Agent, CRASHES, FIRST_RETRY, LONGEST_RETRY};
 use crate::memory::{Adopted, Bad, Candidate, Failure, Stage, Trial};
-use crate::schedule::{backoff, later};
+use crate::schedule::{FIRST_RETRY, LONGEST_RETRY, backoff, later};
 use jiff::Timestamp;
 use std::time::Duration;
 use steadfast_node::revision::HighestAccepted;
@@ -13,13 +13,9 @@ use steadfast_node::wire::{Broken, Fault, Report, RunReason};
 const SECOND_TRY: Duration = Duration::from_secs(30);
 /// A power cut is no crash of the revision, but a revision that takes the machine down is bad too.
 const INTERRUPTIONS: u32 = 5;
+/// A revision whose run crashes so often is bad.
+pub(super) const CRASHES: u32 = 2;
 const BAD_REMEMBERED: usize = 16;
-
-/// When the next run of a trial is due. The trial itself must not be forgotten: see [`Trial`].
-#[derive(Debug)]
-pub(super) struct TrialTimer {
-    pub(super) due: Timestamp,
-}
 
 impl Agent {
     pub(super) fn adopt(&mut self, now: Timestamp, out: &mut Vec<Action>) {

@@ -1,10 +1,10 @@
 //! What the source offers: whether it leads forward, is good for this node, and what it waits for.
 
-use super::clock::at_most;
+use super::agent::Agent;
 use super::messages::{Action, Config, Note};
-use super::{Agent, FIRST_RETRY};
+use super::state::upstream::{LONGEST_FETCH_RETRY, PREPARE_AGAIN, Phase, PreparedOne};
 use crate::memory::{Adopted, Candidate, Wanted};
-use crate::schedule::{Share, Windows, backoff, later, splayed, windows};
+use crate::schedule::{FIRST_RETRY, Share, Windows, backoff, later, splayed, windows};
 use crate::status::Waiting;
 use jiff::Timestamp;
 use std::time::Duration;
@@ -13,97 +13,6 @@ use steadfast_node::wire::{Hindrance, Offer, Prepared, Proof, Refusal, RefusalKi
 
 /// A signed date further in the future than this is not believed.
 const SKEW: Duration = Duration::from_secs(3_600);
-/// The longest between two attempts at the source while it fails; the fetch interval where it is longer.
-const LONGEST_FETCH_RETRY: Duration = Duration::from_secs(1_800);
-const PREPARE_AGAIN: Duration = Duration::from_secs(3_600);
-
-/// What is asked of the source, and what it has said.
-#[derive(Debug)]
-pub(super) struct Upstream {
-    phase: Phase,
-    pub(super) next_fetch: Timestamp,
-    /// Fetches that failed, one after the other.
-    failures: u32,
-    /// Why the last answer was not taken.
-    pub(super) refusal: Option<Refusal>,
-    /// When an answer was last taken.
-    pub(super) heard: Option<Timestamp>,
-    /// What preparing the candidate has found out.
-    prepared: Option<PreparedOne>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Phase {
-    Idle,
-    /// `outdated`: the settings were read again since.
-    Fetching {
-        wanted: Option<Wanted>,
-        outdated: bool,
-    },
-    Preparing {
-        revision: Revision,
-    },
-}
-
-#[derive(Debug)]
-struct PreparedOne {
-    revision: Revision,
-    result: Result<Prepared, Vec<String>>,
-    /// When it is worth trying again: facts change.
-    again: Timestamp,
-}
-
-impl Upstream {
-    pub(super) fn new(now: Timestamp) -> Upstream {
-        Upstream {
-            phase: Phase::Idle,
-            next_fetch: now,
-            failures: 0,
-            refusal: None,
-            heard: None,
-            prepared: None,
-        }
-    }
-
-    pub(super) fn is_idle(&self) -> bool {
-        match self.phase {
-            Phase::Idle => true,
-            Phase::Fetching { .. } | Phase::Preparing { .. } => false,
-        }
-    }
-
-    /// What was begun was not begun after all.
-    pub(super) fn not_begun(&mut self) {
-        self.phase = Phase::Idle;
-    }
-
-    pub(super) fn heed_the_clock(&mut self, interval: Duration, now: Timestamp) {
-        at_most(&mut self.next_fetch, interval.max(LONGEST_FETCH_RETRY), now);
-        if let Some(prepared) = &mut self.prepared {
-            at_most(&mut prepared.again, PREPARE_AGAIN, now);
-        }
-    }
-
-    /// When preparing is due; nothing where it has never been done. A candidate may wait for days.
-    pub(super) fn prepare_due(&self, revision: &Revision) -> Option<Timestamp> {
-        self.prepared.as_ref().filter(|it| it.revision == *revision).map(|it| it.again)
-    }
-
-    /// What was found out about this revision.
-    fn prepared(&self, revision: &Revision) -> Option<&Result<Prepared, Vec<String>>> {
-        self.prepared.as_ref().filter(|it| it.revision == *revision).map(|it| &it.result)
-    }
-
-    /// The candidate is about to be adopted.
-    pub(super) fn take_prepared(&mut self) -> Option<Prepared> {
-        self.prepared.take().and_then(|it| it.result.ok())
-    }
-
-    /// It is looked at anew: by another budget, and on a machine that was another one.
-    pub(super) fn forget_prepared(&mut self) {
-        self.prepared = None;
-    }
-}
 
 impl Agent {
     pub(super) fn begin_upstream(&mut self, now: Timestamp, out: &mut Vec<Action>) {

@@ -1,96 +1,19 @@
 //! Keeping what is adopted: one run at a time, whoever or whatever asks for it.
 
-use super::drift::{Drift, MERGE};
+use super::agent::Agent;
 use super::messages::{Action, Answer, Job, Note, RunResult};
-use super::requests::Waiter;
-use super::trial::crashed;
-use super::{Agent, CRASHES, FIRST_RETRY, LONGEST_RETRY, MINUTE};
+use super::state::drift::MERGE;
+use super::state::requests::Waiter;
+use super::state::work::Phase;
+use super::trial::{CRASHES, crashed};
 use crate::memory::{Failure, Stage, Trial};
-use crate::schedule::{backoff, later};
-use crate::status::{LastRun, Waiting};
+use crate::schedule::{FIRST_RETRY, LONGEST_RETRY, MINUTE, backoff, later};
+use crate::status::Waiting;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use steadfast_model::PromiseId;
 use steadfast_node::revision::Revision;
-use steadfast_node::wire::{Report, RunReason, Selection, Unkept};
-
-/// The run that is under way, and what the last ones have shown.
-#[derive(Debug)]
-pub(super) struct Work {
-    phase: Phase,
-    pub(super) next_keep: Timestamp,
-    /// Full runs that left something not kept, or crashed, one after the other.
-    pub(super) failing: u32,
-    /// Runs that could not begin, one after the other.
-    pub(super) put_off: u32,
-    pub(super) drift: Drift,
-    pub(super) last_run: Option<LastRun>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Phase {
-    Idle,
-    Running { job: Job, serving: Vec<Waiter> },
-}
-
-impl Work {
-    pub(super) fn new(now: Timestamp) -> Work {
-        Work {
-            phase: Phase::Idle,
-            next_keep: now,
-            failing: 0,
-            put_off: 0,
-            drift: Drift::default(),
-            last_run: None,
-        }
-    }
-
-    pub(super) fn is_idle(&self) -> bool {
-        self.running().is_none()
-    }
-
-    pub(super) fn running(&self) -> Option<&Job> {
-        match &self.phase {
-            Phase::Idle => None,
-            Phase::Running { job, serving: _ } => Some(job),
-        }
-    }
-
-    /// It is not under way any more, or was not begun after all.
-    pub(super) fn take_running(&mut self) -> Option<(Job, Vec<Waiter>)> {
-        match std::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::Idle => None,
-            Phase::Running { job, serving } => Some((job, serving)),
-        }
-    }
-
-    /// The run of this revision has ended; nothing where none was under way.
-    fn take_ended(&mut self, revision: &Revision) -> Option<(Job, Vec<Waiter>)> {
-        let is_that = self.running().is_some_and(|it| it.revision == *revision);
-        if is_that { self.take_running() } else { None }
-    }
-
-    /// What every finished run tells. Gives what began to flap by it.
-    fn record(&mut self, job: &Job, report: &Report, now: Timestamp) -> Vec<Note> {
-        self.drift.repaired(&report.repaired);
-        let mut notes = vec![];
-        match job.reason {
-            // What a new revision repairs, it repairs because it is new.
-            RunReason::Adopt | RunReason::SecondTry | RunReason::GoBack => {}
-            RunReason::Keep | RunReason::Drift | RunReason::Asked => {
-                for promise in &report.repaired {
-                    notes.extend(self.drift.is_flapping(promise, now).map(Note::Flapping));
-                }
-            }
-        }
-        let last = last_run(job, report, now);
-        match (&job.only, &mut self.last_run) {
-            (Some(only), Some(before)) => before.amend(only, last),
-            (None, _) | (_, None) => self.last_run = Some(last),
-        }
-        notes
-    }
-}
+use steadfast_node::wire::{Report, RunReason, Selection};
 
 impl Agent {
     pub(super) fn begin_work(&mut self, storable: bool, now: Timestamp, out: &mut Vec<Action>) {
@@ -264,23 +187,6 @@ impl Agent {
             let soon = self.work.last_run.as_ref().map_or(now, |it| later(it.ended, MINUTE));
             self.work.next_keep = self.work.next_keep.min(soon.max(later(now, MERGE)));
         }
-    }
-}
-
-fn last_run(job: &Job, report: &Report, now: Timestamp) -> LastRun {
-    let unkept = report
-        .not_kept
-        .iter()
-        .map(|it| Unkept { promise: it.promise.clone(), reason: it.reason.clone() });
-    LastRun {
-        revision: job.revision.clone(),
-        reason: job.reason,
-        ended: now,
-        kept: report.kept,
-        repaired: report.repaired.len() as u64,
-        not_kept: unkept.collect(),
-        held: report.held.clone(),
-        debts: report.debts.clone(),
     }
 }
 

@@ -1,10 +1,8 @@
 //! Which promises are to be looked at because something of theirs was touched, and when. Repairing touches
 //! things too, and so do others who want something else: nothing here may turn that into a race.
 
-use super::MINUTE;
-use super::clock::at_most;
 use crate::flapping::{FlapDetector, Flapping, SLOW};
-use crate::schedule::{Chance, backoff, later};
+use crate::schedule::{Chance, MINUTE, at_most, backoff, later};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,13 +10,13 @@ use steadfast_model::PromiseId;
 use steadfast_node::wire::{Broken, Selection};
 
 /// Changes that come together are repaired together; short against the promised latency of 100 ms.
-pub(super) const MERGE: Duration = Duration::from_millis(20);
+pub(crate) const MERGE: Duration = Duration::from_millis(20);
 /// More drifted promises than this at once are a full run.
 const MANY: usize = 1_000;
 const RUNS_PER_MINUTE: usize = 30;
 
 #[derive(Debug, Default)]
-pub(super) struct Drift {
+pub(crate) struct Drift {
     /// What was touched, and when it is looked at.
     due: BTreeMap<PromiseId, Timestamp>,
     /// The runs of the last minute that were about drift alone.
@@ -39,7 +37,7 @@ struct Retry {
 
 impl Drift {
     /// Gives what flaps no more.
-    pub(super) fn heed_the_clock(&mut self, now: Timestamp) -> Vec<Flapping> {
+    pub(crate) fn heed_the_clock(&mut self, now: Timestamp) -> Vec<Flapping> {
         self.due.values_mut().for_each(|it| at_most(it, SLOW, now));
         self.retries.values_mut().for_each(|it| at_most(&mut it.not_before, SLOW, now));
         self.runs.retain(|it| *it <= now && later(*it, MINUTE) > now);
@@ -48,7 +46,7 @@ impl Drift {
 
     /// Something that these promises are about was touched. Whether it is so many that only a full run
     /// makes sense.
-    pub(super) fn touched(&mut self, promises: Vec<PromiseId>, now: Timestamp) -> bool {
+    pub(crate) fn touched(&mut self, promises: Vec<PromiseId>, now: Timestamp) -> bool {
         for promise in promises {
             let retry = self.retries.get(&promise).map_or(now, |it| it.not_before);
             let due = later(now, MERGE).max(self.detector.not_before(&promise, now)).max(retry);
@@ -63,12 +61,12 @@ impl Drift {
     }
 
     /// A full run looks at all of it.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.due.clear();
     }
 
     /// What is to be looked at now; nothing where nothing is, or too many runs were about drift lately.
-    pub(super) fn take_due(&mut self, now: Timestamp) -> Vec<PromiseId> {
+    pub(crate) fn take_due(&mut self, now: Timestamp) -> Vec<PromiseId> {
         let due: Vec<PromiseId> =
             self.due.iter().filter(|(_, at)| **at <= now).map(|(it, _)| it.clone()).collect();
         if due.is_empty() || now < self.not_before(now) {
@@ -87,7 +85,7 @@ impl Drift {
     }
 
     /// When there is something to look at.
-    pub(super) fn next(&self, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn next(&self, now: Timestamp) -> Option<Timestamp> {
         self.due.values().min().map(|it| (*it).max(self.not_before(now)))
     }
 
@@ -100,21 +98,21 @@ impl Drift {
     }
 
     /// A run has ended that repaired these.
-    pub(super) fn repaired(&mut self, promises: &[PromiseId]) {
+    pub(crate) fn repaired(&mut self, promises: &[PromiseId]) {
         self.echoes = promises.iter().cloned().collect();
     }
 
     /// Whether a repair is one too many: somebody else writes it as well.
-    pub(super) fn is_flapping(&mut self, promise: &PromiseId, now: Timestamp) -> Option<Flapping> {
+    pub(crate) fn is_flapping(&mut self, promise: &PromiseId, now: Timestamp) -> Option<Flapping> {
         self.detector.repaired(promise, now)
     }
 
-    pub(super) fn flapping(&self) -> Vec<Flapping> {
+    pub(crate) fn flapping(&self) -> Vec<Flapping> {
         self.detector.current()
     }
 
     /// After a run of single promises: what of them is not kept is tried again later and later.
-    pub(super) fn single_run_at(
+    pub(crate) fn single_run_at(
         &mut self,
         only: &Selection,
         not_kept: &[Broken],
@@ -130,7 +128,7 @@ impl Drift {
     }
 
     /// After a full run: the next one is planned for what is not kept.
-    pub(super) fn full_run_at(&mut self, not_kept: &[Broken], now: Timestamp, chance: &mut Chance) {
+    pub(crate) fn full_run_at(&mut self, not_kept: &[Broken], now: Timestamp, chance: &mut Chance) {
         self.retries.clear();
         for broken in not_kept {
             self.failed(&broken.promise, now, chance);

@@ -196,18 +196,18 @@ fn whatever_a_run_makes_belongs_to_the_promises_that_made_it() {
     let mut ledger = Notebook::default();
     let run = converge(&host, &model.promises, &mut ledger, Budget::default());
     assert_eq!((run.summary.not_kept, run.summary.held), (0, 0), "{:#?}", run.verdicts);
-    let cover = Managed::from_promises(&model.promises);
+    let managed = Managed::from_promises(&model.promises);
     assert!(ledger.made.len() > 18, "{:#?}", ledger.made.keys());
     for made in ledger.made.values() {
-        assert!(cover.names(made), "{}", made.facet);
-        assert_eq!(cover.leaves(made), None, "{}", made.facet);
+        assert!(managed.names(made), "{}", made.facet);
+        assert_eq!(managed.leaves(made), None, "{}", made.facet);
     }
     // Of another model nothing is said.
     let other = Model::of(GOOD, &[]).unwrap();
-    let cover = Managed::from_promises(&other.promises);
+    let managed = Managed::from_promises(&other.promises);
     for made in ledger.made.values() {
-        assert!(!cover.names(made), "{}", made.facet);
-        assert_eq!(cover.leaves(made).as_ref(), Some(made));
+        assert!(!managed.names(made), "{}", made.facet);
+        assert_eq!(managed.leaves(made).as_ref(), Some(made));
     }
 }
 
@@ -241,9 +241,13 @@ fn what_others_refer_to_is_not_released() {
     converge(&host, &model(all).promises, &mut ledger, Budget::default());
     let rest = "files: { /etc/x: { content: \"x\\n\", owner: deploy, group: web } }\n";
     let rest = model(rest);
-    let cover = Managed::from_promises(&rest.promises);
-    let named: Vec<String> =
-        ledger.made.values().filter(|it| cover.names(it)).map(|it| it.facet.to_string()).collect();
+    let managed = Managed::from_promises(&rest.promises);
+    let named: Vec<String> = ledger
+        .made
+        .values()
+        .filter(|it| managed.names(it))
+        .map(|it| it.facet.to_string())
+        .collect();
     assert_eq!(named, ["group deploy", "group web", "user deploy"]);
 }
 

@@ -20,20 +20,20 @@ pub struct Managed<'a> {
 
 impl<'a> Managed<'a> {
     pub fn from_promises(promises: &'a Promises) -> Managed<'a> {
-        let mut cover =
+        let mut managed =
             Managed { by: HashMap::new(), folders: HashSet::new(), used: HashSet::new() };
         for promised in promises.all.iter().filter(|it| !it.implied) {
             if !promised.want.is_absent() {
-                cover.used.extend(promised.want.uses());
+                managed.used.extend(promised.want.uses());
             }
             for claim in promised.want.concerns() {
                 if !promised.want.is_absent() {
-                    cover.folders.extend(claim.as_path().and_then(AbsPath::parent));
+                    managed.folders.extend(claim.as_path().and_then(AbsPath::parent));
                 }
-                cover.by.entry(claim).or_default().push((&promised.want, promised.keep));
+                managed.by.entry(claim).or_default().push((&promised.want, promised.keep));
             }
         }
-        cover
+        managed
     }
 
     /// The promises about a thing: its own, and those of folders that rule what is below them. What was

@@ -4,7 +4,7 @@ use crate::revision::Revision;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use steadfast_source::attribution::Attribution;
-use steadfast_store::{Layout, kept_files};
+use steadfast_store::{Layout, state_files};
 
 /// What is stored beside the content of a revision; format 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ pub fn record(layout: &Layout, revision: &Revision) -> Result<Record, RecordErro
     if !is_plain(&revision.0) {
         return Err(RecordError::NoName(of()));
     }
-    let bytes = kept_files::read(&file_of(layout, revision))?;
+    let bytes = state_files::read(&file_of(layout, revision))?;
     let bytes = bytes.ok_or_else(|| RecordError::Unknown(of()))?;
     let record: Record = serde_json::from_slice(&bytes)?;
     if record.format != 1 {
@@ -72,7 +72,7 @@ pub fn record(layout: &Layout, revision: &Revision) -> Result<Record, RecordErro
 
 /// What is known of every revision that is not forgotten yet, also of those that are not kept any more.
 pub fn records(layout: &Layout) -> Vec<(Revision, Record)> {
-    let names = kept_files::names(&layout.revisions()).unwrap_or_default();
+    let names = state_files::names(&layout.revisions()).unwrap_or_default();
     let revisions = names.iter().filter_map(|it| it.strip_suffix(".json")).map(Revision::new);
     revisions.filter_map(|it| record(layout, &it).ok().map(|record| (it, record))).collect()
 }
@@ -86,7 +86,7 @@ pub fn blame(layout: &Layout, revision: &Revision) -> Option<Attribution> {
     if !is_plain(&revision.0) {
         return None;
     }
-    let bytes = kept_files::read(&blame_file(layout, revision)).ok().flatten()?;
+    let bytes = state_files::read(&blame_file(layout, revision)).ok().flatten()?;
     Attribution::read(&bytes).ok()
 }
 
@@ -96,18 +96,18 @@ pub fn save_blame(
     blame: &Attribution,
 ) -> std::io::Result<()> {
     match blame.write() {
-        Some(text) => kept_files::write(&blame_file(layout, revision), text.as_bytes()),
+        Some(text) => state_files::write(&blame_file(layout, revision), text.as_bytes()),
         None => Ok(()),
     }
 }
 
 pub fn save(layout: &Layout, revision: &Revision, record: &Record) -> Result<(), RecordError> {
-    Ok(kept_files::write(&file_of(layout, revision), &serde_json::to_vec_pretty(record)?)?)
+    Ok(state_files::write(&file_of(layout, revision), &serde_json::to_vec_pretty(record)?)?)
 }
 
 /// The node's name, if it was settled by a first adoption.
 pub fn settled_name(layout: &Layout) -> Option<String> {
-    let bytes = kept_files::read(&layout.node_name()).ok().flatten()?;
+    let bytes = state_files::read(&layout.node_name()).ok().flatten()?;
     String::from_utf8(bytes).ok().filter(|it| !it.is_empty())
 }
 
@@ -132,7 +132,7 @@ mod tests {
   ]
 }"#;
         let revision = Revision::new("0123456789abcdef0123456789abcdef01234567");
-        kept_files::write(&file_of(&layout, &revision), stored).unwrap();
+        state_files::write(&file_of(&layout, &revision), stored).unwrap();
         let read = record(&layout, &revision).unwrap();
         assert_eq!(serde_json::to_vec_pretty(&read).unwrap(), stored);
         save(&layout, &revision, &read).unwrap();

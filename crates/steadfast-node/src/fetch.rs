@@ -18,7 +18,7 @@ use steadfast_source::attribution::Attribution;
 use steadfast_source::content::{read_content, write_content};
 use steadfast_source::settings::{Limits, Source, Trust};
 use steadfast_source::terms::{Download, Fetched as Accepted, Known, Origin, Terms};
-use steadfast_store::{Layout, kept_files};
+use steadfast_store::{Layout, state_files};
 use steadfast_system::text::hex;
 use steadfast_trust::copies::{CopiesError, Loaded};
 
@@ -101,8 +101,8 @@ fn load_anti_rollback(task: &FetchTask, layout: &Layout) -> Result<Loaded<AntiRo
             }
             for name in ["floor.1", "floor.2"] {
                 let path = folder.join(name);
-                if kept_files::read(&path).is_ok_and(|it| it.is_some()) {
-                    kept_files::set_aside(&path).map_err(|err| here(err.to_string()))?;
+                if state_files::read(&path).is_ok_and(|it| it.is_some()) {
+                    state_files::set_aside(&path).map_err(|err| here(err.to_string()))?;
                 }
             }
             Loaded::load(&folder, false).map_err(|err| here(chain(&err)))
@@ -132,7 +132,7 @@ impl Fetching<'_> {
             && highest.is_some_and(|it| {
                 told == Some(name_of(it)) && read_content(&layout.content(), it.content()).is_ok()
             });
-        let validator = kept_files::read(&layout.validator()).ok().flatten();
+        let validator = state_files::read(&layout.validator()).ok().flatten();
         let validator = validator.and_then(|it| serde_json::from_slice(&it).ok());
         let task = DownloadTask {
             source: self.source.clone(),
@@ -213,7 +213,7 @@ impl Fetching<'_> {
             && let Ok(bytes) = serde_json::to_vec(&validator)
         {
             // It only saves a transfer.
-            let _saved = kept_files::write(&layout.validator(), &bytes);
+            let _saved = state_files::write(&layout.validator(), &bytes);
         }
         clear(self.task, revision, &record, layout);
         Ok(())
@@ -283,9 +283,9 @@ fn clear(task: &FetchTask, revision: &Revision, record: &Record, layout: &Layout
         files.push(format!("{}.json", kept.0));
     }
     // What stays although nobody needs it costs room, and the next fetch tries again.
-    let _removed = kept_files::remove_others(&layout.content(), &contents);
-    let _removed = kept_files::remove_oldest(&layout.revisions(), OLD_RECORDS, &files);
-    let _removed = kept_files::remove_oldest(&layout.blame(), OLD_BLAME, &files);
+    let _removed = state_files::remove_others(&layout.content(), &contents);
+    let _removed = state_files::remove_oldest(&layout.revisions(), OLD_RECORDS, &files);
+    let _removed = state_files::remove_oldest(&layout.blame(), OLD_BLAME, &files);
 }
 
 fn name_of(point: &Point) -> Revision {

@@ -3,6 +3,7 @@
 
 pub mod adopted;
 pub mod changed;
+pub mod context;
 pub mod download;
 pub mod error;
 pub mod fetch;
@@ -21,34 +22,10 @@ pub mod verdict;
 pub mod watched;
 pub mod wire;
 
+pub use context::Context;
 pub use error::NodeError;
 pub use run::{Run, run};
 pub use steadfast_trust::text::chain;
-
-use std::path::PathBuf;
-use steadfast_store::Layout;
-
-/// What is asked of the surroundings, once, by whoever starts.
-#[derive(Debug)]
-pub struct Context {
-    pub layout: Layout,
-    /// Whether we are root.
-    pub root: bool,
-    /// `$CREDENTIALS_DIRECTORY`, where systemd gave the service any.
-    pub credentials: Option<PathBuf>,
-}
-
-impl Context {
-    /// The machine, with its places.
-    pub fn host(&self) -> steadfast_system::Host {
-        steadfast_system::Host::new(steadfast_system::host::Settings {
-            state: self.layout.state.clone(),
-            cache: self.layout.cache.clone(),
-            secrets: self.layout.secrets(),
-            credentials: self.credentials.clone(),
-        })
-    }
-}
 
 /// `1 error`, `2 errors`.
 pub fn counted(count: usize, noun: &str) -> String {

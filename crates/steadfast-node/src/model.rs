@@ -80,15 +80,13 @@ pub fn target(
         facts: Some(facts),
         releases: &BTreeMap::new(),
     };
-    let (resolved, diagnostics) = resolve(&loaded.model, &loaded.sources, &input);
-    loaded.diagnostics.extend(diagnostics);
+    let resolved = loaded.resolve(&input);
     // It may be large, and nothing more is asked of it.
     loaded.model = Model::default();
     if !resolved.named {
         return Ok(None);
     }
-    let (promises, diagnostics) = promised::lower(&resolved, &loaded.sources);
-    loaded.diagnostics.extend(diagnostics);
+    let promises = loaded.lower(&resolved);
     Ok(Some(Target { environment, resolved, promises }))
 }
 
@@ -131,6 +129,19 @@ fn environment_of(
 }
 
 impl Loaded {
+    /// What one node has promised, before kinds read it. What was wrong is added to the diagnostics.
+    fn resolve(&mut self, input: &NodeInput<'_>) -> Resolved {
+        let (resolved, diagnostics) = resolve(&self.model, &self.sources, input);
+        self.diagnostics.extend(diagnostics);
+        resolved
+    }
+
+    fn lower(&mut self, resolved: &Resolved) -> Promises {
+        let (promises, diagnostics) = promised::lower(resolved, &self.sources);
+        self.diagnostics.extend(diagnostics);
+        promises
+    }
+
     /// The warnings, rendered with styles: a run remembers them, and shows them each time. Errors end it.
     pub fn sound(&self) -> Result<Vec<String>, NodeError> {
         self.sound_or("nothing was changed")
@@ -188,12 +199,9 @@ pub fn every_node(loaded: &mut Loaded) -> Checked {
             facts: target.facts.as_ref(),
             releases: &BTreeMap::new(),
         };
-        let (resolved, diagnostics) = resolve(&loaded.model, &loaded.sources, &input);
-        loaded.diagnostics.extend(diagnostics);
+        let resolved = loaded.resolve(&input);
         loaded.diagnostics.extend(unknown_zones(&resolved.policy));
-        let (lowered, diagnostics) = promised::lower(&resolved, &loaded.sources);
-        loaded.diagnostics.extend(diagnostics);
-        promises += lowered.count();
+        promises += loaded.lower(&resolved).count();
     }
     Checked { nodes: targets.len(), promises }
 }

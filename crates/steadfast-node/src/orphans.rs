@@ -37,7 +37,7 @@ pub struct Found {
     /// Whether its promise is still made, without it.
     pub goes_on: bool,
     /// What adopting the model would do about it, where that was asked.
-    pub prospect: Option<UndoPlan>,
+    pub plan: Option<UndoPlan>,
 }
 
 /// The things of one promise, and the run that first made one of them.
@@ -93,8 +93,8 @@ fn unpromised(store: &Store, promises: &Promises) -> Result<Unpromised, StoreErr
     let mut made = store.made()?;
     let some = !made.is_empty();
     if some {
-        let cover = Managed::from_promises(promises);
-        made.retain(|it| !cover.names(it));
+        let managed = Managed::from_promises(promises);
+        made.retain(|it| !managed.names(it));
     }
     let (ours, taken) = made.into_iter().partition(|it| it.after != FacetState::Nothing);
     Ok(Unpromised { some, ours, taken })
@@ -112,7 +112,7 @@ pub fn find(
     if made.is_empty() {
         return orphans;
     }
-    let prospects: Vec<Option<UndoPlan>> = match extent {
+    let plans: Vec<Option<UndoPlan>> = match extent {
         None => made.iter().map(|_| None).collect(),
         Some(extent) => {
             let all = steadfast_engine::plan_undo(&made, extent, Budget::default(), sys);
@@ -125,19 +125,19 @@ pub fn find(
         .map(|it| it.is_ok_and(|it| it.state == FacetState::Nothing))
         .collect();
     let promised: HashSet<&PromiseId> = promises.all.iter().map(|it| &it.id).collect();
-    for ((made, prospect), gone) in made.into_iter().zip(prospects).zip(gone) {
-        if gone || prospect == Some(UndoPlan::Back) {
+    for ((made, plan), gone) in made.into_iter().zip(plans).zip(gone) {
+        if gone || plan == Some(UndoPlan::Back) {
             orphans.gone.push(made);
         } else {
             let goes_on = promised.contains(&made.promise);
-            orphans.there.push(Found { made, goes_on, prospect });
+            orphans.there.push(Found { made, goes_on, plan });
         }
     }
     orphans
 }
 
 /// What acting on it would cost. The machine is only looked at.
-pub fn foresee(
+pub fn cost(
     store: &Store,
     promises: &Promises,
     extent: Option<Extent>,
@@ -145,8 +145,8 @@ pub fn foresee(
 ) -> Result<Spent, StoreError> {
     let Some(extent) = extent else { return Ok(Spent::default()) };
     let made = unpromised(store, promises)?.ours;
-    let prospects = steadfast_engine::plan_undo(&made, extent, Budget::default(), sys);
-    Ok(Spent::count(prospects.iter().flat_map(|it| match it {
+    let plans = steadfast_engine::plan_undo(&made, extent, Budget::default(), sys);
+    Ok(Spent::count(plans.iter().flat_map(|it| match it {
         UndoPlan::Changes(changes) => changes.as_slice(),
         UndoPlan::Back | UndoPlan::Stays(_) => &[],
     })))
@@ -223,11 +223,11 @@ pub fn go_back(
     }
     // It was taken back already, where the run was cut off after that.
     let Some(made) = store.made_since(from)? else { return store.is_adopted(to) };
-    let cover = Managed::from_promises(promises);
+    let managed = Managed::from_promises(promises);
     let (mut decided, mut whole, mut parts): (Vec<UndoEntry>, Vec<UndoEntry>, Vec<UndoEntry>) =
         Default::default();
     for one in made {
-        match cover.leaves(&one) {
+        match managed.leaves(&one) {
             None => decided.push(one),
             Some(rest) if rest == one => whole.push(rest),
             // The old revision decides the rest of it.

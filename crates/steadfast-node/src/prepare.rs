@@ -91,7 +91,7 @@ fn hindrance(
     host.set_package_policy(run::package_policy(&target.resolved.policy));
     let store = run::open(cx, false, notices)?;
     let extent = orphans::extent(target.resolved.policy.orphans);
-    let cost = orphans::foresee(&store, &target.promises, extent, &host)?;
+    let cost = orphans::cost(&store, &target.promises, extent, &host)?;
     let circumstances = Circumstances { root: cx.root, budget };
     let assessment =
         steadfast_engine::look(&target.promises, Observer::ReadOnly(&host), &&store, circumstances);

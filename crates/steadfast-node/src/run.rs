@@ -134,7 +134,7 @@ pub fn run(run: &Run<'_>, cx: &Context, audience: &mut dyn Audience) -> Result<D
     let resolution: Option<Resolution> = cache.as_ref().and_then(ResolveCache::recall);
     let was_cached = resolution.is_some();
     let model = cache.as_ref().map(ResolveCache::name);
-    let mut running = Running { run, cx, node: &node, model, audience };
+    let mut running = Running { run, cx, node: &node, facts: &facts, model, audience };
 
     // Where it is remembered, and the machine shows nothing else, that is all.
     if let Some(resolution) = resolution.filter(|_| !run.is_more_than_keeping()) {
@@ -197,6 +197,7 @@ struct Running<'a> {
     run: &'a Run<'a>,
     cx: &'a Context,
     node: &'a str,
+    facts: &'a serde_json::Value,
     /// A name for all that the promises follow from, where there is one.
     model: Option<String>,
     audience: &'a mut dyn Audience,
@@ -414,8 +415,8 @@ impl Running<'_> {
     /// What another content promises for this node, where that can be told.
     fn promises_of(&self, content: &Path) -> Option<Promises> {
         let mut loaded = model::load(content).ok()?;
-        let (facts, _) = model::facts(&self.cx.layout);
-        let target = model::target(&mut loaded, self.run.environment, self.node, &facts).ok()??;
+        let target =
+            model::target(&mut loaded, self.run.environment, self.node, self.facts).ok()??;
         Some(target.promises)
     }
 

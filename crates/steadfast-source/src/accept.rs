@@ -12,16 +12,17 @@ use crate::{git, snapshot};
 use std::path::Path;
 use steadfast_model::SourceSet;
 
-/// Verifies and judges what was brought. The floor is raised where the model may be taken, and it takes
-/// note of the trusted keys in any case: the caller saves it where it changed, before anything is adopted.
+/// Verifies and judges what was brought. `anti_rollback` moves forward where the model may be taken, and
+/// takes note of the trusted keys in any case: the caller saves it where it changed, before anything is
+/// adopted.
 pub fn accept(
     terms: &Terms<'_>,
-    floor: &mut AntiRollback,
+    anti_rollback: &mut AntiRollback,
     cache: &Path,
 ) -> Result<Fetched, Refusal> {
     let (source, trust) = (terms.source.kind(), terms.trust.kind());
     let _span = tracing::debug_span!("accept", source, trust).entered();
-    let accepted = verify_and_judge(terms, floor, cache);
+    let accepted = verify_and_judge(terms, anti_rollback, cache);
     match &accepted {
         Ok(Fetched { point, advance, signers, .. }) => {
             let signers: Vec<&str> = signers.iter().map(|it| it.key.as_str()).collect();
@@ -36,12 +37,12 @@ pub fn accept(
 
 fn verify_and_judge(
     terms: &Terms<'_>,
-    floor: &mut AntiRollback,
+    anti_rollback: &mut AntiRollback,
     cache: &Path,
 ) -> Result<Fetched, Refusal> {
     let (candidate, sources, origin) = match terms.source {
-        Source::Git(git) => git::accept(terms, git, floor, cache)?,
-        Source::Snapshot(_) => snapshot::accept(terms, floor, cache)?,
+        Source::Git(git) => git::accept(terms, git, anti_rollback, cache)?,
+        Source::Snapshot(_) => snapshot::accept(terms, anti_rollback, cache)?,
         Source::Directory(path) => {
             if *terms.trust != Trust::None {
                 return Err(mismatch(terms));
@@ -52,8 +53,8 @@ fn verify_and_judge(
             (unsigned(point, Descent::None), sources, Origin::Directory)
         }
     };
-    let advance = judge(floor, &candidate, terms.expected, terms.now, terms.force)?;
-    floor.take(&candidate, advance, &terms.source.to_string());
+    let advance = judge(anti_rollback, &candidate, terms.expected, terms.now, terms.force)?;
+    anti_rollback.take(&candidate, advance, &terms.source.to_string());
     let Candidate { point, descent: _, key_set: _, signers } = candidate;
     Ok(Fetched { sources, point, advance, origin, signers, validator: None })
 }

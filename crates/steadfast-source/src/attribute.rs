@@ -8,12 +8,12 @@ use crate::terms::{Fetched, Origin};
 use std::path::Path;
 use steadfast_download::DownloadError;
 
-/// Who wrote which line of a revision that was accepted, as far as that can be known. `floor` names the
+/// Who wrote which line of a revision that was accepted, as far as that can be known. `accepted` names the
 /// commit that was accepted before, and `known` what is known of its lines. It is no part of accepting:
 /// whatever goes wrong in it, the revision is taken.
 pub fn attribute(
     fetched: &Fetched,
-    floor: Option<&str>,
+    accepted: Option<&str>,
     known: Option<&Attribution>,
     cache: &Path,
     limits: &Limits,
@@ -27,7 +27,7 @@ pub fn attribute(
                 subject: subject.clone(),
             };
             let files = fetched.sources.iter().map(|(_, it)| it.path.to_string());
-            let base = floor.map(|commit| Base { commit, known });
+            let base = accepted.map(|commit| Base { commit, known });
             Some(git::blame::computed(cache, &tip, files, base, limits))
         }
         Origin::Snapshot { created: _, expires: _, commit: _, attribution } => attribution.clone(),

@@ -16,7 +16,7 @@ use steadfast_trust::text::chain;
 pub fn fetch(
     terms: &Terms<'_>,
     known: &Known,
-    floor: &mut AntiRollback,
+    anti_rollback: &mut AntiRollback,
     cache: &Path,
 ) -> Result<Option<Fetched>, Refusal> {
     let credentials = Credentials::read(terms.source)
@@ -24,7 +24,7 @@ pub fn fetch(
     match download(terms.source, &credentials, known, cache, terms.limits)? {
         Download::Unchanged => Ok(None),
         Download::Offer { validator } => {
-            accept(terms, floor, cache).map(|it| Some(Fetched { validator, ..it }))
+            accept(terms, anti_rollback, cache).map(|it| Some(Fetched { validator, ..it }))
         }
     }
 }
@@ -34,13 +34,13 @@ pub fn fetch(
 pub fn fetch_local(
     terms: &Terms<'_>,
     folder: &Path,
-    floor: &mut AntiRollback,
+    anti_rollback: &mut AntiRollback,
     cache: &Path,
 ) -> Result<Fetched, Refusal> {
     let Source::Git(Git { reference, .. }) = terms.source else { return Err(mismatch(terms)) };
-    let known = Known::from_state(floor, false, None);
+    let known = Known::from_state(anti_rollback, false, None);
     git::download_local(folder, reference, &known, cache, terms.limits)?;
-    accept(terms, floor, cache)
+    accept(terms, anti_rollback, cache)
 }
 
 /// The files of a model in a git repository on this machine, as a revision has them, and the commit that

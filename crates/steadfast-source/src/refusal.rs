@@ -55,12 +55,12 @@ pub enum Refusal {
     TwoContents { sequence: u64 },
     #[error("key set {offered} is older than key set {highest}, which was accepted before")]
     OlderKeys { offered: u32, highest: u32 },
-    #[error("commit {commit} does not descend from {floor}, which was accepted before")]
-    NotDescended { commit: String, floor: String },
+    #[error("commit {commit} does not descend from {highest}, which was accepted before")]
+    NotDescended { commit: String, highest: String },
     #[error(
-        "commit {commit} is too far from {floor}, which was accepted before, to prove that it descends from it"
+        "commit {commit} is too far from {highest}, which was accepted before, to prove that it descends from it"
     )]
-    TooFar { commit: String, floor: String },
+    TooFar { commit: String, highest: String },
     #[error("snapshot {sequence} expired at {expires}: the model is stale")]
     Expired { sequence: u64, expires: Timestamp },
 

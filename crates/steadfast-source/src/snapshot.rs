@@ -140,7 +140,7 @@ fn is_it(lines: &Lines, text: &[u8]) -> bool {
 /// Verifies a snapshot that was brought.
 pub(crate) fn accept(
     terms: &Terms<'_>,
-    floor: &mut AntiRollback,
+    anti_rollback: &mut AntiRollback,
     cache: &Path,
 ) -> Result<(Candidate, SourceSet, Origin), Refusal> {
     let trusted = match terms.trust {
@@ -161,7 +161,7 @@ pub(crate) fn accept(
     let (signers, key_set) = match trusted {
         None => (vec![], None),
         Some(trusted) => {
-            let (signers, reached) = verify(terms, floor, &signed, trusted, &rotations)?;
+            let (signers, reached) = verify(terms, anti_rollback, &signed, trusted, &rotations)?;
             (signers, Some(reached))
         }
     };
@@ -225,7 +225,7 @@ struct SignedManifest<'a> {
 
 fn verify(
     terms: &Terms<'_>,
-    floor: &mut AntiRollback,
+    anti_rollback: &mut AntiRollback,
     signed: &SignedManifest<'_>,
     trusted: KeySet,
     rotations: &[Vec<u8>],
@@ -235,11 +235,11 @@ fn verify(
         return Err(Refusal::broken("the sets of keys that lead to the manifest are not complete"));
     }
     let model = terms.expected.model.as_deref().unwrap_or(&manifest.model);
-    let walked = walk(floor, trusted, rotations, model)?;
+    let walked = walk(anti_rollback, trusted, rotations, model)?;
     let reached = KeySetPoint { number: manifest.keys, digest: set_digest(&walked.current) };
     // A set that was once reached by rotation is not left again for an older one, nor for another one
     // under its number, whoever signed it: its keys may be why there was a rotation.
-    if let Some(highest) = &floor.key_set
+    if let Some(highest) = &anti_rollback.key_set
         && terms.force == Force::No
     {
         if reached.number < highest.number {
@@ -253,14 +253,14 @@ fn verify(
             return Err(Refusal::Broken { why });
         }
     }
-    let removed = &floor.removed_keys;
+    let removed = &anti_rollback.removed_keys;
     let what = format!("snapshot {}", manifest.sequence);
     let signers = walked.current.verify(&what, text.as_bytes(), armors, SNAPSHOT, removed)?;
     // Only now: rotations that nobody has used to sign a snapshot remove no keys.
     let mut known = walked.earlier;
-    known.extend(floor.known_keys.iter().cloned());
-    floor.known_keys = known;
-    floor.see_keys(&walked.current.fingerprints());
+    known.extend(anti_rollback.known_keys.iter().cloned());
+    anti_rollback.known_keys = known;
+    anti_rollback.see_keys(&walked.current.fingerprints());
     Ok((signers, reached))
 }
 
@@ -274,7 +274,7 @@ struct Walked {
 
 /// From the keys of the settings along the rotations: each is signed under the one before it.
 fn walk(
-    floor: &AntiRollback,
+    anti_rollback: &AntiRollback,
     trusted: KeySet,
     rotations: &[Vec<u8>],
     model: &str,
@@ -297,15 +297,15 @@ fn walk(
     }
     // The settings may already name a later set than the first.
     let start = parsed.iter().rposition(|it| it.4.same(&trusted)).map_or(0, |at| at + 1);
-    // The settings' own set is root's word; only what was reached from it is compared with the floor.
+    // The settings' own set is root's word; only what was reached from it is compared with what was accepted.
     let mut passed = vec![];
     let mut earlier = BTreeSet::new();
     let mut current = trusted;
-    let highest = floor.key_set.map_or(0, |it| it.number);
+    let highest = anti_rollback.key_set.map_or(0, |it| it.number);
     let none = BTreeSet::new();
     for (number, what, text, armors, set) in parsed.drain(..).skip(start) {
         // What was walked before was signed by keys that are removed now.
-        let removed = if number <= highest { &none } else { &floor.removed_keys };
+        let removed = if number <= highest { &none } else { &anti_rollback.removed_keys };
         current.verify(&what, text.as_bytes(), &armors, KEYS, removed)?;
         earlier.extend(current.fingerprints());
         current = set;

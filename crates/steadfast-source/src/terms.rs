@@ -71,8 +71,12 @@ pub struct Known {
 }
 
 impl Known {
-    pub fn from_state(floor: &AntiRollback, content: bool, validator: Option<Validator>) -> Known {
-        let commit = match &floor.highest {
+    pub fn from_state(
+        anti_rollback: &AntiRollback,
+        content: bool,
+        validator: Option<Validator>,
+    ) -> Known {
+        let commit = match &anti_rollback.highest {
             Some(Point::Git { commit, .. }) => Some(commit.clone()),
             Some(Point::Snapshot { .. } | Point::Directory { .. }) | None => None,
         };
@@ -126,7 +130,7 @@ pub struct Fetched {
     pub origin: Origin,
     /// Empty under `trust: none`, and then every status says so.
     pub signers: Vec<Signer>,
-    /// To be kept once the floor is saved, and given to the next fetch.
+    /// To be kept once the anti-rollback state is saved, and given to the next fetch.
     pub validator: Option<Validator>,
 }
 

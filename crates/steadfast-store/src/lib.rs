@@ -5,12 +5,12 @@
 pub mod format;
 pub mod history;
 pub mod journal;
-pub mod kept_files;
 pub mod layout;
 pub mod lock;
 pub mod resolve_cache;
 pub mod restarts;
 mod schema;
+pub mod state_files;
 pub mod store;
 pub mod undo_ledger;
 

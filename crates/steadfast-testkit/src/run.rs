@@ -233,14 +233,14 @@ const SCOPED: &str = "a scoped thread panicked";
 /// Goes back to these promises: what they do not decide is taken back first, then they are kept. What
 /// was taken back is forgotten.
 pub fn go_back(host: &FakeHost, promises: &Promises, ledger: &mut Notebook) -> Run {
-    let cover = Managed::from_promises(promises);
-    take_back(host, promises, ledger, Extent::Everything, |it| cover.leaves(it))
+    let managed = Managed::from_promises(promises);
+    take_back(host, promises, ledger, Extent::Everything, |it| managed.leaves(it))
 }
 
 /// Acts on what these promises do not name any more, and keeps them.
 pub fn release(host: &FakeHost, promises: &Promises, ledger: &mut Notebook, extent: Extent) -> Run {
-    let cover = Managed::from_promises(promises);
-    take_back(host, promises, ledger, extent, |it| (!cover.names(it)).then(|| it.clone()))
+    let managed = Managed::from_promises(promises);
+    take_back(host, promises, ledger, extent, |it| (!managed.names(it)).then(|| it.clone()))
 }
 
 fn take_back(

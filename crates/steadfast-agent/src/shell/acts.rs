@@ -9,7 +9,7 @@ use std::time::Duration;
 use steadfast_model::Keep;
 use steadfast_node::revision::{HighestAccepted, Revision};
 use steadfast_node::wire::{FetchTask, PrepareTask, Refusal, RefusalKind, RunReason, RunTask};
-use steadfast_store::kept_files;
+use steadfast_store::state_files;
 use tokio::time::Instant;
 
 impl Shell {
@@ -140,8 +140,8 @@ impl Shell {
     /// From the first adoption on the node's name is not asked of anybody again.
     fn settle_name(&self) {
         let path = self.setup.layout.node_name();
-        let known = kept_files::read(&path).ok().flatten().is_some();
-        if !known && let Err(err) = kept_files::write(&path, self.setup.host.as_bytes()) {
+        let known = state_files::read(&path).ok().flatten().is_some();
+        if !known && let Err(err) = state_files::write(&path, self.setup.host.as_bytes()) {
             tracing::warn!("the node's name cannot be stored: {err}");
         }
     }

@@ -33,7 +33,7 @@ use steadfast_model::PromiseId;
 use steadfast_node::revision::Revision;
 use steadfast_node::settings::{self, Settings, SettingsError};
 use steadfast_node::wire::Report;
-use steadfast_store::{Layout, LockError, RunLock, kept_files};
+use steadfast_store::{Layout, LockError, RunLock, state_files};
 use steadfast_system::attribution::Group;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -100,9 +100,9 @@ const JUMP: SignedDuration = SignedDuration::from_secs(2);
 
 /// Reads the agent's memory without touching it: for commands beside an agent.
 pub fn read_memory(state: &Path) -> Result<(Memory, Vec<Unreadable>), ShellError> {
-    let [first, second] = kept_files::copies(state);
+    let [first, second] = state_files::copies(state);
     let read = |path: PathBuf| {
-        kept_files::read(&path).map_err(|err| ShellError::Memory { path: path.clone(), err })
+        state_files::read(&path).map_err(|err| ShellError::Memory { path: path.clone(), err })
     };
     let (first, second) = (read(first)?, read(second)?);
     Ok(Memory::read([first.as_deref(), second.as_deref()]))
@@ -182,15 +182,15 @@ fn recall(state: &Path) -> Result<Memory, ShellError> {
         return Err(ShellError::Newer(newer.clone()));
     }
     if !problems.is_empty() {
-        for path in kept_files::copies(state) {
-            let good = kept_files::read(&path)
+        for path in state_files::copies(state) {
+            let good = state_files::read(&path)
                 .ok()
                 .flatten()
                 .is_none_or(|it| Memory::read([Some(&it), None]).1.is_empty());
             if good {
                 continue;
             }
-            match kept_files::set_aside(&path) {
+            match state_files::set_aside(&path) {
                 Ok(aside) => tracing::warn!(
                     "{} is damaged; it was set aside as {}",
                     path.display(),
@@ -563,8 +563,8 @@ impl Shell {
 
 fn store(state: &Path, memory: &Memory) -> std::io::Result<()> {
     let bytes = memory.to_bytes();
-    for path in kept_files::copies(state) {
-        kept_files::write(&path, &bytes)?;
+    for path in state_files::copies(state) {
+        state_files::write(&path, &bytes)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 use crate::api::v1::{Revision, Status};
 use serde::Deserialize;
 use std::path::Path;
-use steadfast_store::kept_files;
+use steadfast_store::state_files;
 
 /// The part of such a file that is told.
 #[derive(Debug, Default, Deserialize)]
@@ -30,7 +30,7 @@ fn record(revision: &Revision, revisions: &Path) -> Record {
     if name.is_empty() || !name.bytes().all(|it| it.is_ascii_alphanumeric()) {
         return Record::default();
     }
-    let read = kept_files::read(&revisions.join(format!("{name}.json"))).ok().flatten();
+    let read = state_files::read(&revisions.join(format!("{name}.json"))).ok().flatten();
     read.and_then(|it| serde_json::from_slice(&it).ok()).unwrap_or_default()
 }
 
@@ -46,8 +46,8 @@ mod tests {
         let adopted = status.adopted.clone().unwrap().revision;
         let path = folder.path().join("revisions").join(format!("{adopted}.json"));
         let text = r#"{"format":1,"content":"c1","author":"Ann <ann@x>","subject":"a change"}"#;
-        kept_files::write(&path, text.as_bytes()).unwrap();
-        kept_files::write(&folder.path().join("other.json"), text.as_bytes()).unwrap();
+        state_files::write(&path, text.as_bytes()).unwrap();
+        state_files::write(&folder.path().join("other.json"), text.as_bytes()).unwrap();
         name(&mut status, &folder.path().join("revisions"));
         let told = |it: Option<&Revision>| it.and_then(|it| it.author.clone());
         assert_eq!(told(status.adopted.as_ref()).as_deref(), Some("Ann <ann@x>"));
@@ -60,7 +60,7 @@ mod tests {
             assert_eq!(told(status.adopted.as_ref()), None, "{bad}");
         }
         // What is damaged is not known.
-        kept_files::write(&path, b"{").unwrap();
+        state_files::write(&path, b"{").unwrap();
         if let Some(it) = &mut status.adopted {
             it.revision = adopted;
         }

@@ -188,10 +188,9 @@ impl<'a> Undoing<'a> {
 
     fn turn(&mut self, which: &[usize], out: &mut dyn Reporter) {
         let mut work: Vec<(usize, Vec<Change>)> = vec![];
-        for (at, prospect) in
-            which.iter().zip(look(self.made, which, self.extent, self.sys.as_probe()))
+        for (at, plan) in which.iter().zip(look(self.made, which, self.extent, self.sys.as_probe()))
         {
-            match prospect {
+            match plan {
                 UndoPlan::Back => {}
                 UndoPlan::Stays(left) => self.results[*at] = Err(left),
                 UndoPlan::Changes(_) if self.is_in_use(*at) => {

@@ -36,15 +36,15 @@ pub(crate) fn within(
     sys: &dyn Probe,
 ) -> Vec<UndoPlan> {
     let all: Vec<usize> = (0..made.len()).collect();
-    let mut prospects = look(made, &all, extent, sys);
-    for prospect in &mut prospects {
-        if let UndoPlan::Changes(changes) = prospect
+    let mut plans = look(made, &all, extent, sys);
+    for plan in &mut plans {
+        if let UndoPlan::Changes(changes) = plan
             && let Err(held) = meter.spend(changes)
         {
-            *prospect = UndoPlan::Stays(NotUndone::Held(held));
+            *plan = UndoPlan::Stays(NotUndone::Held(held));
         }
     }
-    prospects
+    plans
 }
 
 /// What is to be done about some of them, from one look at each.
@@ -56,16 +56,16 @@ pub(crate) fn look(
 ) -> Vec<UndoPlan> {
     let things: Vec<&Facet> = which.iter().map(|at| &made[*at].facet).collect();
     let mut asked: Vec<(usize, Resource)> = vec![];
-    let mut prospects: Vec<UndoPlan> = vec![];
+    let mut plans: Vec<UndoPlan> = vec![];
     for (at, now) in which.iter().zip(steadfast_resources::observe_facets(&things, sys)) {
         let one = &made[*at];
-        prospects.push(match now {
+        plans.push(match now {
             Err(error) => UndoPlan::Stays(NotUndone::Failed(error)),
             Ok(now) => match judge(made, one, &now, extent, sys) {
                 Some(left) => left,
                 None => match steadfast_resources::absence(&one.facet) {
                     Some(want) if one.before == FacetState::Nothing => {
-                        asked.push((prospects.len(), want));
+                        asked.push((plans.len(), want));
                         UndoPlan::Back
                     }
                     Some(_) | None => back(one, &now, sys),
@@ -73,8 +73,8 @@ pub(crate) fn look(
             },
         });
     }
-    ask_kinds(made, &asked, &mut prospects, sys);
-    prospects
+    ask_kinds(made, &asked, &mut plans, sys);
+    plans
 }
 
 /// What there is to say before anybody asks how; none where the thing is to be taken back.
@@ -158,12 +158,12 @@ fn wanted_content(before: &FacetState, now: &FacetState) -> Option<Digest> {
 fn ask_kinds(
     made: &[UndoEntry],
     asked: &[(usize, Resource)],
-    prospects: &mut [UndoPlan],
+    plans: &mut [UndoPlan],
     sys: &dyn Probe,
 ) {
     let wants: Vec<&Resource> = asked.iter().map(|(_, want)| want).collect();
     for ((at, want), state) in asked.iter().zip(steadfast_resources::observe(&wants, sys)) {
-        prospects[*at] = match state {
+        plans[*at] = match state {
             Err(error) => UndoPlan::Stays(NotUndone::Failed(error)),
             Ok(mut state) => {
                 spare_groups(&mut state, made);

@@ -68,13 +68,15 @@ fn key_set_leads_forward(offered: &KeySetPoint, highest: &KeySetPoint) -> Result
 /// Whether a revision is the highest one accepted, or comes after it.
 fn leads_forward(point: &Point, descent: Descent, highest: &Point) -> Result<Advance, Refusal> {
     match (point, highest) {
-        (Point::Git { commit, .. }, Point::Git { commit: floor, .. }) => {
-            let (same, commit, floor) = (commit == floor, commit.clone(), floor.clone());
+        (Point::Git { commit, .. }, Point::Git { commit: highest, .. }) => {
+            let (same, commit, highest) = (commit == highest, commit.clone(), highest.clone());
             match descent {
                 _same if same => Ok(Advance::Same),
                 Descent::Proved => Ok(Advance::Forward),
-                Descent::TooFar => Err(Refusal::TooFar { commit, floor }),
-                Descent::None | Descent::NotProved => Err(Refusal::NotDescended { commit, floor }),
+                Descent::TooFar => Err(Refusal::TooFar { commit, highest }),
+                Descent::None | Descent::NotProved => {
+                    Err(Refusal::NotDescended { commit, highest })
+                }
             }
         }
         (
@@ -129,12 +131,13 @@ mod tests {
     }
 
     fn judged(
-        floor: &AntiRollback,
+        anti_rollback: &AntiRollback,
         candidate: &Candidate,
         force: Force,
     ) -> Result<Advance, String> {
         let expected = Expected { model: Some("m".into()), channel: Some("c".into()) };
-        judge(floor, candidate, &expected, NOW.parse().unwrap(), force).map_err(|it| it.line())
+        judge(anti_rollback, candidate, &expected, NOW.parse().unwrap(), force)
+            .map_err(|it| it.line())
     }
 
     #[test]
@@ -189,10 +192,10 @@ mod tests {
                 ),
             ),
         ];
-        for (floor, point, descent, expected) in cases {
+        for (anti_rollback, point, descent, expected) in cases {
             let candidate = candidate(point, descent);
             let expected = expected.map_err(str::to_owned);
-            assert_eq!(judged(floor, &candidate, Force::No), expected, "{candidate:?}");
+            assert_eq!(judged(anti_rollback, &candidate, Force::No), expected, "{candidate:?}");
         }
         let first = candidate(git("b"), none);
         assert_eq!(judged(&AntiRollback::default(), &first, Force::No), Ok(Advance::First));
@@ -202,43 +205,43 @@ mod tests {
 
     #[test]
     fn force_waives_history_and_nothing_else() {
-        let mut floor =
+        let mut anti_rollback =
             AntiRollback { highest: Some(snapshot(5, 1, LATE)), ..AntiRollback::default() };
-        floor.removed_keys.insert("K".into());
+        anti_rollback.removed_keys.insert("K".into());
         let it = candidate(snapshot(4, 1, LATE), Descent::None);
         let removed = "snapshot 4 is signed by K, which was removed from the trusted keys before";
-        assert_eq!(judged(&floor, &it, Force::Yes), Err(removed.to_owned()));
-        floor.removed_keys.clear();
+        assert_eq!(judged(&anti_rollback, &it, Force::Yes), Err(removed.to_owned()));
+        anti_rollback.removed_keys.clear();
         let expired = candidate(snapshot(4, 1, EARLY), Descent::None);
-        assert!(judged(&floor, &expired, Force::Yes).unwrap_err().contains("expired"));
+        assert!(judged(&anti_rollback, &expired, Force::Yes).unwrap_err().contains("expired"));
         let mut other = candidate(snapshot(6, 1, LATE), Descent::None);
         if let Point::Snapshot { channel, .. } = &mut other.point {
             *channel = "staging".into();
         }
         let wrong = "the snapshot is for channel `staging`, and not for `c`";
-        assert_eq!(judged(&floor, &other, Force::Yes), Err(wrong.to_owned()));
+        assert_eq!(judged(&anti_rollback, &other, Force::Yes), Err(wrong.to_owned()));
     }
 
     #[test]
     fn a_key_that_was_removed_stays_removed_when_it_comes_back() {
-        let mut floor = AntiRollback::default();
+        let mut anti_rollback = AntiRollback::default();
         let keys = |it: &[&str]| it.iter().map(|it| (*it).to_owned()).collect::<BTreeSet<_>>();
-        floor.see_keys(&keys(&["K", "L"]));
-        floor.see_keys(&keys(&["L"]));
-        floor.see_keys(&keys(&["K", "L"]));
+        anti_rollback.see_keys(&keys(&["K", "L"]));
+        anti_rollback.see_keys(&keys(&["L"]));
+        anti_rollback.see_keys(&keys(&["K", "L"]));
         let it = candidate(git("a"), Descent::None);
-        assert!(judged(&floor, &it, Force::No).unwrap_err().contains("was removed"));
-        assert_eq!(floor.removed_keys, keys(&["K"]));
+        assert!(judged(&anti_rollback, &it, Force::No).unwrap_err().contains("was removed"));
+        assert_eq!(anti_rollback.removed_keys, keys(&["K"]));
     }
 
     #[test]
     fn an_older_set_of_keys_or_another_one_under_its_number_is_refused() {
         let set = |number, digest| Some(KeySetPoint { number, digest: [digest; 32] });
-        let floor = AntiRollback { key_set: set(2, 1), ..AntiRollback::default() };
+        let anti_rollback = AntiRollback { key_set: set(2, 1), ..AntiRollback::default() };
         let judge_set = |it| {
             let mut candidate = candidate(snapshot(6, 1, LATE), Descent::None);
             candidate.key_set = it;
-            judged(&floor, &candidate, Force::No)
+            judged(&anti_rollback, &candidate, Force::No)
         };
         assert_eq!(judge_set(set(2, 1)), Ok(Advance::First));
         assert_eq!(judge_set(set(3, 9)), Ok(Advance::First));

@@ -23,11 +23,11 @@ use steadfast_trust::text::printable;
 pub(crate) fn accept(
     terms: &Terms<'_>,
     followed: &Git,
-    floor: &mut AntiRollback,
+    anti_rollback: &mut AntiRollback,
     cache: &Path,
 ) -> Result<(Candidate, SourceSet, Origin), Refusal> {
-    let signers = allowed_signers(terms, floor)?;
-    let highest = match &floor.highest {
+    let signers = allowed_signers(terms, anti_rollback)?;
+    let highest = match &anti_rollback.highest {
         Some(Point::Git { commit, .. }) => Some(commit.clone()),
         Some(Point::Snapshot { .. } | Point::Directory { .. }) | None => None,
     };
@@ -58,7 +58,7 @@ pub(crate) fn accept(
 /// The file of allowed signers, where the settings trust one. Keys that are gone from it are remembered.
 fn allowed_signers(
     terms: &Terms<'_>,
-    floor: &mut AntiRollback,
+    anti_rollback: &mut AntiRollback,
 ) -> Result<Option<AllowedSigners>, Refusal> {
     match terms.trust {
         Trust::AllowedSigners(path) => {
@@ -67,7 +67,7 @@ fn allowed_signers(
             let file = path.display().to_string();
             let signers =
                 AllowedSigners::parse(&file, &text, terms.zone).map_err(Refusal::TrustedKeys)?;
-            floor.see_keys(&signers.keys());
+            anti_rollback.see_keys(&signers.keys());
             Ok(Some(signers))
         }
         Trust::OpenPgp(_) | Trust::None => Ok(None),

@@ -42,9 +42,9 @@ fn bounds(commits: usize, time: Duration) -> Bounds {
     Bounds { commits, entries: 20_000_000, paths, until: Instant::now() + time }
 }
 
-/// Writes down what there is to be looked at between the tip and the floor. It fails in silence: then
-/// nothing is known of these lines.
-pub(super) fn record(repository: &Repository<'_>, tip: &str, floor: &str, cache: &Path) {
+/// Writes down what there is to be looked at between the tip and the commit accepted before. It fails in
+/// silence: then nothing is known of these lines.
+pub(super) fn record(repository: &Repository<'_>, tip: &str, accepted: &str, cache: &Path) {
     let bounds = bounds(repository.limits.commits, FOR_NEWS);
     let Ok(mut live) = Live::new(repository, bounds.until) else { return };
     let Some(commit) = live.commit(tip) else { return };
@@ -52,7 +52,7 @@ pub(super) fn record(repository: &Repository<'_>, tip: &str, floor: &str, cache:
     let Ok(writer) = Writer::named(cache, HISTORY) else { return };
     live.record = Some(Record { writer, seen: HashSet::new(), left: MAX_HISTORY });
     let files = paths.into_iter().map(|it| (it, vec![Lines::ALL]));
-    let base = Base { commit: floor, known: None };
+    let base = Base { commit: accepted, known: None };
     // What comes of it is of no interest here, only what was asked for on the way.
     let _computed = blame(&mut live, &about(tip, &commit), "", files, Some(base), bounds);
     if let Some(record) = live.record {
@@ -60,13 +60,13 @@ pub(super) fn record(repository: &Repository<'_>, tip: &str, floor: &str, cache:
     }
 }
 
-/// Follows the lines of a verified commit through what the fetcher left. `floor` is the revision accepted
+/// Follows the lines of a verified commit through what the fetcher left. `base` is the revision accepted
 /// before it, with what is known of its lines.
 pub(crate) fn computed(
     cache: &Path,
     tip: &Commit,
     files: impl Iterator<Item = String>,
-    floor: Option<Base<'_>>,
+    base: Option<Base<'_>>,
     limits: &Limits,
 ) -> Attribution {
     let Some(algorithm) = Algorithm::from_name(&tip.id) else {
@@ -75,12 +75,12 @@ pub(crate) fn computed(
     let mut kept = Kept::read(cache, algorithm);
     let files = files.map(|it| (it, vec![Lines::ALL]));
     let bounds = bounds(limits.commits, 2 * FOR_NEWS);
-    if floor.is_some_and(|it| it.commit == tip.id)
-        && let Some(known) = floor.and_then(|it| it.known)
+    if base.is_some_and(|it| it.commit == tip.id)
+        && let Some(known) = base.and_then(|it| it.known)
     {
         return known.clone();
     }
-    blame(&mut kept, tip, "", files, floor, bounds)
+    blame(&mut kept, tip, "", files, base, bounds)
 }
 
 /// The same from the whole history of a repository on this machine, of a folder in it.

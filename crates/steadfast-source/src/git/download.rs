@@ -33,27 +33,27 @@ pub(crate) fn download<'a>(
         let _tidied = repository.tidy();
     }
     let (brought, ends) = brought?;
-    Ok((brought, ends.map(|Ends { tip, floor }| History { repository, tip, floor })))
+    Ok((brought, ends.map(|Ends { tip, accepted }| History { repository, tip, accepted })))
 }
 
 /// A history that was brought, of which may be written down what tells who wrote the lines.
 pub(crate) struct History<'a> {
     repository: Repository<'a>,
     tip: String,
-    floor: String,
+    accepted: String,
 }
 
 impl History<'_> {
     /// It costs time and memory that a stranger may have a say in, and nothing depends on it.
     pub(crate) fn record(&self, cache: &Path) {
-        blame::record(&self.repository, &self.tip, &self.floor, cache);
+        blame::record(&self.repository, &self.tip, &self.accepted, cache);
     }
 }
 
 /// The commits between which a history was brought.
 struct Ends {
     tip: String,
-    floor: String,
+    accepted: String,
 }
 
 /// What git's TLS library says of a certificate that it does not trust leaves out why. Ours does not, so it
@@ -94,13 +94,13 @@ pub(crate) fn download_local(
         Reference::Tag(name) => repository.resolve(&format!("refs/tags/{name}"))?,
     };
     let (brought, ends) = offer(&repository, &tip, known, cache)?;
-    if let Some(Ends { tip, floor }) = ends {
-        blame::record(&repository, &tip, &floor, cache);
+    if let Some(Ends { tip, accepted }) = ends {
+        blame::record(&repository, &tip, &accepted, cache);
     }
     Ok(brought)
 }
 
-/// Writes down a commit or tag, with what leads from it to the floor and to its files.
+/// Writes down a commit or tag, with what leads from it to what was accepted before and to its files.
 fn offer(
     repository: &Repository<'_>,
     tip: &str,
@@ -117,7 +117,7 @@ fn offer(
         return Ok((Download::Unchanged, None));
     }
     let path = match &known.commit {
-        Some(floor) if *floor != commit => find_way(repository, &commit, floor)?,
+        Some(accepted) if *accepted != commit => find_way(repository, &commit, accepted)?,
         Some(_) | None => Way::Found(vec![]),
     };
     // The objects of a deepened history are there only for a process that starts after it came.
@@ -143,8 +143,8 @@ fn offer(
     }
     export(&mut talk, algorithm, tree, &mut writer)?;
     writer.finish()?;
-    let floor = known.commit.clone().filter(|_| led);
-    let ends = floor.map(|floor| Ends { tip: commit, floor });
+    let accepted = known.commit.clone().filter(|_| led);
+    let ends = accepted.map(|accepted| Ends { tip: commit, accepted });
     Ok((Download::Offer { validator: None }, ends))
 }
 

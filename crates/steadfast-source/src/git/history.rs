@@ -5,29 +5,29 @@ use super::repository::Repository;
 use std::collections::{HashMap, VecDeque};
 use steadfast_download::DownloadError;
 
-/// How a new commit and the floor are connected.
+/// How a new commit and the one accepted before are connected.
 pub(super) enum Way {
-    /// From the tip's parent to the child of the floor.
+    /// From the tip's parent to the child of the accepted one.
     Found(Vec<String>),
     /// All history that there is does not lead there.
     Nowhere,
     TooFar,
 }
 
-/// The commits between a new one and the floor, deepening until it is found.
+/// The commits between a new one and the one accepted before, deepening until it is found.
 pub(super) fn find_way(
     repository: &Repository<'_>,
     tip: &str,
-    floor: &str,
+    accepted: &str,
 ) -> Result<Way, DownloadError> {
     let limits = repository.limits;
     if repository.url.is_none() {
-        return way_here(repository, tip, floor);
+        return way_here(repository, tip, accepted);
     }
     for depth in [16, 128, 1024, limits.commits] {
         let depth = depth.min(limits.commits);
         repository.fetch(depth)?;
-        match way_here(repository, tip, floor)? {
+        match way_here(repository, tip, accepted)? {
             Way::TooFar => {}
             way @ (Way::Found(_) | Way::Nowhere) => return Ok(way),
         }
@@ -39,7 +39,7 @@ pub(super) fn find_way(
 }
 
 /// The way in what has been fetched so far.
-fn way_here(repository: &Repository<'_>, tip: &str, floor: &str) -> Result<Way, DownloadError> {
+fn way_here(repository: &Repository<'_>, tip: &str, accepted: &str) -> Result<Way, DownloadError> {
     let mut git = repository.git();
     git.arg("--git-dir").arg(&repository.folder);
     // Merges bring more commits than generations.
@@ -54,7 +54,7 @@ fn way_here(repository: &Repository<'_>, tip: &str, floor: &str) -> Result<Way, 
             Some((words.next()?, words.collect()))
         })
         .collect();
-    if let Some(way) = shortest_way(&parents, tip, floor) {
+    if let Some(way) = shortest_way(&parents, tip, accepted) {
         return Ok(Way::Found(way));
     }
     // Where the history that is here ends for want of depth, more of it may lead there.
@@ -63,13 +63,17 @@ fn way_here(repository: &Repository<'_>, tip: &str, floor: &str) -> Result<Way, 
     Ok(if more { Way::TooFar } else { Way::Nowhere })
 }
 
-/// From the tip's parent to the child of the floor, by as few commits as there are.
-fn shortest_way(parents: &HashMap<&str, Vec<&str>>, tip: &str, floor: &str) -> Option<Vec<String>> {
+/// From the tip's parent to the child of the accepted one, by as few commits as there are.
+fn shortest_way(
+    parents: &HashMap<&str, Vec<&str>>,
+    tip: &str,
+    accepted: &str,
+) -> Option<Vec<String>> {
     let mut from: HashMap<&str, &str> = HashMap::new();
     let mut next = VecDeque::from([tip]);
     while let Some(commit) = next.pop_front() {
         for parent in parents.get(commit).into_iter().flatten() {
-            if *parent == floor {
+            if *parent == accepted {
                 let mut path = vec![];
                 let mut at = commit;
                 while at != tip {

@@ -27,7 +27,7 @@ pub(crate) struct Delivered {
 /// Reads an offer and believes nothing of it that does not follow from the content of the tip.
 pub(crate) fn read(
     reader: &mut Reader,
-    floor: Option<&str>,
+    accepted: Option<&str>,
     limits: &Limits,
 ) -> Result<Delivered, Refusal> {
     let Offered { tag, tip, ancestors, too_far, objects } = Offered::read(reader, limits)?;
@@ -44,9 +44,9 @@ pub(crate) fn read(
             Some(tag)
         }
     };
-    let descent = match floor {
+    let descent = match accepted {
         None => Descent::None,
-        Some(floor) if descends(&commit, ancestors, floor) => Descent::Proved,
+        Some(accepted) if descends(&commit, ancestors, accepted) => Descent::Proved,
         Some(_) if too_far => Descent::TooFar,
         Some(_) => Descent::NotProved,
     };
@@ -111,16 +111,16 @@ impl Offered {
     }
 }
 
-/// Whether the floor is among the parents that are reached from a commit. Ancestors count in the order in
-/// which they come: one that nothing before it names leads nowhere.
-fn descends(commit: &Commit, ancestors: Vec<(String, Vec<String>)>, floor: &str) -> bool {
+/// Whether the commit accepted before is among the parents that are reached from a commit. Ancestors count
+/// in the order in which they come: one that nothing before it names leads nowhere.
+fn descends(commit: &Commit, ancestors: Vec<(String, Vec<String>)>, accepted: &str) -> bool {
     let mut reached: BTreeSet<String> = commit.parents.iter().cloned().collect();
     for (id, parents) in ancestors {
         if reached.contains(&id) {
             reached.extend(parents);
         }
     }
-    reached.contains(floor)
+    reached.contains(accepted)
 }
 
 /// Trees and files, by their kind and name.

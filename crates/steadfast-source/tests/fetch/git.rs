@@ -42,7 +42,7 @@ fn a_signed_branch_is_fetched_and_followed() {
     // Losing the cache costs a transfer and nothing else.
     std::fs::remove_dir_all(world.path("cache")).unwrap();
     std::fs::create_dir(world.path("cache")).unwrap();
-    let known = Known::from_state(&world.floor, false, None);
+    let known = Known::from_state(&world.anti_rollback, false, None);
     let fetched = world.fetch_knowing(&source, &trust, &known).unwrap().unwrap();
     assert_eq!(fetched.advance, Advance::Same);
 }
@@ -265,7 +265,7 @@ fn what_the_fetcher_left_is_believed_in_nothing() {
         let mut changed = whole.clone();
         changed[at] ^= 1;
         std::fs::write(&offer, changed).unwrap();
-        let mut floor = steadfast_source::anti_rollback::AntiRollback::default();
+        let mut anti_rollback = steadfast_source::anti_rollback::AntiRollback::default();
         let terms = steadfast_source::terms::Terms {
             source: &source,
             trust: &trust,
@@ -277,7 +277,8 @@ fn what_the_fetcher_left_is_believed_in_nothing() {
             limits: &world.limits,
         };
         let refusal =
-            steadfast_source::accept::accept(&terms, &mut floor, &world.path("cache")).unwrap_err();
+            steadfast_source::accept::accept(&terms, &mut anti_rollback, &world.path("cache"))
+                .unwrap_err();
         refused.insert(refusal.line().split(' ').take(4).collect::<Vec<_>>().join(" "));
     }
     assert!(!refused.is_empty());

@@ -48,23 +48,23 @@ fn follow(
     source: &Source,
     known: Option<&Attribution>,
 ) -> (Fetched, Attribution) {
-    let floor = highest(&world.floor);
+    let accepted = highest(&world.anti_rollback);
     let fetched = world.fetch(source, &Trust::None).unwrap().unwrap();
-    let lines = lines(world, &fetched, floor.as_deref(), known).unwrap();
+    let lines = lines(world, &fetched, accepted.as_deref(), known).unwrap();
     (fetched, lines)
 }
 
 fn lines(
     world: &World,
     fetched: &Fetched,
-    floor: Option<&str>,
+    accepted: Option<&str>,
     known: Option<&Attribution>,
 ) -> Option<Attribution> {
-    attribute(fetched, floor, known, &world.path("cache"), &world.limits)
+    attribute(fetched, accepted, known, &world.path("cache"), &world.limits)
 }
 
-fn highest(floor: &AntiRollback) -> Option<String> {
-    match &floor.highest {
+fn highest(anti_rollback: &AntiRollback) -> Option<String> {
+    match &anti_rollback.highest {
         Some(Point::Git { commit, .. }) => Some(commit.clone()),
         Some(Point::Snapshot { .. } | Point::Directory { .. }) | None => None,
     }
@@ -112,13 +112,13 @@ fn lines_are_followed_from_one_accepted_revision_to_the_next() {
     assert_eq!(Attribution::read(third.write().unwrap().as_bytes()), Ok(third.clone()));
 
     // Without the record of the revision before, its lines are as old as that.
-    let floor = world.git(&["rev-parse", "HEAD~2"]);
-    let without = lines(&world, &fetched, Some(&floor), None).unwrap();
+    let accepted = world.git(&["rev-parse", "HEAD~2"]);
+    let without = lines(&world, &fetched, Some(&accepted), None).unwrap();
     assert_eq!(whose(&without, "servers/www.yaml", 1), "<carl:Change");
     assert_eq!(whose(&without, "files/motd", 2), "<carl:Change bert:Merge");
     // Without what the fetcher left, there is nothing but the revision.
     std::fs::remove_file(world.path("cache/history")).unwrap();
-    let without = lines(&world, &fetched, Some(&floor), Some(&second)).unwrap();
+    let without = lines(&world, &fetched, Some(&accepted), Some(&second)).unwrap();
     assert_eq!(whose(&without, "files/motd", 2), "<bert:Merge <bert:Merge");
     assert_eq!(whose(&without, "model.yaml", 1), "<bert:Merge");
 }
@@ -135,7 +135,7 @@ fn what_the_fetcher_left_of_a_history_makes_lines_older_and_never_anybody_elses(
     commit(&world, "bert", "Add");
     write(&world, "servers/web.yaml", &["a", "b", "c", "d"]);
     commit(&world, "carl", "More");
-    let floor = highest(&world.floor);
+    let accepted = highest(&world.anti_rollback);
     let (fetched, good) = follow(&mut world, &source, Some(&first));
     assert_eq!(whose(&good, "servers/web.yaml", 4), "<anna:Begin <anna:Begin bert:Add carl:More");
     let history = world.path("cache/history");
@@ -145,7 +145,7 @@ fn what_the_fetcher_left_of_a_history_makes_lines_older_and_never_anybody_elses(
     let mut seen = std::collections::BTreeSet::new();
     let mut check = |content: &[u8]| {
         std::fs::write(&history, content).unwrap();
-        let all = lines(&world, &fetched, floor.as_deref(), Some(&first)).unwrap();
+        let all = lines(&world, &fetched, accepted.as_deref(), Some(&first)).unwrap();
         let found = whose(&all, "servers/web.yaml", 4);
         for (word, good) in found.split(' ').zip(allowed) {
             assert!(word == good || older.contains(&word), "{found}");
@@ -373,8 +373,11 @@ fn a_snapshot_says_whose_its_lines_are_and_is_as_good_without() {
     let all = lines(&world, &fetched, None, None).unwrap();
     assert_eq!(whose(&all, "servers/web.yaml", 2), "anna:Begin bert:Change");
     assert_eq!(whose(&all, "model.yaml", 1), "A:Change it");
-    let known =
-        steadfast_source::terms::Known::from_state(&world.floor, true, fetched.validator.clone());
+    let known = steadfast_source::terms::Known::from_state(
+        &world.anti_rollback,
+        true,
+        fetched.validator.clone(),
+    );
     assert!(world.fetch_knowing(&source, &trust, &known).unwrap().is_none());
     assert_eq!(server.count(), 4, "a poll without news is one request");
 

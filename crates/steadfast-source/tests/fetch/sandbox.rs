@@ -50,7 +50,8 @@ fn a_confined_process_brings_a_model_and_can_do_nothing_else() {
         run_as: None,
         limits: &world.limits,
     };
-    let fetched = accept(&terms, &mut world.floor, &world.folder.path().join("cache")).unwrap();
+    let fetched =
+        accept(&terms, &mut world.anti_rollback, &world.folder.path().join("cache")).unwrap();
     assert_eq!(fetched.signers[0].name, "anna@x");
 }
 
@@ -166,7 +167,7 @@ fn the_answer_is_told_before_the_history_is_written_down() {
     let source = world.branch();
     world.fetch(&source, &steadfast_source::settings::Trust::None).unwrap().unwrap();
     world.commit("model.yaml", "model: z\n", &[]);
-    let known = Known::from_state(&world.floor, true, None);
+    let known = Known::from_state(&world.anti_rollback, true, None);
     let cache = world.path("cache");
     let mut told = None;
     download_and_tell(&source, &Credentials::default(), &known, &cache, &world.limits, |it| {

@@ -92,7 +92,7 @@ fn a_snapshot_is_fetched_followed_and_asked_for_once() {
     assert!(fetched.sources.iter().next().unwrap().1.executable);
     assert_eq!(fetched.signers[0].name, "anna");
 
-    let known = Known::from_state(&world.floor, true, fetched.validator.clone());
+    let known = Known::from_state(&world.anti_rollback, true, fetched.validator.clone());
     assert!(world.fetch_knowing(&source, &trust, &known).unwrap().is_none());
     assert_eq!(server.count(), 3, "a poll without news is one request");
 
@@ -195,8 +195,8 @@ fn keys_are_rotated_along_a_chain_and_never_back() {
     rotate(&www, "m", &set(&[&bert]), set(&[&carl]), std::slice::from_ref(&bert)).unwrap();
     put(&world, "a: 3\n", &[&carl]);
     world.fetch(&source, &trust).unwrap().unwrap();
-    assert_eq!(world.floor.removed_keys.len(), 2);
-    assert_eq!(world.floor.key_set.unwrap().number, 2);
+    assert_eq!(world.anti_rollback.removed_keys.len(), 2);
+    assert_eq!(world.anti_rollback.key_set.unwrap().number, 2);
     put(&world, "a: 4\n", &[&carl]);
     assert_eq!(world.fetch(&source, &trust).unwrap().unwrap().advance, Advance::Forward);
 
@@ -229,12 +229,12 @@ fn a_new_node_walks_the_whole_chain_or_starts_where_its_settings_stand() {
     put(&world, "a: 1\n", &[&carl]);
     let source = local(&world);
     for start in [&anna, &bert, &carl] {
-        world.floor = Default::default();
+        world.anti_rollback = Default::default();
         world.fetch(&source, &trust(1, &[start])).unwrap().unwrap();
-        assert_eq!(world.floor.key_set.unwrap().number, 2);
+        assert_eq!(world.anti_rollback.key_set.unwrap().number, 2);
     }
     let eve = key(&world, "eve");
-    world.floor = Default::default();
+    world.anti_rollback = Default::default();
     assert!(world.refused(&source, &trust(1, &[&eve])).ends_with("which is not trusted"));
     std::fs::remove_file(www.join("keys/1.signed")).unwrap();
     assert!(world.refused(&source, &trust(1, &[&anna])).contains("keys/1.signed"));
@@ -393,7 +393,7 @@ fn a_poll_without_news_costs_one_small_answer_over_tls() {
     });
     let fetched = world.fetch(&source, &trust).unwrap().unwrap();
     let first = moved.swap(0, Ordering::SeqCst);
-    let known = Known::from_state(&world.floor, true, fetched.validator.clone());
+    let known = Known::from_state(&world.anti_rollback, true, fetched.validator.clone());
     for poll in 0..3 {
         assert!(world.fetch_knowing(&source, &trust, &known).unwrap().is_none());
         // All that goes over the wire in both directions: the TLS handshake and one 304.
@@ -403,7 +403,7 @@ fn a_poll_without_news_costs_one_small_answer_over_tls() {
     }
     assert_eq!(server.count(), 2 + 3);
     // Without the content a 304 would be of no use, so it is not asked for.
-    let known = Known::from_state(&world.floor, false, fetched.validator);
+    let known = Known::from_state(&world.anti_rollback, false, fetched.validator);
     assert!(world.fetch_knowing(&source, &trust, &known).unwrap().is_some());
 }
 

@@ -12,7 +12,7 @@ use steadfast_source::terms::{Fetched, Known, Terms};
 
 pub(crate) struct World {
     pub folder: tempfile::TempDir,
-    pub floor: AntiRollback,
+    pub anti_rollback: AntiRollback,
     pub expected: Expected,
     pub now: Timestamp,
     pub force: Force,
@@ -26,7 +26,7 @@ impl World {
         std::fs::write(folder.path().join("gitconfig"), "[user]\nname=A\nemail=a@x\n").unwrap();
         World {
             folder,
-            floor: AntiRollback::default(),
+            anti_rollback: AntiRollback::default(),
             expected: Expected::default(),
             now: "2026-06-01T00:00:00Z".parse().unwrap(),
             force: Force::No,
@@ -126,7 +126,7 @@ impl World {
         source: &Source,
         trust: &Trust,
     ) -> Result<Option<Fetched>, Refusal> {
-        let known = Known::from_state(&self.floor, true, None);
+        let known = Known::from_state(&self.anti_rollback, true, None);
         self.fetch_knowing(source, trust, &known)
     }
 
@@ -146,17 +146,17 @@ impl World {
             run_as: None,
             limits: &self.limits,
         };
-        fetch(&terms, known, &mut self.floor, &self.folder.path().join("cache"))
+        fetch(&terms, known, &mut self.anti_rollback, &self.folder.path().join("cache"))
     }
 
     /// The words of a refusal.
     pub(crate) fn refused(&mut self, source: &Source, trust: &Trust) -> String {
-        let before = self.floor.highest.clone();
+        let before = self.anti_rollback.highest.clone();
         let words = match self.fetch(source, trust) {
             Ok(fetched) => panic!("it was taken: {fetched:?}"),
             Err(refusal) => refusal.line(),
         };
-        assert_eq!(self.floor.highest, before, "a refusal does not move the floor");
+        assert_eq!(self.anti_rollback.highest, before, "a refusal does not move it");
         words
     }
 }

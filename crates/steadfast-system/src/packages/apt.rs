@@ -243,7 +243,7 @@ pub fn failure(text: &str) -> SystemError {
 
 /// What apt answered, with the key of what the answers hang on.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Remembered {
+pub struct Answers {
     pub key: String,
     /// Whether the suites were asked for too.
     pub suites: bool,
@@ -253,7 +253,7 @@ pub struct Remembered {
 
 const HEADER: &str = "steadfast apt answers 1";
 
-impl Remembered {
+impl Answers {
     pub fn encode(&self) -> String {
         let mut text = format!("{HEADER}\nkey {}\nsuites {}\n", self.key, self.suites);
         for (name, offers) in &self.offers {
@@ -277,12 +277,12 @@ impl Remembered {
     }
 
     /// None where it is not whole, or not ours.
-    pub fn decode(text: &str) -> Option<Remembered> {
+    pub fn decode(text: &str) -> Option<Answers> {
         let mut lines = text.lines();
         if lines.next() != Some(HEADER) {
             return None;
         }
-        let mut it = Remembered {
+        let mut it = Answers {
             key: lines.next()?.strip_prefix("key ")?.to_owned(),
             suites: lines.next()?.strip_prefix("suites ")?.parse().ok()?,
             offers: BTreeMap::new(),
@@ -450,11 +450,11 @@ mod tests {
         let mut offers: BTreeMap<Arc<str>, Option<Offers>> =
             offers().into_iter().map(|(name, it)| (name, Some(it))).collect();
         offers.insert(Arc::from("nosuch"), None);
-        let remembered = Remembered { key: "00ff".to_owned(), suites: true, offers };
+        let remembered = Answers { key: "00ff".to_owned(), suites: true, offers };
         let text = remembered.encode();
-        assert_eq!(Remembered::decode(&text), Some(remembered));
+        assert_eq!(Answers::decode(&text), Some(remembered));
         for end in 0..text.len() - 1 {
-            assert_eq!(Remembered::decode(&text[..end]), None, "cut at {end}");
+            assert_eq!(Answers::decode(&text[..end]), None, "cut at {end}");
         }
     }
 
@@ -464,7 +464,7 @@ mod tests {
             policy(&text, &suites(&text));
             simulation(&text);
             complaint(&text);
-            Remembered::decode(&text);
+            Answers::decode(&text);
         }
     }
 }

@@ -33,10 +33,10 @@ const RETRIES: usize = 3;
 const CHUNK: usize = 500;
 
 #[derive(Debug, Default)]
-pub(super) struct Remembered {
+pub(super) struct Cached {
     policy: PackagePolicy,
     database: Option<(Stamp, Arc<Known>)>,
-    answers: Option<apt::Remembered>,
+    answers: Option<apt::Answers>,
     pub(super) refreshed: bool,
     /// A lock stayed taken for the whole time once: later work of this run does not wait again.
     pub(super) gave_up: bool,
@@ -90,7 +90,7 @@ impl Host {
         self.package_cache().policy = policy;
     }
 
-    pub(super) fn package_cache(&self) -> MutexGuard<'_, Remembered> {
+    pub(super) fn package_cache(&self) -> MutexGuard<'_, Cached> {
         self.packages.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -213,7 +213,7 @@ fn ask_apt(names: &[&str]) -> Result<String, SystemError> {
 }
 
 /// Adds what apt says about packages to what is remembered of its answers.
-fn ask_for(missing: &[&str], answers: &mut apt::Remembered) -> Result<(), SystemError> {
+fn ask_for(missing: &[&str], answers: &mut apt::Answers) -> Result<(), SystemError> {
     let suites = if answers.suites { apt::suites(&ask_apt(&[])?) } else { BTreeMap::new() };
     for names in missing.chunks(CHUNK) {
         let mut found = apt::policy(&ask_apt(names)?, &suites);
@@ -306,9 +306,9 @@ impl Read for Host {
         let remembered = self.package_cache().answers.take();
         let mut answers = remembered
             .filter(|it| it.key == key)
-            .or_else(|| apt::Remembered::decode(&read_text(&path).ok()?))
+            .or_else(|| apt::Answers::decode(&read_text(&path).ok()?))
             .filter(|it| it.key == key && (it.suites || !suites))
-            .unwrap_or(apt::Remembered { key, suites, offers: BTreeMap::new() });
+            .unwrap_or(apt::Answers { key, suites, offers: BTreeMap::new() });
         let short: Vec<&str> = names.iter().map(|it| known.database.short(it.as_str())).collect();
         let mut missing: Vec<&str> =
             short.iter().copied().filter(|it| !answers.offers.contains_key(*it)).collect();
@@ -398,7 +398,7 @@ mod tests {
         assert_eq!(offers[1], None);
         // Another process of ours reads what this one remembered.
         let text = fs::read_to_string(state.path().join("apt-answers")).unwrap();
-        let remembered = apt::Remembered::decode(&text).unwrap();
+        let remembered = apt::Answers::decode(&text).unwrap();
         assert_eq!(remembered.offers["dpkg"], offers[0]);
         assert_eq!(remembered.key, host.answers_key());
     }

@@ -240,4 +240,4 @@ pub trait Write {
 
 /// What the real machine remembers of it within one run.
 #[derive(Debug, Default)]
-pub(crate) struct Cache(std::sync::Mutex<host::Remembered>);
+pub(crate) struct Cache(std::sync::Mutex<host::Cached>);

@@ -14,13 +14,13 @@ pub(crate) fn show(ui: &Ui, orphans: &Orphans) {
             let made = format!("made in run {run}, promised no more, and left as it is");
             ui.below(10, Tone::Plain, &made);
         }
-        for Found { made, goes_on, prospect } in things {
+        for Found { made, goes_on, plan } in things {
             if *goes_on {
                 let (facet, run) = (&made.facet, made.run);
                 let words = "is promised no more, and left as it is";
                 ui.below(10, Tone::Plain, &format!("{facet}, made in run {run}, {words}"));
             }
-            match prospect {
+            match plan {
                 None | Some(UndoPlan::Back) => {}
                 Some(UndoPlan::Changes(changes)) => {
                     for change in changes {
@@ -41,8 +41,8 @@ pub(crate) fn json(ui: &Ui, orphans: &Orphans) {
     for Former { promise, run, goes_on: _, things } in orphans.promises() {
         let names: Vec<String> = things.iter().map(|it| it.made.facet.to_string()).collect();
         let (mut would, mut left) = (vec![], vec![]);
-        for Found { made, goes_on: _, prospect } in things {
-            match prospect {
+        for Found { made, goes_on: _, plan } in things {
+            match plan {
                 None | Some(UndoPlan::Back) => {}
                 Some(UndoPlan::Changes(changes)) => {
                     would.extend(changes.iter().map(ToString::to_string));

@@ -1,0 +1,26 @@
+//! Where a node is: what its surroundings say once, to whoever starts.
+
+use std::path::PathBuf;
+use steadfast_store::Layout;
+
+/// What is asked of the surroundings, once, by whoever starts.
+#[derive(Debug)]
+pub struct Context {
+    pub layout: Layout,
+    /// Whether we are root.
+    pub root: bool,
+    /// `$CREDENTIALS_DIRECTORY`, where systemd gave the service any.
+    pub credentials: Option<PathBuf>,
+}
+
+impl Context {
+    /// The machine, with its places.
+    pub fn host(&self) -> steadfast_system::Host {
+        steadfast_system::Host::new(steadfast_system::host::Settings {
+            state: self.layout.state.clone(),
+            cache: self.layout.cache.clone(),
+            secrets: self.layout.secrets(),
+            credentials: self.credentials.clone(),
+        })
+    }
+}

@@ -7,6 +7,9 @@ mod cli;
 mod contract;
 
 #[cfg(test)]
+mod kinds;
+
+#[cfg(test)]
 mod language;
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! Promises of several kinds together, which need each other and run through the whole engine, from
 //! random starts.
 
-use super::cron::Cron;
-use super::directory::Directory;
-use super::file::File;
-use super::group::Group;
-use super::link::Link;
-use super::service::Service;
-use super::user::{Groups, User};
+use crate::kinds::cron::Cron;
+use crate::kinds::directory::Directory;
+use crate::kinds::file::File;
+use crate::kinds::group::Group;
+use crate::kinds::link::Link;
+use crate::kinds::service::Service;
+use crate::kinds::user::{Groups, User};
 use proptest::prelude::*;
 use steadfast_engine::Outcome;
 use steadfast_testkit::host::{Matter, Thing};

@@ -7,7 +7,7 @@ use steadfast_testkit::laws::Subject;
 use steadfast_testkit::{FakeHost, World};
 
 #[derive(Clone, Debug)]
-pub(super) struct File {
+pub(crate) struct File {
     pub path: &'static str,
     pub absent: bool,
     pub content: Option<&'static str>,
@@ -19,7 +19,7 @@ pub(super) struct File {
 }
 
 impl File {
-    pub(super) fn of(path: &'static str, content: &'static str) -> File {
+    pub(crate) fn of(path: &'static str, content: &'static str) -> File {
         File {
             path,
             absent: false,

@@ -16,7 +16,7 @@ const OWN_PATH: &str = "/etc/systemd/system/app.service";
 
 /// The service `app`.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Service {
+pub(crate) struct Service {
     pub running: Option<bool>,
     /// `true`, `false` or `masked`.
     pub enabled: Option<&'static str>,

@@ -7,7 +7,7 @@ use steadfast_testkit::laws::Subject;
 use steadfast_testkit::{FakeHost, World};
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Directory {
+pub(crate) struct Directory {
     pub path: &'static str,
     pub absent: bool,
     pub owner: Option<(&'static str, u32)>,

@@ -7,12 +7,12 @@ use steadfast_testkit::host::{Matter, Thing};
 use steadfast_testkit::laws::Subject;
 use steadfast_testkit::{FakeHost, World};
 
-pub(super) const HASH: &str = "$6$abcdefgh$1wB0HDlSZBC8tx3Ja4sEnGc2T1DIbQtFCXV9XBUC8B8Dcrl8kT9jdMpYBfbPPyx1sSvAmyZGzqOQRvvzqYmJ0.";
+pub(crate) const HASH: &str = "$6$abcdefgh$1wB0HDlSZBC8tx3Ja4sEnGc2T1DIbQtFCXV9XBUC8B8Dcrl8kT9jdMpYBfbPPyx1sSvAmyZGzqOQRvvzqYmJ0.";
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ4lUKYkBxGbeRCzmrbZJVCQ8P4jDPWmq8kSqwTRXMn3 ci";
 
 #[derive(Clone, Debug)]
-pub(super) enum Groups {
+pub(crate) enum Groups {
     AtLeast(&'static str),
     Exactly(&'static str),
     Without(&'static str),
@@ -20,7 +20,7 @@ pub(super) enum Groups {
 
 /// The user `u`, whose home is /home/u.
 #[derive(Clone, Debug, Default)]
-pub(super) struct User {
+pub(crate) struct User {
     pub absent: bool,
     pub remove_home: bool,
     pub end_sessions: bool,

@@ -9,7 +9,7 @@ use steadfast_testkit::{FakeHost, World};
 
 /// The package `app`, of which 1.0 and 2.0 can be had.
 #[derive(Clone, Debug)]
-pub(super) struct Package {
+pub(crate) struct Package {
     pub state: &'static str,
     pub range: Option<&'static str>,
     pub hold: Option<bool>,

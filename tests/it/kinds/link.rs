@@ -6,7 +6,7 @@ use steadfast_testkit::laws::Subject;
 use steadfast_testkit::{FakeHost, World};
 
 #[derive(Clone, Debug)]
-pub(super) struct Link {
+pub(crate) struct Link {
     pub path: &'static str,
     pub target: Option<&'static str>,
     pub owner: Option<(&'static str, u32)>,

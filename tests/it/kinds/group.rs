@@ -5,7 +5,7 @@ use steadfast_testkit::laws::Subject;
 use steadfast_testkit::{FakeHost, World};
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Group {
+pub(crate) struct Group {
     pub name: &'static str,
     pub absent: bool,
     pub gid: Option<u32>,

@@ -7,7 +7,7 @@ use steadfast_testkit::laws::Subject;
 use steadfast_testkit::{FakeHost, World};
 
 #[derive(Clone, Debug)]
-pub(super) struct Cron {
+pub(crate) struct Cron {
     pub name: &'static str,
     /// The user; none where there is to be no job.
     pub user: Option<&'static str>,

@@ -6,15 +6,21 @@ use crate::document::{
 };
 use crate::policy;
 use crate::schema::{Field, Takes};
-use crate::section::COMMON;
+use crate::section::{COMMON, Holds, Section};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// One schema for each kind of document: `model`, `environment`, `server`, `bundle`. `sections` are
-/// the sections with their fields, and the forms that may stand there instead of a map of fields.
-pub fn documents(
-    sections: &[(&str, &[Field], &[Takes])],
-) -> BTreeMap<&'static str, serde_json::Value> {
+/// What the kind of a section says of its promises.
+#[derive(Clone, Copy, Debug)]
+pub struct Promises<'a> {
+    pub section: &'a Section,
+    pub fields: &'a [Field],
+    /// What may stand instead of a map of fields.
+    pub short_forms: &'a [Takes],
+}
+
+/// One schema for each kind of document: `model`, `environment`, `server`, `bundle`.
+pub fn documents(sections: &[Promises<'_>]) -> BTreeMap<&'static str, serde_json::Value> {
     let parameters = map_of(json!({ "anyOf": [fields(PARAMETER_FIELDS), not_a_map()] }));
     let node = fields(SELECTOR_FIELDS);
     let bundle = |kind: &'static str, other: &str| {
@@ -22,8 +28,8 @@ pub fn documents(
         properties.shift_remove(other);
         put(&mut properties, "parameters", parameters.clone());
         put(&mut properties, "include", includes());
-        for (section, own, short) in sections {
-            properties.insert((*section).to_owned(), self::section(own, short));
+        for it in sections {
+            properties.insert(it.section.name.to_owned(), section(it));
         }
         document(kind, properties, &[kind])
     };
@@ -76,14 +82,18 @@ fn document(title: &str, properties: Map<String, Value>, required: &[&str]) -> V
 }
 
 /// A section: names to promises. A promise is a map of the kind's fields and the common ones, or one of
-/// the kind's short forms.
-fn section(own: &[Field], short: &[Takes]) -> Value {
-    let mut all = properties(own);
+/// the kind's short forms. Where a node has one thing of a kind, its name may stand for all.
+fn section(of: &Promises<'_>) -> Value {
+    let mut all = properties(of.fields);
     all.extend(properties(COMMON));
     let whole = json!({ "type": "object", "properties": all, "additionalProperties": false });
     let mut forms = vec![whole];
-    forms.extend(short.iter().map(form));
-    map_of(any(forms))
+    forms.extend(of.short_forms.iter().map(form));
+    let promises = map_of(any(forms));
+    match of.section.holds {
+        Holds::Many => promises,
+        Holds::One => any(vec![promises, form(&Takes::Text)]),
+    }
 }
 
 fn includes() -> Value {
@@ -222,7 +232,23 @@ mod tests {
 
     fn all() -> BTreeMap<&'static str, Value> {
         let state = Takes::Words(&["present", "absent"]);
-        documents(&[("files", FILE, &[state]), ("groups", EDIT, &[state, Takes::Integer])])
+        let of = |section, fields, short_forms| Promises { section, fields, short_forms };
+        documents(&[
+            of(&FILES, FILE, &[state]),
+            of(&GROUPS, EDIT, &[state, Takes::Integer]),
+            of(&ONLY, EDIT, &[]),
+        ])
+    }
+
+    const FILES: Section = Section { name: "files", kind: "file", holds: Holds::Many };
+    const GROUPS: Section = Section { name: "groups", kind: "group", holds: Holds::Many };
+    const ONLY: Section = Section { name: "only", kind: "only", holds: Holds::One };
+
+    #[test]
+    fn the_name_of_the_only_thing_may_stand_for_all() {
+        let only = &all()["server"]["properties"]["only"];
+        assert_eq!(only["anyOf"][0]["type"], "object");
+        assert_eq!(only["anyOf"][1], json!({ "type": "string" }));
     }
 
     #[test]
@@ -244,10 +270,10 @@ mod tests {
             })
             .collect();
         expect![[r#"
-            bundle: bundle description parameters include keep files groups
+            bundle: bundle description parameters include keep files groups only
             environment: environment description parameters nodes applications policy keep
             model: model format description parameters policy keep
-            server: server description parameters include keep files groups"#]]
+            server: server description parameters include keep files groups only"#]]
         .assert_eq(&shown.join("\n"));
     }
 

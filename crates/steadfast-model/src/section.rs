@@ -2,21 +2,48 @@
 
 use crate::schema::{Field, Takes};
 
-/// Section name and kind, in the order in which documents usually write them.
-pub const SECTIONS: &[(&str, &str)] = &[
-    ("packages", "package"),
-    ("groups", "group"),
-    ("users", "user"),
-    ("directories", "directory"),
-    ("files", "file"),
-    ("links", "link"),
-    ("services", "service"),
-    ("cron", "cron"),
+/// One section of a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Section {
+    pub name: &'static str,
+    /// The kind of its promises.
+    pub kind: &'static str,
+    pub holds: Holds,
+}
+
+/// How many things of its kind a node can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// The section is a map from their names to what is promised about each.
+    Many,
+    /// The name of the one may stand there alone: `hostname: web-1` is short for `hostname: { web-1: {} }`.
+    One,
+}
+
+/// All of them, in the order in which documents usually write them.
+pub const SECTIONS: &[Section] = &[
+    many("packages", "package"),
+    many("groups", "group"),
+    many("users", "user"),
+    many("directories", "directory"),
+    many("files", "file"),
+    many("links", "link"),
+    many("services", "service"),
+    many("cron", "cron"),
 ];
 
-/// The kind of the promises in a section.
-pub fn kind_of(section: &str) -> Option<&'static str> {
-    SECTIONS.iter().find(|(name, _)| *name == section).map(|(_, kind)| *kind)
+const fn many(name: &'static str, kind: &'static str) -> Section {
+    Section { name, kind, holds: Holds::Many }
+}
+
+/// The section of this name, if there is one.
+pub fn section(name: &str) -> Option<&'static Section> {
+    SECTIONS.iter().find(|it| it.name == name)
+}
+
+/// All kinds that a promise may be of.
+pub fn kinds() -> Vec<&'static str> {
+    SECTIONS.iter().map(|it| it.kind).collect()
 }
 
 /// The fields that every promise may have; they never reach a kind's `lower`.

@@ -14,7 +14,7 @@ use crate::lower::{Fields, Lower, nearest};
 use crate::node::{Entry, Node};
 use crate::schema::Field;
 use crate::scope::Scope;
-use crate::section::{self, SECTIONS};
+use crate::section::{self, Holds, SECTIONS};
 use crate::source::{Source, SourceSet};
 use crate::span::{SourceId, Span, Spanned};
 use crate::yaml;
@@ -193,7 +193,7 @@ fn bundle(kind: &'static str, root: &Node, cx: &mut Lower<'_>) -> Option<Bundle>
     let other = if kind == "server" { "bundle" } else { "server" };
     let mut known: Vec<Field> =
         BUNDLE_FIELDS.iter().filter(|it| it.name != other).copied().collect();
-    known.extend(SECTIONS.iter().map(|(name, _)| Field::new(name, ANY_MAP, "")));
+    known.extend(SECTIONS.iter().map(|it| Field::new(it.name, ANY_MAP, "")));
     let mut fields = Fields::read(root, kind, &known, cx)?;
     let name = fields.text(kind);
     let description = description(&mut fields);
@@ -210,14 +210,27 @@ fn bundle(kind: &'static str, root: &Node, cx: &mut Lower<'_>) -> Option<Bundle>
     let mut sections = vec![];
     if let Node::Map(all, _) = root {
         for (key, body) in all.iter() {
-            if let Some(kind) = section::kind_of(&key.value)
-                && let Some(found) = fields.cx.as_map(body, &format!("`{}`", key.value))
+            if let Some(section) = section::section(&key.value)
+                && let Some(entries) = promises(section, body, fields.cx)
             {
-                sections.push(Section { kind, entries: Arc::from(found) });
+                sections.push(Section { kind: section.kind, entries });
             }
         }
     }
     Some(Bundle { name: name?, description, parameters, include, keep, sections })
+}
+
+/// The entries of a section: a map, or the name of the one thing that it holds.
+fn promises(section: &section::Section, body: &Node, cx: &mut Lower<'_>) -> Option<Arc<[Entry]>> {
+    let what = format!("`{}`", section.name);
+    match (section.holds, body) {
+        (Holds::One, Node::Scalar(_)) => {
+            let name = cx.as_text(body, &what)?;
+            let nothing_more = Node::Map(Arc::from([]), name.span);
+            Some(Arc::from([(name, nothing_more)]))
+        }
+        (Holds::One | Holds::Many, _) => cx.as_map(body, &what).map(Arc::from),
+    }
 }
 
 /// A map with the declaration's fields, or a plain value as a short form of its default. A map that is

@@ -155,7 +155,7 @@ fn texts(body: &Node, key: &str, cx: &mut Lower<'_>) -> Vec<Spanned<Arc<str>>> {
 }
 
 fn need(text: Spanned<Arc<str>>, cx: &mut Lower<'_>) -> Option<Spanned<PromiseId>> {
-    let kinds: Vec<&str> = crate::section::SECTIONS.iter().map(|(_, kind)| *kind).collect();
+    let kinds = crate::section::kinds();
     let kind = text.value.split_once(':').filter(|(_, name)| !name.is_empty()).map(|(it, _)| it);
     if kind.is_some_and(|kind| kinds.contains(&kind)) {
         return Some(text.map(PromiseId));

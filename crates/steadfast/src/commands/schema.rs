@@ -4,8 +4,8 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::ui::Ui;
 use clap::Args;
 use std::path::PathBuf;
-use steadfast_model::section::SECTIONS;
-use steadfast_model::{Field, Takes};
+use steadfast_model::schema_json::{self, Promises};
+use steadfast_model::section::{SECTIONS, Section};
 use steadfast_resources::KINDS;
 
 /// Print the JSON Schema of a model's documents, for editors
@@ -24,11 +24,13 @@ pub(crate) struct SchemaArgs {
 
 pub(crate) fn run(args: &SchemaArgs, ui: &Ui) -> Outcome {
     let row = |kind: &str| KINDS.iter().find(|it| it.name == kind);
-    let fields = |kind: &str| row(kind).map_or(&[][..], |it| it.fields);
-    let short = |kind: &str| row(kind).map_or(&[][..], |it| it.short_forms);
-    let sections: Vec<(&str, &[Field], &[Takes])> =
-        SECTIONS.iter().map(|(section, kind)| (*section, fields(kind), short(kind))).collect();
-    let schemas = steadfast_model::schema_json::documents(&sections);
+    let promises = |section: &'static Section| Promises {
+        section,
+        fields: row(section.kind).map_or(&[], |it| it.fields),
+        short_forms: row(section.kind).map_or(&[], |it| it.short_forms),
+    };
+    let sections: Vec<Promises<'_>> = SECTIONS.iter().map(promises).collect();
+    let schemas = schema_json::documents(&sections);
     if let Some(folder) = &args.output {
         for (kind, schema) in &schemas {
             let path = folder.join(format!("{kind}.json"));
@@ -46,7 +48,7 @@ pub(crate) fn run(args: &SchemaArgs, ui: &Ui) -> Outcome {
             };
             ui.line(&format!("{schema:#}"));
         }
-        None => ui.line(&format!("{:#}", steadfast_model::schema_json::combined(&schemas))),
+        None => ui.line(&format!("{:#}", schema_json::combined(&schemas))),
     }
     Ok(Exit::Fine)
 }

@@ -1,13 +1,22 @@
 //! The tables of kinds hold together, and the example at the head of every kind is a model that is right.
 
-use steadfast_model::section::SECTIONS;
+use std::collections::BTreeMap;
+use steadfast_model::section::{SECTIONS, Section};
 use steadfast_resources::KINDS;
 use steadfast_testkit::run::Model;
 
 use super::files;
 
+/// The file of a kind's room that says what the kind is.
+pub(super) fn room<'a>(files: &'a BTreeMap<String, String>, kind: &str) -> (String, &'a str) {
+    let places = [kind.to_owned(), format!("{kind}/mod")];
+    let places = places.map(|it| format!("crates/steadfast-resources/src/{it}.rs"));
+    let found = places.into_iter().find_map(|it| files.get(&it).map(|text| (it, &**text)));
+    found.unwrap_or_else(|| panic!("{kind} has no file"))
+}
+
 /// The first YAML example in a file's own documentation.
-fn example(source: &str) -> Option<String> {
+pub(super) fn example(source: &str) -> Option<String> {
     let lines = source.lines().map_while(|it| it.strip_prefix("//!"));
     let mut lines = lines.skip_while(|it| it.trim() != "```yaml").skip(1).peekable();
     lines.peek()?;
@@ -20,11 +29,7 @@ fn example(source: &str) -> Option<String> {
 fn every_kind_has_an_example_that_is_right() {
     let files = files();
     for kind in KINDS.iter().map(|it| it.name) {
-        let places = [kind.to_owned(), format!("{kind}/mod")];
-        let source = places
-            .iter()
-            .find_map(|it| files.get(&format!("crates/steadfast-resources/src/{it}.rs")))
-            .unwrap_or_else(|| panic!("{kind} has no file"));
+        let (_, source) = room(&files, kind);
         let yaml = example(source).unwrap_or_else(|| panic!("{kind} has no example"));
         let yaml = yaml.replace("server: web\n", "");
         // What the examples refer to: files of the model, and promises beside them.
@@ -55,7 +60,7 @@ const PARTS: [&str; 1] = ["members"];
 #[test]
 fn every_section_has_a_kind_that_is_tested() {
     let rows: Vec<&str> = KINDS.iter().map(|it| it.name).filter(|it| !PARTS.contains(it)).collect();
-    let sections: Vec<&str> = SECTIONS.iter().map(|(_, kind)| *kind).collect();
+    let sections = steadfast_model::section::kinds();
     assert_eq!(rows, sections, "the table of kinds and the sections of the model, in one order");
     let files = files();
     let models: String = files
@@ -63,14 +68,9 @@ fn every_section_has_a_kind_that_is_tested() {
         .filter(|(path, _)| path.starts_with("tests/language/ok/"))
         .map(|(_, text)| text.as_str())
         .collect();
-    let readme = &files["README.md"];
-    for (section, kind) in SECTIONS {
-        let laws = format!("tests/it/laws/{kind}.rs");
-        assert!(files.contains_key(&laws), "{kind} has no laws: {laws}");
-        assert!(
-            models.contains(&format!("{section}:")),
-            "no model in tests/language/ok has {section}"
-        );
-        assert!(readme.contains(section), "README.md is silent about {section}");
+    for Section { name, kind, .. } in SECTIONS {
+        let laws = ["", "/mod"].map(|it| format!("tests/it/kinds/{kind}{it}.rs"));
+        assert!(laws.iter().any(|it| files.contains_key(it)), "{kind} has no laws: {laws:?}");
+        assert!(models.contains(&format!("{name}:")), "no model in tests/language/ok has {name}");
     }
 }

@@ -6,6 +6,7 @@ mod files;
 mod house;
 mod kinds;
 mod measure;
+mod reference;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -15,7 +15,7 @@ pub struct BadName {
     why: &'static str,
 }
 
-fn bad<T>(text: &str, what: &'static str, why: &'static str) -> Result<T, BadName> {
+pub(crate) fn bad<T>(text: &str, what: &'static str, why: &'static str) -> Result<T, BadName> {
     // Control characters would reach a terminal.
     Err(BadName { text: text.escape_debug().collect(), what, why })
 }

@@ -1,7 +1,6 @@
 //! Talking to a source: a process of its own, that gives up its privileges before it says a word, and
 //! what starts it.
 
-use crate::chain;
 use crate::wire::OURSELVES;
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
@@ -13,6 +12,7 @@ use steadfast_source::openpgp::RunAs;
 use steadfast_source::settings::{Limits, Source};
 use steadfast_source::terms::{Credentials, Download, Known, from_line};
 use steadfast_system::command::{Command, Finished};
+use steadfast_trust::text::chain;
 
 /// What the process without privileges is told while it still has them.
 #[derive(Debug, Serialize, Deserialize)]

@@ -2,7 +2,6 @@
 //! what it has verified itself.
 
 use crate::adopted::{self, Record};
-use crate::chain;
 use crate::download::{DownloadTask, FetchUser, download_in_child};
 use crate::revision::{HighestAccepted, Revision, RevisionInfo};
 use crate::settings::{self, Settings};
@@ -21,6 +20,7 @@ use steadfast_source::terms::{Download, Fetched as Accepted, Known, Origin, Term
 use steadfast_store::{Layout, state_files};
 use steadfast_system::text::hex;
 use steadfast_trust::copies::{CopiesError, Loaded};
+use steadfast_trust::text::chain;
 
 /// The settings, if they still name the source that the agent asked for.
 fn settings_for(path: &std::path::Path, name: &str) -> Result<Settings, String> {

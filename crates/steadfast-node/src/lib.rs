@@ -25,7 +25,6 @@ pub mod wire;
 pub use context::Context;
 pub use error::NodeError;
 pub use run::{Run, run};
-pub use steadfast_trust::text::chain;
 
 /// `1 error`, `2 errors`.
 pub fn counted(count: usize, noun: &str) -> String {

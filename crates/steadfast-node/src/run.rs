@@ -11,7 +11,7 @@ use crate::model::{self, Files};
 use crate::orphans::{self, Orphans};
 use crate::resolution::{self, Resolution};
 use crate::wire::Report;
-use crate::{Context, NodeError, chain};
+use crate::{Context, NodeError};
 use std::path::Path;
 use steadfast_engine::{
     Assessment, Budget, Circumstances, Event, Observer, Plan, Promises, Reporter, Summary,
@@ -24,6 +24,7 @@ use steadfast_store::{Journal, ResolveCache, RunHeader, RunLock, Store, StoreErr
 use steadfast_system::Host;
 use steadfast_system::clock::Read as _;
 use steadfast_system::packages::{PackagePolicy, Write as _};
+use steadfast_trust::text::chain;
 
 /// What is run, over which promises, and to what end.
 #[derive(Debug)]

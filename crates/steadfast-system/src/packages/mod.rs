@@ -7,7 +7,7 @@
 pub mod apt;
 mod complete;
 mod conffiles;
-mod decide;
+pub mod decide;
 mod host;
 mod job;
 mod locks;
@@ -22,7 +22,6 @@ mod transact;
 pub mod version;
 
 pub use apt::{Offer, Offers};
-pub use decide::decide;
 pub use status::{Health, Installed};
 
 use crate::{PackageName, SystemError};

@@ -1,6 +1,7 @@
 //! Whether a unit is enabled or masked, read from its files and links as systemd reads them: asking
 //! systemd costs it two milliseconds a unit.
 
+use super::install::Install;
 use super::{Enablement, Mask};
 use crate::{AbsPath, SystemError, UnitName};
 use std::collections::BTreeSet;
@@ -243,48 +244,6 @@ enum FileKind {
     Alias(String),
 }
 
-/// What `[Install]` says, as far as it decides whether a unit can be enabled.
-#[derive(Debug, Default, PartialEq)]
-struct Install {
-    rules: bool,
-    also: bool,
-    aliases: Vec<String>,
-    default_instance: Option<String>,
-}
-
-impl Install {
-    fn add(&mut self, text: &str) {
-        let mut section = "";
-        for line in text.lines() {
-            let line = line.trim();
-            if line.starts_with('[') {
-                section = line;
-            }
-            let Some((key, value)) = line.split_once('=') else { continue };
-            if section != "[Install]" || value.trim().is_empty() {
-                continue;
-            }
-            match key.trim() {
-                "WantedBy" | "RequiredBy" | "UpheldBy" => self.rules = true,
-                "Alias" => {
-                    self.rules = true;
-                    self.aliases.extend(value.split_whitespace().map(str::to_owned));
-                }
-                "Also" => self.also = true,
-                "DefaultInstance" => self.default_instance = Some(value.trim().to_owned()),
-                _ => {}
-            }
-        }
-    }
-}
-
-/// Whether the text of a unit file has something that can be enabled.
-pub fn has_install_rules(text: &str) -> bool {
-    let mut install = Install::default();
-    install.add(text);
-    install.rules
-}
-
 /// `getty@.service` of `getty@tty1.service`.
 fn template_of(unit: &str) -> Option<String> {
     let (prefix, rest) = unit.split_once('@')?;
@@ -511,16 +470,5 @@ mod tests {
             "nginx",
             "static /etc/systemd/system/nginx.service",
         );
-    }
-
-    #[test]
-    fn only_the_install_section_counts() {
-        assert!(has_install_rules("[Unit]\nX=1\n[Install]\nWantedBy = multi-user.target\n"));
-        assert!(has_install_rules("[Install]\nAlias=x.service\n"));
-        for text in
-            ["", "[Unit]\nWantedBy=x\n", "[Install]\nWantedBy=\n", "[Install]\n#WantedBy=x\n"]
-        {
-            assert!(!has_install_rules(text), "{text}");
-        }
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod cache;
 mod enablement;
 mod health;
 mod host;
+mod install;
 mod journal;
 mod settle;
 mod show;
@@ -17,7 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use enablement::has_install_rules;
+pub use install::has_install_rules;
 pub use url::{BadUrl, HealthUrl};
 
 /// Where an administrator's unit files, drop-ins and masks lie.

@@ -4,10 +4,11 @@ use super::files::{Matter, Thing};
 use super::{FakeHost, World, refuse};
 use std::sync::Arc;
 use steadfast_system::accounts::NewGroup;
+use steadfast_system::packages::decide::decide;
 use steadfast_system::packages::version::Version;
 use steadfast_system::packages::{
     Conffiles, Goal, Health, Installed, Interruption, Item, Lists, Look, Mark, Offer, Offers,
-    Options, Read, Transaction, Write, decide,
+    Options, Read, Transaction, Write,
 };
 use steadfast_system::{AbsPath, ErrorKind, GroupName, PackageName, SystemError, UnitName};
 

@@ -2,15 +2,15 @@
 //! steadfast-node's `wire`. Nobody is meant to type these.
 
 use crate::commands::facts_of;
+use crate::commands::run::{Onlooker, Shows};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::ui::Ui;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::Read as _;
-use steadfast_engine::{Promises, Reporter};
-use steadfast_model::SourceSet;
-use steadfast_node::run::{Audience, Beginning, Done, Purpose, Scope};
+use steadfast_engine::Promises;
+use steadfast_node::run::{Done, Purpose, Scope};
 use steadfast_node::watched::watched;
 use steadfast_node::wire::{Fetched, Report, RunLine, RunTask};
 use steadfast_node::{Context, NodeError, Run, download, fetch, keep, model, prepare};
@@ -111,31 +111,12 @@ fn try_to_keep(
         scope: task.only.clone().map_or(Scope::All, |it| Scope::Named(it.0)),
         purpose: Purpose::Keep(kept.keeping),
     };
-    match steadfast_node::run(&run, cx, &mut Quiet { ui })? {
+    match steadfast_node::run(&run, cx, &mut Onlooker { ui, shows: Shows::Warnings })? {
         Done::Kept { report, promises } => Ok((report, task.watch.then_some(promises))),
         // What is foreseen or run by hand; this run is neither.
         Done::Nothing { .. } | Done::Foreseen { .. } | Done::Ran { .. } => {
             Ok((Report::default(), None))
         }
-    }
-}
-
-/// The agent reads what is answered; warnings go to the journal by standard error.
-struct Quiet<'a> {
-    ui: &'a Ui,
-}
-
-impl Audience for Quiet<'_> {
-    fn warn(&mut self, words: &str) {
-        self.ui.warn(words);
-    }
-
-    fn begins(&mut self, beginning: &Beginning<'_>) {
-        self.ui.model_warnings(beginning.warnings);
-    }
-
-    fn reporter<'s>(&'s mut self, _sources: &'s SourceSet) -> Box<dyn Reporter + 's> {
-        Box::new(Vec::<&mut dyn Reporter>::new())
     }
 }
 

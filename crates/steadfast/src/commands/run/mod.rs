@@ -1,25 +1,25 @@
 //! `steadfast run`: bring this machine to its model once, or say what that would do.
 
 mod args;
+mod onlooker;
 mod totals;
 
 pub(crate) use args::RunArgs;
+pub(crate) use onlooker::{Onlooker, Shows};
 
 use crate::adopted::{self, Adopted};
 use crate::commands::{adopt, facts_of};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::render::json::{self, JsonLines};
+use crate::render::json;
 use crate::render::orphans;
-use crate::render::run::Terminal;
 use crate::ui::{Format, Ui};
 use std::path::Path;
 use steadfast_agent::api::v1;
 use steadfast_agent::client;
-use steadfast_engine::{Reporter, Summary};
-use steadfast_model::SourceSet;
+use steadfast_engine::Summary;
 use steadfast_node::orphans::Orphans;
-use steadfast_node::run::{Audience, Beginning, Done, Purpose, Scope};
-use steadfast_node::{Context, Run, counted, model};
+use steadfast_node::run::{Done, Purpose, Scope};
+use steadfast_node::{Context, Run, model};
 use steadfast_store::Layout;
 use totals::{forecast, nothing_promised, totals};
 
@@ -161,7 +161,11 @@ fn run_once(
         },
         purpose: if args.dry_run { Purpose::Forecast } else { Purpose::ByHand },
     };
-    let mut onlooker = Onlooker { ui, format: args.format, dry_run: args.dry_run };
+    let shows = match args.format {
+        Format::Text => Shows::Text { dry_run: args.dry_run },
+        Format::Json => Shows::JsonLines { dry_run: args.dry_run },
+    };
+    let mut onlooker = Onlooker { ui, shows };
     let done = steadfast_node::run(&run, cx, &mut onlooker)?;
     Ok(tell(args, ui, done))
 }
@@ -204,39 +208,5 @@ fn verdict(args: &RunArgs, not_kept: usize, held: usize) -> Exit {
         Exit::Pending
     } else {
         Exit::Fine
-    }
-}
-
-/// Whoever started it, on a terminal or as a program that reads JSON lines.
-struct Onlooker<'a> {
-    ui: &'a Ui,
-    format: Format,
-    dry_run: bool,
-}
-
-impl Audience for Onlooker<'_> {
-    fn warn(&mut self, words: &str) {
-        self.ui.warn(words);
-    }
-
-    fn begins(&mut self, beginning: &Beginning<'_>) {
-        let Beginning { node, environment, promises, revision, warnings, unmatched } = beginning;
-        self.ui.model_warnings(warnings);
-        for glob in *unmatched {
-            self.ui.warn(&format!("--only {} matches no promise of {node}", glob.as_str()));
-        }
-        if self.format == Format::Text {
-            let promises = counted(*promises, "promise");
-            self.ui.line(&format!("{node} in {environment}: {promises} ({revision})"));
-            self.ui.line("");
-        }
-    }
-
-    fn reporter<'s>(&'s mut self, sources: &'s SourceSet) -> Box<dyn Reporter + 's> {
-        let Onlooker { ui, format, dry_run } = *self;
-        match format {
-            Format::Text => Box::new(Terminal { ui, sources, dry_run }),
-            Format::Json => Box::new(JsonLines { ui, sources, dry_run }),
-        }
     }
 }

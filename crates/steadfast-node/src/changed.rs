@@ -7,7 +7,12 @@ use steadfast_system::packages::log::Logs;
 
 /// What the package manager was told: where a package is what was promised, or where it wrote a file. It is
 /// looked up when a run is done: apt writes it down after dpkg has begun, and a run waits for its lock.
-pub fn look_up_packages(changed: &mut Changed, logs: &Logs) {
+pub fn look_up_packages(changed: &mut [Changed]) {
+    let logs = Logs::default();
+    changed.iter_mut().for_each(|it| look_up(it, &logs));
+}
+
+fn look_up(changed: &mut Changed, logs: &Logs) {
     let package = Some(&changed.promise)
         .filter(|it| it.kind() == "package")
         .and_then(|it| PackageName::parse(it.name()).ok());

@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use steadfast_engine::{Assessment, Budget, Event, Promises, Reporter};
 use steadfast_store::{Journal, Layout, Store, StoreError};
 use steadfast_system::Host;
-use steadfast_system::packages::log::Logs;
 
 /// What only the agent asks of a run.
 #[derive(Clone, Debug)]
@@ -175,9 +174,9 @@ impl Reporter for Attributed<'_, '_> {
     fn report(&mut self, event: &Event<'_>) {
         match event {
             Event::Judged { .. } => {
-                let logs = Logs::default();
-                for mut changed in std::mem::take(&mut self.changed) {
-                    look_up_packages(&mut changed, &logs);
+                let mut all = std::mem::take(&mut self.changed);
+                look_up_packages(&mut all);
+                for changed in all {
                     self.journal.changed(&changed.promise.0, &changed.writers);
                 }
             }

@@ -26,7 +26,7 @@ const LONG_FILE: usize = 600;
 const UNEXPLAINED: [&str; 0] = [];
 
 /// How many circles of imports there may be. Only ever made smaller.
-const CIRCLES: usize = 3;
+const CIRCLES: usize = 1;
 /// How many files the largest may have.
 const LARGEST_CIRCLE: usize = 2;
 

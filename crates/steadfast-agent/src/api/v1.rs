@@ -184,6 +184,19 @@ impl Request {
         }
     }
 
+    /// What it is called.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Request::Status {} => "status",
+            Request::Metrics {} => "metrics",
+            Request::Run { .. } => "run",
+            Request::Adopt { .. } => "adopt",
+            Request::Suspend { .. } => "suspend",
+            Request::Resume {} => "resume",
+            Request::Reload {} => "reload",
+        }
+    }
+
     /// Whether anybody who can open the socket may ask it.
     pub fn is_harmless(&self) -> bool {
         match self {

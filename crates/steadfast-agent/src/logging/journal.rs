@@ -2,7 +2,8 @@
 //! `journalctl STEADFAST_PROMISE=file:/etc/motd`. The words are those that everybody reads.
 
 use super::fields::Fields;
-use super::{Level, one_line};
+use super::level::Level;
+use super::line::one_line;
 use rustix::net::{SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use std::os::fd::OwnedFd;
 

@@ -5,11 +5,13 @@ mod fields;
 mod filter;
 mod journal;
 mod level;
+mod line;
 
 pub(crate) use filter::CHILD;
 pub use filter::{Filter, VARIABLE};
 pub use journal::{Journal, SOCKET};
 pub use level::Level;
+pub(crate) use line::one_line;
 
 use fields::Fields;
 use std::io::Write;
@@ -110,11 +112,6 @@ where
         fields.show_behind(&mut line);
         self.write(level, &line);
     }
-}
-
-/// Without what could be taken for another line or do something to a terminal.
-pub(crate) fn one_line(text: &str) -> String {
-    text.chars().map(|it| if it.is_control() { ' ' } else { it }).take(2_000).collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use super::event::Event;
 use super::record::Record;
-use super::{Shell, children};
+use super::state::Shell;
+use super::{children, trace};
 use crate::machine::{Action, Input, Job, Note, RunResult};
 use jiff::Timestamp;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use steadfast_node::revision::{HighestAccepted, Revision};
 use steadfast_node::wire::{FetchTask, PrepareTask, Refusal, RefusalKind, RunReason, RunTask};
 use steadfast_store::state_files;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 impl Shell {
     pub(super) fn perform(&mut self, action: Action) {
@@ -28,7 +30,7 @@ impl Shell {
                 });
             }
             Action::Note(note) => self.note(&note),
-            Action::Reply { to, answer } => self.reply(to, answer),
+            Action::Reply { to, answer } => self.clients.reply(to, answer),
             Action::WakeAt(at) => {
                 let wait = at.duration_since(Timestamp::now());
                 let wait = Duration::try_from(wait).unwrap_or_default();
@@ -65,13 +67,16 @@ impl Shell {
         let child = self.child();
         let send = self.send.clone();
         let timeout = self.settings.source.as_ref().map(|_| self.settings.timeout);
-        tokio::spawn(async move {
+        let wanted = task.wanted.as_ref().map(tracing::field::display);
+        let span = tracing::debug_span!("fetch", source = task.source, wanted);
+        let fetched = async move {
             let result = child
-                .fetch(&task, timeout.unwrap_or_default(), &send)
+                .fetch(&task, timeout.unwrap_or_default())
                 .await
                 .unwrap_or_else(|words| Err(Refusal { kind: RefusalKind::Here, words }));
             let _closed = send.send(Event::Input(Input::Fetched(result))).await;
-        });
+        };
+        tokio::spawn(fetched.instrument(span));
     }
 
     fn prepare(&self, revision: Revision) {
@@ -91,34 +96,48 @@ impl Shell {
         };
         let child = self.child();
         let send = self.send.clone();
-        tokio::spawn(async move {
-            let result = child.prepare(&task, &send).await;
+        let span = tracing::debug_span!("prepare", %revision);
+        let prepared = async move {
+            let result = child.prepare(&task).await;
             let input = Input::Prepared { revision, result };
             let _closed = send.send(Event::Input(input)).await;
-        });
+        };
+        tokio::spawn(prepared.instrument(span));
     }
 
     fn start(&mut self, job: Job) {
-        self.running = true;
+        self.runs.under_way = true;
+        self.runs.count += 1;
+        let span = self.run_span(&job);
         let Job { revision, reason, only, against } = job;
         let task = RunTask {
             reason,
             node: self.agent.config().node.clone(),
             environment: self.settings.environment.as_deref().unwrap_or_default().to_owned(),
             report_only: self.settings.keep == Keep::Report,
-            watch: self.watched.as_ref() != Some(&revision),
-            changed: self.writers.run_begins(only.as_ref(), &self.watches),
+            watch: self.runs.watched.as_ref() != Some(&revision),
+            changed: self.attribution.run_begins(only.as_ref()),
             revision: revision.clone(),
             only,
             against,
         };
         let child = self.child();
         let send = self.send.clone();
-        tokio::spawn(async move {
+        let ran = async move {
             let result: RunResult = child.run(&task, &send).await;
             let input = Input::RunEnded { revision, result };
             let _closed = send.send(Event::Input(input)).await;
-        });
+        };
+        tokio::spawn(ran.instrument(span));
+    }
+
+    /// What is told of a run is told as part of it, and of the trial that it belongs to.
+    fn run_span(&self, job: &Job) -> tracing::Span {
+        let Job { revision, reason, only, against: _ } = job;
+        let (run, reason) = (self.runs.count, reason.word());
+        let promises = only.as_ref().map(trace::named);
+        let trial = self.trial.as_ref().and_then(|(_, span)| span.id());
+        tracing::debug_span!(parent: trial, "run", run, reason, %revision, promises)
     }
 
     fn child(&self) -> children::Starter {
@@ -131,7 +150,7 @@ impl Shell {
     }
 
     fn note(&mut self, note: &Note) {
-        Record::from_note(note, |promise| self.writers.changer_of(promise)).tell();
+        Record::from_note(note, |promise| self.attribution.changer_of(promise)).tell();
         if let Note::Adopted { .. } = note {
             self.settle_name();
         }

@@ -18,6 +18,7 @@ use steadfast_node::wire::{Offer, Prepared, Refusal};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::mpsc::Sender;
+use tracing::Instrument as _;
 
 /// What a fetch may take beside its transfer, which has a limit of its own.
 const FETCH: Duration = Duration::from_secs(5 * 60);
@@ -91,12 +92,11 @@ impl Starter {
         &self,
         task: &FetchTask,
         timeout: Duration,
-        send: &Sender<Event>,
     ) -> Result<Result<Option<Offer>, Refusal>, String> {
         let mut answer = None;
         let limit = FETCH + 2 * timeout;
         let finished = self
-            .work("fetch", task, limit, send, |line| {
+            .work("fetch", task, limit, |line| {
                 answer = serde_json::from_str::<Fetched>(line).ok().or(answer.take());
             })
             .await?;
@@ -108,14 +108,10 @@ impl Starter {
         }
     }
 
-    pub(super) async fn prepare(
-        &self,
-        task: &PrepareTask,
-        send: &Sender<Event>,
-    ) -> Result<Prepared, Vec<String>> {
+    pub(super) async fn prepare(&self, task: &PrepareTask) -> Result<Prepared, Vec<String>> {
         let mut answer = None;
         let finished = self
-            .work("prepare", task, PREPARE, send, |line| {
+            .work("prepare", task, PREPARE, |line| {
                 answer = serde_json::from_str::<PrepareAnswer>(line).ok().or(answer.take());
             })
             .await;
@@ -131,7 +127,7 @@ impl Starter {
         let mut result = None;
         let mut watched = vec![];
         let finished = self
-            .work("run", task, RUN, send, |line| match serde_json::from_str(line) {
+            .work("run", task, RUN, |line| match serde_json::from_str(line) {
                 Ok(RunLine::Watch(one)) => watched.push(one),
                 Ok(RunLine::Report(report)) => result = Some(RunResult::Finished(report)),
                 Ok(RunLine::Busy(words)) => result = Some(RunResult::Busy(words)),
@@ -160,7 +156,6 @@ impl Starter {
         name: &str,
         task: &impl Serialize,
         limit: Duration,
-        send: &Sender<Event>,
         mut line: impl FnMut(&str),
     ) -> Result<Finished, String> {
         let failed = |err: std::io::Error| format!("start `steadfast internal {name}`: {err}");
@@ -169,7 +164,7 @@ impl Starter {
         tracing::debug!(task = name, group = group.map(Pid::as_raw_pid), "a child has started");
         self.alive.with(|it| it.extend(group));
         let (input, output) = (child.stdin.take(), child.stdout.take());
-        let errors = tokio::spawn(hear(child.stderr.take(), send.clone()));
+        let errors = tokio::spawn(hear(child.stderr.take()).in_current_span());
         // Plain data, whose serialization cannot fail.
         let task = serde_json::to_vec(task).unwrap_or_default();
         let talk = async {
@@ -217,7 +212,7 @@ impl Starter {
 }
 
 /// Passes on what a child says on standard error; returns the last of it that may say why it crashed.
-async fn hear(errors: Option<ChildStderr>, send: Sender<Event>) -> String {
+async fn hear(errors: Option<ChildStderr>) -> String {
     let mut last = VecDeque::new();
     let Some(errors) = errors else { return String::new() };
     let mut lines = BufReader::new(errors).lines();
@@ -229,7 +224,7 @@ async fn hear(errors: Option<ChildStderr>, send: Sender<Event>) -> String {
             // What is going on is no reason.
             Level::Notice | Level::Info | Level::Debug => {}
         }
-        let _closed = send.send(Event::Said { level, words }).await;
+        pass_on(level, &words);
         if last.len() > LAST_WORDS {
             last.pop_front();
         }
@@ -255,7 +250,7 @@ async fn wait(
 }
 
 /// What a child has said: it has passed the filter of the child.
-pub(super) fn pass_on(level: Level, words: &str) {
+fn pass_on(level: Level, words: &str) {
     macro_rules! say {
         ($level:ident, $notice:literal) => {
             tracing::$level!(target: logging::CHILD, notice = $notice, "{words}")

@@ -1,7 +1,6 @@
 //! What wakes the loop, and what is said to whoever asked.
 
 use crate::api::v1;
-use crate::logging::Level;
 use crate::machine::Input;
 use steadfast_node::revision::Revision;
 use steadfast_node::wire::Watched;
@@ -11,14 +10,10 @@ use tokio::sync::oneshot;
 /// Whatever wakes the loop.
 pub(super) enum Event {
     Input(Input),
-    /// What a child has to tell beside its end.
+    /// A run has told where it would show that something is touched.
     Watch {
         revision: Revision,
         watched: Vec<Watched>,
-    },
-    Said {
-        level: Level,
-        words: String,
     },
     Ask {
         request: v1::Request,

@@ -53,7 +53,7 @@ pub(super) async fn asked_to_end(receive: &mut Receiver<Event>) -> bool {
             // The other program begins with the settings and a look at everything, and looks at itself.
             Event::Hangup | Event::Upgraded | Event::Touched(_) | Event::Watch { .. } => {}
             // Whoever asked sees that nobody answers, and children end with the one that started them.
-            Event::Ask { .. } | Event::Input(_) | Event::Said { .. } => {}
+            Event::Ask { .. } | Event::Input(_) => {}
         }
     }
     false

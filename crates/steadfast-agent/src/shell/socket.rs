@@ -124,8 +124,12 @@ type Page = Response<Full<Bytes>>;
 async fn answer(request: hyper::Request<Incoming>, may: May, send: Sender<Event>) -> Page {
     let asked = match read(request, may).await {
         Ok(asked) => asked,
-        Err((status, words)) => return page(status, "text/plain; charset=utf-8", words),
+        Err((status, words)) => {
+            tracing::debug!(?may, status = status.as_u16(), "a request is turned down");
+            return page(status, "text/plain; charset=utf-8", words);
+        }
     };
+    tracing::debug!(?may, request = asked.word(), "somebody asks");
     let (reply, wait) = oneshot::channel();
     if send.send(Event::Ask { request: asked, reply }).await.is_err() {
         let words = "the agent ends\n".to_owned();

@@ -25,6 +25,7 @@ pub(super) async fn listen(send: Sender<Event>) {
     let mut first = true;
     loop {
         if let Ok((changed, enabled)) = subscribe().await {
+            tracing::debug!("systemd tells of its units");
             // What happened while nobody listened is looked for.
             if !first && send.send(Event::Touched(vec![Touch::AllUnits])).await.is_err() {
                 return;
@@ -37,6 +38,7 @@ pub(super) async fn listen(send: Sender<Event>) {
             })
             .await;
             other.abort();
+            tracing::debug!("systemd tells nothing any more");
         }
         if send.is_closed() {
             return;

@@ -2,9 +2,10 @@
 //! A name that is touched there is the promises that are about it. Where watches are exhausted or events
 //! were lost, that is said, and the regular full look finds what they would have told.
 
+use super::attribution::Attribution;
 use super::event::{Event, Touch};
+use super::promised::Promised;
 use super::units;
-use super::writers::Writers;
 use rustix::fs::inotify;
 use rustix::fs::inotify::{CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
@@ -26,7 +27,7 @@ const MERGE: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(super) struct Watches {
     descriptor: Option<Arc<AsyncFd<OwnedFd>>>,
-    promises: Vec<PromiseId>,
+    promises: Arc<[PromiseId]>,
     folders: BTreeMap<String, Folder>,
     by_watch: HashMap<i32, String>,
     units: HashMap<String, Vec<u32>>,
@@ -37,37 +38,10 @@ pub(super) struct Watches {
 }
 
 /// A folder in which something promised lies.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Folder {
     watch: Option<i32>,
     promised: Arc<Promised>,
-}
-
-/// Which promises are about what in a folder.
-#[derive(Debug, Default)]
-pub(super) struct Promised {
-    names: HashMap<Box<[u8]>, Vec<u32>>,
-    /// Promises about which names there are in it, and whose they are.
-    all: Vec<u32>,
-}
-
-impl Promised {
-    pub(super) fn is_about(&self, name: &[u8], what: Act) -> bool {
-        self.about(name, what).next().is_some()
-    }
-
-    fn every(&self) -> impl Iterator<Item = &u32> {
-        self.names.values().flatten().chain(&self.all)
-    }
-
-    fn about(&self, name: &[u8], what: Act) -> impl Iterator<Item = usize> {
-        let named = self.names.get(name).into_iter().flatten();
-        let all: &[u32] = match what {
-            Act::Written => &[],
-            Act::Changed => &self.all,
-        };
-        named.chain(all).map(|it| *it as usize)
-    }
 }
 
 fn flags() -> WatchFlags {
@@ -102,7 +76,7 @@ impl Watches {
         }
         Watches {
             descriptor,
-            promises: vec![],
+            promises: Arc::from([]),
             folders: BTreeMap::new(),
             by_watch: HashMap::new(),
             units: HashMap::new(),
@@ -112,24 +86,22 @@ impl Watches {
     }
 
     /// Watches for these promises, and for no others.
-    pub(super) fn set(&mut self, watched: Vec<Watched>, writers: &mut Writers) {
+    pub(super) fn set(&mut self, watched: Vec<Watched>, attribution: &mut Attribution) {
         let mut before = std::mem::take(&mut self.folders);
         self.by_watch.clear();
         self.units.clear();
-        self.promises = Vec::with_capacity(watched.len());
+        self.promises = watched.iter().map(|it| it.promise.clone()).collect();
         self.exhausted = false;
         let mut all = BTreeMap::<String, Promised>::new();
-        for Watched { promise, paths, folders, units } in watched {
-            let Ok(at) = u32::try_from(self.promises.len()) else { break };
-            self.promises.push(promise);
+        let new = || Promised::new(&self.promises);
+        for (at, Watched { promise: _, paths, folders, units }) in (0u32..).zip(watched) {
             for path in paths {
                 let Some((folder, name)) = path.rsplit_once('/') else { continue };
                 let folder = if folder.is_empty() { "/" } else { folder };
-                let folder = all.entry(folder.to_owned()).or_default();
-                folder.names.entry(name.as_bytes().into()).or_default().push(at);
+                all.entry(folder.to_owned()).or_insert_with(new).add_name(name.as_bytes(), at);
             }
             for path in folders {
-                all.entry(path).or_default().all.push(at);
+                all.entry(path).or_insert_with(new).add_folder(at);
             }
             for unit in units {
                 self.units.entry(unit).or_default().push(at);
@@ -137,12 +109,12 @@ impl Watches {
         }
         let folder = |promised| Folder { watch: None, promised: Arc::new(promised) };
         self.folders = all.into_iter().map(|(path, it)| (path, folder(it))).collect();
-        writers.forget_folders();
+        attribution.forget_folders();
         for (path, folder) in &mut self.folders {
             if let Some(watch) = before.remove(path).and_then(|it| it.watch) {
                 folder.watch = Some(watch);
                 self.by_watch.insert(watch, path.clone());
-                writers.mark(path, &folder.promised);
+                attribution.mark(path, &folder.promised);
             }
         }
         if let Some(descriptor) = &self.descriptor {
@@ -156,24 +128,25 @@ impl Watches {
             tokio::spawn(units::listen(send));
         }
         // A run has just looked at all of them.
-        let _seen = self.refresh(writers);
-        writers.have_marked();
+        let _seen = self.refresh(attribution);
+        attribution.have_marked();
     }
 
     /// Watches folders that were not there before. The promises about what is in them: nobody has seen
     /// what happened there meanwhile.
-    pub(super) fn refresh(&mut self, writers: &mut Writers) -> Vec<PromiseId> {
+    pub(super) fn refresh(&mut self, attribution: &mut Attribution) -> Vec<PromiseId> {
         let Some(descriptor) = &self.descriptor else { return vec![] };
-        let mut unseen = BTreeSet::<u32>::new();
+        let mut unseen = BTreeSet::new();
         for (path, folder) in &mut self.folders {
             if folder.watch.is_some() {
                 continue;
             }
             match inotify::add_watch(descriptor.get_ref(), path.as_str(), flags()) {
                 Ok(watch) => {
+                    tracing::debug!(folder = path, "a watch is armed");
                     folder.watch = Some(watch);
                     self.by_watch.insert(watch, path.clone());
-                    writers.mark(path, &folder.promised);
+                    attribution.mark(path, &folder.promised);
                     unseen.extend(folder.promised.every());
                 }
                 // Not there, or no folder: the run says so.
@@ -190,20 +163,8 @@ impl Watches {
                 }
             }
         }
-        let all = unseen.into_iter().filter_map(|it| self.promises.get(it as usize));
+        let all = unseen.into_iter().filter_map(|it| self.promises.get(it));
         all.cloned().collect()
-    }
-
-    /// The promises that are about a name in a folder.
-    pub(super) fn about(
-        &self,
-        folder: &str,
-        name: &[u8],
-        what: Act,
-    ) -> impl Iterator<Item = &PromiseId> {
-        let about =
-            self.folders.get(folder).into_iter().flat_map(move |it| it.promised.about(name, what));
-        about.filter_map(|it| self.promises.get(it))
     }
 
     /// The promises that are about what was touched.
@@ -218,14 +179,15 @@ impl Watches {
                 Touch::Name { watch, name: Some(name), what } => {
                     let folder = self.by_watch.get(watch).and_then(|it| self.folders.get(it));
                     let Some(folder) = folder else { continue };
-                    found.extend(folder.promised.about(name, *what));
+                    found.extend(folder.promised.numbers(name, *what));
                 }
                 Touch::Name { watch, name: None, what: _ } => {
                     // The folder itself went away or was put elsewhere: it is watched anew.
                     let Some(path) = self.by_watch.remove(watch) else { continue };
                     let Some(folder) = self.folders.get_mut(&path) else { continue };
+                    tracing::debug!(folder = path, "a watch is lost");
                     folder.watch = None;
-                    found.extend(folder.promised.every().map(|it| *it as usize));
+                    found.extend(folder.promised.every());
                     if let Some(descriptor) = &self.descriptor {
                         let _gone = inotify::remove_watch(descriptor.get_ref(), *watch);
                     }
@@ -308,14 +270,14 @@ mod tests {
             let (send, mut receive) = mpsc::channel(16);
             let mut watches = Watches::new(send);
             let none = Err("a test".to_owned());
-            let mut writers = Writers::new(none, super::super::children::Alive::default());
+            let mut attribution = Attribution::new(none, super::super::children::Alive::default());
             watches.set(
                 vec![
                     watched("file:a", &[path("a")], &[]),
                     watched("file:later", &[path("later/x")], &[]),
                     watched("directory:purged", &[path("purged")], &[path("purged")]),
                 ],
-                &mut writers,
+                &mut attribution,
             );
             let mut next = async |watches: &mut Watches| loop {
                 let Some(Event::Touched(touches)) = receive.recv().await else { panic!() };
@@ -330,8 +292,8 @@ mod tests {
             std::fs::write(path("purged/new"), "x").unwrap();
             assert_eq!(next(&mut watches).await, [PromiseId::new("directory", "purged")]);
             std::fs::create_dir(path("later")).unwrap();
-            assert_eq!(watches.refresh(&mut writers), [PromiseId::new("file", "later")]);
-            assert!(watches.refresh(&mut writers).is_empty());
+            assert_eq!(watches.refresh(&mut attribution), [PromiseId::new("file", "later")]);
+            assert!(watches.refresh(&mut attribution).is_empty());
             std::fs::write(path("later/x"), "x").unwrap();
             assert_eq!(next(&mut watches).await, [PromiseId::new("file", "later")]);
             std::fs::rename(path("later"), path("moved")).unwrap();

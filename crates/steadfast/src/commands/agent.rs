@@ -67,7 +67,7 @@ pub(crate) fn run(
         host,
         filter: surroundings.log.clone(),
         credentials: cx.credentials,
-        writers: writers.clone(),
+        attribution: writers.clone(),
     };
     match shell::run(setup) {
         Ok(Ended::Stopped) => Ok(Exit::Fine),

@@ -1,0 +1,74 @@
+//! The thread that reads from the kernel which process has touched what.
+
+use super::recent::Recent;
+use super::seen::{Seen, Sighting, note};
+use crate::shell::children::Alive;
+use crate::shell::signals;
+use jiff::Timestamp;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use steadfast_system::attribution::{self, Changer, Event, Group, Process};
+use steadfast_system::packages::OUR_UNITS;
+
+/// Between two readings. The first after a while is at once; a program that writes without end is worth
+/// no more than this.
+const PAUSE: Duration = Duration::from_millis(2);
+/// What one reading takes.
+const BUFFER: usize = 16 * 1024;
+
+/// What is ours: this process, its children, and the units in which packages are worked on.
+pub(super) struct Own {
+    unit: Option<String>,
+    children: Alive,
+}
+
+/// Our unit, where it is a service. Started by hand we share one with whoever started us.
+fn own_service() -> Option<String> {
+    attribution::own_unit().filter(|it| it.ends_with(".service"))
+}
+
+impl Own {
+    pub(super) fn new(children: Alive) -> Own {
+        Own { unit: own_service(), children }
+    }
+
+    fn is(&self, process: &Process) -> bool {
+        let unit = process.unit.as_deref();
+        (unit.is_some() && unit == self.unit.as_deref())
+            || unit.is_some_and(|it| it.starts_with(OUR_UNITS) && it.ends_with(".service"))
+            || self.children.leads(process.group)
+    }
+}
+
+/// Reads until there is nothing to read from any more.
+pub(super) fn listen(group: &Group, seen: &Seen, own: &Own) {
+    // Signals are for the loop, which holds them back while another program takes over: here they would
+    // be taken, and be lost. Where they cannot be held, that is a matter of one moment.
+    let _held = signals::hold();
+    let pid = i32::try_from(std::process::id()).unwrap_or_default();
+    let mut buffer = vec![0; BUFFER];
+    let mut recent = Recent::default();
+    loop {
+        if group.wait().is_err() {
+            return;
+        }
+        let Ok(told) = group.read(&mut buffer) else { return };
+        let at = Timestamp::now().as_microsecond();
+        for event in told {
+            if event.pid == pid || !seen.matters(&event) {
+                continue;
+            }
+            let process = recent.about(&event, Instant::now(), attribution::ask);
+            let ours = match &process {
+                Some(process) => own.is(process),
+                None => event.pid != 0 && seen.running.load(Ordering::Relaxed),
+            };
+            if !ours {
+                let Event { pid, ended: _, act, place, name } = event;
+                let changer = Changer { at, pid: Some(pid), process, work: None };
+                note(&mut seen.sightings(), Sighting { place, name, act, changer });
+            }
+        }
+        std::thread::sleep(PAUSE);
+    }
+}

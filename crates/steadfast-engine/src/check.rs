@@ -23,6 +23,10 @@ pub enum Flaw {
     KeptWithChanges(PromiseId),
     /// Its changes are certain, and there are none.
     CertainOfNothing(PromiseId),
+    /// A change without a fact: programs would not know what it does.
+    WithoutFacts { promise: PromiseId, change: String },
+    /// Something is said to be certain, and nothing of the promise is less sure, or there is no such change.
+    SurerThanItsPromise(PromiseId),
     /// The same change stands twice.
     Twice { promise: PromiseId, change: String },
     /// It has its turn before, or with, what it needs.
@@ -49,6 +53,12 @@ impl fmt::Display for Flaw {
             Flaw::NotSelected(it) => write!(f, "{it} is not selected, and is planned"),
             Flaw::KeptWithChanges(it) => write!(f, "{it} is kept, and has changes"),
             Flaw::CertainOfNothing(it) => write!(f, "{it} is certain of no change"),
+            Flaw::WithoutFacts { promise, change } => {
+                write!(f, "{promise} would {change}, and no fact says so")
+            }
+            Flaw::SurerThanItsPromise(it) => {
+                write!(f, "changes of {it} are marked as certain for no reason")
+            }
             Flaw::Twice { promise, change } => write!(f, "{promise} would {change} twice"),
             Flaw::BeforeItsNeed { promise, need } => {
                 write!(f, "{promise} does not come after {need}, which it needs")
@@ -129,7 +139,7 @@ impl Checked<'_> {
 
     /// What one entry says by itself.
     fn entry(&self, at: usize) -> Vec<Flaw> {
-        let Entry { changes, forecast, .. } = &self.plan.entries[at];
+        let Entry { changes, forecast, certain, notes: _ } = &self.plan.entries[at];
         let mut flaws = vec![];
         if !self.promises.all[at].selected && (*forecast != Forecast::Kept || !changes.is_empty()) {
             flaws.push(Flaw::NotSelected(self.id(at)));
@@ -146,7 +156,19 @@ impl Checked<'_> {
             | Forecast::NotKept(_)
             | Forecast::Held(_) => {}
         }
+        if !certain.is_empty()
+            && (certain.len() != changes.len()
+                || certain.iter().all(|it| *it)
+                || !self.plan.entries[at].is_planned()
+                || *forecast == Forecast::Certain)
+        {
+            flaws.push(Flaw::SurerThanItsPromise(self.id(at)));
+        }
         for (turn, change) in changes.iter().enumerate() {
+            if change.facts().is_empty() {
+                let change = change.to_string();
+                flaws.push(Flaw::WithoutFacts { promise: self.id(at), change });
+            }
             if changes[..turn].contains(change) {
                 flaws.push(Flaw::Twice { promise: self.id(at), change: change.to_string() });
             }

@@ -7,6 +7,7 @@ use crate::observed::Observed;
 use crate::obstacles::{missing, speaks_against, unknowns};
 use crate::outcome::{Held, NotKept};
 use crate::promised::{Promised, Promises};
+use crate::reason::{Packages, Reason};
 use crate::unit::UnitId;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -26,7 +27,11 @@ pub struct Plan {
 pub struct Entry {
     pub changes: Vec<Change>,
     pub notes: Vec<String>,
+    /// Of the promise: that of its least sure change.
     pub forecast: Forecast,
+    /// Which of the changes are certain all the same: a runner is started at boot from now on, whatever
+    /// becomes of the input that it is expected to be restarted for.
+    pub certain: Vec<bool>,
 }
 
 /// What is foreseen for one promise.
@@ -35,16 +40,41 @@ pub enum Forecast {
     Kept,
     /// The changes will be made.
     Certain,
-    /// They follow from an earlier step, or hang on it: which, in words.
+    /// They follow from an earlier step, or hang on it.
     Expected {
-        because: String,
+        because: Reason,
     },
     /// Whether they will be made, or will help, cannot be told.
     Unknown {
-        because: Vec<String>,
+        because: Vec<Reason>,
     },
     NotKept(NotKept),
     Held(Held),
+}
+
+impl Forecast {
+    /// The word for it in text; JSON writes `not-kept`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Forecast::Kept => "kept",
+            Forecast::Certain => "certain",
+            Forecast::Expected { .. } => "expected",
+            Forecast::Unknown { .. } => "unknown",
+            Forecast::NotKept(_) => "not kept",
+            Forecast::Held(_) => "held",
+        }
+    }
+
+    /// Why it is no better, outermost first.
+    pub fn because(&self) -> Vec<String> {
+        match self {
+            Forecast::Kept | Forecast::Certain => vec![],
+            Forecast::Expected { because } => because.lines(),
+            Forecast::Unknown { because } => because.iter().flat_map(Reason::lines).collect(),
+            Forecast::NotKept(why) => why.because(),
+            Forecast::Held(why) => why.because(),
+        }
+    }
 }
 
 /// What the steps of the run before the one that is planned are to bring.
@@ -67,9 +97,9 @@ struct Install {
 /// Where a thing that is missing now may come from.
 enum Source {
     /// A step of this run brings it.
-    Step(String),
+    Step(Reason),
     /// It may come with a package: which things do is not known before they are installed.
-    Perhaps(String),
+    Perhaps(Reason),
 }
 
 impl Steps {
@@ -94,9 +124,9 @@ impl Steps {
         }
     }
 
-    /// The packages that may bring something to this promise, in words; none where there are none.
-    /// Those that it needs itself go before all others.
-    fn packages(&self, promises: &Promises, at: usize) -> Option<String> {
+    /// The packages that may bring something to this promise; none where there are none. Those that it needs
+    /// itself go before all others.
+    fn packages(&self, promises: &Promises, at: usize) -> Option<Packages> {
         if self.installs.is_empty() {
             return None;
         }
@@ -105,26 +135,18 @@ impl Steps {
         if named.iter().any(|it| needs.contains(it)) {
             named.retain(|it| needs.contains(it));
         }
-        let id = |at: &usize| &promises.all[*at].id;
-        match &named[..] {
-            [] => None,
-            [one] => Some(id(one).to_string()),
-            [one, other] => Some(format!("{} or {}", id(one), id(other))),
-            [first, rest @ ..] => {
-                Some(format!("{} or one of {} other packages", id(first), rest.len()))
-            }
-        }
+        let mut ids = named.into_iter().map(|at| promises.all[at].id.clone());
+        Some(Packages { first: ids.next()?, others: ids.collect() })
     }
 
     /// What brings a thing that is missing now to this promise.
     fn provider_of(&self, thing: &Identity, promises: &Promises, at: usize) -> Option<Source> {
-        if let Some(id) = self.things.get(thing) {
-            return Some(Source::Step(format!("{thing} is to come with {id}")));
-        }
-        if let Identity::Group(name) = thing
-            && let Some(id) = self.own_groups.get(name.as_str())
-        {
-            return Some(Source::Step(format!("{thing} is to come with {id}")));
+        let own_group = || {
+            let Identity::Group(name) = thing else { return None };
+            self.own_groups.get(name.as_str())
+        };
+        if let Some(step) = self.things.get(thing).or_else(own_group).cloned() {
+            return Some(Source::Step(Reason::ComesWith { thing: thing.clone(), step }));
         }
         let may_come = match thing {
             Identity::User(_) | Identity::Group(_) | Identity::Unit(_) => true,
@@ -132,13 +154,14 @@ impl Steps {
             Identity::Package(_) | Identity::Setting(_) => false,
         };
         let packages = self.packages(promises, at).filter(|_| may_come)?;
+        let thing = thing.clone();
         // Whoever promises a service, and installs packages, means that one of them has it.
-        if let Identity::Unit(_) = thing
+        if let Identity::Unit(_) = &thing
             && self.installs.iter().any(|it| it.sure)
         {
-            return Some(Source::Step(format!("{thing} is to come with {packages}")));
+            return Some(Source::Step(Reason::ComesWithPackages { thing, packages }));
         }
-        Some(Source::Perhaps(format!("no promise makes {thing}; it may come with {packages}")))
+        Some(Source::Perhaps(Reason::MayBring { thing, packages }))
     }
 }
 
@@ -176,7 +199,7 @@ pub fn plan(promises: &Promises, observed: &Observed, circumstances: Circumstanc
         mark_uncertain(promises, &mut entries, &steps);
         mark_health_uncertain(promises, observed, &mut entries);
         // Without waves there was a circle, and nothing is run.
-        let kept = || Entry { changes: vec![], notes: vec![], forecast: Forecast::Kept };
+        let kept = || Entry::bare(Forecast::Kept);
         return Plan { entries: entries.into_iter().map(|it| it.unwrap_or_else(kept)).collect() };
     }
 }
@@ -198,6 +221,9 @@ fn plan_turns(
             && let Err(held) = meter.spend(&entry.changes)
         {
             entry.forecast = Forecast::Held(held);
+        }
+        if !entry.is_planned() {
+            entry.certain.clear();
         }
         steps.take(at, &promises.all[at], &entry);
         entries[at] = Some(entry);
@@ -258,6 +284,30 @@ impl Plan {
 }
 
 impl Entry {
+    fn bare(forecast: Forecast) -> Entry {
+        Entry { changes: vec![], notes: vec![], forecast, certain: vec![] }
+    }
+
+    /// The changes by how sure they are, those first that are surer than the promise.
+    pub fn steps(&self) -> Vec<(&Forecast, Vec<&Change>)> {
+        let is_certain = |at: &usize| self.certain.get(*at) == Some(&true);
+        let (certain, others): (Vec<usize>, Vec<usize>) =
+            (0..self.changes.len()).partition(is_certain);
+        let changes = |its: Vec<usize>| its.into_iter().map(|at| &self.changes[at]).collect();
+        let mut steps = vec![];
+        if !certain.is_empty() {
+            steps.push((&Forecast::Certain, changes(certain)));
+        }
+        steps.push((&self.forecast, changes(others)));
+        steps
+    }
+
+    /// Each change, and how sure that one is.
+    pub fn foreseen(&self) -> impl Iterator<Item = (&Change, &Forecast)> {
+        let steps = self.steps().into_iter();
+        steps.flat_map(|(forecast, its)| its.into_iter().map(move |it| (it, forecast)))
+    }
+
     /// Whether what needs it is not attempted.
     pub(crate) fn will_not_be_kept(&self) -> bool {
         match self.forecast {
@@ -287,18 +337,15 @@ fn entry(
     steps: &Steps,
 ) -> Entry {
     let promised = &promises.all[at];
-    let bare = |forecast| Entry { changes: vec![], notes: vec![], forecast };
     if !promised.selected {
-        return bare(Forecast::Kept);
+        return Entry::bare(Forecast::Kept);
     }
     let have = match &observed.states[at] {
         Ok(have) => have,
         Err(error) if error.kind == ErrorKind::PermissionDenied && !circumstances.root => {
-            let mut because = error.chain();
-            because.push("run as root to see it".to_owned());
-            return bare(Forecast::Unknown { because });
+            return Entry::bare(Forecast::Unknown { because: vec![Reason::Unread(error.clone())] });
         }
-        Err(error) => return bare(Forecast::NotKept(NotKept::Unobserved(error.clone()))),
+        Err(error) => return Entry::bare(Forecast::NotKept(NotKept::Unobserved(error.clone()))),
     };
     let planned = |other: usize| entries[other].as_ref().is_some_and(Entry::is_planned);
     // A runner whose input this run changes will owe a restart by the time it is its turn.
@@ -316,24 +363,36 @@ fn entry(
             }
     };
     let forecast = forecast(promises, at, &changes, &obstacles, entries, steps, left_broken);
+    let mut certain = vec![];
     let forecast = match (forecast, because_of_input) {
         (Forecast::Kept, _) if observed.undetermined.contains(&at) => {
             Forecast::Held(Held::RestartUndetermined)
         }
         (Forecast::Certain, Some(input)) => {
-            Forecast::Expected { because: format!("{} changes first", promises.all[input].id) }
+            // What is done for another reason too does not hang on the input.
+            let alone = promised.want.plan(have, &observed.owing[at]).changes;
+            certain = changes.iter().map(|it| alone.contains(it)).collect();
+            if certain.iter().all(|it| *it) {
+                Forecast::Certain
+            } else {
+                Forecast::Expected { because: Reason::ChangesFirst(promises.all[input].id.clone()) }
+            }
         }
         (forecast, _) => forecast,
     };
     let unasked = promised.needs.iter().find(|it| observed.awaits_health(promises, **it));
     let forecast = match (forecast, unasked) {
         (Forecast::Certain | Forecast::Expected { .. }, Some(need)) => {
-            let need = &promises.all[*need].id;
-            Forecast::Unknown { because: vec![format!("the health of {need} has not been asked")] }
+            certain = vec![];
+            let need = promises.all[*need].id.clone();
+            Forecast::Unknown { because: vec![Reason::HealthOf(need)] }
         }
         (forecast, _) => forecast,
     };
-    Entry { changes, notes, forecast }
+    if certain.iter().all(|it| *it) || certain.iter().all(|it| !*it) {
+        certain.clear();
+    }
+    Entry { changes, notes, forecast, certain }
 }
 
 fn forecast(
@@ -365,15 +424,15 @@ fn forecast(
     let (mut absent, mut unknown) = (vec![], vec![]);
     for thing in missing {
         match steps.provider_of(&thing, promises, at) {
-            Some(Source::Step(words)) => because = Some(words),
-            Some(Source::Perhaps(words)) => unknown.push(words),
+            Some(Source::Step(reason)) => because = Some(reason),
+            Some(Source::Perhaps(reason)) => unknown.push(reason),
             None => absent.push(thing),
         }
     }
     if !absent.is_empty() {
         return Forecast::NotKept(NotKept::Missing(absent));
     }
-    unknown.extend(unknowns(obstacles));
+    unknown.extend(unknowns(obstacles).into_iter().map(Reason::Undecided));
     if !unknown.is_empty() {
         return Forecast::Unknown { because: unknown };
     }
@@ -381,11 +440,11 @@ fn forecast(
         .needs
         .iter()
         .find(|it| entries[**it].as_ref().is_some_and(Entry::is_planned))
-        .map(|it| format!("{} changes first", promises.all[*it].id));
+        .map(|it| Reason::ChangesFirst(promises.all[*it].id.clone()));
     let package = steps
         .packages(promises, at)
         .filter(|_| promised.want.may_come_with_packages())
-        .map(|it| format!("it may come with {it}"));
+        .map(Reason::MayComeWith);
     match because.or(need).or(package) {
         Some(because) => Forecast::Expected { because },
         None => Forecast::Certain,
@@ -404,7 +463,7 @@ fn mark_uncertain(promises: &Promises, entries: &mut [Option<Entry>], steps: &St
             && promised.want.is_against_packages()
             && let Some(packages) = steps.packages(promises, at)
         {
-            let because = vec![format!("it is right now, and may come with {packages}")];
+            let because = vec![Reason::GoneButMayComeWith(packages)];
             entry.forecast = Forecast::Unknown { because };
         }
     }
@@ -419,7 +478,7 @@ fn mark_health_uncertain(promises: &Promises, observed: &Observed, entries: &mut
             && promises.all[at].selected
             && observed.awaits_health(promises, at)
         {
-            let because = vec!["health has not been asked".to_owned()];
+            let because = vec![Reason::HealthNotAsked];
             entry.forecast = Forecast::Unknown { because };
         }
     }

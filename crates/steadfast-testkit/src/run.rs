@@ -305,11 +305,11 @@ pub fn dry_run(host: &FakeHost, promises: &Promises, ledger: &Notebook, budget: 
 
 /// The lines that a plan says are certain, for each promise.
 pub fn certain(promises: &Promises, plan: &Plan) -> Vec<(String, String)> {
-    let lines = promises.all.iter().zip(&plan.entries).filter_map(|(promise, entry)| {
-        let certain = entry.forecast == Forecast::Certain;
-        certain.then(|| (promise.id.to_string(), &entry.changes))
-    });
-    lines
-        .flat_map(|(id, changes)| changes.iter().map(move |it| (id.clone(), it.to_string())))
+    let entries = promises.all.iter().zip(&plan.entries);
+    entries
+        .flat_map(|(promise, entry)| {
+            let lines = entry.foreseen().filter(|it| *it.1 == Forecast::Certain);
+            lines.map(|it| (promise.id.to_string(), it.0.to_string()))
+        })
         .collect()
 }

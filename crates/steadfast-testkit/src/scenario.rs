@@ -181,21 +181,17 @@ fn show(out: &mut String, run: &Run) {
 fn forecast(out: &mut String, model: &Model, host: &FakeHost, ledger: &Notebook, budget: Budget) {
     let plan = dry_run(host, &model.promises, ledger, budget);
     for (promise, entry) in model.promises.all.iter().zip(&plan.entries) {
-        let (word, because) = match &entry.forecast {
-            Forecast::Kept if promise.implied => continue,
-            Forecast::Kept => ("kept", vec![]),
-            Forecast::Certain => ("certain", vec![]),
-            Forecast::Expected { because } => ("expected", vec![because.clone()]),
-            Forecast::Unknown { because } => ("unknown", because.clone()),
-            Forecast::NotKept(why) => ("not kept", why.because()),
-            Forecast::Held(why) => ("held", why.because()),
-        };
-        writeln!(out, "{word} {}", promise.id).unwrap();
-        for change in &entry.changes {
-            writeln!(out, "  {change}").unwrap();
+        if promise.implied && entry.forecast == Forecast::Kept {
+            continue;
         }
-        for why in because {
-            writeln!(out, "  because: {why}").unwrap();
+        for (forecast, changes) in entry.steps() {
+            writeln!(out, "{} {}", forecast.word(), promise.id).unwrap();
+            for change in changes {
+                writeln!(out, "  {change}").unwrap();
+            }
+            for why in forecast.because() {
+                writeln!(out, "  because: {why}").unwrap();
+            }
         }
         for note in &entry.notes {
             writeln!(out, "  note: {note}").unwrap();

@@ -7,6 +7,7 @@ mod house;
 mod kinds;
 mod measure;
 mod reference;
+mod sentences;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -42,17 +42,16 @@ impl Run<'_> {
 
     /// Measures the forecast against what was done.
     fn fare(&self, plan: &Plan, at: usize, summary: &mut Summary) {
-        let entry = &plan.entries[at];
-        let slot = match entry.forecast {
-            Forecast::Certain => &mut summary.certain,
-            Forecast::Expected { .. } => &mut summary.expected,
-            Forecast::Kept
-            | Forecast::Unknown { .. }
-            | Forecast::NotKept(_)
-            | Forecast::Held(_) => return,
-        };
         let done: Vec<Vec<Fact>> = self.done[at].iter().map(Change::facts).collect();
-        for change in &entry.changes {
+        for (change, forecast) in plan.entries[at].foreseen() {
+            let slot = match forecast {
+                Forecast::Certain => &mut summary.certain,
+                Forecast::Expected { .. } => &mut summary.expected,
+                Forecast::Kept
+                | Forecast::Unknown { .. }
+                | Forecast::NotKept(_)
+                | Forecast::Held(_) => continue,
+            };
             slot.0 += 1;
             if done.contains(&change.facts()) {
                 slot.1 += 1;

@@ -165,9 +165,7 @@ impl SetOwed for Owing {
     fn set(&mut self, owed: Owed) {
         (self.action, self.causes) = match owed {
             Owed::Nothing | Owed::Perhaps => (None, vec![]),
-            Owed::Due { action, causes } => {
-                (Some(action), causes.iter().map(ToString::to_string).collect())
-            }
+            Owed::Due { action, causes } => (Some(action), causes),
         };
         // In the order of names, so that a forecast and the run say it alike.
         self.causes.sort();

@@ -7,7 +7,7 @@
 pub mod roles;
 
 use std::sync::Arc;
-use steadfast_model::Spanned;
+use steadfast_model::{PromiseId, Spanned};
 use steadfast_system::{SystemError, UnitName};
 
 /// What a changed input asks of a runner. A restart is also a reload.
@@ -41,7 +41,7 @@ pub struct Owing {
     /// The strongest of all that it owes.
     pub action: Option<Consequence>,
     /// Why, for people: `file:/etc/nginx/nginx.conf`.
-    pub causes: Vec<String>,
+    pub causes: Vec<PromiseId>,
     /// What systemd reads for it will be another by the time it is its turn.
     pub reread: bool,
     /// What it says of itself, where it was asked.

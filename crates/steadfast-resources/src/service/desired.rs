@@ -5,7 +5,7 @@ use crate::runner::Runner;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
-use steadfast_model::{Field, Spanned, Takes};
+use steadfast_model::{Field, PromiseId, Spanned, Takes};
 use steadfast_system::services::{self, HealthUrl};
 use steadfast_system::{AbsPath, UnitName};
 
@@ -117,11 +117,11 @@ impl Desired {
     }
 
     /// Whether the cause of a restart is the promised unit file or a drop-in.
-    pub(super) fn is_own(&self, cause: &str) -> bool {
-        match cause.split_once(':') {
-            Some(("file", path)) => self.files().any(|it| it.path.as_str() == path),
-            Some(("service", unit)) => unit == self.unit.short(),
-            Some(_) | None => false,
+    pub(super) fn is_own(&self, cause: &PromiseId) -> bool {
+        match (cause.kind(), cause.name()) {
+            ("file", path) => self.files().any(|it| it.path.as_str() == path),
+            ("service", unit) => unit == self.unit.short(),
+            (_, _) => false,
         }
     }
 

@@ -251,14 +251,16 @@ fn run(want: &Desired, have: &State, owing: &Owing, writes: bool) -> Option<Chan
     }
     if unit.active == Active::Failed && want.running.is_none() && owing.action.is_some() {
         // It failed before it had paid: the restart that was to pay is what took it down.
-        return Some(Change::Start(want.act(owing.causes.clone())));
+        return Some(Change::Start(
+            want.act(owing.causes.iter().map(ToString::to_string).collect()),
+        ));
     }
     if !unit.active.runs() {
         // A stopped service owes nothing, and is never started by a debt.
         return None;
     }
-    let (own, mut because): (Vec<String>, Vec<String>) =
-        owing.causes.iter().cloned().partition(|it| want.is_own(it));
+    let (own, others): (Vec<_>, Vec<_>) = owing.causes.iter().partition(|it| want.is_own(it));
+    let mut because: Vec<String> = others.into_iter().map(ToString::to_string).collect();
     if writes || !own.is_empty() {
         because.push("its unit file".into());
     }

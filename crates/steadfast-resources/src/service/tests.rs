@@ -10,7 +10,7 @@ use expect_test::{Expect, expect};
 use std::sync::Mutex;
 use std::time::Duration;
 use steadfast_model::scope::Scope;
-use steadfast_model::{Diagnostics, SourceSet};
+use steadfast_model::{Diagnostics, PromiseId, SourceSet};
 use steadfast_system::files::{
     self, Attributes, Content, Entry, Expected, Look, Mode, NewFile, Shape,
 };
@@ -253,7 +253,7 @@ fn owing(words: &str) -> Owing {
             "owes-restart" => owing.action = Some(Consequence::Restart),
             _ => continue,
         }
-        owing.causes = vec!["file:/x".to_owned()];
+        owing.causes = vec![PromiseId::new("file", "/x")];
     }
     owing
 }

@@ -307,27 +307,25 @@ fn written(loaded: &Loaded, span: Span) -> Vec<String> {
 /// `unseen`: whether a restart is owed could not be looked up.
 fn forecast(ui: &Ui, entry: &steadfast_engine::Entry, unseen: bool) {
     ui.line("");
-    let (tone, words, because) = match &entry.forecast {
-        Forecast::Kept if unseen => {
-            (Tone::Doubt, "it is kept, but for a restart that may be owed".to_owned(), vec![])
+    for (forecast, changes) in entry.steps() {
+        let (tone, words) = match forecast {
+            Forecast::Kept if unseen => {
+                (Tone::Doubt, "it is kept, but for a restart that may be owed")
+            }
+            Forecast::Kept => (Tone::Good, "it is kept"),
+            Forecast::Certain => (Tone::Change, "a run would"),
+            Forecast::Expected { .. } => (Tone::Change, "a run is expected to"),
+            Forecast::Unknown { .. } => (Tone::Doubt, "what a run would do is not known"),
+            Forecast::NotKept(_) => (Tone::Bad, "it is not kept"),
+            Forecast::Held(_) => (Tone::Doubt, "it is held"),
+        };
+        ui.line(&ui.paint(tone, words));
+        for change in changes {
+            ui.below(2, Tone::Plain, &change.to_string());
         }
-        Forecast::Kept => (Tone::Good, "it is kept".to_owned(), vec![]),
-        Forecast::Certain => (Tone::Change, "a run would".to_owned(), vec![]),
-        Forecast::Expected { because } => {
-            (Tone::Change, "a run is expected to".to_owned(), vec![because.clone()])
+        for reason in forecast.because() {
+            ui.below(2, Tone::Plain, &format!("because: {reason}"));
         }
-        Forecast::Unknown { because } => {
-            (Tone::Doubt, "what a run would do is not known".to_owned(), because.clone())
-        }
-        Forecast::NotKept(why) => (Tone::Bad, "it is not kept".to_owned(), why.because()),
-        Forecast::Held(why) => (Tone::Doubt, "it is held".to_owned(), why.because()),
-    };
-    ui.line(&ui.paint(tone, &words));
-    for change in &entry.changes {
-        ui.below(2, Tone::Plain, &change.to_string());
-    }
-    for reason in because {
-        ui.below(2, Tone::Plain, &format!("because: {reason}"));
     }
     for note in &entry.notes {
         ui.below(2, Tone::Plain, &format!("note: {note}"));

@@ -17,7 +17,7 @@ use super::time::stamp;
 use crate::commands::explain::{comes_from, contents, used};
 use crate::exit::{Exit, Failure};
 use serde_json::{Value, json};
-use steadfast_engine::{Entry, Forecast, Promised};
+use steadfast_engine::{Entry, Promised};
 use steadfast_model::Span;
 use steadfast_node::model::{Loaded, Target};
 use steadfast_node::origin::Lines;
@@ -69,14 +69,6 @@ impl About<'_> {
             }
             Err(error) => (Value::Null, Some(error.chain())),
         };
-        let (forecast, because) = match &entry.forecast {
-            Forecast::Kept => ("kept", vec![]),
-            Forecast::Certain => ("certain", vec![]),
-            Forecast::Expected { because } => ("expected", vec![because.clone()]),
-            Forecast::Unknown { because } => ("unknown", because.clone()),
-            Forecast::NotKept(why) => ("not-kept", why.because()),
-            Forecast::Held(why) => ("held", why.because()),
-        };
         let contents: Vec<Value> = contents(self.loaded, promised)
             .iter()
             .map(|it| json!({ "file": it, "newest": self.lines.json_newest(it) }))
@@ -98,9 +90,9 @@ impl About<'_> {
             "needs": needs,
             "state": state,
             "unobserved": unobserved,
-            "forecast": forecast,
+            "forecast": entry.forecast.word().replace(' ', "-"),
             "changes": json::all(&entry.changes),
-            "because": because,
+            "because": entry.forecast.because(),
             "notes": entry.notes,
             "last_repaired": repaired.as_ref().map(past),
             "history": history,

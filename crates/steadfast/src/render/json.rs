@@ -56,32 +56,31 @@ impl Reporter for JsonLines<'_> {
                     return;
                 }
                 for (promise, entry, foreseen) in foreseen(promises, plan) {
-                    let (certainty, because) = match foreseen {
+                    let (forecast, changes) = match foreseen {
                         Foreseen::Verdict(outcome) => {
                             self.judged(promise, &outcome, &[], &entry.notes);
                             continue;
                         }
-                        Foreseen::Steps(certainty, because) => (certainty, because),
+                        Foreseen::Steps(forecast, changes) => (forecast, changes),
                     };
-                    let line = |change: Option<&Change>| {
-                        let change = change.map(v1::Change::from);
+                    let line = |change: Option<v1::Change>| {
                         let event = json!({
                             "event": "forecast",
                             "promise": promise.id.to_string(),
-                            "certainty": certainty,
+                            "certainty": forecast.word(),
                             "change": change.as_ref().map(|it| &it.line),
                             "diff": change.as_ref().and_then(|it| it.detail.as_ref()),
-                            "facts": change.map(|it| it.facts).unwrap_or_default(),
-                            "because": because,
+                            "facts": change.as_ref().map_or(&[][..], |it| &it.facts),
+                            "because": forecast.because(),
                             "notes": entry.notes,
                             "origin": origin(promise, self.sources),
                         });
                         self.ui.line(&event.to_string());
                     };
-                    if entry.changes.is_empty() {
+                    if changes.is_empty() {
                         line(None);
                     }
-                    entry.changes.iter().for_each(|it| line(Some(it)));
+                    changes.into_iter().for_each(|it| line(Some(it.into())));
                 }
             }
             Event::Working { .. } | Event::Undoing { .. } | Event::Finished { .. } => {}

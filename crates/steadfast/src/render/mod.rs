@@ -8,32 +8,34 @@ pub(crate) mod run;
 pub(crate) mod time;
 
 use steadfast_engine::{Entry, Forecast, Outcome, Plan, Promised, Promises};
+use steadfast_resources::Change;
 
 /// What a dry run says of one promise.
 #[derive(Debug)]
-pub(crate) enum Foreseen {
+pub(crate) enum Foreseen<'a> {
     /// What can be told already.
     Verdict(Outcome),
-    /// What would be done, in one word how sure that is, and why it is not surer.
-    Steps(&'static str, Vec<String>),
+    /// What would be done, and how sure that is.
+    Steps(&'a Forecast, Vec<&'a Change>),
 }
 
-/// What a dry run says, promise by promise.
+/// What a dry run says, promise by promise; of a promise whose changes are not equally sure, twice.
 pub(crate) fn foreseen<'a>(
     promises: &'a Promises,
     plan: &'a Plan,
-) -> impl Iterator<Item = (&'a Promised, &'a Entry, Foreseen)> {
-    promises.all.iter().zip(&plan.entries).filter_map(|(promise, entry)| {
+) -> impl Iterator<Item = (&'a Promised, &'a Entry, Foreseen<'a>)> {
+    let selected = promises.all.iter().zip(&plan.entries).filter(|it| it.0.selected);
+    selected.flat_map(|(promise, entry)| {
         let foreseen = match &entry.forecast {
-            Forecast::Kept if promise.implied => return None,
-            Forecast::Kept => Foreseen::Verdict(Outcome::Kept),
-            Forecast::NotKept(why) => Foreseen::Verdict(Outcome::NotKept(why.clone())),
-            Forecast::Held(why) => Foreseen::Verdict(Outcome::Held(why.clone())),
-            Forecast::Certain => Foreseen::Steps("certain", vec![]),
-            Forecast::Expected { because } => Foreseen::Steps("expected", vec![because.clone()]),
-            Forecast::Unknown { because } => Foreseen::Steps("unknown", because.clone()),
+            Forecast::Kept if promise.implied => vec![],
+            Forecast::Kept => vec![Foreseen::Verdict(Outcome::Kept)],
+            Forecast::NotKept(why) => vec![Foreseen::Verdict(Outcome::NotKept(why.clone()))],
+            Forecast::Held(why) => vec![Foreseen::Verdict(Outcome::Held(why.clone()))],
+            Forecast::Certain | Forecast::Expected { .. } | Forecast::Unknown { .. } => {
+                entry.steps().into_iter().map(|(sure, its)| Foreseen::Steps(sure, its)).collect()
+            }
         };
-        promise.selected.then_some((promise, entry, foreseen))
+        foreseen.into_iter().map(move |it| (promise, entry, it))
     })
 }
 
@@ -78,14 +80,15 @@ impl Forecasts {
                 slot.kept += 1;
             }
             for entry in parts {
-                let lines = entry.changes.len();
-                match entry.forecast {
-                    Forecast::Certain => all.certain += lines,
-                    Forecast::Expected { .. } => all.expected += lines,
-                    Forecast::Unknown { .. } => all.unknown += lines,
-                    Forecast::Kept | Forecast::NotKept(_) | Forecast::Held(_) => continue,
+                for (_, forecast) in entry.foreseen() {
+                    match forecast {
+                        Forecast::Certain => all.certain += 1,
+                        Forecast::Expected { .. } => all.expected += 1,
+                        Forecast::Unknown { .. } => all.unknown += 1,
+                        Forecast::Kept | Forecast::NotKept(_) | Forecast::Held(_) => {}
+                    }
                 }
-                if lines == 0 {
+                if entry.is_planned() && entry.changes.is_empty() {
                     all.untold += 1;
                 }
             }

@@ -4,7 +4,7 @@
 use crate::render::json::origin;
 use crate::render::{Foreseen, foreseen};
 use crate::ui::{Tone, Ui, clean};
-use steadfast_engine::{Event, Held, NotKept, Outcome, Promised, Reporter};
+use steadfast_engine::{Event, Forecast, Held, NotKept, Outcome, Promised, Reporter};
 use steadfast_model::SourceSet;
 use steadfast_resources::Change;
 
@@ -56,7 +56,7 @@ impl Terminal<'_> {
         }
     }
 
-    fn changes(&self, changes: &[Change]) {
+    fn changes<'c>(&self, changes: impl IntoIterator<Item = &'c Change>) {
         for change in changes {
             self.below(Tone::Plain, &change.to_string());
             if let Some(detail) = change.detail() {
@@ -102,18 +102,19 @@ impl Reporter for Terminal<'_> {
                     return;
                 }
                 for (promise, entry, foreseen) in foreseen(promises, plan) {
-                    let (word, because) = match foreseen {
+                    let (forecast, changes) = match foreseen {
                         Foreseen::Verdict(outcome) => {
                             self.judged(promise, &outcome, &[], &entry.notes);
                             continue;
                         }
-                        Foreseen::Steps(word, because) => (word, because),
+                        Foreseen::Steps(forecast, changes) => (forecast, changes),
                     };
-                    let tone = if word == "unknown" { Tone::Doubt } else { Tone::Change };
-                    self.head(word, tone, promise);
-                    self.because(&because);
+                    let unknown = matches!(forecast, Forecast::Unknown { .. });
+                    let tone = if unknown { Tone::Doubt } else { Tone::Change };
+                    self.head(forecast.word(), tone, promise);
+                    self.because(&forecast.because());
                     self.notes(&entry.notes);
-                    self.changes(&entry.changes);
+                    self.changes(changes);
                 }
             }
             Event::Working { promises, work } => {
@@ -141,7 +142,7 @@ impl Reporter for Terminal<'_> {
                 let gap = " ".repeat(INDENT.saturating_sub(word.len()));
                 self.ui.line(&format!("{}{gap}{id}", self.ui.paint(tone, word)));
                 self.because(left);
-                self.changes(changes);
+                self.changes(*changes);
             }
             Event::Finished { .. } => self.ui.clear(),
         }

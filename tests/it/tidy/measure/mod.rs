@@ -45,6 +45,8 @@ pub(super) struct House {
     pub(super) comment_lines: usize,
     /// Lines that are not blank, comments among them.
     pub(super) lines: usize,
+    /// Texts of several words that code compares with: file, line and text.
+    pub(super) searched: Vec<(String, usize, String)>,
 }
 
 impl House {
@@ -70,6 +72,8 @@ impl House {
     fn add(&mut self, source: Source) {
         self.comment_lines += source.comment_lines;
         self.lines += source.written_lines;
+        let file = &source.file;
+        self.searched.extend(source.searched.into_iter().map(|it| (file.clone(), it.0, it.1)));
         self.files.push(Length {
             file: source.file,
             lines: source.lines,

@@ -12,6 +12,25 @@ use syn::{Attribute, ImplItem, Item, UseTree, Visibility};
 
 use super::Function;
 
+/// Methods that look for a text in another.
+const SEARCHES: [&str; 15] = [
+    "contains",
+    "starts_with",
+    "ends_with",
+    "strip_prefix",
+    "strip_suffix",
+    "split_once",
+    "rsplit_once",
+    "split",
+    "rsplit",
+    "find",
+    "rfind",
+    "trim_start_matches",
+    "trim_end_matches",
+    "matches",
+    "eq",
+];
+
 /// With these words a file's documentation says why it is longer than others.
 const REASON: &str = "//! Over 600 lines because ";
 
@@ -41,6 +60,8 @@ pub(super) struct Source {
     pub(super) imports: Vec<Import>,
     /// The names that each module in this file defines.
     pub(super) defined: BTreeMap<Vec<String>, BTreeSet<String>>,
+    /// Texts of several words that the code compares with, or searches for: the line and the text.
+    pub(super) searched: Vec<(usize, String)>,
     /// Every word of the code outside of `use`.
     words: BTreeSet<String>,
     within: Vec<String>,
@@ -97,6 +118,21 @@ impl Source {
                     self.words.insert(ident.to_string());
                 }
                 TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+            }
+        }
+    }
+
+    fn add_searched(&mut self, expression: &syn::Expr) {
+        let expression = match expression {
+            syn::Expr::Reference(it) => &it.expr,
+            other => other,
+        };
+        if let syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) = expression {
+            let line = text.span().start().line;
+            let text = text.value();
+            let is_sentence = text.chars().any(char::is_alphabetic) && text.contains(' ');
+            if is_sentence {
+                self.searched.push((line, text));
             }
         }
     }
@@ -233,6 +269,28 @@ impl<'ast> Visit<'ast> for Source {
             self.add_function(&item.sig, block);
         }
         visit::visit_trait_item_fn(self, item);
+    }
+
+    fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
+        if SEARCHES.contains(&&*call.method.to_string()) {
+            call.args.iter().for_each(|it| self.add_searched(it));
+        }
+        visit::visit_expr_method_call(self, call);
+    }
+
+    fn visit_expr_binary(&mut self, compared: &'ast syn::ExprBinary) {
+        if matches!(compared.op, syn::BinOp::Eq(_) | syn::BinOp::Ne(_)) {
+            self.add_searched(&compared.left);
+            self.add_searched(&compared.right);
+        }
+        visit::visit_expr_binary(self, compared);
+    }
+
+    fn visit_pat(&mut self, pattern: &'ast syn::Pat) {
+        if let syn::Pat::Lit(literal) = pattern {
+            self.add_searched(&syn::Expr::Lit(literal.clone()));
+        }
+        visit::visit_pat(self, pattern);
     }
 
     fn visit_ident(&mut self, ident: &'ast syn::Ident) {

@@ -1,0 +1,92 @@
+//! Why a forecast is not certain, as values; the words are theirs alone.
+
+use std::fmt;
+use steadfast_model::PromiseId;
+use steadfast_resources::Identity;
+use steadfast_system::SystemError;
+
+/// What a step hangs on, or what cannot be told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reason {
+    /// What it needs, or runs with, changes before.
+    ChangesFirst(PromiseId),
+    /// A thing that is missing now comes with an earlier step.
+    ComesWith { thing: Identity, step: PromiseId },
+    /// The same, with one of these packages.
+    ComesWithPackages { thing: Identity, packages: Packages },
+    /// A thing is missing, no promise makes it, and a package may bring it.
+    MayBring { thing: Identity, packages: Packages },
+    /// What is promised may come with a package.
+    MayComeWith(Packages),
+    /// It is promised to be gone, is gone, and may come with a package.
+    GoneButMayComeWith(Packages),
+    /// Whether a need is healthy has not been asked.
+    HealthOf(PromiseId),
+    /// Whether it is healthy itself has not been asked.
+    HealthNotAsked,
+    /// It may not be looked at.
+    Unread(SystemError),
+    /// What the kind's own look cannot tell, in its words.
+    Undecided(String),
+}
+
+/// Packages that are to be installed in this run, and of which one may bring something.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Packages {
+    pub first: PromiseId,
+    pub others: Vec<PromiseId>,
+}
+
+impl Reason {
+    /// Each line of it, outermost first.
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Reason::Unread(error) => {
+                error.chain().into_iter().chain(["run as root to see it".to_owned()]).collect()
+            }
+            Reason::ChangesFirst(_)
+            | Reason::ComesWith { .. }
+            | Reason::ComesWithPackages { .. }
+            | Reason::MayBring { .. }
+            | Reason::MayComeWith(_)
+            | Reason::GoneButMayComeWith(_)
+            | Reason::HealthOf(_)
+            | Reason::HealthNotAsked
+            | Reason::Undecided(_) => vec![self.to_string()],
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::ChangesFirst(promise) => write!(f, "{promise} changes first"),
+            Reason::ComesWith { thing, step } => write!(f, "{thing} is to come with {step}"),
+            Reason::ComesWithPackages { thing, packages } => {
+                write!(f, "{thing} is to come with {packages}")
+            }
+            Reason::MayBring { thing, packages } => {
+                write!(f, "no promise makes {thing}; it may come with {packages}")
+            }
+            Reason::MayComeWith(packages) => write!(f, "it may come with {packages}"),
+            Reason::GoneButMayComeWith(packages) => {
+                write!(f, "it is right now, and may come with {packages}")
+            }
+            Reason::HealthOf(promise) => write!(f, "the health of {promise} has not been asked"),
+            Reason::HealthNotAsked => f.write_str("health has not been asked"),
+            Reason::Unread(error) => f.write_str(&error.chain().join(": ")),
+            Reason::Undecided(words) => f.write_str(words),
+        }
+    }
+}
+
+impl fmt::Display for Packages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = &self.first;
+        match &*self.others {
+            [] => first.fmt(f),
+            [other] => write!(f, "{first} or {other}"),
+            others => write!(f, "{first} or one of {} other packages", others.len()),
+        }
+    }
+}

@@ -13,6 +13,8 @@ pub enum DownloadErrorKind {
     Broken,
     Settings,
     Local,
+    /// A program that is not on this machine.
+    NotInstalled,
 }
 
 /// An error of the downloading side, in a form that crosses from its process to the one that has
@@ -33,6 +35,15 @@ impl DownloadError {
     pub fn local(what: impl fmt::Display, err: impl Into<std::io::Error>) -> DownloadError {
         let err: std::io::Error = err.into();
         DownloadError::new(DownloadErrorKind::Local, format!("{what}: {err}"))
+    }
+
+    /// A program could not be started.
+    pub fn not_started(name: &str, err: &std::io::Error) -> DownloadError {
+        let kind = match err.kind() == std::io::ErrorKind::NotFound {
+            true => DownloadErrorKind::NotInstalled,
+            false => DownloadErrorKind::Local,
+        };
+        DownloadError::new(kind, format!("start {name}: {err}"))
     }
 }
 

@@ -128,7 +128,7 @@ impl Guard {
         let mut guard = program("sh");
         guard.args(["-c", GUARD]).process_group(0);
         guard.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        guard.spawn().map(Guard).map_err(|err| DownloadError::local("start sh", err))
+        guard.spawn().map(Guard).map_err(|err| DownloadError::not_started("sh", &err))
     }
 
     /// It leads the group, whose number stays its own until it has been waited for.
@@ -160,8 +160,7 @@ impl Group {
         let name = command.get_program().to_string_lossy().into_owned();
         let guard = Guard::start()?;
         command.process_group(guard.group().as_raw_nonzero().get());
-        let child =
-            command.spawn().map_err(|err| DownloadError::local(format!("start {name}"), err))?;
+        let child = command.spawn().map_err(|err| DownloadError::not_started(&name, &err))?;
         let pid = Pid::from_child(&child);
         let group = Group { child, guard };
         // Before it can have received anything. What it starts inherits it.

@@ -81,5 +81,5 @@ fn start(mut command: Command, run_as: Option<RunAs>) -> Result<Finished, Downlo
 }
 
 fn not_installed(error: &DownloadError) -> bool {
-    error.kind == DownloadErrorKind::Local && error.words.contains("No such file or directory")
+    error.kind == DownloadErrorKind::NotInstalled
 }

@@ -85,7 +85,7 @@ impl Refusal {
                 }
                 DownloadErrorKind::TooLarge | DownloadErrorKind::Broken => RefusalKind::Broken,
                 DownloadErrorKind::Settings => RefusalKind::Settings,
-                DownloadErrorKind::Local => RefusalKind::Local,
+                DownloadErrorKind::Local | DownloadErrorKind::NotInstalled => RefusalKind::Local,
             },
             Refusal::TrustMismatch { .. } | Refusal::TrustedKeys(_) | Refusal::NoVerifier => {
                 RefusalKind::Settings

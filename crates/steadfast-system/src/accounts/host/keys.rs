@@ -54,13 +54,13 @@ pub(super) fn read_keys(
             Err(Errno::NOENT) => return Ok(KeysFile::Nothing),
             Err(Errno::NOTDIR | Errno::LOOP) => {
                 let shape = shape(&home_fd, ".ssh").map_err(failed)?;
-                return in_the_way(&format!("{home}/.ssh"), shape);
+                return in_the_way(&format!("{home}/.ssh"), words(shape));
             }
             Err(err) => return Err(failed(err)),
         };
     match shape(&ssh_fd, "authorized_keys") {
-        Ok("a regular file") => {}
-        Ok(other) => return in_the_way(&shown, other),
+        Ok(FileType::RegularFile) => {}
+        Ok(other) => return in_the_way(&shown, words(other)),
         Err(Errno::NOENT) => return Ok(KeysFile::Nothing),
         Err(err) => return Err(failed(err)),
     }
@@ -101,9 +101,13 @@ fn unfit(found: &rustix::fs::Stat, user: Option<u32>) -> Option<&'static str> {
     }
 }
 
-fn shape(folder: &OwnedFd, name: &str) -> Result<&'static str, rustix::io::Errno> {
+fn shape(folder: &OwnedFd, name: &str) -> Result<FileType, rustix::io::Errno> {
     let found = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    Ok(match FileType::from_raw_mode(found.st_mode) {
+    Ok(FileType::from_raw_mode(found.st_mode))
+}
+
+fn words(shape: FileType) -> &'static str {
+    match shape {
         FileType::RegularFile => "a regular file",
         FileType::Directory => "a directory",
         FileType::Symlink => "a symbolic link",
@@ -111,7 +115,7 @@ fn shape(folder: &OwnedFd, name: &str) -> Result<&'static str, rustix::io::Errno
         FileType::Socket => "a socket",
         FileType::CharacterDevice | FileType::BlockDevice => "a device",
         FileType::Unknown => "of an unknown kind",
-    })
+    }
 }
 
 impl Host {

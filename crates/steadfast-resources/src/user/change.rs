@@ -123,29 +123,7 @@ impl fmt::Display for Change {
                 let plural = if *processes == 1 { "" } else { "es" };
                 write!(f, "end sessions ({processes} process{plural})")
             }
-            Change::Add(NewUser { name, uid, group, home, make_home, shell, comment, system }) => {
-                let kind = if *system { "system user" } else { "user" };
-                write!(f, "add {kind} (")?;
-                if let Some(uid) = uid {
-                    write!(f, "uid {uid}, ")?;
-                }
-                match group {
-                    NewPrimary::Group(group) => write!(f, "group {group}, ")?,
-                    NewPrimary::Own => write!(f, "new group {name}, ")?,
-                }
-                if *make_home {
-                    write!(f, "home {home}")?;
-                } else {
-                    f.write_str("no home")?;
-                }
-                if let Some(shell) = shell {
-                    write!(f, ", shell {shell}")?;
-                }
-                if let Some(comment) = comment {
-                    write!(f, ", comment {}", words(comment))?;
-                }
-                f.write_str(")")
-            }
+            Change::Add(user) => add_line(f, user),
             Change::Uid { name: _, was, uid } => write!(f, "set uid {was} -> {uid}"),
             Change::Group { name: _, was, group } => write!(f, "set group {was} -> {group}"),
             Change::Home { name: _, was, home } => write!(f, "set home {} -> {home}", words(was)),
@@ -156,13 +134,12 @@ impl fmt::Display for Change {
                 write!(f, "set comment {} -> {}", words(was), words(comment))
             }
             Change::Limits { name: _, limits } => {
-                f.write_str("set ")?;
-                for (at, (limit, was, to)) in limits.iter().enumerate() {
+                let shown = |(limit, was, to): &(Limit, Option<i64>, Option<i64>)| {
                     let (was, to) = (limit_shown(*limit, *was), limit_shown(*limit, *to));
-                    let comma = if at == 0 { "" } else { ", " };
-                    write!(f, "{comma}{} {was} -> {to}", limit_name(*limit))?;
-                }
-                Ok(())
+                    format!("{} {was} -> {to}", limit_name(*limit))
+                };
+                let limits: Vec<String> = limits.iter().map(shown).collect();
+                write!(f, "set {}", limits.join(", "))
             }
             Change::Password { name: _, hash: _, locked: false } => {
                 f.write_str("set password hash")
@@ -189,6 +166,32 @@ impl fmt::Display for Change {
             Change::Remove { name: _, uid } => write!(f, "remove user (uid {uid})"),
         }
     }
+}
+
+/// `add user (group users, home /home/deploy, shell /bin/bash)`
+fn add_line(f: &mut fmt::Formatter<'_>, user: &NewUser) -> fmt::Result {
+    let NewUser { name, uid, group, home, make_home, shell, comment, system } = user;
+    let kind = if *system { "system user" } else { "user" };
+    write!(f, "add {kind} (")?;
+    if let Some(uid) = uid {
+        write!(f, "uid {uid}, ")?;
+    }
+    match group {
+        NewPrimary::Group(group) => write!(f, "group {group}, ")?,
+        NewPrimary::Own => write!(f, "new group {name}, ")?,
+    }
+    if *make_home {
+        write!(f, "home {home}")?;
+    } else {
+        f.write_str("no home")?;
+    }
+    if let Some(shell) = shell {
+        write!(f, ", shell {shell}")?;
+    }
+    if let Some(comment) = comment {
+        write!(f, ", comment {}", words(comment))?;
+    }
+    f.write_str(")")
 }
 
 /// What was in a file, in quotes where it could be taken for our own words.

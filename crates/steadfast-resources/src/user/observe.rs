@@ -1,14 +1,15 @@
 //! What the machine shows of users, and what it says of one.
 
-use super::desired::{Desired, Groups, PasswordHash, Wanted};
+use super::desired::{Desired, Groups, PasswordHash, Present, Wanted};
 use super::limits::{LIMITS, limit_name, limit_of, limit_shown};
 use super::lower::is_hash;
 use super::state::{Account, State, group_shown};
 use crate::account_fields::{because, digest};
 use crate::kind::Fingerprint;
-use steadfast_system::accounts::KeysFile;
+use std::sync::Arc;
+use steadfast_system::accounts::{self, KeysFile, Local, User};
 use steadfast_system::secrets::{self, Secret};
-use steadfast_system::{AbsPath, ErrorKind, GroupName, SystemError, accounts};
+use steadfast_system::{AbsPath, ErrorKind, GroupName, SystemError, UserName};
 
 pub(super) fn look(
     want: &Desired,
@@ -21,29 +22,7 @@ pub(super) fn look(
         Wanted::Present(present) => Some(&**present),
         Wanted::Absent { .. } => None,
     };
-    let found = local.user(name);
-    let account = match found {
-        None => None,
-        Some(user) => Some(Account {
-            uid: user.uid,
-            gid: user.gid,
-            group: sys.group_of(user.gid)?,
-            comment: user.comment.clone(),
-            home: user.home.clone(),
-            shell: user.shell.clone(),
-            groups: local
-                .groups()
-                .iter()
-                .filter(|it| it.gid != user.gid)
-                .filter(|it| it.members.iter().any(|member| **member == *name.as_str()))
-                .map(|it| it.name.clone())
-                .collect(),
-            shadow: match &local.shadow {
-                Ok(all) => Ok(all.get(name).cloned()),
-                Err(error) => Err(error.clone()),
-            },
-        }),
-    };
+    let account = local.user(name).map(|it| account_of(it, &local, sys)).transpose()?;
     let elsewhere = if account.is_some() { None } else { sys.uid(name)? };
     let wanted_gid = match present.and_then(|it| it.group.as_ref()) {
         Some(group) => sys.gid(group)?,
@@ -57,44 +36,12 @@ pub(super) fn look(
         Some(uid) => sys.user_of(uid)?.filter(|it| it != name),
         None => None,
     };
-    let (mut missing_groups, mut foreign_groups) = (vec![], vec![]);
-    if let Some(Groups::AtLeast(groups) | Groups::Exactly(groups)) =
-        present.and_then(|it| it.groups.as_ref())
-    {
-        for group in groups.iter().filter(|it| local.group(it).is_none()) {
-            match sys.gid(group)? {
-                Some(_) => foreign_groups.push(group.clone()),
-                None => missing_groups.push(group.clone()),
-            }
-        }
-    }
-    // The promised one, else the one that it has, else the one that it will get.
-    let home = match (present.and_then(|it| it.home.as_ref()), &account) {
-        (Some(home), _) => Some(home.clone()),
-        (None, Some(account)) => AbsPath::parse(&account.home).ok(),
-        (None, None) => AbsPath::parse(&format!("{}/{name}", local.defaults.homes)).ok(),
-    };
-    let others = || local.users().iter().filter(|it| it.name != *name);
-    let homes_within = others()
-        .filter(|it| {
-            home.as_ref().is_some_and(|home| {
-                AbsPath::parse(&it.home).is_ok_and(|theirs| theirs.is_within(home))
-            })
-        })
-        .map(|it| it.name.clone())
-        .collect();
-    let same_uid = others()
-        .filter(|it| account.as_ref().is_some_and(|account| account.uid == it.uid))
-        .map(|it| it.name.clone())
-        .collect();
+    let (missing_groups, foreign_groups) =
+        not_local(present.and_then(|it| it.groups.as_ref()), &local, sys)?;
+    let home = home_after(name, present, account.as_ref(), &local);
     // usermod and userdel refuse what would pull the ground away from under a process.
     let processes = match &account {
-        Some(account)
-            if present.is_none_or(|it| {
-                it.uid.is_some_and(|uid| uid != account.uid)
-                    || it.home.as_ref().is_some_and(|home| *home.as_str() != *account.home)
-            }) =>
-        {
+        Some(account) if present.is_none_or(|it| pulls_away(it, account)) => {
             sys.processes_of(account.uid)?
         }
         Some(_) | None => vec![],
@@ -110,30 +57,107 @@ pub(super) fn look(
         (Some(_), None) => Some(Ok(KeysFile::NoHome)),
         (None, _) => None,
     };
-    let home = match home {
-        Some(home) => {
-            let look = sys.home(&home)?;
-            Some((home, look))
-        }
-        None => None,
-    };
+    let look = home.as_ref().map(|it| sys.home(it)).transpose()?;
     Ok(State {
-        account,
         elsewhere,
         wanted_gid,
         own_group,
         holder,
         missing_groups,
         foreign_groups,
-        home,
-        homes_within,
-        same_uid,
+        homes_within: homes_within(name, home.as_ref(), &local),
+        same_uid: same_uid(name, account.as_ref(), &local),
         processes,
         shell_there,
         hash,
         keys,
+        home: home.zip(look),
+        account,
         defaults: local.defaults.clone(),
     })
+}
+
+/// What the local files say of a user.
+fn account_of(
+    user: &User,
+    local: &Local,
+    sys: &dyn accounts::Read,
+) -> Result<Account, SystemError> {
+    let in_list = |members: &[Arc<str>]| members.iter().any(|it| **it == *user.name.as_str());
+    Ok(Account {
+        uid: user.uid,
+        gid: user.gid,
+        group: sys.group_of(user.gid)?,
+        comment: user.comment.clone(),
+        home: user.home.clone(),
+        shell: user.shell.clone(),
+        groups: (local.groups().iter())
+            .filter(|it| it.gid != user.gid && in_list(&it.members))
+            .map(|it| it.name.clone())
+            .collect(),
+        shadow: match &local.shadow {
+            Ok(all) => Ok(all.get(&user.name).cloned()),
+            Err(error) => Err(error.clone()),
+        },
+    })
+}
+
+/// Of the groups that the user is to be in, those that are nowhere, and those that only the name service
+/// has.
+fn not_local(
+    groups: Option<&Groups>,
+    local: &Local,
+    sys: &dyn accounts::Read,
+) -> Result<(Vec<GroupName>, Vec<GroupName>), SystemError> {
+    let (mut missing, mut foreign) = (vec![], vec![]);
+    if let Some(Groups::AtLeast(groups) | Groups::Exactly(groups)) = groups {
+        for group in groups.iter().filter(|it| local.group(it).is_none()) {
+            match sys.gid(group)? {
+                Some(_) => foreign.push(group.clone()),
+                None => missing.push(group.clone()),
+            }
+        }
+    }
+    Ok((missing, foreign))
+}
+
+/// The home that the account has after this promise: the promised one, else the one that it has, else the
+/// one that it will get.
+fn home_after(
+    name: &UserName,
+    present: Option<&Present>,
+    account: Option<&Account>,
+    local: &Local,
+) -> Option<AbsPath> {
+    match (present.and_then(|it| it.home.as_ref()), account) {
+        (Some(home), _) => Some(home.clone()),
+        (None, Some(account)) => AbsPath::parse(&account.home).ok(),
+        (None, None) => AbsPath::parse(&format!("{}/{name}", local.defaults.homes)).ok(),
+    }
+}
+
+/// Other users whose home is this one or lies below it.
+fn homes_within(name: &UserName, home: Option<&AbsPath>, local: &Local) -> Vec<UserName> {
+    let Some(home) = home else { return vec![] };
+    let lies_within =
+        |it: &&User| AbsPath::parse(&it.home).is_ok_and(|theirs| theirs.is_within(home));
+    others(name, local).filter(lies_within).map(|it| it.name.clone()).collect()
+}
+
+/// Other users with the uid of this account.
+fn same_uid(name: &UserName, account: Option<&Account>, local: &Local) -> Vec<UserName> {
+    let Some(account) = account else { return vec![] };
+    others(name, local).filter(|it| it.uid == account.uid).map(|it| it.name.clone()).collect()
+}
+
+fn others<'a>(name: &UserName, local: &'a Local) -> impl Iterator<Item = &'a User> {
+    local.users().iter().filter(move |it| it.name != *name)
+}
+
+/// Whether keeping the promise takes a uid or a home from the processes that have it.
+fn pulls_away(present: &Present, account: &Account) -> bool {
+    present.uid.is_some_and(|uid| uid != account.uid)
+        || present.home.as_ref().is_some_and(|home| *home.as_str() != *account.home)
 }
 
 /// The hash itself.

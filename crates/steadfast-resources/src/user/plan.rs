@@ -65,7 +65,39 @@ fn plan_new(name: &UserName, present: &Present, have: &State) -> Difference<Chan
     if let (Some(uid), Some(holder)) = (present.uid, &have.holder) {
         refuse(&mut difference, format!("uid {uid} belongs to user {holder}"));
     }
-    let group = match &present.group {
+    let group = new_primary(&mut difference, name, present, have);
+    let has_home = new_home(&mut difference, present, home, look);
+    note_shell(&mut difference, present, have);
+    difference.changes.push(Change::Add(NewUser {
+        name: name.clone(),
+        uid: present.uid,
+        group,
+        home: home.clone(),
+        make_home: present.makes_home(),
+        shell: present.shell.clone(),
+        comment: present.comment.clone(),
+        system: present.system,
+    }));
+    let limits: Vec<_> = present.limits.iter().map(|(limit, to)| (*limit, None, *to)).collect();
+    // A new account has no such end unless /etc/default/useradd gives it one.
+    if !limits.is_empty() {
+        difference.changes.push(Change::Limits { name: name.clone(), limits });
+    }
+    new_password(&mut difference, name, present, have);
+    let primary = present.group.as_ref().map(GroupName::as_str).unwrap_or(name.as_str());
+    plan_groups(&mut difference, name, primary, &[], present, have);
+    plan_keys(&mut difference, name, present, have, has_home);
+    difference
+}
+
+/// The primary group of a new account.
+fn new_primary(
+    difference: &mut Difference<Change>,
+    name: &UserName,
+    present: &Present,
+    have: &State,
+) -> NewPrimary {
+    match &present.group {
         Some(group) => {
             if have.wanted_gid.is_none() {
                 let missing = Obstacle::Missing(Identity::Group(group.clone()));
@@ -77,63 +109,61 @@ fn plan_new(name: &UserName, present: &Present, have: &State) -> Difference<Chan
             Ok(group) if have.own_group => NewPrimary::Group(group),
             Ok(_) | Err(_) => NewPrimary::Own,
         },
-    };
+    }
+}
+
+/// What is in the way of the home of a new account, and whether there is one once the account is made.
+fn new_home(
+    difference: &mut Difference<Change>,
+    present: &Present,
+    home: &AbsPath,
+    look: &Home,
+) -> bool {
     let make_home = present.makes_home();
-    let mut has_home = matches!(look.shape, HomeShape::Directory { .. });
     match look.shape {
         HomeShape::Nothing if make_home => {
-            has_home = true;
-            missing_parent(&mut difference, home, look);
+            missing_parent(difference, home, look);
+            true
         }
-        HomeShape::Nothing => {}
+        HomeShape::Nothing => false,
         HomeShape::Directory { uid, .. } => {
             if present.home_state == Some(HomeState::Absent) {
-                refuse(&mut difference, format!("{home} is there, and belongs to uid {uid}"));
+                refuse(difference, format!("{home} is there, and belongs to uid {uid}"));
             } else if make_home {
                 difference.notes.push(format!(
                     "{home} is there already and stays as it is, owned by uid {uid}"
                 ));
             }
+            true
         }
         HomeShape::Other => {
             if make_home {
-                refuse(&mut difference, format!("{home} is in the way of the home"));
+                refuse(difference, format!("{home} is in the way of the home"));
             }
+            false
         }
     }
-    note_shell(&mut difference, present, have);
-    difference.changes.push(Change::Add(NewUser {
-        name: name.clone(),
-        uid: present.uid,
-        group,
-        home: home.clone(),
-        make_home,
-        shell: present.shell.clone(),
-        comment: present.comment.clone(),
-        system: present.system,
-    }));
-    let limits: Vec<_> = present.limits.iter().map(|(limit, to)| (*limit, None, *to)).collect();
-    // A new account has no such end unless /etc/default/useradd gives it one.
-    if !limits.is_empty() {
-        difference.changes.push(Change::Limits { name: name.clone(), limits });
-    }
+}
+
+fn new_password(
+    difference: &mut Difference<Change>,
+    name: &UserName,
+    present: &Present,
+    have: &State,
+) {
     match (&present.password_hash, &have.hash) {
         (Some(hash), Some(Ok(_))) => difference.changes.push(Change::Password {
             name: name.clone(),
             hash: hash.clone(),
             locked: present.locked == Some(true),
         }),
-        (Some(_), Some(Err(error))) => no_hash(&mut difference, error),
+        (Some(_), Some(Err(error))) => no_hash(difference, error),
         (Some(_) | None, _) => {
             if present.locked == Some(false) {
                 difference.changes.push(Change::NoPassword { name: name.clone() });
             }
         }
     }
-    let primary = present.group.as_ref().map(GroupName::as_str).unwrap_or(name.as_str());
-    plan_groups(&mut difference, name, primary, &[], present, have);
-    plan_keys(&mut difference, name, present, have, has_home);
-    difference
 }
 
 fn plan_existing(
@@ -172,45 +202,9 @@ fn plan_attributes(
     account: &Account,
     have: &State,
 ) {
-    let busy = |difference: &mut Difference<Change>, what: &str| {
-        if !have.processes.is_empty() {
-            let words = format!("{what} while the user has processes: {}", running(have));
-            refuse(difference, words);
-        }
-    };
-    if let Some(uid) = present.uid
-        && uid != account.uid
-    {
-        busy(difference, "the uid cannot change");
-        if let Some(holder) = &have.holder {
-            refuse(difference, format!("uid {uid} belongs to user {holder}"));
-        }
-        difference.notes.push(format!(
-            "files of uid {} below {} are re-owned, and no others",
-            account.uid,
-            words(&account.home)
-        ));
-        difference.changes.push(Change::Uid { name: name.clone(), was: account.uid, uid });
-    }
-    if let Some(group) = &present.group
-        && have.wanted_gid != Some(account.gid)
-    {
-        if have.wanted_gid.is_none() {
-            difference.obstacles.push(Obstacle::Missing(Identity::Group(group.clone())));
-        }
-        let was = group_shown(account.group.as_ref(), account.gid);
-        difference.changes.push(Change::Group { name: name.clone(), was, group: group.clone() });
-    }
-    if let Some(home) = &present.home
-        && *home.as_str() != *account.home
-    {
-        busy(difference, "the home cannot change");
-        if !account.home.is_empty() {
-            difference.notes.push(format!("what lies in {} stays there", words(&account.home)));
-        }
-        let was = account.home.clone();
-        difference.changes.push(Change::Home { name: name.clone(), was, home: home.clone() });
-    }
+    plan_uid(difference, name, present, account, have);
+    plan_primary(difference, name, present, account, have);
+    plan_home_entry(difference, name, present, account, have);
     note_shell(difference, present, have);
     if let Some(shell) = &present.shell
         && *shell.as_str() != *account.shell
@@ -224,6 +218,70 @@ fn plan_attributes(
         let was = account.comment.clone();
         let comment = comment.clone();
         difference.changes.push(Change::Comment { name: name.clone(), was, comment });
+    }
+}
+
+fn plan_uid(
+    difference: &mut Difference<Change>,
+    name: &UserName,
+    present: &Present,
+    account: &Account,
+    have: &State,
+) {
+    let Some(uid) = present.uid.filter(|it| *it != account.uid) else { return };
+    refuse_if_busy(difference, "the uid cannot change", have);
+    if let Some(holder) = &have.holder {
+        refuse(difference, format!("uid {uid} belongs to user {holder}"));
+    }
+    difference.notes.push(format!(
+        "files of uid {} below {} are re-owned, and no others",
+        account.uid,
+        words(&account.home)
+    ));
+    difference.changes.push(Change::Uid { name: name.clone(), was: account.uid, uid });
+}
+
+fn plan_primary(
+    difference: &mut Difference<Change>,
+    name: &UserName,
+    present: &Present,
+    account: &Account,
+    have: &State,
+) {
+    let Some(group) = &present.group else { return };
+    if have.wanted_gid == Some(account.gid) {
+        return;
+    }
+    if have.wanted_gid.is_none() {
+        difference.obstacles.push(Obstacle::Missing(Identity::Group(group.clone())));
+    }
+    let was = group_shown(account.group.as_ref(), account.gid);
+    difference.changes.push(Change::Group { name: name.clone(), was, group: group.clone() });
+}
+
+/// The home as /etc/passwd has it.
+fn plan_home_entry(
+    difference: &mut Difference<Change>,
+    name: &UserName,
+    present: &Present,
+    account: &Account,
+    have: &State,
+) {
+    let Some(home) = &present.home else { return };
+    if *home.as_str() == *account.home {
+        return;
+    }
+    refuse_if_busy(difference, "the home cannot change", have);
+    if !account.home.is_empty() {
+        difference.notes.push(format!("what lies in {} stays there", words(&account.home)));
+    }
+    let was = account.home.clone();
+    difference.changes.push(Change::Home { name: name.clone(), was, home: home.clone() });
+}
+
+fn refuse_if_busy(difference: &mut Difference<Change>, what: &str, have: &State) {
+    if !have.processes.is_empty() {
+        refuse(difference, format!("{what} while the user has processes: {}", running(have)));
     }
 }
 

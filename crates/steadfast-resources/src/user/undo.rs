@@ -2,7 +2,7 @@
 
 use super::change::Change;
 use super::desired::{Desired, Present, Wanted};
-use super::keys::{self, Keys};
+use super::keys::{self, Keys, NewKeys};
 use super::state::State;
 use crate::paths;
 use crate::undo::{Effect, Facet, FacetState, Now, Says};
@@ -25,19 +25,7 @@ pub(super) fn effects(change: &Change, want: &Desired, have: &State) -> Vec<Effe
         Effect::of(Facet::Member { group, user }, before, after)
     };
     match change {
-        Change::Add(NewUser { name, group, .. }) => {
-            let facet = Facet::User(name.clone());
-            let user = Effect::of(facet, FacetState::Nothing, FacetState::User { line: None });
-            let own = match group {
-                NewPrimary::Own => GroupName::parse(name.as_str()).ok(),
-                NewPrimary::Group(_) => None,
-            };
-            let own = own.map(|it| {
-                let after = FacetState::Group { gid: None };
-                Effect::of(Facet::Group(it), FacetState::Nothing, after)
-            });
-            std::iter::once(user).chain(own).collect()
-        }
+        Change::Add(user) => added(user),
         Change::Remove { name, uid: _ } => {
             let facet = Facet::User(name.clone());
             vec![Effect::of(facet, FacetState::Unknown, FacetState::Nothing)]
@@ -50,17 +38,7 @@ pub(super) fn effects(change: &Change, want: &Desired, have: &State) -> Vec<Effe
             vec![member(name, group, FacetState::There, FacetState::Nothing)]
         }
         Change::Keys { name, home: _, seen, new } => {
-            let facet = Facet::Keys(name.clone());
-            let seen: &[u8] = match seen {
-                KeysFile::Content(content) => content,
-                KeysFile::Nothing | KeysFile::NoHome | KeysFile::InTheWay(_) => &[],
-            };
-            // Which keys there were is not remembered, only that there were none of ours.
-            let before = match (want.has_keys_exactly(), keys::block(seen)) {
-                (false, Ok(None)) => FacetState::Nothing,
-                (false, Ok(Some(_)) | Err(_)) | (true, _) => FacetState::Unknown,
-            };
-            vec![Effect::of(facet, before, of_block(keys::block(&new.content)))]
+            vec![keys_written(name, seen, new, want.has_keys_exactly())]
         }
         Change::RemoveHome { home, uid: _ } => {
             let facet = Facet::Path(home.clone());
@@ -79,6 +57,34 @@ pub(super) fn effects(change: &Change, want: &Desired, have: &State) -> Vec<Effe
         // A home stays where it is.
         Change::EndSessions { .. } | Change::MakeHome { .. } => vec![],
     }
+}
+
+/// A new account, and the group that comes with it.
+fn added(user: &NewUser) -> Vec<Effect> {
+    let own = match user.group {
+        NewPrimary::Own => GroupName::parse(user.name.as_str()).ok(),
+        NewPrimary::Group(_) => None,
+    };
+    let own = own.map(|it| {
+        let after = FacetState::Group { gid: None };
+        Effect::of(Facet::Group(it), FacetState::Nothing, after)
+    });
+    let after = FacetState::User { line: None };
+    let user = Effect::of(Facet::User(user.name.clone()), FacetState::Nothing, after);
+    std::iter::once(user).chain(own).collect()
+}
+
+/// Which keys there were is not remembered, only that there were none of ours.
+fn keys_written(name: &UserName, seen: &KeysFile, new: &NewKeys, exactly: bool) -> Effect {
+    let seen: &[u8] = match seen {
+        KeysFile::Content(content) => content,
+        KeysFile::Nothing | KeysFile::NoHome | KeysFile::InTheWay(_) => &[],
+    };
+    let before = match (exactly, keys::block(seen)) {
+        (false, Ok(None)) => FacetState::Nothing,
+        (false, Ok(Some(_)) | Err(_)) | (true, _) => FacetState::Unknown,
+    };
+    Effect::of(Facet::Keys(name.clone()), before, of_block(keys::block(&new.content)))
 }
 
 /// A user's own group comes and goes with the user.

@@ -59,72 +59,14 @@ impl Wish {
     }
 
     pub fn parse(text: &str) -> Result<Wish, BadMode> {
-        let refuse = |why| Err(BadMode { text: text.escape_debug().take(60).collect(), why });
-        if text.bytes().all(|it| it.is_ascii_digit()) && !text.is_empty() {
-            if !(3..=5).contains(&text.len()) {
-                return refuse("octal modes have three to five digits");
-            }
-            return match u16::from_str_radix(text, 8) {
-                Ok(bits) if bits <= 0o7777 => Ok(Wish::Exact(Mode(bits))),
-                Ok(_) => refuse("octal modes end at 7777"),
-                Err(_) => refuse("octal digits go from 0 to 7"),
-            };
-        }
-        if text.starts_with("0o") {
-            return refuse("write the octal digits alone");
-        }
-        let mut clauses = vec![];
-        for part in text.split(',') {
-            let start = part.bytes().take_while(|it| b"ugoa".contains(it)).count();
-            let (who, mut rest) = part.split_at(start);
-            let whose = who.bytes().fold(0, |all, it| {
-                all | match it {
-                    b'u' => 0o4700,
-                    b'g' => 0o2070,
-                    b'o' => 0o1007,
-                    _ => 0o7777,
-                }
-            });
-            let whose = if who.is_empty() { 0o7777 } else { whose };
-            if rest.is_empty() {
-                return refuse("write octal digits (0644) or changes (u=rw,go=r)");
-            }
-            while let Some(operator) = rest.chars().next() {
-                let what = match operator {
-                    '+' => Operator::Add,
-                    '-' => Operator::Take,
-                    '=' => Operator::Set,
-                    'u' | 'g' | 'o' => {
-                        return refuse("the bits of one class cannot be copied to another");
-                    }
-                    _ => return refuse("write octal digits (0644) or changes (u=rw,go=r)"),
-                };
-                rest = &rest[1..];
-                let (mut bits, mut executable) = (0, false);
-                let length = rest.bytes().take_while(|it| b"rwxXst".contains(it)).count();
-                for it in rest[..length].bytes() {
-                    match it {
-                        b'r' => bits |= 0o444,
-                        b'w' => bits |= 0o222,
-                        b'x' => bits |= EXECUTE,
-                        b'X' => executable = true,
-                        b's' => bits |= 0o6000,
-                        _ => bits |= 0o1000,
-                    }
-                    let alone = match it {
-                        b's' => 0o6000,
-                        b't' => 0o1000,
-                        _ => 0o777,
-                    };
-                    if alone & whose == 0 {
-                        return refuse("`s` is for u and g, `t` for o");
-                    }
-                }
-                rest = &rest[length..];
-                clauses.push(Clause { whose, what, bits, executable });
-            }
-        }
-        Ok(Wish::Symbolic(Arc::from(clauses)))
+        let read = if !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit()) {
+            octal(text).map(Wish::Exact)
+        } else if text.starts_with("0o") {
+            Err("write the octal digits alone")
+        } else {
+            symbolic(text).map(|it| Wish::Symbolic(Arc::from(it)))
+        };
+        read.map_err(|why| BadMode { text: text.escape_debug().take(60).collect(), why })
     }
 
     /// What it makes of the mode that is there, or that something new gets. What it makes of that is
@@ -148,6 +90,94 @@ impl Wish {
     }
 }
 
+/// Why a text is not a mode.
+type Why = &'static str;
+
+const BOTH_WAYS: Why = "write octal digits (0644) or changes (u=rw,go=r)";
+
+fn octal(digits: &str) -> Result<Mode, Why> {
+    if !(3..=5).contains(&digits.len()) {
+        return Err("octal modes have three to five digits");
+    }
+    match u16::from_str_radix(digits, 8) {
+        Ok(bits) if bits <= 0o7777 => Ok(Mode(bits)),
+        Ok(_) => Err("octal modes end at 7777"),
+        Err(_) => Err("octal digits go from 0 to 7"),
+    }
+}
+
+/// `u=rwX,go-w` is two parts, and `u+x-w` is one with two clauses.
+fn symbolic(text: &str) -> Result<Vec<Clause>, Why> {
+    let mut clauses = vec![];
+    for part in text.split(',') {
+        let length = part.bytes().take_while(|it| b"ugoa".contains(it)).count();
+        let (who, mut rest) = part.split_at(length);
+        let whose = classes(who);
+        if rest.is_empty() {
+            return Err(BOTH_WAYS);
+        }
+        while let Some(sign) = rest.chars().next() {
+            let what = operator(sign)?;
+            let after = &rest[1..];
+            let length = after.bytes().take_while(|it| b"rwxXst".contains(it)).count();
+            let (letters, after) = after.split_at(length);
+            let (bits, executable) = permissions(letters, whose)?;
+            clauses.push(Clause { whose, what, bits, executable });
+            rest = after;
+        }
+    }
+    Ok(clauses)
+}
+
+/// The bits of the classes named; of all where none is.
+fn classes(who: &str) -> u16 {
+    if who.is_empty() {
+        return 0o7777;
+    }
+    who.bytes().fold(0, |all, it| {
+        all | match it {
+            b'u' => 0o4700,
+            b'g' => 0o2070,
+            b'o' => 0o1007,
+            _ => 0o7777,
+        }
+    })
+}
+
+fn operator(sign: char) -> Result<Operator, Why> {
+    match sign {
+        '+' => Ok(Operator::Add),
+        '-' => Ok(Operator::Take),
+        '=' => Ok(Operator::Set),
+        'u' | 'g' | 'o' => Err("the bits of one class cannot be copied to another"),
+        _ => Err(BOTH_WAYS),
+    }
+}
+
+/// The bits that letters mean for all classes, and whether `X` is one of them.
+fn permissions(letters: &str, whose: u16) -> Result<(u16, bool), Why> {
+    let (mut bits, mut executable) = (0, false);
+    for letter in letters.bytes() {
+        match letter {
+            b'r' => bits |= 0o444,
+            b'w' => bits |= 0o222,
+            b'x' => bits |= EXECUTE,
+            b'X' => executable = true,
+            b's' => bits |= 0o6000,
+            _ => bits |= 0o1000,
+        }
+        let alone = match letter {
+            b's' => 0o6000,
+            b't' => 0o1000,
+            _ => 0o777,
+        };
+        if alone & whose == 0 {
+            return Err("`s` is for u and g, `t` for o");
+        }
+    }
+    Ok((bits, executable))
+}
+
 fn change(clauses: &[Clause], base: u16, directory: bool) -> u16 {
     clauses.iter().fold(base, |mode, clause| {
         let mut bits = clause.bits;
@@ -167,11 +197,11 @@ fn change(clauses: &[Clause], base: u16, directory: bool) -> u16 {
     })
 }
 
-/// Why a text is not a mode.
+/// A text that is not a mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadMode {
     text: String,
-    why: &'static str,
+    why: Why,
 }
 
 impl fmt::Display for BadMode {

@@ -45,6 +45,24 @@ impl std::fmt::Debug for SourceFile {
 }
 
 impl Desired {
+    /// A directory of which nothing else is said.
+    pub(super) fn plain(path: AbsPath, absent: bool) -> Desired {
+        Desired {
+            path,
+            absent,
+            owners: Owners::default(),
+            mode: None,
+            recurse: false,
+            file_mode: None,
+            purge: false,
+            purge_max: PURGE_MAX,
+            ignore: Arc::from([]),
+            force: false,
+            source: None,
+            promised_below: Arc::from([]),
+        }
+    }
+
     pub fn path(&self) -> &AbsPath {
         &self.path
     }

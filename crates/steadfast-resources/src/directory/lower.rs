@@ -11,26 +11,12 @@ use steadfast_system::AbsPath;
 
 pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -> Option<Desired> {
     let path = paths::lower_path(name, cx);
-    let plain = |path, absent| Desired {
-        path,
-        absent,
-        owners: Owners::default(),
-        mode: None,
-        recurse: false,
-        file_mode: None,
-        purge: false,
-        purge_max: PURGE_MAX,
-        ignore: Arc::from([]),
-        force: false,
-        source: None,
-        promised_below: Arc::from([]),
-    };
     if matches!(body, Node::Scalar(_)) {
         let absent = paths::lower_short("directory", body, cx)?;
         if absent && let Some(path) = &path {
             lower_absence(path, name, cx);
         }
-        return cx.is_sound().then_some(plain(path?, absent));
+        return cx.is_sound().then_some(Desired::plain(path?, absent));
     }
     let mut fields = Fields::read(body, "directory", Directory::FIELDS, cx)?;
     let absent = fields.one_of("state", &[("present", false), ("absent", true)]);
@@ -50,27 +36,9 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
         (Some(path), Some(from)) => Some(lower_source(path, &from, fields.cx)),
         (_, _) => None,
     };
-    let attributes = ["owner", "group", "mode", "file_mode"];
-    let attributes = attributes.iter().any(|it| fields.has(it));
-    let conflicts = [
-        ("recurse", !recurse || attributes, "`recurse` needs an owner, group or mode"),
-        ("file_mode", recurse, "`file_mode` is for what `recurse` reaches"),
-        ("purge_max", purge, "`purge_max` is for `purge`"),
-        ("ignore", purge || recurse, "`ignore` is for `purge` and `recurse`"),
-    ];
-    for (key, good, message) in conflicts {
-        if fields.has(key) && !good {
-            let span = fields.key_span(key);
-            fields.error(codes::CONFLICTING_FIELDS, span, message);
-        }
-    }
+    check_agreement(&mut fields, recurse, purge);
     if path.as_ref().is_some_and(|it| it.as_str() == "/") {
-        for key in ["recurse", "purge", "source"] {
-            if fields.has(key) {
-                let span = fields.key_span(key);
-                fields.error(codes::BAD_VALUE, span, format!("`{key}` is not for `/`"));
-            }
-        }
+        check_root(&mut fields);
     }
     if !fields.complete() {
         return None;
@@ -85,8 +53,30 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
         ignore: Arc::from(ignore.unwrap_or_default()),
         force,
         source,
-        ..plain(path?, absent)
+        ..Desired::plain(path?, absent)
     })
+}
+
+/// Refuses what says nothing without another field.
+fn check_agreement(fields: &mut Fields<'_, '_, '_>, recurse: bool, purge: bool) {
+    let attributes = ["owner", "group", "mode", "file_mode"];
+    let attributes = attributes.iter().any(|it| fields.has(it));
+    let rules = [
+        ("recurse", !recurse || attributes, "`recurse` needs an owner, group or mode"),
+        ("file_mode", recurse, "`file_mode` is for what `recurse` reaches"),
+        ("purge_max", purge, "`purge_max` is for `purge`"),
+        ("ignore", purge || recurse, "`ignore` is for `purge` and `recurse`"),
+    ];
+    paths::refuse_misplaced(fields, &rules);
+}
+
+fn check_root(fields: &mut Fields<'_, '_, '_>) {
+    for key in ["recurse", "purge", "source"] {
+        if fields.has(key) {
+            let span = fields.key_span(key);
+            fields.error(codes::BAD_VALUE, span, format!("`{key}` is not for `/`"));
+        }
+    }
 }
 
 fn lower_absence(path: &AbsPath, name: &Spanned<Arc<str>>, cx: &mut Lower<'_>) {

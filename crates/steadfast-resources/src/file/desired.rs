@@ -51,6 +51,23 @@ impl std::fmt::Debug for Content {
 }
 
 impl Desired {
+    /// A file of which nothing else is said.
+    pub(super) fn plain(path: AbsPath, absent: bool) -> Desired {
+        Desired {
+            path,
+            absent,
+            content: Content::Unsaid,
+            owners: Owners::default(),
+            mode: None,
+            validate: None,
+            replace: true,
+            create: false,
+            sensitive: false,
+            force: false,
+            keep_backup: true,
+        }
+    }
+
     pub fn path(&self) -> &AbsPath {
         &self.path
     }

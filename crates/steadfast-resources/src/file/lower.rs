@@ -19,19 +19,7 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
     }
     if matches!(body, Node::Scalar(_)) {
         let absent = paths::lower_short("file", body, cx)?;
-        return cx.is_sound().then_some(Desired {
-            path: path?,
-            absent,
-            content: Content::Unsaid,
-            owners: Owners::default(),
-            mode: None,
-            validate: None,
-            replace: true,
-            create: false,
-            sensitive: false,
-            force: false,
-            keep_backup: true,
-        });
+        return cx.is_sound().then_some(Desired::plain(path?, absent));
     }
     let mut fields = Fields::read(body, "file", File::FIELDS, cx)?;
     let absent = fields.one_of("state", &[("present", false), ("absent", true)]);
@@ -44,22 +32,7 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
     let sensitive = fields.boolean("sensitive").unwrap_or(false);
     let force = fields.boolean("force").unwrap_or(false);
     let keep_backup = fields.boolean("keep_backup");
-    let conflicts = [
-        ("variables", fields.has("template"), "`variables` are for a `template`"),
-        ("create", fields.has("edits"), "`create` is for `edits`"),
-        ("replace", !fields.has("edits"), "`replace` is not for `edits`"),
-        (
-            "validate",
-            SOURCES.iter().any(|it| fields.has(it)),
-            "`validate` needs a content that it checks",
-        ),
-    ];
-    for (key, good, message) in conflicts {
-        if fields.has(key) && !good {
-            let span = fields.key_span(key);
-            fields.error(codes::CONFLICTING_FIELDS, span, message);
-        }
-    }
+    check_agreement(&mut fields);
     if !fields.complete() {
         return None;
     }
@@ -78,6 +51,18 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
         force,
         keep_backup: keep_backup.unwrap_or(!sensitive),
     })
+}
+
+/// Refuses what says nothing without another field, or beside one.
+fn check_agreement(fields: &mut Fields<'_, '_, '_>) {
+    let says_content = SOURCES.iter().any(|it| fields.has(it));
+    let rules = [
+        ("variables", fields.has("template"), "`variables` are for a `template`"),
+        ("create", fields.has("edits"), "`create` is for `edits`"),
+        ("replace", !fields.has("edits"), "`replace` is not for `edits`"),
+        ("validate", says_content, "`validate` needs a content that it checks"),
+    ];
+    paths::refuse_misplaced(fields, &rules);
 }
 
 fn lower_content(fields: &mut Fields<'_, '_, '_>) -> Option<Content> {

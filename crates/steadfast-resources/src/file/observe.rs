@@ -172,61 +172,67 @@ fn compare(want: &Desired, target: &Target<'_>, look: &Look) -> Compared {
     match target {
         Target::Unsaid | Target::Absent => Compared::Unsaid,
         Target::Refused(why) => Compared::Refused(why.clone()),
-        Target::Whole { bytes, digest } => {
-            let other = |present| match bytes.bytes() {
-                Some(bytes) => Compared::Other { wanted: Bytes(Arc::clone(bytes)), present },
-                None => Compared::Refused(paths::ONLY_REMEMBERED.into()),
-            };
-            match file {
-                Some(_) if !want.replace => Compared::Same,
-                Some((_, files::Content::Digest(it))) if it == digest => Compared::Same,
-                Some((_, files::Content::Bytes(it))) if paths::sha256(it) == *digest => {
-                    Compared::Same
-                }
-                Some((_, files::Content::Bytes(it))) => {
-                    other((!want.sensitive).then(|| Bytes(Arc::clone(it))))
-                }
-                Some((_, _)) | None => other(None),
-            }
-        }
+        Target::Whole { bytes, digest } => compare_whole(want, bytes, digest, file),
         Target::Edits { edits, secrets } => {
-            let present = match file {
-                Some((entry, _)) if paths::is_foreign_link(entry, look.folder.as_ref()) => {
-                    return Compared::Refused(
-                        "it has several hard links, in a folder that others can write: it may be another's file"
-                            .into(),
-                    );
-                }
-                Some((_, files::Content::Bytes(bytes))) => Some(bytes),
-                Some((_, _)) => {
-                    return Compared::Refused("it is too large to be edited".into());
-                }
-                None => None,
-            };
-            if present.is_none() && !want.create {
-                return Compared::Refused(match &look.entry {
-                    Some(entry) => format!("{} is in the way", paths::words(&entry.shape)).into(),
-                    None => "there is no file to edit, and `create` is not true".into(),
-                });
-            }
-            match edit::apply(edits, secrets, present.map_or(&[], |it| &**it)) {
-                Err(why) => Compared::Refused(why.into()),
-                Ok(new) => match present {
-                    Some(bytes) if **bytes == *new => Compared::Same,
-                    Some(bytes) => {
-                        let shown = !want.sensitive
-                            && bytes.len() as u64 <= SHOWN
-                            && new.len() as u64 <= SHOWN;
-                        Compared::Other {
-                            wanted: Bytes(Arc::from(new)),
-                            present: shown.then(|| Bytes(Arc::clone(bytes))),
-                        }
-                    }
-                    None => Compared::Other { wanted: Bytes(Arc::from(new)), present: None },
-                },
-            }
+            compare_edited(want, edits, secrets, look, file).unwrap_or_else(Compared::Refused)
         }
     }
+}
+
+fn compare_whole(
+    want: &Desired,
+    bytes: &paths::Promised,
+    digest: &Digest,
+    file: Option<(&Entry, &files::Content)>,
+) -> Compared {
+    let other = |present| match bytes.bytes() {
+        Some(bytes) => Compared::Other { wanted: Bytes(Arc::clone(bytes)), present },
+        None => Compared::Refused(paths::ONLY_REMEMBERED.into()),
+    };
+    match file {
+        Some(_) if !want.replace => Compared::Same,
+        Some((_, files::Content::Digest(it))) if it == digest => Compared::Same,
+        Some((_, files::Content::Bytes(it))) if paths::sha256(it) == *digest => Compared::Same,
+        Some((_, files::Content::Bytes(it))) => {
+            other((!want.sensitive).then(|| Bytes(Arc::clone(it))))
+        }
+        Some((_, _)) | None => other(None),
+    }
+}
+
+/// What the edits make of the file that is there, or of none where one may be made.
+fn compare_edited(
+    want: &Desired,
+    edits: &[Edit],
+    secrets: &BTreeMap<Arc<str>, Secret>,
+    look: &Look,
+    file: Option<(&Entry, &files::Content)>,
+) -> Result<Compared, Refusal> {
+    let present = match file {
+        Some((entry, _)) if paths::is_foreign_link(entry, look.folder.as_ref()) => {
+            return Err(
+                "it has several hard links, in a folder that others can write: it may be another's file"
+                    .into(),
+            );
+        }
+        Some((_, files::Content::Bytes(bytes))) => Some(bytes),
+        Some((_, _)) => return Err("it is too large to be edited".into()),
+        None => None,
+    };
+    if present.is_none() && !want.create {
+        return Err(match &look.entry {
+            Some(entry) => format!("{} is in the way", paths::words(&entry.shape)).into(),
+            None => "there is no file to edit, and `create` is not true".into(),
+        });
+    }
+    let new = edit::apply(edits, secrets, present.map_or(&[], |it| &**it))?;
+    if present.is_some_and(|it| **it == *new) {
+        return Ok(Compared::Same);
+    }
+    let shown =
+        |it: &&Arc<[u8]>| !want.sensitive && it.len() as u64 <= SHOWN && new.len() as u64 <= SHOWN;
+    let present = present.filter(shown).map(|it| Bytes(Arc::clone(it)));
+    Ok(Compared::Other { wanted: Bytes(Arc::from(new)), present })
 }
 
 /// Content (where any is promised), owner, group and mode.

@@ -5,9 +5,9 @@ use super::state::{Compared, State};
 use crate::identity::Identity;
 use crate::kind::{self, Difference, Obstacle, Refusal};
 use crate::mode::{NEW_FILE, NEW_SENSITIVE_FILE};
-use crate::paths::{self, Change, Removal, Setting, Was, Writing};
+use crate::paths::{self, Bytes, Change, Removal, Setting, Was, Writing};
 use std::sync::Arc;
-use steadfast_system::files::{Entry, Expected, NewFile, Shape};
+use steadfast_system::files::{Entry, Expected, Mode, NewFile, Shape};
 
 pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
     if let Some(why) = &have.ours {
@@ -16,6 +16,37 @@ pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
     if want.absent {
         return plan_absent(want, have);
     }
+    let obstacles = obstacles(want, have);
+    if kind::refuses(&obstacles) {
+        return Difference { obstacles, ..Difference::none() };
+    }
+    let mut difference = Difference { obstacles, ..Difference::none() };
+    let file = have.entry.as_ref().filter(|it| matches!(it.shape, Shape::File { .. }));
+    let mode = new_mode(want, file);
+    if want.sensitive && want.mode.is_none() && mode.0 & 0o044 != 0 {
+        difference.notes.push(format!("it is sensitive, and others may read it (mode {mode})"));
+    }
+    match &have.content {
+        Compared::Other { wanted, present } => {
+            if want.validate.is_some() {
+                let unknown = Obstacle::Unknown("validation has not run".to_owned());
+                difference.obstacles.push(unknown);
+            }
+            let writing = writing(want, have, file, mode, wanted, present.as_ref());
+            difference.changes.push(Change::Write(vec![writing]));
+            difference.notes.extend(not_kept(want, have.entry.as_ref()));
+        }
+        Compared::Unsaid | Compared::Same | Compared::Refused(_) => {
+            let setting =
+                |it| Setting::of(&want.path, None, it, have.ids, Some(mode), &want.owners);
+            let setting = file.and_then(setting).map(|it| Change::SetAttributes(vec![it]));
+            difference.changes.extend(setting);
+        }
+    }
+    difference
+}
+
+fn obstacles(want: &Desired, have: &State) -> Vec<Obstacle> {
     let mut obstacles: Vec<Obstacle> =
         have.ids.missing(&want.owners).into_iter().map(Obstacle::Missing).collect();
     if have.folder.is_none() {
@@ -29,56 +60,47 @@ pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
     {
         obstacles.push(Obstacle::refused(why.clone()));
     }
-    if kind::refuses(&obstacles) {
-        return Difference { obstacles, ..Difference::none() };
-    }
-    let file = have.entry.as_ref().filter(|it| matches!(it.shape, Shape::File { .. }));
+    obstacles
+}
+
+/// The mode that the file that is there gets, or a new one.
+fn new_mode(want: &Desired, file: Option<&Entry>) -> Mode {
     let new = if want.sensitive { NEW_SENSITIVE_FILE } else { NEW_FILE };
     let base = file.map_or(new, |it| it.mode);
-    let mode = want.mode.as_ref().map_or(base, |it| it.of(base, false));
-    let mut difference = Difference { obstacles, ..Difference::none() };
-    if want.sensitive && want.mode.is_none() && mode.0 & 0o044 != 0 {
-        difference.notes.push(format!("it is sensitive, and others may read it (mode {mode})"));
-    }
-    let Compared::Other { wanted, present } = &have.content else {
-        difference.changes.extend(
-            file.and_then(|it| {
-                Setting::of(&want.path, None, it, have.ids, Some(mode), &want.owners)
-            })
-            .map(|it| Change::SetAttributes(vec![it])),
-        );
-        return difference;
-    };
+    want.mode.as_ref().map_or(base, |it| it.of(base, false))
+}
+
+fn writing(
+    want: &Desired,
+    have: &State,
+    file: Option<&Entry>,
+    mode: Mode,
+    wanted: &Bytes,
+    present: Option<&Bytes>,
+) -> Writing {
     let (uid, gid) = match file {
         Some(it) => (have.ids.owner.id().unwrap_or(it.uid), have.ids.group.id().unwrap_or(it.gid)),
         None => have.ids.of_new(have.folder.as_ref()),
     };
-    let replaces = have.entry.as_ref().map_or(Expected::Nothing, paths::seen);
-    let validate = want.validation();
-    if validate.is_some() {
-        difference.obstacles.push(Obstacle::Unknown("validation has not run".to_owned()));
-    }
-    difference.changes.push(Change::Write(vec![Writing {
+    Writing {
         file: NewFile {
             path: want.path.clone(),
             content: Arc::clone(&wanted.0),
             uid,
             gid,
             mode,
-            replaces,
-            validate,
+            replaces: have.entry.as_ref().map_or(Expected::Nothing, paths::seen),
+            validate: want.validation(),
             keep: want.keep_backup,
             in_place: file.is_some_and(|it| it.mounted),
         },
         names: want.owners.clone(),
         below: None,
         was: file.map(|it| Was { size: paths::size(it), uid: it.uid, gid: it.gid, mode: it.mode }),
-        present: present.clone(),
+        present: present.cloned(),
         sensitive: want.sensitive,
         open: have.folder.as_ref().is_some_and(|it| it.open),
-    }]));
-    difference.notes.extend(not_kept(want, have.entry.as_ref()));
-    difference
+    }
 }
 
 /// Why the promise cannot be kept as things are, whatever an earlier step brings.

@@ -334,6 +334,16 @@ impl<'n, 'c, 'a> Fields<'n, 'c, 'a> {
         there
     }
 
+    /// Reports each field that is there and does not fit what else is: its name, whether it fits, and what
+    /// is said where it does not.
+    pub fn refuse_conflicts(&mut self, rules: &[(&str, bool, &str)]) {
+        for (key, fits, message) in rules {
+            if self.has(key) && !fits {
+                self.cx.error(codes::CONFLICTING_FIELDS, self.key_span(key), *message);
+            }
+        }
+    }
+
     pub fn text(&mut self, key: &str) -> Option<Spanned<Arc<str>>> {
         let node = self.node(key)?;
         self.cx.as_text(node, &format!("`{key}`"))

@@ -67,7 +67,7 @@ fn check_agreement(fields: &mut Fields<'_, '_, '_>, recurse: bool, purge: bool) 
         ("purge_max", purge, "`purge_max` is for `purge`"),
         ("ignore", purge || recurse, "`ignore` is for `purge` and `recurse`"),
     ];
-    paths::refuse_misplaced(fields, &rules);
+    fields.refuse_conflicts(&rules);
 }
 
 fn check_root(fields: &mut Fields<'_, '_, '_>) {

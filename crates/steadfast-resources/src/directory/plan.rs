@@ -7,7 +7,7 @@ use crate::identity::Identity;
 use crate::kind::{self, Difference, Obstacle};
 use crate::mode::NEW_DIRECTORY;
 use crate::paths::{self, Change, NewDirectory, Removal, Setting};
-use steadfast_system::files::{Expected, Folder, Shape};
+use steadfast_system::files::{Entry, Expected, Folder, Shape};
 
 pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
     if let Some(why) = paths::lies_in_ours(&want.path, &have.own) {
@@ -16,6 +16,33 @@ pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
     if want.absent {
         return plan_absent(want, have);
     }
+    let obstacles = obstacles(want, have);
+    if kind::refuses(&obstacles) {
+        return Difference { obstacles, ..Difference::none() };
+    }
+    let there = have.entry.as_ref().filter(|it| it.shape == Shape::Directory);
+    let root = folder_after(want, have, there);
+    let change = match there {
+        Some(entry) => {
+            Setting::of(&want.path, None, entry, have.ids, Some(root.mode), &want.owners)
+                .map(|it| Change::SetAttributes(vec![it]))
+        }
+        None => Some(Change::MakeDirectories(vec![new_directory(want, have, &root)])),
+    };
+    let notes = have.entry.as_ref().and_then(paths::not_kept).into_iter().collect();
+    let changes = change.into_iter().collect();
+    let mut difference = Difference { changes, obstacles, notes };
+    if want.looks_below() {
+        let entries = have.below.as_deref().filter(|_| there.is_some()).unwrap_or(&[]);
+        Below::new(want, have, root, entries).plan(&mut difference);
+    }
+    if kind::refuses(&difference.obstacles) {
+        difference.changes.clear();
+    }
+    difference
+}
+
+fn obstacles(want: &Desired, have: &State) -> Vec<Obstacle> {
     let mut obstacles: Vec<Obstacle> =
         have.ids.missing(&want.owners).into_iter().map(Obstacle::Missing).collect();
     if have.folder.is_none() {
@@ -33,46 +60,32 @@ pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
             obstacles.push(Obstacle::refused(why));
         }
     }
-    if kind::refuses(&obstacles) {
-        return Difference { obstacles, ..Difference::none() };
-    }
-    let there = have.entry.as_ref().filter(|it| it.shape == Shape::Directory);
+    obstacles
+}
+
+/// The directory as it is once the promise is kept.
+fn folder_after(want: &Desired, have: &State, there: Option<&Entry>) -> Folder {
     let base = there.map_or(NEW_DIRECTORY, |it| it.mode);
     let mode = want.mode.as_ref().map_or(base, |it| it.of(base, true));
     let (uid, gid) = match there {
         Some(it) => (have.ids.owner.id().unwrap_or(it.uid), have.ids.group.id().unwrap_or(it.gid)),
         None => have.ids.of_new(have.folder.as_ref()),
     };
-    let mut changes = vec![];
-    match there {
-        Some(entry) => {
-            let set = Setting::of(&want.path, None, entry, have.ids, Some(mode), &want.owners);
-            changes.extend(set.map(|it| Change::SetAttributes(vec![it])));
-        }
-        None => changes.push(Change::MakeDirectories(vec![NewDirectory {
-            path: want.path.clone(),
-            below: None,
-            uid,
-            gid,
-            mode,
-            names: want.owners.clone(),
-            replaces: have.entry.as_ref().map_or(Expected::Nothing, paths::seen),
-        }])),
+    // Whoever can write the folder can write below it.
+    let open = have.folder.as_ref().is_some_and(|it| it.open) || uid != 0 || mode.0 & 0o022 != 0;
+    Folder { uid, gid, mode, open }
+}
+
+fn new_directory(want: &Desired, have: &State, root: &Folder) -> NewDirectory {
+    NewDirectory {
+        path: want.path.clone(),
+        below: None,
+        uid: root.uid,
+        gid: root.gid,
+        mode: root.mode,
+        names: want.owners.clone(),
+        replaces: have.entry.as_ref().map_or(Expected::Nothing, paths::seen),
     }
-    let notes = have.entry.as_ref().and_then(paths::not_kept).into_iter().collect();
-    let mut difference = Difference { changes, obstacles, notes };
-    if want.looks_below() {
-        // Whoever can write the folder can write below it.
-        let open =
-            have.folder.as_ref().is_some_and(|it| it.open) || uid != 0 || mode.0 & 0o022 != 0;
-        let root = Folder { uid, gid, mode, open };
-        let entries = have.below.as_deref().filter(|_| there.is_some()).unwrap_or(&[]);
-        Below::new(want, have, root, entries).plan(&mut difference);
-    }
-    if difference.obstacles.iter().any(|it| matches!(it, Obstacle::Refused(_))) {
-        difference.changes.clear();
-    }
-    difference
 }
 
 fn plan_absent(want: &Desired, have: &State) -> Difference<Change> {

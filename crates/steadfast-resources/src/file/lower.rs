@@ -62,7 +62,7 @@ fn check_agreement(fields: &mut Fields<'_, '_, '_>) {
         ("replace", !fields.has("edits"), "`replace` is not for `edits`"),
         ("validate", says_content, "`validate` needs a content that it checks"),
     ];
-    paths::refuse_misplaced(fields, &rules);
+    fields.refuse_conflicts(&rules);
 }
 
 fn lower_content(fields: &mut Fields<'_, '_, '_>) -> Option<Content> {

@@ -31,7 +31,7 @@ pub(crate) use undo::{
 use crate::identity::Identity;
 use crate::kind::Turn;
 use std::sync::Arc;
-use steadfast_model::{Fields, Lower, Node, Spanned, codes};
+use steadfast_model::{Lower, Node, Spanned, codes};
 use steadfast_system::AbsPath;
 
 /// Where this program keeps its state. What it needs to tell what it did is not its own to manage.
@@ -84,17 +84,6 @@ pub fn lower_path(name: &Spanned<Arc<str>>, cx: &mut Lower<'_>) -> Option<AbsPat
         return None;
     }
     Some(path)
-}
-
-/// Reports each field that stands where it has nothing to say: its name, whether it fits there, and what is
-/// said where it does not.
-pub fn refuse_misplaced(fields: &mut Fields<'_, '_, '_>, rules: &[(&str, bool, &str)]) {
-    for (key, fits, message) in rules {
-        if fields.has(key) && !fits {
-            let span = fields.key_span(key);
-            fields.error(codes::CONFLICTING_FIELDS, span, *message);
-        }
-    }
 }
 
 /// `present` or `absent` in the place of a map of fields: whether it is absent.

@@ -8,6 +8,7 @@ use super::desired::{
 use crate::kind::Kind as _;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 use steadfast_model::diagnostic::Code;
 use steadfast_model::{Diagnostic, Fields, Lower, Node, Span, Spanned, Value, codes};
 use steadfast_system::services::{self, HealthUrl};
@@ -29,39 +30,10 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
     let health_node = fields.node("health");
     let reload_on = patterns(&mut fields, "reload_on").unwrap_or_default();
     let restart_on = patterns(&mut fields, "restart_on").unwrap_or_default();
-    let validate = fields.texts("validate").unwrap_or_default();
-    if fields.has("validate") && validate.first().is_none_or(|it| it.value.is_empty()) {
-        let span = fields.key_span("validate");
-        if fields.complete() {
-            fields.error(codes::BAD_VALUE, span, "`validate` names no program");
-        }
-    }
+    let validate = validation(&mut fields);
     let settle = fields.duration("settle").unwrap_or(SETTLE);
-    let timeout = fields.duration("timeout").unwrap_or(TIMEOUT);
-    if timeout.is_zero() {
-        let span = fields.key_span("timeout");
-        fields.error(codes::BAD_VALUE, span, "`timeout` must be one second at least");
-    }
-    let masked = enabled == Some(Enabled::Masked);
-    let enabled_at = fields.key_span("enabled");
-    if running == Some(true) && masked {
-        let message = "a service that is masked cannot be promised to run";
-        fields.error(codes::CONFLICTING_FIELDS, enabled_at, message);
-    }
-    if unit_node.is_some() && masked {
-        let message = "a mask stands where the promised unit file would be";
-        fields.error(codes::CONFLICTING_FIELDS, enabled_at, message);
-    }
-    if health_node.is_some() && (running == Some(false) || !fields.has("running")) {
-        let span = fields.key_span("health");
-        let message = "only what is promised to run can be healthy: `health` needs `running: true`";
-        fields.error(codes::CONFLICTING_FIELDS, span, message);
-    }
-    if running.is_some() && unit.as_ref().is_some_and(is_template) {
-        let span = fields.key_span("running");
-        let message = "a template does not run; promise its instances, `name@instance`";
-        fields.error(codes::CONFLICTING_FIELDS, span, message);
-    }
+    let timeout = timeout(&mut fields);
+    check_agreement(&mut fields, unit.as_ref(), running, enabled);
     let own_unit = match (&unit, unit_node) {
         (Some(unit), Some(node)) => own_file(node, "unit", path_of(unit, cx, name), cx),
         (None, _) | (_, None) => None,
@@ -80,12 +52,66 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
         drop_ins,
         reload_on,
         restart_on,
-        validate: validate.into_iter().map(|it| it.value).collect(),
+        validate,
         settle,
         timeout,
         health,
         implied: false,
     })
+}
+
+fn validation(fields: &mut Fields<'_, '_, '_>) -> Vec<Arc<str>> {
+    let arguments = fields.texts("validate").unwrap_or_default();
+    if fields.has("validate")
+        && arguments.first().is_none_or(|it| it.value.is_empty())
+        && fields.complete()
+    {
+        let span = fields.key_span("validate");
+        fields.error(codes::BAD_VALUE, span, "`validate` names no program");
+    }
+    arguments.into_iter().map(|it| it.value).collect()
+}
+
+fn timeout(fields: &mut Fields<'_, '_, '_>) -> Duration {
+    let timeout = fields.duration("timeout").unwrap_or(TIMEOUT);
+    if timeout.is_zero() {
+        let span = fields.key_span("timeout");
+        fields.error(codes::BAD_VALUE, span, "`timeout` must be one second at least");
+    }
+    timeout
+}
+
+/// Refuses what contradicts itself.
+fn check_agreement(
+    fields: &mut Fields<'_, '_, '_>,
+    unit: Option<&UnitName>,
+    running: Option<bool>,
+    enabled: Option<Enabled>,
+) {
+    let masked = enabled == Some(Enabled::Masked);
+    let rules = [
+        (
+            "enabled",
+            !(masked && running == Some(true)),
+            "a service that is masked cannot be promised to run",
+        ),
+        (
+            "enabled",
+            !(masked && fields.has("unit")),
+            "a mask stands where the promised unit file would be",
+        ),
+        (
+            "health",
+            running != Some(false) && fields.has("running"),
+            "only what is promised to run can be healthy: `health` needs `running: true`",
+        ),
+        (
+            "running",
+            running.is_none() || !unit.is_some_and(is_template),
+            "a template does not run; promise its instances, `name@instance`",
+        ),
+    ];
+    fields.refuse_conflicts(&rules);
 }
 
 fn is_template(unit: &UnitName) -> bool {

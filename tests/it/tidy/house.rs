@@ -16,9 +16,9 @@ use super::measure::House;
 /// Functions longer than this are counted.
 const LONG: usize = 60;
 /// How many there may be. Only ever made smaller.
-const LONG_FUNCTIONS: usize = 24;
+const LONG_FUNCTIONS: usize = 2;
 /// No function is longer.
-const LONGEST: usize = 125;
+const LONGEST: usize = 113;
 
 /// A file that is longer than this says why, in its documentation: `//! Over 600 lines because …`.
 const LONG_FILE: usize = 600;

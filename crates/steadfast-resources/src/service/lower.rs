@@ -44,7 +44,7 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
     };
     let health = health_node.and_then(|it| health(it, cx));
     let unit = unit?;
-    cx.is_sound().then(|| Desired {
+    cx.is_sound().then_some(Desired {
         unit,
         running,
         enabled,

@@ -24,10 +24,8 @@ pub(super) fn look(
     };
     let account = local.user(name).map(|it| account_of(it, &local, sys)).transpose()?;
     let elsewhere = if account.is_some() { None } else { sys.uid(name)? };
-    let wanted_gid = match present.and_then(|it| it.group.as_ref()) {
-        Some(group) => sys.gid(group)?,
-        None => None,
-    };
+    let wanted_group = present.and_then(|it| it.group.as_ref());
+    let wanted_gid = wanted_group.map(|it| sys.gid(it)).transpose()?.flatten();
     let own_group = match GroupName::parse(name.as_str()) {
         Ok(group) => sys.gid(&group)?.is_some(),
         Err(_) => false,
@@ -46,11 +44,8 @@ pub(super) fn look(
         }
         Some(_) | None => vec![],
     };
-    let shell_there = match present.and_then(|it| it.shell.as_ref()) {
-        // It is worth a note and no more.
-        Some(shell) => sys.is_program(shell).ok(),
-        None => None,
-    };
+    // It is worth a note and no more.
+    let shell_there = present.and_then(|it| sys.is_program(it.shell.as_ref()?).ok());
     let hash = present.and_then(|it| it.password_hash.as_ref()).map(|hash| resolve(hash, secrets));
     let keys = match (present.and_then(|it| it.ssh_keys.as_ref()), &home) {
         (Some(_), Some(home)) => Some(sys.keys_file(home, account.as_ref().map(|it| it.uid))),

@@ -1,0 +1,146 @@
+//! What separates the tree below a directory from the promise: purge, sources, recursion.
+
+mod purge;
+mod recurse;
+mod sources;
+
+use crate::directory::desired::Desired;
+use crate::directory::state::State;
+use crate::kind::{self, Difference};
+use crate::paths::{self, Change, Ids, NewDirectory, Removal, STATE, Setting, Writing, grouped};
+use std::collections::{BTreeMap, BTreeSet};
+use steadfast_system::files::{Folder, Mode, OwnFolder, TreeEntry};
+
+/// The paths of the folders that an entry lies in, outermost first.
+fn folders(below: &str) -> impl Iterator<Item = &str> {
+    below.match_indices('/').map(|(at, _)| &below[..at])
+}
+
+/// What is to be done below a directory.
+pub(super) struct Below<'a> {
+    want: &'a Desired,
+    ids: Ids,
+    own: &'a [OwnFolder],
+    root: Folder,
+    entries: BTreeMap<&'a str, &'a TreeEntry>,
+    /// What another promise names.
+    promised: BTreeSet<&'a str>,
+    /// What a pattern names, with all below it, and what is ours or another file system's.
+    ignored: BTreeSet<&'a str>,
+    /// What purge leaves, with the folders that lead there.
+    spared: BTreeSet<&'a str>,
+    /// Folders that go as a whole, and what goes alone.
+    gone: BTreeSet<&'a str>,
+    /// How many entries have a name that no path can have.
+    nameless: u64,
+    removals: Vec<Removal>,
+    directories: Vec<NewDirectory>,
+    writings: Vec<Writing>,
+    settings: Vec<Setting>,
+}
+
+impl<'a> Below<'a> {
+    pub(super) fn new(
+        want: &'a Desired,
+        have: &'a State,
+        root: Folder,
+        entries: &'a [TreeEntry],
+    ) -> Below<'a> {
+        let root_path = want.path.as_str();
+        let relative = |path: &'a str| path.strip_prefix(root_path)?.strip_prefix('/');
+        let promised: BTreeSet<&str> =
+            want.promised_below.iter().filter_map(|it| relative(it.as_str())).collect();
+        let entries: BTreeMap<&str, &TreeEntry> =
+            entries.iter().map(|it| (&*it.path, it)).collect();
+        let own = have.own.iter().map(|it| it.path.as_str()).chain([STATE]);
+        let own: BTreeSet<&str> = own.filter_map(relative).collect();
+        let mut ignored = BTreeSet::new();
+        // Folders come before what is in them.
+        for (path, it) in &entries {
+            let inside = path.rsplit_once('/').is_some_and(|(folder, _)| ignored.contains(folder));
+            if inside || it.entry.mounted || own.contains(path) || want.ignores(path) {
+                ignored.insert(*path);
+            }
+        }
+        let mut spared = BTreeSet::new();
+        let sources = want.sources().iter().map(|it| &*it.below);
+        for path in promised.iter().copied().chain(ignored.iter().copied()).chain(sources) {
+            spared.insert(path);
+            spared.extend(folders(path));
+        }
+        Below {
+            want,
+            ids: have.ids,
+            own: &have.own,
+            root,
+            entries,
+            promised,
+            ignored,
+            spared,
+            gone: BTreeSet::new(),
+            nameless: 0,
+            removals: vec![],
+            directories: vec![],
+            writings: vec![],
+            settings: vec![],
+        }
+    }
+
+    pub(super) fn plan(mut self, difference: &mut Difference<Change>) {
+        if self.want.purge {
+            self.purge(difference);
+        }
+        self.sources(difference);
+        if self.want.recurse {
+            self.recurse(difference);
+        }
+        if self.nameless > 0 {
+            difference.notes.push(format!(
+                "left alone, because their names have control characters in them: {}",
+                paths::thousands(self.nameless)
+            ));
+        }
+        if !kind::refuses(&difference.obstacles) {
+            let written: BTreeSet<&str> =
+                self.writings.iter().filter_map(|it| it.below.as_deref()).collect();
+            let goes = |path: &str| self.is_gone(path) || written.contains(path);
+            let gone = self.entries.iter().filter(|(path, _)| goes(path)).map(|(_, it)| *it);
+            difference.notes.extend(not_kept(gone));
+        }
+        difference.changes.extend(grouped(self.removals, Change::Remove));
+        difference.changes.extend(grouped(self.directories, Change::MakeDirectories));
+        difference.changes.extend(grouped(self.writings, Change::Write));
+        difference.changes.extend(grouped(self.settings, Change::SetAttributes));
+    }
+
+    fn is_gone(&self, path: &str) -> bool {
+        self.gone.contains(path) || folders(path).any(|it| self.gone.contains(it))
+    }
+
+    /// What a mode becomes below the directory.
+    fn mode(&self, base: Mode, is_folder: bool) -> Mode {
+        let wish = if is_folder {
+            self.want.mode.as_ref()
+        } else {
+            self.want.file_mode.as_ref().or(self.want.mode.as_ref())
+        };
+        match wish {
+            Some(wish) if self.want.recurse => wish.of(base, is_folder),
+            Some(_) | None => base,
+        }
+    }
+
+    /// Whose things below the directory are to be.
+    fn ids(&self) -> Ids {
+        if self.want.recurse { self.ids } else { Ids::default() }
+    }
+}
+
+/// How many files go whose content is too large to be kept.
+pub(super) fn not_kept<'a>(gone: impl IntoIterator<Item = &'a TreeEntry>) -> Option<String> {
+    let count = gone.into_iter().filter(|it| paths::is_too_large_to_keep(&it.entry)).count();
+    (count > 0).then(|| {
+        let count = paths::thousands(count as u64);
+        format!("files larger than 16 MiB, whose content will not be kept: {count}")
+    })
+}

@@ -1,0 +1,64 @@
+//! What no promise names goes.
+
+use super::{Below, folders};
+use crate::kind::{Difference, Obstacle};
+use crate::paths::{self, Change, Removal};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use steadfast_system::files::Shape;
+
+impl Below<'_> {
+    pub(super) fn purge(&mut self, difference: &mut Difference<Change>) {
+        // Folders that nobody promised, and that stay with all that is in them.
+        let mut left: BTreeSet<&str> = BTreeSet::new();
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        for (path, it) in &self.entries {
+            if let Some(folder) = folders(path).find(|folder| self.gone.contains(folder)) {
+                *counts.entry(folder).or_default() += 1;
+                continue;
+            }
+            if self.spared.contains(path) || folders(path).any(|folder| left.contains(folder)) {
+                continue;
+            }
+            if it.entry.shape == Shape::Directory && !self.want.force {
+                left.insert(path);
+                continue;
+            }
+            if self.want.path.join(path).is_err() {
+                self.nameless += 1;
+                continue;
+            }
+            self.gone.insert(path);
+            *counts.entry(path).or_default() += 1;
+        }
+        let total: u64 = counts.values().sum();
+        if total > self.want.purge_max {
+            difference.obstacles.push(Obstacle::refused(format!(
+                "purge would remove {} entries, more than {} (`purge_max`), so it removes none",
+                paths::thousands(total),
+                paths::thousands(self.want.purge_max)
+            )));
+            return;
+        }
+        for path in &self.gone {
+            let (Some(it), Ok(whole_path)) = (self.entries.get(path), self.want.path.join(path))
+            else {
+                continue;
+            };
+            self.removals.push(Removal {
+                path: whole_path,
+                below: Some(Arc::clone(&it.path)),
+                seen: paths::seen(&it.entry),
+                whole: it.entry.shape == Shape::Directory,
+                keep: true,
+                count: counts.get(path).copied().unwrap_or(1),
+            });
+        }
+        if !left.is_empty() {
+            difference.notes.push(format!(
+                "folders that nobody promised stay: {} (`force: true` purges folders too)",
+                paths::thousands(left.len() as u64)
+            ));
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Owner, group and mode hold for all below.
+
+use super::Below;
+use crate::kind::Difference;
+use crate::paths::{self, Change, Setting};
+use std::collections::BTreeSet;
+use steadfast_system::files::Shape;
+
+impl Below<'_> {
+    pub(super) fn recurse(&mut self, difference: &mut Difference<Change>) {
+        let sources: BTreeSet<&str> = self.want.sources().iter().map(|it| &*it.below).collect();
+        let (mut links, mut hard) = (0u64, 0u64);
+        let mut settings = vec![];
+        for (path, it) in &self.entries {
+            let named = self.promised.contains(path) || sources.contains(path);
+            if named || self.ignored.contains(path) || self.is_gone(path) {
+                continue;
+            }
+            let Ok(whole_path) = self.want.path.join(path) else {
+                self.nameless += 1;
+                continue;
+            };
+            let entry = &it.entry;
+            let is_folder = entry.shape == Shape::Directory;
+            let is_link = matches!(entry.shape, Shape::Link { .. });
+            let mode = (!is_link).then(|| self.mode(entry.mode, is_folder));
+            let owners = &self.want.owners;
+            let set = Setting::of(&whole_path, Some(&it.path), entry, self.ids, mode, owners);
+            let Some(set) = set else { continue };
+            if is_link {
+                links += 1;
+            } else if matches!(entry.shape, Shape::File { .. }) && entry.links > 1 {
+                hard += 1;
+            } else {
+                settings.push(set);
+            }
+        }
+        self.settings.extend(settings);
+        let counts = [(links, "symbolic links"), (hard, "files with several hard links")];
+        for (count, what) in counts {
+            if count > 0 {
+                let count = paths::thousands(count);
+                difference.notes.push(format!("{what} left alone, whatever they have: {count}"));
+            }
+        }
+    }
+}

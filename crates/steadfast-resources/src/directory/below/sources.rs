@@ -1,0 +1,155 @@
+//! Files of the model belong below the directory.
+
+use super::{Below, folders};
+use crate::directory::desired::SourceFile;
+use crate::kind::{Difference, Obstacle};
+use crate::mode::{NEW_DIRECTORY, NEW_FILE};
+use crate::paths::{self, Change, NewDirectory, Owners, Setting, Was, Writing};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use steadfast_system::AbsPath;
+use steadfast_system::files::{Content, Entry, Expected, Mode, NewFile, Shape, TreeEntry};
+use steadfast_system::text::safe;
+
+impl<'a> Below<'a> {
+    pub(super) fn sources(&mut self, difference: &mut Difference<Change>) {
+        let folders: BTreeSet<&str> =
+            self.want.sources().iter().flat_map(|it| folders(&it.below)).collect();
+        for below in folders {
+            self.source_folder(below, &mut difference.obstacles);
+        }
+        for file in self.want.sources() {
+            self.source_file(file, &mut difference.obstacles);
+        }
+    }
+
+    /// A folder that leads to a source.
+    fn source_folder(&mut self, below: &str, obstacles: &mut Vec<Obstacle>) {
+        let Ok(path) = self.want.path.join(below) else { return };
+        let there = self.entries.get(below).copied();
+        if let Some(it) = there
+            && (it.entry.shape == Shape::Directory || !self.gives_way(it, obstacles))
+        {
+            return;
+        }
+        let (uid, gid) = self.ids().of_new(Some(&self.root));
+        self.directories.push(NewDirectory {
+            path,
+            below: Some(Arc::from(below)),
+            uid,
+            gid,
+            mode: self.mode(NEW_DIRECTORY, true),
+            names: self.names(),
+            replaces: there.map_or(Expected::Nothing, |it| paths::seen(&it.entry)),
+        });
+    }
+
+    fn source_file(&mut self, file: &SourceFile, obstacles: &mut Vec<Obstacle>) {
+        let Ok(path) = self.want.path.join(&file.below) else { return };
+        if let Some(why) = paths::lies_in_ours(&path, self.own) {
+            obstacles.push(Obstacle::refused(format!("{}: {why}", safe(&file.below))));
+            return;
+        }
+        let there = self.entries.get(&*file.below).copied();
+        let mut over = None;
+        match there.map(|it| (it, &it.entry.shape)) {
+            None | Some((_, Shape::Link { .. })) => {}
+            Some((it, Shape::File { content, .. })) => {
+                if *content == Content::Digest(file.digest) && self.attributes_do(file, &path, it) {
+                    return;
+                }
+                over = Some(&it.entry);
+            }
+            Some((it, Shape::Directory | Shape::Socket | Shape::Fifo | Shape::Device)) => {
+                if !self.gives_way(it, obstacles) {
+                    return;
+                }
+            }
+        }
+        let Some(content) = file.bytes.bytes() else {
+            obstacles.push(Obstacle::refused(paths::ONLY_REMEMBERED.to_owned()));
+            return;
+        };
+        let replaces = there.map_or(Expected::Nothing, |it| paths::seen(&it.entry));
+        let new = self.new_file(file, path, Arc::clone(content), replaces, over);
+        self.writings.push(Writing {
+            file: new,
+            names: self.names(),
+            below: Some(Arc::clone(&file.below)),
+            was: over.map(|it| Was {
+                size: paths::size(it),
+                uid: it.uid,
+                gid: it.gid,
+                mode: it.mode,
+            }),
+            present: None,
+            sensitive: false,
+            open: self.root.open,
+        });
+    }
+
+    /// Whether a file with the promised content needs no more than another owner or mode. With several hard
+    /// links it may be another's; then it is written anew.
+    fn attributes_do(&mut self, file: &SourceFile, path: &AbsPath, it: &TreeEntry) -> bool {
+        let mode = self.file_mode(file, it.entry.mode);
+        let owners = &self.want.owners;
+        let set = Setting::of(path, Some(&it.path), &it.entry, self.ids(), Some(mode), owners);
+        let foreign = it.entry.links > 1 && self.root.open;
+        if set.is_some() && foreign {
+            return false;
+        }
+        self.settings.extend(set);
+        true
+    }
+
+    /// The file as it becomes; `over` is the regular file that is there.
+    fn new_file(
+        &self,
+        file: &SourceFile,
+        path: AbsPath,
+        content: Arc<[u8]>,
+        replaces: Expected,
+        over: Option<&Entry>,
+    ) -> NewFile {
+        let ids = self.ids();
+        let (uid, gid) = match over {
+            Some(it) => (ids.owner.id().unwrap_or(it.uid), ids.group.id().unwrap_or(it.gid)),
+            None => ids.of_new(Some(&self.root)),
+        };
+        NewFile {
+            path,
+            content,
+            uid,
+            gid,
+            mode: self.file_mode(file, over.map_or(NEW_FILE, |it| it.mode)),
+            replaces,
+            validate: None,
+            keep: true,
+            in_place: over.is_some_and(|it| it.mounted),
+        }
+    }
+
+    /// A source says whether it can be executed, and no more of its mode.
+    fn file_mode(&self, file: &SourceFile, base: Mode) -> Mode {
+        let bits = if file.executable { (base.0 & 0o444) >> 2 } else { 0 };
+        self.mode(Mode(base.0 & !0o111 | bits), false)
+    }
+
+    fn names(&self) -> Owners {
+        if self.want.recurse { self.want.owners.clone() } else { Owners::default() }
+    }
+
+    /// Whether something may give way to something of another shape.
+    fn gives_way(&mut self, it: &'a TreeEntry, obstacles: &mut Vec<Obstacle>) -> bool {
+        if self.want.force && !it.entry.mounted {
+            self.gone.insert(&it.path);
+            return true;
+        }
+        obstacles.push(Obstacle::refused(format!(
+            "{}: {} is in the way (`force: true` removes it)",
+            safe(&it.path),
+            paths::words(&it.entry.shape)
+        )));
+        false
+    }
+}

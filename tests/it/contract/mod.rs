@@ -13,14 +13,14 @@ use steadfast_system::{AbsPath, Host, SystemError, host::Settings};
 
 /// What came of a suite's questions and deeds.
 #[derive(Debug, Default)]
-struct Transcript(String);
+pub(crate) struct Transcript(pub(crate) String);
 
 impl Transcript {
-    fn say(&mut self, line: impl std::fmt::Display) {
+    pub(crate) fn say(&mut self, line: impl std::fmt::Display) {
         writeln!(self.0, "{line}").unwrap();
     }
 
-    fn done(&mut self, what: &str, result: Result<(), SystemError>) {
+    pub(crate) fn done(&mut self, what: &str, result: Result<(), SystemError>) {
         match result {
             Ok(()) => self.say(format_args!("{what}: done")),
             Err(error) => self.say(format_args!("{what}: {:?}", error.kind)),
@@ -32,7 +32,7 @@ fn path(text: &str) -> AbsPath {
     AbsPath::parse(text).unwrap()
 }
 
-fn real_host(folder: &std::path::Path) -> Host {
+pub(crate) fn real_host(folder: &std::path::Path) -> Host {
     for name in ["state", "cache"] {
         std::fs::create_dir_all(folder.join(name)).unwrap();
     }
@@ -45,7 +45,7 @@ fn real_host(folder: &std::path::Path) -> Host {
 }
 
 /// Runs a test of this program inside a machine, and gives what it printed between its two marks.
-fn inside(machine: &super::real::lab::machine::Machine, test: &str) -> String {
+pub(crate) fn inside(machine: &super::real::lab::machine::Machine, test: &str) -> String {
     let program = "/root/contract";
     machine.push(&std::env::current_exe().unwrap(), program, 0o755);
     let output = machine.run(&[program, "--ignored", "--exact", "--nocapture", test]);
@@ -57,6 +57,6 @@ fn inside(machine: &super::real::lab::machine::Machine, test: &str) -> String {
 const BEGIN: &str = "--- transcript ---\n";
 const END: &str = "--- end ---\n";
 
-fn tell(transcript: &Transcript) {
+pub(crate) fn tell(transcript: &Transcript) {
     println!("{BEGIN}{}{END}", transcript.0);
 }

@@ -6,7 +6,7 @@
 mod agent;
 mod bad_input;
 mod crashes;
-mod drift;
+pub(crate) mod drift;
 mod drift_accounts;
 mod drift_files;
 mod drift_packages;

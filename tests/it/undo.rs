@@ -392,3 +392,22 @@ services: { own: { running: true, unit: { content: "[Service]\nExecStart=/bin/ow
         assert_eq!(!host.world().users.contains_key(&name), goes, "{:#?}", told.undone);
     }
 }
+
+#[test]
+fn changes_of_several_kinds_are_each_made_by_their_own() {
+    use steadfast_resources::{Applied, Change, cron, group};
+    let host = FakeHost::debian().with_group("old", 7).with_group("older", 8);
+    let gone = |name: &str, gid| {
+        let name = GroupName::parse(name).unwrap();
+        Change::Group(group::Change::Remove { name, gid })
+    };
+    let at = AbsPath::parse("/etc/cron.d/none").unwrap();
+    let (seen, was) = (steadfast_system::files::Expected::Directory, cron::Was::Nothing);
+    let job = Change::Cron(cron::Change::Remove { path: at, seen, was });
+    let batch: [&[Change]; 4] = [&[gone("old", 7)], &[job], &[], &[gone("older", 8)]];
+    let applied = steadfast_resources::apply(&batch, &host);
+    let failed = applied.iter().map(|it| matches!(it, Applied::Failed { .. })).collect::<Vec<_>>();
+    assert_eq!(failed, [false, true, false, false], "{applied:?}");
+    let world = host.world();
+    assert!(world.group("old").is_none() && world.group("older").is_none());
+}

@@ -67,12 +67,19 @@ pub fn plan(want: &Resource, have: &State) -> Difference<Change> {
     })
 }
 
-/// Carries out the changes of several promises of one kind; one result for each.
+/// Carries out the changes of several promises, those of one kind as one batch; one result for each.
 pub fn apply(batch: &[&[Change]], sys: &dyn Actuate) -> Vec<Applied> {
-    match batch.iter().find_map(|it| it.first()) {
-        Some(first) => of_kind!(Change, first, K, _it => carry_out::<K>(batch, sys)),
-        None => vec![Applied::All; batch.len()],
+    let mut results = vec![None; batch.len()];
+    for at in 0..batch.len() {
+        let Some(first) = batch[at].first().filter(|_| results[at].is_none()) else { continue };
+        let kind = std::mem::discriminant(first);
+        let is_same = |it: &[Change]| it.first().map(std::mem::discriminant) == Some(kind);
+        let its: Vec<usize> = (at..batch.len()).filter(|at| is_same(batch[*at])).collect();
+        let part: Vec<&[Change]> = its.iter().map(|at| batch[*at]).collect();
+        let applied = of_kind!(Change, first, K, _it => carry_out::<K>(&part, sys));
+        its.into_iter().zip(applied).for_each(|(at, it)| results[at] = Some(it));
     }
+    results.into_iter().map(|it| it.unwrap_or(Applied::All)).collect()
 }
 
 /// Hands a batch to its kind.

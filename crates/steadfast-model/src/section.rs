@@ -30,10 +30,15 @@ pub const SECTIONS: &[Section] = &[
     many("links", "link"),
     many("services", "service"),
     many("cron", "cron"),
+    one("hostname", "hostname"),
 ];
 
 const fn many(name: &'static str, kind: &'static str) -> Section {
     Section { name, kind, holds: Holds::Many }
+}
+
+const fn one(name: &'static str, kind: &'static str) -> Section {
+    Section { name, kind, holds: Holds::One }
 }
 
 /// The section of this name, if there is one.

@@ -18,6 +18,7 @@ pub mod cron;
 pub mod directory;
 pub mod file;
 pub mod group;
+pub mod hostname;
 pub mod link;
 pub mod members;
 pub mod package;
@@ -42,6 +43,7 @@ kinds! { $
     Link => link,
     Service => service,
     Cron => cron,
+    Hostname => hostname,
 }
 
 // What is asked of whichever kind it is.

@@ -12,6 +12,7 @@ pub mod error;
 pub mod facts;
 pub mod files;
 pub mod host;
+pub mod hostname;
 pub mod names;
 pub mod packages;
 pub mod programs;
@@ -25,7 +26,14 @@ pub use names::{AbsPath, BadName, GroupName, PackageName, UnitName, UserName};
 
 /// Everything that may be asked of a machine. `observe` gets this and so cannot change anything.
 pub trait Probe:
-    accounts::Read + clock::Read + files::Read + packages::Read + secrets::Read + services::Read + Sync
+    accounts::Read
+    + clock::Read
+    + files::Read
+    + hostname::Read
+    + packages::Read
+    + secrets::Read
+    + services::Read
+    + Sync
 {
 }
 
@@ -33,6 +41,7 @@ impl<T> Probe for T where
     T: accounts::Read
         + clock::Read
         + files::Read
+        + hostname::Read
         + packages::Read
         + secrets::Read
         + services::Read
@@ -42,7 +51,13 @@ impl<T> Probe for T where
 
 /// Everything that may be done to a machine. Only `apply` gets this.
 pub trait Actuate:
-    Probe + accounts::Write + files::Write + packages::Write + programs::Run + services::Write
+    Probe
+    + accounts::Write
+    + files::Write
+    + hostname::Write
+    + packages::Write
+    + programs::Run
+    + services::Write
 {
     /// The same machine, to look at only.
     fn as_probe(&self) -> &dyn Probe;
@@ -50,7 +65,13 @@ pub trait Actuate:
 
 impl<T> Actuate for T
 where
-    T: Probe + accounts::Write + files::Write + packages::Write + programs::Run + services::Write,
+    T: Probe
+        + accounts::Write
+        + files::Write
+        + hostname::Write
+        + packages::Write
+        + programs::Run
+        + services::Write,
 {
     fn as_probe(&self) -> &dyn Probe {
         self

@@ -6,6 +6,7 @@ pub(crate) mod cron;
 pub(crate) mod directory;
 pub(crate) mod file;
 pub(crate) mod group;
+mod hostname;
 pub(crate) mod link;
 pub(crate) mod package;
 pub(crate) mod service;

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod files;
+mod hostname;
 mod packages;
 mod programs;
 mod services;
@@ -31,6 +32,8 @@ const TICK: i64 = 1_000_000;
 pub struct World {
     /// Microseconds since 1970.
     pub clock: i64,
+    /// The name that the kernel has.
+    pub hostname: Arc<str>,
     pub files: BTreeMap<AbsPath, Thing>,
     /// Contents that were kept when they were replaced.
     pub kept: BTreeMap<[u8; 32], Vec<u8>>,
@@ -116,6 +119,7 @@ impl FakeHost {
     pub fn debian() -> FakeHost {
         let mut world = World {
             clock: 1_700_000_000 * TICK,
+            hostname: "debian".into(),
             files: BTreeMap::new(),
             kept: BTreeMap::new(),
             users: BTreeMap::new(),

@@ -51,21 +51,41 @@ pub fn confine(
         Ok(()) | Err(_) => {}
     }
     if root {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let folder = rustix::fs::open(cache, flags, Mode::empty())
-            .map_err(|it| tried("open the cache folder")(it.into()))?;
-        let (user, group) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
-        rustix::fs::fchown(&folder, Some(user), Some(group))
-            .and_then(|()| rustix::fs::fchmod(&folder, Mode::from_raw_mode(0o700)))
-            .map_err(|it| tried("give the cache folder away")(it.into()))?;
+        give_away(cache, uid, gid)?;
     }
     rustix::thread::set_no_new_privs(true)
         .map_err(|it| tried("give up new privileges")(it.into()))?;
+    limit_resources(limits).map_err(|it| tried("set resource limits")(it.into()))?;
+    if !root {
+        tracing::debug!("confined: without new privileges, as who it was");
+        return Ok(Confined::AsIs);
+    }
+    become_user(uid, gid).map_err(|it| tried("give up root")(it.into()))?;
+    if setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0)).is_ok() {
+        let err = io::Error::other("root could be taken back");
+        return Err(ConfineError { what: "give up root", err });
+    }
+    tracing::debug!(uid, gid, "confined: root is given up");
+    Ok(Confined::AsUser)
+}
+
+/// Makes the cache folder the user's, and nobody else's.
+fn give_away(cache: &Path, uid: u32, gid: u32) -> Result<(), ConfineError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(cache, flags, Mode::empty())
+        .map_err(|it| tried("open the cache folder")(it.into()))?;
+    let (user, group) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
+    rustix::fs::fchown(&folder, Some(user), Some(group))
+        .and_then(|()| rustix::fs::fchmod(&folder, Mode::from_raw_mode(0o700)))
+        .map_err(|it| tried("give the cache folder away")(it.into()))
+}
+
+/// Bounds what this process may use, for good: never above what it may already.
+fn limit_resources(limits: &Limits) -> rustix::io::Result<()> {
     let limit = |resource, most: u64| {
         let most = rustix::process::getrlimit(resource).maximum.map_or(most, |it| it.min(most));
         let limit = Rlimit { current: Some(most), maximum: Some(most) };
         rustix::process::setrlimit(resource, limit)
-            .map_err(|it| tried("set resource limits")(it.into()))
     };
     limit(Resource::Core, 0)?;
     limit(Resource::Fsize, limits.bytes)?;
@@ -73,23 +93,14 @@ pub fn confine(
     // git maps whole packs.
     limit(Resource::As, 4 << 30)?;
     // Processor seconds, as a program that loops is otherwise ended only by whoever waits for it.
-    limit(Resource::Cpu, limits.total.as_secs().saturating_mul(2).max(60))?;
-    if !root {
-        tracing::debug!("confined: without new privileges, as who it was");
-        return Ok(Confined::AsIs);
-    }
-    let drop = || -> nix::Result<()> {
-        setgroups(&[])?;
-        let gid = Gid::from_raw(gid);
-        setresgid(gid, gid, gid)?;
-        let uid = Uid::from_raw(uid);
-        setresuid(uid, uid, uid)
-    };
-    drop().map_err(|it| tried("give up root")(it.into()))?;
-    if setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0)).is_ok() {
-        let err = io::Error::other("root could be taken back");
-        return Err(ConfineError { what: "give up root", err });
-    }
-    tracing::debug!(uid, gid, "confined: root is given up");
-    Ok(Confined::AsUser)
+    limit(Resource::Cpu, limits.total.as_secs().saturating_mul(2).max(60))
+}
+
+/// Becomes the user, in no further group.
+fn become_user(uid: u32, gid: u32) -> nix::Result<()> {
+    setgroups(&[])?;
+    let gid = Gid::from_raw(gid);
+    setresgid(gid, gid, gid)?;
+    let uid = Uid::from_raw(uid);
+    setresuid(uid, uid, uid)
 }

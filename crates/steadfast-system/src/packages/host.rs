@@ -66,7 +66,7 @@ impl Known {
 
     /// Whether it came as a dependency. apt may note a package of every architecture under the native.
     pub(super) fn is_automatic(&self, name: &str) -> bool {
-        let bare = name.split_once(':').map_or(name, |(bare, _)| bare);
+        let bare = bare(name);
         let Some(it) = self.database.get(name) else { return false };
         let native = Arc::from(self.database.native());
         self.automatic.contains(&(Arc::from(bare), Arc::clone(&it.architecture)))
@@ -225,6 +225,26 @@ fn ask_for(missing: &[&str], answers: &mut apt::Answers) -> Result<(), SystemErr
     Ok(())
 }
 
+/// A name without its architecture.
+fn bare(name: &str) -> &str {
+    name.split_once(':').map_or(name, |(bare, _)| bare)
+}
+
+/// The configuration files that a package brought and dpkg left beside those that were changed here.
+fn leftovers(database: &Database, name: &str) -> Vec<Arc<str>> {
+    let beside =
+        database.conffiles(name).into_iter().map(|(path, _, _)| format!("{path}.dpkg-dist"));
+    beside.filter(|it| fs::symlink_metadata(it).is_ok()).map(Arc::from).collect()
+}
+
+/// When the files of a package last changed, in microseconds since 1970.
+fn changed(bare: &str, architecture: &str) -> Option<i64> {
+    [format!("{INFO}/{bare}.list"), format!("{INFO}/{bare}:{architecture}.list")]
+        .iter()
+        .find_map(|it| fs::metadata(it).ok())
+        .map(|it| it.mtime() * 1_000_000 + it.mtime_nsec() / 1_000)
+}
+
 impl Read for Host {
     fn objections(&self, transaction: &super::Transaction) -> Vec<Option<String>> {
         self.foreseen(transaction)
@@ -243,7 +263,7 @@ impl Read for Host {
         };
         let looks = names.iter().map(|name| {
             let name = name.as_str();
-            let bare = name.split_once(':').map_or(name, |(bare, _)| bare);
+            let bare = bare(name);
             let installed = known.database.get(name).filter(|it| it.health != Health::NotInstalled);
             let Some(it) = installed else {
                 return Look {
@@ -252,40 +272,22 @@ impl Read for Host {
                     ..Look::default()
                 };
             };
-            let architecture = Arc::clone(&it.architecture);
-            let automatic = known.is_automatic(name);
             let short = known.database.short(name);
-            let interrupted = if known.updates {
+            let interruption = if known.updates {
                 Some(interruption(unrest.journal_is_ours))
             } else if it.health.is_cut() || it.broken {
                 Some(interruption(unrest.ours.iter().any(|it| it == short)))
             } else {
                 None
             };
-            let leftovers = known
-                .database
-                .conffiles(name)
-                .into_iter()
-                .map(|(path, _, _)| format!("{path}.dpkg-dist"))
-                .filter(|it| fs::symlink_metadata(it).is_ok())
-                .map(Arc::from)
-                .collect();
-            let changed =
-                [format!("{INFO}/{bare}.list"), format!("{INFO}/{bare}:{architecture}.list")]
-                    .iter()
-                    .find_map(|it| fs::metadata(it).ok())
-                    .map(|it| it.mtime() * 1_000_000 + it.mtime_nsec() / 1_000);
+            let is_removed = it.health == Health::ConfigFiles;
             Look {
-                provided_by: if it.health == Health::ConfigFiles {
-                    known.database.providers(bare)
-                } else {
-                    vec![]
-                },
+                automatic: known.is_automatic(name),
+                provided_by: if is_removed { known.database.providers(bare) } else { vec![] },
+                leftovers: leftovers(&known.database, name),
+                changed: changed(bare, &it.architecture),
                 installed: Some(it),
-                automatic,
-                interruption: interrupted,
-                leftovers,
-                changed,
+                interruption,
             }
         });
         Ok(looks.collect())

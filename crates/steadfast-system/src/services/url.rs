@@ -48,37 +48,11 @@ impl HealthUrl {
         if target.starts_with('?') {
             return bad("a path comes before `?`");
         }
-        // An IPv6 address has its own colons, and stands in brackets.
-        let (host, port) = match authority.strip_prefix('[') {
-            Some(rest) => match rest.split_once(']') {
-                Some((host, port)) => match host.parse::<Ipv6Addr>() {
-                    Ok(address) => (Place::Address(address.into()), port),
-                    Err(_) => return bad("what stands in brackets is no IPv6 address"),
-                },
-                None => return bad("`[` is not closed"),
-            },
-            None => {
-                let end = authority.find(':').unwrap_or(authority.len());
-                let (host, port) = authority.split_at(end);
-                match host.parse::<Ipv4Addr>() {
-                    Ok(address) => (Place::Address(address.into()), port),
-                    Err(_) if host == "localhost" => (Place::Localhost, port),
-                    Err(_) => return bad("its host is neither localhost nor an IP address"),
-                }
-            }
+        let (place, port) = match place_and_port(authority) {
+            Ok(found) => found,
+            Err(why) => return bad(why),
         };
-        let port = match port.strip_prefix(':') {
-            None if port.is_empty() => Some(80),
-            None => None,
-            Some(digits) if digits.bytes().all(|it| it.is_ascii_digit()) => {
-                digits.parse().ok().filter(|it| *it > 0)
-            }
-            Some(_) => None,
-        };
-        let Some(port) = port else {
-            return bad("its port is no number from 1 to 65535");
-        };
-        Ok(HealthUrl { text: Arc::from(text), place: host, port })
+        Ok(HealthUrl { text: Arc::from(text), place, port })
     }
 
     /// What stands in the first line of the request.
@@ -103,6 +77,34 @@ impl HealthUrl {
             Place::Address(address) => (at(address), None),
         }
     }
+}
+
+/// What stands between `http://` and the path: `127.0.0.1:8081`, `[::1]`, `localhost`.
+fn place_and_port(authority: &str) -> Result<(Place, u16), &'static str> {
+    // An IPv6 address has its own colons, and stands in brackets.
+    let (place, port) = if let Some(rest) = authority.strip_prefix('[') {
+        let (host, port) = rest.split_once(']').ok_or("`[` is not closed")?;
+        let address: Ipv6Addr =
+            host.parse().map_err(|_| "what stands in brackets is no IPv6 address")?;
+        (Place::Address(address.into()), port)
+    } else {
+        let end = authority.find(':').unwrap_or(authority.len());
+        let (host, port) = authority.split_at(end);
+        let place = match host.parse::<Ipv4Addr>() {
+            Ok(address) => Place::Address(address.into()),
+            Err(_) if host == "localhost" => Place::Localhost,
+            Err(_) => return Err("its host is neither localhost nor an IP address"),
+        };
+        (place, port)
+    };
+    let number = match port.strip_prefix(':') {
+        None if port.is_empty() => Some(80),
+        Some(digits) if digits.bytes().all(|it| it.is_ascii_digit()) => {
+            digits.parse().ok().filter(|it| *it > 0)
+        }
+        None | Some(_) => None,
+    };
+    Ok((place, number.ok_or("its port is no number from 1 to 65535")?))
 }
 
 impl fmt::Display for HealthUrl {

@@ -531,6 +531,7 @@ fn only_what_the_revision_broke_speaks_against_it() {
         ("missing secret", not_kept("a", Fault::Secret, false, true), false),
         ("failure to look", not_kept("a", Fault::Unseen, false, true), false),
         ("others can write there", not_kept("a", Fault::Foreign, false, true), false),
+        ("its unit was taken back", not_kept("a", Fault::Unit, true, true), false),
     ];
     for (what, broken, against) in faults {
         let mut node = Node::new();

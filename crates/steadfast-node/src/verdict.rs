@@ -4,7 +4,9 @@
 use crate::wire::{Broken, Fault, Report, Unkept};
 use std::collections::HashMap;
 use std::fmt;
-use steadfast_engine::{Event, Ledger as _, NotKept, Outcome, Promises, Reporter, Summary};
+use steadfast_engine::{
+    Event, Ledger as _, NotKept, Outcome, Promised, Promises, Reporter, Summary,
+};
 use steadfast_model::PromiseId;
 use steadfast_resources::{Change, Identity, Refusal, Resource};
 use steadfast_store::Store;
@@ -57,7 +59,7 @@ impl Reporter for Collected<'_> {
                     Outcome::NotKept(why) => self.not_kept.push(Broken {
                         promise: id,
                         reason: reason(),
-                        fault: fault(why, &promise.want, self.host),
+                        fault: fault(why, promise, self.host),
                         health: promise.want.promises_health() && is_ill(why),
                         changed: false,
                     }),
@@ -169,17 +171,20 @@ fn is_ill(why: &NotKept) -> bool {
     }
 }
 
-/// Whose fault it is. What lies where others than root can write is nobody's.
-fn fault(why: &NotKept, want: &Resource, host: &dyn Probe) -> Fault {
+/// Whose fault it is. What lies where others than root can write is nobody's, and what a unit has settled
+/// itself, its own.
+fn fault(why: &NotKept, promised: &Promised, host: &dyn Probe) -> Fault {
     match whose(why) {
-        Fault::Revision if paths(want).any(|it| is_foreign(it, host)) => Fault::Foreign,
+        Fault::Revision if promised.unit.is_some() => Fault::Unit,
+        Fault::Revision if paths(&promised.want).any(|it| is_foreign(it, host)) => Fault::Foreign,
         fault @ (Fault::Revision
         | Fault::Network
         | Fault::Lock
         | Fault::DiskFull
         | Fault::Secret
         | Fault::Unseen
-        | Fault::Foreign) => fault,
+        | Fault::Foreign
+        | Fault::Unit) => fault,
     }
 }
 
@@ -239,6 +244,7 @@ fn paths(want: &Resource) -> impl Iterator<Item = AbsPath> {
 mod tests {
     use super::*;
     use std::time::Duration;
+    use steadfast_engine::UnitId;
     use steadfast_resources::service;
     use steadfast_system::UnitName;
     use steadfast_testkit::FakeHost;
@@ -356,11 +362,23 @@ mod tests {
             ("/srv/theirs/folder/file", Fault::Foreign),
         ] {
             let promises = promises(&format!("files: {{ {path}: {{ content: x }} }}\n"));
-            let want = &promises.all[0].want;
-            assert_eq!(fault(&why, want, &host), expected, "{path}");
+            let promised = &promises.all[0];
+            assert_eq!(fault(&why, promised, &host), expected, "{path}");
             // Another reason than the revision stays what it is.
             let unseen = NotKept::Unobserved(SystemError::new(ErrorKind::Command, "x"));
-            assert_eq!(fault(&unseen, want, &host), Fault::Unseen, "{path}");
+            assert_eq!(fault(&unseen, promised, &host), Fault::Unseen, "{path}");
         }
+    }
+
+    #[test]
+    fn what_a_unit_has_settled_itself_is_not_the_revision_s_fault() {
+        let host = FakeHost::debian().with_directory("/srv");
+        let mut promises = promises("files: { /srv/app: { content: x } }\n");
+        promises.all[0].unit = Some(UnitId("component:people/api".into()));
+        let promised = &promises.all[0];
+        let differs = NotKept::StillDiffers { remaining: vec![] };
+        assert_eq!(fault(&differs, promised, &host), Fault::Unit);
+        let network = NotKept::Unhealthy(SystemError::new(ErrorKind::Network, "x"));
+        assert_eq!(fault(&network, promised, &host), Fault::Network);
     }
 }

@@ -287,6 +287,9 @@ pub enum Fault {
     Unseen,
     /// It lies where somebody who is not root can write.
     Foreign,
+    /// It changes as one with others, and the step of that unit was taken back: nothing of it is left to go
+    /// back from.
+    Unit,
 }
 
 /// A promise that is not kept or held, and why.

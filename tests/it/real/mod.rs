@@ -21,4 +21,5 @@ mod packaged;
 mod restarts;
 mod sources;
 mod taken_over;
+mod told;
 mod who;

@@ -260,7 +260,8 @@ fn failures(report: &Report, before: &Adopted) -> Vec<Failure> {
             | Fault::DiskFull
             | Fault::Secret
             | Fault::Unseen
-            | Fault::Foreign => false,
+            | Fault::Foreign
+            | Fault::Unit => false,
         };
         let was_kept = before.not_good.as_ref().is_some_and(|it| !it.contains(&broken.promise));
         ours && (broken.health || (broken.changed && was_kept))

@@ -2,7 +2,7 @@
 //! sources gave are left out: what of them is to be known, the notes say.
 
 use crate::machine::{Action, Answer, Input, Job, Request, RunResult};
-use steadfast_node::wire::Selection;
+use steadfast_node::wire::{Proof, Selection};
 use tracing::{debug, trace};
 
 /// So many promises are named of one run.
@@ -15,8 +15,8 @@ pub(super) fn input(input: &Input) {
         // It may be time: mostly it is not.
         Input::Woke => trace!(input = word, "something has happened"),
         Input::Fetched(Ok(Some(offer))) => {
-            let (revision, proof) = (&offer.info.revision, &offer.proof);
-            debug!(input = word, %revision, ?proof, "something has happened");
+            let (revision, proof) = (&offer.info.revision, proved(&offer.proof));
+            debug!(input = word, %revision, proof, "something has happened");
         }
         Input::Fetched(Ok(None)) => debug!(input = word, newer = false, "something has happened"),
         Input::Fetched(Err(refusal)) => {
@@ -78,6 +78,15 @@ pub(super) fn action(action: &Action) {
         }
         Action::Shutdown(how) => debug!(action = "shutdown", ?how, "decided"),
         Action::WakeAt(at) => trace!(action = "wake", %at, "decided"),
+    }
+}
+
+fn proved(proof: &Proof) -> &'static str {
+    match proof {
+        Proof::DescendsFrom(_) => "descends",
+        Proof::Sequence => "sequence",
+        Proof::Local => "local",
+        Proof::Nothing => "nothing",
     }
 }
 

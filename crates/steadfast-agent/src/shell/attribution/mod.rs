@@ -201,7 +201,7 @@ mod tests {
     use std::process::{Child, Command, Stdio};
     use std::time::{Duration, Instant};
     use steadfast_node::wire::Watched;
-    use steadfast_system::attribution::{Act, Changer, Event};
+    use steadfast_system::attribution::{Act, Changer, Event, Process};
     use tokio::sync::mpsc;
 
     fn sighting(name: &str, pid: i32, at: i64, place: &Place) -> Sighting {
@@ -268,6 +268,26 @@ mod tests {
         assert_eq!(recent.about(&event(last + 1), began, never), None);
         let later = began + Duration::from_secs(1);
         assert!(recent.about(&event(7), later, |_| Some(process.clone())).is_some());
+    }
+
+    #[test]
+    fn a_process_that_is_about_to_end_is_the_one_that_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let Some((_group, place)) = group_and_place(folder.path()) else { return };
+        let (pid, name) = (7, (*b"a").into());
+        let event = Event { pid, ended: false, act: Act::Written, place, name };
+        let own = i32::try_from(std::process::id()).unwrap();
+        let ask = steadfast_system::attribution::ask(own).unwrap();
+        let lives = Process { arguments: 1, ..ask };
+        // As /proc tells it from the moment on at which its memory is gone.
+        let ends = Process { command: None, arguments: 0, group: -1, ..lives.clone() };
+        let mut recent = Recent::default();
+        let began = Instant::now();
+        let mut look = |process: &Process| recent.about(&event, began, |_| Some(process.clone()));
+        assert_eq!(look(&lives), Some(lives.clone()));
+        assert_eq!(look(&ends), Some(lives.clone()));
+        let other = Process { name: "other".to_owned(), ..ends };
+        assert_eq!(look(&other), Some(other));
     }
 
     #[test]

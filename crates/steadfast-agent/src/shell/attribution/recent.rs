@@ -31,13 +31,9 @@ impl Recent {
         self.processes.retain(|(_, at, _)| now.duration_since(*at) < RECENTLY);
         let known = self.processes.iter().position(|(pid, _, _)| *pid == event.pid);
         match (asked, known) {
-            (Some(mut process), known) => {
-                if let Some((_, _, known)) = known.and_then(|it| self.processes.remove(it))
-                    && known.name == process.name
-                {
-                    // One that is about to end has a name still, and no command any more.
-                    process.command = process.command.or(known.command);
-                }
+            (Some(process), known) => {
+                let known = known.and_then(|it| self.processes.remove(it)).map(|it| it.2);
+                let process = known.filter(|it| is_ending(&process, it)).unwrap_or(process);
                 if self.processes.len() >= RECENT {
                     self.processes.pop_front();
                 }
@@ -55,4 +51,11 @@ impl Recent {
         self.asked = Some((since, count.saturating_add(1)));
         count < ASKED
     }
+}
+
+/// One that is about to end has a name still, and no command line any more, nor a group: what is known of it
+/// from before is more.
+fn is_ending(process: &Process, before: &Process) -> bool {
+    let has_command = process.command.is_some() || process.arguments > 0;
+    !has_command && (&process.name, &process.user) == (&before.name, &before.user)
 }

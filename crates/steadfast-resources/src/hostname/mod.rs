@@ -112,6 +112,11 @@ impl Kind for Hostname {
     }
 
     fn claims(want: &Desired) -> Vec<Identity> {
+        vec![Identity::Path(want.file.clone())]
+    }
+
+    /// Who says another name says another file, too, and is told so once.
+    fn concerns(want: &Desired) -> Vec<Identity> {
         vec![Identity::Path(want.file.clone()), Identity::Setting(setting())]
     }
 

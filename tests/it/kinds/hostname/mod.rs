@@ -166,7 +166,7 @@ fn a_name_that_somebody_gave_since_is_not_taken_away() {
 #[test]
 fn a_node_has_one_name() {
     let told = Model::of("hostname: { a: {}, b: {} }\n", &[]).unwrap_err();
-    assert!(told.contains("two-promises-one-thing"), "{told}");
+    assert_eq!(told.matches("two-promises-one-thing").count(), 1, "{told}");
     let told = Model::of("hostname: a\nfiles: { /etc/hostname: { content: x } }\n", &[]);
     assert!(told.unwrap_err().contains("two-promises-one-thing"));
     for bad in ["Web", "a_b", "10.0.0.1", "localhost", "[a]", "{ a: { runing: true } }", "12"] {

@@ -1,9 +1,8 @@
 //! The kinds of promises, one file or folder for each: what it reads, sees, plans, does and undoes, side by
 //! side. `group.rs` is the smallest, whole; `kind.rs` says what a kind is.
 //!
-//! A new kind is a room here, its line among the modules and its row in the table below, a row in the model's
-//! `SECTIONS`, and, where it has facets of its own to undo, their words in the store. Nobody else names the
-//! kinds.
+//! A new kind is a room here, its line among the modules and its row in the table below, and a row in the model's
+//! `SECTIONS`; CONTRIBUTING.md says what else belongs to it. Nobody else names the kinds.
 
 pub mod fact;
 pub mod identity;

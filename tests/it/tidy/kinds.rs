@@ -74,3 +74,33 @@ fn every_section_has_a_kind_that_is_tested() {
         assert!(models.contains(&format!("{name}:")), "no model in tests/language/ok has {name}");
     }
 }
+
+/// What one kind takes outside its own rooms: see decision 0029. More than this is asked of every kind.
+const PLACES: [&str; 6] = [
+    "REFERENCE.md",
+    "crates/steadfast-model/src/section.rs",
+    "crates/steadfast-resources/src/lib.rs",
+    "crates/steadfast-system/src/lib.rs",
+    "crates/steadfast-testkit/src/host/mod.rs",
+    "tests/it/kinds/mod.rs",
+];
+
+#[test]
+fn a_kind_touches_few_files_outside_its_rooms() {
+    let marks = [
+        "mod hostname;",
+        "hostname::",
+        "Hostname => hostname",
+        "one(\"hostname\"",
+        "## `hostname`",
+    ];
+    let is_room = |path: &str| path.contains("/hostname") || path == "tests/it/tidy/kinds.rs";
+    let files = files();
+    let places: Vec<&str> = files
+        .iter()
+        .filter(|(path, _)| path.ends_with(".rs") || *path == "REFERENCE.md")
+        .filter(|(path, text)| !is_room(path) && marks.iter().any(|it| text.contains(it)))
+        .map(|(path, _)| &**path)
+        .collect();
+    assert_eq!(places, PLACES);
+}

@@ -288,6 +288,19 @@ impl Entry {
         Entry { changes: vec![], notes: vec![], forecast, certain: vec![] }
     }
 
+    /// What is only done because of an input that changes first hangs on that; what would be done `alone` too
+    /// does not.
+    fn hang_on(&mut self, input: &PromiseId, alone: &[Change]) {
+        let certain: Vec<bool> = self.changes.iter().map(|it| alone.contains(it)).collect();
+        if self.forecast != Forecast::Certain || certain.iter().all(|it| *it) {
+            return;
+        }
+        self.forecast = Forecast::Expected { because: Reason::ChangesFirst(input.clone()) };
+        if certain.contains(&true) {
+            self.certain = certain;
+        }
+    }
+
     /// The changes by how sure they are, those first that are surer than the promise.
     pub fn steps(&self) -> Vec<(&Forecast, Vec<&Change>)> {
         let is_certain = |at: &usize| self.certain.get(*at) == Some(&true);
@@ -363,36 +376,22 @@ fn entry(
             }
     };
     let forecast = forecast(promises, at, &changes, &obstacles, entries, steps, left_broken);
-    let mut certain = vec![];
-    let forecast = match (forecast, because_of_input) {
-        (Forecast::Kept, _) if observed.undetermined.contains(&at) => {
-            Forecast::Held(Held::RestartUndetermined)
-        }
-        (Forecast::Certain, Some(input)) => {
-            // What is done for another reason too does not hang on the input.
-            let alone = promised.want.plan(have, &observed.owing[at]).changes;
-            certain = changes.iter().map(|it| alone.contains(it)).collect();
-            if certain.iter().all(|it| *it) {
-                Forecast::Certain
-            } else {
-                Forecast::Expected { because: Reason::ChangesFirst(promises.all[input].id.clone()) }
-            }
-        }
-        (forecast, _) => forecast,
-    };
-    let unasked = promised.needs.iter().find(|it| observed.awaits_health(promises, **it));
-    let forecast = match (forecast, unasked) {
-        (Forecast::Certain | Forecast::Expected { .. }, Some(need)) => {
-            certain = vec![];
-            let need = promises.all[*need].id.clone();
-            Forecast::Unknown { because: vec![Reason::HealthOf(need)] }
-        }
-        (forecast, _) => forecast,
-    };
-    if certain.iter().all(|it| *it) || certain.iter().all(|it| !*it) {
-        certain.clear();
+    let mut entry = Entry { changes, notes, forecast, certain: vec![] };
+    if entry.forecast == Forecast::Kept && observed.undetermined.contains(&at) {
+        entry.forecast = Forecast::Held(Held::RestartUndetermined);
     }
-    Entry { changes, notes, forecast, certain }
+    if let Some(input) = because_of_input {
+        let alone = promised.want.plan(have, &observed.owing[at]).changes;
+        entry.hang_on(&promises.all[input].id, &alone);
+    }
+    let unasked = promised.needs.iter().find(|it| observed.awaits_health(promises, **it));
+    if let (Forecast::Certain | Forecast::Expected { .. }, Some(need)) = (&entry.forecast, unasked)
+    {
+        let need = promises.all[*need].id.clone();
+        entry.forecast = Forecast::Unknown { because: vec![Reason::HealthOf(need)] };
+        entry.certain.clear();
+    }
+    entry
 }
 
 fn forecast(

@@ -6,6 +6,7 @@ pub mod changed;
 pub mod context;
 pub mod download;
 pub mod error;
+pub mod explain;
 pub mod fetch;
 pub mod gate;
 pub mod keep;

@@ -1,26 +1,24 @@
 //! `steadfast explain`: what is promised about a thing, by whom, and what the machine says now.
 
-use crate::adopted;
+use crate::adopted::{self, Adopted};
 use crate::commands::{facts_of, look_at_state};
-use crate::exit::{Exit, Outcome};
+use crate::exit::{Exit, Failure, Outcome};
 use crate::render::changed;
-use crate::render::explained::{About, was};
+use crate::render::explained::{About, comes_from, was};
 use crate::render::time::stamp;
 use crate::ui::{Format, Tone, Ui, clean};
 use clap::Args;
 use serde_json::json;
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use steadfast_engine::plan::plan;
 use steadfast_engine::{Circumstances, Forecast, Observed, Observer, Promised};
 use steadfast_model::lower::nearest;
-use steadfast_model::{ParameterSource, ParameterTrace, Place, Span, codes};
+use steadfast_model::{Place, Span, codes};
 use steadfast_node::Context;
+use steadfast_node::explain::{contents, files, find, used};
 use steadfast_node::model::{self, Loaded, Target};
 use steadfast_node::origin::Lines;
-use steadfast_resources::Identity;
 use steadfast_store::Store;
-use steadfast_system::AbsPath;
 
 /// Explain a promise, a path or an error code
 ///
@@ -50,44 +48,20 @@ pub(crate) struct ExplainArgs {
 }
 
 pub(crate) fn run(args: &ExplainArgs, cx: &Context, ui: &Ui) -> Outcome {
-    let layout = &cx.layout;
-    let thing = args.thing.trim_start_matches("error[").trim_end_matches(']');
-    if let Some((code, words)) = codes::ALL.iter().find(|(code, _)| code.0 == thing) {
-        let paragraph: Vec<&str> = words.lines().map(str::trim).collect();
-        let paragraph = paragraph.join(" ");
-        if args.format == Format::Json {
-            let event = json!({ "event": "code", "code": code.0, "words": paragraph });
-            ui.line(&event.to_string());
-            return Ok(Exit::Fine);
-        }
-        ui.line(&ui.paint(Tone::Strong, code.0));
-        ui.line("");
-        for line in crate::ui::wrap(&paragraph, ui.width) {
-            ui.line(&line);
-        }
+    let code = args.thing.trim_start_matches("error[").trim_end_matches(']');
+    if let Some((code, words)) = codes::ALL.iter().find(|(it, _)| it.0 == code) {
+        explain_code(ui, args.format, code.0, words);
         return Ok(Exit::Fine);
     }
     let adopted = match &args.model {
         Some(_) => None,
-        None => Some(adopted::find(layout).map_err(|failure| {
-            let known: Vec<&str> = codes::ALL.iter().map(|(code, _)| code.0).collect();
-            match nearest(thing, &known) {
-                Some(near) => failure.help(format!("did you mean the code {near}?")),
-                None => failure,
-            }
-        })?),
+        None => Some(adopted::find(&cx.layout).map_err(|it| or_a_code(it, code))?),
     };
     let path = args.model.as_ref().or(adopted.as_ref().map(|it| &it.content));
     // One of the two is there.
     let Some(path) = path else { return Ok(Exit::Fine) };
-    let said = adopted.as_ref().map(|it| (it.node.as_deref(), it.environment.as_deref()));
-    let (node, environment) = said.unwrap_or_default();
     let mut loaded = model::load(path)?;
-    let facts = facts_of(layout, ui);
-    let node = model::node_name(args.node.as_deref().or(node), &facts);
-    let environment = args.environment.as_deref().or(environment);
-    let target = model::target(&mut loaded, environment, &node, &facts)?;
-    ui.model_warnings(&loaded.sound()?);
+    let (node, target) = target(args, adopted.as_ref(), &mut loaded, cx, ui)?;
     // Words are no data.
     let tell = |words: &str| match args.format {
         Format::Text => ui.line(words),
@@ -107,7 +81,7 @@ pub(crate) fn run(args: &ExplainArgs, cx: &Context, ui: &Ui) -> Outcome {
         return Ok(Exit::Fine);
     }
     let mut lines = match &adopted {
-        Some(adopted) => Lines::of_revision(layout, &adopted.revision),
+        Some(adopted) => Lines::of_revision(&cx.layout, &adopted.revision),
         None => Lines::of_folder(path, &loaded.sources, &files(&loaded, &target, &found)),
     };
     if let (Some(adopted), Format::Text) = (&adopted, args.format) {
@@ -115,47 +89,8 @@ pub(crate) fn run(args: &ExplainArgs, cx: &Context, ui: &Ui) -> Outcome {
         ui.line("");
     }
     let store = look_at_state(cx, ui)?;
-    let host = cx.host();
-    let looks = Observed::all(&target.promises, Observer::ReadOnly(&host), &&store);
-    let circumstances = Circumstances { root: cx.root, budget: target.resolved.policy.budget };
-    let plan = plan(&target.promises, &looks, circumstances);
-    for (turn, at) in found.iter().enumerate() {
-        if args.format == Format::Json {
-            let about = About {
-                loaded: &loaded,
-                target: &target,
-                promised: &target.promises.all[*at],
-                state: &looks.describe(*at),
-                entry: &plan.entries[*at],
-                lines: &lines,
-                store: &store,
-            };
-            ui.line(&about.json()?.to_string());
-            continue;
-        }
-        if turn > 0 {
-            ui.line("");
-        }
-        let promised = &target.promises.all[*at];
-        promise(ui, &loaded, &target, promised, &mut lines);
-        match looks.describe(*at) {
-            Ok(state) => {
-                ui.line("");
-                ui.line(&ui.paint(Tone::Strong, "the machine says"));
-                for (name, value) in state {
-                    ui.hanging(&format!("  {name:<12} "), Tone::Plain, &value);
-                }
-            }
-            Err(error) => {
-                ui.line("");
-                let why = error.chain().join(": ");
-                ui.below(0, Tone::Plain, &format!("the machine cannot be asked: {why}"));
-            }
-        }
-        let unseen = store.is_nowhere() && promised.want.as_runner().is_some();
-        forecast(ui, &plan.entries[*at], unseen);
-        history(ui, &store, promised);
-    }
+    let known = (&loaded, &target, &store);
+    explain(args.format, known, &found, &mut lines, cx, ui)?;
     if let Some(trouble) = &lines.trouble {
         ui.warn(trouble);
     }
@@ -163,74 +98,92 @@ pub(crate) fn run(args: &ExplainArgs, cx: &Context, ui: &Ui) -> Outcome {
     Ok(Exit::Fine)
 }
 
-/// Promises of this name or about this path; else the folder that holds for all below it.
-fn find(target: &Target, thing: &str) -> Vec<usize> {
-    let all = &target.promises.all;
-    let path = AbsPath::parse(thing).ok();
-    let exact: Vec<usize> = (0..all.len())
-        .filter(|at| {
-            &*all[*at].id.0 == thing
-                || path.as_ref().is_some_and(|path| {
-                    all[*at].want.claims().contains(&Identity::Path(path.clone()))
-                })
-        })
-        .collect();
-    if !exact.is_empty() {
-        return exact;
-    }
-    let by_name: Vec<usize> = (0..all.len()).filter(|at| all[*at].id.name() == thing).collect();
-    if !by_name.is_empty() {
-        return by_name;
-    }
-    let Some(path) = path else { return vec![] };
-    (0..all.len())
-        .filter(|at| all[*at].want.folder().is_some_and(|it| path.is_within(it)))
-        .max_by_key(|at| all[*at].id.name().len())
-        .into_iter()
-        .collect()
-}
-
-/// The files in which these promises and their parameters stand.
-fn files(loaded: &Loaded, target: &Target, found: &[usize]) -> BTreeSet<String> {
-    let mut spans = vec![];
-    for at in found {
-        let promised = &target.promises.all[*at];
-        for origin in &promised.origins {
-            spans.push(origin.span);
-            spans.extend(&origin.via);
+/// What the code of an error means.
+fn explain_code(ui: &Ui, format: Format, code: &str, words: &str) {
+    let paragraph: Vec<&str> = words.lines().map(str::trim).collect();
+    let paragraph = paragraph.join(" ");
+    match format {
+        Format::Json => {
+            ui.line(&json!({ "event": "code", "code": code, "words": paragraph }).to_string());
         }
-        spans.extend(used(target, promised).iter().map(|it| it.span));
+        Format::Text => {
+            ui.line(&ui.paint(Tone::Strong, code));
+            ui.line("");
+            crate::ui::wrap(&paragraph, ui.width).iter().for_each(|it| ui.line(it));
+        }
     }
-    let mut files: BTreeSet<String> =
-        spans.into_iter().map(|it| loaded.sources.place(it).file.to_string()).collect();
-    for at in found {
-        files.extend(contents(loaded, &target.promises.all[*at]));
-    }
-    files
 }
 
-/// The templates and files of the model that a promise was made from. What comes with this program is
-/// none of the model's.
-pub(crate) fn contents(loaded: &Loaded, promised: &Promised) -> Vec<String> {
-    let files = promised.used.files.iter().filter_map(|id| loaded.sources.get(*id));
-    files.map(|it| it.path.to_string()).filter(|it| !it.starts_with("std/")).collect()
-}
-
-/// The parameters that its values came from.
-pub(crate) fn used<'a>(target: &'a Target, promised: &Promised) -> Vec<&'a ParameterTrace> {
-    let trace = &target.resolved.trace;
-    promised.used.parameters.iter().filter_map(|at| trace.get(*at)).collect()
-}
-
-/// Where the value of a parameter comes from.
-pub(crate) fn comes_from(source: ParameterSource) -> &'static str {
-    match source {
-        ParameterSource::Default => "its default",
-        ParameterSource::Model => "the model",
-        ParameterSource::Environment => "the environment",
-        ParameterSource::Node => "the node",
-        ParameterSource::Argument => "the include",
+/// Whoever has no model may have meant a code.
+fn or_a_code(failure: Failure, thing: &str) -> Failure {
+    let known: Vec<&str> = codes::ALL.iter().map(|(code, _)| code.0).collect();
+    match nearest(thing, &known) {
+        Some(near) => failure.help(format!("did you mean the code {near}?")),
+        None => failure,
     }
+}
+
+/// This node's name in the model, and its promises.
+fn target(
+    args: &ExplainArgs,
+    adopted: Option<&Adopted>,
+    loaded: &mut Loaded,
+    cx: &Context,
+    ui: &Ui,
+) -> Result<(String, Option<Target>), Failure> {
+    let said = adopted.map(|it| (it.node.as_deref(), it.environment.as_deref()));
+    let (node, environment) = said.unwrap_or_default();
+    let facts = facts_of(&cx.layout, ui);
+    let node = model::node_name(args.node.as_deref().or(node), &facts);
+    let environment = args.environment.as_deref().or(environment);
+    let target = model::target(loaded, environment, &node, &facts)?;
+    ui.model_warnings(&loaded.sound()?);
+    Ok((node, target))
+}
+
+/// Looks at the machine, and tells of each promise that was found.
+fn explain(
+    format: Format,
+    (loaded, target, store): (&Loaded, &Target, &Store),
+    found: &[usize],
+    lines: &mut Lines,
+    cx: &Context,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    let host = cx.host();
+    let observed = Observed::all(&target.promises, Observer::ReadOnly(&host), &store);
+    let circumstances = Circumstances { root: cx.root, budget: target.resolved.policy.budget };
+    let plan = plan(&target.promises, &observed, circumstances);
+    for (turn, at) in found.iter().copied().enumerate() {
+        let (promised, entry) = (&target.promises.all[at], &plan.entries[at]);
+        let state = &observed.describe(at);
+        if format == Format::Json {
+            let about = About { loaded, target, promised, state, entry, lines, store };
+            ui.line(&about.json()?.to_string());
+            continue;
+        }
+        if turn > 0 {
+            ui.line("");
+        }
+        promise(ui, loaded, target, promised, lines);
+        ui.line("");
+        match state {
+            Ok(state) => {
+                ui.line(&ui.paint(Tone::Strong, "the machine says"));
+                for (name, value) in state {
+                    ui.hanging(&format!("  {name:<12} "), Tone::Plain, value);
+                }
+            }
+            Err(error) => {
+                let why = error.chain().join(": ");
+                ui.below(0, Tone::Plain, &format!("the machine cannot be asked: {why}"));
+            }
+        }
+        let unseen = store.is_nowhere() && promised.want.as_runner().is_some();
+        forecast(ui, entry, unseen);
+        history(ui, store, promised);
+    }
+    Ok(())
 }
 
 /// Where something stands in the model, and who wrote it there.

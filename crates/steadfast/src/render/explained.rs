@@ -14,11 +14,11 @@
 use super::changed;
 use super::json::{self, change};
 use super::time::stamp;
-use crate::commands::explain::{comes_from, contents, used};
 use crate::exit::{Exit, Failure};
 use serde_json::{Value, json};
 use steadfast_engine::{Entry, Promised};
-use steadfast_model::Span;
+use steadfast_model::{ParameterSource, Span};
+use steadfast_node::explain::{contents, used};
 use steadfast_node::model::{Loaded, Target};
 use steadfast_node::origin::Lines;
 use steadfast_resources::paths::bytes;
@@ -107,6 +107,17 @@ impl About<'_> {
             "line": place.line,
             "written": self.lines.json(&place.file, place.line),
         })
+    }
+}
+
+/// Where the value of a parameter comes from.
+pub(crate) fn comes_from(source: ParameterSource) -> &'static str {
+    match source {
+        ParameterSource::Default => "its default",
+        ParameterSource::Model => "the model",
+        ParameterSource::Environment => "the environment",
+        ParameterSource::Node => "the node",
+        ParameterSource::Argument => "the include",
     }
 }
 

@@ -2,7 +2,7 @@
 //! things, so that it can be taken back. The store keeps it; nothing here knows how.
 
 use crate::outcome::Held;
-use crate::runner::debt::{Debt, Record};
+use crate::runner::debt::{Debt, RunnerRecord};
 use crate::unit::{Scope, StepEnd, UnitId};
 use serde::{Deserialize, Serialize};
 use steadfast_model::PromiseId;
@@ -13,13 +13,13 @@ use steadfast_system::{Probe, SystemError, UnitName};
 
 /// What the state directory knows about restarts. The store implements it; nothing here knows how.
 pub trait Ledger {
-    fn record(&self, unit: &UnitName) -> Record;
+    fn record(&self, unit: &UnitName) -> RunnerRecord;
 
     /// Writes debts down. They survive a crash of the machine when this returns.
     fn owe(&mut self, debts: &[(UnitName, Debt)]) -> Result<(), SystemError>;
 
     /// Puts a new record in the place of the old one.
-    fn settle(&mut self, unit: &UnitName, record: Record) -> Result<(), SystemError>;
+    fn settle(&mut self, unit: &UnitName, record: RunnerRecord) -> Result<(), SystemError>;
 
     /// Writes down what is about to be made, replaced or taken away, before it is. Of what is known to
     /// have been done to the same thing since the model was adopted, only what is left is new.

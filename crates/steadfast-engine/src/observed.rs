@@ -2,7 +2,7 @@
 
 use crate::ledger::Ledger;
 use crate::promised::Promises;
-use crate::runner::debt::Record;
+use crate::runner::debt::RunnerRecord;
 use std::collections::{BTreeMap, BTreeSet};
 use steadfast_resources::runner::{Health, Owing};
 use steadfast_resources::{Change, Difference, Resource, State};
@@ -43,7 +43,7 @@ pub struct Observed {
     /// Runners of which nobody can tell whether they owe a restart.
     pub undetermined: BTreeSet<usize>,
     /// What is written down of each runner.
-    pub(crate) records: BTreeMap<usize, Record>,
+    pub(crate) records: BTreeMap<usize, RunnerRecord>,
 }
 
 impl Observed {

@@ -8,7 +8,7 @@ use steadfast_store::{Layout, state_files};
 
 /// What is stored beside the content of a revision; format 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
+pub struct RevisionRecord {
     pub format: u32,
     /// The digest of the content, in hexadecimal: the name of its folder.
     pub content: String,
@@ -53,14 +53,14 @@ pub enum RecordError {
 }
 
 /// What is known of a revision. A name that could lead elsewhere is nobody's.
-pub fn record(layout: &Layout, revision: &Revision) -> Result<Record, RecordError> {
+pub fn record(layout: &Layout, revision: &Revision) -> Result<RevisionRecord, RecordError> {
     let of = || revision.clone();
     if !is_plain(&revision.0) {
         return Err(RecordError::NoName(of()));
     }
     let bytes = state_files::read(&file_of(layout, revision))?;
     let bytes = bytes.ok_or_else(|| RecordError::Unknown(of()))?;
-    let record: Record = serde_json::from_slice(&bytes)?;
+    let record: RevisionRecord = serde_json::from_slice(&bytes)?;
     if record.format != 1 {
         return Err(RecordError::Newer(of()));
     }
@@ -71,7 +71,7 @@ pub fn record(layout: &Layout, revision: &Revision) -> Result<Record, RecordErro
 }
 
 /// What is known of every revision that is not forgotten yet, also of those that are not kept any more.
-pub fn records(layout: &Layout) -> Vec<(Revision, Record)> {
+pub fn records(layout: &Layout) -> Vec<(Revision, RevisionRecord)> {
     let names = state_files::names(&layout.revisions()).unwrap_or_default();
     let revisions = names.iter().filter_map(|it| it.strip_suffix(".json")).map(Revision::new);
     revisions.filter_map(|it| record(layout, &it).ok().map(|record| (it, record))).collect()
@@ -101,7 +101,11 @@ pub fn save_blame(
     }
 }
 
-pub fn save(layout: &Layout, revision: &Revision, record: &Record) -> Result<(), RecordError> {
+pub fn save(
+    layout: &Layout,
+    revision: &Revision,
+    record: &RevisionRecord,
+) -> Result<(), RecordError> {
     Ok(state_files::write(&file_of(layout, revision), &serde_json::to_vec_pretty(record)?)?)
 }
 
@@ -140,7 +144,7 @@ mod tests {
         for name in ["../state", "", "a/b", ".", "unknown"] {
             assert!(record(&layout, &Revision::new(name)).is_err(), "{name}");
         }
-        let elsewhere = Record { content: "../..".to_owned(), ..read };
+        let elsewhere = RevisionRecord { content: "../..".to_owned(), ..read };
         save(&layout, &revision, &elsewhere).unwrap();
         assert!(record(&layout, &revision).is_err());
     }

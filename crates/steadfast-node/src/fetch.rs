@@ -1,7 +1,7 @@
 //! Fetching: a process without privileges talks to the source, and the one that started it accepts only
 //! what it has verified itself.
 
-use crate::adopted::{self, Record};
+use crate::adopted::{self, RevisionRecord};
 use crate::download::{DownloadTask, FetchUser, download_in_child};
 use crate::revision::{HighestAccepted, Revision, RevisionInfo};
 use crate::settings::{self, Settings};
@@ -271,7 +271,7 @@ const OLD_RECORDS: usize = 1000;
 const OLD_BLAME: usize = 20;
 
 /// Removes the content of revisions that nobody needs any more.
-fn clear(task: &FetchTask, revision: &Revision, record: &Record, layout: &Layout) {
+fn clear(task: &FetchTask, revision: &Revision, record: &RevisionRecord, layout: &Layout) {
     let mut contents = vec![record.content.clone()];
     let mut files = vec![format!("{}.json", revision.0)];
     for kept in &task.keep {
@@ -310,8 +310,8 @@ fn revision_info(accepted: &Accepted, revision: Revision, now: Timestamp) -> Rev
     RevisionInfo { revision, sequence, date, expires }
 }
 
-fn record(accepted: &Accepted, source: &str) -> Record {
-    let mut record = Record {
+fn record(accepted: &Accepted, source: &str) -> RevisionRecord {
+    let mut record = RevisionRecord {
         format: 1,
         content: hex(&accepted.point.content()),
         source: source.to_owned(),

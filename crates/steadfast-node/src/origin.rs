@@ -1,6 +1,6 @@
 //! Which commit wrote a line of the model, and which commit a run was of, as commands tell it.
 
-use crate::adopted::{self, Record};
+use crate::adopted::{self, RevisionRecord};
 use crate::revision::Revision;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -140,12 +140,12 @@ fn dated(commit: &Commit) -> String {
 pub struct Revisions<'a> {
     layout: &'a Layout,
     /// By the name of their content.
-    known: BTreeMap<String, Vec<(Revision, Record)>>,
+    known: BTreeMap<String, Vec<(Revision, RevisionRecord)>>,
 }
 
 impl<'a> Revisions<'a> {
     pub fn read(layout: &'a Layout) -> Revisions<'a> {
-        let mut known: BTreeMap<String, Vec<(Revision, Record)>> = BTreeMap::new();
+        let mut known: BTreeMap<String, Vec<(Revision, RevisionRecord)>> = BTreeMap::new();
         for (revision, record) in adopted::records(layout) {
             known.entry(record.content.clone()).or_default().push((revision, record));
         }
@@ -158,10 +158,10 @@ impl<'a> Revisions<'a> {
     }
 
     /// A run says the folder of its content, and its commit where there is one.
-    pub fn revision(&self, run: &RunLine) -> Option<&(Revision, Record)> {
+    pub fn revision(&self, run: &RunLine) -> Option<&(Revision, RevisionRecord)> {
         let content = self.content(run)?;
         let all = self.known.get(content)?;
-        let same = |record: &Record| match (&run.commit, &record.commit) {
+        let same = |record: &RevisionRecord| match (&run.commit, &record.commit) {
             (Some(begins), Some(commit)) => commit.starts_with(&**begins),
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,

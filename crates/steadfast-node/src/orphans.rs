@@ -27,12 +27,12 @@ pub fn extent(policy: policy::Orphans) -> Option<Extent> {
 pub struct Orphans {
     /// Whether anything is remembered at all.
     some: bool,
-    there: Vec<Found>,
+    there: Vec<Orphan>,
     gone: Vec<UndoEntry>,
 }
 
 #[derive(Debug)]
-pub struct Found {
+pub struct Orphan {
     pub made: UndoEntry,
     /// Whether its promise is still made, without it.
     pub goes_on: bool,
@@ -47,7 +47,7 @@ pub struct Former<'a> {
     pub run: i64,
     /// The promise itself goes on, without these things.
     pub goes_on: bool,
-    pub things: Vec<&'a Found>,
+    pub things: Vec<&'a Orphan>,
 }
 
 impl Orphans {
@@ -130,7 +130,7 @@ pub fn find(
             orphans.gone.push(made);
         } else {
             let goes_on = promised.contains(&made.promise);
-            orphans.there.push(Found { made, goes_on, plan });
+            orphans.there.push(Orphan { made, goes_on, plan });
         }
     }
     orphans

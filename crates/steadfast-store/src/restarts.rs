@@ -4,14 +4,14 @@
 use crate::format::{json, v1};
 use crate::store::Store;
 use rusqlite::OptionalExtension as _;
-use steadfast_engine::debt::{Debt, Record};
+use steadfast_engine::debt::{Debt, RunnerRecord};
 use steadfast_engine::{Amended, Ledger, Scope, StepEnd, UndoEntry, UnitId};
 use steadfast_resources::Facet;
 use steadfast_system::{ErrorKind, SystemError, UnitName};
 
 /// A shared store is enough: the history of the same run is written beside it.
 impl Ledger for &Store {
-    fn record(&self, unit: &UnitName) -> Record {
+    fn record(&self, unit: &UnitName) -> RunnerRecord {
         let read = self.read("read the record of a service", |connection| {
             let record: Option<String> = connection
                 .query_row("SELECT record FROM services WHERE unit = ?1", [unit.as_str()], |row| {
@@ -25,19 +25,19 @@ impl Ledger for &Store {
             Ok((record, damaged))
         });
         match read {
-            Ok(None) => Record::default(),
-            Ok(Some((None, damaged))) => Record { damaged, ..Record::default() },
+            Ok(None) => RunnerRecord::default(),
+            Ok(Some((None, damaged))) => RunnerRecord { damaged, ..RunnerRecord::default() },
             Ok(Some((Some(record), _))) => serde_json::from_str::<v1::Record>(&record)
                 .ok()
                 .and_then(v1::Record::into_domain)
-                .unwrap_or(Record { damaged: true, ..Record::default() }),
+                .unwrap_or(RunnerRecord { damaged: true, ..RunnerRecord::default() }),
             // Whatever it was, it does not say that nothing is owed.
-            Err(_) => Record { damaged: true, ..Record::default() },
+            Err(_) => RunnerRecord { damaged: true, ..RunnerRecord::default() },
         }
     }
 
     fn owe(&mut self, debts: &[(UnitName, Debt)]) -> Result<(), SystemError> {
-        let mut records: Vec<(UnitName, Record)> = vec![];
+        let mut records: Vec<(UnitName, RunnerRecord)> = vec![];
         for (unit, debt) in debts {
             let at = records.iter().position(|(it, _)| it == unit).unwrap_or_else(|| {
                 records.push((unit.clone(), self.record(unit)));
@@ -56,7 +56,7 @@ impl Ledger for &Store {
         put(self, &records)
     }
 
-    fn settle(&mut self, unit: &UnitName, record: Record) -> Result<(), SystemError> {
+    fn settle(&mut self, unit: &UnitName, record: RunnerRecord) -> Result<(), SystemError> {
         put(self, &[(unit.clone(), record)])
     }
 
@@ -85,7 +85,7 @@ impl Ledger for &Store {
     }
 }
 
-fn put(store: &Store, records: &[(UnitName, Record)]) -> Result<(), SystemError> {
+fn put(store: &Store, records: &[(UnitName, RunnerRecord)]) -> Result<(), SystemError> {
     let rows: Vec<(&str, String)> = records
         .iter()
         .map(|(unit, record)| (unit.as_str(), json(&v1::Record::from(record))))
@@ -127,7 +127,7 @@ mod tests {
         let unit = UnitName::parse("nginx").unwrap();
         let opened = Store::open(&path).unwrap();
         let mut store = &opened;
-        assert_eq!(store.record(&unit), Record::default());
+        assert_eq!(store.record(&unit), RunnerRecord::default());
         store
             .owe(&[(unit.clone(), debt("file:/a", 1)), (unit.clone(), debt("file:/b", 1))])
             .unwrap();
@@ -138,7 +138,7 @@ mod tests {
         let inputs =
             [(PromiseId("file:/a".into()), [1; 32]), (PromiseId("file:/b".into()), [2; 32])];
         let baseline = Baseline { invocation: "b".to_owned(), inputs: inputs.into() };
-        let paid = Record { baseline: Some(baseline), debts: vec![], damaged: false };
+        let paid = RunnerRecord { baseline: Some(baseline), debts: vec![], damaged: false };
         store.settle(&unit, paid.clone()).unwrap();
         assert_eq!(store.record(&unit), paid);
     }

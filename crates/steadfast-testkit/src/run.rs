@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
-use steadfast_engine::debt::{Debt, Record};
+use steadfast_engine::debt::{Debt, RunnerRecord};
 use steadfast_engine::{
     Amended, Assessment, Budget, Circumstances, Event, Extent, Forecast, Ledger, Managed, Observer,
     Outcome, Plan, Promises, Reporter, Scope, StepEnd, Summary, UndoEntry, UnitId, promised,
@@ -60,7 +60,7 @@ impl Model {
 /// What services owe, as the state directory would know it. It survives a crash.
 #[derive(Clone, Debug, Default)]
 pub struct Notebook {
-    pub records: BTreeMap<UnitName, Record>,
+    pub records: BTreeMap<UnitName, RunnerRecord>,
     /// What was made since it was last cleared.
     pub made: BTreeMap<Facet, UndoEntry>,
     /// The steps of units that are under way, with what each has made.
@@ -77,7 +77,7 @@ impl Notebook {
 }
 
 impl Ledger for Notebook {
-    fn record(&self, unit: &UnitName) -> Record {
+    fn record(&self, unit: &UnitName) -> RunnerRecord {
         self.records.get(unit).cloned().unwrap_or_default()
     }
 
@@ -88,7 +88,7 @@ impl Ledger for Notebook {
         Ok(())
     }
 
-    fn settle(&mut self, unit: &UnitName, record: Record) -> Result<(), SystemError> {
+    fn settle(&mut self, unit: &UnitName, record: RunnerRecord) -> Result<(), SystemError> {
         self.records.insert(unit.clone(), record);
         Ok(())
     }

@@ -23,7 +23,7 @@ use crate::host::{Brought, FakeHost, Fault, Matter, Moment, Stock, Thing};
 use crate::run::{Model, Notebook, Run, converge_or_die, dry_run, go_back, or_die, release};
 use std::fmt::Write as _;
 use std::sync::Arc;
-use steadfast_engine::debt::Record;
+use steadfast_engine::debt::RunnerRecord;
 use steadfast_engine::{Budget, Extent, Forecast, NotKept, Outcome};
 use steadfast_system::packages::version::Version;
 use steadfast_system::{AbsPath, GroupName, PackageName, UnitName, UserName};
@@ -82,7 +82,7 @@ pub fn play(script: &str) -> String {
             "heal" => host.heal(),
             "forget" => ledger = Notebook::default(),
             "damage" => {
-                let record = Record { damaged: true, ..Record::default() };
+                let record = RunnerRecord { damaged: true, ..RunnerRecord::default() };
                 ledger.records.insert(UnitName::parse(rest).unwrap(), record);
             }
             "run" | "crash" => {

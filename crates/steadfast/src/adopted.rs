@@ -3,7 +3,7 @@
 use crate::exit::{Exit, Failure};
 use std::path::PathBuf;
 use steadfast_agent::shell;
-use steadfast_node::adopted::{Record, record, settled_name};
+use steadfast_node::adopted::{RevisionRecord, record, settled_name};
 use steadfast_node::revision::Revision;
 use steadfast_node::settings;
 use steadfast_store::Layout;
@@ -16,13 +16,13 @@ pub(crate) struct Adopted {
     pub commit: Option<String>,
     pub node: Option<String>,
     pub environment: Option<String>,
-    record: Record,
+    record: RevisionRecord,
 }
 
 impl Adopted {
     /// Which revision it is, and whose: `adopted 0123456789ab by Ann <ann@…>: a change`.
     pub(crate) fn shown(&self) -> String {
-        let Record { author, subject, signers, source, .. } = &self.record;
+        let RevisionRecord { author, subject, signers, source, .. } = &self.record;
         let mut text = format!("adopted {} of {source}", self.revision);
         if let (Some(author), Some(subject)) = (author, subject) {
             text += &format!(", by {author}: {subject}");

@@ -5,7 +5,7 @@ use crate::ledger::Ledger;
 use crate::observed::Observed;
 use crate::outcome::Outcome;
 use crate::promised::Promises;
-use crate::runner::debt::{Debt, Record};
+use crate::runner::debt::{Debt, RunnerRecord};
 use std::collections::BTreeSet;
 use steadfast_resources::{Change, Fingerprint};
 use steadfast_system::{Actuate, UnitName};
@@ -36,7 +36,7 @@ pub(super) type Work = Vec<(usize, Vec<Change>)>;
 pub(super) struct WrittenDown {
     pub(super) unit: UnitName,
     /// The record without them.
-    pub(super) before: Record,
+    pub(super) before: RunnerRecord,
     pub(super) debts: Vec<NewDebt>,
 }
 

@@ -34,7 +34,7 @@ pub struct Baseline {
 
 /// All that the state directory knows about one service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Record {
+pub struct RunnerRecord {
     pub baseline: Option<Baseline>,
     pub debts: Vec<Debt>,
     /// Whether the record was lost: then nothing here says that nothing is owed.
@@ -82,7 +82,7 @@ pub enum Owed {
 }
 
 /// Judges one service. A service that does not run owes nothing, and is never started by a debt.
-pub fn owed(record: &Record, running: Option<&Running>, inputs: &Inputs) -> Owed {
+pub fn owed(record: &RunnerRecord, running: Option<&Running>, inputs: &Inputs) -> Owed {
     let Some(running) = running else { return Owed::Nothing };
     let changed_since_start = inputs.changed_since(running);
     let mut action = None;
@@ -124,7 +124,7 @@ pub fn owed(record: &Record, running: Option<&Running>, inputs: &Inputs) -> Owed
 
 /// Judges a service that has failed, which is not to be stopped: where something is still written down,
 /// the restart that was to pay it may be what took the service down, so it is owed until it succeeds.
-pub fn owed_by_failed(record: &Record) -> Owed {
+pub fn owed_by_failed(record: &RunnerRecord) -> Owed {
     let mut causes: Vec<PromiseId> = vec![];
     for debt in &record.debts {
         if !causes.contains(&debt.cause) {
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_debt_stays_owed_while_the_same_process_runs() {
-        let record = Record {
+        let record = RunnerRecord {
             baseline: baseline("one", 1, 1),
             debts: vec![debt(Action::Restart, "/a", "one", 50)],
             damaged: false,
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn any_later_start_pays() {
-        let record = Record {
+        let record = RunnerRecord {
             baseline: baseline("one", 1, 1),
             debts: vec![debt(Action::Restart, "/a", "one", 50)],
             damaged: false,
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_start_before_the_change_does_not_pay() {
-        let record = Record {
+        let record = RunnerRecord {
             baseline: baseline("one", 1, 1),
             debts: vec![debt(Action::Reload, "/a", "one", 50)],
             damaged: false,
@@ -210,7 +210,7 @@ mod tests {
     /// The debt is written down first, then the file is validated and renamed.
     #[test]
     fn a_start_between_the_debt_and_its_cause_does_not_pay() {
-        let record = Record {
+        let record = RunnerRecord {
             baseline: None,
             debts: vec![debt(Action::Restart, "/s", "one", 50)],
             damaged: false,
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn the_stronger_action_wins_and_every_cause_is_named_once() {
-        let record = Record {
+        let record = RunnerRecord {
             baseline: None,
             debts: vec![
                 debt(Action::Reload, "/a", "one", 50),
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn what_somebody_else_changed_is_owed_too() {
-        let record = Record { baseline: baseline("one", 1, 1), ..Record::default() };
+        let record = RunnerRecord { baseline: baseline("one", 1, 1), ..RunnerRecord::default() };
         let one = running("one", 10);
         assert_eq!(owed(&record, Some(&one), &inputs(1, 1, 60)), Owed::Nothing);
         assert_eq!(owed(&record, Some(&one), &inputs(2, 1, 60)), due(Action::Reload, &["/r"]));
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn an_input_that_the_model_adds_or_takes_away_is_no_change_of_it() {
-        let record = Record { baseline: baseline("one", 1, 1), ..Record::default() };
+        let record = RunnerRecord { baseline: baseline("one", 1, 1), ..RunnerRecord::default() };
         let mut now = inputs(1, 1, 60);
         now.0.insert(PromiseId::new("file", "/new"), input(Action::Restart, 7, 60));
         assert_eq!(owed(&record, Some(&running("one", 10)), &now), Owed::Nothing);
@@ -269,10 +269,12 @@ mod tests {
 
     #[test]
     fn a_service_that_does_not_run_or_is_met_first_owes_nothing() {
-        let record =
-            Record { debts: vec![debt(Action::Restart, "/a", "one", 50)], ..Record::default() };
+        let record = RunnerRecord {
+            debts: vec![debt(Action::Restart, "/a", "one", 50)],
+            ..RunnerRecord::default()
+        };
         assert_eq!(owed(&record, None, &inputs(1, 1, 60)), Owed::Nothing);
-        let met = owed(&Record::default(), Some(&running("one", 10)), &inputs(1, 1, 60));
+        let met = owed(&RunnerRecord::default(), Some(&running("one", 10)), &inputs(1, 1, 60));
         assert_eq!(met, Owed::Nothing);
     }
 
@@ -280,14 +282,14 @@ mod tests {
     fn a_service_that_failed_owes_what_is_written_down() {
         let debts =
             vec![debt(Action::Reload, "/a", "one", 50), debt(Action::Restart, "/a", "one", 51)];
-        let record = Record { debts, ..Record::default() };
+        let record = RunnerRecord { debts, ..RunnerRecord::default() };
         assert_eq!(owed_by_failed(&record), due(Action::Restart, &["/a"]));
-        assert_eq!(owed_by_failed(&Record::default()), Owed::Nothing);
+        assert_eq!(owed_by_failed(&RunnerRecord::default()), Owed::Nothing);
     }
 
     #[test]
     fn after_a_damaged_record_nobody_claims_to_know() {
-        let record = Record { damaged: true, ..Record::default() };
+        let record = RunnerRecord { damaged: true, ..RunnerRecord::default() };
         assert_eq!(owed(&record, Some(&running("one", 10)), &inputs(1, 1, 60)), Owed::Perhaps);
         assert_eq!(owed(&record, Some(&running("one", 70)), &inputs(1, 1, 60)), Owed::Nothing);
     }

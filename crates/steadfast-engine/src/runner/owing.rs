@@ -4,7 +4,7 @@
 use crate::ledger::Ledger;
 use crate::observed::Observed;
 use crate::promised::Promises;
-use crate::runner::debt::{self, Action, Baseline, Debt, Owed, Record};
+use crate::runner::debt::{self, Action, Baseline, Debt, Owed, RunnerRecord};
 use crate::runner::inputs::{Inputs, has};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ impl Observed {
         self.records.insert(at, record);
     }
 
-    fn judge(&self, promises: &Promises, inputs: &Inputs, record: &Record) -> Owed {
+    fn judge(&self, promises: &Promises, inputs: &Inputs, record: &RunnerRecord) -> Owed {
         if self.has_failed(inputs.runner) {
             return debt::owed_by_failed(record);
         }
@@ -131,7 +131,7 @@ impl Observed {
     }
 
     /// The record of a runner that owes nothing and runs with what is there now.
-    pub(crate) fn paid_up(&self, promises: &Promises, inputs: &Inputs) -> Option<Record> {
+    pub(crate) fn paid_up(&self, promises: &Promises, inputs: &Inputs) -> Option<RunnerRecord> {
         let (_, process) = self.runner(promises, inputs.runner)?;
         // What cannot be seen now is not forgotten.
         if inputs.reload.iter().chain(&inputs.restart).any(|it| self.states[*it].is_err()) {
@@ -140,7 +140,7 @@ impl Observed {
         let now = self.inputs(promises, inputs);
         let known = now.0.into_iter().map(|(id, it)| (id, it.digest)).collect();
         let baseline = process.map(|it| Baseline { invocation: it.invocation, inputs: known })?;
-        Some(Record { baseline: Some(baseline), debts: vec![], damaged: false })
+        Some(RunnerRecord { baseline: Some(baseline), debts: vec![], damaged: false })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::ledger::{Ledger, UndoEntry};
 use crate::obstacles::refusals;
-use crate::runner::debt::{self, Debt, Record};
+use crate::runner::debt::{self, Debt, RunnerRecord};
 use crate::runner::owing::SetOwed as _;
 use std::collections::BTreeMap;
 use steadfast_resources::runner::{Consequence, Owing, Process, RunnerState};
@@ -15,7 +15,7 @@ pub(crate) struct Debtor {
     /// What it reads of that, by index.
     pub reads: Vec<usize>,
     /// What was written down of it before.
-    before: Record,
+    before: RunnerRecord,
 }
 
 /// Writes down what the readers of these will owe, before they are taken back. A unit that has failed may
@@ -100,7 +100,7 @@ pub(crate) fn pay(
     let paid = debtors.iter().zip(&results).filter(|(_, it)| it.is_ok());
     for debtor in paid.map(|(debtor, _)| debtor) {
         tracing::debug!(unit = %debtor.unit, "paid what it owed for what was taken back");
-        let record = Record { debts: vec![], ..ledger.record(&debtor.unit) };
+        let record = RunnerRecord { debts: vec![], ..ledger.record(&debtor.unit) };
         // Where it cannot be written, the debt stays: it is paid without need.
         let _written = ledger.settle(&debtor.unit, record);
     }
@@ -108,9 +108,9 @@ pub(crate) fn pay(
 }
 
 /// What a unit has to do for what is written down of it.
-fn due(want: &Resource, state: &State, record: &Record) -> Result<Vec<Change>, SystemError> {
+fn due(want: &Resource, state: &State, record: &RunnerRecord) -> Result<Vec<Change>, SystemError> {
     let Some(runner) = state.as_runner().filter(|it| it.is_loaded()) else { return Ok(vec![]) };
-    let record = Record { baseline: None, ..record.clone() };
+    let record = RunnerRecord { baseline: None, ..record.clone() };
     let owed = match runner.has_failed() {
         true => debt::owed_by_failed(&record),
         false => debt::owed(&record, runner.process(), &debt::Inputs::default()),

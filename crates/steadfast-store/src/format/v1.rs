@@ -148,9 +148,9 @@ impl From<&steadfast_resources::Change> for Change {
     }
 }
 
-impl From<&debt::Record> for Record {
-    fn from(record: &debt::Record) -> Record {
-        let debt::Record { baseline, debts, damaged: _ } = record;
+impl From<&debt::RunnerRecord> for Record {
+    fn from(record: &debt::RunnerRecord) -> Record {
+        let debt::RunnerRecord { baseline, debts, damaged: _ } = record;
         Record {
             baseline: baseline.as_ref().map(|it| {
                 let debt::Baseline { invocation, inputs } = it;
@@ -178,7 +178,7 @@ impl From<&debt::Record> for Record {
 
 impl Record {
     /// None where a digest is no digest.
-    pub fn into_domain(self) -> Option<debt::Record> {
+    pub fn into_domain(self) -> Option<debt::RunnerRecord> {
         let Record { baseline, debts } = self;
         let baseline = match baseline {
             Some(Baseline { invocation, inputs }) => {
@@ -202,7 +202,7 @@ impl Record {
                 since,
             })
             .collect();
-        Some(debt::Record { baseline, debts, damaged: false })
+        Some(debt::RunnerRecord { baseline, debts, damaged: false })
     }
 }
 

@@ -7,7 +7,7 @@ use crate::render::time::stamp;
 use crate::ui::{Format, Tone, Ui, clean};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use steadfast_node::adopted::Record;
+use steadfast_node::adopted::RevisionRecord;
 use steadfast_node::origin::{Lines, Revisions, place, short};
 use steadfast_store::format::v1::Judged;
 use steadfast_store::{Layout, RunLine, RunLock, Store, StoreError};
@@ -101,7 +101,7 @@ struct Told<'a> {
     /// It kept what the agent had accepted, and not a folder that somebody named.
     accepted: bool,
     /// What is known of its revision.
-    record: Option<&'a Record>,
+    record: Option<&'a RevisionRecord>,
 }
 
 impl<'a> Told<'a> {
@@ -141,8 +141,8 @@ fn listed(ui: &Ui, told: &Told<'_>) {
 }
 
 /// `0123456789ab by Anna Peeters <anna@xyz.example>: Greet otherwise`
-fn revision(record: &Record) -> Option<String> {
-    let Record { commit, author, subject, .. } = record;
+fn revision(record: &RevisionRecord) -> Option<String> {
+    let RevisionRecord { commit, author, subject, .. } = record;
     let (author, subject) = (author.as_ref()?, subject.as_ref()?);
     Some(format!("{} by {author}: {subject}", short(commit.as_ref()?)))
 }

@@ -3,7 +3,7 @@
 
 use crate::ui::{Tone, Ui, clean};
 use steadfast_engine::UndoPlan;
-use steadfast_node::orphans::{Former, Found, Orphans};
+use steadfast_node::orphans::{Former, Orphan, Orphans};
 
 /// One block for each promise.
 pub(crate) fn show(ui: &Ui, orphans: &Orphans) {
@@ -14,7 +14,7 @@ pub(crate) fn show(ui: &Ui, orphans: &Orphans) {
             let made = format!("made in run {run}, promised no more, and left as it is");
             ui.below(10, Tone::Plain, &made);
         }
-        for Found { made, goes_on, plan } in things {
+        for Orphan { made, goes_on, plan } in things {
             if *goes_on {
                 let (facet, run) = (&made.facet, made.run);
                 let words = "is promised no more, and left as it is";
@@ -41,7 +41,7 @@ pub(crate) fn json(ui: &Ui, orphans: &Orphans) {
     for Former { promise, run, goes_on: _, things } in orphans.promises() {
         let names: Vec<String> = things.iter().map(|it| it.made.facet.to_string()).collect();
         let (mut would, mut left) = (vec![], vec![]);
-        for Found { made, goes_on: _, plan } in things {
+        for Orphan { made, goes_on: _, plan } in things {
             match plan {
                 None | Some(UndoPlan::Back) => {}
                 Some(UndoPlan::Changes(changes)) => {

@@ -105,7 +105,7 @@ pub struct Trial {
     pub from: Adopted,
     /// What speaks against it: promises and reasons.
     #[serde(default)]
-    pub failures: Vec<Failure>,
+    pub failures: Vec<TrialFailure>,
     /// Runs of this stage that crashed.
     #[serde(default)]
     pub crashes: u32,
@@ -128,7 +128,7 @@ pub enum Stage {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
+pub struct TrialFailure {
     /// Nothing where a run crashed.
     pub promise: Option<PromiseId>,
     pub reason: String,
@@ -269,7 +269,7 @@ mod tests {
             trial: Some(Trial {
                 stage: Stage::Second,
                 from: adopted.clone(),
-                failures: vec![Failure {
+                failures: vec![TrialFailure {
                     promise: Some(PromiseId::new("file", "/etc/motd")),
                     reason: "validation failed".to_owned(),
                 }],

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use std::fmt;
 use steadfast_model::PromiseId;
 use steadfast_node::revision::{Revision, RevisionInfo};
-use steadfast_node::wire::{Refusal, RunReason, Selection, Unkept};
+use steadfast_node::wire::{Failure, Refusal, RunReason, Selection};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Status {
@@ -98,15 +98,15 @@ pub struct LastRun {
     pub ended: Timestamp,
     pub kept: u64,
     pub repaired: u64,
-    pub not_kept: Vec<Unkept>,
-    pub held: Vec<Unkept>,
+    pub not_kept: Vec<Failure>,
+    pub held: Vec<Failure>,
     pub debts: Vec<String>,
 }
 
 impl LastRun {
     /// Takes in a run of single promises: what it says about those replaces what was known.
     pub(crate) fn amend(&mut self, only: &Selection, later: LastRun) {
-        let other = |it: &Unkept| !only.names(&it.promise);
+        let other = |it: &Failure| !only.names(&it.promise);
         let bad_before = self.not_kept.len() + self.held.len();
         self.not_kept.retain(other);
         self.held.retain(other);
@@ -224,7 +224,7 @@ pub(crate) fn example() -> Status {
         date: at(hour),
         expires: None,
     };
-    let unkept = |promise: &str, reason: &str| Unkept {
+    let unkept = |promise: &str, reason: &str| Failure {
         promise: PromiseId(promise.into()),
         reason: reason.to_owned(),
     };

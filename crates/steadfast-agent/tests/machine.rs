@@ -19,7 +19,7 @@ use steadfast_model::{PromiseId, Span, Spanned};
 use steadfast_node::gate::Gate;
 use steadfast_node::revision::{HighestAccepted, Revision, RevisionInfo};
 use steadfast_node::wire::{
-    Broken, Fault, Hindrance, Offer, Prepared, Proof, Refusal, RefusalKind, Report,
+    Failure, Fault, Hindrance, JudgedFailure, Offer, Prepared, Proof, Refusal, RefusalKind, Report,
 };
 
 struct Node {
@@ -57,9 +57,9 @@ fn promise_id(text: &str) -> PromiseId {
     PromiseId(text.into())
 }
 
-fn not_kept(promise: &str, fault: Fault, health: bool, changed: bool) -> Broken {
+fn not_kept(promise: &str, fault: Fault, health: bool, changed: bool) -> JudgedFailure {
     let (promise, reason) = (promise_id(promise), "it broke".to_owned());
-    Broken { promise, reason, fault, health, changed }
+    JudgedFailure { failure: Failure { promise, reason }, fault, health, changed }
 }
 
 fn broken(promise: &str) -> Report {

@@ -18,8 +18,8 @@ use steadfast_model::{PromiseId, Span, Spanned};
 use steadfast_node::gate::Gate;
 use steadfast_node::revision::{HighestAccepted, Revision, RevisionInfo};
 use steadfast_node::wire::{
-    Broken, Fault, Hindrance, Offer, Prepared, Proof, Refusal, RefusalKind, Report, RunReason,
-    Selection,
+    Failure, Fault, Hindrance, JudgedFailure, Offer, Prepared, Proof, Refusal, RefusalKind, Report,
+    RunReason, Selection,
 };
 
 /// Enough that everything that can be noted is noted by one of them, which is demanded below.
@@ -342,9 +342,11 @@ impl World {
         let mut report = Report { kept: 10 - broken.len() as u64, ..Report::default() };
         for promise in broken {
             let fault = if self.one_in(8) { Fault::Network } else { Fault::Revision };
-            report.not_kept.push(Broken {
-                promise: numbered(promise),
-                reason: "validation failed".to_owned(),
+            report.not_kept.push(JudgedFailure {
+                failure: Failure {
+                    promise: numbered(promise),
+                    reason: "validation failed".to_owned(),
+                },
                 fault,
                 health: truth.health,
                 changed: job.against.is_some(),
@@ -352,7 +354,9 @@ impl World {
         }
         let only = job.only.iter().flat_map(|it| &it.0);
         report.repaired = only.map(|it| PromiseId(it.as_str().into())).collect();
-        report.repaired.retain(|it| !report.not_kept.iter().any(|broken| broken.promise == *it));
+        report
+            .repaired
+            .retain(|it| !report.not_kept.iter().any(|broken| broken.failure.promise == *it));
         RunResult::Finished(report)
     }
 

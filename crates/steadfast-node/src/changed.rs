@@ -16,9 +16,9 @@ fn look_up(changed: &mut Changed, logs: &Logs) {
     let package = Some(&changed.promise)
         .filter(|it| it.kind() == "package")
         .and_then(|it| PackageName::parse(it.name()).ok());
-    let writers = &mut changed.writers;
-    let by_apt = writers.iter().rposition(Changer::may_be_by_apt);
-    let seen = writers.iter().any(Changer::is_about_packages);
+    let changers = &mut changed.changers;
+    let by_apt = changers.iter().rposition(Changer::may_be_by_apt);
+    let seen = changers.iter().any(Changer::is_about_packages);
     let work = match &package {
         _ if by_apt.is_some() => logs.asked_of_apt(package.as_ref(), changed.since),
         // dpkg's log does not say who, but that is better than nothing.
@@ -28,10 +28,10 @@ fn look_up(changed: &mut Changed, logs: &Logs) {
         Some(_) | None => None,
     };
     let Some(work) = work else { return };
-    let last = by_apt.map(|it| writers.remove(it));
+    let last = by_apt.map(|it| changers.remove(it));
     // apt has dpkg start many times for one command.
-    writers.retain(|it| !it.may_be_by_apt());
+    changers.retain(|it| !it.may_be_by_apt());
     let at = changed.since;
     let unseen = Changer { at, pid: None, process: None, work: None };
-    writers.push(Changer { work: Some(work), ..last.unwrap_or(unseen) });
+    changers.push(Changer { work: Some(work), ..last.unwrap_or(unseen) });
 }

@@ -177,7 +177,7 @@ impl Reporter for Attributed<'_, '_> {
                 let mut all = std::mem::take(&mut self.changed);
                 look_up_packages(&mut all);
                 for changed in all {
-                    self.journal.changed(&changed.promise.0, &changed.writers);
+                    self.journal.changed(&changed.promise.0, &changed.changers);
                 }
             }
             Event::Planned { .. }

@@ -1,7 +1,7 @@
 //! A revision is judged here: what became of every promise of a run, and where one is not kept, whose fault
 //! that is, whether a service is ill, and whether the revision has changed it.
 
-use crate::wire::{Broken, Fault, Report, Unkept};
+use crate::wire::{Failure, Fault, JudgedFailure, Report};
 use std::collections::HashMap;
 use std::fmt;
 use steadfast_engine::{
@@ -17,8 +17,8 @@ use steadfast_system::{AbsPath, ErrorKind, Probe, SystemError};
 pub struct Collected<'h> {
     host: &'h dyn Probe,
     repaired: Vec<PromiseId>,
-    not_kept: Vec<Broken>,
-    held: Vec<Unkept>,
+    not_kept: Vec<JudgedFailure>,
+    held: Vec<Failure>,
     /// What was taken back, and what of it stays, each as a line.
     undone: Vec<String>,
     left: Vec<String>,
@@ -56,14 +56,13 @@ impl Reporter for Collected<'_> {
                 match outcome {
                     Outcome::Kept => {}
                     Outcome::Repaired => self.repaired.push(id),
-                    Outcome::NotKept(why) => self.not_kept.push(Broken {
-                        promise: id,
-                        reason: reason(),
+                    Outcome::NotKept(why) => self.not_kept.push(JudgedFailure {
+                        failure: Failure { promise: id, reason: reason() },
                         fault: fault(why, promise, self.host),
                         health: promise.want.promises_health() && is_ill(why),
                         changed: false,
                     }),
-                    Outcome::Held(_) => self.held.push(Unkept { promise: id, reason: reason() }),
+                    Outcome::Held(_) => self.held.push(Failure { promise: id, reason: reason() }),
                 }
             }
         }
@@ -98,7 +97,7 @@ impl Collected<'_> {
         if let Some(before) = before {
             let changed = Changed::between(promises, before);
             for broken in &mut self.not_kept {
-                broken.changed = changed.is(&broken.promise.0);
+                broken.changed = changed.is(&broken.failure.promise.0);
             }
         }
         let mut debts = vec![];

@@ -99,7 +99,7 @@ pub struct Changed {
     /// The first time, in microseconds since 1970.
     pub since: i64,
     /// As far as it is known.
-    pub writers: Vec<Changer>,
+    pub changers: Vec<Changer>,
 }
 
 /// A line of a runner.
@@ -250,9 +250,9 @@ impl RunReason {
 pub struct Report {
     pub kept: u64,
     pub repaired: Vec<PromiseId>,
-    pub not_kept: Vec<Broken>,
+    pub not_kept: Vec<JudgedFailure>,
     /// Promises and why they were not attempted.
-    pub held: Vec<Unkept>,
+    pub held: Vec<Failure>,
     /// Services that owe a restart.
     pub debts: Vec<String>,
     /// What was taken back of what another revision did, and what of it stays, each as a line.
@@ -262,11 +262,10 @@ pub struct Report {
     pub told: Vec<String>,
 }
 
-/// A promise that is not kept.
+/// A promise that is not kept, as it was judged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Broken {
-    pub promise: PromiseId,
-    pub reason: String,
+pub struct JudgedFailure {
+    pub failure: Failure,
     pub fault: Fault,
     /// It promises that something is healthy, and that is not so.
     pub health: bool,
@@ -294,7 +293,7 @@ pub enum Fault {
 
 /// A promise that is not kept or held, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unkept {
+pub struct Failure {
     pub promise: PromiseId,
     pub reason: String,
 }

@@ -89,7 +89,8 @@ fn history_explain_and_journal_name_who_changed_a_file() {
     // The thread that asks leaves the signals to the loop: HUP, INT, USR2 and TERM.
     let threads = format!("cat /proc/{}/task/*/status", main_pid(&machine));
     let threads = machine.sh(&threads);
-    let asks = threads.split("Name:").find(|it| it.trim_start().starts_with("writers")).unwrap();
+    let asks =
+        threads.split("Name:").find(|it| it.trim_start().starts_with("attribution")).unwrap();
     let blocked = asks.lines().find_map(|it| it.strip_prefix("SigBlk:")).unwrap().trim();
     let wanted = [1, 2, 12, 15].iter().fold(0, |all, it| all | 1u64 << (it - 1));
     assert_eq!(u64::from_str_radix(blocked, 16).unwrap() & wanted, wanted, "{asks}");

@@ -103,14 +103,14 @@ pub struct LastRun {
     pub ended: Timestamp,
     pub kept: u64,
     pub repaired: u64,
-    pub not_kept: Vec<Unkept>,
-    pub held: Vec<Unkept>,
+    pub not_kept: Vec<Failure>,
+    pub held: Vec<Failure>,
     /// Services that owe a restart.
     pub debts: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Unkept {
+pub struct Failure {
     pub promise: String,
     pub because: String,
 }
@@ -312,8 +312,8 @@ impl From<&status::LastRun> for LastRun {
     fn from(run: &status::LastRun) -> LastRun {
         let status::LastRun { revision, reason, ended, kept, repaired, not_kept, held, debts } =
             run;
-        let unkept = |all: &[wire::Unkept]| {
-            let one = |it: &wire::Unkept| Unkept {
+        let unkept = |all: &[wire::Failure]| {
+            let one = |it: &wire::Failure| Failure {
                 promise: it.promise.to_string(),
                 because: it.reason.clone(),
             };

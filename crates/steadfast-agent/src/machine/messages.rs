@@ -1,7 +1,7 @@
 //! What goes into the machine and what comes out of it.
 
 use crate::flapping::Flapping;
-use crate::memory::{Failure, Memory};
+use crate::memory::{Memory, TrialFailure};
 use jiff::{SignedDuration, Timestamp};
 use std::fmt;
 use std::time::Duration;
@@ -178,12 +178,12 @@ pub enum Note {
     },
     TriedAgain {
         revision: Revision,
-        failures: Vec<Failure>,
+        failures: Vec<TrialFailure>,
     },
     GoingBack {
         from: Revision,
         to: Revision,
-        failures: Vec<Failure>,
+        failures: Vec<TrialFailure>,
     },
     WentBack {
         bad: Revision,
@@ -236,7 +236,7 @@ impl Input {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for TrialFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.promise {
             Some(promise) => write!(f, "{promise} ({})", self.reason),
@@ -247,7 +247,7 @@ impl fmt::Display for Failure {
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = |failures: &[Failure]| {
+        let all = |failures: &[TrialFailure]| {
             failures.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         };
         match self {

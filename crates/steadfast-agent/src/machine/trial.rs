@@ -2,12 +2,12 @@
 
 use super::agent::Agent;
 use super::messages::{Action, Job, Note, RunResult};
-use crate::memory::{Adopted, Bad, Candidate, Failure, Stage, Trial};
+use crate::memory::{Adopted, Bad, Candidate, Stage, Trial, TrialFailure};
 use crate::schedule::{FIRST_RETRY, LONGEST_RETRY, backoff, later};
 use jiff::Timestamp;
 use std::time::Duration;
 use steadfast_node::revision::HighestAccepted;
-use steadfast_node::wire::{Broken, Fault, Report, RunReason};
+use steadfast_node::wire::{Fault, JudgedFailure, Report, RunReason};
 
 /// Twice half a minute is soon enough to outlast a service that is still starting.
 const SECOND_TRY: Duration = Duration::from_secs(30);
@@ -64,7 +64,7 @@ impl Agent {
         };
         if trial.interruptions >= INTERRUPTIONS {
             trial.interruptions = 0;
-            let failure = Failure {
+            let failure = TrialFailure {
                 promise: None,
                 reason: format!("its run did not come to its end {INTERRUPTIONS} times"),
             };
@@ -113,14 +113,17 @@ impl Agent {
             }
             (RunResult::Finished(report), Stage::Back) => {
                 let helped = !report.not_kept.iter().any(|broken| {
-                    trial.failures.iter().any(|it| it.promise.as_ref() == Some(&broken.promise))
+                    trial
+                        .failures
+                        .iter()
+                        .any(|it| it.promise.as_ref() == Some(&broken.failure.promise))
                 });
                 if helped { self.went_back(report, now, out) } else { self.no_help(now, out) }
             }
             (RunResult::Crashed(_), Stage::First | Stage::Second | Stage::Back) => {
                 trial.crashes = trial.crashes.saturating_add(1);
                 if trial.crashes >= CRASHES {
-                    let failure = Failure { promise: None, reason: crashed() };
+                    let failure = TrialFailure { promise: None, reason: crashed() };
                     self.trial_failed(failure, now, out);
                 } else {
                     self.trial.due = later(now, SECOND_TRY);
@@ -173,7 +176,7 @@ impl Agent {
     }
 
     /// The runs of a stage do not come to their end.
-    fn trial_failed(&mut self, failure: Failure, now: Timestamp, out: &mut Vec<Action>) {
+    fn trial_failed(&mut self, failure: TrialFailure, now: Timestamp, out: &mut Vec<Action>) {
         let Some(trial) = &mut self.memory.trial else { return };
         let adopted = self.memory.adopted.as_ref().map(|it| &it.info.revision);
         match trial.stage {
@@ -251,8 +254,8 @@ pub(super) fn crashed() -> String {
 
 /// What speaks against a revision after its run: a health promise that fails, and what was kept under
 /// the revision before and is not because of this one.
-fn failures(report: &Report, before: &Adopted) -> Vec<Failure> {
-    let counts = |broken: &&Broken| {
+fn failures(report: &Report, before: &Adopted) -> Vec<TrialFailure> {
+    let counts = |broken: &&JudgedFailure| {
         let ours = match broken.fault {
             Fault::Revision => true,
             Fault::Network
@@ -263,10 +266,13 @@ fn failures(report: &Report, before: &Adopted) -> Vec<Failure> {
             | Fault::Foreign
             | Fault::Unit => false,
         };
-        let was_kept = before.not_good.as_ref().is_some_and(|it| !it.contains(&broken.promise));
+        let was_kept =
+            before.not_good.as_ref().is_some_and(|it| !it.contains(&broken.failure.promise));
         ours && (broken.health || (broken.changed && was_kept))
     };
-    let failure =
-        |it: &Broken| Failure { promise: Some(it.promise.clone()), reason: it.reason.clone() };
+    let failure = |it: &JudgedFailure| TrialFailure {
+        promise: Some(it.failure.promise.clone()),
+        reason: it.failure.reason.clone(),
+    };
     report.not_kept.iter().filter(counts).map(failure).collect()
 }

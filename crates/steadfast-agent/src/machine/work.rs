@@ -6,7 +6,7 @@ use super::state::drift::MERGE;
 use super::state::requests::Waiter;
 use super::state::work::Phase;
 use super::trial::{CRASHES, crashed};
-use crate::memory::{Failure, Stage, Trial};
+use crate::memory::{Stage, Trial, TrialFailure};
 use crate::schedule::{FIRST_RETRY, LONGEST_RETRY, MINUTE, backoff, later};
 use crate::status::Waiting;
 use jiff::Timestamp;
@@ -149,7 +149,7 @@ impl Agent {
         let blameless = self.memory.blameless.as_ref() == Some(revision);
         let Some(from) = self.memory.previous.clone().filter(|_| !blameless) else { return };
         if self.memory.crashes >= CRASHES && self.memory.trial.is_none() {
-            let failure = Failure { promise: None, reason: crashed() };
+            let failure = TrialFailure { promise: None, reason: crashed() };
             self.memory.trial =
                 Some(Trial { failures: vec![failure], ..Trial::new(Stage::Back, from) });
             self.go_back(now, out);
@@ -205,6 +205,6 @@ fn answer(result: &RunResult) -> Answer {
 }
 
 fn not_good(report: Report) -> BTreeSet<PromiseId> {
-    let not_kept = report.not_kept.into_iter().map(|it| it.promise);
+    let not_kept = report.not_kept.into_iter().map(|it| it.failure.promise);
     not_kept.chain(report.held.into_iter().map(|it| it.promise)).collect()
 }

@@ -3,10 +3,10 @@
 
 use crate::logging::{Level, one_line};
 use crate::machine::Note;
-use crate::memory::Failure;
+use crate::memory::TrialFailure;
 use steadfast_model::PromiseId;
 use steadfast_node::revision::Revision;
-use steadfast_node::wire::Broken;
+use steadfast_node::wire::JudgedFailure;
 
 /// Something that has happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ impl Record {
         Record { reason: Some(reason.into()), ..self }
     }
 
-    fn with_failures(self, failures: &[Failure]) -> Record {
+    fn with_failures(self, failures: &[TrialFailure]) -> Record {
         let promises = failures.iter().filter_map(|it| it.promise.clone()).collect();
         let reasons: Vec<&str> = failures.iter().map(|it| &*it.reason).collect();
         Record { promises, reason: Some(reasons.join("; ")), ..self }
@@ -164,10 +164,13 @@ impl Record {
     }
 
     /// A run could not keep a promise.
-    pub(super) fn not_kept(broken: &Broken, revision: &Revision) -> Record {
-        let words = format!("{} is not kept: {}", broken.promise, broken.reason);
+    pub(super) fn not_kept(broken: &JudgedFailure, revision: &Revision) -> Record {
+        let words = format!("{} is not kept: {}", broken.failure.promise, broken.failure.reason);
         let record = Record::new(Level::Warning, Kind::NotKept, words);
-        record.with_revision(revision).with_promise(&broken.promise).with_reason(&broken.reason)
+        record
+            .with_revision(revision)
+            .with_promise(&broken.failure.promise)
+            .with_reason(&broken.failure.reason)
     }
 
     /// Says it. Whoever subscribes sees fields; whoever reads lines, the words.
@@ -209,7 +212,7 @@ mod tests {
     use super::*;
     use crate::logging::testing::told;
     use std::collections::BTreeSet;
-    use steadfast_node::wire::Fault;
+    use steadfast_node::wire::{Failure, Fault};
 
     fn text(record: &Record) -> String {
         String::from_utf8(told(|| record.tell())).unwrap()
@@ -231,7 +234,7 @@ mod tests {
              STEADFAST_PROMISE=file:/etc/motd\n"
         );
         assert_eq!(text(&record), expected);
-        let failure = |promise: &str| Failure {
+        let failure = |promise: &str| TrialFailure {
             promise: Some(PromiseId(promise.into())),
             reason: format!("of {promise}"),
         };
@@ -247,9 +250,8 @@ mod tests {
     #[test]
     fn a_value_of_many_lines_has_its_length_and_none_becomes_another_field() {
         let reason = "one\u{7}\nMESSAGE_ID=forged\r\n".repeat(1_000);
-        let broken = Broken {
-            promise: PromiseId::new("file", "/x\nPRIORITY=0"),
-            reason,
+        let broken = JudgedFailure {
+            failure: Failure { promise: PromiseId::new("file", "/x\nPRIORITY=0"), reason },
             fault: Fault::Revision,
             health: false,
             changed: false,

@@ -6,7 +6,7 @@ use crate::ui::{Format, Tone, Ui, clean, wrap};
 use clap::Args;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Unit};
-use steadfast_agent::api::v1::{LastRun, Revision, Status, Unkept};
+use steadfast_agent::api::v1::{self, LastRun, Revision, Status};
 use steadfast_agent::client;
 use steadfast_store::Layout;
 
@@ -233,7 +233,7 @@ fn last_run(page: &mut Page<'_>, run: &LastRun) {
     }
 }
 
-fn unkept(page: &mut Page<'_>, label: &str, tone: Tone, all: &[Unkept]) {
+fn unkept(page: &mut Page<'_>, label: &str, tone: Tone, all: &[v1::Failure]) {
     for one in all.iter().take(NAMED) {
         page.put(label, tone, &format!("{}: {}", one.promise, one.because));
     }

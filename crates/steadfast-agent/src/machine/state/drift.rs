@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use steadfast_model::PromiseId;
-use steadfast_node::wire::{Broken, Selection};
+use steadfast_node::wire::{JudgedFailure, Selection};
 
 /// Changes that come together are repaired together; short against the promised latency of 100 ms.
 pub(crate) const MERGE: Duration = Duration::from_millis(20);
@@ -115,11 +115,11 @@ impl Drift {
     pub(crate) fn single_run_at(
         &mut self,
         only: &Selection,
-        not_kept: &[Broken],
+        not_kept: &[JudgedFailure],
         now: Timestamp,
         chance: &mut Chance,
     ) {
-        let broken: BTreeSet<&PromiseId> = not_kept.iter().map(|it| &it.promise).collect();
+        let broken: BTreeSet<&PromiseId> = not_kept.iter().map(|it| &it.failure.promise).collect();
         self.retries.retain(|promise, _| broken.contains(promise) || !only.names(promise));
         for promise in broken {
             let due = self.failed(promise, now, chance);
@@ -128,10 +128,15 @@ impl Drift {
     }
 
     /// After a full run: the next one is planned for what is not kept.
-    pub(crate) fn full_run_at(&mut self, not_kept: &[Broken], now: Timestamp, chance: &mut Chance) {
+    pub(crate) fn full_run_at(
+        &mut self,
+        not_kept: &[JudgedFailure],
+        now: Timestamp,
+        chance: &mut Chance,
+    ) {
         self.retries.clear();
         for broken in not_kept {
-            self.failed(&broken.promise, now, chance);
+            self.failed(&broken.failure.promise, now, chance);
         }
     }
 

@@ -6,7 +6,7 @@ use crate::machine::messages::{Job, Note};
 use crate::status::LastRun;
 use jiff::Timestamp;
 use steadfast_node::revision::Revision;
-use steadfast_node::wire::{Report, RunReason, Unkept};
+use steadfast_node::wire::{Report, RunReason};
 
 /// The run that is under way, and what the last ones have shown.
 #[derive(Debug)]
@@ -87,17 +87,13 @@ impl Work {
 }
 
 fn last_run(job: &Job, report: &Report, now: Timestamp) -> LastRun {
-    let unkept = report
-        .not_kept
-        .iter()
-        .map(|it| Unkept { promise: it.promise.clone(), reason: it.reason.clone() });
     LastRun {
         revision: job.revision.clone(),
         reason: job.reason,
         ended: now,
         kept: report.kept,
         repaired: report.repaired.len() as u64,
-        not_kept: unkept.collect(),
+        not_kept: report.not_kept.iter().map(|it| it.failure.clone()).collect(),
         held: report.held.clone(),
         debts: report.debts.clone(),
     }

@@ -50,7 +50,7 @@ impl Attribution {
             let (read, told) = (Arc::clone(&group), Arc::clone(&seen));
             let own = Own::new(children);
             std::thread::Builder::new()
-                .name("writers".to_owned())
+                .name("attribution".to_owned())
                 .stack_size(256 * 1024)
                 .spawn(move || listener::listen(&read, &told, &own))
                 .map_err(|err| format!("start a thread: {err}"))?;
@@ -116,7 +116,7 @@ impl Attribution {
             let Some(promised) = self.places.get(&place) else { continue };
             for promise in promised.about(&name, act) {
                 tracing::trace!(%promise, pid = changer.pid, "somebody has touched it");
-                self.changes.wrote(promise, changer.clone());
+                self.changes.changed_by(promise, changer.clone());
             }
         }
     }
@@ -148,8 +148,9 @@ impl Attribution {
                 let mut known: Vec<Changed> =
                     report.repaired.iter().map(|it| self.known_of(it)).collect();
                 look_up_packages(&mut known);
-                let known = known.into_iter().filter(|it| !it.writers.is_empty());
-                self.told = known.map(|it| (it.promise, attribution::words(&it.writers))).collect();
+                let known = known.into_iter().filter(|it| !it.changers.is_empty());
+                self.told =
+                    known.map(|it| (it.promise, attribution::words(&it.changers))).collect();
                 self.changes.looked(self.only.as_ref(), &unkept(report), self.began);
             }
             RunResult::Crashed(_) | RunResult::Busy(_) | RunResult::NotStarted(_) => {}
@@ -162,10 +163,10 @@ impl Attribution {
         let mut known = given.cloned().unwrap_or_else(|| Changed {
             promise: promise.clone(),
             since: self.began,
-            writers: vec![],
+            changers: vec![],
         });
-        if known.writers.is_empty() {
-            known.writers = self.changes.writers(promise).to_vec();
+        if known.changers.is_empty() {
+            known.changers = self.changes.changers(promise).to_vec();
         }
         known
     }
@@ -178,7 +179,7 @@ impl Attribution {
 
 /// What is not as promised after a run stays as somebody made it.
 fn unkept(report: &Report) -> Vec<PromiseId> {
-    let not_kept = report.not_kept.iter().map(|it| &it.promise);
+    let not_kept = report.not_kept.iter().map(|it| &it.failure.promise);
     not_kept.chain(report.held.iter().map(|it| &it.promise)).cloned().collect()
 }
 
@@ -356,7 +357,7 @@ mod tests {
             let mut by = async |attribution: &mut Attribution, name: &str| loop {
                 let Some(Woken::Touched(_)) = receive.recv().await else { panic!() };
                 attribution.take();
-                let known = attribution.changes.writers(&PromiseId::new("file", name));
+                let known = attribution.changes.changers(&PromiseId::new("file", name));
                 if !known.is_empty() {
                     return known.to_vec();
                 }
@@ -372,7 +373,7 @@ mod tests {
             let known = by(&mut attribution, "b").await;
             assert_eq!(known[0].pid, Some(i32::try_from(other.id()).unwrap()));
             assert_eq!(known[0].process.as_ref().unwrap().name, "sh", "{known:?}");
-            assert_eq!(attribution.changes.writers(&PromiseId::new("file", "a")), []);
+            assert_eq!(attribution.changes.changers(&PromiseId::new("file", "a")), []);
             // One that has ended is known by its number at least.
             assert!(Command::new("touch").arg(path("c")).status().unwrap().success());
             assert_eq!(by(&mut attribution, "c").await.len(), 1);

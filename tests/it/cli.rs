@@ -293,7 +293,7 @@ fn text_and_json_of_a_look_count_alike_and_have_one_shape_of_a_change() {
     let path = model.path().to_str().unwrap();
     let arguments = ["run", "--dry-run", "--model", path, "--node", "node1"];
     let text = steadfast(&arguments);
-    let totals = "\nForecast: 0 kept, 1 to repair, 1 not keepable, 1 held.\n\
+    let totals = "\nForecast: 0 kept, 1 to repair, 1 that cannot be kept, 1 held.\n\
                   1 change: 0 certain, 0 expected, 1 unknown. Nothing was changed.\n";
     assert!(text.out.ends_with(totals), "{}", text.out);
     let json = steadfast(&[&arguments[..], &["--format", "json"]].concat());
@@ -327,7 +327,7 @@ fn a_unit_that_nobody_promised_is_shown_and_is_no_promise() {
     let said = steadfast(&["run", "--dry-run", "--model", path, "--node", "node1"]);
     assert!(said.out.starts_with("node1 in test: 1 promise ("), "{}", said.out);
     assert!(said.out.contains("service:nowhere-at-all"), "{}", said.out);
-    let totals = "\nForecast: 0 kept, 1 to repair, and 1 more unit not keepable.\n";
+    let totals = "\nForecast: 0 kept, 1 to repair, and 1 unpromised unit that cannot be kept.\n";
     assert!(said.out.contains(totals), "{}", said.out);
 }
 
@@ -404,7 +404,7 @@ fn explain_names_who_promised_with_which_parameters_and_what_is_there() {
           greeting = "hello"
             from its default at servers/web.yaml:3
 
-        the machine says
+        on this machine
           is           not there
 
         it is not kept

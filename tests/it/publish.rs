@@ -132,19 +132,19 @@ fn what_is_published_would_be_taken_and_is_renewed_or_followed_by_the_next() {
     let desk = Desk::new(&["anna"]);
     let out = desk.published(&["anna"], &[]);
     assert!(
-        out.starts_with("published snapshot 1 of test for test: 1 node, 0 promises, good until")
+        out.starts_with("published snapshot 1 of test for test: 1 node, 0 promises, valid until")
     );
     let out = desk.taken("anna", &["--model", "test", "--channel", "test"]);
     for part in
-        ["snapshot   1 of test for test\n", "signed by  anna (SHA256:", "A node would take it.\n"]
+        ["snapshot   1 of test for test\n", "signed by  anna (SHA256:", "A node would accept it.\n"]
     {
         assert!(out.contains(part), "{part:?} is not in:\n{out}");
     }
-    let expiry = |out: &str| out.trim().rsplit("good until ").next().unwrap().to_owned();
-    let first = expiry(&out[..out.find("\nsigned").unwrap()]);
+    let after = |out: &str, label: &str| out.trim().rsplit(label).next().unwrap().to_owned();
+    let first = after(&out[..out.find("\nsigned").unwrap()], "expires    ");
     let renewed = desk.published(&["anna"], &["--expires", "60d"]);
     assert!(renewed.starts_with("renewed snapshot 1 "), "{renewed}");
-    assert!(expiry(&renewed) > first);
+    assert!(after(&renewed, "valid until ") > first);
     for (number, content) in [(2, "hello"), (3, "goodbye")] {
         desk.change(content);
         let out = desk.published(&["anna"], &[]);
@@ -160,7 +160,7 @@ fn what_is_published_would_be_taken_and_is_renewed_or_followed_by_the_next() {
     let url = format!("file://{}", desk.at("www"));
     let said = steadfast(&["verify", &url, "--trust-none"]);
     assert_eq!(said.code, 0, "{}", said.err);
-    assert!(said.out.contains("signed by  not looked for"), "{}", said.out);
+    assert!(said.out.contains("signed by  not verified"), "{}", said.out);
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn what_a_node_would_refuse_is_said_with_the_reason() {
     let mut changed = whole.clone();
     changed[30] ^= 1;
     std::fs::write(archive.path(), changed).unwrap();
-    assert!(desk.refused("anna", &[]).ends_with("has another content"));
+    assert!(desk.refused("anna", &[]).ends_with("has other content than the manifest says"));
     std::fs::remove_file(archive.path()).unwrap();
     let said = desk.verify("anna", &[]);
     assert_eq!(said.code, 7, "{}", said.err);
@@ -268,22 +268,26 @@ fn keys_are_rotated_by_those_who_hold_them_and_nodes_follow() {
     desk.published(&["anna", "bert"], &[]);
     let unknown = rotate("anna", &["carl"], &[]);
     assert_eq!(unknown.code, 2);
-    assert!(unknown.err.contains("the old set is not known"), "{}", unknown.err);
+    assert!(unknown.err.contains("the current set is not known"), "{}", unknown.err);
 
     let stranger = rotate("carl", &["carl"], &both);
     assert_eq!(stranger.code, 6, "{}", stranger.err);
     let first = rotate("anna", &["carl", "dora"], &both);
-    assert_eq!(first.out, "key set 1 waits: signatures still missing: 1\n", "{}", first.err);
+    assert_eq!(
+        first.out, "key set 1 is not valid yet: signatures still missing: 1\n",
+        "{}",
+        first.err
+    );
     let other = rotate("bert", &["carl"], &both);
     assert_eq!(other.code, 2);
     assert!(other.err.contains("another rotation waits"), "{}", other.err);
     desk.taken("anna", &["--keys", &bert, "--threshold", "2"]);
     let second = rotate("bert", &["dora", "carl"], &both);
-    assert_eq!(second.out, "wrote key set 1: publish again, signed by the new keys\n");
+    assert_eq!(second.out, "wrote key set 1: now publish again, signed with the new keys\n");
 
     // The old keys sign on: nobody takes it, and who publishes hears of it.
     let said = desk.publish(&["anna", "bert"], &[]);
-    assert!(said.err.starts_with("warning: nodes do not take it yet: "), "{}", said.err);
+    assert!(said.err.starts_with("warning: nodes do not accept it yet: "), "{}", said.err);
     desk.published(&["carl"], &[]);
     let old = ["--keys", bert.as_str(), "--threshold", "2"];
     assert!(desk.taken("anna", &old).contains("signed by  carl "));
@@ -309,7 +313,9 @@ fn a_model_with_errors_is_neither_published_nor_adopted() {
     desk.commit(Some("anna"));
     let said = desk.verify_git(&["--branch", "main"]);
     assert_eq!(said.code, 5);
-    assert!(said.err.ends_with("error: the model has 1 error; a node would not adopt it\n"));
+    assert!(
+        said.err.ends_with("error: the model has 1 error; a node would not adopt this model\n")
+    );
     for (more, part) in [
         (["--expires", "0s"], "good for some time"),
         (["--expires", "soon"], "is not a time"),
@@ -419,7 +425,11 @@ fn a_published_revision_says_who_wrote_its_lines_unless_it_is_not_to() {
     let publish = ["publish", &clone, "--revision", "HEAD", "--output", &www, "--key", &key];
     let said = steadfast(&publish);
     assert_eq!(said.code, 0, "{}", said.err);
-    assert!(said.err.starts_with("warning: who wrote some lines is not known:"), "{}", said.err);
+    assert!(
+        said.err.starts_with("warning: the authors of some lines are not known:"),
+        "{}",
+        said.err
+    );
 
     desk.published(&["anna"], &["--revision", "main", "--anonymous"]);
     assert!(!desk.taken("anna", &[]).contains("author"));
@@ -447,7 +457,7 @@ fn commits_and_tags_are_verified_as_a_node_would() {
         "author     A <a@x>\n".to_owned(),
         "subject    Greet otherwise\n".to_owned(),
         "signed by  anna@xyz.example (SHA256:".to_owned(),
-        "checked    1 node, 1 promise: no errors\nA node would take it.\n".to_owned(),
+        "checked    1 node, 1 promise: no errors\nA node would accept it.\n".to_owned(),
     ] {
         assert!(said.out.contains(&part), "{part:?} is not in:\n{}", said.out);
     }

@@ -11,7 +11,7 @@ pub(crate) mod server;
 fn taken(arguments: &[&str]) -> String {
     let said = steadfast(arguments);
     assert_eq!((said.code, said.err.as_str()), (0, ""), "{}", said.out);
-    assert!(said.out.ends_with("A node would take it.\n"), "{}", said.out);
+    assert!(said.out.ends_with("A node would accept it.\n"), "{}", said.out);
     said.out
 }
 

@@ -20,7 +20,7 @@ pub enum ClientError {
     Talk(#[source] std::io::Error),
     #[error("the agent refused: {0}")]
     Refused(String),
-    #[error("the agent's answer is not understood")]
+    #[error("the agent's answer could not be parsed")]
     Strange,
 }
 

@@ -78,42 +78,46 @@ fn gauges(status: &Status, now: Timestamp) -> Vec<Gauge> {
     let mut all = vec![label("info", "The version of the agent.", names)];
     if let Some(adopted) = &status.adopted {
         let revision = vec![("revision", adopted.revision.0.to_string())];
-        all.push(label("adopted_info", "The revision that is kept.", revision));
-        let help = "The date of the revision that is kept.";
+        all.push(label("adopted_info", "The adopted revision.", revision));
+        let help = "The date of the adopted revision.";
         all.push(one("adopted_date_seconds", help, adopted.date));
     }
     if let Some(waiting) = &status.waiting {
         let reason = vec![("reason", waiting.word().to_owned())];
-        all.push(label("newer_waiting", "A newer revision is not adopted, and why.", reason));
+        all.push(label("newer_waiting", "A newer revision is not adopted yet, by reason.", reason));
     }
     let going_back = matches!(status.trying, Some(Trying::GoingBack { .. }));
     let stale = status.stale_since.is_some_and(|it| it <= now);
     all.extend([
         one("suspended", "Whether the agent is suspended.", status.suspended.is_some()),
-        one("stale", "Whether the model is older than it may be.", stale),
-        one("going_back", "Whether the node is going back from a bad revision.", going_back),
+        one(
+            "stale",
+            "Whether the model is stale: nothing was accepted for longer than the policy allows.",
+            stale,
+        ),
+        one("going_back", "Whether the node is rolling back a bad revision.", going_back),
         one(
             "bad_revisions",
-            "Revisions that were gone back from and are not taken again.",
+            "Revisions that were rolled back and will not be adopted again.",
             status.bad.len(),
         ),
-        one("unsigned", "Whether nobody's signature is asked for.", status.unsigned),
+        one("unsigned", "Whether no signature is verified (trust: none).", status.unsigned),
         one(
             "storage_trouble",
-            "Whether the agent's memory cannot be stored.",
+            "Whether the agent's state cannot be stored.",
             status.storage.is_some(),
         ),
     ]);
     if let Some(refusal) = &status.refusal {
         let kind = vec![("kind", refusal.kind.word().to_owned())];
-        all.push(label("refused", "The source's last answer was not taken, and why.", kind));
+        all.push(label("refused", "The last answer of the source was refused, by reason.", kind));
     }
     if let Some(heard) = status.heard {
-        let help = "When the source last gave an answer that was taken.";
+        let help = "The time of the last fetch that succeeded.";
         all.push(one("heard_seconds", help, heard));
     }
     if let Some(run) = &status.last_run {
-        all.push(one("last_run_seconds", "When the last run ended.", run.ended));
+        all.push(one("last_run_seconds", "The time at which the last run ended.", run.ended));
         let verdict = |it: &str, value| (vec![("verdict", it.to_owned())], value);
         let values = vec![
             verdict("kept", Value::Count(run.kept)),
@@ -121,11 +125,15 @@ fn gauges(status: &Status, now: Timestamp) -> Vec<Gauge> {
             verdict("not-kept", run.not_kept.len().into()),
             verdict("held", run.held.len().into()),
         ];
-        let help = "Promises by the verdict of the last run.";
+        let help = "Promises by their outcome in the last run.";
         all.push(Gauge { name: "promises", help, values });
         all.push(one("restart_debts", "Services that owe a restart.", run.debts.len()));
     }
-    all.push(one("fights", "Promises that somebody else writes too.", status.flapping.len()));
+    all.push(one(
+        "fights",
+        "Promises that are flapping: something else keeps changing what they are about.",
+        status.flapping.len(),
+    ));
     all
 }
 
@@ -157,43 +165,43 @@ mod tests {
             # HELP steadfast_info The version of the agent.
             # TYPE steadfast_info gauge
             steadfast_info{version="0.1.0",node="web1.xyz.example"} 1
-            # HELP steadfast_adopted_info The revision that is kept.
+            # HELP steadfast_adopted_info The adopted revision.
             # TYPE steadfast_adopted_info gauge
             steadfast_adopted_info{revision="0123456789abcdef0123456789abcdef01234567"} 1
-            # HELP steadfast_adopted_date_seconds The date of the revision that is kept.
+            # HELP steadfast_adopted_date_seconds The date of the adopted revision.
             # TYPE steadfast_adopted_date_seconds gauge
             steadfast_adopted_date_seconds 1783317600.0
-            # HELP steadfast_newer_waiting A newer revision is not adopted, and why.
+            # HELP steadfast_newer_waiting A newer revision is not adopted yet, by reason.
             # TYPE steadfast_newer_waiting gauge
             steadfast_newer_waiting{reason="window"} 1
             # HELP steadfast_suspended Whether the agent is suspended.
             # TYPE steadfast_suspended gauge
             steadfast_suspended 1
-            # HELP steadfast_stale Whether the model is older than it may be.
+            # HELP steadfast_stale Whether the model is stale: nothing was accepted for longer than the policy allows.
             # TYPE steadfast_stale gauge
             steadfast_stale 0
-            # HELP steadfast_going_back Whether the node is going back from a bad revision.
+            # HELP steadfast_going_back Whether the node is rolling back a bad revision.
             # TYPE steadfast_going_back gauge
             steadfast_going_back 0
-            # HELP steadfast_bad_revisions Revisions that were gone back from and are not taken again.
+            # HELP steadfast_bad_revisions Revisions that were rolled back and will not be adopted again.
             # TYPE steadfast_bad_revisions gauge
             steadfast_bad_revisions 1
-            # HELP steadfast_unsigned Whether nobody's signature is asked for.
+            # HELP steadfast_unsigned Whether no signature is verified (trust: none).
             # TYPE steadfast_unsigned gauge
             steadfast_unsigned 0
-            # HELP steadfast_storage_trouble Whether the agent's memory cannot be stored.
+            # HELP steadfast_storage_trouble Whether the agent's state cannot be stored.
             # TYPE steadfast_storage_trouble gauge
             steadfast_storage_trouble 0
-            # HELP steadfast_refused The source's last answer was not taken, and why.
+            # HELP steadfast_refused The last answer of the source was refused, by reason.
             # TYPE steadfast_refused gauge
             steadfast_refused{kind="unreachable"} 1
-            # HELP steadfast_heard_seconds When the source last gave an answer that was taken.
+            # HELP steadfast_heard_seconds The time of the last fetch that succeeded.
             # TYPE steadfast_heard_seconds gauge
             steadfast_heard_seconds 1783328400.0
-            # HELP steadfast_last_run_seconds When the last run ended.
+            # HELP steadfast_last_run_seconds The time at which the last run ended.
             # TYPE steadfast_last_run_seconds gauge
             steadfast_last_run_seconds 1783332000.0
-            # HELP steadfast_promises Promises by the verdict of the last run.
+            # HELP steadfast_promises Promises by their outcome in the last run.
             # TYPE steadfast_promises gauge
             steadfast_promises{verdict="kept"} 297
             steadfast_promises{verdict="repaired"} 1
@@ -202,7 +210,7 @@ mod tests {
             # HELP steadfast_restart_debts Services that owe a restart.
             # TYPE steadfast_restart_debts gauge
             steadfast_restart_debts 1
-            # HELP steadfast_fights Promises that somebody else writes too.
+            # HELP steadfast_fights Promises that are flapping: something else keeps changing what they are about.
             # TYPE steadfast_fights gauge
             steadfast_fights 1
         "##]].assert_eq(&text(&example(), now));

@@ -175,28 +175,28 @@ impl fmt::Display for Waiting {
             Waiting::Nothing => write!(f, "is about to be adopted"),
             Waiting::Preparing => write!(f, "is being checked for this node"),
             Waiting::Invalid { problems } => {
-                write!(f, "is not good for this node: {}", problems.join(", "))
+                write!(f, "is invalid for this node: {}", problems.join(", "))
             }
             Waiting::Bad { promise: Some(promise), reason } => {
                 write!(f, "is known to be bad: {promise} ({reason})")
             }
             Waiting::Bad { promise: None, reason } => write!(f, "is known to be bad: {reason}"),
-            Waiting::Expired { expired } => write!(f, "has expired at {expired}"),
+            Waiting::Expired { expired } => write!(f, "expired at {expired}"),
             Waiting::Suspended { reason, until: None } => {
                 write!(f, "waits while the agent is suspended: {reason}")
             }
             Waiting::Suspended { reason, until: Some(until) } => {
                 write!(f, "waits while the agent is suspended until {until}: {reason}")
             }
-            Waiting::Trial => write!(f, "waits until the adopted one has proved itself"),
+            Waiting::Trial => write!(f, "waits until the adopted one has passed its trial"),
             Waiting::Unnamed => {
-                write!(f, "no longer names this node; steadfast adopt REVISION takes it")
+                write!(f, "no longer lists this node; to adopt it anyway: steadfast adopt REVISION")
             }
             Waiting::Budget { what, limit, planned } => {
                 write!(
                     f,
-                    "would do {planned} {what} in one run, which may do {limit}; steadfast adopt \
-                     REVISION takes it"
+                    "needs {planned} {what} in one run, and the budget allows {limit}; to adopt it \
+                     anyway: steadfast adopt REVISION"
                 )
             }
             Waiting::Approval => write!(f, "waits for approval: steadfast adopt REVISION"),
@@ -207,7 +207,7 @@ impl fmt::Display for Waiting {
                 write!(f, "waits for its window, which opens at {opens}")
             }
             Waiting::Window { opens: None } => {
-                write!(f, "waits for a window that does not open: is its time zone known here?")
+                write!(f, "waits for a window that never opens: is its time zone known here?")
             }
         }
     }

@@ -349,7 +349,7 @@ fn approval_is_somebodys_word_for_one_revision() {
             note: suspended until 2026-07-06T08:18:42.315Z: racks
             yes: suspended
         asked: Adopt { revision: Revision("b"), reason: None }
-            yes: b is adopted as soon as it is found good for this node, when the agent is resumed
+            yes: b will be adopted once it has been checked for this node, after the agent is resumed
         status: the newer one waits while the agent is suspended until 2026-07-06T08:18:42.315Z: racks
         900s later
             note: resumed
@@ -357,7 +357,7 @@ fn approval_is_somebodys_word_for_one_revision() {
             note: adopted b
             run b (adopt)
         the run of b ends
-            note: b has proved itself
+            note: b passed its trial
         status: the newer one nothing newer
     "#]]);
 }
@@ -383,20 +383,20 @@ fn what_is_not_good_for_this_node_is_never_adopted() {
         the source offers b
             prepare b
         b is not one for this node
-            note: b is not good for this node: servers/web.yaml:3: unknown field
-        status: the newer one is not good for this node: servers/web.yaml:3: unknown field
+            note: b is invalid for this node: servers/web.yaml:3: unknown field
+        status: the newer one is invalid for this node: servers/web.yaml:3: unknown field
         woke
             fetch
         the source offers c
             prepare c
         c is prepared
-        status: the newer one no longer names this node; steadfast adopt REVISION takes it
+        status: the newer one no longer lists this node; to adopt it anyway: steadfast adopt REVISION
         woke
             fetch
         the source offers d
             prepare d
         d is prepared
-        status: the newer one would do 31 deletions in one run, which may do 20; steadfast adopt REVISION takes it
+        status: the newer one needs 31 deletions in one run, and the budget allows 20; to adopt it anyway: steadfast adopt REVISION
     "#]]);
 }
 
@@ -433,20 +433,20 @@ fn a_bad_revision_is_tried_twice_gone_back_from_and_not_taken_again() {
             note: adopted b
             run b (adopt)
         the run of b ends
-            note: b is tried once more, because of service:nginx (it broke)
+            note: retrying b once, because of service:nginx (it broke)
         30s later
             run b (second-try)
         the run of b ends
-            note: going back from b to a, because of service:nginx (it broke)
+            note: rolling back from b to a, because of service:nginx (it broke)
             go back from b to a
         the run of a ends
-            note: went back to a; b is not taken again
+            note: rolled back to a; b will not be adopted again
         status: the newer one is known to be bad: service:nginx (it broke)
         woke
             fetch
         the source offers b
         asked: Adopt { revision: Revision("b"), reason: None }
-            no: b was gone back from because of service:nginx (it broke); --reason insists on it
+            no: b was rolled back because of service:nginx (it broke); adopt it anyway with --reason
         status: the newer one is known to be bad: service:nginx (it broke)
         woke
             fetch
@@ -460,7 +460,7 @@ fn a_bad_revision_is_tried_twice_gone_back_from_and_not_taken_again() {
             note: adopted c
             run c (adopt)
         the run of c ends
-            note: c has proved itself
+            note: c passed its trial
         status: the newer one nothing newer
     "#]]);
 }
@@ -485,14 +485,14 @@ fn if_going_back_does_not_help_the_machine_is_to_blame() {
             note: adopted b
             run b (adopt)
         the run of b ends
-            note: b is tried once more, because of service:nginx (it broke)
+            note: retrying b once, because of service:nginx (it broke)
         30s later
             run b (second-try)
         the run of b ends
-            note: going back from b to a, because of service:nginx (it broke)
+            note: rolling back from b to a, because of service:nginx (it broke)
             go back from b to a
         the run of a ends
-            note: going back did not help, so b is kept and not blamed
+            note: the rollback did not help, so b stays and is not blamed
             run b (keep)
         the run of b ends
     "#]]);
@@ -513,7 +513,7 @@ fn a_trial_whose_run_cannot_begin_comes_to_an_end() {
     cannot_begin(&mut node, "b");
     assert!(node.story.contains("go back from b to a"), "{}", node.story);
     cannot_begin(&mut node, "a");
-    assert!(node.story.contains("going back did not help"), "{}", node.story);
+    assert!(node.story.contains("the rollback did not help"), "{}", node.story);
     assert!(node.agent.memory().trial.is_none());
 }
 
@@ -574,10 +574,10 @@ fn a_revision_whose_run_crashes_twice_is_bad() {
             run b (adopt)
         the run of b ends
             note: the run of b crashed: signal 6
-            note: going back from b to a, because of its run crashed 2 times
+            note: rolling back from b to a, because of its run crashed 2 times
             go back from b to a
         the run of a ends
-            note: went back to a; b is not taken again
+            note: rolled back to a; b will not be adopted again
         status: the newer one is known to be bad: its run crashed 2 times
     "#]]);
 }
@@ -597,7 +597,7 @@ fn a_power_cut_is_no_crash_but_five_of_them_are() {
     }
     expect![[r#"
         woke
-            note: going back from b to a, because of its run did not come to its end 5 times
+            note: rolling back from b to a, because of its run was interrupted 5 times
             go back from b to a
     "#]]
     .assert_eq(&last);
@@ -613,7 +613,7 @@ fn somebody_elses_lock_is_waited_for_and_speaks_against_nobody() {
         node.wait(Duration::from_secs(600));
     }
     assert_eq!(node.story.matches("(adopt)").count(), 21, "{}", node.story);
-    assert_eq!(node.story.matches("note: the run is put off").count(), 1);
+    assert_eq!(node.story.matches("note: the run is postponed").count(), 1);
     assert!(!node.story.contains("go back"));
 }
 
@@ -638,7 +638,7 @@ fn forged_and_old_models_are_refused_and_the_last_good_one_is_kept() {
         woke
             fetch
         the source offers fork
-            note: refused what the source offers: it does not lead forward: it does not descend from a, which was accepted before
+            note: refused the revision from the source: anti-rollback: it does not lead forward: it does not descend from a, which was accepted before
         status: the newer one nothing newer
         woke
             fetch
@@ -647,11 +647,11 @@ fn forged_and_old_models_are_refused_and_the_last_good_one_is_kept() {
         woke
             fetch
         the source offers unnumbered
-            note: refused what the source offers: it does not lead forward: it has no number to compare with a
+            note: refused the revision from the source: anti-rollback: it does not lead forward: it has no sequence number to compare with a
         status: the newer one nothing newer
         woke
             fetch
-            note: refused what the source offers: nobody who may sign has signed it: unknown key
+            note: refused the revision from the source: it is not signed by a trusted key: unknown key
     "#]]);
 }
 
@@ -667,12 +667,12 @@ fn a_forced_history_takes_somebodys_word_and_a_reason() {
     node.prepared("fork");
     node.is(expect![[r#"
         asked: Adopt { revision: Revision("fork"), reason: None }
-            yes: fork is asked of the source
+            yes: fork will be fetched from the source
             fetch fork
         the source offers fork
-            note: refused what the source offers: it does not lead forward: it does not descend from a, which was accepted before
+            note: refused the revision from the source: anti-rollback: it does not lead forward: it does not descend from a, which was accepted before
         asked: Adopt { revision: Revision("fork"), reason: Some("the branch was rewritten") }
-            yes: fork is asked of the source
+            yes: fork will be fetched from the source
             fetch fork
         woke
         the source offers fork
@@ -695,9 +695,9 @@ fn a_node_that_has_forgotten_accepts_nothing_without_somebodys_word() {
         woke
             fetch
         the source offers a
-            note: refused what the source offers: the anti-rollback state is lost: what was accepted before is not known any more; steadfast adopt REVISION says which one to trust
+            note: refused the revision from the source: the anti-rollback state is lost: what was accepted before is not known any more; choose the revision to trust: steadfast adopt REVISION
         asked: Adopt { revision: Revision("a"), reason: None }
-            yes: a is asked of the source
+            yes: a will be fetched from the source
             fetch a
         the source offers a
             prepare a
@@ -768,7 +768,7 @@ fn drift_is_repaired_alone_and_bursts_together_and_fights_slowly() {
         20ms later
             run a (drift file:/a)
         the run of a ends
-            note: somebody else writes file:/a: repaired 5 times since 2026-07-06T08:00:00.02Z; it is repaired more slowly now
+            note: file:/a is flapping: something else keeps changing it; repaired 5 times since 2026-07-06T08:00:00.02Z, from now on less often
         599s later
         1s later
             run a (drift file:/a)
@@ -919,11 +919,11 @@ fn with_nothing_set_the_agent_waits_and_another_source_begins_anew() {
             note: adopted b
             run b (adopt)
         the run of b ends
-            note: b has proved itself
+            note: b passed its trial
         woke
             fetch
         another source is set
-            note: there is another source; what it offers first is trusted to be forward
+            note: the source was changed: anti-rollback starts anew with its first revision
         the source offers late
             fetch
         the source offers o
@@ -953,7 +953,7 @@ fn when_the_settings_are_read_again_the_source_is_asked_at_once() {
         woke
             fetch
         the certificate has expired
-            note: refused what the source offers: the source cannot be reached: expired
+            note: refused the revision from the source: the source cannot be reached: expired
         there is another one
             fetch
         and a key

@@ -58,10 +58,10 @@ impl Site {
         }
         let secure = url.starts_with("https://");
         if !secure && !url.starts_with("http://") {
-            return Err(wrong(format!("`{url}` is no url: write https:// or file://")));
+            return Err(wrong(format!("`{url}` is not a URL: write https:// or file://")));
         }
         if url.contains(['@', '?', '#']) {
-            return Err(wrong("the url of a snapshot holds no user, query or fragment".into()));
+            return Err(wrong("the URL of a snapshot has no user, query or fragment".into()));
         }
         // Another part of the program may have installed the same one.
         let _installed = rustls::crypto::ring::default_provider().install_default();

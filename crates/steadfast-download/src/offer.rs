@@ -23,7 +23,7 @@ const MAX_NAME: usize = 4096;
 /// Why an offer cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum OfferError {
-    #[error("what was brought does not add up: {why}")]
+    #[error("what was downloaded is inconsistent: {why}")]
     Broken { why: &'static str },
     #[error("{what}")]
     Local {
@@ -65,7 +65,7 @@ impl Writer {
 
     /// A file in the same form beside it.
     pub fn named(folder: &Path, name: &str) -> Result<Writer, DownloadError> {
-        let failed = |err| DownloadError::local("write what was brought", err);
+        let failed = |err| DownloadError::local("write the download", err);
         let path = folder.join(name);
         let file = File::create(path.with_extension("new")).map_err(failed)?;
         let mut file = BufWriter::new(file);
@@ -75,7 +75,7 @@ impl Writer {
 
     pub fn add(&mut self, kind: &str, name: &str, content: &[u8]) -> Result<(), DownloadError> {
         self.try_add(kind, name, content)
-            .map_err(|err| DownloadError::local("write what was brought", err))
+            .map_err(|err| DownloadError::local("write the download", err))
     }
 
     fn try_add(&mut self, kind: &str, name: &str, content: &[u8]) -> std::io::Result<()> {
@@ -89,7 +89,7 @@ impl Writer {
         self.try_add("end", "", b"")
             .and_then(|()| self.file.flush())
             .and_then(|()| std::fs::rename(self.path.with_extension("new"), &self.path))
-            .map_err(|err| DownloadError::local("write what was brought", err))
+            .map_err(|err| DownloadError::local("write the download", err))
     }
 }
 
@@ -123,14 +123,13 @@ impl Reader {
 
     /// Neither the folder nor the file may be a link, and no more than `limit` bytes are read.
     pub fn named(folder: &Path, name: &str, limit: u64) -> Result<Reader, OfferError> {
-        let failed = |err: rustix::io::Errno| OfferError::local("open what was brought", err);
+        let failed = |err: rustix::io::Errno| OfferError::local("open the download", err);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let folder = rustix::fs::open(folder, flags | OFlags::DIRECTORY, Mode::empty());
         let folder = folder.map_err(failed)?;
         let file = rustix::fs::openat(&folder, name, flags, Mode::empty()).map_err(failed)?;
         let file = File::from(file);
-        let meta =
-            file.metadata().map_err(|err| OfferError::local("open what was brought", err))?;
+        let meta = file.metadata().map_err(|err| OfferError::local("open the download", err))?;
         if !meta.is_file() {
             return Err(OfferError::broken("the offer is not a file"));
         }
@@ -171,14 +170,14 @@ impl Reader {
         self.left = self
             .left
             .checked_sub(count)
-            .ok_or_else(|| OfferError::broken("more was brought than a model may have"))?;
+            .ok_or_else(|| OfferError::broken("the download is larger than a model may be"))?;
         // Grown as it is read: a length alone allocates nothing.
         let mut bytes = vec![];
         self.file
             .by_ref()
             .take(count)
             .read_to_end(&mut bytes)
-            .map_err(|err| OfferError::local("read what was brought", err))?;
+            .map_err(|err| OfferError::local("read the download", err))?;
         if bytes.len() as u64 != count {
             return Err(OfferError::broken("the offer ends early"));
         }
@@ -191,11 +190,11 @@ impl Reader {
             .by_ref()
             .take(64)
             .read_until(b'\n', &mut line)
-            .map_err(|err| OfferError::local("read what was brought", err))?;
+            .map_err(|err| OfferError::local("read the download", err))?;
         self.left = self
             .left
             .checked_sub(line.len() as u64)
-            .ok_or_else(|| OfferError::broken("more was brought than a model may have"))?;
+            .ok_or_else(|| OfferError::broken("the download is larger than a model may be"))?;
         if line.pop() != Some(b'\n') {
             return Err(OfferError::broken("the offer ends early"));
         }
@@ -230,7 +229,7 @@ mod tests {
             (records[0].name.as_str(), records[0].content.as_slice()),
             ("a b\n", &b"1 2\n"[..])
         );
-        assert!(all(folder.path(), 30).unwrap_err().contains("more was brought"));
+        assert!(all(folder.path(), 30).unwrap_err().contains("larger than a model"));
         let raw = std::fs::read(folder.path().join(NAME)).unwrap();
         for length in 0..raw.len() {
             std::fs::write(folder.path().join(NAME), &raw[..length]).unwrap();
@@ -240,6 +239,6 @@ mod tests {
         assert!(all(folder.path(), u64::MAX).unwrap_err().contains("ends early"));
         std::fs::remove_file(folder.path().join(NAME)).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", folder.path().join(NAME)).unwrap();
-        assert!(all(folder.path(), 1000).unwrap_err().contains("open what was brought"));
+        assert!(all(folder.path(), 1000).unwrap_err().contains("open the download"));
     }
 }

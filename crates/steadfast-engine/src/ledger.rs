@@ -157,16 +157,20 @@ impl NotUndone {
         let one = |words: &str| vec![words.to_owned()];
         match self {
             NotUndone::ChangedSince => {
-                vec![format!("{facet} is not what was left there: somebody has changed it since")]
+                vec![format!("{facet} has been changed since")]
             }
             NotUndone::Unknown => vec![format!("what {facet} was before is not known")],
             NotUndone::OtherVersion => {
-                vec![format!("{facet} was there before: it is not brought back to that version")]
+                vec![format!(
+                    "{facet} was installed before in another version, which is not restored"
+                )]
             }
-            NotUndone::ContentGone => one("its former content is not kept any more"),
+            NotUndone::ContentGone => one("its former content is no longer stored"),
             NotUndone::Replaced => match facet {
                 Facet::Running(unit) | Facet::Enabled(unit) => {
-                    vec![format!("{unit} is not ours, and goes on as it is (policy: orphans)")]
+                    vec![format!(
+                        "{unit} was not made by a promise, and stays as it is (policy: orphans)"
+                    )]
                 }
                 Facet::Path(_)
                 | Facet::Group(_)
@@ -175,13 +179,13 @@ impl NotUndone {
                 | Facet::Keys(_)
                 | Facet::Package(_)
                 | Facet::Setting(_) => {
-                    vec![format!("{facet} was another one before, and stays (policy: orphans)")]
+                    vec![format!("{facet} replaced something else, and stays (policy: orphans)")]
                 }
             },
             NotUndone::Refused(reasons) => reasons.clone(),
             NotUndone::Held(held) => held.because(),
             NotUndone::Failed(error) => error.chain(),
-            NotUndone::StillDiffers => one("the second look still finds it"),
+            NotUndone::StillDiffers => one("it is still there after the change"),
         }
     }
 }

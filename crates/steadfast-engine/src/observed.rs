@@ -54,7 +54,7 @@ impl Observed {
         let which: Vec<usize> = (0..promises.all.len()).filter(|at| bears[*at]).collect();
         let wants: Vec<&Resource> = which.iter().map(|at| &promises.all[*at].want).collect();
         let mut seen = steadfast_resources::observe(&wants, observer.probe()).into_iter();
-        let unseen = || Err(SystemError::new(ErrorKind::Other, "it was not looked at"));
+        let unseen = || Err(SystemError::new(ErrorKind::Other, "it was not observed"));
         let state = |bears: &bool| bears.then(|| seen.next()).flatten().unwrap_or_else(unseen);
         let mut observed = Observed {
             states: bears.iter().map(state).collect(),

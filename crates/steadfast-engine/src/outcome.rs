@@ -29,7 +29,7 @@ pub enum NotKept {
     },
     /// Everything else is as promised, and it is not healthy.
     Unhealthy(SystemError),
-    /// Everything was done, and the second look still finds a difference.
+    /// Everything was done, and it still differs after the change.
     StillDiffers {
         remaining: Vec<String>,
     },
@@ -125,7 +125,7 @@ impl NotKept {
                 std::iter::once("it is not healthy".to_owned()).chain(layers(error)).collect()
             }
             NotKept::StillDiffers { remaining } => {
-                std::iter::once("the second look still finds a difference".to_owned())
+                std::iter::once("it still differs after the change".to_owned())
                     .chain(remaining.iter().cloned())
                     .collect()
             }
@@ -145,7 +145,7 @@ impl Held {
             Held::Budget { what, limit } => {
                 let what = if *limit == 1 { what.trim_end_matches('s') } else { what };
                 vec![format!(
-                    "it would be more than the {limit} {what} that a run may do (policy: budget)"
+                    "it would exceed the budget of {limit} {what} for one run (policy: budget)"
                 )]
             }
             Held::RestartUndetermined => vec![

@@ -61,19 +61,19 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::ChangesFirst(promise) => write!(f, "{promise} changes first"),
-            Reason::ComesWith { thing, step } => write!(f, "{thing} is to come with {step}"),
+            Reason::ComesWith { thing, step } => write!(f, "{thing} will be created by {step}"),
             Reason::ComesWithPackages { thing, packages } => {
-                write!(f, "{thing} is to come with {packages}")
+                write!(f, "{thing} will be created by {packages}")
             }
             Reason::MayBring { thing, packages } => {
-                write!(f, "no promise makes {thing}; it may come with {packages}")
+                write!(f, "no promise creates {thing}; {packages} may")
             }
-            Reason::MayComeWith(packages) => write!(f, "it may come with {packages}"),
+            Reason::MayComeWith(packages) => write!(f, "{packages} may create or change it"),
             Reason::GoneButMayComeWith(packages) => {
-                write!(f, "it is right now, and may come with {packages}")
+                write!(f, "it is right now, but {packages} may change it")
             }
-            Reason::HealthOf(promise) => write!(f, "the health of {promise} has not been asked"),
-            Reason::HealthNotAsked => f.write_str("health has not been asked"),
+            Reason::HealthOf(promise) => write!(f, "the health of {promise} has not been checked yet"),
+            Reason::HealthNotAsked => f.write_str("its health has not been checked yet"),
             Reason::Unread(error) => f.write_str(&error.chain().join(": ")),
             Reason::Undecided(words) => f.write_str(words),
         }

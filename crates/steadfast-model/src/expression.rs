@@ -91,7 +91,7 @@ pub(crate) fn environment(fuel: u64, marks: Option<Marks>) -> Environment<'stati
                 }
                 Some(_) | None => {
                     spill();
-                    Err(Error::new(ErrorKind::InvalidOperation, "a secret has no place here"))
+                    Err(Error::new(ErrorKind::InvalidOperation, "a secret is not allowed here"))
                 }
             };
         }
@@ -100,7 +100,7 @@ pub(crate) fn environment(fuel: u64, marks: Option<Marks>) -> Environment<'stati
             return Ok(out.write_str(if value.is_true() { "true" } else { "false" })?);
         }
         if value.is_none() {
-            let detail = "a value that is nothing (null) has no text";
+            let detail = "null cannot be turned into text";
             return Err(Error::new(ErrorKind::InvalidOperation, detail));
         }
         escape_formatter(out, state, value)
@@ -409,7 +409,7 @@ impl Fault {
         } else if error.kind() == ErrorKind::UndefinedError {
             undefined(marked.trim_matches(BLANK), scope)
         } else if error.kind() == ErrorKind::OutOfFuel {
-            Fault::new(codes::TEMPLATE_LIMIT, "this works for too long")
+            Fault::new(codes::TEMPLATE_LIMIT, "this takes too long")
                 .help("a loop that has no end, or a text or list that grows without bounds")
         } else if detail == "recursion limit exceeded" {
             let message = format!("this nests deeper than {DEPTH}");
@@ -421,11 +421,8 @@ impl Fault {
             Fault::new(codes::UNKNOWN_FILE, message)
                 .help("paths are below the model's root, or beside the template that names them")
         } else if detail.contains("namespace") && error.kind() == ErrorKind::UnknownFunction {
-            Fault::new(
-                codes::BAD_TEMPLATE,
-                "there is no `namespace` here: a loop carries nothing on",
-            )
-            .help("filters do what it is often used for: select, map, sum, unique, join")
+            Fault::new(codes::BAD_TEMPLATE, "`namespace` is not available: a loop carries no state")
+                .help("use filters instead: select, map, sum, unique, join")
         } else if detail.is_empty() {
             Fault::new(codes::BAD_TEMPLATE, error.kind().to_string())
         } else if error.kind() == ErrorKind::InvalidOperation {

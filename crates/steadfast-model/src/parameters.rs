@@ -104,7 +104,7 @@ fn circular(circle: &[usize], pending: &[(Spanned<Arc<str>>, Node)]) -> Diagnost
     let message = format!("a parameter is computed from itself: {}", names.join(" → "));
     let mut error = Diagnostic::error(codes::CYCLE, first.span, message);
     for at in circle.iter().skip(1) {
-        error = error.related(pending[*at].0.span, "by way of this one");
+        error = error.related(pending[*at].0.span, "through this one");
     }
     error
 }

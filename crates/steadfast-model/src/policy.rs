@@ -111,9 +111,21 @@ const ORPHAN_WORDS: Takes = Takes::Words(&["report", "remove", "restore"]);
 pub(crate) const FIELDS: &[Field] = &[
     Field::new("adopt", Takes::Fields(ADOPT), "When nodes adopt a new revision"),
     Field::new("budget", Takes::Fields(BUDGET), "The most that one run may do"),
-    Field::new("repair_dpkg", Takes::Boolean, "Complete a dpkg that somebody interrupted (false)"),
-    Field::new("stale_after", Takes::Duration, "Without news for so long, a node is stale (7d)"),
-    Field::new(ORPHANS, ORPHAN_WORDS, "What happens to what nobody promises any more (report)"),
+    Field::new(
+        "repair_dpkg",
+        Takes::Boolean,
+        "Complete an interrupted dpkg run with `dpkg --configure -a` (false)",
+    ),
+    Field::new(
+        "stale_after",
+        Takes::Duration,
+        "A node is stale when it accepted nothing for so long (7d)",
+    ),
+    Field::new(
+        ORPHANS,
+        ORPHAN_WORDS,
+        "What happens to orphans, which no promise is about any more (report)",
+    ),
     Field::new(RELEASED, ORPHAN_WORDS, "The old name of `orphans`"),
     Field::new(
         "wait_for_dpkg",
@@ -138,7 +150,11 @@ const ADOPT: &[Field] = &[
         Takes::MapOf(&Takes::Duration),
         "Shares of the nodes to times since the revision's date: { 10%: 0h, 100%: 24h }",
     ),
-    Field::new("approval", Takes::Words(&["none", "required"]), "Whether somebody must approve"),
+    Field::new(
+        "approval",
+        Takes::Words(&["none", "required"]),
+        "Whether somebody must approve with `steadfast adopt`",
+    ),
 ];
 
 const BUDGET: &[Field] = &[

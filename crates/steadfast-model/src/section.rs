@@ -65,11 +65,11 @@ pub const COMMON: &[Field] = &[
     Field::new(
         "keep",
         Takes::Words(&["repair", "report"]),
-        "Whether a difference is repaired (default) or only reported; the stricter wins inward",
+        "Whether a difference is repaired (default) or only reported; where an outer level says report, it is report",
     ),
-    Field::new("reloads", ONE_OR_MORE, "Units that are reloaded when this has changed"),
-    Field::new("restarts", ONE_OR_MORE, "Units that are restarted when this has changed"),
-    Field::new("description", Takes::Text, "What it is for"),
+    Field::new("reloads", ONE_OR_MORE, "Units that are reloaded when this changes"),
+    Field::new("restarts", ONE_OR_MORE, "Units that are restarted when this changes"),
+    Field::new("description", Takes::Text, "A description"),
 ];
 
 const ONE_OR_MORE: Takes = Takes::OneOf(&[Takes::Text, Takes::TextList]);

@@ -86,8 +86,10 @@ pub fn select<'m>(
         .filter(|it| is_glob(&it.nodes.value) && fits(&it.nodes.value, node));
     let first = fitting.next()?;
     for other in fitting {
-        let message =
-            format!("`{}` and `{}` both fit the node {node}", first.nodes.value, other.nodes.value);
+        let message = format!(
+            "`{}` and `{}` both match the node {node}",
+            first.nodes.value, other.nodes.value
+        );
         diagnostics.push(
             Diagnostic::error(codes::AMBIGUOUS_NODE, other.nodes.span, message)
                 .related(first.nodes.span, "this one too")

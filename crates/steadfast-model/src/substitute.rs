@@ -151,7 +151,7 @@ fn distinct(entries: Vec<Entry>, diagnostics: &mut Diagnostics) -> Vec<Entry> {
 }
 
 pub(crate) fn twice(key: &Spanned<Arc<str>>, first: Span) -> Diagnostic {
-    let message = format!("`{}` stands here twice", key.value);
+    let message = format!("`{}` is given twice", key.value);
     Diagnostic::error(codes::DUPLICATE_KEY, key.span, message)
         .label("again")
         .related(first, "first here")

@@ -63,7 +63,7 @@ impl Lower<'_> {
             return self.unknown();
         }
         if output.is_full {
-            let message = "the template gives more than 16 MiB";
+            let message = "the template produces more than 16 MiB";
             return self.refuse(codes::TEMPLATE_LIMIT, path.span, message);
         }
         if met.spilled {
@@ -87,8 +87,7 @@ impl Lower<'_> {
     }
 }
 
-const SPILLED: &str =
-    "the template does more with a secret than to put it out: its value is not known";
+const SPILLED: &str = "a template can only output a secret: its value is not known while rendering";
 
 fn for_templates(sources: &SourceSet, marks: &Marks) -> Environment<'static> {
     let mut environment = environment(TEMPLATE_FUEL, Some(marks.clone()));
@@ -375,9 +374,9 @@ mod tests {
                   servers/web.yaml:7:19 for this promise
                 [bad-template] templates/f:1:6 syntax error: unexpected end of input, expected expression
                   servers/web.yaml:8:19 for this promise
-                [template-limit] templates/g:1:1 this works for too long
+                [template-limit] templates/g:1:1 this takes too long
                   servers/web.yaml:9:19 for this promise
-                [template-limit] servers/web.yaml:10:19 the template gives more than 16 MiB
+                [template-limit] servers/web.yaml:10:19 the template produces more than 16 MiB
             "#]],
         );
     }
@@ -426,17 +425,17 @@ mod tests {
                 /o: none
                 /p: none
                 /q: <people/s> "y"
-                [misplaced-secret] servers/web.yaml:8:19 the template does more with a secret than to put it out: its value is not known
-                [misplaced-secret] servers/web.yaml:9:19 the template does more with a secret than to put it out: its value is not known
-                [misplaced-secret] servers/web.yaml:10:19 the template does more with a secret than to put it out: its value is not known
-                [misplaced-secret] servers/web.yaml:11:19 the template does more with a secret than to put it out: its value is not known
-                [misplaced-secret] servers/web.yaml:12:19 the template does more with a secret than to put it out: its value is not known
-                [misplaced-secret] servers/web.yaml:13:19 the template does more with a secret than to put it out: its value is not known
-                [misplaced-secret] servers/web.yaml:14:19 the template does more with a secret than to put it out: its value is not known
+                [misplaced-secret] servers/web.yaml:8:19 a template can only output a secret: its value is not known while rendering
+                [misplaced-secret] servers/web.yaml:9:19 a template can only output a secret: its value is not known while rendering
+                [misplaced-secret] servers/web.yaml:10:19 a template can only output a secret: its value is not known while rendering
+                [misplaced-secret] servers/web.yaml:11:19 a template can only output a secret: its value is not known while rendering
+                [misplaced-secret] servers/web.yaml:12:19 a template can only output a secret: its value is not known while rendering
+                [misplaced-secret] servers/web.yaml:13:19 a template can only output a secret: its value is not known while rendering
+                [misplaced-secret] servers/web.yaml:14:19 a template can only output a secret: its value is not known while rendering
                 [bad-template] templates/l:1:15 cannot calculate length of value of type plain object
                   servers/web.yaml:15:19 for this promise
-                [misplaced-secret] servers/web.yaml:17:19 the template does more with a secret than to put it out: its value is not known
-                [misplaced-secret] servers/web.yaml:18:19 the template does more with a secret than to put it out: its value is not known
+                [misplaced-secret] servers/web.yaml:17:19 a template can only output a secret: its value is not known while rendering
+                [misplaced-secret] servers/web.yaml:18:19 a template can only output a secret: its value is not known while rendering
                 [undefined-name] templates/p:1:4 `password.secret` is not defined here
                   servers/web.yaml:19:19 for this promise
             "#]],

@@ -221,7 +221,7 @@ impl Reader<'_> {
         }
         let Some(Open::Map { seen, key, .. }) = self.stack.last_mut() else { return };
         if let Some(first) = seen.get(&text) {
-            let message = format!("`{text}` stands here twice");
+            let message = format!("`{text}` is given twice");
             let error = Diagnostic::error(codes::DUPLICATE_KEY, place, message)
                 .label("again")
                 .related(*first, "first here");
@@ -460,8 +460,8 @@ mod tests {
         check(
             "a: 1\nb: 2\na: {x: 3}\n",
             expect![[r#"
-            {a: 1 b: 2 }
-            duplicate-key at 3:1: `a` stands here twice"#]],
+                {a: 1 b: 2 }
+                duplicate-key at 3:1: `a` is given twice"#]],
         );
     }
 

@@ -40,15 +40,15 @@ fn is_plain(name: &str) -> bool {
 pub enum RecordError {
     #[error("{0} is not the name of a revision")]
     NoName(Revision),
-    #[error("nothing is known here of {0}")]
+    #[error("there is no record of {0} on this machine")]
     Unknown(Revision),
-    #[error("what is known of {0} has a newer format")]
+    #[error("the record of {0} has a newer format")]
     Newer(Revision),
-    #[error("what is known of {0} is damaged")]
+    #[error("the record of {0} is damaged")]
     Damaged(Revision),
-    #[error("read or write what is known of a revision")]
+    #[error("read or write the record of a revision")]
     File(#[from] std::io::Error),
-    #[error("understand what is known of a revision")]
+    #[error("parse the record of a revision")]
     Json(#[from] serde_json::Error),
 }
 

@@ -99,7 +99,7 @@ fn answer(finished: &Finished) -> Result<Download, DownloadError> {
         Some(signal) => format!("signal {signal} ended it; {said}"),
         None => said,
     };
-    let words = format!("the fetcher ended without a word: {how}");
+    let words = format!("the download process ended without a result: {how}");
     Err(DownloadError::new(DownloadErrorKind::Local, words.trim_end_matches([';', ':', ' '])))
 }
 
@@ -123,6 +123,6 @@ mod tests {
         // It says it at once, and then goes on for longer than it may.
         assert_eq!(heard(&format!("{say}; exec sleep 1000"), 2), offer);
         let words = heard("kill -KILL $$", 60).unwrap_err().words;
-        assert_eq!(words, "the fetcher ended without a word: signal 9 ended it");
+        assert_eq!(words, "the download process ended without a result: signal 9 ended it");
     }
 }

@@ -21,7 +21,7 @@ pub enum NodeError {
         errors: Vec<String>,
         consequence: &'static str,
     },
-    #[error("only root can bring a machine to its model")]
+    #[error("only root can change this machine")]
     NotRoot,
     #[error(transparent)]
     Lock(#[from] LockError),

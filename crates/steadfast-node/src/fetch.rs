@@ -26,7 +26,7 @@ use steadfast_trust::text::chain;
 fn settings_for(path: &std::path::Path, name: &str) -> Result<Settings, String> {
     let (settings, _) = settings::read_file(path).map_err(|err| chain(&err))?;
     let same = settings.source.as_ref().is_some_and(|it| it.to_string() == name);
-    if same { Ok(settings) } else { Err("the settings have changed meanwhile".to_owned()) }
+    if same { Ok(settings) } else { Err("the settings were changed meanwhile".to_owned()) }
 }
 
 fn here(words: impl Into<String>) -> Refusal {
@@ -186,7 +186,7 @@ impl Fetching<'_> {
         let lost = is_lost(self.task);
         match &self.task.wanted {
             Some(wanted) if wanted != revision && (self.task.forced || lost) => {
-                let words = format!("the source offers {revision}, and {wanted} was asked for");
+                let words = format!("the source offers {revision}, and {wanted} was requested");
                 let kind = if lost { RefusalKind::FloorLost } else { RefusalKind::NotForward };
                 Err(Refusal { kind, words })
             }

@@ -113,7 +113,7 @@ impl Keeping {
                 Task::GoBack { from } if *from != self.content && !self.report_only => {
                     let to = &self.content;
                     if !orphans::go_back(store, promises, from, to, host, &mut out)? {
-                        let words = "what the bad revision did is not known any more, and stays";
+                        let words = "the undo ledger does not know what the bad revision did, so that stays";
                         lines.push(words.to_owned());
                     }
                     budget

@@ -82,7 +82,7 @@ fn told(written: Written<'_>, before: &BTreeSet<String>) -> (String, Option<Stri
     match written {
         Written::NotCommitted => ("not committed yet".to_owned(), None),
         Written::By(commit) if before.contains(&commit.id) => {
-            (format!("written in {}, told above", short(&commit.id)), None)
+            (format!("written in {}, see above", short(&commit.id)), None)
         }
         Written::By(commit) => {
             let Commit { id, author, subject, .. } = commit;

@@ -174,7 +174,7 @@ pub fn act(
         store.forget_made(&orphans.gone())?;
         let told = orphans.there.iter().map(|it| {
             let UndoEntry { facet, run, .. } = &it.made;
-            format!("{facet}, made in run {run}, is promised no more (policy: orphans)")
+            format!("{facet}, made in run {run}, is an orphan: no promise is about it any more (policy: orphans)")
         });
         return Ok(Acted { rest: budget, told: told.collect() });
     };

@@ -210,14 +210,14 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
             RefusalKind::Unreachable => "the source cannot be reached",
-            RefusalKind::Signature => "nobody who may sign has signed it",
-            RefusalKind::NotForward => "it does not lead forward",
+            RefusalKind::Signature => "it is not signed by a trusted key",
+            RefusalKind::NotForward => "anti-rollback: it does not lead forward",
             RefusalKind::TwoContents => "it contradicts what was accepted before",
             RefusalKind::Foreign => "it is not for this node",
             RefusalKind::Expired => "it has expired",
-            RefusalKind::Broken => "it is not whole",
+            RefusalKind::Broken => "it is damaged or incomplete",
             RefusalKind::FloorLost => "the anti-rollback state is lost",
-            RefusalKind::Here => "this machine is in trouble",
+            RefusalKind::Here => "an error on this machine",
         };
         write!(f, "{what}: {}", self.words)
     }

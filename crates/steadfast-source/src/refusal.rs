@@ -64,7 +64,7 @@ pub enum Refusal {
     #[error("snapshot {sequence} expired at {expires}: the model is stale")]
     Expired { sequence: u64, expires: Timestamp },
 
-    #[error("what was brought does not add up: {why}")]
+    #[error("what was downloaded is inconsistent: {why}")]
     Broken { why: String },
     #[error("read the model")]
     Content(#[from] crate::directory::ReadError),

@@ -60,7 +60,9 @@ pub(crate) fn download(
     for number in 1..=manifest.keys {
         match site.get(&file_of(number), None, MAX_KEYS)? {
             Got::Body { bytes, .. } => writer.add("keys", &number.to_string(), &bytes)?,
-            Got::Unchanged => return Err(broken("a server answers what was not asked".into())),
+            Got::Unchanged => {
+                return Err(broken("the server answered 304 to an unconditional request".into()));
+            }
         }
     }
     let archive = archive(&site, &manifest.archive, cache, limits)?;
@@ -114,9 +116,10 @@ fn archive(
                 format!("the archive is cut off: {} of {} bytes", bytes.len(), archive.size);
             Err(DownloadError::new(DownloadErrorKind::Broken, words))
         }
-        Got::Body { .. } | Got::Unchanged => {
-            Err(DownloadError::new(DownloadErrorKind::Broken, "the archive has another content"))
-        }
+        Got::Body { .. } | Got::Unchanged => Err(DownloadError::new(
+            DownloadErrorKind::Broken,
+            "the archive has other content than the manifest says",
+        )),
     }
 }
 
@@ -151,7 +154,7 @@ pub(crate) fn accept(
         Trust::AllowedSigners(_) | Trust::OpenPgp(_) => return Err(mismatch(terms)),
     };
     let Offered { manifest, rotations, contents, lines: told } = Offered::read(cache)?;
-    let raw = manifest.ok_or_else(|| Refusal::broken("no manifest was brought"))?;
+    let raw = manifest.ok_or_else(|| Refusal::broken("no manifest was downloaded"))?;
     let (text, armors) = parts("the manifest", &raw)?;
     let manifest = Manifest::read(text)
         .map_err(|why| Refusal::broken(format!("the manifest: {}", printable(&why))))?;
@@ -326,7 +329,7 @@ fn files(
         debug_assert_eq!(place(path), Place::Model);
         let content = contents
             .remove(path)
-            .ok_or_else(|| Refusal::broken(format!("{path} was not brought")))?;
+            .ok_or_else(|| Refusal::broken(format!("{path} was not downloaded")))?;
         let computed: [u8; 32] = sha2::Sha256::digest(&content).into();
         if computed != *digest {
             let why = format!("{path} has the digest {} and not the signed one", hex(&computed));

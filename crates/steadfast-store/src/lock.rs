@@ -16,7 +16,7 @@ pub struct RunLock {
 
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    #[error("another run is under way: {holder}")]
+    #[error("another run is in progress: {holder}")]
     Held { holder: String },
     #[error("create {path}")]
     Create {
@@ -69,7 +69,8 @@ impl RunLock {
                 let _rewound = file.rewind();
                 let _read = file.take(500).read_to_string(&mut said);
                 let said = steadfast_system::text::safe(said.trim());
-                let holder = if said.is_empty() { "it did not say who it is".into() } else { said };
+                let holder =
+                    if said.is_empty() { "it did not leave its name".into() } else { said };
                 Err(LockError::Held { holder })
             }
             Err(err) => Err(create(err.into())),
@@ -105,7 +106,8 @@ mod tests {
         let path = folder.path().join("run/run.lock");
         let first = RunLock::take(&path, "steadfast run").unwrap();
         let second = RunLock::take(&path, "another").unwrap_err();
-        let holder = format!("another run is under way: pid {}: steadfast run", std::process::id());
+        let holder =
+            format!("another run is in progress: pid {}: steadfast run", std::process::id());
         assert_eq!(second.to_string(), holder);
         drop(first);
         assert!(RunLock::take(&path, "another").is_ok());

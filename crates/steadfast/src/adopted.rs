@@ -44,13 +44,13 @@ pub(crate) fn find(layout: &Layout) -> Result<Adopted, Failure> {
     let (memory, _) = shell::read_memory(&layout.state).map_err(|err| {
         if denied(&err) {
             return Failure::usage("only root can read what the agent has adopted")
-                .help("run it as root, or name the folder of a model: --model PATH");
+                .help("run it as root, or name a model's directory: --model PATH");
         }
         Failure::new(Exit::Unreachable, err)
     })?;
     let Some(kept) = memory.adopted else {
-        let failure = Failure::usage("no model: this machine has no agent that adopted one");
-        return Err(failure.help("name the folder of a model: --model PATH"));
+        let failure = Failure::usage("no model: no agent has adopted one on this machine");
+        return Err(failure.help("name a model's directory: --model PATH"));
     };
     let revision = kept.info.revision;
     let record = record(layout, &revision).map_err(|err| Failure::new(Exit::Unreachable, err))?;

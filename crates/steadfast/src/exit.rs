@@ -116,10 +116,10 @@ impl From<NodeError> for Failure {
                 (Exit::Usage, Some(there))
             }
             NodeError::TwoEnvironments { .. } => {
-                (Exit::Usage, Some("say which one: --environment NAME".to_owned()))
+                (Exit::Usage, Some("choose one: --environment NAME".to_owned()))
             }
             NodeError::NotRoot => {
-                let look = "run it as root, or look first: steadfast run --dry-run …";
+                let look = "run it as root, or with --dry-run to see what would change";
                 (Exit::Usage, Some(look.to_owned()))
             }
             NodeError::BadModel { .. } => (Exit::BadModel, None),

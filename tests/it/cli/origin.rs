@@ -135,7 +135,7 @@ fn explain_names_the_commit_of_each_line_and_what_is_not_committed() {
               written in 448aa3460129 of 2026-11-25 by Bert Claes <bert@xyz.example>:
               Greet otherwise, and at such a length that it takes one more line
 
-        the machine says
+        on this machine
           is           not there
 
         it is not kept
@@ -154,7 +154,7 @@ fn explain_names_the_commit_of_each_line_and_what_is_not_committed() {
 fn a_commit_that_was_told_is_only_named_again() {
     let world = World::new();
     let said = world.explain(&[]);
-    let expected = "at servers/web.yaml:3\n      written in fd033a20a226, told above\n";
+    let expected = "at servers/web.yaml:3\n      written in fd033a20a226, see above\n";
     assert!(said.contains(expected), "{said}");
 }
 
@@ -238,7 +238,7 @@ fn explain_as_data_holds_what_the_text_says() {
           "changes": [
             {
               "change": "write 13 bytes (new, mode 0644)",
-              "diff": "--- /nonexistent-folder/motd (is)\n+++ /nonexistent-folder/motd (promised)\n@@ -0,0 +1 @@\n+good morning\n",
+              "diff": "--- /nonexistent-folder/motd (current)\n+++ /nonexistent-folder/motd (promised)\n@@ -0,0 +1 @@\n+good morning\n",
               "facts": [
                 {
                   "verb": "create",
@@ -366,11 +366,11 @@ fn explain_says_when_it_was_last_repaired_and_what_it_was_before() {
     }
     world.history(&history);
     let said = world.explain(&[]);
-    let at = said.find("what runs did").unwrap();
+    let at = said.find("\nhistory\n").unwrap() + 1;
     expect![[r#"
-        what runs did
+        history
           last repaired 2026-11-25 14:34:14Z in run 1: was 886 bytes, mode 0600
-            the difference: steadfast history show 1
+            the diff: steadfast history show 1
           2026-11-25 14:34:18Z in run 5: not kept
           2026-11-25 14:34:17Z in run 4: not kept
           2026-11-25 14:34:16Z in run 3: not kept
@@ -412,7 +412,7 @@ fn the_history_names_the_commit_of_a_run_and_of_the_lines_that_it_kept() {
     expect![[r#"
         $ steadfast history
             3  2026-11-25 14:34:33Z  1 not kept, 4 kept
-            2  2026-11-25 14:34:23Z  cut short
+            2  2026-11-25 14:34:23Z  interrupted
                0123456789ab by Anna Peeters <anna@xyz.example>: Greet otherwise
             1  2026-11-25 14:34:13Z  1 repaired, 3 kept
                0123456789ab by Anna Peeters <anna@xyz.example>: Greet otherwise
@@ -422,7 +422,7 @@ fn the_history_names_the_commit_of_a_run_and_of_the_lines_that_it_kept() {
     expect![[r#"
         run 1: 1 repaired, 3 kept
         node      node1 in test
-        model     what the agent had accepted (content 0123456789ab, checkout at commit
+        model     adopted by the agent (content 0123456789ab, checkout at commit
                   0123456789ab)
         commit    0123456789ab by Anna Peeters <anna@xyz.example>: Greet otherwise
         began     2026-11-25 14:34:13Z

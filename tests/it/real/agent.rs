@@ -166,7 +166,7 @@ fn while_it_is_suspended_the_agent_touches_nothing() {
     assert!(asked.stdout.contains("1 kept"), "{asked:#?}");
     let some = machine.steadfast(&["run", "--only", "file:*", "--format", "json"]);
     assert!(some.stdout.contains("\"kept\":1"), "{some:#?}");
-    refused(&machine.steadfast(&["run", "--only", "user:*"]), 2, "nothing is to be run");
+    refused(&machine.steadfast(&["run", "--only", "user:*"]), 2, "there is nothing to run");
     let explained = machine.ok(&["steadfast", "explain", "/etc/motd"]);
     assert!(explained.contains("servers/web.yaml"), "{explained}");
 
@@ -181,7 +181,7 @@ fn while_it_is_suspended_the_agent_touches_nothing() {
     };
     let read = may("reader", "steadfast status");
     assert_eq!(read.status, 0, "{read:#?}");
-    refused(&may("reader", "steadfast resume"), 2, "only root may ask for that");
+    refused(&may("reader", "steadfast resume"), 2, "only root may do that");
     refused(&may("stranger", "steadfast status"), 2, "is for root and the agent's group");
     assert_eq!(machine.text("/etc/motd"), "by hand\n");
     let by_hand = machine.steadfast(&["run", "--model", "/srv/model"]);
@@ -189,7 +189,7 @@ fn while_it_is_suspended_the_agent_touches_nothing() {
     machine.write("/etc/motd", "by hand\n");
     machine.ok(&["steadfast", "resume"]);
     until(&machine, "repaired content", || machine.text("/etc/motd") == "one\n");
-    refused(&machine.steadfast(&["resume"]), 2, "it is not suspended");
+    refused(&machine.steadfast(&["resume"]), 2, "the agent is not suspended");
 }
 
 /// A server with a service that does as it is told.
@@ -227,7 +227,7 @@ fn a_revision_that_breaks_a_service_is_gone_back_from_and_remembered() {
     assert_eq!(back["newer"]["waits_for"], "bad", "{back:#}");
     assert_eq!(machine.ok(&["systemctl", "is-active", "worker"]), "active\n");
     let text = machine.ok(&["steadfast", "status"]);
-    assert!(text.contains("gone back from"), "{text}");
+    assert!(text.contains("rolled back at"), "{text}");
 
     // It is remembered after a start too, until there is a newer one.
     machine.ok(&["systemctl", "restart", "steadfast"]);
@@ -283,7 +283,7 @@ fn whatever_ends_the_agent_it_goes_on_where_it_was() {
     until(&machine, "repaired content", || machine.text("/etc/motd") == "one\n");
     machine.sh("mv /usr/bin/good /usr/bin/steadfast
          systemctl kill --kill-who=main --signal=USR2 steadfast");
-    until(&machine, "a new binary started", || said("it takes over"));
+    until(&machine, "a new binary started", || said("restarting into it"));
     back(&machine);
     assert_eq!(main_pid(&machine), before);
 
@@ -291,7 +291,7 @@ fn whatever_ends_the_agent_it_goes_on_where_it_was() {
     machine.sh("cd /usr/bin; cp steadfast next; mv next steadfast
          pid=$(systemctl show -P MainPID steadfast); n=0
          while [ $n -lt 30000 ]; do kill -USR2 $pid; kill -HUP $pid; n=$((n + 1)); done");
-    let taken_over = || journal(&machine).matches("it takes over").count() == 2;
+    let taken_over = || journal(&machine).matches("restarting into it").count() == 2;
     until(&machine, "another binary started", taken_over);
     back(&machine);
     assert_eq!(main_pid(&machine), before);

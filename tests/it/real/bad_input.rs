@@ -363,7 +363,7 @@ fn exit_codes_event_names_and_the_lock_are_what_they_are_documented_to_be() {
     machine.ok(&["timeout", "60", "cat", "/run/waits"]);
     let second = plain(&machine);
     assert_eq!(second.status, 8, "{second:?}");
-    assert_has(&second.stderr, &["another run is under way: pid ", ": steadfast run"]);
+    assert_has(&second.stderr, &["another run is in progress: pid ", ": steadfast run"]);
     assert_eq!(exit(&["--dry-run"]), 0);
     machine.sh("echo >/run/gate");
     assert_eq!(first.wait().status, 0);

@@ -187,7 +187,7 @@ fn a_run_that_is_killed_at_any_of_twenty_moments_is_made_good_by_the_next() {
     // A moment that passed too quickly to be met is not one of the twenty that count.
     assert!(cut.len() >= 15, "only these runs were cut: {cut:?}");
     let history = machine.ok(&["steadfast", "history", "--limit", "100"]);
-    let short = history.lines().filter(|it| it.contains("cut short")).count();
+    let short = history.lines().filter(|it| it.contains("interrupted")).count();
     // The first moments (the lock, apt as it is asked what it would do) may come before the run has
     // anything to write down.
     assert!(short + 4 >= cut.len(), "{short} of {cut:?}\n{history}");
@@ -215,6 +215,6 @@ fn a_power_cut_is_made_good_by_the_run_after_the_boot() {
     }
     // At the first moment it may not have had anything to write down yet.
     let history = machine.ok(&["steadfast", "history", "--limit", "100"]);
-    let short = history.lines().filter(|it| it.contains("cut short")).count();
+    let short = history.lines().filter(|it| it.contains("interrupted")).count();
     assert!(short + 1 >= moments.len(), "{history}");
 }

@@ -109,16 +109,16 @@ fn a_run_under_way_is_told_from_one_that_was_cut_short() {
         said.stdout.contains(words)
     };
     let run = machine.spawn_steadfast(&["run", "--model", "/srv/model"]);
-    until(&machine, "under way", || is("under way"));
-    says(&machine, &["history", "show", "1"], &["ended     not yet: it is under way"]);
+    until(&machine, "under way", || is("in progress"));
+    says(&machine, &["history", "show", "1"], &["ended     not yet: it is in progress"]);
     run.kill();
     drop(run);
-    until(&machine, "cut short", || is("cut short"));
-    says(&machine, &["history", "show", "1"], &["ended     never: it was cut short"]);
+    until(&machine, "cut short", || is("interrupted"));
+    says(&machine, &["history", "show", "1"], &["ended     never: it was interrupted"]);
 
     // The next one is under way, and the one that was cut short stays that.
     let run = machine.spawn_steadfast(&["run", "--model", "/srv/model"]);
-    until(&machine, "under way", || is("under way"));
+    until(&machine, "under way", || is("in progress"));
     let said = machine.steadfast(&["history", "--format", "json"]).stdout;
     let ways: Vec<Value> = said
         .lines()
@@ -128,7 +128,7 @@ fn a_run_under_way_is_told_from_one_that_was_cut_short() {
     machine.sh("timeout 60 sh -c ': >/root/gate'");
     let ended = run.wait();
     assert_eq!(ended.status, 0, "{ended:#?}");
-    assert!(!is("under way") && is("cut short"));
+    assert!(!is("in progress") && is("interrupted"));
 }
 
 #[test]

@@ -111,7 +111,7 @@ services:
     assert_ne!(process(), restarted, "it has read what is no more");
 
     let told = journal(&machine);
-    assert!(told.contains("took back file:/etc/new: remove file"), "{told}");
+    assert!(told.contains("undid file:/etc/new: remove file"), "{told}");
     assert!(told.contains("left as it is: file:/etc/moved"), "{told}");
     let runs = machine.ok(&["steadfast", "history", "--format", "json"]);
     let run = serde_json::from_str::<Value>(runs.lines().next().unwrap()).unwrap()["run"].clone();
@@ -152,13 +152,13 @@ services:
     let remove = environment("policy: { orphans: remove }");
     machine.server_model(&[("servers/web.yaml", &rest), ("environments/test.yaml", &remove)]);
     let dry = machine.ok(&["steadfast", "run", "--dry-run", "--model", "/srv/model"]);
-    assert!(dry.contains("released  file:/etc/new"), "{dry}");
-    assert!(dry.contains("adopting this model does to /etc/new: remove file"), "{dry}");
-    assert!(dry.contains("adopting this model leaves it: /etc/changed is not what"), "{dry}");
+    assert!(dry.contains("orphan    file:/etc/new"), "{dry}");
+    assert!(dry.contains("when the agent adopts this model: /etc/new: remove file"), "{dry}");
+    assert!(dry.contains("when the agent adopts this model, it stays: /etc/changed has"), "{dry}");
     assert!(dry.lines().all(|it| it.chars().count() <= 80), "{dry}");
     let by_hand = machine.steadfast(&["run", "--model", "/srv/model"]);
     assert_eq!(by_hand.status, 0, "{by_hand:#?}");
-    assert!(by_hand.stdout.contains("released  user:deploy"), "{by_hand:#?}");
+    assert!(by_hand.stdout.contains("orphan    user:deploy"), "{by_hand:#?}");
     assert!(machine.exists("/etc/new") && machine.text("/etc/passwd").contains("deploy"));
 
     machine.ok(&["steadfast", "resume"]);
@@ -183,8 +183,8 @@ services:
     // What was told once is not ours any more.
     machine.ok(&["steadfast", "suspend", "--reason", "a last look"]);
     let dry = machine.ok(&["steadfast", "run", "--dry-run", "--model", "/srv/model"]);
-    assert!(!dry.contains("released  file") && !dry.contains("released  user"), "{dry}");
-    assert!(dry.contains("released  package:needed"), "it is not gone yet: {dry}");
+    assert!(!dry.contains("orphan    file") && !dry.contains("orphan    user"), "{dry}");
+    assert!(dry.contains("orphan    package:needed"), "it is not gone yet: {dry}");
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn a_revision_beyond_the_budget_waits_for_somebodys_word() {
     assert_eq!(revision(&waiting), first, "{waiting:#}");
     let text = machine.ok(&["steadfast", "status"]);
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(words.contains("would do 3 deletions in one run, which may do 2"), "{text}");
+    assert!(words.contains("needs 3 deletions in one run, and the budget allows 2"), "{text}");
     assert!(text.lines().all(|it| it.chars().count() <= 80), "{text}");
     assert!(machine.exists("/etc/one"));
 

@@ -87,7 +87,7 @@ fn the_debian_package_brings_the_agent_lets_it_go_on_and_takes_all_of_it_away() 
     assert!(page.contains("missing      environment: which environment of the model"), "{page}");
     let all = || machine.ok(&["journalctl", "-q", "-u", "steadfast"]);
     let said = |words: &str| all().matches(words).count();
-    assert_eq!(said("waits for the setting environment"), 1);
+    assert_eq!(said("waiting for the setting environment"), 1);
     assert_eq!(machine.ok(&["systemctl", "is-system-running"]), "running\n");
 
     motd(&machine, "one");
@@ -96,7 +96,7 @@ fn the_debian_package_brings_the_agent_lets_it_go_on_and_takes_all_of_it_away() 
     let first = revision(&kept(&machine));
 
     // An upgrade in the middle of a run, which is finished before.
-    let (alive, takes_over) = (life(&machine), || said("it takes over"));
+    let (alive, takes_over) = (life(&machine), || said("restarting into it"));
     let next = version(&package, "0.2.0", None);
     machine.server_model(&[("servers/web.yaml", SLOW)]);
     ask(&machine);
@@ -260,7 +260,7 @@ fn what_the_rpm_does_at_its_install_upgrade_and_removal_is_what_the_debian_packa
     script("POSTIN", "2");
     script("PREUN", "1");
     script("POSTUN", "1");
-    until(&machine, "taken over", || journal(&machine).contains("it takes over"));
+    until(&machine, "taken over", || journal(&machine).contains("restarting into it"));
     kept(&machine);
     assert_eq!(life(&machine), alive);
 

@@ -109,7 +109,7 @@ fn a_debt_outlives_a_killed_run_until_something_pays_it() {
     // The next run pays, and a look before it says so.
     let before = owing(&machine, "one");
     let history = machine.ok(&["steadfast", "history"]);
-    assert!(history.lines().next().unwrap().contains("cut short"), "{history}");
+    assert!(history.lines().next().unwrap().contains("interrupted"), "{history}");
     let dry = run(&machine, &["--dry-run"]);
     let forecast: Vec<String> = dry
         .events
@@ -292,10 +292,10 @@ fn a_service_gets_its_inputs_once_and_in_the_way_that_was_promised() {
     );
     let dry = run(&machine, &["--dry-run"]);
     let foreseen = dry.events.iter().find(|it| it["promise"] == "service:demo").unwrap();
-    assert_eq!(foreseen["change"], "let systemd read its unit files again", "{dry:#?}");
+    assert_eq!(foreseen["change"], "reload systemd's unit files (daemon-reload)", "{dry:#?}");
     let noted = run(&machine, &[]);
     assert_eq!(noted.exit, 0, "{noted:#?}");
-    assert_eq!(done(&noted, "service:demo"), ["let systemd read its unit files again"]);
+    assert_eq!(done(&noted, "service:demo"), ["reload systemd's unit files (daemon-reload)"]);
     assert_eq!(machine.ok(&["systemctl", "show", "-P", "Description", "demo"]), "Noted\n");
     assert_eq!(process(&machine, "demo"), before);
     assert_quiet(&machine, &[]);

@@ -170,7 +170,7 @@ fn the_state_of_0_1_0_is_taken_over() {
 
     // What was done is told, and the run that was killed.
     let history = machine.ok(&["steadfast", "history"]);
-    assert!(history.lines().next().unwrap().contains("cut short"), "{history}");
+    assert!(history.lines().next().unwrap().contains("interrupted"), "{history}");
     let first = machine.ok(&["steadfast", "history", "show", "1"]);
     assert!(first.contains("file:/etc/new") && first.contains("user:deploy"), "{first}");
 

@@ -43,7 +43,7 @@ impl Filter {
                 let targets = targets.with_targets(asked.iter());
                 (Filter { targets, words: Some(words.to_owned()) }, None)
             }
-            Err(err) => (nothing, Some(format!("{VARIABLE} is no filter: {err}"))),
+            Err(err) => (nothing, Some(format!("{VARIABLE} is not a valid filter: {err}"))),
         }
     }
 
@@ -92,7 +92,7 @@ mod tests {
         assert!(shows(&one, "zbus", Level::INFO));
         let (none, words) = Filter::new(0, Some("steadfast=loud"));
         assert!(!shows(&none, "steadfast", Level::ERROR));
-        assert!(words.unwrap().starts_with("STEADFAST_LOG is no filter: "));
+        assert!(words.unwrap().starts_with("STEADFAST_LOG is not a valid filter: "));
     }
 
     #[test]

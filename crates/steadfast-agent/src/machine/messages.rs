@@ -252,35 +252,35 @@ impl fmt::Display for Note {
         };
         match self {
             Note::Adopted { revision } => write!(f, "adopted {revision}"),
-            Note::Refused(refusal) => write!(f, "refused what the source offers: {refusal}"),
+            Note::Refused(refusal) => write!(f, "refused the revision from the source: {refusal}"),
             Note::Invalid { revision, problems } => {
-                write!(f, "{revision} is not good for this node: {}", problems.join(", "))
+                write!(f, "{revision} is invalid for this node: {}", problems.join(", "))
             }
-            Note::Settled { revision } => write!(f, "{revision} has proved itself"),
+            Note::Settled { revision } => write!(f, "{revision} passed its trial"),
             Note::TriedAgain { revision, failures } => {
-                write!(f, "{revision} is tried once more, because of {}", all(failures))
+                write!(f, "retrying {revision} once, because of {}", all(failures))
             }
             Note::GoingBack { from, to, failures } => {
-                write!(f, "going back from {from} to {to}, because of {}", all(failures))
+                write!(f, "rolling back from {from} to {to}, because of {}", all(failures))
             }
             Note::WentBack { bad, to } => {
-                write!(f, "went back to {to}; {bad} is not taken again")
+                write!(f, "rolled back to {to}; {bad} will not be adopted again")
             }
             Note::GoingBackDidNotHelp { revision } => {
-                write!(f, "going back did not help, so {revision} is kept and not blamed")
+                write!(f, "the rollback did not help, so {revision} stays and is not blamed")
             }
             Note::RunCrashed { revision, words } => {
                 write!(f, "the run of {revision} crashed: {words}")
             }
-            Note::RunPutOff { words } => write!(f, "the run is put off: {words}"),
+            Note::RunPutOff { words } => write!(f, "the run is postponed: {words}"),
             Note::Flapping(it) => write!(
                 f,
-                "somebody else writes {}: repaired {} times since {}; it is repaired more slowly now",
+                "{} is flapping: something else keeps changing it; repaired {} times since {}, from now on less often",
                 it.promise, it.repairs, it.since
             ),
             Note::FlappingOver(it) => write!(
                 f,
-                "nobody else has written {} for an hour; it was repaired {} times",
+                "{} is no longer flapping: nothing else changed it for an hour; it was repaired {} times",
                 it.promise, it.repairs
             ),
             Note::Suspended { reason, until: None } => write!(f, "suspended: {reason}"),
@@ -289,13 +289,16 @@ impl fmt::Display for Note {
             }
             Note::Resumed => write!(f, "resumed"),
             Note::SourceChanged => {
-                write!(f, "there is another source; what it offers first is trusted to be forward")
+                write!(
+                    f,
+                    "the source was changed: anti-rollback starts anew with its first revision"
+                )
             }
             Note::Superseded { revision } => {
-                write!(f, "{revision} was asked for and is not adopted: there is a newer one")
+                write!(f, "{revision} was requested and is not adopted: there is a newer one")
             }
             Note::NotStored { why } => {
-                write!(f, "what the agent must not forget cannot be stored: {why}")
+                write!(f, "the agent's state cannot be stored: {why}")
             }
             Note::Unexpected(what) => write!(f, "ignored {what}"),
         }

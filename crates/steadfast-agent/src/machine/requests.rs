@@ -36,11 +36,11 @@ impl Agent {
                     out.push(Action::Note(Note::Resumed));
                     Answer::Accepted("resumed".to_owned())
                 }
-                None => Answer::Refused("it is not suspended".to_owned()),
+                None => Answer::Refused("the agent is not suspended".to_owned()),
             },
             Request::Reload => {
                 out.push(Action::Reload);
-                Answer::Accepted("the settings are read again".to_owned())
+                Answer::Accepted("the settings are being reloaded".to_owned())
             }
         };
         out.push(Action::Reply { to: by, answer });
@@ -54,13 +54,13 @@ impl Agent {
         out: &mut Vec<Action>,
     ) -> Answer {
         if until.is_some_and(|it| it <= now) {
-            return Answer::Refused("that time has passed".to_owned());
+            return Answer::Refused("that time is in the past".to_owned());
         }
         out.push(Action::Note(Note::Suspended { reason: reason.clone(), until }));
         self.memory.suspended = Some(Suspension { reason, until, since: now });
         let words = match self.work.running() {
             None => "suspended",
-            Some(_) => "suspended after the run that is under way",
+            Some(_) => "suspended as soon as the current run has ended",
         };
         Answer::Accepted(words.to_owned())
     }
@@ -72,7 +72,7 @@ impl Agent {
         now: Timestamp,
     ) -> Result<(), String> {
         if self.requests.shutdown.is_some() {
-            return Err("the agent is about to end".to_owned());
+            return Err("the agent is shutting down".to_owned());
         }
         if let Some(suspension) = self.suspension(now) {
             return Err(format!("the agent is suspended: {}", suspension.reason));
@@ -81,7 +81,7 @@ impl Agent {
             return Err("no revision has been adopted yet".to_owned());
         }
         if self.requests.waiters.len() >= MOST_CLIENTS {
-            return Err("too many are waiting for a run already".to_owned());
+            return Err("too many requests for a run are already waiting".to_owned());
         }
         if self.memory.trial.is_some() {
             self.trial.due = now;
@@ -104,22 +104,22 @@ impl Agent {
         {
             let promise = bad.promise.as_ref().map_or("its run", |it| &it.0);
             return Err(format!(
-                "{revision} was gone back from because of {promise} ({}); --reason insists on it",
+                "{revision} was rolled back because of {promise} ({}); adopt it anyway with --reason",
                 bad.reason
             ));
         }
         if reason.is_some() {
             self.memory.bad.retain(|it| it.revision != revision);
         }
-        let waits = if self.suspension(now).is_some() { ", when the agent is resumed" } else { "" };
+        let waits = if self.suspension(now).is_some() { ", after the agent is resumed" } else { "" };
         let known = self.memory.candidate.as_ref().is_some_and(|it| it.info.revision == revision);
         let words = if known {
-            format!("{revision} is adopted as soon as it is found good for this node{waits}")
+            format!("{revision} will be adopted once it has been checked for this node{waits}")
         } else if self.config.source.is_none() {
-            return Err("there is no source that it could come from".to_owned());
+            return Err("the settings name no source that it could come from".to_owned());
         } else {
             self.upstream.next_fetch = now;
-            format!("{revision} is asked of the source{waits}")
+            format!("{revision} will be fetched from the source{waits}")
         };
         self.memory.wanted = Some(Wanted { revision, reason });
         Ok(words)

@@ -66,7 +66,7 @@ impl Agent {
             trial.interruptions = 0;
             let failure = TrialFailure {
                 promise: None,
-                reason: format!("its run did not come to its end {INTERRUPTIONS} times"),
+                reason: format!("its run was interrupted {INTERRUPTIONS} times"),
             };
             self.trial_failed(failure, now, out);
             // What follows is due now, and has no interruptions.

@@ -56,7 +56,7 @@ impl Agent {
             }
             Phase::Fetching { wanted, outdated: false } => wanted.take(),
             Phase::Idle | Phase::Preparing { .. } => {
-                out.push(Action::Note(Note::Unexpected("news that were not asked for")));
+                out.push(Action::Note(Note::Unexpected("a fetched revision that was not requested")));
                 return;
             }
         };
@@ -143,7 +143,7 @@ impl Agent {
         match &self.upstream.phase {
             Phase::Preparing { revision: expected } if *expected == revision => {}
             Phase::Idle | Phase::Fetching { .. } | Phase::Preparing { .. } => {
-                out.push(Action::Note(Note::Unexpected("a preparation that was not asked for")));
+                out.push(Action::Note(Note::Unexpected("a preparation that was not requested")));
                 return;
             }
         }
@@ -308,7 +308,7 @@ fn judge(
     let Offer { info, proof } = offer;
     let refuse = |kind, words: String| Err(Refusal { kind, words });
     if let Some(expires) = info.expires.filter(|it| *it <= now) {
-        return refuse(RefusalKind::Expired, format!("its manifest was good until {expires}"));
+        return refuse(RefusalKind::Expired, format!("its manifest expired at {expires}"));
     }
     let asked_for = wanted.filter(|it| it.revision == info.revision);
     let forced = asked_for.is_some_and(|it| it.reason.is_some());
@@ -316,8 +316,8 @@ fn judge(
         HighestAccepted::Fresh => return Ok(()),
         HighestAccepted::Lost if asked_for.is_some() => return Ok(()),
         HighestAccepted::Lost => {
-            let words = "what was accepted before is not known any more; steadfast adopt \
-                         REVISION says which one to trust";
+            let words = "what was accepted before is not known any more; choose the revision \
+                         to trust: steadfast adopt REVISION";
             return refuse(RefusalKind::FloorLost, words.to_owned());
         }
         HighestAccepted::At(highest) => highest,
@@ -331,16 +331,16 @@ fn judge(
         Proof::Sequence => match (info.sequence, highest.sequence) {
             (Some(new), Some(old)) if new < old => refuse(
                 RefusalKind::NotForward,
-                format!("it has number {new}, and number {old} was accepted before"),
+                format!("it has sequence number {new}, and number {old} was accepted before"),
             ),
             (Some(new), Some(old)) if new == old && !same => refuse(
                 RefusalKind::TwoContents,
-                format!("there are two contents with number {new}"),
+                format!("it has other content than what was accepted with sequence number {new}"),
             ),
             (Some(_), Some(_)) => Ok(()),
             (None, _) | (_, None) => refuse(
                 RefusalKind::NotForward,
-                format!("it has no number to compare with {}", highest.revision),
+                format!("it has no sequence number to compare with {}", highest.revision),
             ),
         },
         Proof::DescendsFrom(from) if same || *from == highest.revision => Ok(()),

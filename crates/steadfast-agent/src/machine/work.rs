@@ -71,7 +71,7 @@ impl Agent {
         out: &mut Vec<Action>,
     ) {
         let Some((job, serving)) = self.work.take_ended(revision) else {
-            out.push(Action::Note(Note::Unexpected("the end of a run that was not asked for")));
+            out.push(Action::Note(Note::Unexpected("the end of a run that was not started")));
             return;
         };
         for one in serving {

@@ -71,11 +71,11 @@ fn answers(program: &Path) -> Result<(), String> {
     loop {
         match child.try_wait().map_err(failed)? {
             Some(status) if status.success() => return Ok(()),
-            Some(status) => return Err(format!("asked for its version it ended with {status}")),
+            Some(status) => return Err(format!("with --version it ended with {status}")),
             None if std::time::Instant::now() > deadline => {
                 let _ended = child.kill();
                 let _reaped = child.wait();
-                return Err("it does not say its version in time".to_owned());
+                return Err("it did not answer --version in time".to_owned());
             }
             None => std::thread::sleep(Duration::from_millis(10)),
         }

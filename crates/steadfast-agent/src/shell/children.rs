@@ -78,11 +78,8 @@ struct Finished {
 
 impl Finished {
     fn words(&self) -> String {
-        let how = if self.out_of_time {
-            "it was out of time".to_owned()
-        } else {
-            self.status.to_string()
-        };
+        let how =
+            if self.out_of_time { "it took too long".to_owned() } else { self.status.to_string() };
         if self.words.is_empty() { how } else { format!("{how}: {}", self.words) }
     }
 }
@@ -104,7 +101,7 @@ impl Starter {
             Some(Fetched::Unchanged) => Ok(Ok(None)),
             Some(Fetched::Offer(offer)) => Ok(Ok(Some(offer))),
             Some(Fetched::Refused(refusal)) => Ok(Err(refusal)),
-            None => Err(format!("fetching ended without a word: {}", finished.words())),
+            None => Err(format!("fetching ended without a result: {}", finished.words())),
         }
     }
 

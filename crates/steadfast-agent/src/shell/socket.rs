@@ -45,14 +45,14 @@ pub(super) fn open(path: &Path, group: &str) -> std::io::Result<UnixListener> {
 pub(super) fn admit(path: &Path, group: &str) {
     let found = nix::unistd::Group::from_name(group).ok().flatten();
     let Some(found) = found else {
-        let words = format!("there is no group {group}: only root can ask for the status");
+        let words = format!("there is no group {group}: only root can read the status");
         tracing::warn!("{words}");
         return;
     };
     let given = std::os::unix::fs::chown(path, None, Some(found.gid.as_raw()))
         .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)));
     if let Err(err) = given {
-        tracing::warn!("{group} cannot be let in: {err}");
+        tracing::warn!("{group} cannot be given access: {err}");
     }
 }
 
@@ -132,7 +132,7 @@ async fn answer(request: hyper::Request<Incoming>, may: May, send: Sender<Event>
     tracing::debug!(?may, request = asked.word(), "somebody asks");
     let (reply, wait) = oneshot::channel();
     if send.send(Event::Ask { request: asked, reply }).await.is_err() {
-        let words = "the agent ends\n".to_owned();
+        let words = "the agent is shutting down\n".to_owned();
         return page(StatusCode::SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", words);
     }
     match wait.await {
@@ -155,7 +155,7 @@ async fn read(
     may: May,
 ) -> Result<v1::Request, (StatusCode, String)> {
     let (head, body) = request.into_parts();
-    let nothing = || (StatusCode::NOT_FOUND, "there is nothing of that name\n".to_owned());
+    let nothing = || (StatusCode::NOT_FOUND, "not found\n".to_owned());
     let name = match (head.method, head.uri.path()) {
         (Method::GET, "/metrics") => return Ok(v1::Request::Metrics {}),
         (Method::GET, "/v1/status") if may != May::Scrape => return Ok(v1::Request::Status {}),
@@ -173,7 +173,7 @@ async fn read(
     };
     // Only now, or whoever still writes would not get to read it.
     if may != May::Everything {
-        return Err((StatusCode::FORBIDDEN, "only root may ask for that\n".to_owned()));
+        return Err((StatusCode::FORBIDDEN, "only root may do that\n".to_owned()));
     }
     let mut fields = serde_json::Map::new();
     if !body.is_empty() {

@@ -66,7 +66,7 @@ impl Watches {
         let descriptor = match opened {
             Ok(descriptor) => Some(Arc::new(descriptor)),
             Err(err) => {
-                let words = format!("changes are found by the regular look only: inotify: {err}");
+                let words = format!("drift is found by the periodic full run only: inotify: {err}");
                 tracing::warn!("{words}");
                 None
             }
@@ -154,8 +154,8 @@ impl Watches {
                 Err(err) => {
                     if !self.exhausted {
                         let words = format!(
-                            "{path} cannot be watched ({err}): what changes there is found by the \
-                             regular look (see fs.inotify.max_user_watches)"
+                            "{path} cannot be watched ({err}): drift there is found by the periodic \
+                             full run only (see fs.inotify.max_user_watches)"
                         );
                         tracing::warn!("{words}");
                     }

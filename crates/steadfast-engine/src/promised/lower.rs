@@ -148,7 +148,7 @@ impl Builder<'_> {
             .label(format!("promised here by {}", second.by))
             .related(first.span, format!("and here by {}", first.by));
         for span in second.via.iter().chain(&first.via) {
-            diagnostic = diagnostic.related(*span, "taken in here");
+            diagnostic = diagnostic.related(*span, "included here");
         }
         self.diagnostics.push(diagnostic.help("keep one, or make the difference a parameter"));
     }
@@ -339,11 +339,12 @@ impl Builder<'_> {
                     .collect();
                 let span = |at: &usize| all[*at].origins.first().map(|it| it.span);
                 let here = cycle.0.first().and_then(span).unwrap_or_default();
-                let message = format!("promises need each other: {}", circle.join(" → "));
+                let message =
+                    format!("promises need each other in a cycle: {}", circle.join(" → "));
                 let mut error = Diagnostic::error(codes::CYCLE, here, message);
                 for at in cycle.0.iter().skip(1) {
                     let place: Span = span(at).unwrap_or_default();
-                    error = error.related(place, format!("{} is in the circle", all[*at].id));
+                    error = error.related(place, format!("{} is part of the cycle", all[*at].id));
                 }
                 diagnostics.push(error);
                 vec![]

@@ -17,15 +17,15 @@ pub(crate) const MODEL_FIELDS: &[Field] = &[
 pub(crate) const BUNDLE_FIELDS: &[Field] = &[
     Field::new("server", Takes::Text, "The server model's name"),
     Field::new("bundle", Takes::Text, "The bundle's name"),
-    Field::new("description", Takes::Text, "What it is for"),
+    Field::new("description", Takes::Text, "A description"),
     Field::new("parameters", ANY_MAP, "Declared parameters: name to type, default, choices, …"),
-    Field::new("include", Takes::Anything, "Bundles that are taken in, with their arguments"),
+    Field::new("include", Takes::Anything, "Bundles to include, with their arguments"),
     Field::new("keep", KEEP, "Whether differences are repaired (default) or only reported"),
 ];
 
 pub(crate) const ENVIRONMENT_FIELDS: &[Field] = &[
     Field::new("environment", Takes::Text, "The environment's name"),
-    Field::new("description", Takes::Text, "What it is for"),
+    Field::new("description", Takes::Text, "A description"),
     Field::new("parameters", ANY_MAP, "Values for the parameters of servers in this environment"),
     Field::new("nodes", ANY_MAP, "Node name or glob to servers, labels, parameters and keep"),
     Field::new("applications", ANY_MAP, "Which release of each application is promised here"),
@@ -34,18 +34,18 @@ pub(crate) const ENVIRONMENT_FIELDS: &[Field] = &[
 ];
 
 pub(crate) const SELECTOR_FIELDS: &[Field] = &[
-    Field::new("servers", Takes::TextList, "The server models that the node is"),
-    Field::new("labels", ANY_MAP, "Free words for expressions: node.labels"),
+    Field::new("servers", Takes::TextList, "The servers (roles) that the node has"),
+    Field::new("labels", ANY_MAP, "Labels, which expressions see as node.labels"),
     Field::new("parameters", ANY_MAP, "Values for the parameters of its servers"),
     Field::new("keep", KEEP, "Whether differences are repaired (default) or only reported"),
 ];
 
 pub(crate) const PARAMETER_FIELDS: &[Field] = &[
-    Field::new("type", Takes::Words(&TYPE_WORDS), "What values it takes"),
-    Field::new("default", Takes::Anything, "Its value where none is given"),
-    Field::new("choices", Takes::Anything, "The values that it may have"),
+    Field::new("type", Takes::Words(&TYPE_WORDS), "The type of its values"),
+    Field::new("default", Takes::Anything, "The default value"),
+    Field::new("choices", Takes::Anything, "The allowed values"),
     Field::new("pattern", Takes::Text, "A regular expression that its whole text must match"),
-    Field::new("description", Takes::Text, "What it is for"),
+    Field::new("description", Takes::Text, "A description"),
 ];
 
 const TYPE_WORDS: [&str; 6] = ["string", "integer", "number", "boolean", "list", "map"];

@@ -81,7 +81,7 @@ fn document(model: &mut Model, source: &Source, root: &Node, cx: &mut Lower<'_>)
         };
         cx.report(
             Diagnostic::warning(codes::OUT_OF_PLACE, first.span, message)
-                .help(format!("its place is {belongs}")),
+                .help(format!("it belongs in {belongs}")),
         );
     }
     match *kind {

@@ -174,8 +174,8 @@ files:
         expect![[r#"
             file:/srv/one {}
             file:7 {a: {one: 1}}
-            error[duplicate-key] servers/web.yaml:5:3 `/srv/one` stands here twice (again)
-            error[duplicate-key] servers/web.yaml:6:43 `one` stands here twice (again)
+            error[duplicate-key] servers/web.yaml:5:3 `/srv/one` is given twice (again)
+            error[duplicate-key] servers/web.yaml:6:43 `one` is given twice (again)
             error[wrong-type] servers/web.yaml:7:3 a name must be text, and this is a list"#]],
     );
 }
@@ -248,7 +248,7 @@ fn what_is_no_expression_is_an_error() {
             error[bad-template] servers/web.yaml:7:22 unable to calculate 1 / 0
             error[wrong-type] servers/web.yaml:8:19 the value of the expression is a function
             error[unknown-file] servers/web.yaml:9:22 there is no template 'servers/web.yaml'
-            error[bad-template] servers/web.yaml:10:22 a value that is nothing (null) has no text
+            error[bad-template] servers/web.yaml:10:22 null cannot be turned into text
             error[bad-template] servers/web.yaml:12:41 syntax error: unexpected `.`
             error[bad-template] servers/web.yaml:13:22 unknown function: debug is unknown"#]],
     );
@@ -270,10 +270,10 @@ fn an_expression_that_has_no_end_is_stopped() {
             file:/c {content: unknown}
             file:/d {content: unknown}
             file:/e {content: 5000}
-            error[template-limit] servers/web.yaml:3:19 this works for too long
-            error[template-limit] servers/web.yaml:4:22 this works for too long
+            error[template-limit] servers/web.yaml:3:19 this takes too long
+            error[template-limit] servers/web.yaml:4:22 this takes too long
             error[template-limit] servers/web.yaml:5:37 this nests deeper than 100
-            error[bad-template] servers/web.yaml:6:30 there is no `namespace` here: a loop carries nothing on"#]],
+            error[bad-template] servers/web.yaml:6:30 `namespace` is not available: a loop carries no state"#]],
     );
 }
 

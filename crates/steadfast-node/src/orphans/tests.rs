@@ -196,7 +196,7 @@ fn a_package_is_never_brought_down_and_that_is_said() {
     assert_eq!(told.undone.len(), 1, "{:#?}", told.undone);
     assert_eq!(
         told.undone[0].left,
-        ["package curl was there before: it is not brought back to that version"]
+        ["package curl was installed before in another version, which is not restored"]
     );
 }
 
@@ -255,6 +255,6 @@ fn what_the_old_format_knew_of_a_package_is_not_taken_for_another_version() {
     };
     assert_eq!(because(&made), "what package curl was before is not known");
     made.after = FacetState::There;
-    let version = "package curl was there before: it is not brought back to that version";
+    let version = "package curl was installed before in another version, which is not restored";
     assert_eq!(because(&made), version);
 }

@@ -75,14 +75,14 @@ const FIELDS: &[Field] = &[
         Takes::OneOf(&[Takes::Words(&["none"]), Takes::Fields(TRUST)]),
         "Who may sign it",
     ),
-    Field::new("intervals", Takes::Fields(INTERVALS), "How often"),
+    Field::new("intervals", Takes::Fields(INTERVALS), "Intervals of fetching and of full runs"),
     Field::new("keep", Takes::Words(&["repair", "report"]), "Repair, or only report (repair)"),
-    Field::new("metrics", Takes::Fields(METRICS), "Where metrics are to be had"),
-    Field::new("socket", Takes::Fields(SOCKET), "Who may ask for the status"),
+    Field::new("metrics", Takes::Fields(METRICS), "Where metrics are served"),
+    Field::new("socket", Takes::Fields(SOCKET), "Who may read the status"),
 ];
 const INTERVALS: &[Field] = &[
-    Field::new("fetch", Takes::Duration, "Between two looks at the source (5m)"),
-    Field::new("keep", Takes::Duration, "Between two full runs (30m)"),
+    Field::new("fetch", Takes::Duration, "How often the source is polled (5m)"),
+    Field::new("keep", Takes::Duration, "How often a full run looks for drift (30m)"),
 ];
 const METRICS: &[Field] = &[
     Field::new(
@@ -212,7 +212,7 @@ impl Settings {
         let unsigned = matches!(self.trust, Some(Trust::None));
         match (&self.source, &self.trust) {
             (Some(Source::Git(Git { url, .. }) | Source::Snapshot(Snapshot { url, .. })), None) => {
-                let message = format!("nothing says whose word is taken for {url}");
+                let message = format!("`trust` is not set, so nothing from {url} can be verified");
                 cx.report(
                     Diagnostic::error(codes::MISSING_FIELD, spans.source, message).help(
                         "trust: { allowed_signers: FILE }, { openpgp: FILE } or { keys: FILE }",
@@ -224,7 +224,7 @@ impl Settings {
                     Diagnostic::error(
                         codes::CONFLICTING_FIELDS,
                         spans.trust,
-                        "a snapshot is signed with keys of its own",
+                        "snapshots are verified with `keys`",
                     )
                     .help("trust: { keys: FILE, threshold: 1 }"),
                 );
@@ -257,7 +257,9 @@ impl Settings {
             && unsigned
         {
             // Neither the way nor the content would be proved.
-            let message = format!("{url} without signatures is anybody's word on the way");
+            let message = format!(
+                "without signatures, anybody on the network path could change what {url} delivers"
+            );
             cx.report(
                 Diagnostic::warning(codes::BAD_VALUE, spans.source, message).help("use https"),
             );

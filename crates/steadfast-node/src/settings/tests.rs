@@ -147,24 +147,24 @@ fn what_cannot_be_meant_is_an_error_with_its_line() {
     );
     problems(
         "source: { snapshot: { url: \"https://a.example/\" } }\ntrust: { allowed_signers: /etc/a }\n",
-        expect!["conflicting-fields agent.yaml:2: a snapshot is signed with keys of its own"],
+        expect!["conflicting-fields agent.yaml:2: snapshots are verified with `keys`"],
     );
     problems(
         "source: { git: { url: \"https://a.example/m\", branch: main } }\n",
         expect![
-            "missing-field agent.yaml:1: nothing says whose word is taken for https://a.example/m"
+            "missing-field agent.yaml:1: `trust` is not set, so nothing from https://a.example/m can be verified"
         ],
     );
     problems(
         "source: { snapshot: { url: \"http://a.example/\", timeout: 2h } }\ntrust: none\n",
         expect![[r#"
             bad-value agent.yaml:1: `2h` is not between 5s and 1h
-            bad-value agent.yaml:1: http://a.example/ without signatures is anybody's word on the way"#]],
+            bad-value agent.yaml:1: without signatures, anybody on the network path could change what http://a.example/ delivers"#]],
     );
     problems(
         "source: { snapshot: { url: \"http://a.example/\" } }\ntrust: none\n",
         expect![
-            "bad-value agent.yaml:1: http://a.example/ without signatures is anybody's word on the way"
+            "bad-value agent.yaml:1: without signatures, anybody on the network path could change what http://a.example/ delivers"
         ],
     );
     problems(

@@ -361,7 +361,7 @@ fn the_detail_is_a_diff_without_control_characters() {
     let job = want(r#"x: { schedule: "@daily", command: "true" }"#);
     let difference = Cron::plan(&job, &file("# \u{1b}[2Jby hand\n@daily root false\n"));
     expect![[r#"
-        --- /etc/cron.d/x (is)
+        --- /etc/cron.d/x (current)
         +++ /etc/cron.d/x (promised)
         @@ -1,2 +1,2 @@
         -# \u{1b}[2Jby hand

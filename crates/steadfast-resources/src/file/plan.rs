@@ -29,7 +29,7 @@ pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
     match &have.content {
         Compared::Other { wanted, present } => {
             if want.validate.is_some() {
-                let unknown = Obstacle::Unknown("validation has not run".to_owned());
+                let unknown = Obstacle::Unknown("`validate` has not run yet".to_owned());
                 difference.obstacles.push(unknown);
             }
             let writing = writing(want, have, file, mode, wanted, present.as_ref());

@@ -390,7 +390,7 @@ fn other_content_is_replaced_and_what_is_not_said_stays() {
     assert_eq!((file.uid, file.gid, file.mode, file.keep), (5, 6, Mode(0o640), true));
     assert_eq!(file.replaces, Expected::File { digest: paths::sha256(b"old") });
     expect![[r#"
-        --- /x (is)
+        --- /x (current)
         +++ /x (promised)
         @@ -1 +1 @@
         -old
@@ -411,7 +411,7 @@ fn other_content_is_replaced_and_what_is_not_said_stays() {
         &have,
         expect![[r#"
         write 5 bytes (was 3)
-        unknown: validation has not run
+        unknown: `validate` has not run yet
     "#]],
     );
     let secret = "/x: { content: { secret: a } }";

@@ -71,11 +71,13 @@ impl fmt::Display for Change {
                 None => f.write_str("look for a newer version"),
             },
             Change::Remove(act) => both(f, "remove", act),
-            Change::Purge(act) if act.have.is_none() => f.write_str("purge what its removal left"),
+            Change::Purge(act) if act.have.is_none() => {
+                f.write_str("purge its leftover configuration")
+            }
             Change::Purge(act) => both(f, "purge", act),
             Change::Hold { .. } => f.write_str("hold"),
             Change::MarkManual { .. } => {
-                f.write_str("mark as wanted for itself (it came as a dependency)")
+                f.write_str("mark as manually installed (it was a dependency)")
             }
         }
     }

@@ -22,7 +22,7 @@ pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
     let upgrades = |it: &Change| matches!(it, Change::Upgrade(_) | Change::Downgrade(_));
     if want.options.conffiles == Conffiles::Fail && difference.changes.iter().any(upgrades) {
         difference.obstacles.push(Obstacle::Unknown(
-            "whether changed configuration files speak against it is known only with the package"
+            "whether changed configuration files prevent it is known only when the package is downloaded"
                 .to_owned(),
         ));
     }

@@ -351,7 +351,7 @@ fn what_came_as_a_dependency_is_marked() {
         &have,
         expect![[r#"
             hold
-            mark as wanted for itself (it came as a dependency)"#]],
+            mark as manually installed (it was a dependency)"#]],
     );
 }
 
@@ -364,7 +364,7 @@ fn what_is_promised_gone_is_removed_or_purged() {
     plans("nginx: purged", &state(None), expect!["kept"]);
     let left = state(Some(Installed { health: Health::ConfigFiles, ..installed("1.22.1-9") }));
     plans("nginx: absent", &left, expect!["kept"]);
-    plans("nginx: purged", &left, expect!["purge what its removal left"]);
+    plans("nginx: purged", &left, expect!["purge its leftover configuration"]);
     plans("nginx: present", &left, expect!["install 1.22.1-9"]);
     plans(
         "dpkg: absent",

@@ -75,7 +75,7 @@ pub fn diff(path: &AbsPath, is: &str, promised: &str, lines: usize) -> String {
     let whole = diff
         .unified_diff()
         .context_radius(3)
-        .header(&format!("{path} (is)"), &format!("{path} (promised)"))
+        .header(&format!("{path} (current)"), &format!("{path} (promised)"))
         .to_string();
     let mut out = String::new();
     let total = whole.lines().count();

@@ -291,7 +291,7 @@ fn a_difference_is_shown_and_harmless_on_a_terminal() {
         b"1\n2\n3\n4\n5\n6\n",
         b"1\n2\n3\n4\nfive\n6",
         expect![[r#"
-            --- /etc/x (is)
+            --- /etc/x (current)
             +++ /etc/x (promised)
             @@ -2,5 +2,5 @@
              2
@@ -308,7 +308,7 @@ fn a_difference_is_shown_and_harmless_on_a_terminal() {
         b"\x1b[31m\ta\r\n",
         "\u{202e}b\n".as_bytes(),
         expect![[r#"
-            --- /etc/x (is)
+            --- /etc/x (current)
             +++ /etc/x (promised)
             @@ -1 +1 @@
             -\u{1b}[31m	a\r

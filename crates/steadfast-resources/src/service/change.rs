@@ -154,7 +154,7 @@ impl fmt::Display for Change {
             Change::Disable { .. } => f.write_str("disable"),
             Change::Mask { .. } => f.write_str("mask"),
             Change::Unmask { .. } => f.write_str("unmask"),
-            Change::DaemonReload => f.write_str("let systemd read its unit files again"),
+            Change::DaemonReload => f.write_str("reload systemd's unit files (daemon-reload)"),
             Change::Start(it) => act(f, "start", it),
             Change::Await(it) => act(f, "wait until it is active", it),
             Change::Reload(it) => act(f, "reload", it),

@@ -38,7 +38,7 @@ fn difference(want: &Desired, have: &State, owing: &Owing) -> Result<Difference<
     let run = run(want, have, owing, files.writes);
     may_run(want, have, run.as_ref(), &files)?;
     if !want.validate.is_empty() && run.as_ref().is_some_and(|it| it.pays().is_some()) {
-        plan.obstacles.push(Obstacle::Unknown("validation has not run".into()));
+        plan.obstacles.push(Obstacle::Unknown("`validate` has not run yet".into()));
     }
     if stops(want, have) {
         plan.changes.push(Change::Stop { unit: want.unit.clone(), timeout: want.timeout });

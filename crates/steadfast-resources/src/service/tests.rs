@@ -383,7 +383,9 @@ fn what_is_wrong_with_health_is_said() {
     };
     wrong(
         "\"https://localhost/\"",
-        expect!["29 bad-url: `https://localhost/` cannot be asked: it does not begin with http://"],
+        expect![
+            "29 bad-url: `https://localhost/` is not a URL for health: it does not begin with http://"
+        ],
     );
     wrong("true", expect!["29 unquoted: `health` is a boolean, not text"]);
     wrong("[]", expect!["29 bad-value: `health` names no program"]);
@@ -394,8 +396,8 @@ fn what_is_wrong_with_health_is_said() {
     wrong(
         "{ http: \"http://www.xyz.example/\", within: 2h }",
         expect![[r#"
-        64 bad-value: `within` can be 1h at most: a run waits
-        37 bad-url: `http://www.xyz.example/` cannot be asked: its host is neither localhost nor an IP address"#]],
+            64 bad-value: `within` can be 1h at most: a run waits
+            37 bad-url: `http://www.xyz.example/` is not a URL for health: its host is neither localhost nor an IP address"#]],
     );
     wrong(
         "{ http: \"http://localhost\", command: [x] }",
@@ -496,7 +498,7 @@ fn a_unit_that_is_not_there_may_still_come() {
     assert_eq!(said(&planned(&implied, "inactive")), "");
     assert_eq!(
         said(&planned(&implied, "active needs-reload owes-restart")),
-        "let systemd read its unit files again; restart (file:/x changed)"
+        "reload systemd's unit files (daemon-reload); restart (file:/x changed)"
     );
 }
 
@@ -523,9 +525,13 @@ fn systemd_reads_changed_files_first() {
     plans(
         "{ running: true }",
         "inactive needs-reload",
-        "let systemd read its unit files again; start",
+        "reload systemd's unit files (daemon-reload); start",
     );
-    plans("{ running: true }", "active needs-reload", "let systemd read its unit files again");
+    plans(
+        "{ running: true }",
+        "active needs-reload",
+        "reload systemd's unit files (daemon-reload)",
+    );
     plans(
         "{ running: true }",
         "inactive bad-setting",
@@ -534,17 +540,17 @@ fn systemd_reads_changed_files_first() {
     plans(
         "{ running: true }",
         "inactive bad-setting needs-reload",
-        "let systemd read its unit files again; start",
+        "reload systemd's unit files (daemon-reload); start",
     );
 }
 
 #[test]
 fn validation_leaves_the_outcome_open() {
-    plans("{ running: true, validate: [x] }", "inactive", "start; ? validation has not run");
+    plans("{ running: true, validate: [x] }", "inactive", "start; ? `validate` has not run yet");
     plans(
         "{ validate: [x] }",
         "active owes-restart",
-        "restart (file:/x changed); ? validation has not run",
+        "restart (file:/x changed); ? `validate` has not run yet",
     );
     plans("{ running: true, validate: [x] }", "active", "");
     plans("{ running: false, validate: [x] }", "active", "stop");
@@ -564,7 +570,7 @@ fn a_promised_unit_file_is_written_and_read_before_it_starts() {
         expect![[r#"
             write /etc/systemd/system/x.service, 62 bytes (new, mode 0644)
             enable
-            let systemd read its unit files again
+            reload systemd's unit files (daemon-reload)
             start"#]],
     );
     plans_with(
@@ -573,7 +579,7 @@ fn a_promised_unit_file_is_written_and_read_before_it_starts() {
         vec![file("[Service]\n")],
         expect![[r#"
             write /etc/systemd/system/x.service, 62 bytes (was 10)
-            let systemd read its unit files again
+            reload systemd's unit files (daemon-reload)
             restart (its unit file changed)"#]],
     );
     let same = file("[Service]\nExecStart=/app\n[Install]\nWantedBy=multi-user.target\n");
@@ -600,7 +606,7 @@ fn a_mask_where_the_unit_file_belongs_goes_only_with_enabled_true() {
         expect![[r#"
             write /etc/systemd/system/x.service, 62 bytes (was a link to /dev/null)
             enable
-            let systemd read its unit files again"#]],
+            reload systemd's unit files (daemon-reload)"#]],
     );
     plans_with(
         &format!("{{ running: true, unit: {{ content: \"{APP}\" }} }}"),
@@ -631,7 +637,7 @@ fn drop_ins_get_their_folder_and_lead_to_a_restart() {
             make the folder /etc/systemd/system/x.service.d
             write /etc/systemd/system/x.service.d/a.conf, 25 bytes (new, mode 0644)
             write /etc/systemd/system/x.service.d/b.conf, 25 bytes (new, mode 0644)
-            let systemd read its unit files again
+            reload systemd's unit files (daemon-reload)
             restart (file:/x, its unit file changed)"#]],
     );
     plans_with(
@@ -640,7 +646,7 @@ fn drop_ins_get_their_folder_and_lead_to_a_restart() {
         vec![file("[Service]\nExecStart=/app\n"), file("")],
         expect![[r#"
             write /etc/systemd/system/x.service.d/b.conf, 25 bytes (was 0)
-            let systemd read its unit files again"#]],
+            reload systemd's unit files (daemon-reload)"#]],
     );
 }
 
@@ -653,7 +659,7 @@ fn a_static_unit_that_gets_something_to_enable_is_enabled() {
         expect![[r#"
             write /etc/systemd/system/x.service.d/a.conf, 37 bytes (new, mode 0644)
             enable
-            let systemd read its unit files again"#]],
+            reload systemd's unit files (daemon-reload)"#]],
     );
     plans_with(
         &format!("{{ enabled: true, unit: {{ content: \"{APP}\" }} }}"),
@@ -661,7 +667,7 @@ fn a_static_unit_that_gets_something_to_enable_is_enabled() {
         vec![look(None)],
         expect![[r#"
             write /etc/systemd/system/x.service, 25 bytes (new, mode 0644)
-            let systemd read its unit files again
+            reload systemd's unit files (daemon-reload)
             (`enabled` does not apply: it is static: nothing in its unit file says what would start it)"#]],
     );
 }
@@ -672,7 +678,7 @@ fn a_written_file_shows_its_difference() {
     let have = State { files: vec![file("[Service]\nExecStart=/old\n")], ..state("inactive") };
     let plan = Service::plan(&want, &have);
     expect![[r#"
-        --- /etc/systemd/system/x.service (is)
+        --- /etc/systemd/system/x.service (current)
         +++ /etc/systemd/system/x.service (promised)
         @@ -1,2 +1,2 @@
          [Service]

@@ -154,7 +154,7 @@ impl fmt::Display for Change {
                 let names: Vec<&str> = groups.iter().map(GroupName::as_str).collect();
                 write!(f, "add to {}", names.join(", "))
             }
-            Change::Leave { name: _, group } => write!(f, "take out of {group}"),
+            Change::Leave { name: _, group } => write!(f, "remove from {group}"),
             Change::MakeHome { name: _, home, umask: _ } => write!(f, "make home {home}"),
             Change::RemoveHome { home, uid: _ } => {
                 write!(f, "remove home {home} with all that is in it")

@@ -637,13 +637,13 @@ fn groups_of_an_account() {
             kept
             --
             add to web
-            take out of adm
-            take out of video
+            remove from adm
+            remove from video
             --
-            take out of adm
-            take out of video
+            remove from adm
+            remove from video
             --
-            take out of adm
+            remove from adm
             --
             refused: deploy is the primary group
             --

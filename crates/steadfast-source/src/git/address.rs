@@ -8,7 +8,7 @@ pub(super) fn check_url(git: &Git) -> Result<&str, DownloadError> {
     let wrong = |words: String| Err(DownloadError::new(DownloadErrorKind::Settings, words));
     let url = git.url.as_str();
     let Some((scheme, rest)) = url.split_once("://") else {
-        return wrong(format!("`{url}` is no url: write https://, ssh:// or file://"));
+        return wrong(format!("`{url}` is not a URL: write https://, ssh:// or file://"));
     };
     if !url.bytes().all(|it| it.is_ascii_graphic() && !matches!(it, b'"' | b'\\' | b'\'')) {
         return wrong("a url has no spaces, quotes or letters beyond ASCII".into());
@@ -19,7 +19,7 @@ pub(super) fn check_url(git: &Git) -> Result<&str, DownloadError> {
     let authority = rest.split('/').next().unwrap_or_default();
     match scheme {
         "https" | "http" if authority.contains('@') => {
-            wrong("a url holds no user and no password: use token_file".into())
+            wrong("a URL here has no user and no password: use token_file".into())
         }
         "ssh"
             if authority
@@ -27,7 +27,7 @@ pub(super) fn check_url(git: &Git) -> Result<&str, DownloadError> {
                 .next()
                 .is_some_and(|it| it.contains(':') && authority.contains('@')) =>
         {
-            wrong("a url holds no password: use ssh_key".into())
+            wrong("a URL here has no password: use ssh_key".into())
         }
         "http" if git.token_file.is_some() => {
             wrong("a token is not sent over http: use https".into())
@@ -36,7 +36,7 @@ pub(super) fn check_url(git: &Git) -> Result<&str, DownloadError> {
             wrong(format!("token_file, ca and proxy are for https, and not for {scheme}"))
         }
         "file" if !rest.starts_with('/') || rest.contains('%') => {
-            wrong("a file url is file:///path, without %".into())
+            wrong("a file URL is file:///path, without %".into())
         }
         "https" | "http" | "ssh" | "file" => Ok(url),
         other => wrong(format!("`{other}` is not supported: use https, ssh or file")),
@@ -59,7 +59,7 @@ pub(super) fn check_reference(name: &str) -> Result<&str, DownloadError> {
     }
     Err(DownloadError::new(
         DownloadErrorKind::Settings,
-        format!("`{name}` is no name of a branch or tag"),
+        format!("`{name}` is not the name of a branch or tag"),
     ))
 }
 

@@ -254,7 +254,7 @@ fn an_archive_that_is_cut_off_changed_or_too_large_is_refused() {
     let mut changed = whole.clone();
     changed[20] ^= 1;
     std::fs::write(archive.path(), &changed).unwrap();
-    assert!(world.refused(&source, &trust).ends_with("has another content"));
+    assert!(world.refused(&source, &trust).ends_with("has other content than the manifest says"));
     let mut longer = whole.clone();
     longer.extend([0; 100]);
     std::fs::write(archive.path(), &longer).unwrap();

@@ -46,7 +46,8 @@ impl Host {
         if success {
             return Ok(());
         }
-        Err(apt::failure(&text).during("complete what was cut (`dpkg --configure -a`)"))
+        Err(apt::failure(&text)
+            .during("complete the interrupted installation (`dpkg --configure -a`)"))
     }
 
     /// What was torn while it was unpacked cannot be configured: it is unpacked again. None where

@@ -35,11 +35,13 @@ pub fn decide(
         Some(_) if offered.is_some() => Ok(Some(version.clone())),
         Some(planned) => Err(SystemError::new(
             ErrorKind::Moved,
-            format!("apt's lists have {version} now, and {planned} no more, which was planned"),
+            format!("apt's lists changed: {planned} was planned, and now they have {version}"),
         )),
         None => Err(SystemError::new(
             ErrorKind::Moved,
-            format!("apt's lists have {version}, which they did not tell when this was planned"),
+            format!(
+                "apt's lists changed: they have {version} now, and had no version when this was planned"
+            ),
         )),
     }
 }
@@ -126,7 +128,7 @@ mod tests {
             &planned,
             &["2"],
             None,
-            "Moved: apt's lists have 2 now, and 1 no more, which was planned",
+            "Moved: apt's lists changed: 1 was planned, and now they have 2",
         );
         check(&planned, &[], None, "Command: apt's lists have no package app");
         check(
@@ -146,7 +148,7 @@ mod tests {
             &unknown,
             &["2"],
             None,
-            "Moved: apt's lists have 2, which they did not tell when this was planned",
+            "Moved: apt's lists changed: they have 2 now, and had no version when this was planned",
         );
         let newest = install(None, true);
         check(&newest, &["1", "2"], Some("2"), "nothing");
@@ -155,7 +157,7 @@ mod tests {
             &newest,
             &["1", "2"],
             Some("1"),
-            "Moved: apt's lists have 2, which they did not tell when this was planned",
+            "Moved: apt's lists changed: they have 2 now, and had no version when this was planned",
         );
     }
 

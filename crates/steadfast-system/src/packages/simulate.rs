@@ -59,7 +59,7 @@ impl Host {
                 && !jobs.iter().any(|job| job.item.allow_downgrade && is(job.item, &it.name))
             {
                 return Err(refusal(format!(
-                    "that would bring {} down from {old} to {}, which nobody allows",
+                    "that would downgrade {} from {old} to {}, which is not allowed",
                     it.name, it.version
                 )));
             }

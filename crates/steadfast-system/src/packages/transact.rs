@@ -129,7 +129,7 @@ impl Host {
                 Ok(())
             } else {
                 let error = apt::failure(&text);
-                let error = if success { error.during("apt-get did not do it") } else { error };
+                let error = if success { error.during("apt-get did not change it") } else { error };
                 Err(error.during(job.words()))
             });
         }
@@ -381,7 +381,7 @@ impl Write for Host {
                 if done {
                     return Ok(());
                 }
-                let error = failed.clone().unwrap_or_else(|| refusal("apt-mark did not do it"));
+                let error = failed.clone().unwrap_or_else(|| refusal("apt-mark did not change it"));
                 Err(error.during(match mark {
                     Mark::Hold => format!("hold {name}"),
                     Mark::Unhold => format!("lift the hold of {name}"),

@@ -166,7 +166,7 @@ impl Bus {
             Ok(done) => done.map_err(error),
             Err(_) => Err(SystemError::new(
                 ErrorKind::TimedOut,
-                format!("it is not done after {} s; systemd goes on with it", limit.as_secs()),
+                format!("it is not done after {} s; systemd continues with it", limit.as_secs()),
             )),
         }
     }

@@ -68,7 +68,7 @@ fn connect(at: SocketAddr, deadline: Instant) -> Result<TcpStream, SystemError> 
     if !is_own(at.ip(), own_addresses)? {
         return Err(SystemError::new(
             ErrorKind::Other,
-            format!("{} is no address of this machine", at.ip()),
+            format!("{} is not an address of this machine", at.ip()),
         ));
     }
     TcpStream::connect_timeout(&at, left(deadline)?)
@@ -250,7 +250,7 @@ mod tests {
     fn another_machine_is_never_asked() {
         let url = HealthUrl::parse("http://192.0.2.1/").unwrap();
         let chain = get(&url).unwrap_err().chain();
-        assert_eq!(chain, ["ask http://192.0.2.1/", "192.0.2.1 is no address of this machine"]);
+        assert_eq!(chain, ["ask http://192.0.2.1/", "192.0.2.1 is not an address of this machine"]);
     }
 
     #[test]

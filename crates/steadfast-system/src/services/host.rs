@@ -299,7 +299,7 @@ impl Write for Host {
             Way::Bus(bus) => bus.call("Reload", &()),
             Way::Systemctl => Command::tool("systemctl").arg("daemon-reload").succeed().map(|_| ()),
         }
-        .map_err(|err| err.during("let systemd read its unit files again"));
+        .map_err(|err| err.during("reload systemd's unit files (daemon-reload)"));
         tracing::debug!(done = result.is_ok(), "systemd reads its unit files again");
         result
     }

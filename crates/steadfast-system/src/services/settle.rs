@@ -61,7 +61,7 @@ pub(super) fn judge(
             }
         }
         Active::Activating if &*shown.sub == "auto-restart" => {
-            ended("it ended and waits to be started again")
+            ended("it ended, and systemd waits to start it again")
         }
         Active::Activating if steady.is_some() => ended("it was started again"),
         Active::Activating => Verdict::Wait(PACE),
@@ -87,7 +87,7 @@ pub(super) fn job_result(result: &str) -> Result<(), SystemError> {
         "done" | "skipped" => return Ok(()),
         "failed" => "it failed".to_owned(),
         "canceled" => "another job took its place".to_owned(),
-        "timeout" => "it took longer than systemd lets it".to_owned(),
+        "timeout" => "systemd's time limit for it was exceeded".to_owned(),
         "dependency" => "a unit that it needs failed".to_owned(),
         other => format!("systemd's answer is `{}`", show::plain(other)),
     };
@@ -144,7 +144,7 @@ mod tests {
         check(&[active(), Shown { restarts: 1, ..active() }], "it ended and was started again");
         check(
             &[active(), shown("activating", "auto-restart")],
-            "it was active for 1 s, and it ended and waits to be started again",
+            "it was active for 1 s, and it ended, and systemd waits to start it again",
         );
         check(
             &[active(), shown("failed", "failed")],

@@ -85,7 +85,7 @@ fn place_and_port(authority: &str) -> Result<(Place, u16), &'static str> {
     let (place, port) = if let Some(rest) = authority.strip_prefix('[') {
         let (host, port) = rest.split_once(']').ok_or("`[` is not closed")?;
         let address: Ipv6Addr =
-            host.parse().map_err(|_| "what stands in brackets is no IPv6 address")?;
+            host.parse().map_err(|_| "what is in brackets is not an IPv6 address")?;
         (Place::Address(address.into()), port)
     } else {
         let end = authority.find(':').unwrap_or(authority.len());
@@ -104,7 +104,7 @@ fn place_and_port(authority: &str) -> Result<(Place, u16), &'static str> {
         }
         None | Some(_) => None,
     };
-    Ok((place, number.ok_or("its port is no number from 1 to 65535")?))
+    Ok((place, number.ok_or("its port is not a number from 1 to 65535")?))
 }
 
 impl fmt::Display for HealthUrl {
@@ -115,7 +115,7 @@ impl fmt::Display for HealthUrl {
 
 /// Why a text is nothing that can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` cannot be asked: {why}")]
+#[error("`{text}` is not a URL for health: {why}")]
 pub struct BadUrl {
     text: String,
     why: &'static str,
@@ -144,12 +144,12 @@ mod tests {
             ("http://www.xyz.example/", "its host is neither localhost nor an IP address"),
             ("http://127.1/", "its host is neither localhost nor an IP address"),
             ("http://[::1", "`[` is not closed"),
-            ("http://[x]/", "what stands in brackets is no IPv6 address"),
-            ("http://[::1]80/", "its port is no number from 1 to 65535"),
-            ("http://localhost:/", "its port is no number from 1 to 65535"),
-            ("http://localhost:0/", "its port is no number from 1 to 65535"),
-            ("http://localhost:+80/", "its port is no number from 1 to 65535"),
-            ("http://localhost:65536/", "its port is no number from 1 to 65535"),
+            ("http://[x]/", "what is in brackets is not an IPv6 address"),
+            ("http://[::1]80/", "its port is not a number from 1 to 65535"),
+            ("http://localhost:/", "its port is not a number from 1 to 65535"),
+            ("http://localhost:0/", "its port is not a number from 1 to 65535"),
+            ("http://localhost:+80/", "its port is not a number from 1 to 65535"),
+            ("http://localhost:65536/", "its port is not a number from 1 to 65535"),
             ("http://root:x@localhost/", "it cannot carry a name or a password"),
             ("http://localhost/#x", "a fragment (#) is never sent"),
             ("http://localhost?x", "a path comes before `?`"),

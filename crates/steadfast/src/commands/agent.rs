@@ -44,8 +44,8 @@ pub(crate) fn run(
         return check(&settings, ui);
     }
     if !cx.root {
-        let failure = Failure::usage("only root can keep a machine");
-        return Err(failure.help("look at its settings: steadfast agent --check"));
+        let failure = Failure::usage("the agent must be root");
+        return Err(failure.help("to check its settings: steadfast agent --check"));
     }
     // First of all, and while there is one thread: with a capability that no later line has.
     let writers = writers(surroundings.writers.as_deref());
@@ -157,7 +157,7 @@ fn check(path: &std::path::Path, ui: &Ui) -> Outcome {
     }
     ui.line(settings.to_string().trim_end());
     for missing in settings.missing() {
-        ui.warn(&format!("the agent waits for the setting {missing}"));
+        ui.warn(&format!("the setting is missing: {missing}"));
     }
     Ok(Exit::Fine)
 }

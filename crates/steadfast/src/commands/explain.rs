@@ -1,4 +1,4 @@
-//! `steadfast explain`: what is promised about a thing, by whom, and what the machine says now.
+//! `steadfast explain`: what is promised about a thing, by which line, and what is on this machine now.
 
 use crate::adopted::{self, Adopted};
 use crate::commands::{facts_of, look_at_state};
@@ -169,14 +169,14 @@ fn explain(
         ui.line("");
         match state {
             Ok(state) => {
-                ui.line(&ui.paint(Tone::Strong, "the machine says"));
+                ui.line(&ui.paint(Tone::Strong, "on this machine"));
                 for (name, value) in state {
                     ui.hanging(&format!("  {name:<12} "), Tone::Plain, value);
                 }
             }
             Err(error) => {
                 let why = error.chain().join(": ");
-                ui.below(0, Tone::Plain, &format!("the machine cannot be asked: {why}"));
+                ui.below(0, Tone::Plain, &format!("its state cannot be read: {why}"));
             }
         }
         let unseen = store.is_nowhere() && promised.want.as_runner().is_some();
@@ -268,7 +268,7 @@ fn forecast(ui: &Ui, entry: &steadfast_engine::Entry, unseen: bool) {
             Forecast::Kept => (Tone::Good, "it is kept"),
             Forecast::Certain => (Tone::Change, "a run would"),
             Forecast::Expected { .. } => (Tone::Change, "a run is expected to"),
-            Forecast::Unknown { .. } => (Tone::Doubt, "what a run would do is not known"),
+            Forecast::Unknown { .. } => (Tone::Doubt, "what a run would do is not known yet"),
             Forecast::NotKept(_) => (Tone::Bad, "it is not kept"),
             Forecast::Held(_) => (Tone::Doubt, "it is held"),
         };
@@ -297,7 +297,7 @@ fn history(ui: &Ui, store: &Store, promised: &Promised) {
         return;
     }
     ui.line("");
-    ui.line(&ui.paint(Tone::Strong, "what runs did"));
+    ui.line(&ui.paint(Tone::Strong, "history"));
     repair(ui, store, promised);
     for entry in entries {
         let word = entry.judged.outcome.replace('-', " ");
@@ -319,6 +319,6 @@ fn repair(ui: &Ui, store: &Store, promised: &Promised) {
     let when = stamp(last.started);
     ui.below(2, Tone::Strong, &format!("last repaired {when} in run {}{was}", last.run));
     if last.judged.changes.iter().any(|it| it.detail.is_some()) {
-        ui.below(4, Tone::Plain, &format!("the difference: steadfast history show {}", last.run));
+        ui.below(4, Tone::Plain, &format!("the diff: steadfast history show {}", last.run));
     }
 }

@@ -57,7 +57,7 @@ pub(crate) fn run(args: &HistoryArgs, layout: &Layout, ui: &Ui) -> Outcome {
         Some(Show::Show { run, format }) => {
             let Some((line, judged)) = store.run(*run).map_err(failed)? else {
                 let failure = Failure::usage(format!("there is no run {run} in the history"));
-                return Err(failure.help("steadfast history lists them"));
+                return Err(failure.help("to list them: steadfast history"));
             };
             let told = Told::look_up(&line, held, &revisions);
             let mut lines = revisions.lines(&line);
@@ -98,7 +98,7 @@ struct Told<'a> {
     line: &'a RunLine,
     /// Whoever holds the lock has not ended it yet.
     under_way: bool,
-    /// It kept what the agent had accepted, and not a folder that somebody named.
+    /// It kept adopted by the agent, and not a folder that somebody named.
     accepted: bool,
     /// What is known of its revision.
     record: Option<&'a RevisionRecord>,
@@ -115,8 +115,8 @@ impl<'a> Told<'a> {
 
 fn counts(told: &Told<'_>) -> String {
     match told.line.counts {
-        None if told.under_way => "under way".to_owned(),
-        None => "cut short".to_owned(),
+        None if told.under_way => "in progress".to_owned(),
+        None => "interrupted".to_owned(),
         Some([kept, repaired, not_kept, held]) => {
             let mut parts = vec![];
             for (count, word) in
@@ -152,11 +152,11 @@ fn show(ui: &Ui, told: &Told<'_>, judged: &[Judged], lines: &mut Lines) {
     ui.line(&ui.paint(Tone::Strong, &format!("run {}: {}", line.id, counts(told))));
     let end = match line.finished {
         Some(finished) => stamp(finished),
-        None if told.under_way => "not yet: it is under way".to_owned(),
-        None => "never: it was cut short".to_owned(),
+        None if told.under_way => "not yet: it is in progress".to_owned(),
+        None => "never: it was interrupted".to_owned(),
     };
     // The name of the folder says nothing that does not stand behind it.
-    let model = if told.accepted { "what the agent had accepted" } else { &line.model };
+    let model = if told.accepted { "adopted by the agent" } else { &line.model };
     let mut head = vec![
         ("node", format!("{} in {}", line.node, line.environment)),
         ("model", format!("{model} ({})", line.revision)),

@@ -130,7 +130,7 @@ fn task<T: DeserializeOwned>() -> Result<T, Failure> {
         .read_to_end(&mut bytes)
         .map_err(|err| Failure::new(Exit::State, err))?;
     serde_json::from_slice(&bytes)
-        .map_err(|_| Failure::usage("this is a part of the agent, and no command for people"))
+        .map_err(|_| Failure::usage("this is a part of the agent, not a command for people"))
 }
 
 fn say(ui: &Ui, answer: &impl Serialize) -> Outcome {

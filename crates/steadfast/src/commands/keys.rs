@@ -130,7 +130,7 @@ fn sign(args: &SignArgs, ui: &Ui) -> Outcome {
         ui.line(&format!("signed snapshot {sequence} with {}", path.display()));
     }
     if let Some(refusal) = lacks(&args.folder).map_err(failed)? {
-        ui.warn(&format!("nodes do not take it yet: {refusal}"));
+        ui.warn(&format!("nodes do not accept it yet: {refusal}"));
     }
     Ok(Exit::Fine)
 }
@@ -147,13 +147,13 @@ fn replace(args: &RotateArgs, ui: &Ui) -> Outcome {
         Some((_, set)) if args.from.is_empty() => set,
         Some((number, set)) => {
             if !set.same(&read(&args.from, args.from_threshold)?) {
-                let message = format!("--from names other keys than key set {number}");
+                let message = format!("the keys of --from differ from key set {number}");
                 return Err(Failure::usage(message).help("leave it out: the set is known"));
             }
             set
         }
         None if args.from.is_empty() => {
-            let message = "keys were never rotated here, so the old set is not known";
+            let message = "keys were never rotated here, so the current set is not known";
             return Err(Failure::usage(message).help("name what nodes trust: --from FILE"));
         }
         None => read(&args.from, args.from_threshold)?,
@@ -166,9 +166,12 @@ fn replace(args: &RotateArgs, ui: &Ui) -> Outcome {
     let rotated = rotate(&args.folder, &manifest.model, &old, new, &signers).map_err(failed)?;
     let number = rotated.number;
     if rotated.missing > 0 {
-        ui.line(&format!("key set {number} waits: signatures still missing: {}", rotated.missing));
+        ui.line(&format!(
+            "key set {number} is not valid yet: signatures still missing: {}",
+            rotated.missing
+        ));
     } else {
-        ui.line(&format!("wrote key set {number}: publish again, signed by the new keys"));
+        ui.line(&format!("wrote key set {number}: now publish again, signed with the new keys"));
     }
     Ok(Exit::Fine)
 }

@@ -102,7 +102,7 @@ pub(crate) fn run(args: &PublishArgs, ui: &Ui) -> Outcome {
     let published = publish(&args.output, &publication, &signers).map_err(failed)?;
     ui.line(&told(&published, &publication, checked));
     if let Some(refusal) = lacks(&args.output).map_err(failed)? {
-        ui.warn(&format!("nodes do not take it yet: {refusal}"));
+        ui.warn(&format!("nodes do not accept it yet: {refusal}"));
     }
     Ok(Exit::Fine)
 }
@@ -121,7 +121,7 @@ fn contents(args: &PublishArgs) -> Result<(Files, Option<String>), Failure> {
 fn warn_of_strange_channel(loaded: &Loaded, channel: &str, ui: &Ui) {
     if !loaded.model.environments.contains_key(channel) {
         ui.warn(&format!(
-            "the model has no environment `{channel}`: nodes take it only where their settings say so"
+            "the model has no environment `{channel}`: nodes accept this channel only if their settings name it"
         ));
     }
 }
@@ -140,7 +140,7 @@ fn warn_of_private_keys(loaded: &Loaded, ui: &Ui) {
 fn told(published: &Published, publication: &Publication<'_>, checked: Checked) -> String {
     let how = if published.renewed { "renewed" } else { "published" };
     format!(
-        "{how} snapshot {} of {} for {}: {}, {}, good until {}",
+        "{how} snapshot {} of {} for {}: {}, {}, valid until {}",
         published.sequence,
         publication.model,
         publication.channel,
@@ -159,14 +159,14 @@ fn attribution(args: &PublishArgs, commit: &str, loaded: &Loaded, ui: &Ui) -> Op
         Ok(attribution) => {
             if attribution.is_cut_off() {
                 ui.warn(
-                    "who wrote some lines is not known: is the whole history here? \
+                    "the authors of some lines are not known: is the clone shallow? \
                      (git fetch --unshallow)",
                 );
             }
             Some(attribution)
         }
         Err(error) => {
-            ui.warn(&format!("who wrote which line is left out: {error}"));
+            ui.warn(&format!("the snapshot is published without authors: {error}"));
             None
         }
     }

@@ -126,22 +126,25 @@ fn obstacles(page: &mut Page<'_>, status: &Status) {
         page.put("refused", Tone::Bad, &refusal.because);
     }
     if status.floor_lost {
-        let words = "what was accepted before is not known any more: nothing is accepted without \
+        let words = "the anti-rollback state is lost: nothing is adopted without \
                      steadfast adopt REVISION";
         page.put("lost", Tone::Bad, words);
     }
     if let Some(stale) = status.stale_since {
-        let text = format!("the model is older than it may be, since {}", page.time(stale));
+        let text = format!(
+            "nothing was accepted for longer than the policy allows, since {}",
+            page.time(stale)
+        );
         page.put("STALE", Tone::Change, &text);
     }
     for bad in &status.bad {
         let promise = bad.promise.as_ref().map(|it| format!("{it}: ")).unwrap_or_default();
         let (revision, at) = (short(&bad.revision), page.time(bad.at));
-        let text = format!("{revision}, gone back from at {at} because of {promise}{}", bad.reason);
+        let text = format!("{revision}, rolled back at {at} because of {promise}{}", bad.reason);
         page.put("bad", Tone::Change, &text);
     }
     if let Some(trouble) = &status.storage_trouble {
-        let text = format!("what the agent must not forget cannot be stored: {trouble}");
+        let text = format!("the agent's state cannot be stored: {trouble}");
         page.put("storage", Tone::Bad, &text);
     }
 }
@@ -151,8 +154,9 @@ fn flapping(page: &mut Page<'_>, status: &Status) {
     for it in &status.fights {
         let since = page.time(it.since);
         let (promise, repairs) = (&it.promise, it.repairs);
-        let text =
-            format!("{promise}: somebody else writes it; repaired {repairs} times since {since}");
+        let text = format!(
+            "{promise}: something else keeps changing it; repaired {repairs} times since {since}"
+        );
         page.put("flapping", Tone::Change, &text);
     }
 }
@@ -160,11 +164,11 @@ fn flapping(page: &mut Page<'_>, status: &Status) {
 /// What is going on, when the source was last heard, and what comes next.
 fn times(page: &mut Page<'_>, status: &Status) {
     if let Some(running) = &status.running {
-        page.put("running", Tone::Plain, &format!("a run is under way ({running})"));
+        page.put("running", Tone::Plain, &format!("a run is in progress ({running})"));
     }
     if let Some(heard) = status.heard {
         let text = page.time(heard);
-        page.put("last heard", Tone::Plain, &text);
+        page.put("last fetch", Tone::Plain, &text);
     }
     for (label, at) in [("next fetch", status.next_fetch), ("next run", status.next_keep)] {
         if let Some(at) = at {
@@ -184,20 +188,22 @@ fn adopted(page: &mut Page<'_>, status: &Status) {
                 sequence.unwrap_or_default(),
                 page.time(at)
             );
-            page.put("keeps", Tone::Strong, &text);
+            page.put("adopted", Tone::Strong, &text);
             made(page, adopted);
         }
-        (Some(_) | None, _) => page.put("keeps", Tone::Doubt, "nothing yet"),
+        (Some(_) | None, _) => page.put("adopted", Tone::Doubt, "nothing yet"),
     }
     match status.trying.as_deref() {
         Some("going-back") => {
-            page.put("", Tone::Change, "going back from it: it did not prove itself");
+            page.put("", Tone::Change, "it is being rolled back: it failed its trial");
         }
-        Some(_) => page.put("", Tone::Plain, "it has not proved itself yet"),
+        Some(_) => {
+            page.put("", Tone::Plain, "on trial: it is rolled back if it breaks what was kept")
+        }
         None => {}
     }
     if let Some(newer) = &status.newer {
-        let because = newer.because.as_deref().unwrap_or("is looked at");
+        let because = newer.because.as_deref().unwrap_or("is being examined");
         let text = format!("{} {because}", short(&newer.revision.revision));
         page.put("newer", Tone::Plain, &text);
         made(page, &newer.revision);
@@ -229,7 +235,7 @@ fn last_run(page: &mut Page<'_>, run: &LastRun) {
     unkept(page, "not kept", Tone::Bad, &run.not_kept);
     unkept(page, "held", Tone::Doubt, &run.held);
     for debt in &run.debts {
-        page.put("owes", Tone::Change, &format!("{debt} owes a restart"));
+        page.put("owes", Tone::Change, &format!("restart owed: {debt}"));
     }
 }
 
@@ -257,7 +263,7 @@ mod tests {
         assert_eq!(
             lines[2..8],
             [
-                "keeps        0123456789ab, since 2026-07-06 07:00:00 (5 h ago)",
+                "adopted      0123456789ab, since 2026-07-06 07:00:00 (5 h ago)",
                 "             by Anna Peeters <anna@xyz.example>: Greet otherwise",
                 "newer        1123456789ab waits for its window, which opens at",
                 "             2026-07-06T13:00:00Z",

@@ -126,7 +126,7 @@ pub(crate) fn run(args: &VerifyArgs, ui: &Ui) -> Outcome {
         None => fetch(&terms, &known, &mut accepted, cache.path()),
     };
     let Some(fetched) = fetched.map_err(refused)? else {
-        return Err(Failure::new(Exit::Unreachable, Error::msg("nothing came")));
+        return Err(Failure::new(Exit::Unreachable, Error::msg("nothing was downloaded")));
     };
     if let (Some(highest), Point::Snapshot { sequence, .. }) = (lowest, &fetched.point)
         && *sequence < highest
@@ -141,13 +141,13 @@ pub(crate) fn run(args: &VerifyArgs, ui: &Ui) -> Outcome {
     for (label, text) in &lines {
         ui.line(&clean(&format!("{label:<11}{text}")));
     }
-    loaded.sound_or("a node would not adopt it")?;
+    loaded.sound_or("a node would not adopt this model")?;
     ui.line(&format!(
         "checked    {}, {}: no errors",
         counted(checked.nodes, "node"),
         counted(checked.promises, "promise")
     ));
-    ui.line(&ui.paint(Tone::Good, "A node would take it."));
+    ui.line(&ui.paint(Tone::Good, "A node would accept it."));
     Ok(Exit::Fine)
 }
 
@@ -182,8 +182,8 @@ fn source(args: &VerifyArgs) -> Result<(Source, Option<PathBuf>), Failure> {
     };
     let (reference, local) = match (&args.commit, &args.branch, &args.tag) {
         (Some(_), _, _) if is_url => {
-            let message = "a commit is looked for in a repository on this machine";
-            return Err(Failure::usage(message).help("name a folder, or a --branch or --tag"));
+            let message = "--commit needs a repository on this machine";
+            return Err(Failure::usage(message).help("name a directory, or use --branch or --tag"));
         }
         (Some(name), _, _) => (Reference::Branch(name.clone()), Some(PathBuf::from(&args.source))),
         (None, Some(name), _) => (Reference::Branch(name.clone()), None),
@@ -270,7 +270,7 @@ fn told(
                 lines.push(("subject", commit.subject.clone()));
             }
             lines.push(("made", stamp(created)));
-            lines.push(("good until", stamp(expires)));
+            lines.push(("expires", stamp(expires)));
         }
         Origin::Git { commit: _, tag, author, authored, committed: _, subject } => {
             if let Some(tag) = tag {
@@ -285,7 +285,7 @@ fn told(
         Origin::Directory => {}
     }
     if signers.is_empty() {
-        lines.push(("signed by", "not looked for: --trust-none".to_owned()));
+        lines.push(("signed by", "not verified: --trust-none".to_owned()));
     }
     for Signer { key, name } in signers {
         let who = if name.is_empty() { key } else { format!("{name} ({key})") };

@@ -131,7 +131,7 @@ impl Reporter for Terminal<'_> {
             }
             Event::Undoing { work } => {
                 let Some((first, _)) = work.first() else { return };
-                self.ui.progress(&format!("taking back {} …", first.promise));
+                self.ui.progress(&format!("undoing {} …", first.promise));
             }
             Event::Undone { promise, changes, left } => {
                 let (word, tone) = match left.is_empty() {

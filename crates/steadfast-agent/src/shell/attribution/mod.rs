@@ -57,7 +57,9 @@ impl Attribution {
             Ok(group)
         });
         if let Err(why) = &group {
-            let words = format!("who changes what is promised is not known: {why}");
+            let words = format!(
+                "change attribution is off, so nobody knows who changes what is promised: {why}"
+            );
             tracing::info!(notice = true, "{words}");
         }
         Attribution {
@@ -95,7 +97,7 @@ impl Attribution {
             }
             Err(err) => {
                 if !self.said {
-                    let words = format!("who changes things in {folder} is not known: {err}");
+                    let words = format!("change attribution does not cover {folder}: {err}");
                     tracing::info!(notice = true, "{words}");
                 }
                 self.said = true;

@@ -33,8 +33,9 @@ pub(crate) fn run(args: &RunArgs, cx: &Context, ui: &Ui) -> Outcome {
     }
     let adopted = adopted::find(layout)?;
     if !args.dry_run && (args.node.is_some() || args.environment.is_some()) {
-        let failure = Failure::usage("the agent keeps this machine under the name that it has");
-        return Err(failure.help("look first: steadfast run --dry-run …, or name a --model"));
+        let failure =
+            Failure::usage("the agent keeps this machine, under its own name and environment");
+        return Err(failure.help("look with --dry-run, or name a --model"));
     }
     if !args.dry_run && cx.root && client::is_running(&layout.socket()) {
         return through_the_agent(args, &adopted, layout, ui);
@@ -48,7 +49,7 @@ fn beside_an_agent(layout: &Layout) -> Result<(), Failure> {
         Ok(status) if status.suspended.is_none() && status.adopted.is_some() => {
             let failure = Failure::usage("an agent keeps this machine, and would undo this run");
             Err(failure.help(
-                "look with --dry-run, or hold the agent back first: steadfast suspend --reason TEXT",
+                "look with --dry-run, or suspend the agent first: steadfast suspend --reason TEXT",
             ))
         }
         Ok(_) | Err(_) => Ok(()),
@@ -105,7 +106,7 @@ fn through_the_agent(args: &RunArgs, adopted: &Adopted, layout: &Layout, ui: &Ui
             }
             totals(ui, &summary, &Summary::default(), None);
             if repaired + not_kept + held > 0 {
-                ui.line("What was done: steadfast history");
+                ui.line("To see what was done: steadfast history");
             }
         }
     }
@@ -136,7 +137,7 @@ fn named(
     }
     names.sort();
     names.dedup();
-    if names.is_empty() { Err(Failure::usage("nothing is to be run")) } else { Ok(names) }
+    if names.is_empty() { Err(Failure::usage("there is nothing to run")) } else { Ok(names) }
 }
 
 /// A run in this process.

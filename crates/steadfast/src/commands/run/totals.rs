@@ -40,7 +40,7 @@ pub(super) fn forecast(args: &RunArgs, ui: &Ui, promises: &Promises, plan: &Plan
         Format::Json => json::forecasts(ui, &all, exit),
         Format::Text => {
             let words = |it: Pending| {
-                [(it.pending, "to repair"), (it.not_kept, "not keepable"), (it.held, "held")]
+                [(it.pending, "to repair"), (it.not_kept, "that cannot be kept"), (it.held, "held")]
             };
             let words = [words(promises), words(implied)];
             apart(ui, &words);
@@ -56,7 +56,7 @@ pub(super) fn forecast(args: &RunArgs, ui: &Ui, promises: &Promises, plan: &Plan
             }
             if untold > 0 {
                 let promises = counted(untold, "promise");
-                said += &format!("Of {promises} it cannot be told yet what would be done. ");
+                said += &format!("What would be done about {promises} is not known yet. ");
             }
             if !said.is_empty() {
                 said += "Nothing was changed.";
@@ -74,13 +74,15 @@ fn apart(ui: &Ui, counts: &[[(usize, &str); 3]; 2]) {
     }
 }
 
-/// `7 kept, 48 repaired, and 1 more unit repaired`. What nobody promised and is kept is not even shown.
+/// `7 kept, 48 repaired, and 1 unpromised unit repaired`. What nobody promised and is kept is not even shown.
 fn counts(kept: usize, promises: &[(usize, &str)], implied: &[(usize, &str)]) -> String {
     let mut parts = vec![format!("{kept} kept")];
     let some = |it: &&(usize, &str)| it.0 > 0;
     parts.extend(promises.iter().filter(some).map(|(count, word)| format!("{count} {word}")));
     let more = implied.iter().filter(some);
-    parts.extend(more.map(|(count, word)| format!("and {} {word}", counted(*count, "more unit"))));
+    parts.extend(
+        more.map(|(count, word)| format!("and {} {word}", counted(*count, "unpromised unit"))),
+    );
     parts.join(", ")
 }
 
@@ -103,6 +105,6 @@ pub(super) fn totals(ui: &Ui, summary: &Summary, implied: &Summary, run: Option<
         ui.below(0, Tone::Plain, &format!("Of the forecast, {}.", fared.join(", ")));
     }
     if let Some(run) = run {
-        ui.line(&format!("What was done: steadfast history show {run}"));
+        ui.line(&format!("To see what was done: steadfast history show {run}"));
     }
 }

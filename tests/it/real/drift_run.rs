@@ -210,7 +210,7 @@ fn what_leaves_the_model_is_told_and_left_alone() {
             let events = said.events.iter().filter(|it| it["event"] == event);
             events.map(|it| it["promise"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
         };
-        // By the name of before too, for those who read that (decision 0028).
+        // By the name of before too, for those who read that (decision 0031).
         assert_eq!(named("orphan"), named("released"));
         named("orphan")
     };

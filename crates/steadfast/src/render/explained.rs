@@ -8,7 +8,7 @@
 //! is not known, `{"committed":false}`, or `commit`, `author`, `date` and `subject`; with `or_before` the
 //! line is of that commit or an older one, and nobody's name is given. Where nothing is promised there is no
 //! line, and of a code there is one with `event` `code`. `steadfast history show N` gives
-//! `written` of the `origin` of each verdict in the same form. `changed_by` of history are those who
+//! `written` of the `origin` of each verdict in the same form. `changed_by` of what runs did are those who
 //! made it necessary, as far as the kernel told.
 
 use super::changed;
@@ -32,7 +32,7 @@ pub(crate) struct About<'a> {
     pub loaded: &'a Loaded,
     pub target: &'a Target,
     pub promised: &'a Promised,
-    /// What on this machine, as name and value.
+    /// What the machine says, as name and value.
     pub state: &'a Result<Vec<(&'static str, String)>, SystemError>,
     pub entry: &'a Entry,
     pub lines: &'a Lines,

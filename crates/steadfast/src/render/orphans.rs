@@ -56,7 +56,7 @@ pub(crate) fn json(ui: &Ui, orphans: &Orphans) {
                 Some(UndoPlan::Stays(why)) => left.push(why.because(&made.facet).join(": ")),
             }
         }
-        // `released` is the name of before, for those who read that (decision 0028).
+        // `released` is the name of before, for those who read that (decision 0031).
         for event in ["orphan", "released"] {
             let event = serde_json::json!({
                 "event": event,

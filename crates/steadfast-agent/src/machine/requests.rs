@@ -111,7 +111,8 @@ impl Agent {
         if reason.is_some() {
             self.memory.bad.retain(|it| it.revision != revision);
         }
-        let waits = if self.suspension(now).is_some() { ", after the agent is resumed" } else { "" };
+        let waits =
+            if self.suspension(now).is_some() { ", after the agent is resumed" } else { "" };
         let known = self.memory.candidate.as_ref().is_some_and(|it| it.info.revision == revision);
         let words = if known {
             format!("{revision} will be adopted once it has been checked for this node{waits}")

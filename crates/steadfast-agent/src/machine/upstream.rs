@@ -56,7 +56,9 @@ impl Agent {
             }
             Phase::Fetching { wanted, outdated: false } => wanted.take(),
             Phase::Idle | Phase::Preparing { .. } => {
-                out.push(Action::Note(Note::Unexpected("a fetched revision that was not requested")));
+                out.push(Action::Note(Note::Unexpected(
+                    "a fetched revision that was not requested",
+                )));
                 return;
             }
         };

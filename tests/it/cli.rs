@@ -452,6 +452,13 @@ fn manual_pages_and_completions_are_made_for_every_command() {
     for page in ["steadfast.1", "steadfast-run.1", "steadfast-check.1", "steadfast-history.1"] {
         assert!(folder.path().join(page).exists(), "{page}");
     }
+    // A page names only pages that are there.
+    for page in std::fs::read_dir(folder.path()).unwrap() {
+        let text = std::fs::read_to_string(page.unwrap().path()).unwrap().replace("\\-", "-");
+        for name in text.lines().filter_map(|it| it.strip_suffix("(1)")) {
+            assert!(folder.path().join(format!("{name}.1")).exists(), "{name}");
+        }
+    }
     for shell in ["bash", "zsh", "fish"] {
         assert!(steadfast(&["completions", shell]).out.contains("dry-run"), "{shell}");
     }

@@ -1,5 +1,5 @@
-//! Promises that are broken and repaired again and again: somebody else writes the same thing. The
-//! agent does not give in and does not race: it repairs more slowly, and says that it flaps.
+//! Flapping: a promise is broken and repaired again and again, because somebody else writes the same thing.
+//! The agent does not give in and does not race: it repairs less often, and says so.
 
 use crate::schedule::{later, since};
 use jiff::Timestamp;

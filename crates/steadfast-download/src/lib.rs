@@ -1,6 +1,6 @@
-//! Brings bytes from strangers: a process that has given up its privileges, programs that cannot outlive or
-//! outgrow their bounds, files from web servers, archives taken apart, and the file of plain records by
-//! which all of that crosses to the side that has privileges. It does not know what the bytes are for.
+//! Downloads from untrusted servers: a process that has given up its privileges, programs with limits on time
+//! and output, files over https, unpacking of archives, and the file of plain records by which all of that
+//! reaches the side that has privileges. It does not know what the bytes are for.
 
 pub mod error;
 pub mod https;

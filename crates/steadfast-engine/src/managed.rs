@@ -1,4 +1,4 @@
-//! Which things the promises of a node are about: what is promised is neither released nor taken back.
+//! What the promises of a node are about. None of that is an orphan, and none of it is undone.
 
 use crate::ledger::UndoEntry;
 use crate::promised::Promises;

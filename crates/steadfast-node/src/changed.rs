@@ -1,4 +1,4 @@
-//! Who changed what a run repairs, as far as the package manager wrote it down.
+//! Change attribution from the logs of apt and dpkg: who changed what a run repairs.
 
 use crate::wire::Changed;
 use steadfast_system::PackageName;

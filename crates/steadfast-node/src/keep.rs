@@ -1,5 +1,5 @@
-//! What a run of the agent does beside keeping its promises: it takes back what a bad revision did, acts on
-//! what left the model, writes down who changed what, and judges.
+//! What a run of the agent does beside repairing drift: it undoes what a bad revision did, acts on orphans,
+//! records who changed what, and judges the revision.
 
 use crate::adopted;
 use crate::changed::look_up_packages;

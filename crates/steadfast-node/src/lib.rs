@@ -1,4 +1,4 @@
-//! What a node does once: it accepts a revision, prepares it, runs, goes back, and judges. The agent's
+//! What a node does once: it accepts a revision, prepares it, runs, rolls back, and judges. The agent's
 //! children and the commands call this; nothing here prints, parses arguments or knows exit codes.
 
 pub mod adopted;

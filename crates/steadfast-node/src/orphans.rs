@@ -1,6 +1,6 @@
-//! What earlier runs made of the machine, where it is not promised any more, and where a bad revision
-//! did it. A run by hand tells of what left the model and leaves it as it is: only an agent that adopts a
-//! model acts on it, where its policy says so.
+//! Orphans: what earlier runs made, and no promise is about any more; and what a bad revision made. A run by
+//! hand reports orphans and leaves them as they are: only an agent that adopts a model acts on them, if its
+//! policy says so.
 
 use std::collections::{BTreeMap, HashSet};
 use steadfast_engine::budget::Spent;

@@ -1,4 +1,4 @@
-//! Where it would show that somebody has touched what is promised.
+//! Which paths and units the agent watches, so that drift is noticed at once.
 
 use crate::wire::Watched;
 use steadfast_engine::Promises;

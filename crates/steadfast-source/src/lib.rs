@@ -1,4 +1,4 @@
-//! Brings a model to the node, and refuses what is not signed, newer and whole.
+//! Fetches a model, and refuses one that is not signed, leads backwards (anti-rollback) or is damaged.
 
 pub mod accept;
 pub mod anti_rollback;

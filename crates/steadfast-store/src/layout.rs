@@ -1,4 +1,4 @@
-//! Where things lie.
+//! The paths of the state, cache and run directories.
 
 use std::path::{Path, PathBuf};
 

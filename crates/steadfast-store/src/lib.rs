@@ -1,4 +1,4 @@
-//! The state directory: who runs, what services run with, what every run did.
+//! The state directory: the lock of runs, the history, restarts owed, and the undo ledger.
 //!
 //! A run that changes nothing writes nothing, but the first over a changed model what it came to.
 

@@ -1,4 +1,4 @@
-//! Whom something is believed: public keys and sets of them, signatures, files that carry their own
+//! Whom to trust: public keys and sets of them, signatures, files that carry their own
 //! signatures, values in two copies, and what makes the words of strangers fit to be shown. It knows neither models nor networks,
 //! opens nothing but files of keys and its own copies and starts no program.
 

@@ -1,4 +1,4 @@
-//! Where words go: data to standard output, words about it to standard error. A reader that goes away
+//! Output: data goes to standard output, messages about it to standard error. A reader that goes away
 //! (`| head`) never stops a run.
 
 use crate::exit::Failure;

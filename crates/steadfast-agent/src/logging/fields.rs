@@ -1,4 +1,4 @@
-//! What an event or a span says by name.
+//! The fields of an event or a span of `tracing`.
 
 use std::fmt::{Debug, Write as _};
 use tracing::field::{Field, Visit};

@@ -1,4 +1,4 @@
-//! What of all that happens is shown.
+//! Which events are shown: `-v`, `-vv`, `-vvv` and `STEADFAST_LOG`.
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 

@@ -1,4 +1,4 @@
-//! How bad it is, as syslog(3) counts: `tracing` knows no notice.
+//! The severity of an event, as syslog(3) has it: `tracing` has no level between info and warning.
 
 /// From bad to unimportant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

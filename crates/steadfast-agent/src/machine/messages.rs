@@ -1,4 +1,4 @@
-//! What goes into the machine and what comes out of it.
+//! The inputs of the agent's state machine, and the actions and notes that come out of it.
 
 use crate::flapping::Flapping;
 use crate::memory::{Memory, TrialFailure};

@@ -1,4 +1,4 @@
-//! What people ask for.
+//! What people request over the socket: run, adopt, suspend, resume.
 
 use super::agent::Agent;
 use super::messages::{Action, Answer, Client, Note, Request};

@@ -1,4 +1,4 @@
-//! What the machine says is to be done, done: children are started, people are answered, notes are told.
+//! Carries out the actions of the state machine: starts children, answers requests, logs notes.
 
 use super::event::Event;
 use super::record::Record;

@@ -1,4 +1,4 @@
-//! Which runners run with which promises, by the word of either.
+//! Which promises are inputs of which runners, as either of the two declares it.
 
 use super::Promised;
 use super::lower::{Builder, Written};

@@ -1,4 +1,4 @@
-//! Which promises a runner runs with.
+//! Which promises are the inputs of a runner.
 
 use serde::{Deserialize, Serialize};
 use steadfast_resources::Change;

@@ -1,4 +1,4 @@
-//! How it is written: one line of JSON, below which [`steadfast_trust::copies`] writes a checksum.
+//! The stored form of the anti-rollback state: one line of JSON, below which [`steadfast_trust::copies`] writes a checksum.
 
 use super::point::{KeySetPoint, Point};
 use super::state::AntiRollback;

@@ -1,4 +1,4 @@
-//! Who writes what is promised: which process, of whom, and what the package manager was told to do.
+//! Change attribution: which process changed what is promised, whose it is, and what apt or dpkg was told.
 //!
 //! The kernel tells about processes through fanotify ([`Group`]); what a process is, is read from /proc
 //! while it lives ([`ask`]); what was done about packages stands in the logs of apt and dpkg

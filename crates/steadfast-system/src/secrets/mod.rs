@@ -1,4 +1,4 @@
-//! Values that may stand on the machine and nowhere else.
+//! Secrets: values that are on the machine alone, and never in a model, a message or the history.
 
 mod host;
 

@@ -1,4 +1,4 @@
-//! `steadfast adopt`: a word for a revision that waits for one.
+//! `steadfast adopt`: approves a revision that waits for approval.
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::ui::{Ui, clean};

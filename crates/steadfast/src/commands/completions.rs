@@ -1,4 +1,4 @@
-//! `steadfast completions`: for shells.
+//! `steadfast completions`: scripts with which shells complete the command line.
 
 use crate::exit::Exit;
 use clap::{Args, Command};

@@ -1,4 +1,4 @@
-//! `steadfast history`: what runs did.
+//! `steadfast history`: the runs that changed something, and one of them in detail.
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::render::changed;

@@ -13,8 +13,10 @@ pub(crate) struct ManArgs {
     output: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &ManArgs, mut command: Command, ui: &Ui) -> Outcome {
+pub(crate) fn run(args: &ManArgs, command: Command, ui: &Ui) -> Outcome {
     let failed = |err| Failure::new(Exit::Bug, anyhow::Error::from(err).context("write the page"));
+    // `help` is not a command that would need a page.
+    let mut command = command.disable_help_subcommand(true);
     command.build();
     let Some(folder) = &args.output else {
         let mut page = vec![];
@@ -22,12 +24,7 @@ pub(crate) fn run(args: &ManArgs, mut command: Command, ui: &Ui) -> Outcome {
         ui.line(String::from_utf8_lossy(&page).trim_end());
         return Ok(Exit::Fine);
     };
-    let mut pages = vec![("steadfast".to_owned(), command.clone())];
-    for sub in command.get_subcommands().filter(|it| it.get_name() != "help" && !it.is_hide_set()) {
-        let name = format!("steadfast-{}", sub.get_name());
-        pages.push((name.clone(), sub.clone().display_name(name)));
-    }
-    for (name, command) in pages {
+    for (name, command) in pages("steadfast", &command) {
         let mut page = vec![];
         clap_mangen::Man::new(command).render(&mut page).map_err(failed)?;
         let path = folder.join(format!("{name}.1"));
@@ -35,6 +32,15 @@ pub(crate) fn run(args: &ManArgs, mut command: Command, ui: &Ui) -> Outcome {
         ui.line(&path.display().to_string());
     }
     Ok(Exit::Fine)
+}
+
+/// The page of a command, and those of all commands below it.
+fn pages(name: &str, command: &Command) -> Vec<(String, Command)> {
+    let mut all = vec![(name.to_owned(), command.clone().display_name(name.to_owned()))];
+    for sub in command.get_subcommands().filter(|it| !it.is_hide_set()) {
+        all.extend(pages(&format!("{name}-{}", sub.get_name()), sub));
+    }
+    all
 }
 
 /// Writes a file that somebody asked for by its folder.

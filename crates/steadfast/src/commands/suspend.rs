@@ -1,4 +1,4 @@
-//! `steadfast suspend` and `steadfast resume`: the agent looks on and touches nothing.
+//! `steadfast suspend` and `steadfast resume`: the agent changes nothing for a while.
 
 use super::adopt::ask;
 use crate::exit::{Failure, Outcome};

@@ -1,4 +1,4 @@
-//! `steadfast verify`: what a node would say to a snapshot or a commit.
+//! `steadfast verify`: whether a node would accept a snapshot, commit or tag.
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::ui::{Tone, Ui, clean};

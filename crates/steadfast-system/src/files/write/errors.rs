@@ -1,4 +1,4 @@
-//! What speaks against a change that was to be made, in words.
+//! Errors of a change whose precondition does not hold any more.
 
 use crate::files::walk::{Dir, Facts, failed};
 use crate::{AbsPath, ErrorKind, SystemError};

@@ -77,12 +77,13 @@ impl Shell {
         match self.binary.look(&self.setup.program) {
             binary::Look::Same => None,
             binary::Look::Broken(words) => {
-                let words = format!("the new binary does not work, so this one stays: {words}");
+                let words =
+                    format!("the new binary does not work, so this one keeps running: {words}");
                 tracing::error!("{words}");
                 None
             }
             binary::Look::Works => {
-                tracing::info!("a new binary is installed: it takes over");
+                tracing::info!("a new binary is installed: restarting into it");
                 self.step(Input::Shutdown(Shutdown::Reexecute))
             }
         }

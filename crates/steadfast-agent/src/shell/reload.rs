@@ -25,11 +25,13 @@ impl Shell {
                 }
                 self.settings = settings;
                 self.serve_metrics();
-                tracing::info!("the settings were read again");
+                tracing::info!("the settings were reloaded");
                 Some(Input::Configured(Config::from_settings(&self.settings, &self.setup.host)))
             }
             Err(error) => {
-                let words = format!("the settings that were read before still hold: {error}");
+                let words = format!(
+                    "the new settings have errors, so those from before stay in effect: {error}"
+                );
                 tracing::error!("{words}");
                 None
             }

@@ -14,7 +14,7 @@ impl Shell {
     /// What a run did, for the journal; what it could not do only where that is news.
     pub(super) fn tell(&mut self, revision: &Revision, report: &Report) {
         for line in &report.undone {
-            tracing::info!(notice = true, "took back {line}");
+            tracing::info!(notice = true, "undid {line}");
         }
         for line in &report.told {
             tracing::info!(notice = true, "{line}");
@@ -66,7 +66,7 @@ fn status_line(status: &Status) -> String {
     let mut line = if let Some(suspension) = &status.suspended {
         format!("suspended: {}", suspension.reason)
     } else if let Some(missing) = status.missing.first() {
-        format!("waits for the setting {missing}")
+        format!("waiting for the setting {missing}")
     } else if let Some(adopted) = &status.adopted {
         let mut line = format!("keeps {}", adopted.revision);
         if let Some(run) = &status.last_run {
@@ -76,7 +76,7 @@ fn status_line(status: &Status) -> String {
         }
         line
     } else {
-        "waits for a first revision".to_owned()
+        "waiting for a first revision".to_owned()
     };
     if let (None, Some(refusal)) = (&status.adopted, &status.refusal) {
         line += &format!("; {refusal}");
@@ -102,10 +102,10 @@ mod tests {
         status.adopted = None;
         assert_eq!(
             status_line(&status),
-            "waits for a first revision; the source cannot be reached: connection refused (unsigned)"
+            "waiting for a first revision; the source cannot be reached: connection refused (unsigned)"
         );
         status.missing = vec!["environment".to_owned(), "source".to_owned()];
         status.refusal = None;
-        assert_eq!(status_line(&status), "waits for the setting environment (unsigned)");
+        assert_eq!(status_line(&status), "waiting for the setting environment (unsigned)");
     }
 }

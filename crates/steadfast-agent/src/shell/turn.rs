@@ -1,4 +1,4 @@
-//! The loop: whatever happens is brought to the machine, and what the machine says is done.
+//! The loop: whatever happens is brought to the machine, and what the machine decides is done.
 
 use super::event::Event;
 use super::setup::Ended;
@@ -65,7 +65,7 @@ impl Shell {
                 let anyway = matches!(action, Action::WakeAt(_) | Action::Store(_));
                 if !stored && !anyway {
                     if let Action::Reply { to, answer: _ } = action {
-                        let words = "what the agent must not forget cannot be stored".to_owned();
+                        let words = "the agent's state cannot be stored".to_owned();
                         self.clients.reply(to, Answer::Refused(words));
                     }
                     continue;

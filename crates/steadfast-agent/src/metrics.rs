@@ -90,15 +90,11 @@ fn gauges(status: &Status, now: Timestamp) -> Vec<Gauge> {
     let stale = status.stale_since.is_some_and(|it| it <= now);
     all.extend([
         one("suspended", "Whether the agent is suspended.", status.suspended.is_some()),
-        one(
-            "stale",
-            "Whether the model is stale: nothing was accepted for longer than the policy allows.",
-            stale,
-        ),
+        one("stale", "Whether the model is stale, by the policy of its environment.", stale),
         one("going_back", "Whether the node is rolling back a bad revision.", going_back),
         one(
             "bad_revisions",
-            "Revisions that were rolled back and will not be adopted again.",
+            "Revisions that were rolled back, never to be adopted again.",
             status.bad.len(),
         ),
         one("unsigned", "Whether no signature is verified (trust: none).", status.unsigned),
@@ -129,11 +125,7 @@ fn gauges(status: &Status, now: Timestamp) -> Vec<Gauge> {
         all.push(Gauge { name: "promises", help, values });
         all.push(one("restart_debts", "Services that owe a restart.", run.debts.len()));
     }
-    all.push(one(
-        "fights",
-        "Promises that are flapping: something else keeps changing what they are about.",
-        status.flapping.len(),
-    ));
+    all.push(one("fights", "Promises that are flapping.", status.flapping.len()));
     all
 }
 
@@ -177,13 +169,13 @@ mod tests {
             # HELP steadfast_suspended Whether the agent is suspended.
             # TYPE steadfast_suspended gauge
             steadfast_suspended 1
-            # HELP steadfast_stale Whether the model is stale: nothing was accepted for longer than the policy allows.
+            # HELP steadfast_stale Whether the model is stale, by the policy of its environment.
             # TYPE steadfast_stale gauge
             steadfast_stale 0
             # HELP steadfast_going_back Whether the node is rolling back a bad revision.
             # TYPE steadfast_going_back gauge
             steadfast_going_back 0
-            # HELP steadfast_bad_revisions Revisions that were rolled back and will not be adopted again.
+            # HELP steadfast_bad_revisions Revisions that were rolled back, never to be adopted again.
             # TYPE steadfast_bad_revisions gauge
             steadfast_bad_revisions 1
             # HELP steadfast_unsigned Whether no signature is verified (trust: none).
@@ -210,7 +202,7 @@ mod tests {
             # HELP steadfast_restart_debts Services that owe a restart.
             # TYPE steadfast_restart_debts gauge
             steadfast_restart_debts 1
-            # HELP steadfast_fights Promises that are flapping: something else keeps changing what they are about.
+            # HELP steadfast_fights Promises that are flapping.
             # TYPE steadfast_fights gauge
             steadfast_fights 1
         "##]].assert_eq(&text(&example(), now));

@@ -72,7 +72,9 @@ impl fmt::Display for Reason {
             Reason::GoneButMayComeWith(packages) => {
                 write!(f, "it is right now, but {packages} may change it")
             }
-            Reason::HealthOf(promise) => write!(f, "the health of {promise} has not been checked yet"),
+            Reason::HealthOf(promise) => {
+                write!(f, "the health of {promise} has not been checked yet")
+            }
             Reason::HealthNotAsked => f.write_str("its health has not been checked yet"),
             Reason::Unread(error) => f.write_str(&error.chain().join(": ")),
             Reason::Undecided(words) => f.write_str(words),

@@ -198,7 +198,7 @@ fn adopted(page: &mut Page<'_>, status: &Status) {
             page.put("", Tone::Change, "it is being rolled back: it failed its trial");
         }
         Some(_) => {
-            page.put("", Tone::Plain, "on trial: it is rolled back if it breaks what was kept")
+            page.put("", Tone::Plain, "on trial: it is rolled back if it breaks what was kept");
         }
         None => {}
     }

@@ -139,7 +139,7 @@ fn a_name_that_leaves_the_model_is_restored_where_the_policy_says_so() {
     let (host, mut ledger) = named();
     let run = release(&host, &promises(WITHOUT).promises, &mut ledger, Extent::Made);
     assert_eq!(run.undone.iter().map(|it| it.left.len()).sum::<usize>(), 2, "{run:#?}");
-    assert!(run.undone[0].left.concat().contains("the running hostname was another one before"));
+    assert!(run.undone[0].left.concat().contains("the running hostname replaced something else"));
     assert_eq!(names(&host), ("web-1\n".to_owned(), "web-1".to_owned()));
 }
 
@@ -159,7 +159,7 @@ fn a_name_that_somebody_gave_since_is_not_taken_away() {
     host.drift(|world| world.hostname = "theirs".into());
     let run = go_back(&host, &promises(WITHOUT).promises, &mut ledger);
     let left = run.undone.iter().flat_map(|it| it.left.clone()).collect::<String>();
-    assert!(left.contains("the running hostname is not what was left there"), "{run:#?}");
+    assert!(left.contains("the running hostname has been changed since"), "{run:#?}");
     assert_eq!(names(&host).1, "theirs");
 }
 

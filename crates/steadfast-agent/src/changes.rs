@@ -7,8 +7,8 @@ use steadfast_model::PromiseId;
 use steadfast_node::wire::{Changed, Selection};
 use steadfast_system::attribution::Changer;
 
-/// So many of the latest writers are remembered of one promise.
-const WRITERS: usize = 3;
+/// So many of the latest changers are remembered of one promise.
+const CHANGERS: usize = 3;
 /// So many promises are remembered; of those that are more only that they were touched.
 const PROMISES: usize = 1_000;
 
@@ -22,7 +22,7 @@ pub(crate) struct Changes {
 struct Record {
     since: i64,
     last: i64,
-    writers: Vec<Changer>,
+    changers: Vec<Changer>,
 }
 
 impl Changes {
@@ -32,15 +32,15 @@ impl Changes {
     }
 
     /// This one did.
-    pub(crate) fn wrote(&mut self, promise: &PromiseId, writer: Changer) {
-        let Some(record) = self.record(promise, writer.at) else { return };
+    pub(crate) fn changed_by(&mut self, promise: &PromiseId, changer: Changer) {
+        let Some(record) = self.record(promise, changer.at) else { return };
         // Whoever did so before comes last now, with what is known of them.
-        let before = record.writers.iter().position(|it| it.is_same(&writer));
-        let known = before.map(|it| record.writers.remove(it));
-        let process = writer.process.or(known.and_then(|it| it.process));
-        record.writers.push(Changer { process, ..writer });
-        let surplus = record.writers.len().saturating_sub(WRITERS);
-        record.writers.drain(..surplus);
+        let before = record.changers.iter().position(|it| it.is_same(&changer));
+        let known = before.map(|it| record.changers.remove(it));
+        let process = changer.process.or(known.and_then(|it| it.process));
+        record.changers.push(Changer { process, ..changer });
+        let surplus = record.changers.len().saturating_sub(CHANGERS);
+        record.changers.drain(..surplus);
     }
 
     fn record(&mut self, promise: &PromiseId, at: i64) -> Option<&mut Record> {
@@ -48,7 +48,7 @@ impl Changes {
         let record = match self.records.entry(promise.clone()) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) if room => {
-                entry.insert(Record { since: at, last: at, writers: vec![] })
+                entry.insert(Record { since: at, last: at, changers: vec![] })
             }
             Entry::Vacant(_) => return None,
         };
@@ -57,8 +57,8 @@ impl Changes {
         Some(record)
     }
 
-    pub(crate) fn writers(&self, promise: &PromiseId) -> &[Changer] {
-        self.records.get(promise).map_or(&[], |it| &it.writers)
+    pub(crate) fn changers(&self, promise: &PromiseId) -> &[Changer] {
+        self.records.get(promise).map_or(&[], |it| &it.changers)
     }
 
     /// What a run about these promises, or about all, should know.
@@ -69,7 +69,7 @@ impl Changes {
             .map(|(promise, record)| Changed {
                 promise: promise.clone(),
                 since: record.since,
-                writers: record.writers.clone(),
+                changers: record.changers.clone(),
             })
             .collect()
     }
@@ -81,7 +81,7 @@ impl Changes {
             if only.is_some_and(|it| !it.names(promise)) || unkept.contains(promise) {
                 return true;
             }
-            record.writers.retain(|it| it.at >= began);
+            record.changers.retain(|it| it.at >= began);
             record.since = record.since.max(began);
             record.last >= began
         });
@@ -92,7 +92,7 @@ impl Changes {
 mod tests {
     use super::*;
 
-    fn writer(at: i64, pid: i32) -> Changer {
+    fn changer(at: i64, pid: i32) -> Changer {
         Changer { at, pid: Some(pid), process: None, work: None }
     }
 
@@ -101,20 +101,20 @@ mod tests {
     }
 
     fn pids(changes: &Changes, promise: &str) -> Vec<i32> {
-        changes.writers(&id(promise)).iter().filter_map(|it| it.pid).collect()
+        changes.changers(&id(promise)).iter().filter_map(|it| it.pid).collect()
     }
 
     #[test]
-    fn the_latest_writers_are_remembered_each_once() {
+    fn the_latest_changers_are_remembered_each_once() {
         let mut changes = Changes::default();
         for (at, pid) in [(10, 1), (11, 1), (12, 2), (13, 1), (14, 3), (15, 4)] {
-            changes.wrote(&id("a"), writer(at, pid));
+            changes.changed_by(&id("a"), changer(at, pid));
         }
         assert_eq!(pids(&changes, "a"), [1, 3, 4]);
-        let [Changed { promise, since: 10, writers }] = &changes.changed(None)[..] else {
+        let [Changed { promise, since: 10, changers }] = &changes.changed(None)[..] else {
             panic!()
         };
-        assert_eq!((promise, writers.len()), (&id("a"), 3));
+        assert_eq!((promise, changers.len()), (&id("a"), 3));
         assert!(changes.changed(Some(&Selection::from_promises(&[id("b")]))).is_empty());
     }
 
@@ -122,10 +122,10 @@ mod tests {
     fn what_a_run_has_looked_at_is_forgotten_and_what_came_after_its_begin_is_not() {
         let mut changes = Changes::default();
         for promise in ["kept", "not kept", "elsewhere", "again"] {
-            changes.wrote(&id(promise), writer(10, 1));
+            changes.changed_by(&id(promise), changer(10, 1));
         }
         changes.touched(&id("touched"), 10);
-        changes.wrote(&id("again"), writer(30, 2));
+        changes.changed_by(&id("again"), changer(30, 2));
         let only = Selection::from_promises(&["kept", "not kept", "again", "touched"].map(id));
         changes.looked(Some(&only), &[id("not kept")], 20);
         let left: Vec<_> =
@@ -139,7 +139,7 @@ mod tests {
     fn more_promises_than_anybody_drifts_at_once_take_no_more_room() {
         let mut changes = Changes::default();
         for number in 0..PROMISES * 2 {
-            changes.wrote(&id(&number.to_string()), writer(1, 1));
+            changes.changed_by(&id(&number.to_string()), changer(1, 1));
         }
         assert_eq!(changes.records.len(), PROMISES);
         changes.looked(None, &[], 2);

@@ -376,7 +376,7 @@ mod tests {
             "/x: { target: y, force: true }",
             &have,
             expect![[r#"
-            link to y in the place of a file
+            link to y, replacing a file
             note: its content is larger than 16 MiB and will not be kept
         "#]],
         );
@@ -415,7 +415,7 @@ mod tests {
             "/x: y",
             &at(Some(link("z"))),
             expect![[r#"
-            link to y in the place of a symbolic link
+            link to y, replacing a symbolic link
         "#]],
         );
         let Change::MakeLink(it) = &new.changes[0] else { panic!("{new:?}") };
@@ -466,7 +466,7 @@ mod tests {
             "/x: { target: y, force: true }",
             &there,
             expect![[r#"
-            link to y in the place of a file
+            link to y, replacing a file
         "#]],
         );
         assert_eq!(Link::deletes(&new.changes[0]), 1);

@@ -344,7 +344,7 @@ fn exit_codes_event_names_and_the_lock_are_what_they_are_documented_to_be() {
     }
     expect_test::expect![[r#"
         certainty certain
-        forecast: because certainty change diff event notes origin promise
+        forecast: because certainty change diff event facts notes origin promise
         judged: because changes event notes origin outcome promise
         outcome held
         outcome kept

@@ -268,7 +268,7 @@ fn a_service_gets_its_inputs_once_and_in_the_way_that_was_promised() {
         assert_eq!(run.exit, 0, "{run:#?}");
         let did = done(&run, "service:demo");
         let words: Vec<&str> = did.iter().map(|it| it.split(' ').next().unwrap()).collect();
-        assert!(words.ends_with(&["write", "let", "restart"]), "{did:?}");
+        assert!(words.ends_with(&["write", "reload", "restart"]), "{did:?}");
         assert_ne!(process(&machine, "demo"), before);
         let shown = machine.ok(&["systemctl", "show", "-P", "LimitNOFILE", "demo"]);
         assert_eq!(shown.trim_end(), limit.to_string());

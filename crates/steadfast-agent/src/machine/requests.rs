@@ -133,7 +133,7 @@ impl Agent {
             return;
         }
         for one in self.requests.waiters.drain(..) {
-            let answer = Answer::Refused("the agent ends".to_owned());
+            let answer = Answer::Refused("the agent is shutting down".to_owned());
             out.push(Action::Reply { to: one.by, answer });
         }
         out.push(Action::Shutdown(how));

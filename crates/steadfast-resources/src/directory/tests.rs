@@ -413,7 +413,7 @@ fn that_large_contents_are_not_kept_is_said() {
         "/x: { force: true }",
         &instead,
         expect![[r#"
-        make directory (mode 0755) in the place of a file
+        make directory (mode 0755), replacing a file
         note: its content is larger than 16 MiB and will not be kept
     "#]],
     );
@@ -513,9 +513,9 @@ fn what_is_in_the_way_of_a_source_gives_way_to_force_alone() {
         "/x: { source: files/site, force: true, recurse: true, mode: \"0755\" }",
         &have,
         expect![[r#"
-        bin: make directory (mode 0755) in the place of a symbolic link
+        bin: make directory (mode 0755), replacing a symbolic link
         bin/run.sh: write 10 bytes (new, mode 0755)
-        index.html: write 5 bytes in the place of a directory
+        index.html: write 5 bytes, replacing a directory
     "#]],
     );
     // A link in the way of a file is replaced, never followed.
@@ -525,7 +525,7 @@ fn what_is_in_the_way_of_a_source_gives_way_to_force_alone() {
         &have,
         expect![[r#"
         bin/run.sh: write 10 bytes (new, mode 0755)
-        index.html: write 5 bytes in the place of a symbolic link
+        index.html: write 5 bytes, replacing a symbolic link
     "#]],
     );
 }

@@ -499,7 +499,7 @@ fn a_link_gives_way_and_other_things_do_not() {
         "/x: { content: hello }",
         &have,
         expect![[r#"
-        write 5 bytes in the place of a symbolic link
+        write 5 bytes, replacing a symbolic link
     "#]],
     );
     assert_eq!(written(&new).replaces, Expected::Link { target: Arc::from("/etc/passwd") });

@@ -63,7 +63,7 @@ fn what_a_machine_differs_by() {
     let link = entry(Shape::Link { target: "/x".into() }, 0o777);
     differs(
         &have(Some(link), None),
-        &expect!["/etc/hostname: write 6 bytes in the place of a symbolic link"],
+        &expect!["/etc/hostname: write 6 bytes, replacing a symbolic link"],
     );
     differs(
         &have(Some(entry(Shape::Directory, 0o755)), Some("old")),

@@ -174,10 +174,10 @@ fn place(f: &mut fmt::Formatter<'_>, below: Option<&Arc<str>>) -> fmt::Result {
 fn in_place_of(seen: &Expected) -> &'static str {
     match seen {
         Expected::Nothing => "",
-        Expected::File { .. } | Expected::AnyFile => " in the place of a file",
-        Expected::Directory => " in the place of a directory",
-        Expected::Link { .. } => " in the place of a symbolic link",
-        Expected::Other => " in the place of a socket, fifo or device",
+        Expected::File { .. } | Expected::AnyFile => ", replacing a file",
+        Expected::Directory => ", replacing a directory",
+        Expected::Link { .. } => ", replacing a symbolic link",
+        Expected::Other => ", replacing a socket, fifo or device",
     }
 }
 

@@ -133,7 +133,7 @@ impl fmt::Display for Change {
             Ok(())
         };
         match self {
-            Change::MakeFolder { path } => write!(f, "make the folder {path}"),
+            Change::MakeFolder { path } => write!(f, "make directory {path}"),
             Change::Write { file, was } => {
                 write!(f, "write {}, {}", file.path, paths::bytes(file.content.len() as u64))?;
                 match (was, &file.replaces) {

@@ -634,7 +634,7 @@ fn drop_ins_get_their_folder_and_lead_to_a_restart() {
         "active can-reload owes-reload",
         vec![nothing(), nothing()],
         expect![[r#"
-            make the folder /etc/systemd/system/x.service.d
+            make directory /etc/systemd/system/x.service.d
             write /etc/systemd/system/x.service.d/a.conf, 25 bytes (new, mode 0644)
             write /etc/systemd/system/x.service.d/b.conf, 25 bytes (new, mode 0644)
             reload systemd's unit files (daemon-reload)

@@ -105,12 +105,12 @@ fn every_path_becomes_what_it_was() {
     back(&at, link("a"), &nothing, expect!["remove symbolic link"]);
     back(&at, file("a"), &file("old\n"), expect!["write 4 bytes (was 4)"]);
     back(&at, nothing.clone(), &file("old\n"), expect!["write 4 bytes (new, mode 0644)"]);
-    back(&at, link("a"), &file("old\n"), expect!["write 4 bytes in the place of a symbolic link"]);
+    back(&at, link("a"), &file("old\n"), expect!["write 4 bytes, replacing a symbolic link"]);
     let other = owned(Content::Unsaid, 7, 0o4755);
     back(&at, file("a"), &other, expect!["set mode 0644 -> 4755, owner root -> 7"]);
     back(&at, folder(0o700), &folder(0o755), expect!["set mode 0700 -> 0755"]);
     back(&at, nothing.clone(), &folder(0o755), expect!["make directory (mode 0755)"]);
-    back(&at, link("b"), &link("a"), expect!["link to a in the place of a symbolic link"]);
+    back(&at, link("b"), &link("a"), expect!["link to a, replacing a symbolic link"]);
     back(&at, nothing, &link("a"), expect!["link to a"]);
     back(&at, file("a"), &FacetState::Unknown, expect!["nothing does that"]);
 }

@@ -36,7 +36,7 @@ impl Host {
         if !Path::new("/run/systemd/system").exists() {
             return Err(SystemError::new(
                 ErrorKind::Other,
-                "systemd does not run here, so it cannot be asked",
+                "systemd is not running on this machine",
             ));
         }
         let mut kept = self.services.bus.lock().unwrap_or_else(PoisonError::into_inner);

@@ -204,7 +204,7 @@ fn promise(ui: &Ui, loaded: &Loaded, target: &Target, promised: &Promised, lines
         let verb = if promised.implied { "named" } else { "promised" };
         stands(ui, 2, &format!("{verb} by {}", origin.by), &place(origin.span), lines);
         for via in &origin.via {
-            stands(ui, 4, "taken in", &place(*via), lines);
+            stands(ui, 4, "included", &place(*via), lines);
         }
     }
     let Some(origin) = promised.origins.first() else { return };

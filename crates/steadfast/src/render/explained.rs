@@ -1,7 +1,7 @@
 //! What `steadfast explain` says of a promise, as data, and what a repair replaced, in words.
 //!
 //! A line for each promise, whose names are stable: `promise`, `description`, `implied` (a unit that nobody
-//! promised), `origins` (by whom, and where that was taken in), `contents` (templates and files of the
+//! promised), `origins` (by whom, and where that was included), `contents` (templates and files of the
 //! model, with who wrote their newest line), `with` (parameters), `needs`, `state` (or `unobserved`: why
 //! not), `forecast` (`kept`, `certain`, `expected`, `unknown`, `not-kept`, `held`) with `changes`, `because`
 //! and `notes`, `last_repaired` and `history`. Each place has `file`, `line` and `written`: null where that

@@ -12,12 +12,13 @@ fn the_runner_starts_two_of_these_tests_at_a_time() {
     let config = include_str!("../../../../.config/nextest.toml");
     let (module, _) = module_path!().strip_prefix("it::").unwrap().split_once("::").unwrap();
     let package = env!("CARGO_PKG_NAME");
-    let filter = format!("filter = \"package({package}) and test(/^{module}::/)\"");
+    let filter = format!("filter = \"package({package}) and test(/(^|::){module}::/)\"");
     assert!(config.contains(&format!("{filter}\ntest-group = \"machine\"\n")), "{config}");
     assert!(config.contains("machine = { max-threads = 2 }"), "{config}");
     // Nor does the fast profile start any, with either runner.
-    let fast =
-        format!("default-filter = \"not (package({package}) and test(/^({module}|contract)::/))\"");
+    let fast = format!(
+        "default-filter = \"not (package({package}) and test(/(^|::)({module}|contract)::/))\""
+    );
     assert!(config.contains(&fast), "{config}");
     let script = include_str!("../../../run");
     assert_eq!(script.matches(&format!("--skip {module}:: --skip contract::")).count(), 2);

@@ -220,8 +220,12 @@ fn target() -> PathBuf {
     std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned()
 }
 
-/// The program as packages have it, built where it is not yet; with another profile what that has built.
+/// The program as packages have it, built where it is not yet; with another profile what that has built; or
+/// the one that `STEADFAST_BENCH_PROGRAM` names, for before and after.
 fn program() -> PathBuf {
+    if let Some(program) = std::env::var_os("STEADFAST_BENCH_PROGRAM") {
+        return program.into();
+    }
     if !target().ends_with("release") {
         return target().join("steadfast");
     }

@@ -38,8 +38,8 @@ impl<'a> Observer<'a> {
 #[derive(Debug)]
 pub struct Observed {
     pub states: Vec<Result<State, SystemError>>,
-    /// What each owes, where it is a runner.
-    pub owing: Vec<Owing>,
+    /// What runners owe.
+    owing: BTreeMap<usize, Owing>,
     /// Runners of which nobody can tell whether they owe a restart.
     pub undetermined: BTreeSet<usize>,
     /// What is written down of each runner.
@@ -58,7 +58,7 @@ impl Observed {
         let state = |bears: &bool| bears.then(|| seen.next()).flatten().unwrap_or_else(unseen);
         let mut observed = Observed {
             states: bears.iter().map(state).collect(),
-            owing: vec![Owing::default(); promises.all.len()],
+            owing: BTreeMap::new(),
             undetermined: BTreeSet::new(),
             records: BTreeMap::new(),
         };
@@ -83,7 +83,9 @@ impl Observed {
         let wants: Vec<&Resource> = which.iter().map(|at| &promises.all[*at].want).collect();
         for (at, state) in which.iter().zip(steadfast_resources::observe(&wants, sys)) {
             self.states[*at] = state;
-            self.owing[*at].health = Health::NotAsked;
+            if let Some(owing) = self.owing.get_mut(at) {
+                owing.health = Health::NotAsked;
+            }
         }
         let which: BTreeSet<usize> = which.iter().copied().collect();
         for inputs in promises.inputs.iter().filter(|it| which.contains(&it.runner)) {
@@ -91,9 +93,20 @@ impl Observed {
         }
     }
 
+    /// What is known of a runner beside its state; of others there is nothing to know.
+    pub fn owing(&self, at: usize) -> &Owing {
+        static NOTHING: Owing =
+            Owing { action: None, causes: vec![], reread: false, health: Health::NotAsked };
+        self.owing.get(&at).unwrap_or(&NOTHING)
+    }
+
+    pub(crate) fn owing_mut(&mut self, at: usize) -> &mut Owing {
+        self.owing.entry(at).or_default()
+    }
+
     /// What the machine says of a promise, as name and value.
     pub fn describe(&self, at: usize) -> Result<Vec<(&'static str, String)>, SystemError> {
-        let said = |have: &State| have.describe_with(&self.owing[at]);
+        let said = |have: &State| have.describe_with(self.owing(at));
         self.states[at].as_ref().map(said).map_err(Clone::clone)
     }
 
@@ -104,6 +117,6 @@ impl Observed {
         at: usize,
     ) -> Result<Difference<Change>, SystemError> {
         let want = &promises.all[at].want;
-        self.states[at].as_ref().map(|have| want.plan(have, &self.owing[at])).map_err(Clone::clone)
+        self.states[at].as_ref().map(|have| want.plan(have, self.owing(at))).map_err(Clone::clone)
     }
 }

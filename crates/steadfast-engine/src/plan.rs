@@ -42,7 +42,7 @@ pub enum Forecast {
     Certain,
     /// They follow from an earlier step, or hang on it.
     Expected {
-        because: Reason,
+        because: Box<Reason>,
     },
     /// Whether they will be made, or will help, cannot be told.
     Unknown {
@@ -295,7 +295,7 @@ impl Entry {
         if self.forecast != Forecast::Certain || certain.iter().all(|it| *it) {
             return;
         }
-        self.forecast = Forecast::Expected { because: Reason::ChangesFirst(input.clone()) };
+        self.forecast = Forecast::Expected { because: Reason::ChangesFirst(input.clone()).into() };
         if certain.contains(&true) {
             self.certain = certain;
         }
@@ -363,7 +363,7 @@ fn entry(
     let planned = |other: usize| entries[other].as_ref().is_some_and(Entry::is_planned);
     // A runner whose input this run changes will owe a restart by the time it is its turn.
     let foreseen = promises.inputs_of(at).map(|it| observed.foresee(promises, it, planned));
-    let owing = foreseen.as_ref().map_or(&observed.owing[at], |it| &it.owing);
+    let owing = foreseen.as_ref().map_or(observed.owing(at), |it| &it.owing);
     let because_of_input = foreseen.as_ref().and_then(|it| it.because);
     let Difference { changes, obstacles, notes } = promised.want.plan(have, owing);
     // What is not selected stays as it is, and is a broken need where that is not as promised.
@@ -381,7 +381,7 @@ fn entry(
         entry.forecast = Forecast::Held(Held::RestartUndetermined);
     }
     if let Some(input) = because_of_input {
-        let alone = promised.want.plan(have, &observed.owing[at]).changes;
+        let alone = promised.want.plan(have, observed.owing(at)).changes;
         entry.hang_on(&promises.all[input].id, &alone);
     }
     let unasked = promised.needs.iter().find(|it| observed.awaits_health(promises, **it));
@@ -445,7 +445,7 @@ fn forecast(
         .filter(|_| promised.want.may_come_with_packages())
         .map(Reason::MayComeWith);
     match because.or(need).or(package) {
-        Some(because) => Forecast::Expected { because },
+        Some(because) => Forecast::Expected { because: because.into() },
         None => Forecast::Certain,
     }
 }

@@ -131,9 +131,9 @@ pub struct Promise {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Used {
     /// The files of the model that its `source:` and `template:` name, and those that a template includes.
-    pub files: Vec<SourceId>,
+    pub files: Box<[SourceId]>,
     /// The parameters of its author that its values came from, by their places in [`Resolved::trace`].
-    pub parameters: Vec<usize>,
+    pub parameters: Box<[usize]>,
 }
 
 /// The promises that a node has made, in source order, not yet compared with each other.
@@ -151,11 +151,14 @@ pub struct Resolved {
 
 impl Resolved {
     /// What a promise was made from: `read` is what was read of the model while it was lowered.
-    pub fn used(&self, promise: &Promise, read: Read) -> Used {
+    /// None where it is nothing but its own lines.
+    pub fn used(&self, promise: &Promise, read: Read) -> Option<Arc<Used>> {
         let names =
             |it: &ParameterTrace| promise.names.contains(&it.name) || read.names.contains(&it.name);
         let parameters = promise.parameters.clone();
-        let parameters = parameters.filter(|at| self.trace.get(*at).is_some_and(names)).collect();
-        Used { files: read.files, parameters }
+        let parameters: Box<[usize]> =
+            parameters.filter(|at| self.trace.get(*at).is_some_and(names)).collect();
+        let is_nothing = read.files.is_empty() && parameters.is_empty();
+        (!is_nothing).then(|| Arc::new(Used { files: read.files.into(), parameters }))
     }
 }

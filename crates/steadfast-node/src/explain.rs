@@ -56,12 +56,13 @@ pub fn files(loaded: &Loaded, target: &Target, found: &[usize]) -> BTreeSet<Stri
 /// The templates and files of the model that a promise was made from. What comes with this program is
 /// none of the model's.
 pub fn contents(loaded: &Loaded, promised: &Promised) -> Vec<String> {
-    let files = promised.used.files.iter().filter_map(|id| loaded.sources.get(*id));
+    let files =
+        promised.used.iter().flat_map(|it| &it.files).filter_map(|id| loaded.sources.get(*id));
     files.map(|it| it.path.to_string()).filter(|it| !it.starts_with("std/")).collect()
 }
 
 /// The parameters that its values came from.
 pub fn used<'a>(target: &'a Target, promised: &Promised) -> Vec<&'a ParameterTrace> {
     let trace = &target.resolved.trace;
-    promised.used.parameters.iter().filter_map(|at| trace.get(*at)).collect()
+    promised.used.iter().flat_map(|it| &it.parameters).filter_map(|at| trace.get(*at)).collect()
 }

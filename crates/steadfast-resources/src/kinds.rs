@@ -29,7 +29,6 @@ macro_rules! kinds {
 
         /// What the machine shows of it.
         #[derive(Clone, Debug, PartialEq)]
-        #[expect(clippy::large_enum_variant, reason = "a run holds some hundreds; the table stays plain")]
         pub enum State {
             $($Kind($room::State),)*
         }

@@ -419,7 +419,7 @@ mod tests {
             description: None,
             implied: false,
             unit: None,
-            used: steadfast_model::Used::default(),
+            used: None,
             selected: true,
         }
     }

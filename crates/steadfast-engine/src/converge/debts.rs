@@ -149,7 +149,7 @@ impl Run<'_> {
                 Outcome::NotKept(_) | Outcome::Held(_) => false,
             });
             let seen = self.observed.states[at].is_ok();
-            let owes = !seen || self.observed.owing[at].action.is_some();
+            let owes = !seen || self.observed.owing(at).action.is_some();
             if good && !owes {
                 self.put_record(inputs);
             }

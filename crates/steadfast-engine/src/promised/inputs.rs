@@ -4,7 +4,7 @@ use super::Promised;
 use super::lower::{Builder, Written};
 use crate::runner::inputs::Inputs;
 use std::sync::Arc;
-use steadfast_model::{Diagnostic, Keep, PromiseId, Spanned, Used, codes};
+use steadfast_model::{Diagnostic, Keep, PromiseId, Spanned, codes};
 use steadfast_resources::runner::Consequence;
 use steadfast_resources::{Identity, Resource, glob::Glob};
 use steadfast_system::UnitName;
@@ -111,7 +111,7 @@ impl Builder<'_> {
             description: None,
             implied: true,
             unit: None,
-            used: Used::default(),
+            used: None,
             selected: true,
         });
         self.written.push(Written {

@@ -27,7 +27,7 @@ pub struct Promised {
     /// The files and parameters of the model that it was made from. Only who has the model at hand can make
     /// something of it, so it is not kept.
     #[serde(skip)]
-    pub used: Used,
+    pub used: Option<Arc<Used>>,
     /// Whether this run attempts it; see [`Promises::select`].
     pub selected: bool,
 }

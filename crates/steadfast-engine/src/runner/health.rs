@@ -22,7 +22,7 @@ impl Observed {
         }
         let answers = roles::ask(&asked, observer.probe(), observer.runs());
         for (at, health) in open.into_iter().zip(answers) {
-            self.owing[at].health = health;
+            self.owing_mut(at).health = health;
         }
     }
 

@@ -31,7 +31,7 @@ impl Observed {
         if owed == Owed::Perhaps {
             self.undetermined.insert(at);
         }
-        self.owing[at].set(owed);
+        self.owing_mut(at).set(owed);
         self.records.insert(at, record);
     }
 
@@ -53,7 +53,7 @@ impl Observed {
         planned: impl Fn(usize) -> bool,
     ) -> Foreseen {
         let at = inputs.runner;
-        let mut foreseen = Foreseen { owing: self.owing[at].clone(), because: None };
+        let mut foreseen = Foreseen { owing: self.owing(at).clone(), because: None };
         let process = self.runner(promises, at).and_then(|(_, process)| process);
         let causes: Vec<usize> = match process {
             Some(_) => inputs.reload.iter().chain(&inputs.restart).copied(),

@@ -904,11 +904,11 @@ fn a_promise_knows_the_files_and_parameters_that_it_was_made_from() {
         }
         let used = resolved.used(promise, cx.read);
         write!(told, "{}:", promise.id).unwrap();
-        for at in used.parameters {
+        for at in used.iter().flat_map(|it| it.parameters.iter().copied()) {
             let trace = &resolved.trace[at];
             write!(told, " {}={}", trace.name, trace.value.one_line()).unwrap();
         }
-        for file in used.files {
+        for file in used.iter().flat_map(|it| it.files.iter().copied()) {
             write!(told, " {}", all.get(file).unwrap().path).unwrap();
         }
         told.push('\n');

@@ -45,7 +45,7 @@ pub(super) fn forecast(args: &RunArgs, ui: &Ui, promises: &Promises, plan: &Plan
             let words = [words(promises), words(implied)];
             apart(ui, &words);
             let said = counts(promises.kept, &words[0], &words[1]);
-            ui.line(&ui.paint(Tone::Strong, &format!("Forecast: {said}.")));
+            ui.below(0, Tone::Strong, &format!("Forecast: {said}."));
             let lines = certain + expected + unknown;
             let mut said = String::new();
             if lines > 0 {
@@ -93,7 +93,7 @@ pub(super) fn totals(ui: &Ui, summary: &Summary, implied: &Summary, run: Option<
     let words = [words(summary), words(implied)];
     apart(ui, &words);
     let said = counts(summary.kept, &words[0], &words[1]);
-    ui.line(&ui.paint(Tone::Strong, &format!("{said}.")));
+    ui.below(0, Tone::Strong, &format!("{said}."));
     let fared: Vec<String> = [(summary.certain, "certain"), (summary.expected, "expected")]
         .iter()
         .filter(|((said, _), _)| *said > 0)

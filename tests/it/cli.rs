@@ -90,6 +90,27 @@ fn the_whole_help_is_as_its_golden_says() {
 }
 
 #[test]
+fn twice_verbose_tells_what_a_look_reads_and_resolves() {
+    let model = model("server: web\nfiles:\n  /etc/steadfast-test: { content: not-to-be-told }\n");
+    let look = ["run", "--dry-run", "--node", "node1", "--model", model.path().to_str().unwrap()];
+    let quiet = steadfast(&look);
+    assert_eq!(quiet.code, 0, "{}", quiet.err);
+    assert!(!quiet.err.contains("debug: "), "{}", quiet.err);
+    let told = steadfast(&[&look[..], &["-vv"]].concat());
+    assert_eq!(told.code, 0);
+    let (events, rest): (Vec<&str>, Vec<&str>) =
+        told.err.lines().partition(|it| it.starts_with("debug: "));
+    // What is shown without it is shown as before.
+    assert_eq!(rest, quiet.err.lines().collect::<Vec<&str>>());
+    let count = |words: &str| events.iter().filter(|it| it.contains(words)).count();
+    assert_eq!(count("begins command=run state="), 1, "{}", told.err);
+    assert_eq!(count("read{path="), 1, "{}", told.err);
+    assert_eq!(count("resolve: not remembered"), 1, "{}", told.err);
+    assert_eq!(count("resolve{node=node1}: resolved"), 1, "{}", told.err);
+    assert_eq!(count("not-to-be-told"), 0, "{}", told.err);
+}
+
+#[test]
 fn mistakes_in_a_model_are_told_in_every_format() {
     let model = model("server: web\nfiles:\n  /etc/motd: { content: x, ownr: root }\n");
     let path = model.path().to_str().unwrap();

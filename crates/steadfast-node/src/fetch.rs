@@ -36,6 +36,18 @@ fn here(words: impl Into<String>) -> Refusal {
 /// Asks the source what is new, and keeps what it offers where that is verified. What is done after the
 /// answer comes with it.
 pub fn fetch(task: &FetchTask, layout: &Layout) -> Result<(Fetched, Option<After>), Refusal> {
+    let result = try_fetch(task, layout);
+    match &result {
+        Ok((_, Some(after))) => tracing::debug!(revision = %after.revision, "fetch: accepted"),
+        Ok((_, None)) => tracing::debug!("fetch: nothing new"),
+        Err(refusal) => {
+            tracing::debug!(kind = refusal.kind.word(), why = refusal.words, "fetch: refused");
+        }
+    }
+    result
+}
+
+fn try_fetch(task: &FetchTask, layout: &Layout) -> Result<(Fetched, Option<After>), Refusal> {
     let settings = settings_for(&task.settings, &task.source).map_err(here)?;
     let source = settings.source.as_ref().ok_or_else(|| here("there is no source"))?;
     let mut fetching = Fetching {

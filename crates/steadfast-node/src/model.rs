@@ -49,10 +49,20 @@ pub fn parse(files: Files) -> Loaded {
 }
 
 pub fn read(path: &Path) -> Result<Files, NodeError> {
+    let _span = tracing::debug_span!("read", path = %path.display()).entered();
     let mut sources = SourceSet::default();
     read_directory(path, &mut sources)?;
     let commit = Revision::read(path, &SourceSet::default()).commit;
-    Ok(complete(sources, commit))
+    let files = complete(sources, commit);
+    // Fields are only computed where somebody listens.
+    let sources = || files.sources.iter().map(|(_, it)| it);
+    tracing::debug!(
+        files = sources().count(),
+        bytes = sources().map(|it| it.bytes.len()).sum::<usize>(),
+        revision = %files.revision,
+        "read the model and the standard bundles"
+    );
+    Ok(files)
 }
 
 /// The files of a model from anywhere, with the standard bundles.
@@ -71,7 +81,9 @@ pub fn target(
     node: &str,
     facts: &serde_json::Value,
 ) -> Result<Option<Target>, NodeError> {
+    let _span = tracing::debug_span!("resolve", node).entered();
     let Some(environment) = environment_of(&loaded.model, environment, node)? else {
+        tracing::debug!("no environment names this node");
         return Ok(None);
     };
     let input = NodeInput {
@@ -84,9 +96,11 @@ pub fn target(
     // It may be large, and nothing more is asked of it.
     loaded.model = Model::default();
     if !resolved.named {
+        tracing::debug!(%environment, "the environment does not name this node");
         return Ok(None);
     }
     let promises = loaded.lower(&resolved);
+    tracing::debug!(%environment, promises = promises.count(), "resolved");
     Ok(Some(Target { environment, resolved, promises }))
 }
 

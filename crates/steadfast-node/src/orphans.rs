@@ -217,6 +217,7 @@ pub fn go_back(
     sys: &dyn Actuate,
     out: &mut dyn Reporter,
 ) -> Result<bool, StoreError> {
+    let _span = tracing::debug_span!("roll_back", from, to).entered();
     // Where the bad one is not known, nothing is known as its doing.
     if from.is_empty() {
         return store.is_adopted(to);
@@ -249,6 +250,7 @@ pub fn go_back(
         out.report(&Event::Undone { promise: &upgraded.promise, changes: &[], left: &left });
     }
     let decided: Vec<&Facet> = decided.iter().map(|it| &it.facet).chain(done(0..partly)).collect();
+    tracing::debug!(undone = undone.len(), left_to_the_old_revision = decided.len(), "rolled back");
     store.went_back(&undone, &decided, to)?;
     Ok(true)
 }

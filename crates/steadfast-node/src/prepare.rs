@@ -12,10 +12,21 @@ const PROBLEMS: usize = 5;
 
 /// What is to know beside the answer, and stops nothing, goes to `notices`.
 pub fn prepare(task: &PrepareTask, cx: &Context, notices: &mut Vec<String>) -> PrepareAnswer {
-    match try_prepare(task, cx, notices) {
-        Ok(answer) => answer,
-        Err(error) => PrepareAnswer::Problems(vec![error.line()]),
+    let answer = try_prepare(task, cx, notices)
+        .unwrap_or_else(|error| PrepareAnswer::Problems(vec![error.line()]));
+    match &answer {
+        PrepareAnswer::Prepared(it) => tracing::debug!(
+            revision = %task.revision,
+            named = it.named,
+            promises = it.promises,
+            beyond_budget = it.hindrance.is_some(),
+            "prepared"
+        ),
+        PrepareAnswer::Problems(problems) => {
+            tracing::debug!(revision = %task.revision, problems = problems.len(), "not prepared");
+        }
     }
+    answer
 }
 
 fn try_prepare(

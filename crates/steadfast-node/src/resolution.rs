@@ -32,6 +32,26 @@ impl Resolution {
     }
 }
 
+/// What an earlier run has resolved from the same inputs.
+pub(crate) fn recall(cache: &ResolveCache) -> Option<Resolution> {
+    let found: Option<Resolution> = cache.recall();
+    match &found {
+        Some(it) => {
+            tracing::debug!(promises = it.promises.count(), "resolve: remembered from another run");
+        }
+        None => tracing::debug!("resolve: not remembered"),
+    }
+    found
+}
+
+/// Keeps it for the next run. It only saves time: a run without it is as good.
+pub(crate) fn remember(cache: &ResolveCache, resolution: &Resolution) {
+    match cache.remember(resolution) {
+        Ok(()) => tracing::debug!("resolve: kept for the next run"),
+        Err(error) => tracing::debug!(%error, "resolve: not kept for the next run"),
+    }
+}
+
 /// The place for what these inputs came to: the content of every file of the model and of the standard
 /// bundles, the facts, the environment that was asked for, and the node. The program itself is taken in
 /// by the store.

@@ -118,10 +118,7 @@ pub fn run(run: &Run<'_>, cx: &Context, audience: &mut dyn Audience) -> Result<D
     if !run.is_forecast() && !cx.root {
         return Err(NodeError::NotRoot);
     }
-    let _lock = match run.is_forecast() {
-        true => None,
-        false => Some(RunLock::acquire(&cx.layout, "steadfast run")?),
-    };
+    let _lock = lock(run, cx)?;
 
     // What goes into it.
     let mut files = model::read(run.model)?;
@@ -132,7 +129,7 @@ pub fn run(run: &Run<'_>, cx: &Context, audience: &mut dyn Audience) -> Result<D
         files.revision.commit.clone_from(&run.commit);
     }
     let cache = resolution::cache_for(&cx.layout, &files, &facts, run.environment, &node);
-    let resolution: Option<Resolution> = cache.as_ref().and_then(ResolveCache::recall);
+    let resolution: Option<Resolution> = cache.as_ref().and_then(resolution::recall);
     let was_cached = resolution.is_some();
     let model = cache.as_ref().map(ResolveCache::name);
     let mut running = Running { run, cx, node: &node, facts: &facts, model, audience };
@@ -165,11 +162,21 @@ pub fn run(run: &Run<'_>, cx: &Context, audience: &mut dyn Audience) -> Result<D
         && !was_cached
         && !run.is_forecast()
     {
-        // It only saves time: a run without it is as good.
-        let _saved = cache.remember(&resolution);
+        resolution::remember(cache, &resolution);
     }
     let store = running.open()?;
     running.resolved(resolution, &files, &store, budget)
+}
+
+/// The lock of this machine, which only a look does without.
+fn lock(run: &Run<'_>, cx: &Context) -> Result<Option<RunLock>, NodeError> {
+    if run.is_forecast() {
+        return Ok(None);
+    }
+    let lock = RunLock::acquire(&cx.layout, "steadfast run")
+        .inspect_err(|error| tracing::debug!(why = chain(error), "lock not taken"))?;
+    tracing::debug!("lock taken");
+    Ok(Some(lock))
 }
 
 impl Run<'_> {

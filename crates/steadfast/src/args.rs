@@ -60,6 +60,29 @@ pub(crate) enum LogReader {
 
 impl Command {
     /// Who reads its log.
+    /// As it is typed.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Command::Run(_) => "run",
+            Command::Check(_) => "check",
+            Command::Explain(_) => "explain",
+            Command::Facts(_) => "facts",
+            Command::Status(_) => "status",
+            Command::Adopt(_) => "adopt",
+            Command::Suspend(_) => "suspend",
+            Command::Resume(_) => "resume",
+            Command::Agent(_) => "agent",
+            Command::Internal(_) => "internal",
+            Command::History(_) => "history",
+            Command::Publish(_) => "publish",
+            Command::Keys(_) => "keys",
+            Command::Verify(_) => "verify",
+            Command::Schema(_) => "schema",
+            Command::Completions(_) => "completions",
+            Command::Man(_) => "man",
+        }
+    }
+
     pub(crate) fn log_reader(&self) -> LogReader {
         match self {
             Command::Agent(_) => LogReader::Operator,

@@ -19,6 +19,7 @@ pub(crate) fn dispatch(args: Args, surroundings: &Surroundings, ui: &Ui) -> Outc
         credentials: surroundings.credentials.clone(),
     };
     let layout = &cx.layout;
+    tracing::debug!(command = args.command.name(), state = %layout.state.display(), "begins");
     match args.command {
         Command::Run(args) => run::run(&args, &cx, ui),
         Command::Check(args) => check::run(&args, ui),

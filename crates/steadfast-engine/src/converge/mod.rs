@@ -68,7 +68,7 @@ pub fn converge(
     ledger: &mut dyn Ledger,
     out: &mut dyn Reporter,
 ) -> Summary {
-    let _span = tracing::info_span!("run", promises = promises.count()).entered();
+    let _span = tracing::debug_span!("run", promises = promises.count()).entered();
     // What an earlier run left in the middle goes first, so what was seen may be so no more.
     let assessment = match step::take_back_open(sys, ledger, out) {
         true => look(promises, Observer::MayRun(sys), ledger, assessment.circumstances),

@@ -27,10 +27,10 @@ macro_rules! kinds {
             $($Kind($room::Desired),)*
         }
 
-        /// What the machine shows of it.
+        /// What the machine shows of it. Boxed, so that thousands of files do not take the room of as many users.
         #[derive(Clone, Debug, PartialEq)]
         pub enum State {
-            $($Kind($room::State),)*
+            $($Kind(Box<$room::State>),)*
         }
 
         /// One repair.
@@ -50,7 +50,7 @@ macro_rules! kinds {
                 if let Resource::$Kind(it) = want { Some(it) } else { None }
             }
             fn state(have: Self::State) -> State {
-                State::$Kind(have)
+                State::$Kind(Box::new(have))
             }
             fn as_state(have: &State) -> Option<&Self::State> {
                 if let State::$Kind(it) = have { Some(it) } else { None }

@@ -50,7 +50,7 @@ impl Resource {
 impl State {
     /// What the machine shows of a runner, if it is one.
     pub fn as_runner(&self) -> Option<&dyn RunnerState> {
-        if let State::Service(have) = self { Some(have) } else { None }
+        if let State::Service(have) = self { Some(&**have) } else { None }
     }
 
     /// What the machine says now, and what a runner says of itself.
@@ -79,7 +79,7 @@ pub fn ask(asked: &[(&Resource, &State)], sys: &dyn Probe, runs: Option<&dyn Run
     let services: Vec<Option<service::Asked<'_>>> = asked
         .iter()
         .map(|it| match it {
-            (Resource::Service(want), State::Service(have)) => Some((want, have)),
+            (Resource::Service(want), State::Service(have)) => Some((want, &**have)),
             (_, _) => None,
         })
         .collect();

@@ -67,7 +67,7 @@ pub(super) fn look(
         hash,
         keys,
         home: home.zip(look),
-        account: account.map(Box::new),
+        account,
         defaults: local.defaults.clone(),
     })
 }
@@ -193,7 +193,7 @@ pub(super) fn describe(have: &State) -> Vec<(&'static str, String)> {
         let state = if have.elsewhere.is_some() { "not local" } else { "absent" };
         return vec![("state", state.to_owned())];
     };
-    let Account { uid, gid, group, comment, home, shell, groups, shadow } = &**account;
+    let Account { uid, gid, group, comment, home, shell, groups, shadow } = account;
     let names: Vec<&str> = groups.iter().map(GroupName::as_str).collect();
     let mut all = vec![
         ("state", "present".to_owned()),

@@ -7,8 +7,7 @@ use steadfast_system::{AbsPath, GroupName, SystemError, UserName};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
-    /// Boxed, because a state of any kind takes as much room as the largest.
-    pub account: Option<Box<Account>>,
+    pub account: Option<Account>,
     /// The uid that the name service knows, where /etc/passwd has no such user.
     pub elsewhere: Option<u32>,
     /// The gid of the promised primary group, where it is there.

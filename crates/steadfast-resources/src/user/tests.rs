@@ -85,7 +85,7 @@ fn nobody() -> State {
 /// An ordinary account, uid 2000, in adm and video, as useradd makes it.
 fn somebody() -> State {
     State {
-        account: Some(Box::new(Account {
+        account: Some(Account {
             uid: 2000,
             gid: 2000,
             group: Some(group("deploy")),
@@ -94,7 +94,7 @@ fn somebody() -> State {
             shell: Arc::from("/bin/sh"),
             groups: vec![group("adm"), group("video")],
             shadow: Ok(Some(shadow("!"))),
-        })),
+        }),
         own_group: true,
         home: Some((path("/home/deploy"), directory(2000))),
         ..nobody()

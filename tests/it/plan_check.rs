@@ -148,11 +148,7 @@ fn a_member_of_a_unit_is_not_attempted_where_another_will_not_be_kept() {
             let (conf, gone) = (it.at("file:/etc/app.conf"), it.at("file:/etc/gone"));
             let mut members = vec![conf, gone];
             members.sort_unstable();
-            it.promises.units.push(Unit {
-                id: UnitId("component:app".into()),
-                members,
-                runner: None,
-            });
+            it.promises.units.push(Unit { id: UnitId("component:app".into()), members });
             let held = Held::Budget { what: "deletions", limit: 0 };
             it.plan.entries[gone].forecast = Forecast::Held(held);
         },

@@ -35,6 +35,26 @@ impl Spent {
         }
     }
 
+    /// What of it is not in the other.
+    #[must_use]
+    pub fn without(self, other: Spent) -> Spent {
+        Spent {
+            changes: self.changes.saturating_sub(other.changes),
+            deletions: self.deletions.saturating_sub(other.deletions),
+            restarts: self.restarts.saturating_sub(other.restarts),
+        }
+    }
+
+    /// The greater of both in each.
+    #[must_use]
+    pub fn at_least(self, other: Spent) -> Spent {
+        Spent {
+            changes: self.changes.max(other.changes),
+            deletions: self.deletions.max(other.deletions),
+            restarts: self.restarts.max(other.restarts),
+        }
+    }
+
     /// The first limit that it goes beyond.
     pub fn beyond(&self, budget: Budget) -> Option<(&'static str, u64)> {
         [
@@ -79,9 +99,9 @@ impl BudgetMeter {
         BudgetMeter { budget, spent: Spent::default() }
     }
 
-    /// Takes all changes of one promise, or none.
-    pub(crate) fn spend(&mut self, changes: &[Change]) -> Result<(), Held> {
-        let Spent { changes, deletions, restarts } = Spent::count(changes);
+    /// Takes this, all of it or nothing.
+    pub(crate) fn spend(&mut self, more: Spent) -> Result<(), Held> {
+        let Spent { changes, deletions, restarts } = more;
         for (spent, more, limit, what) in [
             (self.spent.changes, changes, self.budget.changes, "changes"),
             (self.spent.deletions, deletions, self.budget.deletions, "deletions"),

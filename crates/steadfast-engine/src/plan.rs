@@ -189,11 +189,13 @@ pub struct Circumstances {
 /// Plans all promises from one look at each.
 pub fn plan(promises: &Promises, observed: &Observed, circumstances: Circumstances) -> Plan {
     let mut broken = BrokenUnits::new();
+    let mut costs = UnitCosts::default();
     // A unit that is found broken holds its members, and what needs those: each time one is found, all is
-    // planned anew.
+    // planned anew. The same where one costs more than was known when its first member had its turn.
     loop {
-        let (mut entries, steps) = plan_turns(promises, observed, circumstances, &broken);
-        if broken.find(promises, &entries) {
+        let (mut entries, steps) =
+            plan_turns(promises, observed, circumstances, &broken, &mut costs);
+        if broken.find(promises, &entries, &costs) || costs.find(promises, &entries) {
             continue;
         }
         mark_uncertain(promises, &mut entries, &steps);
@@ -210,16 +212,16 @@ fn plan_turns(
     observed: &Observed,
     circumstances: Circumstances,
     broken: &BrokenUnits,
+    costs: &mut UnitCosts,
 ) -> (Vec<Option<Entry>>, Steps) {
     let mut entries: Vec<Option<Entry>> = promises.all.iter().map(|_| None).collect();
     let mut steps = Steps::default();
     let mut meter = BudgetMeter::new(circumstances.budget);
+    costs.charged.clear();
     for at in promises.waves.iter().flatten().copied() {
         let mut entry = entry(promises, observed, circumstances, at, &entries, &steps);
         broken.hold(promises, at, &mut entry);
-        if entry.is_planned()
-            && let Err(held) = meter.spend(&entry.changes)
-        {
+        if let Err(held) = costs.spend(promises, at, &entry, &mut meter) {
             entry.forecast = Forecast::Held(held);
         }
         if !entry.is_planned() {
@@ -241,9 +243,10 @@ impl BrokenUnits {
     }
 
     /// Takes note of those that these entries show. Whether there are new ones.
-    fn find(&mut self, promises: &Promises, entries: &[Option<Entry>]) -> bool {
+    fn find(&mut self, promises: &Promises, entries: &[Option<Entry>], costs: &UnitCosts) -> bool {
         let before = self.0.len();
-        for unit in &promises.units {
+        // A budget holds all members of a unit, each for itself.
+        for unit in promises.units.iter().filter(|it| !costs.is_beyond(&it.id)) {
             let broken = unit.members.iter().find_map(|at| {
                 let entry = entries[*at].as_ref().filter(|it| it.will_not_be_kept())?;
                 Some((*at, entry.forecast.clone()))
@@ -269,6 +272,61 @@ impl BrokenUnits {
     }
 }
 
+/// What units cost. All of a unit is paid for before its first member is changed.
+#[derive(Default)]
+struct UnitCosts {
+    /// As far as it has been found.
+    known: HashMap<UnitId, Spent>,
+    /// The units that had their turn, and whether the budget was enough.
+    charged: HashMap<UnitId, Result<(), Held>>,
+}
+
+impl UnitCosts {
+    /// Pays for a promise, or for the whole unit of which it is the first to be changed.
+    fn spend(
+        &mut self,
+        promises: &Promises,
+        at: usize,
+        entry: &Entry,
+        meter: &mut BudgetMeter,
+    ) -> Result<(), Held> {
+        let Some(unit) = &promises.all[at].unit else {
+            return if entry.is_planned() { meter.spend(entry.cost()) } else { Ok(()) };
+        };
+        match (self.charged.get(unit), &entry.forecast) {
+            // What needs a member that is held is of the same unit, and held for the same reason.
+            (Some(charged), Forecast::Held(Held::NeedNotKept { .. })) => charged.clone(),
+            (Some(charged), _) if entry.is_planned() => charged.clone(),
+            (None, _) if entry.is_planned() => {
+                let cost = self.known.get(unit).copied().unwrap_or_default();
+                let charged = meter.spend(cost);
+                self.charged.insert(unit.clone(), charged.clone());
+                charged
+            }
+            (Some(_) | None, _) => Ok(()),
+        }
+    }
+
+    fn is_beyond(&self, unit: &UnitId) -> bool {
+        self.charged.get(unit).is_some_and(Result::is_err)
+    }
+
+    /// Takes note of what these entries cost. Whether that is more than was known.
+    fn find(&mut self, promises: &Promises, entries: &[Option<Entry>]) -> bool {
+        let mut is_more = false;
+        for unit in &promises.units {
+            let its = unit.members.iter().filter_map(|at| entries[*at].as_ref());
+            let cost = its.filter(|it| it.is_planned()).map(Entry::cost);
+            let cost = cost.fold(Spent::default(), Spent::and);
+            let known = self.known.entry(unit.id.clone()).or_default();
+            let cost = known.at_least(cost);
+            is_more |= *known != cost;
+            *known = cost;
+        }
+        is_more
+    }
+}
+
 impl Plan {
     /// What a run would do that no budget held back.
     pub fn cost(&self) -> Spent {
@@ -286,6 +344,25 @@ impl Plan {
 impl Entry {
     fn bare(forecast: Forecast) -> Entry {
         Entry { changes: vec![], notes: vec![], forecast, certain: vec![] }
+    }
+
+    fn cost(&self) -> Spent {
+        Spent::count(&self.changes)
+    }
+
+    /// What it costs where its unit is carried out after all: a budget, and what it needs, may have held it.
+    pub(crate) fn cost_in_unit(&self) -> Spent {
+        match self.forecast {
+            Forecast::Kept
+            | Forecast::Certain
+            | Forecast::Expected { .. }
+            | Forecast::Unknown { .. }
+            | Forecast::Held(Held::Budget { .. } | Held::NeedNotKept { .. }) => self.cost(),
+            Forecast::NotKept(_)
+            | Forecast::Held(Held::ReportOnly { .. } | Held::RestartUndetermined) => {
+                Spent::default()
+            }
+        }
     }
 
     /// What is only done because of an input that changes first hangs on that; what would be done `alone` too

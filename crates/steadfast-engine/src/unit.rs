@@ -23,8 +23,6 @@ pub struct Unit {
     pub id: UnitId,
     /// Indices of promises, in rising order.
     pub members: Vec<usize>,
-    /// The member that runs with the others as its inputs.
-    pub runner: Option<usize>,
 }
 
 /// Whose doing something is, so that it is taken back with that and nothing else.

@@ -43,7 +43,7 @@ fn release() -> Promises {
     for at in &members {
         promises.all[*at].unit = Some(id.clone());
     }
-    promises.units.push(Unit { id, members, runner: None });
+    promises.units.push(Unit { id, members });
     promises
 }
 
@@ -180,4 +180,53 @@ fn a_member_that_cannot_be_kept_is_foreseen_to_hold_the_others() {
         assert_eq!(run.outcome(id), Some(&Outcome::Held(held_by_it.clone())), "{id}");
     }
     assert_eq!(shown(&host.world()), before);
+}
+
+/// Budgets for which the changes of the release are too many, or the files that it takes away.
+fn tight() -> Vec<Budget> {
+    let changes = |it| Budget { changes: Some(it), ..Budget::default() };
+    let deletions = Budget { deletions: Some(0), ..Budget::default() };
+    (0..8).map(changes).chain([deletions]).collect()
+}
+
+#[test]
+fn a_unit_is_begun_only_if_the_budget_is_enough_for_all_of_it() {
+    let promises = release();
+    let before = shown(&host().world());
+    let (_, after) = undisturbed(&promises);
+    let mut waves = promises.clone();
+    waves.waves = (0..promises.all.len()).map(|it| vec![it]).collect();
+    for promises in [promises, waves] {
+        let (mut stayed, mut came) = (0, 0);
+        for budget in tight() {
+            let (host, mut ledger) = (host(), Notebook::default());
+            let run = converge(&host, &promises, &mut ledger, budget);
+            let now = shown(&host.world());
+            let foreseen = |id: &str| {
+                let at = promises.all.iter().position(|it| &*it.id.0 == id).unwrap();
+                &run.plan.entries[at].forecast
+            };
+            assert_eq!(run.undone, [], "{budget:?}");
+            if now == before {
+                stayed += 1;
+                for id in MEMBERS {
+                    let Some(Outcome::Held(held @ Held::Budget { .. })) = run.outcome(id) else {
+                        panic!("{id}: {:?}", run.outcome(id));
+                    };
+                    assert_eq!(foreseen(id), &Forecast::Held(held.clone()), "{id} {budget:?}");
+                }
+                let is_member = |it: &&String| PATHS.iter().any(|path| it.contains(path));
+                assert_eq!(host.log().iter().find(is_member), None, "{budget:?}");
+            } else {
+                came += 1;
+                assert_eq!(now, after, "{budget:?}");
+                assert!(MEMBERS.iter().all(|it| foreseen(it) == &Forecast::Certain), "{budget:?}");
+            }
+            // What is no member has its own share, the same in the forecast and in the run.
+            let is_held = matches!(run.outcome("file:/srv/beside"), Some(Outcome::Held(_)));
+            let foreseen = matches!(foreseen("file:/srv/beside"), Forecast::Held(_));
+            assert_eq!(is_held, foreseen, "{budget:?}");
+        }
+        assert!(stayed > 2 && came > 2, "{stayed} {came}");
+    }
 }

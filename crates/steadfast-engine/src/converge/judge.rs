@@ -3,19 +3,19 @@
 use super::run::Run;
 use crate::event::{Event, Reporter};
 use crate::outcome::{Outcome, Summary};
-use crate::plan::{Forecast, Plan};
+use crate::plan::Forecast;
 use steadfast_resources::{Change, Fact};
 
 impl Run<'_> {
     /// The verdict on each promise, all its parts together.
-    pub(super) fn judge(mut self, plan: &Plan, out: &mut dyn Reporter) -> Summary {
+    pub(super) fn judge(mut self, out: &mut dyn Reporter) -> Summary {
         let mut summary = Summary::default();
         for parts in self.promises.each() {
             let promised = &self.promises.all[parts.start];
             let mut verdict: Option<Outcome> = None;
             let (mut changes, mut notes) = (vec![], vec![]);
             for part in parts {
-                self.fare(plan, part, &mut summary);
+                self.fare(part, &mut summary);
                 changes.append(&mut self.done[part]);
                 notes.append(&mut self.notes[part]);
                 verdict = match (verdict, self.outcomes[part].take()) {
@@ -41,9 +41,9 @@ impl Run<'_> {
     }
 
     /// Measures the forecast against what was done.
-    fn fare(&self, plan: &Plan, at: usize, summary: &mut Summary) {
+    fn fare(&self, at: usize, summary: &mut Summary) {
         let done: Vec<Vec<Fact>> = self.done[at].iter().map(Change::facts).collect();
-        for (change, forecast) in plan.entries[at].foreseen() {
+        for (change, forecast) in self.plan.entries[at].foreseen() {
             let slot = match forecast {
                 Forecast::Certain => &mut summary.certain,
                 Forecast::Expected { .. } => &mut summary.expected,

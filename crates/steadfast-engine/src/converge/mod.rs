@@ -4,6 +4,7 @@
 mod debts;
 mod judge;
 mod run;
+mod units;
 
 use crate::budget::BudgetMeter;
 use crate::check::{Flaw, check};
@@ -82,6 +83,9 @@ pub fn converge(
         sys,
         ledger,
         meter: BudgetMeter::new(circumstances.budget),
+        plan: &plan,
+        charged: BTreeMap::new(),
+        prepaid: BTreeMap::new(),
         observed,
         stale: vec![false; count],
         drifted: BTreeSet::new(),
@@ -104,7 +108,7 @@ pub fn converge(
         }
     }
     run.end_steps(out);
-    run.judge(&plan, out)
+    run.judge(out)
 }
 
 enum Decision {
@@ -128,6 +132,9 @@ impl Run<'_> {
                 Decision::Apply(changes) => work.push((at, changes)),
             }
         }
+        self.hold_broken(&mut work);
+        self.pay_for(&mut work);
+        self.hold_broken(&mut work);
         self.begin_steps(&mut work);
         let written = self.owe(&mut work);
         if !work.is_empty() {
@@ -200,6 +207,9 @@ impl Run<'_> {
             // It was not selected, so it is only looked at.
             None => !self.is_kept(need),
         };
+        if let Some(held) = self.beyond_budget(at) {
+            return Decision::Settled(Outcome::Held(held));
+        }
         if let Some(needed) = plan::broken_need(self.promises, promised, broken) {
             return Decision::Settled(Outcome::Held(Held::NeedNotKept { needed }));
         }
@@ -211,31 +221,7 @@ impl Run<'_> {
         if !missing.is_empty() {
             return Decision::Settled(Outcome::NotKept(NotKept::Missing(missing)));
         }
-        match self.meter.spend(&changes) {
-            Ok(()) => Decision::Apply(changes),
-            Err(held) => Decision::Settled(Outcome::Held(held)),
-        }
-    }
-
-    /// Writes down which units begin to change. What cannot be written down is not changed.
-    fn begin_steps(&mut self, work: &mut Work) {
-        work.retain(|(at, changes)| {
-            let Some(unit) = self.promises.unit_of(*at) else { return true };
-            let Err(error) = self.ledger.begin_step(&unit.id) else { return true };
-            if let Some(change) = changes.first() {
-                let change = Box::new(change.clone());
-                self.outcomes[*at] = Some(Outcome::NotKept(NotKept::Failed { change, error }));
-            }
-            false
-        });
-    }
-
-    /// Units of which a member is not as promised are taken back, and their other members wait for it.
-    fn end_steps(&mut self, out: &mut dyn Reporter) {
-        let taken_back = step::end(self.promises, &self.outcomes, self.sys, self.ledger, out);
-        for unit in &taken_back {
-            step::hold(self.promises, unit, &mut self.outcomes);
-        }
+        Decision::Apply(changes)
     }
 
     /// Says what came of what was written down before the work, where that was not known then.

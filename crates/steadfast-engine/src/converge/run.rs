@@ -1,12 +1,14 @@
 //! A run that is under way.
 
-use crate::budget::BudgetMeter;
+use crate::budget::{BudgetMeter, Spent};
 use crate::ledger::Ledger;
 use crate::observed::Observed;
-use crate::outcome::Outcome;
+use crate::outcome::{Held, Outcome};
+use crate::plan::Plan;
 use crate::promised::Promises;
 use crate::runner::debt::{Debt, RunnerRecord};
-use std::collections::BTreeSet;
+use crate::unit::UnitId;
+use std::collections::{BTreeMap, BTreeSet};
 use steadfast_resources::{Change, Fingerprint};
 use steadfast_system::{Actuate, UnitName};
 
@@ -15,6 +17,12 @@ pub(super) struct Run<'a> {
     pub(super) sys: &'a dyn Actuate,
     pub(super) ledger: &'a mut dyn Ledger,
     pub(super) meter: BudgetMeter,
+    /// What was foreseen: a unit is paid for by it before its first member is changed.
+    pub(super) plan: &'a Plan,
+    /// The units that were to be paid for, and whether the budget was enough.
+    pub(super) charged: BTreeMap<UnitId, Result<(), Held>>,
+    /// What was paid for members of units that did not have their turn yet.
+    pub(super) prepaid: BTreeMap<usize, Spent>,
     pub(super) observed: Observed,
     /// Looks that something done since may have made wrong.
     pub(super) stale: Vec<bool>,

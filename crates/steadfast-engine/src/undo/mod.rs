@@ -7,7 +7,7 @@
 pub mod plan;
 pub(crate) mod traces;
 
-use crate::budget::{Budget, BudgetMeter};
+use crate::budget::{Budget, BudgetMeter, Spent};
 use crate::event::{Event, Reporter};
 use crate::ledger::{Extent, Ledger, NotUndone, UndoEntry, is_systemds, is_unit_file, key};
 use crate::runner::pay::{self, Debtor};
@@ -197,11 +197,12 @@ impl<'a> Undoing<'a> {
                     let words = "its unit could not be stopped and disabled".to_owned();
                     self.results[*at] = Err(NotUndone::Refused(vec![words]));
                 }
-                UndoPlan::Changes(changes) if self.refused[*at] => match self.meter.spend(&changes)
-                {
-                    Ok(()) => work.push((*at, changes)),
-                    Err(held) => self.results[*at] = Err(NotUndone::Held(held)),
-                },
+                UndoPlan::Changes(changes) if self.refused[*at] => {
+                    match self.meter.spend(Spent::count(&changes)) {
+                        Ok(()) => work.push((*at, changes)),
+                        Err(held) => self.results[*at] = Err(NotUndone::Held(held)),
+                    }
+                }
                 UndoPlan::Changes(changes) => work.push((*at, changes)),
             }
         }

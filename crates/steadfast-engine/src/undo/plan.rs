@@ -1,6 +1,6 @@
 //! What taking things back would do, and why some of them stay: decided from a look at each.
 
-use crate::budget::{Budget, BudgetMeter};
+use crate::budget::{Budget, BudgetMeter, Spent};
 use crate::ledger::{Extent, NotUndone, UndoEntry, is_unit_file, key};
 use crate::obstacles;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub(crate) fn within(
     let mut plans = look(made, &all, extent, sys);
     for plan in &mut plans {
         if let UndoPlan::Changes(changes) = plan
-            && let Err(held) = meter.spend(changes)
+            && let Err(held) = meter.spend(Spent::count(&*changes))
         {
             *plan = UndoPlan::Stays(NotUndone::Held(held));
         }

@@ -29,14 +29,14 @@ pub(crate) fn take_back_open(
 }
 
 /// Ends the steps of this run: those whose members are all as promised are committed, the others are taken
-/// back. Gives the units that were.
+/// back. Gives the units that were, and whether nothing of it is left to do.
 pub(crate) fn end(
     promises: &Promises,
     outcomes: &[Option<Outcome>],
     sys: &dyn Actuate,
     ledger: &mut dyn Ledger,
     out: &mut dyn Reporter,
-) -> Vec<UnitId> {
+) -> Vec<(UnitId, bool)> {
     if promises.units.is_empty() {
         return vec![];
     }
@@ -48,26 +48,29 @@ pub(crate) fn end(
             // Where it cannot be written, the next run takes it back, and the run after that brings it again.
             let _written = ledger.end_step(&unit, StepEnd::Committed);
         } else {
-            take_back(&unit, &made, sys, ledger, out);
-            taken_back.push(unit);
+            let wholly = take_back(&unit, &made, sys, ledger, out);
+            taken_back.push((unit, wholly));
         }
     }
     taken_back
 }
 
+/// Takes a step back. Whether nothing of it is left to do.
 fn take_back(
     unit: &UnitId,
     made: &[UndoEntry],
     sys: &dyn Actuate,
     ledger: &mut dyn Ledger,
     out: &mut dyn Reporter,
-) {
+) -> bool {
     tracing::info!(%unit, things = made.len(), "taking a step back");
     let results = undo(made, Extent::Everything, Budget::default(), sys, ledger, out);
     // What another attempt may still take back keeps the step open.
-    if results.iter().all(|it| it.as_ref().err().is_none_or(|why| why.is_final())) {
+    let wholly = results.iter().all(|it| it.as_ref().err().is_none_or(|why| why.is_final()));
+    if wholly {
         let _written = ledger.end_step(unit, StepEnd::TakenBack);
     }
+    wholly
 }
 
 /// The first member that was judged and is not as promised.

@@ -230,3 +230,18 @@ fn a_unit_is_begun_only_if_the_budget_is_enough_for_all_of_it() {
         assert!(stayed > 2 && came > 2, "{stayed} {came}");
     }
 }
+
+#[test]
+fn what_was_taken_back_is_not_told_as_done() {
+    let promises = release();
+    let host = host();
+    host.break_effect("write /etc/api/more.conf", "No space left on device");
+    let run = converge(&host, &promises, &mut Notebook::default(), Budget::default());
+    assert!(!run.undone.is_empty());
+    for verdict in run.verdicts.iter().filter(|it| MEMBERS.contains(&&*it.promise)) {
+        assert!(!verdict.outcome.is_good(), "{verdict:?}");
+        assert_eq!(verdict.changes, [""; 0], "{verdict:?}");
+    }
+    // Of what was foreseen, only what is beside the unit came true.
+    assert_eq!(run.summary.certain.1, 1);
+}

@@ -5,6 +5,7 @@ use crate::budget::Spent;
 use crate::event::Reporter;
 use crate::outcome::{Held, NotKept, Outcome};
 use crate::step;
+use crate::unit::UnitId;
 use steadfast_resources::Change;
 
 impl Run<'_> {
@@ -74,8 +75,19 @@ impl Run<'_> {
     /// Units of which a member is not as promised are taken back, and their other members wait for it.
     pub(super) fn end_steps(&mut self, out: &mut dyn Reporter) {
         let taken_back = step::end(self.promises, &self.outcomes, self.sys, self.ledger, out);
-        for unit in &taken_back {
+        for (unit, wholly) in &taken_back {
             step::hold(self.promises, unit, &mut self.outcomes);
+            if *wholly {
+                self.forget_done(unit);
+            }
+        }
+    }
+
+    /// What was taken back was not done. A restart stays one.
+    fn forget_done(&mut self, unit: &UnitId) {
+        let its = self.promises.units.iter().filter(|it| it.id == *unit);
+        for at in its.flat_map(|it| &it.members) {
+            self.done[*at].retain(|it| it.as_runner().is_some_and(|it| it.pays().is_some()));
         }
     }
 }

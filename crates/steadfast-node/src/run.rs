@@ -14,7 +14,8 @@ use crate::wire::Report;
 use crate::{Context, NodeError};
 use std::path::Path;
 use steadfast_engine::{
-    Assessment, Budget, Circumstances, Event, Observer, Plan, Promises, Reporter, Summary,
+    Assessment, Budget, Circumstances, Event, Ledger as _, Observer, Plan, Promises, Reporter,
+    Summary,
 };
 use steadfast_model::policy::Policy;
 use steadfast_model::{Keep, SourceSet};
@@ -227,6 +228,10 @@ impl Running<'_> {
         files: &Files,
         store: &Store,
     ) -> Result<Option<Done>, NodeError> {
+        // What is taken back first may leave something to repair.
+        if is_amid_step(store) {
+            return Ok(None);
+        }
         let unmatched = self.select(&mut resolution);
         let host = self.host(&resolution);
         let assessment = self.look(&resolution.promises, &host, store, Budget::default());
@@ -265,18 +270,21 @@ impl Running<'_> {
     }
 
     /// No environment names this node. An agent that goes back to such a revision still takes back what
-    /// the other one did.
+    /// the other one did, and every run what an earlier one left in the middle.
     fn nothing(&mut self, files: &Files, warnings: Vec<String>) -> Result<Done, NodeError> {
-        match self.run.keeping() {
-            None => Ok(Done::Nothing { node: self.node.to_owned(), warnings }),
-            Some(keeping) if keeping.is_going_back() => {
-                let store = self.open()?;
+        if !self.run.is_forecast() {
+            let store = self.open()?;
+            let is_going_back = self.run.keeping().is_some_and(Keeping::is_going_back);
+            if is_going_back || is_amid_step(&store) {
                 let environment = self.run.environment.unwrap_or_default();
                 let resolution = Resolution::nothing(environment, warnings);
-                self.resolved(resolution, files, &store, Budget::default())
+                return self.resolved(resolution, files, &store, Budget::default());
             }
-            Some(_) => Ok(Done::Kept { report: Report::default(), promises: Promises::default() }),
         }
+        Ok(match self.run.keeping() {
+            None => Done::Nothing { node: self.node.to_owned(), warnings },
+            Some(_) => Done::Kept { report: Report::default(), promises: Promises::default() },
+        })
     }
 
     fn told<'b>(
@@ -476,6 +484,11 @@ impl Reporter for Implied {
     }
 }
 
+/// Whether an earlier run was cut off within the step of a unit, as far as can be told.
+fn is_amid_step(store: &Store) -> bool {
+    !store.open_steps().is_ok_and(|it| it.is_empty())
+}
+
 /// The state, or nothing where a look may not read it.
 pub fn open(cx: &Context, only_look: bool, notices: &mut Vec<String>) -> Result<Store, NodeError> {
     match Store::open(&cx.layout.database()) {
@@ -504,3 +517,6 @@ pub fn package_policy(policy: &Policy) -> PackagePolicy {
         repair: policy.repair_dpkg,
     }
 }
+
+#[cfg(test)]
+mod tests;

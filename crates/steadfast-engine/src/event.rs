@@ -5,6 +5,7 @@ use crate::ledger::UndoEntry;
 use crate::outcome::{Outcome, Summary};
 use crate::plan::Plan;
 use crate::promised::{Promised, Promises};
+use crate::unit::UnitId;
 use steadfast_model::PromiseId;
 use steadfast_resources::Change;
 
@@ -38,9 +39,27 @@ pub enum Event<'a> {
         changes: &'a [Change],
         left: &'a [String],
     },
+    /// What becomes of the step of a unit.
+    Step {
+        unit: &'a UnitId,
+        step: Step,
+    },
     Finished {
         summary: &'a Summary,
     },
+}
+
+/// How far the step of a unit has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Its first member is about to be changed.
+    Begun,
+    /// All of it is as promised.
+    Committed,
+    /// All of it is as it was before.
+    TakenBack,
+    /// It was to be taken back, and some of it remains for the next run.
+    LeftOpen,
 }
 
 pub trait Reporter {

@@ -21,7 +21,7 @@ pub mod unit;
 pub use budget::Budget;
 pub use check::{Flaw, check};
 pub use converge::{Assessment, converge, dry_run, look};
-pub use event::{Event, Reporter};
+pub use event::{Event, Reporter, Step};
 pub use ledger::{Amended, Extent, Ledger, NotUndone, UndoEntry};
 pub use managed::Managed;
 pub use observed::{Observed, Observer};

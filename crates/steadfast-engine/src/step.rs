@@ -5,7 +5,7 @@
 //! else.
 
 use crate::budget::Budget;
-use crate::event::Reporter;
+use crate::event::{Event, Reporter, Step};
 use crate::ledger::{Extent, Ledger, UndoEntry};
 use crate::outcome::{Held, Outcome};
 use crate::promised::Promises;
@@ -47,6 +47,7 @@ pub(crate) fn end(
             tracing::info!(%unit, "committed");
             // Where it cannot be written, the next run takes it back, and the run after that brings it again.
             let _written = ledger.end_step(&unit, StepEnd::Committed);
+            out.report(&Event::Step { unit: &unit, step: Step::Committed });
         } else {
             let wholly = take_back(&unit, &made, sys, ledger, out);
             taken_back.push((unit, wholly));
@@ -70,6 +71,8 @@ fn take_back(
     if wholly {
         let _written = ledger.end_step(unit, StepEnd::TakenBack);
     }
+    let step = if wholly { Step::TakenBack } else { Step::LeftOpen };
+    out.report(&Event::Step { unit, step });
     wholly
 }
 

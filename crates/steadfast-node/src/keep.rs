@@ -184,6 +184,7 @@ impl Reporter for Attributed<'_, '_> {
             | Event::Working { .. }
             | Event::Undoing { .. }
             | Event::Undone { .. }
+            | Event::Step { .. }
             | Event::Finished { .. } => {}
         }
         self.journal.report(event);

@@ -479,6 +479,7 @@ impl Reporter for Implied {
             | Event::Judged { .. }
             | Event::Undoing { .. }
             | Event::Undone { .. }
+            | Event::Step { .. }
             | Event::Finished { .. } => {}
         }
     }

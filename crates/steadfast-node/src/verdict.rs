@@ -2,10 +2,10 @@
 //! that is, whether a service is ill, and whether the revision has changed it.
 
 use crate::wire::{Failure, Fault, JudgedFailure, Report};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use steadfast_engine::{
-    Event, Ledger as _, NotKept, Outcome, Promised, Promises, Reporter, Summary,
+    Event, Ledger as _, NotKept, Outcome, Promised, Promises, Reporter, Step, Summary, UnitId,
 };
 use steadfast_model::PromiseId;
 use steadfast_resources::{Change, Identity, Refusal, Resource};
@@ -22,14 +22,18 @@ pub struct Collected<'h> {
     /// What was taken back, and what of it stays, each as a line.
     undone: Vec<String>,
     left: Vec<String>,
+    /// Units of which something remains that could not be taken back.
+    open: HashSet<UnitId>,
     /// What else there is to say.
     pub told: Vec<String>,
 }
 
 impl fmt::Debug for Collected<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Collected { host: _, repaired, not_kept, held, undone, left, told } = self;
-        f.debug_tuple("Collected").field(&(repaired, not_kept, held, undone, left, told)).finish()
+        let Collected { host: _, repaired, not_kept, held, undone, left, open, told } = self;
+        f.debug_tuple("Collected")
+            .field(&(repaired, not_kept, held, undone, left, open, told))
+            .finish()
     }
 }
 
@@ -40,6 +44,15 @@ impl Reporter for Collected<'_> {
             | Event::Working { .. }
             | Event::Undoing { .. }
             | Event::Finished { .. } => {}
+            Event::Step { unit, step } => match step {
+                Step::Begun => {}
+                Step::Committed | Step::TakenBack => {
+                    self.open.remove(*unit);
+                }
+                Step::LeftOpen => {
+                    self.open.insert((*unit).clone());
+                }
+            },
             Event::Undone { promise, changes, left } => {
                 let lines = |all: Vec<String>| all.join("; ");
                 if !changes.is_empty() {
@@ -58,7 +71,7 @@ impl Reporter for Collected<'_> {
                     Outcome::Repaired => self.repaired.push(id),
                     Outcome::NotKept(why) => self.not_kept.push(JudgedFailure {
                         failure: Failure { promise: id, reason: reason() },
-                        fault: fault(why, promise, self.host),
+                        fault: fault(why, promise, self.host, &self.open),
                         health: promise.want.promises_health() && is_ill(why),
                         changed: false,
                     }),
@@ -78,6 +91,7 @@ impl Collected<'_> {
             held: vec![],
             undone: vec![],
             left: vec![],
+            open: HashSet::new(),
             told: vec![],
         }
     }
@@ -113,7 +127,7 @@ impl Collected<'_> {
             }
             debts.dedup();
         }
-        let Collected { host: _, repaired, not_kept, held, undone, left, told } = self;
+        let Collected { host: _, repaired, not_kept, held, undone, left, open: _, told } = self;
         Report { kept: summary.kept as u64, repaired, not_kept, held, debts, undone, left, told }
     }
 }
@@ -171,10 +185,11 @@ fn is_ill(why: &NotKept) -> bool {
 }
 
 /// Whose fault it is. What lies where others than root can write is nobody's, and what a unit has settled
-/// itself, its own.
-fn fault(why: &NotKept, promised: &Promised, host: &dyn Probe) -> Fault {
+/// itself, its own. It has not where it could not take all back.
+fn fault(why: &NotKept, promised: &Promised, host: &dyn Probe, open: &HashSet<UnitId>) -> Fault {
+    let is_settled = promised.unit.as_ref().is_some_and(|it| !open.contains(it));
     match whose(why) {
-        Fault::Revision if promised.unit.is_some() => Fault::Unit,
+        Fault::Revision if is_settled => Fault::Unit,
         Fault::Revision if paths(&promised.want).any(|it| is_foreign(it, host)) => Fault::Foreign,
         fault @ (Fault::Revision
         | Fault::Network
@@ -243,7 +258,6 @@ fn paths(want: &Resource) -> impl Iterator<Item = AbsPath> {
 mod tests {
     use super::*;
     use std::time::Duration;
-    use steadfast_engine::UnitId;
     use steadfast_resources::service;
     use steadfast_system::UnitName;
     use steadfast_testkit::FakeHost;
@@ -362,10 +376,10 @@ mod tests {
         ] {
             let promises = promises(&format!("files: {{ {path}: {{ content: x }} }}\n"));
             let promised = &promises.all[0];
-            assert_eq!(fault(&why, promised, &host), expected, "{path}");
+            assert_eq!(fault(&why, promised, &host, &HashSet::new()), expected, "{path}");
             // Another reason than the revision stays what it is.
             let unseen = NotKept::Unobserved(SystemError::new(ErrorKind::Command, "x"));
-            assert_eq!(fault(&unseen, promised, &host), Fault::Unseen, "{path}");
+            assert_eq!(fault(&unseen, promised, &host, &HashSet::new()), Fault::Unseen, "{path}");
         }
     }
 
@@ -374,10 +388,27 @@ mod tests {
         let host = FakeHost::debian().with_directory("/srv");
         let mut promises = promises("files: { /srv/app: { content: x } }\n");
         promises.all[0].unit = Some(UnitId("component:people/api".into()));
-        let promised = &promises.all[0];
-        let differs = NotKept::StillDiffers { remaining: vec![] };
-        assert_eq!(fault(&differs, promised, &host), Fault::Unit);
+        let mut told = Collected::new(&host);
+        let unit = promises.all[0].unit.clone().unwrap();
+        let differs = || NotKept::StillDiffers { remaining: vec![] };
         let network = NotKept::Unhealthy(SystemError::new(ErrorKind::Network, "x"));
-        assert_eq!(fault(&network, promised, &host), Fault::Network);
+        for (step, why, expected) in [
+            (Step::Begun, differs(), Fault::Unit),
+            (Step::TakenBack, differs(), Fault::Unit),
+            (Step::TakenBack, network, Fault::Network),
+            // What it could not take back is there, and not as promised.
+            (Step::LeftOpen, differs(), Fault::Revision),
+            (Step::Committed, differs(), Fault::Unit),
+        ] {
+            told.report(&Event::Step { unit: &unit, step });
+            let outcome = Outcome::NotKept(why);
+            told.report(&Event::Judged {
+                promise: &promises.all[0],
+                outcome: &outcome,
+                changes: &[],
+                notes: &[],
+            });
+            assert_eq!(told.not_kept.pop().unwrap().fault, expected, "{step:?}");
+        }
     }
 }

@@ -259,7 +259,7 @@ fn judged(promise: &str, outcome: &str, changes: &[Change]) -> v1::Judged {
 impl Reporter for Journal<'_> {
     fn report(&mut self, event: &Event<'_>) {
         match event {
-            Event::Planned { .. } => {}
+            Event::Planned { .. } | Event::Step { .. } => {}
             Event::Working { promises, work } => {
                 let begun: Vec<v1::Judged> = work
                     .iter()

@@ -8,7 +8,7 @@ use std::sync::Once;
 use steadfast_engine::debt::{Debt, RunnerRecord};
 use steadfast_engine::{
     Amended, Assessment, Budget, Circumstances, Event, Extent, Forecast, Ledger, Managed, Observer,
-    Outcome, Plan, Promises, Reporter, Scope, StepEnd, Summary, UndoEntry, UnitId, promised,
+    Outcome, Plan, Promises, Reporter, Scope, Step, StepEnd, Summary, UndoEntry, UnitId, promised,
 };
 use steadfast_model::{Diagnostics, NodeInput, Severity, SourceSet, document, render, resolve};
 use steadfast_resources::Facet;
@@ -167,6 +167,8 @@ pub struct Run {
     pub plan: Plan,
     pub verdicts: Vec<Verdict>,
     pub undone: Vec<Undone>,
+    /// What became of the steps of units.
+    pub steps: Vec<(String, Step)>,
     pub summary: Summary,
 }
 
@@ -181,6 +183,7 @@ impl Reporter for Run {
         match event {
             Event::Planned { plan, .. } => self.plan = (*plan).clone(),
             Event::Working { .. } | Event::Undoing { .. } => {}
+            Event::Step { unit, step } => self.steps.push((unit.to_string(), *step)),
             Event::Undone { promise, changes, left } => self.undone.push(Undone {
                 promise: promise.to_string(),
                 changes: changes.iter().map(ToString::to_string).collect(),

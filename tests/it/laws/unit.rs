@@ -1,6 +1,6 @@
 //! A unit is wholly as it was before or wholly as it shall be, whatever fails and wherever the run dies.
 
-use steadfast_engine::{Budget, Forecast, Held, Outcome, Promises, Unit, UnitId};
+use steadfast_engine::{Budget, Forecast, Held, Outcome, Promises, Step, Unit, UnitId};
 use steadfast_model::PromiseId;
 use steadfast_testkit::run::{Model, Notebook, converge, converge_or_die};
 use steadfast_testkit::{FakeHost, Fault, Moment, World};
@@ -244,4 +244,20 @@ fn what_was_taken_back_is_not_told_as_done() {
     }
     // Of what was foreseen, only what is beside the unit came true.
     assert_eq!(run.summary.certain.1, 1);
+}
+
+#[test]
+fn what_becomes_of_a_unit_is_told() {
+    let promises = release();
+    let steps = |broken: &[(&str, &str)]| {
+        let host = host();
+        for (effect, words) in broken {
+            host.break_effect(effect, words);
+        }
+        let run = converge(&host, &promises, &mut Notebook::default(), Budget::default());
+        run.steps.into_iter().map(|(_, it)| it).collect::<Vec<_>>()
+    };
+    assert_eq!(steps(&[]), [Step::Begun, Step::Committed]);
+    let full = ("write /etc/api/more.conf", "No space left on device");
+    assert_eq!(steps(&[full]), [Step::Begun, Step::TakenBack]);
 }

@@ -85,6 +85,7 @@ pub fn converge(
         meter: BudgetMeter::new(circumstances.budget),
         plan: &plan,
         charged: BTreeMap::new(),
+        begun: BTreeSet::new(),
         prepaid: BTreeMap::new(),
         observed,
         stale: vec![false; count],
@@ -135,7 +136,7 @@ impl Run<'_> {
         self.hold_broken(&mut work);
         self.pay_for(&mut work);
         self.hold_broken(&mut work);
-        self.begin_steps(&mut work);
+        self.begin_steps(&mut work, out);
         let written = self.owe(&mut work);
         if !work.is_empty() {
             out.report(&Event::Working { promises: self.promises, work: &work });

@@ -21,6 +21,8 @@ pub(super) struct Run<'a> {
     pub(super) plan: &'a Plan,
     /// The units that were to be paid for, and whether the budget was enough.
     pub(super) charged: BTreeMap<UnitId, Result<(), Held>>,
+    /// The units whose step has begun.
+    pub(super) begun: BTreeSet<UnitId>,
     /// What was paid for members of units that did not have their turn yet.
     pub(super) prepaid: BTreeMap<usize, Spent>,
     pub(super) observed: Observed,

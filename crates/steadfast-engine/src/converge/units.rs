@@ -2,7 +2,7 @@
 
 use super::run::{Run, Work};
 use crate::budget::Spent;
-use crate::event::Reporter;
+use crate::event::{Event, Reporter, Step};
 use crate::outcome::{Held, NotKept, Outcome};
 use crate::step;
 use crate::unit::UnitId;
@@ -60,10 +60,15 @@ impl Run<'_> {
     }
 
     /// Writes down which units begin to change. What cannot be written down is not changed.
-    pub(super) fn begin_steps(&mut self, work: &mut Work) {
+    pub(super) fn begin_steps(&mut self, work: &mut Work, out: &mut dyn Reporter) {
         work.retain(|(at, changes)| {
             let Some(unit) = self.promises.unit_of(*at) else { return true };
-            let Err(error) = self.ledger.begin_step(&unit.id) else { return true };
+            let Err(error) = self.ledger.begin_step(&unit.id) else {
+                if self.begun.insert(unit.id.clone()) {
+                    out.report(&Event::Step { unit: &unit.id, step: Step::Begun });
+                }
+                return true;
+            };
             if let Some(change) = changes.first() {
                 let change = Box::new(change.clone());
                 self.outcomes[*at] = Some(Outcome::NotKept(NotKept::Failed { change, error }));

@@ -83,7 +83,10 @@ impl Reporter for JsonLines<'_> {
                     changes.into_iter().for_each(|it| line(Some(it.into())));
                 }
             }
-            Event::Working { .. } | Event::Undoing { .. } | Event::Finished { .. } => {}
+            Event::Working { .. }
+            | Event::Undoing { .. }
+            | Event::Step { .. }
+            | Event::Finished { .. } => {}
             Event::Undone { promise, changes, left } => {
                 let event = json!({
                     "event": "undone",

@@ -144,6 +144,7 @@ impl Reporter for Terminal<'_> {
                 self.because(left);
                 self.changes(*changes);
             }
+            Event::Step { .. } => {}
             Event::Finished { .. } => self.ui.clear(),
         }
     }

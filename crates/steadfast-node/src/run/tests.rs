@@ -2,7 +2,7 @@
 
 use super::*;
 use steadfast_engine::UnitId;
-use steadfast_store::Layout;
+use steadfast_store::{Layout, state_files};
 
 /// Nobody looks on.
 struct Nobody;
@@ -19,14 +19,12 @@ impl Audience for Nobody {
 
 /// A run by hand over an empty model, on a machine whose state is in a folder of its own.
 fn with_run<T>(then: impl FnOnce(&mut Running<'_>, &Files, &Store) -> T) -> T {
-    let folder = tempfile::tempdir().unwrap();
-    let layout = Layout::below(&folder.path().join("state"));
-    let model = folder.path().join("model");
-    std::fs::create_dir(&model).unwrap();
-    std::fs::write(model.join("model.yaml"), "model: test\nformat: 1\n").unwrap();
+    let (state, content) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (layout, model) = (Layout::below(state.path()), content.path());
+    state_files::write(&model.join("model.yaml"), b"model: test\nformat: 1\n").unwrap();
     let cx = Context { layout, root: true, credentials: None };
     let run = Run {
-        model: &model,
+        model,
         node: Some("node"),
         environment: None,
         commit: None,
@@ -34,7 +32,7 @@ fn with_run<T>(then: impl FnOnce(&mut Running<'_>, &Files, &Store) -> T) -> T {
         scope: Scope::All,
         purpose: Purpose::ByHand,
     };
-    let files = model::read(&model).unwrap();
+    let files = model::read(model).unwrap();
     let mut running = Running {
         run: &run,
         cx: &cx,

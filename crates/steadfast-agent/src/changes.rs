@@ -14,12 +14,12 @@ const PROMISES: usize = 1_000;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Changes {
-    records: BTreeMap<PromiseId, Record>,
+    records: BTreeMap<PromiseId, Touches>,
 }
 
 /// Times in microseconds since 1970.
 #[derive(Clone, Debug)]
-struct Record {
+struct Touches {
     since: i64,
     last: i64,
     changers: Vec<Changer>,
@@ -43,12 +43,12 @@ impl Changes {
         record.changers.drain(..surplus);
     }
 
-    fn record(&mut self, promise: &PromiseId, at: i64) -> Option<&mut Record> {
+    fn record(&mut self, promise: &PromiseId, at: i64) -> Option<&mut Touches> {
         let room = self.records.len() < PROMISES;
         let record = match self.records.entry(promise.clone()) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) if room => {
-                entry.insert(Record { since: at, last: at, changers: vec![] })
+                entry.insert(Touches { since: at, last: at, changers: vec![] })
             }
             Entry::Vacant(_) => return None,
         };

@@ -31,11 +31,11 @@ pub struct Flapping {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FlapDetector {
-    records: BTreeMap<PromiseId, Record>,
+    records: BTreeMap<PromiseId, Activity>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Record {
+struct Activity {
     looks: Vec<Timestamp>,
     repairs: Vec<Timestamp>,
     flapping: Option<Flapping>,

@@ -109,7 +109,7 @@ fn load_anti_rollback(task: &FetchTask, layout: &Layout) -> Result<Loaded<AntiRo
         Ok(loaded) => Ok(loaded),
         Err(error @ (CopiesError::Lost { .. } | CopiesError::Gone { .. })) => {
             if task.wanted.is_none() {
-                return Err(Refusal { kind: RefusalKind::FloorLost, words: chain(&error) });
+                return Err(Refusal { kind: RefusalKind::AntiRollbackLost, words: chain(&error) });
             }
             for name in ["floor.1", "floor.2"] {
                 let path = folder.join(name);
@@ -199,7 +199,8 @@ impl Fetching<'_> {
         match &self.task.wanted {
             Some(wanted) if wanted != revision && (self.task.forced || lost) => {
                 let words = format!("the source offers {revision}, and {wanted} was requested");
-                let kind = if lost { RefusalKind::FloorLost } else { RefusalKind::NotForward };
+                let kind =
+                    if lost { RefusalKind::AntiRollbackLost } else { RefusalKind::NotForward };
                 Err(Refusal { kind, words })
             }
             Some(_) | None => Ok(()),

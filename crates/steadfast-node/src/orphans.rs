@@ -85,7 +85,7 @@ struct Unpromised {
     /// Whether anything is remembered at all.
     some: bool,
     ours: Vec<UndoEntry>,
-    /// What was only taken away: nothing is left to be released.
+    /// What was only taken away: nothing is left to be removed.
     taken: Vec<UndoEntry>,
 }
 

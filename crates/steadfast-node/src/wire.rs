@@ -167,7 +167,7 @@ pub enum RefusalKind {
     /// Torn, too large, or nothing that is a model.
     Broken,
     /// What was accepted before is lost: nothing is accepted without somebody's word.
-    FloorLost,
+    AntiRollbackLost,
     /// This machine's own trouble: no room, no child.
     Here,
 }
@@ -200,7 +200,7 @@ impl RefusalKind {
             RefusalKind::Foreign => "foreign",
             RefusalKind::Expired => "expired",
             RefusalKind::Broken => "broken",
-            RefusalKind::FloorLost => "floor-lost",
+            RefusalKind::AntiRollbackLost => "floor-lost",
             RefusalKind::Here => "here",
         }
     }
@@ -216,7 +216,7 @@ impl fmt::Display for Refusal {
             RefusalKind::Foreign => "it is not for this node",
             RefusalKind::Expired => "it has expired",
             RefusalKind::Broken => "it is damaged or incomplete",
-            RefusalKind::FloorLost => "the anti-rollback state is lost",
+            RefusalKind::AntiRollbackLost => "the anti-rollback state is lost",
             RefusalKind::Here => "an error on this machine",
         };
         write!(f, "{what}: {}", self.words)

@@ -166,7 +166,7 @@ impl Kind for Group {
                     listed(&have.primary_of)
                 ));
             }
-            return Difference::of(vec![Change::Remove { name: name.clone(), gid }]);
+            return Difference::new(vec![Change::Remove { name: name.clone(), gid }]);
         }
         let mut difference = match (have.gid, want.gid) {
             (None, _) if have.elsewhere.is_some() => {
@@ -174,14 +174,14 @@ impl Kind for Group {
                     "group {name} is not in /etc/group: the name service has it"
                 ));
             }
-            (None, gid) => Difference::of(vec![Change::Add(NewGroup {
+            (None, gid) => Difference::new(vec![Change::Add(NewGroup {
                 name: name.clone(),
                 gid,
                 system: want.system,
             })]),
             (Some(was), Some(gid)) if was != gid => {
                 let mut difference =
-                    Difference::of(vec![Change::SetGid { name: name.clone(), was, gid }]);
+                    Difference::new(vec![Change::SetGid { name: name.clone(), was, gid }]);
                 difference.notes.push(format!("files of gid {was} are not re-owned"));
                 difference
             }
@@ -212,7 +212,7 @@ impl Kind for Group {
             Change::SetGid { name, was, gid: to } => (name, gid(*was), gid(*to)),
             Change::Remove { name, gid: _ } => (name, FacetState::Unknown, FacetState::Nothing),
         };
-        vec![Effect::of(Facet::Group(name.clone()), before, left)]
+        vec![Effect::new(Facet::Group(name.clone()), before, left)]
     }
 
     fn says(_want: &Desired, facet: &Facet, _is_folder: bool) -> Says {
@@ -228,9 +228,9 @@ impl Kind for Group {
             Ok(match sys.local()?.group(name) {
                 Some(it) => Now {
                     members: it.members.clone(),
-                    ..Now::of(FacetState::Group { gid: Some(it.gid) })
+                    ..Now::new(FacetState::Group { gid: Some(it.gid) })
                 },
-                None => Now::of(FacetState::Nothing),
+                None => Now::new(FacetState::Nothing),
             })
         };
         facets.iter().filter_map(|it| it.as_group()).map(now).collect()

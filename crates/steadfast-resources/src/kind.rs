@@ -26,12 +26,12 @@ pub struct Difference<C> {
 }
 
 impl<C> Difference<C> {
-    pub fn of(changes: Vec<C>) -> Difference<C> {
+    pub fn new(changes: Vec<C>) -> Difference<C> {
         Difference { changes, obstacles: vec![], notes: vec![] }
     }
 
     pub fn none() -> Difference<C> {
-        Difference::of(vec![])
+        Difference::new(vec![])
     }
 
     pub fn refused(why: impl Into<Refusal>) -> Difference<C> {
@@ -181,7 +181,7 @@ pub struct Watch {
 
 impl Watch {
     /// The places of what a promise claims.
-    pub fn of(claims: &[Identity]) -> Watch {
+    pub fn from_claims(claims: &[Identity]) -> Watch {
         let mut watch = Watch::default();
         for claim in claims {
             match claim {
@@ -263,7 +263,7 @@ pub trait Kind {
 
     /// Where it shows that somebody has touched what it is about.
     fn watch(want: &Self::Desired) -> Watch {
-        Watch::of(&Self::claims(want))
+        Watch::from_claims(&Self::claims(want))
     }
 
     // What it says of what lies below it.

@@ -189,7 +189,7 @@ impl Kind for Link {
             && let Shape::Link { target: there } = &entry.shape
         {
             if there == target {
-                let set = Setting::of(&want.path, None, entry, have.ids, None, &want.owners);
+                let set = Setting::between(&want.path, None, entry, have.ids, None, &want.owners);
                 let changes = set.map(|it| Change::SetAttributes(vec![it])).into_iter().collect();
                 return Difference { changes, obstacles, notes: vec![] };
             }
@@ -287,7 +287,7 @@ fn plan_absent(want: &Desired, have: &State) -> Difference<Change> {
         return Difference::refused(format!("{what} is there (`force: true` removes it)"));
     }
     let mut difference =
-        Difference::of(vec![Change::Remove(vec![remove(want, &paths::seen(entry))])]);
+        Difference::new(vec![Change::Remove(vec![remove(want, &paths::seen(entry))])]);
     difference.notes.extend(paths::not_kept(entry));
     difference
 }

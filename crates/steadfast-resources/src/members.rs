@@ -182,12 +182,12 @@ impl Kind for Members {
             Change::Add { group, user } => {
                 let (group, user) = (group.clone(), Arc::from(user.as_str()));
                 let thing = Facet::Member { group, user };
-                Effect::of(thing, FacetState::Nothing, FacetState::There)
+                Effect::new(thing, FacetState::Nothing, FacetState::There)
             }
             Change::Remove { group, member } => {
                 let (group, user) = (group.clone(), Arc::clone(member));
                 let thing = Facet::Member { group, user };
-                Effect::of(thing, FacetState::There, FacetState::Nothing)
+                Effect::new(thing, FacetState::There, FacetState::Nothing)
             }
         }]
     }
@@ -203,11 +203,11 @@ impl Kind for Members {
     fn observe_facets(facets: &[&Facet], sys: &dyn Probe) -> Vec<Result<Now, SystemError>> {
         let now = |facet: &&Facet| {
             let Facet::Member { group, user } = facet else {
-                return Ok(Now::of(FacetState::Nothing));
+                return Ok(Now::new(FacetState::Nothing));
             };
             let local = sys.local()?;
             let is_in = local.group(group).is_some_and(|it| it.members.contains(user));
-            Ok(Now::of(if is_in { FacetState::There } else { FacetState::Nothing }))
+            Ok(Now::new(if is_in { FacetState::There } else { FacetState::Nothing }))
         };
         facets.iter().map(now).collect()
     }

@@ -44,7 +44,7 @@ pub struct Journal<'a> {
     implied: Summary,
     verdicts: Vec<v1::Judged>,
     /// Who has changed what promises are about.
-    changed_by: BTreeMap<String, Vec<v1::Writer>>,
+    changed_by: BTreeMap<String, Vec<v1::Changer>>,
     /// How many of them are about what was taken back: those stand first.
     undone: usize,
     /// What was not kept or held in the run before, once it is asked for, and whether this run finds it kept.
@@ -89,7 +89,7 @@ impl<'a> Journal<'a> {
 
     /// Who has changed what a promise is about, as far as anybody knows.
     pub fn changed(&mut self, promise: &str, by: &[Changer]) {
-        let by = by.iter().map(v1::Writer::from).collect();
+        let by = by.iter().map(v1::Changer::from).collect();
         self.changed_by.insert(promise.to_owned(), by);
     }
 

@@ -320,7 +320,7 @@ fn judge(
         HighestAccepted::Lost => {
             let words = "what was accepted before is not known any more; choose the revision \
                          to trust: steadfast adopt REVISION";
-            return refuse(RefusalKind::FloorLost, words.to_owned());
+            return refuse(RefusalKind::AntiRollbackLost, words.to_owned());
         }
         HighestAccepted::At(highest) => highest,
     };

@@ -28,7 +28,7 @@ pub fn plan_undo(
     within(made, extent, &mut BudgetMeter::new(budget), sys)
 }
 
-/// The same, and what is not spent by it stays in the purse.
+/// The same, and what is not spent by it stays in the budget.
 pub(crate) fn within(
     made: &[UndoEntry],
     extent: Extent,

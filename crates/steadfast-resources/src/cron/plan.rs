@@ -99,7 +99,7 @@ fn plan_absent(path: &AbsPath, have: &State) -> Difference<Change> {
             };
         }
     };
-    Difference::of(vec![Change::Remove { path: path.clone(), seen: seen(entry), was }])
+    Difference::new(vec![Change::Remove { path: path.clone(), seen: seen(entry), was }])
 }
 
 fn in_the_way(path: &AbsPath, shape: &Shape) -> Obstacle {

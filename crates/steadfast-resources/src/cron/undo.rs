@@ -16,7 +16,7 @@ pub(super) fn effects(change: &Change, have: &State) -> Vec<Effect> {
                 Attributes { uid: Some(entry.uid), gid: Some(entry.gid), mode: Some(entry.mode) };
             paths::attributes_set(path, seen, &from, attributes)
         }
-        Change::Remove { path, seen, was: _ } => Effect::of(
+        Change::Remove { path, seen, was: _ } => Effect::new(
             Facet::Path(path.clone()),
             paths::former(seen, entry, true),
             FacetState::Nothing,

@@ -108,7 +108,7 @@ impl Kind for Directory {
 
     /// Where it matters which names there are in the directory itself, they are watched too.
     fn watch(want: &Desired) -> Watch {
-        let mut watch = Watch::of(&Self::claims(want));
+        let mut watch = Watch::from_claims(&Self::claims(want));
         if want.recurse || want.purge || want.source.is_some() {
             watch.folders = watch.paths.clone();
             let files = want.sources().iter().map(|it| format!("{}/{}", want.path, it.below));

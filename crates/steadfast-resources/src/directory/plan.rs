@@ -24,7 +24,7 @@ pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
     let root = folder_after(want, have, there);
     let change = match there {
         Some(entry) => {
-            Setting::of(&want.path, None, entry, have.ids, Some(root.mode), &want.owners)
+            Setting::between(&want.path, None, entry, have.ids, Some(root.mode), &want.owners)
                 .map(|it| Change::SetAttributes(vec![it]))
         }
         None => Some(Change::MakeDirectories(vec![new_directory(want, have, &root)])),
@@ -110,7 +110,7 @@ fn plan_absent(want: &Desired, have: &State) -> Difference<Change> {
             "the directory is not empty: {count} below it (`force: true` removes all)"
         ));
     }
-    let mut difference = Difference::of(vec![Change::Remove(vec![Removal {
+    let mut difference = Difference::new(vec![Change::Remove(vec![Removal {
         path: want.path.clone(),
         below: None,
         seen: paths::seen(entry),

@@ -38,7 +38,7 @@ pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
         }
         Compared::Unsaid | Compared::Same | Compared::Refused(_) => {
             let setting =
-                |it| Setting::of(&want.path, None, it, have.ids, Some(mode), &want.owners);
+                |it| Setting::between(&want.path, None, it, have.ids, Some(mode), &want.owners);
             let setting = file.and_then(setting).map(|it| Change::SetAttributes(vec![it]));
             difference.changes.extend(setting);
         }
@@ -121,7 +121,7 @@ fn at_odds(want: &Desired, have: &State) -> Option<String> {
     match entry.shape {
         Shape::File { .. } => {
             let only = !writes && paths::is_foreign_link(entry, have.folder.as_ref());
-            let changed = Setting::of(
+            let changed = Setting::between(
                 &want.path,
                 None,
                 entry,
@@ -169,7 +169,7 @@ fn plan_absent(want: &Desired, have: &State) -> Difference<Change> {
         }
     }
     let mut difference =
-        Difference::of(vec![Change::Remove(vec![remove(want, &paths::seen(entry))])]);
+        Difference::new(vec![Change::Remove(vec![remove(want, &paths::seen(entry))])]);
     difference.notes.extend(not_kept(want, Some(entry)));
     difference
 }

@@ -190,7 +190,7 @@ impl Kind for Hostname {
             Change::File(change) => paths::effects(change, |_| have.file.entry.as_ref()),
             Change::Running { was, name } => {
                 let text = |it: &Arc<str>| FacetState::Text(Arc::clone(it));
-                vec![Effect::of(Facet::Setting(setting()), text(was), text(name))]
+                vec![Effect::new(Facet::Setting(setting()), text(was), text(name))]
             }
         }
     }
@@ -204,7 +204,7 @@ impl Kind for Hostname {
     }
 
     fn observe_facets(facets: &[&Facet], sys: &dyn Probe) -> Vec<Result<Now, SystemError>> {
-        let now = || sys.running_hostname().map(|it| Now::of(FacetState::Text(it)));
+        let now = || sys.running_hostname().map(|it| Now::new(FacetState::Text(it)));
         facets.iter().map(|_| now()).collect()
     }
 
@@ -349,7 +349,7 @@ fn written(want: &Desired, had: Option<&Entry>) -> Change {
 fn attributes(path: &AbsPath, entry: &Entry) -> Option<Change> {
     let root = paths::Ids { owner: Who::Id(0), group: Who::Id(0) };
     let below = Arc::from(FILE);
-    paths::Setting::of(path, Some(&below), entry, root, Some(MODE), &Owners::default())
+    paths::Setting::between(path, Some(&below), entry, root, Some(MODE), &Owners::default())
         .map(|it| Change::File(paths::Change::SetAttributes(vec![it])))
 }
 

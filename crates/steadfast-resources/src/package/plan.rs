@@ -71,7 +71,7 @@ fn plan_gone(want: &Desired, have: &State) -> Difference<Change> {
         changes.push(Change::Unhold { package });
     }
     if only_files && !purge {
-        return Difference::of(changes);
+        return Difference::new(changes);
     }
     if it.essential && !only_files {
         return Difference::refused("it is essential: the system does not work without it");
@@ -82,7 +82,7 @@ fn plan_gone(want: &Desired, have: &State) -> Difference<Change> {
     } else {
         Change::Remove(act(want, Goal::Remove, version, it.hold))
     });
-    let difference = Difference::of(changes);
+    let difference = Difference::new(changes);
     if it.hold && want.hold != Some(false) && !only_files {
         return held_by_others(difference, "removed");
     }
@@ -149,7 +149,7 @@ fn first_version(want: &Desired, have: &State, held: bool) -> Difference<Change>
     let from = want.options.from.as_deref();
     if let Some(version) = offers.and_then(|it| it.choose(want.version.as_ref(), from)) {
         let act = act(want, goal(want, Some(version)), None, held);
-        return Difference::of(vec![Change::Install(act)]);
+        return Difference::new(vec![Change::Install(act)]);
     }
     // A virtual package is there where another one provides it.
     let provider = have
@@ -201,24 +201,24 @@ fn other_version(
     if wrong {
         return match order {
             Some(order) if order.is_lt() && want.allow_downgrade => {
-                Difference::of(vec![Change::Downgrade(step)])
+                Difference::new(vec![Change::Downgrade(step)])
             }
             Some(order) if order.is_lt() => too_new(match range {
                 Some(range) if !within(Some(range), version) => format!("`{range}`"),
                 Some(_) | None => format!("what {} has", from.unwrap_or("the suite")),
             }),
-            Some(_) | None => Difference::of(vec![Change::Upgrade(step)]),
+            Some(_) | None => Difference::new(vec![Change::Upgrade(step)]),
         };
     }
     if want.state == Presence::Latest {
         if order.is_none_or(std::cmp::Ordering::is_gt) {
-            return Difference::of(vec![Change::Upgrade(step)]);
+            return Difference::new(vec![Change::Upgrade(step)]);
         }
         if lists.stale {
             let look = act(want, goal(want, None), version, held);
             return Difference {
                 obstacles: vec![Obstacle::Unknown(format!("apt's lists are {}", age(lists)))],
-                ..Difference::of(vec![Change::LookForNewer(look)])
+                ..Difference::new(vec![Change::LookForNewer(look)])
             };
         }
     }
@@ -227,7 +227,7 @@ fn other_version(
 
 /// Nothing that apt's lists have would do. Newer lists may help, unless they have just been fetched.
 fn not_offered(want: &Desired, have: &State, change: Change) -> Difference<Change> {
-    let Some((offers, lists)) = &have.apt else { return Difference::of(vec![change]) };
+    let Some((offers, lists)) = &have.apt else { return Difference::new(vec![change]) };
     let what = match offers {
         None => format!("{} is not in apt's lists", want.name),
         Some(offers) => {
@@ -243,7 +243,7 @@ fn not_offered(want: &Desired, have: &State, change: Change) -> Difference<Chang
     }
     Difference {
         obstacles: vec![Obstacle::Unknown(format!("{what}; they are {}", age(lists)))],
-        ..Difference::of(vec![change])
+        ..Difference::new(vec![change])
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) fn effects(change: &Change, have: &State) -> Vec<Effect> {
         | Change::Hold { .. }
         | Change::MarkManual { .. } => return vec![],
     };
-    vec![Effect::of(Facet::Package(act.item.package.clone()), before, left)]
+    vec![Effect::new(Facet::Package(act.item.package.clone()), before, left)]
 }
 
 /// Half installed is there too: something of it would have to go.
@@ -36,7 +36,7 @@ pub(super) fn observe_facets(
     let names: Vec<&PackageName> = facets.iter().filter_map(|it| name(it)).collect();
     let now = |look: &Look| {
         let there = look.installed.as_ref().is_some_and(|it| is_there_at_all(it.health));
-        Now::of(if there { FacetState::There } else { FacetState::Nothing })
+        Now::new(if there { FacetState::There } else { FacetState::Nothing })
     };
     match sys.package_looks(&names) {
         Ok(looks) => looks.iter().map(|look| Ok(now(look))).collect(),

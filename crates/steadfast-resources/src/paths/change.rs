@@ -82,7 +82,7 @@ pub struct Setting {
 
 impl Setting {
     /// What it takes to give an entry these owners and this mode, if anything.
-    pub fn of(
+    pub fn between(
         path: &AbsPath,
         below: Option<&Arc<str>>,
         entry: &Entry,

@@ -67,7 +67,7 @@ impl Who {
         }
     }
 
-    fn of(found: Option<u32>) -> Who {
+    fn from_found(found: Option<u32>) -> Who {
         found.map_or(Who::Missing, Who::Id)
     }
 }
@@ -107,14 +107,14 @@ impl Accounts {
             None => Who::Unsaid,
             Some(name) => {
                 let found = self.users.entry(name.clone()).or_insert_with(|| sys.uid(name));
-                Who::of(found.clone()?)
+                Who::from_found(found.clone()?)
             }
         };
         let group = match &owners.group {
             None => Who::Unsaid,
             Some(name) => {
                 let found = self.groups.entry(name.clone()).or_insert_with(|| sys.gid(name));
-                Who::of(found.clone()?)
+                Who::from_found(found.clone()?)
             }
         };
         Ok(Ids { owner, group })

@@ -230,7 +230,7 @@ fn files_of_many_promises_are_written_together_and_a_failure_stays_with_its_prom
     let write = |path: &str| Change::Write(vec![writing(path, "x")]);
     let set = |path: &str| {
         Change::SetAttributes(vec![
-            Setting::of(
+            Setting::between(
                 &abs(path),
                 None,
                 &file("", 0o644),
@@ -353,8 +353,8 @@ fn many_changes_of_one_sort_are_one_line_that_can_be_opened() {
 #[test]
 fn setuid_is_said_again_where_a_new_owner_would_take_it_away() {
     let ids = Ids { owner: Who::Id(5), group: Who::Unsaid };
-    let set =
-        Setting::of(&abs("/x"), None, &file("", 0o4755), ids, None, &Owners::default()).unwrap();
+    let set = Setting::between(&abs("/x"), None, &file("", 0o4755), ids, None, &Owners::default())
+        .unwrap();
     assert_eq!(set.to.mode, Some(Mode(0o4755)));
     assert_eq!(set.to_string(), "set owner root -> 5");
 }

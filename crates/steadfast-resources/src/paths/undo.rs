@@ -20,13 +20,13 @@ pub(crate) fn effects<'a>(
             .map(|it| {
                 let (uid, gid, mode) = (it.uid, it.gid, it.mode);
                 let before = former(&it.replaces, at(&it.below), true);
-                Effect::of(path(&it.path), before, FacetState::Directory { uid, gid, mode })
+                Effect::new(path(&it.path), before, FacetState::Directory { uid, gid, mode })
             })
             .collect(),
         Change::MakeLink(it) => {
             let (target, uid, gid) = (Arc::clone(&it.target), it.uid, it.gid);
             let before = former(&it.replaces, at(&None), true);
-            vec![Effect::of(path(&it.path), before, FacetState::Link { target, uid, gid })]
+            vec![Effect::new(path(&it.path), before, FacetState::Link { target, uid, gid })]
         }
         Change::Write(all) => all
             .iter()
@@ -44,7 +44,7 @@ pub(crate) fn effects<'a>(
                     (Expected::Directory, Some(entry)) if it.count == 1 => of_entry(entry),
                     (seen, entry) => former(seen, entry, it.keep),
                 };
-                Effect::of(path(&it.path), before, FacetState::Nothing)
+                Effect::new(path(&it.path), before, FacetState::Nothing)
             })
             .collect(),
     }
@@ -80,7 +80,7 @@ pub(crate) fn former(seen: &Expected, entry: Option<&Entry>, kept: bool) -> Face
 pub(crate) fn of_file(file: &NewFile, entry: Option<&Entry>) -> Effect {
     let content = Content::Digest(super::sha256(&file.content));
     let (uid, gid, mode) = (file.uid, file.gid, file.mode);
-    Effect::of(
+    Effect::new(
         Facet::Path(file.path.clone()),
         former(&file.replaces, entry, file.keep),
         FacetState::File { content, uid, gid, mode },
@@ -136,7 +136,7 @@ pub(crate) fn attributes(
             ) => FacetState::Unknown,
         }
     };
-    Effect::of(
+    Effect::new(
         Facet::Path(path.clone()),
         state(from.uid, from.gid, from.mode),
         state(to.uid.or(from.uid), to.gid.or(from.gid), to.mode.or(from.mode)),
@@ -153,9 +153,9 @@ pub(crate) fn observe_facets(
     let now = |entry: &Entry| Now {
         mounted: entry.mounted,
         size: size(entry),
-        ..Now::of(of_entry(entry))
+        ..Now::new(of_entry(entry))
     };
-    let none = || Now::of(FacetState::Nothing);
+    let none = || Now::new(FacetState::Nothing);
     (sys.look(&asked).into_iter()).map(|it| Ok(it?.entry.as_ref().map_or_else(none, now))).collect()
 }
 

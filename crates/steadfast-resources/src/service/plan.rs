@@ -28,7 +28,7 @@ pub(super) fn plan(want: &Desired, have: &State, owing: &Owing) -> Difference<Ch
 /// The changes stand in the order of their phases.
 fn difference(want: &Desired, have: &State, owing: &Owing) -> Result<Difference<Change>, Refused> {
     let files = own_files(want, have)?;
-    let mut plan = Difference::of(files.changes.clone());
+    let mut plan = Difference::new(files.changes.clone());
     if is_missing(want, have) {
         plan.obstacles.push(Obstacle::Missing(Identity::Unit(want.unit.clone())));
         return Ok(plan);

@@ -29,15 +29,15 @@ pub(super) fn effects(change: &Change, want: &Desired, have: &State) -> Vec<Effe
         // A oneshot that leaves nothing behind does not run when it is done.
         let leaves = have.unit.oneshot.is_none();
         let facet = Facet::Running(unit.clone());
-        leaves.then(|| Effect::of(facet, running_now(&have.unit), after)).into_iter().collect()
+        leaves.then(|| Effect::new(facet, running_now(&have.unit), after)).into_iter().collect()
     };
     let place = |unit: &UnitName, after| {
-        vec![Effect::of(Facet::Enabled(unit.clone()), place_of(&have.unit), after)]
+        vec![Effect::new(Facet::Enabled(unit.clone()), place_of(&have.unit), after)]
     };
     match change {
         Change::MakeFolder { path } => {
             let after = FacetState::Directory { uid: 0, gid: 0, mode: FOLDER_MODE };
-            vec![Effect::of(Facet::Path(path.clone()), FacetState::Nothing, after)]
+            vec![Effect::new(Facet::Path(path.clone()), FacetState::Nothing, after)]
         }
         Change::Write { file, was: _ } => vec![paths::of_file(file, entry(&file.path))],
         Change::SetAttributes { path, seen, was: (uid, gid, mode) } => {
@@ -72,7 +72,7 @@ pub(super) fn observe_facets(
             let unit = unit?;
             let runs = matches!(facet, Facet::Running(_));
             let state = if runs { running_now(&unit) } else { place_of(&unit) };
-            Ok(Now { unit: Some(unit), ..Now::of(state) })
+            Ok(Now { unit: Some(unit), ..Now::new(state) })
         })
         .collect()
 }

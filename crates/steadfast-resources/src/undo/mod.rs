@@ -33,7 +33,7 @@ pub struct Effect {
 }
 
 impl Effect {
-    pub fn of(facet: Facet, before: FacetState, after: FacetState) -> Effect {
+    pub fn new(facet: Facet, before: FacetState, after: FacetState) -> Effect {
         Effect { facet, before, after, sensitive: false }
     }
 }
@@ -74,7 +74,7 @@ pub struct Now {
 }
 
 impl Now {
-    pub fn of(state: FacetState) -> Now {
+    pub fn new(state: FacetState) -> Now {
         Now { state, mounted: false, size: 0, members: vec![], unit: None }
     }
 }

@@ -159,7 +159,7 @@ impl Kind for User {
 
     /// The keys too, where they are promised and the home is known.
     fn watch(want: &Desired) -> Watch {
-        let mut watch = Watch::of(&Self::claims(want));
+        let mut watch = Watch::from_claims(&Self::claims(want));
         watch.also(Watch::GROUPS);
         if let Wanted::Present(wanted) = &want.state
             && wanted.ssh_keys.is_some()

@@ -18,17 +18,17 @@ pub(super) fn effects(change: &Change, want: &Desired, have: &State) -> Vec<Effe
     }
     let altered = |name: &UserName| {
         let facet = Facet::User(name.clone());
-        vec![Effect::of(facet, FacetState::Unknown, FacetState::User { line: None })]
+        vec![Effect::new(facet, FacetState::Unknown, FacetState::User { line: None })]
     };
     let member = |name: &UserName, group: &GroupName, before, after| {
         let (group, user) = (group.clone(), Arc::from(name.as_str()));
-        Effect::of(Facet::Member { group, user }, before, after)
+        Effect::new(Facet::Member { group, user }, before, after)
     };
     match change {
         Change::Add(user) => added(user),
         Change::Remove { name, uid: _ } => {
             let facet = Facet::User(name.clone());
-            vec![Effect::of(facet, FacetState::Unknown, FacetState::Nothing)]
+            vec![Effect::new(facet, FacetState::Unknown, FacetState::Nothing)]
         }
         Change::Join { name, groups } => groups
             .iter()
@@ -42,7 +42,7 @@ pub(super) fn effects(change: &Change, want: &Desired, have: &State) -> Vec<Effe
         }
         Change::RemoveHome { home, uid: _ } => {
             let facet = Facet::Path(home.clone());
-            vec![Effect::of(facet, FacetState::Unknown, FacetState::Nothing)]
+            vec![Effect::new(facet, FacetState::Unknown, FacetState::Nothing)]
         }
         Change::Uid { name, .. }
         | Change::Group { name, .. }
@@ -67,10 +67,10 @@ fn added(user: &NewUser) -> Vec<Effect> {
     };
     let own = own.map(|it| {
         let after = FacetState::Group { gid: None };
-        Effect::of(Facet::Group(it), FacetState::Nothing, after)
+        Effect::new(Facet::Group(it), FacetState::Nothing, after)
     });
     let after = FacetState::User { line: None };
-    let user = Effect::of(Facet::User(user.name.clone()), FacetState::Nothing, after);
+    let user = Effect::new(Facet::User(user.name.clone()), FacetState::Nothing, after);
     std::iter::once(user).chain(own).collect()
 }
 
@@ -84,7 +84,7 @@ fn keys_written(name: &UserName, seen: &KeysFile, new: &NewKeys, exactly: bool) 
         (false, Ok(None)) => FacetState::Nothing,
         (false, Ok(Some(_)) | Err(_)) | (true, _) => FacetState::Unknown,
     };
-    Effect::of(Facet::Keys(name.clone()), before, of_block(keys::block(&new.content)))
+    Effect::new(Facet::Keys(name.clone()), before, of_block(keys::block(&new.content)))
 }
 
 /// A user's own group comes and goes with the user.
@@ -109,12 +109,12 @@ pub(super) fn looks_after(facet: &Facet) -> bool {
 
 pub(super) fn observe_facet(facet: &Facet, sys: &dyn accounts::Read) -> Result<Now, SystemError> {
     if let Facet::Keys(name) = facet {
-        return keys_of(name, sys).map(Now::of);
+        return keys_of(name, sys).map(Now::new);
     }
     let local = sys.local()?;
     let user = facet.as_user().and_then(|it| local.user(it));
     let there = |it: &User| FacetState::User { line: Some(line_of(it)) };
-    Ok(Now::of(user.map_or(FacetState::Nothing, there)))
+    Ok(Now::new(user.map_or(FacetState::Nothing, there)))
 }
 
 pub(super) fn absence(facet: &Facet) -> Option<Desired> {

@@ -1,6 +1,6 @@
 //! Every format that was ever written is read.
 
-use super::v1::{Judged, Record, Writer};
+use super::v1::{Changer, Judged, Record};
 use crate::journal::{Clock, Journal, RunHeader};
 use crate::store::Store;
 use rusqlite::Connection;
@@ -26,8 +26,8 @@ fn every_record_that_was_ever_stored_is_read() {
     for line in judged.lines() {
         let judged: Judged = serde_json::from_str(line).unwrap();
         assert_eq!(serde_json::to_string(&judged).unwrap(), line);
-        for writer in judged.changed_by {
-            assert_eq!(Writer::from(&writer.clone().into_domain()), writer);
+        for changer in judged.changed_by {
+            assert_eq!(Changer::from(&changer.clone().into_domain()), changer);
         }
     }
 }

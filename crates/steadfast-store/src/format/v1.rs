@@ -62,7 +62,7 @@ pub struct Judged {
     pub origin: String,
     /// Who had changed it, as far as the kernel told; the latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub changed_by: Vec<Writer>,
+    pub changed_by: Vec<Changer>,
     /// What the promise changes with, since version 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
@@ -78,7 +78,7 @@ impl Judged {
 
 /// Somebody who changed something that is promised.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Writer {
+pub struct Changer {
     /// Microseconds since 1970.
     pub at: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -206,10 +206,10 @@ impl Record {
     }
 }
 
-impl From<&attribution::Changer> for Writer {
-    fn from(writer: &attribution::Changer) -> Writer {
-        let attribution::Changer { at, pid, process, work } = writer.clone();
-        Writer {
+impl From<&attribution::Changer> for Changer {
+    fn from(changer: &attribution::Changer) -> Changer {
+        let attribution::Changer { at, pid, process, work } = changer.clone();
+        Changer {
             at,
             pid,
             process: process.map(|it| {
@@ -223,9 +223,9 @@ impl From<&attribution::Changer> for Writer {
     }
 }
 
-impl Writer {
+impl Changer {
     pub fn into_domain(self) -> attribution::Changer {
-        let Writer { at, pid, process, work } = self;
+        let Changer { at, pid, process, work } = self;
         attribution::Changer {
             at,
             pid,

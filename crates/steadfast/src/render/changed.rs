@@ -2,24 +2,24 @@
 
 use super::time::stamp;
 use serde_json::{Value, json};
-use steadfast_store::format::v1::{Judged, Process, Work, Writer};
+use steadfast_store::format::v1::{Changer, Judged, Process, Work};
 
 /// `changed at 2026-11-25 15:14:13Z by bash (pid 812) of ann`, the latest first.
 pub(crate) fn by(judged: &Judged) -> impl Iterator<Item = String> + '_ {
     judged.changed_by.iter().rev().map(|it| {
-        let writer = it.clone().into_domain();
-        format!("changed at {} by {writer}", stamp(it.at))
+        let changer = it.clone().into_domain();
+        format!("changed at {} by {changer}", stamp(it.at))
     })
 }
 
 /// `changed_by`: in the order of time. What is not known is null.
 pub(crate) fn json(judged: &Judged) -> Vec<Value> {
-    judged.changed_by.iter().map(writer).collect()
+    judged.changed_by.iter().map(changer).collect()
 }
 
-fn writer(writer: &Writer) -> Value {
-    let words = writer.clone().into_domain().to_string();
-    let Writer { at, pid, process, work } = writer;
+fn changer(changer: &Changer) -> Value {
+    let words = changer.clone().into_domain().to_string();
+    let Changer { at, pid, process, work } = changer;
     let process = process.as_ref().map(|it| {
         let Process { name, command, arguments, user, login, unit } = it;
         json!({

@@ -93,7 +93,7 @@ impl<'a> Below<'a> {
     fn attributes_do(&mut self, file: &SourceFile, path: &AbsPath, it: &TreeEntry) -> bool {
         let mode = self.file_mode(file, it.entry.mode);
         let owners = &self.want.owners;
-        let set = Setting::of(path, Some(&it.path), &it.entry, self.ids(), Some(mode), owners);
+        let set = Setting::between(path, Some(&it.path), &it.entry, self.ids(), Some(mode), owners);
         let foreign = it.entry.links > 1 && self.root.open;
         if set.is_some() && foreign {
             return false;

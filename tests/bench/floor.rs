@@ -9,7 +9,7 @@ use std::path::Path;
 const READ: OFlags =
     OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
-/// Opens, looks at and reads every file below a folder.
+/// Opens, looks at and reads every file below a directory.
 pub(crate) fn read_below(folder: &Path) {
     let mut buffer = vec![0_u8; 64 * 1024];
     visit(folder, &mut |dir, name, is_folder| {
@@ -29,7 +29,7 @@ pub(crate) fn read_below(folder: &Path) {
     });
 }
 
-/// Looks at everything below a folder.
+/// Looks at everything below a directory.
 pub(crate) fn walk(folder: &Path) {
     visit(folder, &mut |dir, name, _| {
         let flags = AtFlags::SYMLINK_NOFOLLOW;
@@ -60,7 +60,7 @@ fn visit(folder: &Path, each: &mut dyn FnMut(&rustix::fd::OwnedFd, &std::ffi::CS
 }
 
 /// Writes files of 1 KiB so that they survive a power cut: all of them, one flush of the file system,
-/// each to its name, a flush of the folder.
+/// each to its name, a flush of the directory.
 pub(crate) fn write(folder: &Path, count: usize) {
     let dir = rustix::fs::open(folder, READ | OFlags::DIRECTORY, Mode::empty()).unwrap();
     let content = [b'x'; 1024];

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// How many promises one server has: a document has 16 MiB at most.
 const PER_SERVER: usize = 10_000;
 
-/// A model of that many files of 1 KiB with an expression in each, and the folder where they belong.
+/// A model of that many files of 1 KiB with an expression in each, and the directory where they belong.
 pub(crate) fn files(below: &Path, count: usize) -> (PathBuf, PathBuf) {
     let (model, data) = (below.join(format!("model-{count}")), below.join(format!("data-{count}")));
     if model.exists() {
@@ -36,7 +36,7 @@ pub(crate) fn files(below: &Path, count: usize) -> (PathBuf, PathBuf) {
     (model, data)
 }
 
-/// A folder of 20,000 entries, and a model that promises owner and modes of all of them.
+/// A directory of 20,000 entries, and a model that promises owner and modes of all of them.
 pub(crate) fn tree(below: &Path) -> (PathBuf, PathBuf) {
     let (model, data) = (below.join("model-tree"), below.join("tree"));
     for folder in 0..200 {

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A folder with keys, a folder `www` that is published into, and a model.
+/// A directory with keys, a directory `www` that is published into, and a model.
 pub(crate) struct Desk {
     pub folder: tempfile::TempDir,
     pub model: tempfile::TempDir,

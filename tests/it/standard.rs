@@ -15,7 +15,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").to_owned()
 }
 
-/// Every file below a folder, by its path in it.
+/// Every file below a directory, by its path in it.
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let (mut all, mut folders) = (vec![], vec![folder.to_owned()]);
     while let Some(next) = folders.pop() {

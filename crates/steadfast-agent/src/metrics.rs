@@ -1,4 +1,4 @@
-//! The status as Prometheus reads it: text format 0.0.4, for a scrape or for node_exporter's folder.
+//! The status as Prometheus reads it: text format 0.0.4, for a scrape or for node_exporter's directory.
 
 use crate::status::{Status, Trying};
 use jiff::Timestamp;

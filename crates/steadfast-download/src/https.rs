@@ -1,5 +1,5 @@
 //! Files from a web server: asked for only if they changed, up to a size, within a time, and over TLS to
-//! whom the settings trust. A redirect leads to https and not far. A folder on this machine (`file:///`)
+//! whom the settings trust. A redirect leads to https and not far. A directory on this machine (`file:///`)
 //! is read in the same way, for machines without a network.
 
 use crate::error::{DownloadError, DownloadErrorKind};
@@ -24,7 +24,7 @@ pub struct Validator {
     pub modified: Option<String>,
 }
 
-/// The folder of a web server, or one on this machine.
+/// The directory of a web server, or one on this machine.
 #[derive(Debug)]
 pub enum Site {
     Http {

@@ -1,4 +1,4 @@
-//! What the fetcher hands over: one file in its cache folder, a sequence of named records without links,
+//! What the fetcher hands over: one file in its cache directory, a sequence of named records without links,
 //! permissions or anything else to interpret. Whoever reads it takes every byte for hostile.
 //!
 //! ```text
@@ -102,7 +102,7 @@ pub fn clear(folder: &Path, beside: &[&str]) -> Result<(), DownloadError> {
             match std::fs::remove_file(path) {
                 Ok(()) => {}
                 Err(err) if err.kind() == std::io::ErrorKind::NotFound => {}
-                Err(err) => return Err(DownloadError::local("clear the cache folder", err)),
+                Err(err) => return Err(DownloadError::local("clear the cache directory", err)),
             }
         }
     }
@@ -121,7 +121,7 @@ impl Reader {
         Reader::named(folder, NAME, limit)
     }
 
-    /// Neither the folder nor the file may be a link, and no more than `limit` bytes are read.
+    /// Neither the directory nor the file may be a link, and no more than `limit` bytes are read.
     pub fn named(folder: &Path, name: &str, limit: u64) -> Result<Reader, OfferError> {
         let failed = |err: rustix::io::Errno| OfferError::local("open the download", err);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;

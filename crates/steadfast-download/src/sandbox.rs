@@ -1,5 +1,5 @@
 //! What the process that fetches gives up before it speaks to anybody: root, its groups, every way to get
-//! privileges back, and large files. It keeps the network and one folder. See decision 0005.
+//! privileges back, and large files. It keeps the network and one directory. See decision 0005.
 
 use crate::limits::Limits;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
@@ -12,7 +12,7 @@ use std::path::Path;
 /// How a process was confined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Confined {
-    /// It runs as another user than root, who owns nothing but the cache folder.
+    /// It runs as another user than root, who owns nothing but the cache directory.
     AsUser,
     /// It was not root to begin with: it runs as who it was, without a way up.
     AsIs,
@@ -31,7 +31,7 @@ fn tried(what: &'static str) -> impl FnOnce(io::Error) -> ConfineError {
 }
 
 /// Confines this process for good. It must have one thread only, and have read before what only root may
-/// read: keys, tokens and authorities. As root the cache folder is made where it is missing and given to
+/// read: keys, tokens and authorities. As root the cache directory is made where it is missing and given to
 /// the user; its parents must be root's.
 pub fn confine(
     cache: &Path,
@@ -46,7 +46,7 @@ pub fn confine(
     }
     match std::fs::DirBuilder::new().mode(0o700).create(cache) {
         Err(err) if err.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(tried("make the cache folder")(err));
+            return Err(tried("make the cache directory")(err));
         }
         Ok(()) | Err(_) => {}
     }
@@ -69,15 +69,15 @@ pub fn confine(
     Ok(Confined::AsUser)
 }
 
-/// Makes the cache folder the user's, and nobody else's.
+/// Makes the cache directory the user's, and nobody else's.
 fn give_away(cache: &Path, uid: u32, gid: u32) -> Result<(), ConfineError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let folder = rustix::fs::open(cache, flags, Mode::empty())
-        .map_err(|it| tried("open the cache folder")(it.into()))?;
+        .map_err(|it| tried("open the cache directory")(it.into()))?;
     let (user, group) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
     rustix::fs::fchown(&folder, Some(user), Some(group))
         .and_then(|()| rustix::fs::fchmod(&folder, Mode::from_raw_mode(0o700)))
-        .map_err(|it| tried("give the cache folder away")(it.into()))
+        .map_err(|it| tried("give the cache directory away")(it.into()))
 }
 
 /// Bounds what this process may use, for good: never above what it may already.

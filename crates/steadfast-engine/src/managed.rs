@@ -12,7 +12,7 @@ use steadfast_system::AbsPath;
 #[derive(Debug)]
 pub struct Managed<'a> {
     by: HashMap<Identity, Vec<(&'a Resource, Keep)>>,
-    /// The folders that promised paths lie in.
+    /// The directories that promised paths lie in.
     folders: HashSet<AbsPath>,
     /// What others refer to: the owner of a promised file, the user of a job.
     used: HashSet<Identity>,
@@ -36,7 +36,7 @@ impl<'a> Managed<'a> {
         managed
     }
 
-    /// The promises about a thing: its own, and those of folders that rule what is below them. What was
+    /// The promises about a thing: its own, and those of directories that rule what is below them. What was
     /// made goes only where it is purged; the rest has at least its owner and mode from there.
     fn about(&self, made: &UndoEntry) -> impl Iterator<Item = (&'a Resource, Keep)> + '_ {
         let mut own: Vec<(&Resource, Keep)> = vec![];
@@ -71,7 +71,7 @@ impl<'a> Managed<'a> {
     /// What of it keeping the promises does not make what it is to be, as a thing of its own; none where
     /// they are enough.
     pub fn leaves(&self, made: &UndoEntry) -> Option<UndoEntry> {
-        // A folder in use does not go; who it belongs to is another matter.
+        // A directory in use does not go; who it belongs to is another matter.
         if self.holds(&made.facet) && !matches!(made.before, FacetState::Directory { .. }) {
             return None;
         }

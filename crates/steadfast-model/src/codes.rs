@@ -72,7 +72,7 @@ codes! {
     TWO_PROMISES_ONE_THING = "two-promises-one-thing";
     /// A need leads back to where it came from, so no order can satisfy it.
     CYCLE = "cycle";
-    /// A promise needs something (an owner, a folder) that another one promises to be absent.
+    /// A promise needs something (an owner, a directory) that another one promises to be absent.
     NEEDS_ABSENT = "needs-absent";
     /// A promise names another one that this node has not made.
     UNKNOWN_PROMISE = "unknown-promise";

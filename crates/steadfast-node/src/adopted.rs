@@ -10,7 +10,7 @@ use steadfast_store::{Layout, state_files};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RevisionRecord {
     pub format: u32,
-    /// The digest of the content, in hexadecimal: the name of its folder.
+    /// The digest of the content, in hexadecimal: the name of its directory.
     pub content: String,
     pub source: String,
     #[serde(default)]
@@ -30,7 +30,7 @@ pub fn file_of(layout: &Layout, revision: &Revision) -> PathBuf {
     layout.revisions().join(format!("{}.json", revision.0))
 }
 
-/// Whether a name leads nowhere else than into the folder that it is looked up in.
+/// Whether a name leads nowhere else than into the directory that it is looked up in.
 fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|it| it.is_ascii_alphanumeric())
 }

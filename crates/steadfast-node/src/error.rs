@@ -8,7 +8,7 @@ use steadfast_trust::text::chain;
 
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    /// The folder of the model is not there, or cannot be read.
+    /// The directory of the model is not there, or cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error("the model has no environment `{asked}`")]

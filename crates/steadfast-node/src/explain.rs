@@ -7,7 +7,7 @@ use steadfast_model::ParameterTrace;
 use steadfast_resources::Identity;
 use steadfast_system::AbsPath;
 
-/// Promises of this name or about this path; else the folder that holds for all below it.
+/// Promises of this name or about this path; else the directory that holds for all below it.
 pub fn find(target: &Target, thing: &str) -> Vec<usize> {
     let all = &target.promises.all;
     let path = AbsPath::parse(thing).ok();

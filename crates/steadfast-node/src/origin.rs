@@ -25,7 +25,7 @@ impl Lines {
         Lines { known: adopted::blame(layout, revision), ..Lines::default() }
     }
 
-    /// Of files as they lie in a folder, which may be in a git work tree.
+    /// Of files as they lie in a directory, which may be in a git work tree.
     pub fn of_folder(folder: &Path, sources: &SourceSet, files: &BTreeSet<String>) -> Lines {
         let files: Vec<(&str, &[u8])> = files
             .iter()
@@ -157,7 +157,7 @@ impl<'a> Revisions<'a> {
         Path::new(&run.model).strip_prefix(self.layout.content()).ok()?.to_str()
     }
 
-    /// A run says the folder of its content, and its commit where there is one.
+    /// A run says the directory of its content, and its commit where there is one.
     pub fn revision(&self, run: &RunLine) -> Option<&(Revision, RevisionRecord)> {
         let content = self.content(run)?;
         let all = self.known.get(content)?;

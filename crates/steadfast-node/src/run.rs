@@ -1,4 +1,4 @@
-//! One run, from the folder of a model to verdicts. It is the same for a person who looks first, for a
+//! One run, from the directory of a model to verdicts. It is the same for a person who looks first, for a
 //! person who runs it by hand and for the agent; what differs is the [`Purpose`].
 //!
 //! The story: the lock is taken and the files of the model are read. What they came to for this node may
@@ -30,13 +30,13 @@ use steadfast_trust::text::chain;
 /// What is run, over which promises, and to what end.
 #[derive(Debug)]
 pub struct Run<'a> {
-    /// The folder of the model.
+    /// The directory of the model.
     pub model: &'a Path,
     /// Under which name this machine looks for itself; where nothing is said, its own.
     pub node: Option<&'a str>,
     /// Where nothing is said, the only one that names the node.
     pub environment: Option<&'a str>,
-    /// The commit of the files, where the folder itself does not tell.
+    /// The commit of the files, where the directory itself does not tell.
     pub commit: Option<String>,
     /// Whether it is the model that the agent has adopted.
     pub is_adopted: bool,

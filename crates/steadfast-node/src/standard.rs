@@ -1,5 +1,5 @@
 //! The bundles that ship with the product: what lies below promises/, as the files of a model see it,
-//! below `std/`. A test compares this list with the folder.
+//! below `std/`. A test compares this list with the directory.
 
 /// Path in the model, and content.
 pub const FILES: &[(&str, &[u8])] = &[

@@ -237,7 +237,7 @@ fn fault_of(error: &SystemError) -> Fault {
 /// Whether somebody who is not root can put something else in the place of this path.
 fn is_foreign(path: AbsPath, host: &dyn Probe) -> bool {
     let mut path = path;
-    // What lies in the innermost folder that is there.
+    // What lies in the innermost directory that is there.
     loop {
         match host.look(&[(&path, Wanted::Nothing)]).pop() {
             Some(Ok(Look { folder: Some(folder), entry: _ })) => return folder.open,

@@ -120,7 +120,7 @@ pub struct Watched {
     pub promise: PromiseId,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<String>,
-    /// Folders in which every name counts.
+    /// Directories in which every name counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub folders: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

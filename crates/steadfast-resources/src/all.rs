@@ -26,7 +26,7 @@ pub fn lower(promise: &Promise, cx: &mut Lower<'_>) -> Option<Vec<Resource>> {
     Some(std::iter::once(whole).chain(members).collect())
 }
 
-/// Tells every folder that purges which paths are promised below it.
+/// Tells every directory that purges which paths are promised below it.
 pub fn relate(all: &mut [&mut Resource]) {
     let mut paths: Vec<AbsPath> = all
         .iter()
@@ -37,7 +37,7 @@ pub fn relate(all: &mut [&mut Resource]) {
     paths.sort();
     for resource in all.iter_mut().filter(|it| it.rules_below()) {
         let Some(folder) = resource.folder() else { continue };
-        // In their order, those below a folder stand beside each other.
+        // In their order, those below a directory stand beside each other.
         let prefix = format!("{}/", folder.as_str().trim_end_matches('/'));
         let from = paths.partition_point(|it| it.as_str() <= &*prefix);
         let below = paths[from..].iter().take_while(|it| it.as_str().starts_with(&prefix));

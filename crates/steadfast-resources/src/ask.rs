@@ -66,12 +66,12 @@ impl Resource {
         of_kind!(Resource, self, K, want => K::watch(want))
     }
 
-    /// The folder that it is about, if it is about one.
+    /// The directory that it is about, if it is about one.
     pub fn folder(&self) -> Option<&AbsPath> {
         of_kind!(Resource, self, K, want => K::folder(want))
     }
 
-    /// Whether it decides about what other promises do not name in its folder.
+    /// Whether it decides about what other promises do not name in its directory.
     pub fn rules_below(&self) -> bool {
         of_kind!(Resource, self, K, want => K::rules_below(want))
     }
@@ -110,7 +110,7 @@ impl Change {
         of_kind!(Change, self, K, change => K::detail(change))
     }
 
-    /// The folders that it makes.
+    /// The directories that it makes.
     pub fn folders(&self) -> Vec<&AbsPath> {
         of_kind!(Change, self, K, change => K::folders(change))
     }

@@ -24,7 +24,7 @@ enum Token {
     Within,
     /// `**`
     Across,
-    /// `**/`: any number of folders, none too.
+    /// `**/`: any number of directories, none too.
     Folders,
     Class {
         other: bool,
@@ -75,7 +75,7 @@ impl Glob {
     }
 
     /// A pattern over promised ids. One that names no path, as `file:*`, means all of its kind, whatever
-    /// folders they lie in.
+    /// directories they lie in.
     pub fn of_ids(text: &str) -> Result<Glob, String> {
         let mut glob = Glob::parse(text)?;
         if !text.contains('/') {

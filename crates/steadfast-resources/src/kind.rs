@@ -1,6 +1,6 @@
 //! What a kind of promise is: its verbs over plain data. A kind's file reads, top to bottom:
 //! `Desired`, `State`, `Change`, `impl Kind`, `Display for Change`, tests. Of one that has grown this is the
-//! mod.rs of a folder: the verbs have rooms in it, `lower`, `observe`, `plan`, `apply` and `undo`, and below
+//! mod.rs of a directory: the verbs have rooms in it, `lower`, `observe`, `plan`, `apply` and `undo`, and below
 //! those are the types, `desired`, `state` and `change`.
 //!
 //! Everything that is asked of a promise anywhere is a verb here, and what most kinds do not care about has an
@@ -268,12 +268,12 @@ pub trait Kind {
 
     // What it says of what lies below it.
 
-    /// The folder that it is about, promised to be there.
+    /// The directory that it is about, promised to be there.
     fn folder(_want: &Self::Desired) -> Option<&AbsPath> {
         None
     }
 
-    /// Whether it decides about what other promises do not name in its folder.
+    /// Whether it decides about what other promises do not name in its directory.
     fn rules_below(_want: &Self::Desired) -> bool {
         false
     }
@@ -283,7 +283,7 @@ pub trait Kind {
         false
     }
 
-    /// Tells it which paths other promises name in its folder.
+    /// Tells it which paths other promises name in its directory.
     fn set_promised(_want: &mut Self::Desired, _below: Arc<[AbsPath]>) {}
 
     // The machine.
@@ -320,7 +320,7 @@ pub trait Kind {
         0
     }
 
-    /// The folders that it makes.
+    /// The directories that it makes.
     fn folders(_change: &Self::Change) -> Vec<&AbsPath> {
         vec![]
     }
@@ -337,7 +337,7 @@ pub trait Kind {
     fn effects(change: &Self::Change, want: &Self::Desired, have: &Self::State) -> Vec<Effect>;
 
     /// What the promise says this facet is to be, so that keeping the promise is enough for that. It is only
-    /// asked of facets of what it concerns, or of paths in its folder.
+    /// asked of facets of what it concerns, or of paths in its directory.
     fn says(want: &Self::Desired, facet: &Facet, is_folder: bool) -> Says;
 
     /// Whether this kind knows how to look at the facet and how to change it back; one kind does.

@@ -1,4 +1,4 @@
-//! The kinds of promises, one file or folder for each: what it reads, sees, plans, does and undoes, side by
+//! The kinds of promises, one file or directory for each: what it reads, sees, plans, does and undoes, side by
 //! side. `group.rs` is the smallest, whole; `kind.rs` says what a kind is.
 //!
 //! A new kind is a room here, its line among the modules and its row in the table below, and a row in the model's

@@ -72,7 +72,11 @@ impl Kind for Link {
         Field::new("target", Takes::Text, "where it leads, which may be relative"),
         Field::new("force", Takes::Boolean, "what is not a link gives way (false)"),
         Field::new("owner", Takes::Text, "a user's name (of a new link: root)"),
-        Field::new("group", Takes::Text, "a group's name (of a new link: root, or the folder's)"),
+        Field::new(
+            "group",
+            Takes::Text,
+            "a group's name (of a new link: root, or the directory's)",
+        ),
     ];
     type Desired = Desired;
     type State = State;

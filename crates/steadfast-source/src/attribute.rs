@@ -36,7 +36,7 @@ pub fn attribute(
 }
 
 /// Who wrote which line of these files of a revision in a repository on this machine, from all of its
-/// history. `folder` is the repository or a folder in it; `cache` an empty folder.
+/// history. `folder` is the repository or a directory in it; `cache` an empty directory.
 pub fn attribute_local<'a>(
     folder: &Path,
     revision: &str,
@@ -47,7 +47,7 @@ pub fn attribute_local<'a>(
     git::blame::of_repository(folder, revision, files, cache, &Limits::default())
 }
 
-/// The same of files as they lie in a folder, where that is in a work tree of the user who asks: none
+/// The same of files as they lie in a directory, where that is in a work tree of the user who asks: none
 /// where it is in no repository, or nothing is committed yet.
 pub fn attribute_work_tree(
     folder: &Path,

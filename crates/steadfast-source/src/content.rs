@@ -1,5 +1,5 @@
 //! The files of a model on their way from strangers to this node: which names are allowed, how much there
-//! may be, and the folder in which an accepted state is kept.
+//! may be, and the directory in which an accepted state is kept.
 
 use crate::directory::{MAX_BYTES, MAX_DEPTH, MAX_FILES, ReadError, read_directory};
 use crate::revision::content_digest;
@@ -75,7 +75,7 @@ impl Collector {
     }
 }
 
-/// Keeps the files of an accepted model in a folder of its own below `root`, named by its content. It is
+/// Keeps the files of an accepted model in a directory of its own below `root`, named by its content. It is
 /// there as a whole or not at all, also when the machine dies in between.
 pub fn write_content(root: &Path, sources: &SourceSet) -> std::io::Result<PathBuf> {
     let digest = content_digest(sources);

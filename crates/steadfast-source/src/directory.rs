@@ -12,7 +12,7 @@ use steadfast_model::SourceSet;
 pub const MAX_BYTES: u64 = 256 * 1024 * 1024;
 /// The most files that a model may have.
 pub const MAX_FILES: usize = 1_000_000;
-/// How deep its folders may nest.
+/// How deep its directories may nest.
 pub const MAX_DEPTH: usize = 32;
 
 #[derive(Debug, thiserror::Error)]
@@ -25,17 +25,19 @@ pub enum ReadError {
         #[source]
         err: std::io::Error,
     },
-    #[error("{path} is neither a file nor a folder: a model has no links and no special files")]
+    #[error("{path} is neither a file nor a directory: a model has no links and no special files")]
     Special { path: PathBuf },
     #[error("{path} has a name that is not UTF-8")]
     Name { path: PathBuf },
     #[error("the model has more than 256 MiB, at {path}")]
     TooLarge { path: PathBuf },
-    #[error("the model has more than 1,000,000 files or nests deeper than 32 folders, at {path}")]
+    #[error(
+        "the model has more than 1,000,000 files or nests deeper than 32 directories, at {path}"
+    )]
     TooMany { path: PathBuf },
 }
 
-/// Reads all files of a model. Hidden files and folders (`.git`, `.github`) are no part of it.
+/// Reads all files of a model. Hidden files and directories (`.git`, `.github`) are no part of it.
 pub fn read_directory(root: &Path, sources: &mut SourceSet) -> Result<(), ReadError> {
     if !root.exists() {
         return Err(ReadError::NotThere { path: root.to_owned() });
@@ -44,12 +46,12 @@ pub fn read_directory(root: &Path, sources: &mut SourceSet) -> Result<(), ReadEr
     reader.folder(root, "", 0)
 }
 
-/// Whether there is a folder at a path that somebody named.
+/// Whether there is a directory at a path that somebody named.
 pub fn is_folder(path: &Path) -> bool {
     path.is_dir()
 }
 
-/// Whether a folder, which need not be there yet, is inside another.
+/// Whether a directory, which need not be there yet, is inside another.
 pub fn is_inside(folder: &Path, other: &Path) -> bool {
     let (Ok(folder), Ok(other)) = (std::path::absolute(folder), other.canonicalize()) else {
         return false;
@@ -121,7 +123,7 @@ impl Reader<'_> {
             return Err(ReadError::TooLarge { path: path.to_owned() });
         }
         let executable = std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o111 != 0;
-        // `std/` is where the standard bundles stand; a model's own folder of that name is not read.
+        // `std/` is where the standard bundles stand; a model's own directory of that name is not read.
         if !below.starts_with("std/") {
             self.sources.add(below, bytes, executable);
         }
@@ -184,7 +186,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let link = folder.path().join("model.yaml");
         std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
-        assert!(read(folder.path()).unwrap_err().contains("neither a file nor a folder"));
+        assert!(read(folder.path()).unwrap_err().contains("neither a file nor a directory"));
         std::fs::remove_file(&link).unwrap();
         let fifo = folder.path().join("fifo");
         rustix::fs::mknodat(
@@ -195,7 +197,7 @@ mod tests {
             0,
         )
         .unwrap();
-        assert!(read(folder.path()).unwrap_err().contains("neither a file nor a folder"));
+        assert!(read(folder.path()).unwrap_err().contains("neither a file nor a directory"));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! The side that talks to the network and unpacks what strangers wrote. It is meant to run in a process that
-//! owns nothing but its cache folder (see [`steadfast_download::sandbox`]), and it trusts nobody, because
+//! owns nothing but its cache directory (see [`steadfast_download::sandbox`]), and it trusts nobody, because
 //! nobody trusts it.
 
 use crate::settings::{Limits, Source};
@@ -8,7 +8,7 @@ use crate::{git, snapshot};
 use std::path::Path;
 use steadfast_download::{DownloadError, DownloadErrorKind, offer};
 
-/// Brings what is new at a source into the cache folder, which must exist.
+/// Brings what is new at a source into the cache directory, which must exist.
 pub fn download(
     source: &Source,
     credentials: &Credentials,
@@ -53,16 +53,16 @@ pub fn download_and_tell(
     }
 }
 
-/// Takes the cache folder for one fetch, for as long as what it returns is open.
+/// Takes the cache directory for one fetch, for as long as what it returns is open.
 fn prepare(cache: &Path) -> Result<std::fs::File, DownloadError> {
     let lock = std::fs::OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
         .open(cache.join("lock"))
-        .map_err(|err| DownloadError::local("open the cache folder", err))?;
+        .map_err(|err| DownloadError::local("open the cache directory", err))?;
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)
-        .map_err(|err| DownloadError::local("another fetch uses the cache folder", err))?;
+        .map_err(|err| DownloadError::local("another fetch uses the cache directory", err))?;
     offer::clear(cache, &[git::blame::HISTORY])?;
     Ok(lock)
 }

@@ -44,7 +44,7 @@ pub fn fetch_local(
 }
 
 /// The files of a model in a git repository on this machine, as a revision has them, and the commit that
-/// the revision names. `folder` is the repository or a folder in it; `cache` an empty folder.
+/// the revision names. `folder` is the repository or a directory in it; `cache` an empty directory.
 pub fn checkout(
     folder: &Path,
     revision: &str,

@@ -13,10 +13,10 @@ use steadfast_trust::key_set::{KeySet, KeysError};
 use steadfast_trust::text::hex;
 use steadfast_trust::text::unhex;
 
-/// The name of the manifest in the folder of a snapshot.
+/// The name of the manifest in the directory of a snapshot.
 pub const NAME: &str = "manifest.signed";
 
-/// Whether a folder of this machine holds a snapshot.
+/// Whether a directory of this machine holds a snapshot.
 pub fn lies_in(folder: &Path) -> bool {
     folder.join(NAME).exists()
 }
@@ -54,7 +54,7 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Where it is in the folder of a snapshot.
+    /// Where it is in the directory of a snapshot.
     pub fn name(&self) -> String {
         format!("archives/{}.tar.gz", hex(&self.digest))
     }
@@ -69,7 +69,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Where it is in the folder of a snapshot, compressed.
+    /// Where it is in the directory of a snapshot, compressed.
     pub fn name(&self) -> String {
         format!("lines/{}.json.gz", hex(&self.digest))
     }
@@ -259,7 +259,7 @@ impl Rotation {
     }
 }
 
-/// Where a set of keys is in the folder of a snapshot.
+/// Where a set of keys is in the directory of a snapshot.
 pub(crate) fn file_of(number: u32) -> String {
     format!("keys/{number}.signed")
 }

@@ -55,7 +55,7 @@ pub(crate) fn verify_openpgp(
     }
 }
 
-/// The three files that a verifier reads, in a folder that is gone with what is returned. All of them are
+/// The three files that a verifier reads, in a directory that is gone with what is returned. All of them are
 /// public: the keys, the commit and its signature.
 fn hand_over(keys: &[u8], signed: &Signed) -> std::io::Result<TempDir> {
     let folder = tempfile::Builder::new()

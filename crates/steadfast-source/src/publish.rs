@@ -1,4 +1,4 @@
-//! Writing a signed snapshot into a folder that a web server serves. The manifest is replaced last and at
+//! Writing a signed snapshot into a directory that a web server serves. The manifest is replaced last and at
 //! once, and the archive of the manifest before it stays, so a node that polls meanwhile finds one whole
 //! snapshot or the other.
 
@@ -295,7 +295,7 @@ pub fn rotate(
     Ok(Rotated { number, missing })
 }
 
-/// The manifest that is in the folder now.
+/// The manifest that is in the directory now.
 pub fn current(folder: &Path) -> Result<Option<Manifest>, PublishError> {
     Ok(previous(folder)?.map(|it| it.0))
 }
@@ -314,8 +314,8 @@ pub fn newest_set(folder: &Path) -> Result<Option<(u32, KeySet)>, PublishError> 
     Ok(Some((number, Rotation::read(text).map_err(wrong)?.set)))
 }
 
-/// What the newest set of keys in the folder holds against the signatures of the snapshot that is there.
-/// Where keys were never rotated, the folder does not know whom nodes trust.
+/// What the newest set of keys in the directory holds against the signatures of the snapshot that is there.
+/// Where keys were never rotated, the directory does not know whom nodes trust.
 pub fn lacks(folder: &Path) -> Result<Option<SignatureError>, PublishError> {
     let (Some((_, set)), Some((manifest, raw))) = (newest_set(folder)?, previous(folder)?) else {
         return Ok(None);

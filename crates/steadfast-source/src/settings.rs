@@ -11,7 +11,7 @@ use std::path::PathBuf;
 pub enum Source {
     Git(Git),
     Snapshot(Snapshot),
-    /// A folder on this machine. It is not signed, so it needs [`Trust::None`].
+    /// A directory on this machine. It is not signed, so it needs [`Trust::None`].
     Directory(PathBuf),
 }
 
@@ -57,10 +57,10 @@ pub enum Reference {
     Tag(String),
 }
 
-/// A signed snapshot, as `publish` writes it into the folder of a web server.
+/// A signed snapshot, as `publish` writes it into the directory of a web server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// `https://…`, `http://…` or `file:///…`: the folder that holds `manifest.signed`.
+    /// `https://…`, `http://…` or `file:///…`: the directory that holds `manifest.signed`.
     pub url: String,
     /// The authorities that are trusted for https, in place of the machine's.
     pub ca: Option<PathBuf>,

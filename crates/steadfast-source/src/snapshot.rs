@@ -1,5 +1,5 @@
 //! A model as a signed snapshot: a manifest, the sets of keys that lead to the one that signed it, and one
-//! archive named by its digest. Any web server can serve the folder, and a poll without news is one
+//! archive named by its digest. Any web server can serve the directory, and a poll without news is one
 //! request that is answered with 304.
 //!
 //! The fetching side downloads and unpacks; the accepting side ([`accept`]) reads plain files and never
@@ -30,7 +30,7 @@ use steadfast_trust::text::{hex, printable};
 /// The archive that was unpacked last: a manifest that is refused for now does not bring it again.
 const KEPT: &str = "archive";
 
-/// Brings what is new at a web server into the cache folder.
+/// Brings what is new at a web server into the cache directory.
 pub(crate) fn download(
     snapshot: &Snapshot,
     credentials: &Credentials,

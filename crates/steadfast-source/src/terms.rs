@@ -90,7 +90,7 @@ impl Known {
 pub enum Download {
     /// There is nothing new. That is the fetcher's word: believing it costs freshness and nothing else.
     Unchanged,
-    /// Something lies in the cache folder, to be accepted.
+    /// Something lies in the cache directory, to be accepted.
     Offer { validator: Option<Validator> },
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// The folders of this program.
+/// The directories of this program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// What must not be lost, mode 0700.
@@ -26,7 +26,7 @@ impl Layout {
         }
     }
 
-    /// Everything that is written below one folder, but the lock; settings stay where they are.
+    /// Everything that is written below one directory, but the lock; settings stay where they are.
     pub fn below(state: &Path) -> Layout {
         Layout {
             state: state.to_owned(),
@@ -65,7 +65,7 @@ impl Layout {
         self.state.join("trust")
     }
 
-    /// The files of the revisions that may be kept, each in a folder named by its content.
+    /// The files of the revisions that may be kept, each in a directory named by its content.
     pub fn content(&self) -> PathBuf {
         self.state.join("content")
     }
@@ -85,7 +85,7 @@ impl Layout {
         self.state.join("node-name")
     }
 
-    /// The one folder that the fetcher can write.
+    /// The one directory that the fetcher can write.
     pub fn fetch(&self) -> PathBuf {
         self.cache.join("fetch")
     }

@@ -62,7 +62,7 @@ pub fn set_aside(path: &Path) -> std::io::Result<PathBuf> {
     }
 }
 
-/// Removes what lies in a folder and has none of these names.
+/// Removes what lies in a directory and has none of these names.
 pub fn remove_others(folder: &Path, keep: &[String]) -> std::io::Result<()> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -83,7 +83,7 @@ pub fn remove_others(folder: &Path, keep: &[String]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The names of the files in a folder; none where there is no such folder.
+/// The names of the files in a directory; none where there is no such directory.
 pub fn names(folder: &Path) -> std::io::Result<Vec<String>> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -93,7 +93,7 @@ pub fn names(folder: &Path) -> std::io::Result<Vec<String>> {
     entries.map(|it| Ok(it?.file_name().to_string_lossy().into_owned())).collect()
 }
 
-/// Removes the oldest files of a folder beyond so many, but for those that have one of these names.
+/// Removes the oldest files of a directory beyond so many, but for those that have one of these names.
 pub fn remove_oldest(folder: &Path, most: usize, keep: &[String]) -> std::io::Result<()> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,

@@ -27,7 +27,7 @@ pub enum StoreError {
         #[source]
         err: rusqlite::Error,
     },
-    #[error("create the folder {path}")]
+    #[error("create the directory {path}")]
     Folder {
         path: PathBuf,
         #[source]
@@ -274,7 +274,7 @@ fn is_damage(err: &rusqlite::Error) -> bool {
     }
 }
 
-/// Makes a folder and those above it; the last one gets the mode.
+/// Makes a directory and those above it; the last one gets the mode.
 pub(crate) fn make_folder(path: &Path, mode: u32) -> std::io::Result<()> {
     if path.is_dir() {
         return Ok(());

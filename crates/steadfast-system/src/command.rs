@@ -157,7 +157,7 @@ impl Command {
         self
     }
 
-    /// The folder it runs in; `/` otherwise.
+    /// The directory it runs in; `/` otherwise.
     #[must_use]
     pub fn folder(mut self, folder: impl AsRef<OsStr>) -> Command {
         self.folder = Some(folder.as_ref().to_owned());

@@ -82,7 +82,7 @@ impl AbsPath {
         std::path::Path::new(&*self.0)
     }
 
-    /// The folder that it lies in; none for `/`.
+    /// The directory that it lies in; none for `/`.
     pub fn parent(&self) -> Option<AbsPath> {
         match self.0.rsplit_once('/') {
             Some(("", "")) | None => None,
@@ -105,7 +105,7 @@ impl AbsPath {
                 .is_some_and(|it| it.is_empty() || it.starts_with('/'))
     }
 
-    /// The path of `name` in this folder; `name` may have several parts.
+    /// The path of `name` in this directory; `name` may have several parts.
     pub fn join(&self, name: &str) -> Result<AbsPath, BadName> {
         if &*self.0 == "/" {
             AbsPath::parse(&format!("/{name}"))

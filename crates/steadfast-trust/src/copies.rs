@@ -1,4 +1,4 @@
-//! A value that must never be lost and never go back: it lies in two copies in a folder of its own, each
+//! A value that must never be lost and never go back: it lies in two copies in a directory of its own, each
 //! with a generation that only rises and a checksum. They are written one after the other, so whenever the
 //! machine dies, one of them is whole. Where both are unreadable a person is asked.
 //!

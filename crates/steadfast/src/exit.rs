@@ -132,7 +132,7 @@ impl From<NodeError> for Failure {
     }
 }
 
-/// How a folder of a model that cannot be read ends a command.
+/// How a directory of a model that cannot be read ends a command.
 fn unreadable(error: &ReadError) -> Exit {
     match error {
         ReadError::NotThere { .. } => Exit::Usage,

@@ -11,7 +11,7 @@ pub(crate) struct Directory {
     pub path: &'static str,
     pub absent: bool,
     pub owner: Option<(&'static str, u32)>,
-    /// Of folders, and of what is none.
+    /// Of directories, and of what is none.
     pub modes: Option<(u16, u16)>,
     pub recurse: bool,
     pub purge: bool,
@@ -31,7 +31,7 @@ impl Directory {
         world.files.iter().filter(move |(path, _)| **path != root && path.is_within(&root))
     }
 
-    /// What purge has to take: everything, but not what is promised, nor what leads there; folders and
+    /// What purge has to take: everything, but not what is promised, nor what leads there; directories and
     /// what is in them only with force.
     fn to_purge<'w>(&self, world: &'w World) -> impl Iterator<Item = &'w AbsPath> {
         let root = self.path();

@@ -1,4 +1,4 @@
-//! One file or folder for each kind of promise. It says once more, and on its own, what such a promise means,
+//! One file or directory for each kind of promise. It says once more, and on its own, what such a promise means,
 //! and the laws hold the kind to that: from every start of a small world, with a fault at every effect. Of a
 //! kind with a facility of its own the contract and the drift are beside it.
 

@@ -159,7 +159,7 @@ fn every_drift_of_an_account_is_repaired() {
         ),
         ("no keys", format!("rm {keys}"), "user:deploy", has_key.clone()),
         ("empty keys", format!("truncate -s 0 {keys}"), "user:deploy", has_key.clone()),
-        ("no folder of keys", "rm -r /srv/deploy/.ssh".into(), "user:deploy", has_key.clone()),
+        ("no directory of keys", "rm -r /srv/deploy/.ssh".into(), "user:deploy", has_key.clone()),
         (
             "another key",
             format!("sed -i 's/AAAAIJ4/AAAAIXX/' {keys}"),

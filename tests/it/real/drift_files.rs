@@ -226,7 +226,7 @@ const ROWS: &[Row<'static>] = &[
         "test \"$(cat /srv/f/valid)\" = good",
     ),
     (
-        "a folder in place of a forced file",
+        "a directory in place of a forced file",
         "rm /srv/f/forced; mkdir -p /srv/f/forced/x/y; touch /srv/f/forced/x/y/z",
         "file:/srv/f/forced",
         "test \"$(cat /srv/f/forced)\" = forced",
@@ -371,7 +371,7 @@ const ROWS: &[Row<'static>] = &[
         "stat -c %a /srv/tree/a/promised | grep -qx 600",
     ),
     (
-        "modes of folders and files",
+        "modes of directories and files",
         "mkdir /srv/modes/sub; touch /srv/modes/sub/x; chmod 0777 /srv/modes/sub/x",
         "directory:/srv/modes",
         "test \"$(stat -c %a /srv/modes/sub /srv/modes/sub/x)\" = \"$(printf '750\n640')\"",
@@ -383,7 +383,7 @@ const ROWS: &[Row<'static>] = &[
         "test \"$(cat /srv/from/one)\" = 1",
     ),
     (
-        "a source's folder",
+        "a source's directory",
         "rm -r /srv/from/sub",
         "directory:/srv/from",
         "test \"$(cat /srv/from/sub/two)\" = 2",
@@ -445,7 +445,7 @@ const ROWS: &[Row<'static>] = &[
         "test \"$(readlink /srv/f/forced-link)\" = /srv/d",
     ),
     (
-        "a folder in place of a forced link",
+        "a directory in place of a forced link",
         "rm /srv/f/forced-link; mkdir -p /srv/f/forced-link/x",
         "link:/srv/f/forced-link",
         "test \"$(readlink /srv/f/forced-link)\" = /srv/d",

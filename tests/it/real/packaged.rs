@@ -204,7 +204,7 @@ fn the_rpm_has_in_it_what_the_debian_package_has() {
     for (path, mode) in &ours {
         assert_eq!(debian.get(path), Some(mode), "{path}");
     }
-    // Folders that belong to others are in one only.
+    // Directories that belong to others are in one only.
     let missing: Vec<&String> = debian
         .iter()
         .filter(|(path, mode)| mode.starts_with('-') && !ours.contains_key(*path))

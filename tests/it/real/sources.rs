@@ -161,7 +161,7 @@ enum Moment {
     Fetching,
     /// Something was brought, and is not accepted yet.
     Offered,
-    /// This folder holds more than before.
+    /// This directory holds more than before.
     More(&'static str),
     /// This file is another than before.
     Replaced(&'static str),

@@ -39,7 +39,7 @@ fn a_crate_names_crates_of_lower_layers_and_nothing_else() {
         let Some(name) = path
             .strip_prefix("crates/")
             .and_then(|it| it.strip_suffix("/Cargo.toml"))
-            // What lies in a crate's own folder is no crate of the workspace.
+            // What lies in a crate's own directory is no crate of the workspace.
             .filter(|it| !it.contains('/'))
         else {
             continue;

@@ -27,7 +27,7 @@ fn no_file_is_forgotten() {
         if top {
             continue;
         }
-        // The file that has to name it: `mod.rs` of the folder, the folder's own file, or the root.
+        // The file that has to name it: `mod.rs` of the directory, the directory's own file, or the root.
         let (module, folder) = if name == "mod" {
             let (above, module) = folder.rsplit_once('/').unwrap();
             (module, above)

@@ -37,7 +37,7 @@ pub(super) enum Reply {
 /// Something that the kernel told.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Touch {
-    /// A name in a watched folder; nothing for the folder itself.
+    /// A name in a watched directory; nothing for the directory itself.
     Name { watch: i32, name: Option<Box<[u8]>>, what: Act },
     /// Events were lost.
     Overflow,

@@ -1,4 +1,4 @@
-//! Which promises are about what in a folder that is watched.
+//! Which promises are about what in a directory that is watched.
 
 use std::collections::HashMap;
 use std::sync::Arc;

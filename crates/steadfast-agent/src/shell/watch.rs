@@ -1,4 +1,4 @@
-//! What the kernel tells about what is promised: inotify on the folders in which promised things lie.
+//! What the kernel tells about what is promised: inotify on the directories in which promised things lie.
 //! A name that is touched there is the promises that are about it. Where watches are exhausted or events
 //! were lost, that is said, and the regular full look finds what they would have told.
 
@@ -37,7 +37,7 @@ pub(super) struct Watches {
     exhausted: bool,
 }
 
-/// A folder in which something promised lies.
+/// A directory in which something promised lies.
 #[derive(Debug)]
 struct Folder {
     watch: Option<i32>,
@@ -132,7 +132,7 @@ impl Watches {
         attribution.have_marked();
     }
 
-    /// Watches folders that were not there before. The promises about what is in them: nobody has seen
+    /// Watches directories that were not there before. The promises about what is in them: nobody has seen
     /// what happened there meanwhile.
     pub(super) fn refresh(&mut self, attribution: &mut Attribution) -> Vec<PromiseId> {
         let Some(descriptor) = &self.descriptor else { return vec![] };
@@ -149,7 +149,7 @@ impl Watches {
                     attribution.mark(path, &folder.promised);
                     unseen.extend(folder.promised.every());
                 }
-                // Not there, or no folder: the run says so.
+                // Not there, or no directory: the run says so.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
                 Err(err) => {
                     if !self.exhausted {
@@ -182,7 +182,7 @@ impl Watches {
                     found.extend(folder.promised.numbers(name, *what));
                 }
                 Touch::Name { watch, name: None, what: _ } => {
-                    // The folder itself went away or was put elsewhere: it is watched anew.
+                    // The directory itself went away or was put elsewhere: it is watched anew.
                     let Some(path) = self.by_watch.remove(watch) else { continue };
                     let Some(folder) = self.folders.get_mut(&path) else { continue };
                     tracing::debug!(folder = path, "a watch is lost");

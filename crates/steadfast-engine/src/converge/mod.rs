@@ -274,7 +274,7 @@ impl Run<'_> {
         }
     }
 
-    /// One batch for each kind; folders before what may lie in them.
+    /// One batch for each kind; directories before what may lie in them.
     fn batches(&self, work: Work) -> Vec<Work> {
         let mut kinds: BTreeMap<(u8, &'static str), Work> = BTreeMap::new();
         for (at, changes) in work {

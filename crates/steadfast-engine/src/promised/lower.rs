@@ -260,7 +260,7 @@ impl Builder<'_> {
         self.absent_folders();
     }
 
-    /// The promise about a thing; for a path, that about it or the nearest folder above it.
+    /// The promise about a thing; for a path, that about it or the nearest directory above it.
     fn claimed(&self, used: &Identity, by: usize) -> Option<usize> {
         match used {
             Identity::Path(path) => {
@@ -294,7 +294,7 @@ impl Builder<'_> {
             .push(diagnostic.related(self.all[needed].origins[0].span, "promised absent here"));
     }
 
-    /// What is promised absent below a folder that goes, goes before it.
+    /// What is promised absent below a directory that goes, goes before it.
     fn absent_folders(&mut self) {
         let paths: BTreeMap<AbsPath, usize> = (0..self.all.len())
             .filter(|at| self.all[*at].want.is_absent())

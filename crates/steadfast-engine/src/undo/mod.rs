@@ -89,7 +89,7 @@ fn begin(
 }
 
 /// Things are taken back in this order: what runs stops before its files go, files go before the
-/// folders and the accounts that they belong to, and what is to run again starts at the end.
+/// directories and the accounts that they belong to, and what is to run again starts at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Turn {
     Off,
@@ -167,7 +167,7 @@ impl<'a> Undoing<'a> {
                 |at: &usize| Turn::of_entry(&self.made[*at]) == turn && self.results[*at].is_ok();
             let mut which: Vec<usize> = todo.iter().copied().filter(its).collect();
             match turn {
-                // What lies in a folder goes before it, and comes after it.
+                // What lies in a directory goes before it, and comes after it.
                 Turn::Remove => which.sort_by(|a, b| self.made[*b].facet.cmp(&self.made[*a].facet)),
                 Turn::PutBack => {
                     which.sort_by(|a, b| self.made[*a].facet.cmp(&self.made[*b].facet));

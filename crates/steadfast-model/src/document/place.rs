@@ -1,11 +1,11 @@
-//! Which files hold documents, and in which folder each kind of document belongs.
+//! Which files hold documents, and in which directory each kind of document belongs.
 
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::source::Source;
 use crate::span::{SourceId, Span};
 
-/// The first keys that documents have, and the folder in which each belongs.
+/// The first keys that documents have, and the directory in which each belongs.
 pub(super) const KINDS: [(&str, &str); 6] = [
     ("model", ""),
     ("environment", "environments/"),
@@ -39,7 +39,7 @@ pub(super) fn place(path: &str) -> Place {
 }
 
 pub(super) fn elsewhere(id: SourceId, source: &Source, diagnostics: &mut Diagnostics) {
-    // Hidden folders hold the settings of other tools.
+    // Hidden directories hold the settings of other tools.
     if source.path.split('/').any(|it| it.starts_with('.')) {
         return;
     }

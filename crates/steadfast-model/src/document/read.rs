@@ -77,7 +77,7 @@ fn document(model: &mut Model, source: &Source, root: &Node, cx: &mut Lower<'_>)
         let belongs = if folder.is_empty() {
             "model.yaml".to_owned()
         } else {
-            format!("the folder {folder}")
+            format!("the directory {folder}")
         };
         cx.report(
             Diagnostic::warning(codes::OUT_OF_PLACE, first.span, message)

@@ -243,7 +243,8 @@ impl Settings {
                 Some(Source::Directory(path)),
                 None | Some(Trust::AllowedSigners(_) | Trust::OpenPgp(_) | Trust::Keys { .. }),
             ) => {
-                let message = format!("{} is a folder, and a folder is not signed", path.display());
+                let message =
+                    format!("{} is a directory, and a directory is not signed", path.display());
                 cx.report(
                     Diagnostic::error(codes::CONFLICTING_FIELDS, spans.source, message)
                         .help("trust: none, where only root can write it"),

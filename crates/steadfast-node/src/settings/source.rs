@@ -12,8 +12,12 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(300);
 
 pub(super) const SOURCE: &[Field] = &[
     Field::new("git", Takes::Fields(GIT), "A git repository"),
-    Field::new("snapshot", Takes::Fields(SNAPSHOT), "A folder that steadfast publish has written"),
-    Field::new("directory", Takes::Text, "A folder of this machine"),
+    Field::new(
+        "snapshot",
+        Takes::Fields(SNAPSHOT),
+        "A directory that steadfast publish has written",
+    ),
+    Field::new("directory", Takes::Text, "A directory of this machine"),
 ];
 pub(super) const GIT: &[Field] = &[
     Field::new("url", Takes::Text, "https, ssh or file"),
@@ -27,7 +31,7 @@ pub(super) const GIT: &[Field] = &[
     Field::new("timeout", Takes::Duration, "How long one transfer may take (5m)"),
 ];
 pub(super) const SNAPSHOT: &[Field] = &[
-    Field::new("url", Takes::Text, "https, of the folder"),
+    Field::new("url", Takes::Text, "https, of the directory"),
     Field::new("ca", Takes::Text, "The file with the certificates that https trusts"),
     Field::new("proxy", Takes::Text, "The proxy's URL"),
     Field::new("timeout", Takes::Duration, "How long one transfer may take (5m)"),

@@ -170,7 +170,7 @@ fn what_cannot_be_meant_is_an_error_with_its_line() {
     problems(
         "source: { directory: /srv/model }\n",
         expect![
-            "conflicting-fields agent.yaml:1: /srv/model is a folder, and a folder is not signed"
+            "conflicting-fields agent.yaml:1: /srv/model is a directory, and a directory is not signed"
         ],
     );
     for harm in [

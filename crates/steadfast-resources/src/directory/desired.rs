@@ -89,7 +89,7 @@ impl Desired {
         path.as_str().strip_prefix(self.path.as_str())?.strip_prefix('/')
     }
 
-    /// Whether a pattern names an entry, or a folder that it lies in.
+    /// Whether a pattern names an entry, or a directory that it lies in.
     pub(super) fn spares(&self, below: &str) -> bool {
         let folders = below.match_indices('/').map(|(at, _)| &below[..at]);
         folders.chain([below]).any(|it| self.ignores(it))
@@ -103,7 +103,7 @@ impl Desired {
         self.absent || self.recurse || self.purge || self.source.is_some()
     }
 
-    /// Whether a pattern names an entry itself (and not a folder that it lies in).
+    /// Whether a pattern names an entry itself (and not a directory that it lies in).
     pub(super) fn ignores(&self, below: &str) -> bool {
         let name = below.rsplit('/').next().unwrap_or(below);
         self.ignore

@@ -94,7 +94,7 @@ fn lower_purge_max(fields: &mut Fields<'_, '_, '_>) -> u64 {
     })
 }
 
-/// The files of the model below a folder, beside the file that names it or below the model's root.
+/// The files of the model below a directory, beside the file that names it or below the model's root.
 fn lower_source(path: &AbsPath, from: &Spanned<Arc<str>>, cx: &mut Lower<'_>) -> Arc<[SourceFile]> {
     let folder = from.value.trim_end_matches('/');
     let beside = cx.sources.get(from.span.source).and_then(|it| it.path.rsplit_once('/'));

@@ -10,22 +10,22 @@
 //!   /var/spool/old: absent
 //! ```
 //!
-//! A new directory has mode 0755 and belongs to root and root's group, or to its folder's group where
-//! that is setgid. Parent folders are not made. A file or link in the way is not kept without `force`.
+//! A new directory has mode 0755 and belongs to root and root's group, or to its directory's group where
+//! that is setgid. Parent directories are not made. A file or link in the way is not kept without `force`.
 //!
 //! **recurse**: owner, group and mode hold for all below, `X` as in chmod; `file_mode` says another mode
-//! for what is no folder. Left alone are symbolic links, files with several hard links, other file
+//! for what is no directory. Left alone are symbolic links, files with several hard links, other file
 //! systems, what `ignore` names, and what has a promise of its own.
 //!
-//! **purge**: what no promise names goes, in this directory and in promised folders below it; a folder
+//! **purge**: what no promise names goes, in this directory and in promised directories below it; a directory
 //! that nobody promised stays as it is, unless `force` is true. Beyond `purge_max` entries nothing goes
 //! and the promise is not kept. What goes is kept in the state directory.
 //!
-//! **source** is a folder of the model: its files are put below the directory, with their executable bit
+//! **source** is a directory of the model: its files are put below the directory, with their executable bit
 //! and nothing else of theirs. With `recurse`, owner, group and mode hold for them too.
 //!
 //! **ignore** has patterns. One without `/` is compared with every name, one with `/` with the path below
-//! the directory. What is below an ignored folder is ignored.
+//! the directory. What is below an ignored directory is ignored.
 //!
 //! **absent**: it goes if it is empty, with `force` also otherwise.
 
@@ -65,15 +65,19 @@ impl Kind for Directory {
     const FIELDS: &'static [Field] = &[
         Field::new("state", Takes::Words(STATES), "whether it is there (present)"),
         Field::new("owner", Takes::Text, "a user's name (of a new directory: root)"),
-        Field::new("group", Takes::Text, "a group's name (new: root, or the folder's)"),
+        Field::new("group", Takes::Text, "a group's name (new: root, or the directory's)"),
         Field::new("mode", Takes::Text, "\"0755\" or u=rwX,go=rX (of a new directory: 0755)"),
         Field::new("recurse", Takes::Boolean, "owner, group and mode hold for all below (false)"),
-        Field::new("file_mode", Takes::Text, "with recurse: the mode of what is no folder"),
+        Field::new("file_mode", Takes::Text, "with recurse: the mode of what is no directory"),
         Field::new("purge", Takes::Boolean, "what no promise names below it goes (false)"),
         Field::new("purge_max", Takes::Integer, "with more to purge than this, nothing goes (100)"),
         Field::new("ignore", Takes::TextList, "patterns of what is neither purged nor recursed"),
-        Field::new("force", Takes::Boolean, "folders are purged, what is in the way goes (false)"),
-        Field::new("source", Takes::Text, "a folder of the model: its files belong below it"),
+        Field::new(
+            "force",
+            Takes::Boolean,
+            "directories are purged, what is in the way goes (false)",
+        ),
+        Field::new("source", Takes::Text, "a directory of the model: its files belong below it"),
     ];
     type Desired = Desired;
     type State = State;
@@ -125,7 +129,7 @@ impl Kind for Directory {
         !want.absent && (want.purge || want.recurse)
     }
 
-    /// What lies in a folder that nobody promised stays with that folder.
+    /// What lies in a directory that nobody promised stays with that directory.
     fn purges(want: &Desired, path: &AbsPath, is_folder: bool) -> bool {
         let goes = |below: &str| {
             (want.force || !(is_folder || below.contains('/'))) && !want.spares(below)
@@ -133,7 +137,7 @@ impl Kind for Directory {
         !want.absent && want.purge && want.below(path).is_some_and(goes)
     }
 
-    /// Purge spares these and the folders that lead to them, and recursion leaves these alone.
+    /// Purge spares these and the directories that lead to them, and recursion leaves these alone.
     fn set_promised(want: &mut Desired, below: Arc<[AbsPath]>) {
         want.promised_below = below;
     }

@@ -71,7 +71,7 @@ fn folder_after(want: &Desired, have: &State, there: Option<&Entry>) -> Folder {
         Some(it) => (have.ids.owner.id().unwrap_or(it.uid), have.ids.group.id().unwrap_or(it.gid)),
         None => have.ids.of_new(have.folder.as_ref()),
     };
-    // Whoever can write the folder can write below it.
+    // Whoever can write the directory can write below it.
     let open = have.folder.as_ref().is_some_and(|it| it.open) || uid != 0 || mode.0 & 0o022 != 0;
     Folder { uid, gid, mode, open }
 }

@@ -278,7 +278,7 @@ fn purge_removes_what_no_promise_names_and_leaves_folders() {
             link: remove symbolic link
             stray: remove file
             sub/inner: remove file
-            note: folders that nobody promised stay: 1 (`force: true` purges folders too)
+            note: directories that nobody promised stay: 1 (`force: true` purges directories too)
         "#]],
     );
     want.force = true;
@@ -388,7 +388,7 @@ fn that_large_contents_are_not_kept_is_said() {
         index.html: remove file
         large: remove file
         small: remove file
-        note: folders that nobody promised stay: 1 (`force: true` purges folders too)
+        note: directories that nobody promised stay: 1 (`force: true` purges directories too)
         note: files larger than 16 MiB, whose content will not be kept: 2
     "#]],
     );

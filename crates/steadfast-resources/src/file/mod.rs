@@ -23,8 +23,8 @@
 //! only written where there is no file.
 //!
 //! A new file has mode 0644 (0600 where it is sensitive), and belongs to root and root's group, or to the
-//! folder's group where that is setgid. A symbolic `mode` starts from there, or from the mode that the
-//! file has. Parent folders are not made.
+//! directory's group where that is setgid. A symbolic `mode` starts from there, or from the mode that the
+//! file has. Parent directories are not made.
 //!
 //! A symbolic link in the way of a content is replaced, never followed. A directory, socket, fifo or
 //! device in the way is not kept without `force`; so is a link where `replace` is false.
@@ -71,7 +71,11 @@ impl Kind for File {
         Field::new("source", Takes::Text, "a file of the model that is the content"),
         Field::new("edits", Takes::ListOf(edit::FIELDS), "changes to the content that is there"),
         Field::new("owner", Takes::Text, "a user's name (of a new file: root)"),
-        Field::new("group", Takes::Text, "a group's name (of a new file: root, or the folder's)"),
+        Field::new(
+            "group",
+            Takes::Text,
+            "a group's name (of a new file: root, or the directory's)",
+        ),
         Field::new("mode", Takes::Text, "\"0644\" or u=rw,go=r (of a new file: 0644)"),
         Field::new("validate", Takes::TextList, "a program that checks the new file, {file}"),
         Field::new("replace", Takes::Boolean, "other content is replaced (true)"),

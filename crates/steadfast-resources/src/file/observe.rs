@@ -211,7 +211,7 @@ fn compare_edited(
     let present = match file {
         Some((entry, _)) if paths::is_foreign_link(entry, look.folder.as_ref()) => {
             return Err(
-                "it has several hard links, in a folder that others can write: it may be another's file"
+                "it has several hard links, in a directory that others can write: it may be another's file"
                     .into(),
             );
         }

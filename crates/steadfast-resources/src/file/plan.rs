@@ -54,7 +54,7 @@ fn obstacles(want: &Desired, have: &State) -> Vec<Obstacle> {
     } else if let Some(why) = refusal(want, have) {
         obstacles.push(Obstacle::refused(why));
     }
-    // A missing secret is no reason to wait for a folder, but it is one to say so.
+    // A missing secret is no reason to wait for a directory, but it is one to say so.
     if have.folder.is_none()
         && let Compared::Refused(why @ Refusal::Secret(_)) = &have.content
     {
@@ -130,7 +130,7 @@ fn at_odds(want: &Desired, have: &State) -> Option<String> {
                 &want.owners,
             );
             (only && changed.is_some()).then(|| {
-                "it has several hard links, in a folder that others can write: it may be another's file"
+                "it has several hard links, in a directory that others can write: it may be another's file"
                     .to_owned()
             })
         }

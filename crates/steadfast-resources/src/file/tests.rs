@@ -561,7 +561,7 @@ fn a_hard_link_where_others_can_write_is_left_alone() {
         "/x: { mode: \"0600\" }",
         &have,
         expect![[r#"
-        refused: it has several hard links, in a folder that others can write: it may be another's file
+        refused: it has several hard links, in a directory that others can write: it may be another's file
     "#]],
     );
     assert!(File::plan(&want("/x: { mode: \"0644\" }"), &have).is_kept());

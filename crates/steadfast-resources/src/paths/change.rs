@@ -26,7 +26,7 @@ pub enum Change {
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewDirectory {
     pub path: AbsPath,
-    /// Below the promised folder, where it is not that itself.
+    /// Below the promised directory, where it is not that itself.
     pub below: Option<Arc<str>>,
     pub uid: u32,
     pub gid: u32,
@@ -128,7 +128,7 @@ pub struct Removal {
     pub path: AbsPath,
     pub below: Option<Arc<str>>,
     pub seen: Expected,
-    /// A folder with all below it.
+    /// A directory with all below it.
     pub whole: bool,
     pub keep: bool,
     /// How many things go, itself counted.
@@ -166,7 +166,7 @@ pub fn deletes(change: &Change) -> u64 {
     }
 }
 
-/// `css/site.css: ` in front of what happens below the promised folder.
+/// `css/site.css: ` in front of what happens below the promised directory.
 fn place(f: &mut fmt::Formatter<'_>, below: Option<&Arc<str>>) -> fmt::Result {
     below.map_or(Ok(()), |it| write!(f, "{}: ", safe(it)))
 }

@@ -45,13 +45,13 @@ pub fn lies_in_ours(path: &AbsPath, own: &[OwnFolder]) -> Option<String> {
     Some(format!("it lies in {}, where this program keeps what is its own", folder.path))
 }
 
-/// Why a folder does not go: one of ours would go with it.
+/// Why a directory does not go: one of ours would go with it.
 pub fn holds_ours(path: &AbsPath, own: &[OwnFolder]) -> Option<String> {
     let folder = own.iter().find(|it| it.path.is_within(path))?;
     Some(format!("{}, where this program keeps what is its own, would go with it", folder.path))
 }
 
-/// Both, for what is no folder and takes the place of one.
+/// Both, for what is no directory and takes the place of one.
 pub fn is_ours(path: &AbsPath, entry: Option<&Entry>, own: &[OwnFolder]) -> Option<String> {
     let is_folder = entry.is_some_and(|it| it.shape == Shape::Directory);
     lies_in_ours(path, own).or_else(|| holds_ours(path, own).filter(|_| is_folder))

@@ -35,7 +35,7 @@ impl Owners {
         }
     }
 
-    /// The folder, the owner and the group, as needs of what is at the path.
+    /// The directory, the owner and the group, as needs of what is at the path.
     pub fn uses(&self, path: &AbsPath) -> Vec<Identity> {
         let parent = path.parent().map(Identity::Path);
         let owner = self.owner.clone().map(Identity::User);
@@ -87,7 +87,7 @@ impl Ids {
         owner.map(Identity::User).into_iter().chain(group.map(Identity::Group)).collect()
     }
 
-    /// Whose something new becomes: root's and its group, or the folder's where that is setgid.
+    /// Whose something new becomes: root's and its group, or the directory's where that is setgid.
     pub fn of_new(self, folder: Option<&Folder>) -> (u32, u32) {
         let inherited = folder.filter(|it| it.mode.0 & 0o2000 != 0).map_or(0, |it| it.gid);
         (self.owner.id().unwrap_or(0), self.group.id().unwrap_or(inherited))

@@ -103,7 +103,7 @@ pub(crate) fn file(content: &str, mode: u16) -> Entry {
     entry(Shape::File { size: content.len() as u64, content: digest }, mode)
 }
 
-/// Two folders of ours, the second of which people write in.
+/// Two directories of ours, the second of which people write in.
 pub(crate) fn own_folders() -> Vec<OwnFolder> {
     let all = [("/x/own", false), ("/x/settings", true)];
     all.map(|(path, promisable)| OwnFolder { path: abs(path), promisable }).into()

@@ -218,7 +218,7 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// A folder goes if it is empty.
+    /// A directory goes if it is empty.
     fn removed(self, about: &About<'_>) -> Change {
         Change::Remove(vec![Removal {
             path: self.path.clone(),

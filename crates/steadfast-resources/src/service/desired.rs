@@ -173,7 +173,7 @@ pub(super) fn template_of(unit: &UnitName) -> Option<String> {
     (!instance.is_empty()).then(|| format!("{prefix}@.{suffix}"))
 }
 
-/// A path in the administrator's folder of units.
+/// A path in the administrator's directory of units.
 pub(super) fn in_folder(name: &str) -> Option<AbsPath> {
     AbsPath::parse(services::FOLDER).and_then(|it| it.join(name)).ok()
 }

@@ -15,7 +15,7 @@ pub(super) struct Change {
 
 pub(super) type Changes = BTreeMap<String, Change>;
 
-/// The tree of the folder that is asked about, in a whole tree: there may be none.
+/// The tree of the directory that is asked about, in a whole tree: there may be none.
 pub(super) fn folder(objects: &mut dyn Objects, root: &str, below: &str) -> Option<Option<String>> {
     let mut at = root.to_owned();
     for name in below.split('/').filter(|it| !it.is_empty()) {

@@ -31,7 +31,7 @@ pub(crate) struct Base<'a> {
     pub known: Option<&'a Attribution>,
 }
 
-/// Follows the lines of some files, which lie below a folder of the repository.
+/// Follows the lines of some files, which lie below a directory of the repository.
 pub(crate) fn blame(
     objects: &mut dyn Objects,
     tip: &Commit,

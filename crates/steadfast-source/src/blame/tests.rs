@@ -248,7 +248,7 @@ fn bounds_are_kept() {
     assert_eq!((whose(&none, "x", 1), fake.asked), ("<49".to_owned(), 0));
 }
 
-/// A folder that is in itself many times is a few objects, and looked into without end.
+/// A directory that is in itself many times is a few objects, and looked into without end.
 #[test]
 fn trees_that_hold_each_other_end_at_the_bound() {
     let mut fake = Fake::default();

@@ -83,7 +83,7 @@ pub(crate) fn computed(
     blame(&mut kept, tip, "", files, base, bounds)
 }
 
-/// The same from the whole history of a repository on this machine, of a folder in it.
+/// The same from the whole history of a repository on this machine, of a directory in it.
 pub(crate) fn of_repository(
     folder: &Path,
     revision: &str,
@@ -346,7 +346,7 @@ mod tests {
         let mut count = |bounds| all_files(&mut kept, &root, bounds).map(|it| it.len());
         assert_eq!(count(all), Some(10_000));
         assert_eq!(count(Bounds { entries: 10_099, ..all }), None);
-        // The folders have paths too.
+        // The directories have paths too.
         let paths = |count| Paths { count, ..all.paths };
         assert_eq!(count(Bounds { paths: paths(10_100), ..all }), Some(10_000));
         assert_eq!(count(Bounds { paths: paths(10_099), ..all }), None);

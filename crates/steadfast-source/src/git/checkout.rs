@@ -10,7 +10,7 @@ use std::path::Path;
 use steadfast_download::offer::{Reader, Writer};
 use steadfast_model::SourceSet;
 
-/// The files of a folder of a repository on this machine, as a revision has them, and its commit.
+/// The files of a directory of a repository on this machine, as a revision has them, and its commit.
 pub(crate) fn checkout(
     folder: &Path,
     revision: &str,

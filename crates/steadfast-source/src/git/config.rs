@@ -1,5 +1,5 @@
 //! The configuration with which git and ssh are started, which is ours and nothing else, and the keys that
-//! they read: files in a folder that only the fetching user can open, and that is gone after the fetch.
+//! they read: files in a directory that only the fetching user can open, and that is gone after the fetch.
 
 use crate::settings::{Git, Limits};
 use crate::terms::Credentials;
@@ -49,7 +49,7 @@ pub(super) const CONFIG: &str = "\
 \tsslVerify = true
 ";
 
-/// Writes the configuration and the keys of a fetch into a new folder, and returns how ssh is started.
+/// Writes the configuration and the keys of a fetch into a new directory, and returns how ssh is started.
 pub(super) fn prepare(
     run: &Path,
     git: &Git,

@@ -14,7 +14,7 @@ use steadfast_download::https::Site;
 use steadfast_download::offer::Writer;
 use steadfast_download::{DownloadError, DownloadErrorKind};
 
-/// Brings the tip of a branch or a tag into the cache folder.
+/// Brings the tip of a branch or a tag into the cache directory.
 pub(crate) fn download<'a>(
     git: &'a Git,
     credentials: &Credentials,

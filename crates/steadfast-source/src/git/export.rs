@@ -8,9 +8,9 @@ use steadfast_download::offer::Writer;
 use steadfast_download::process::Talk;
 use steadfast_download::{DownloadError, DownloadErrorKind};
 
-/// Trees of folders with very many files are larger than other objects.
+/// Trees of directories with very many files are larger than other objects.
 const MAX_TREE: usize = 64 * 1024 * 1024;
-/// Folders, each visited once for every place where it stands.
+/// Directories, each visited once for every place where it stands.
 pub(super) const MAX_FOLDERS: usize = 100_000;
 
 pub(super) fn broken(what: &str) -> DownloadError {
@@ -34,7 +34,7 @@ pub(super) fn export(
         if seen.len() > MAX_FOLDERS + crate::directory::MAX_FILES {
             return Err(DownloadError::new(
                 DownloadErrorKind::TooLarge,
-                "the model has too many folders",
+                "the model has too many directories",
             ));
         }
         let (_, raw) = object(talk, &id, MAX_TREE)?;
@@ -63,7 +63,7 @@ pub(super) fn export(
                 }
                 _other => {
                     let words = format!(
-                        "{path} is neither a file nor a folder: a model has no links and no submodules"
+                        "{path} is neither a file nor a directory: a model has no links and no submodules"
                     );
                     return Err(DownloadError::new(DownloadErrorKind::Broken, words));
                 }

@@ -144,7 +144,7 @@ pub(super) fn files(
     while let Some((id, below)) = folders.pop_front() {
         visited += 1;
         if visited > MAX_FOLDERS {
-            return Err(Refusal::broken("the model has too many folders"));
+            return Err(Refusal::broken("the model has too many directories"));
         }
         let mut names = BTreeMap::new();
         let entries = object::tree(algorithm, &find("tree", &id)?)

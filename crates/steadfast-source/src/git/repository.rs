@@ -1,4 +1,4 @@
-//! A repository on this machine as git sees it: the one in the cache folder, into which is fetched, or one
+//! A repository on this machine as git sees it: the one in the cache directory, into which is fetched, or one
 //! that somebody named. Git is started with a configuration of our own and nothing else: no site or user
 //! configuration, no hooks, filters, attributes, submodules or work tree.
 
@@ -17,7 +17,7 @@ use steadfast_trust::text::without_user;
 
 /// What is fetched is kept under this name.
 const TIP: &str = "refs/steadfast/tip";
-/// What is said of a folder that is in no repository.
+/// What is said of a directory that is in no repository.
 pub(super) const NOWHERE: &str = "is in no git repository";
 
 /// Whose a repository on this machine may be.
@@ -54,7 +54,7 @@ impl<'a> Repository<'a> {
             Reference::Branch(name) => format!("refs/heads/{}", check_reference(name)?),
             Reference::Tag(name) => format!("refs/tags/{}", check_reference(name)?),
         };
-        let failed = |err| DownloadError::local("prepare the cache folder", err);
+        let failed = |err| DownloadError::local("prepare the cache directory", err);
         let run = cache.join("run");
         let ssh = remove(&run)
             .and_then(|()| config::prepare(&run, git, url, credentials, limits))
@@ -70,7 +70,7 @@ impl<'a> Repository<'a> {
     /// Makes it where it is not there, and starts anew where it has grown too large. What a fetch that
     /// was killed has left behind does not stop the next one.
     pub(super) fn tidy(&self) -> Result<(), DownloadError> {
-        let failed = |err| DownloadError::local("prepare the cache folder", err);
+        let failed = |err| DownloadError::local("prepare the cache directory", err);
         if !self.folder.join("HEAD").is_file() {
             return self.make(Algorithm::Sha1);
         }
@@ -92,7 +92,7 @@ impl<'a> Repository<'a> {
 
     fn make(&self, algorithm: Algorithm) -> Result<(), DownloadError> {
         remove(&self.folder)
-            .map_err(|err| DownloadError::local("prepare the cache folder", err))?;
+            .map_err(|err| DownloadError::local("prepare the cache directory", err))?;
         let format = match algorithm {
             Algorithm::Sha1 => "--object-format=sha1",
             Algorithm::Sha256 => "--object-format=sha256",
@@ -220,14 +220,14 @@ impl<'a> Repository<'a> {
         Err(DownloadError::new(DownloadErrorKind::Settings, words))
     }
 
-    /// The repository that a folder of this machine is in, and where in it the folder is.
+    /// The repository that a directory of this machine is in, and where in it the directory is.
     pub(super) fn local(
         folder: &Path,
         cache: &Path,
         limits: &'a Limits,
         whose: Whose,
     ) -> Result<(Repository<'a>, String), DownloadError> {
-        let failed = |err| DownloadError::local("prepare the cache folder", err);
+        let failed = |err| DownloadError::local("prepare the cache directory", err);
         // Git runs in another working directory than we do.
         let folder = std::path::absolute(folder).map_err(failed)?;
         let run = cache.join("run");

@@ -156,13 +156,17 @@ fn links_submodules_and_odd_names_are_refused() {
     let source = world.branch();
     std::os::unix::fs::symlink("/etc/passwd", world.path("work/link")).unwrap();
     world.commit("a", "", &[]);
-    assert!(world.refused(&source, &Trust::None).contains("link is neither a file nor a folder"));
+    assert!(
+        world.refused(&source, &Trust::None).contains("link is neither a file nor a directory")
+    );
     std::fs::remove_file(world.path("work/link")).unwrap();
     world.commit("a", "x", &[]);
     let head = world.git(&["rev-parse", "HEAD"]);
     world.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{head},module")]);
     world.git(&["commit", "--quiet", "-m", "module"]);
-    assert!(world.refused(&source, &Trust::None).contains("module is neither a file nor a folder"));
+    assert!(
+        world.refused(&source, &Trust::None).contains("module is neither a file nor a directory")
+    );
     world.git(&["rm", "--quiet", "--cached", "module"]);
     world.commit("a\nb", "", &[]);
     assert!(world.refused(&source, &Trust::None).contains("is no path that a model may have"));

@@ -70,7 +70,7 @@ fn the_confined_side() {
     assert_eq!(confine(&cache, USER, USER, &limits.transfer()).unwrap(), Confined::AsUser);
 
     assert!(std::fs::read(world.join("anna")).is_err(), "it reads a private key");
-    assert!(std::fs::write(world.join("x"), "").is_err(), "it writes beside its folder");
+    assert!(std::fs::write(world.join("x"), "").is_err(), "it writes beside its directory");
     assert!(std::fs::read("/etc/shadow").is_err(), "it reads what is root's");
     let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
     let line = |name: &str| {

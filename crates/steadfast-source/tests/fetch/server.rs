@@ -177,7 +177,7 @@ pub(crate) fn reply(stream: &mut dyn Stream, status: &str, headers: &str, body: 
     let _sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
 }
 
-/// A folder, as every static server serves it, with ETags.
+/// A directory, as every static server serves it, with ETags.
 pub(crate) fn folder(folder: PathBuf) -> impl FnMut(&Request, &mut dyn Stream) + Send {
     move |request, stream| {
         let path = folder.join(request.path.trim_start_matches('/'));
@@ -194,7 +194,7 @@ pub(crate) fn folder(folder: PathBuf) -> impl FnMut(&Request, &mut dyn Stream) +
     }
 }
 
-/// Repositories below a folder, as `git http-backend` serves them.
+/// Repositories below a directory, as `git http-backend` serves them.
 pub(crate) fn git(folder: PathBuf) -> impl FnMut(&Request, &mut dyn Stream) + Send {
     move |request, stream| {
         let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));

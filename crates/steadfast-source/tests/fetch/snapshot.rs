@@ -1,4 +1,4 @@
-//! Signed snapshots from a folder and from web servers, good and hostile ones.
+//! Signed snapshots from a directory and from web servers, good and hostile ones.
 
 use crate::server::{Server, folder, git, hang, identity, reply};
 use crate::support::{World, files};

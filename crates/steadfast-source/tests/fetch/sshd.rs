@@ -20,8 +20,8 @@ impl Drop for Sshd {
 }
 
 impl Sshd {
-    /// Starts it on a port of the loopback with the private key `host` of the folder, to let in whom the
-    /// folder's `authorized_keys` name. `through` is a program, with arguments, that starts it elsewhere.
+    /// Starts it on a port of the loopback with the private key `host` of the directory, to let in whom the
+    /// directory's `authorized_keys` name. `through` is a program, with arguments, that starts it elsewhere.
     /// None where there is none, or where this user may not start it.
     pub(crate) fn start(folder: &Path, port: u16, through: &[&str]) -> Option<Sshd> {
         if !Path::new(SSHD).exists() {
@@ -40,7 +40,7 @@ impl Sshd {
         std::fs::write(folder.join("sshd_config"), config).unwrap();
         let mut script = format!("exec {SSHD} -D -e -f '{}'", at("sshd_config"));
         let mut words = through.to_vec();
-        // As root it wants an empty folder in /run. It gets one in a mount namespace of its own.
+        // As root it wants an empty directory in /run. It gets one in a mount namespace of its own.
         if nix::unistd::Uid::effective().is_root() {
             words.extend(["unshare", "--mount"]);
             script = format!("mount -t tmpfs none /run && mkdir /run/sshd && {script}");

@@ -75,7 +75,7 @@ pub struct Defaults {
     pub user_groups: bool,
     /// The umask for a new home.
     pub home_umask: u16,
-    /// The folder of homes.
+    /// The directory of homes.
     pub homes: Arc<str>,
 }
 
@@ -154,7 +154,7 @@ pub struct Process {
 /// What is at the path of a home.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Home {
-    /// Whether the folder that it lies in is there.
+    /// Whether the directory that it lies in is there.
     pub folder_there: bool,
     pub shape: HomeShape,
 }

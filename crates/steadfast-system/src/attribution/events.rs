@@ -3,7 +3,7 @@
 
 use nix::libc;
 
-/// A folder, as a file system names it: where a handle means the same folder, it is the same folder.
+/// A directory, as a file system names it: where a handle means the same directory, it is the same directory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     pub(super) file_system: u64,
@@ -29,7 +29,7 @@ pub(super) struct Raw<'a> {
     /// The kernel says that the process is not there any more.
     pub ended: bool,
     pub act: Act,
-    /// The folder, and the name in it; nothing where it says that events were lost.
+    /// The directory, and the name in it; nothing where it says that events were lost.
     pub about: Option<(Place, &'a [u8])>,
 }
 
@@ -78,7 +78,7 @@ fn event_of(event: &[u8]) -> Option<Raw<'_>> {
     Some(Raw { pid, pidfd, ended, act, about })
 }
 
-/// The record of a name in a folder: file system, size and kind of the handle, the handle, and the name
+/// The record of a name in a directory: file system, size and kind of the handle, the handle, and the name
 /// up to its null.
 fn named(record: &[u8]) -> Option<(Place, &[u8])> {
     let [low, high] = [bytes_at(record, 4)?, bytes_at(record, 8)?].map(u32::from_ne_bytes);

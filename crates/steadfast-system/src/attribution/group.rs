@@ -1,7 +1,7 @@
-//! A fanotify group: the kernel says of each change in a marked folder which process made it.
+//! A fanotify group: the kernel says of each change in a marked directory which process made it.
 //!
 //! Opening one that is told about processes takes CAP_SYS_ADMIN at that moment alone: the kernel remembers
-//! in the group that it was opened with it, and marks on folders take no capability. So whoever opens
+//! in the group that it was opened with it, and marks on directories take no capability. So whoever opens
 //! it gives the capability up at once, and a program that replaces this one is handed the descriptor.
 
 use super::events::{Act, Place, Raw, events};
@@ -20,7 +20,7 @@ use std::path::Path;
 #[derive(Debug)]
 pub struct Group(Fanotify);
 
-/// A process did something to a name in a marked folder.
+/// A process did something to a name in a marked directory.
 #[derive(Debug)]
 pub struct Event {
     /// Zero where the process is outside of our container.
@@ -90,7 +90,7 @@ impl Group {
         Ok(self.0.as_fd().as_raw_fd())
     }
 
-    /// Asks for what happens to the names in a folder, and says by what the events name it.
+    /// Asks for what happens to the names in a directory, and says by what the events name it.
     pub fn mark(&self, folder: &Path) -> io::Result<Place> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::open(folder, flags, Mode::empty())?;
@@ -155,7 +155,7 @@ struct Handle {
     bytes: [u8; LONGEST_HANDLE],
 }
 
-/// By what a file system names a folder: kind and bytes.
+/// By what a file system names a directory: kind and bytes.
 fn handle(folder: &OwnedFd) -> io::Result<(i32, Box<[u8]>)> {
     // Some file systems, overlayfs among them, give only what can be compared; kernels before 6.5 do not
     // know that there is such a thing.

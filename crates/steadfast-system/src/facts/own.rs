@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Reads the text of a static fact file; the flag says that it is JSON, not YAML.
 pub type Parse<'a> = &'a dyn Fn(&[u8], bool) -> Result<Value, String>;
 
-/// Adds the top-level keys of each file in the folder. Folder and files must be `owner`'s, and nobody
+/// Adds the top-level keys of each file in the directory. Directory and files must be `owner`'s, and nobody
 /// else may be able to write them: facts decide what the agent does as root.
 pub(super) fn static_facts(
     folder: &Path,
@@ -47,7 +47,7 @@ pub(super) fn static_facts(
     }
 }
 
-/// The files of the folder in the order of their names; none where there is no such folder.
+/// The files of the directory in the order of their names; none where there is no such directory.
 pub(super) fn fact_files(folder: &Path, owner: u32) -> Result<Vec<PathBuf>, String> {
     let said = |err: std::io::Error| err.to_string();
     let opened = rustix::fs::open(

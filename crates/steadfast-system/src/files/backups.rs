@@ -1,6 +1,6 @@
 //! Contents that were replaced or removed, kept in the state directory by their digest.
 //!
-//! `kept/ab/cdef…` is a content whose SHA-256 begins with `abcdef`: mode 0600 in folders of 0700. A file
+//! `kept/ab/cdef…` is a content whose SHA-256 begins with `abcdef`: mode 0600 in directories of 0700. A file
 //! over 16 MiB is not kept. Beyond 256 MiB in all, what was kept longest ago goes first. Where keeping
 //! fails, what asked for it must not go on: nothing is lost for want of space.
 
@@ -229,7 +229,7 @@ impl Keeping<'_> {
     }
 }
 
-/// Flushes the whole file system that holds a folder.
+/// Flushes the whole file system that holds a directory.
 fn flush_all(folder: &Path) -> Result<(), Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::syncfs(rustix::fs::open(folder, flags, rustix::fs::Mode::empty())?)

@@ -11,7 +11,7 @@ pub(crate) struct Cache {
     /// Names this run in its temporary files, so that those of a killed run are known as such.
     run: OnceLock<u64>,
     next: AtomicU32,
-    /// Folders (device and inode) that were searched for what killed runs left there.
+    /// Directories (device and inode) that were searched for what killed runs left there.
     pub(super) searched: Mutex<HashSet<(u64, u64)>>,
     pub(super) kept: Total,
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Smaller batches are not worth a thread.
 const ALONE: usize = 64;
-/// How many paths a thread takes at a time: neighbours share their folder.
+/// How many paths a thread takes at a time: neighbours share their directory.
 const PORTION: usize = 64;
 /// Each holds descriptors of its own, and more than this many waits for the same locks in the kernel.
 const THREADS_MAX: usize = 8;

@@ -1,7 +1,7 @@
 //! Files, directories and links: what may be asked about them and what may be done to them.
 //!
 //! Paths are walked by descriptors. A symbolic link on the way is followed only where root alone could
-//! have put it there; below a folder that anybody else can write, never.
+//! have put it there; below a directory that anybody else can write, never.
 
 mod backups;
 pub(crate) mod cache;
@@ -51,7 +51,7 @@ pub enum Wanted {
 /// What is at a path.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Look {
-    /// The folder that the path lies in; none where it does not exist.
+    /// The directory that the path lies in; none where it does not exist.
     pub folder: Option<Folder>,
     pub entry: Option<Entry>,
 }
@@ -207,7 +207,7 @@ pub struct Attributes {
     pub mode: Option<Mode>,
 }
 
-/// A folder where this program keeps what is its own: it never goes with what it lies in.
+/// A directory where this program keeps what is its own: it never goes with what it lies in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnFolder {
     pub path: AbsPath,
@@ -220,7 +220,7 @@ pub trait Read: fmt::Debug {
     /// A batch, so that it can be spread over the cores. One result for each path, in their order.
     fn look(&self, wanted: &[(&AbsPath, Wanted)]) -> Vec<Result<Look, SystemError>>;
 
-    /// Everything below a folder, in the order of paths, links not followed, other file systems not
+    /// Everything below a directory, in the order of paths, links not followed, other file systems not
     /// entered. The content of a path below the root is read (its digest) where `promised` gives the
     /// size that is promised for it: as with [`Wanted::DigestIfSize`] where it has that size, and as
     /// with [`Wanted::Digest`] otherwise.
@@ -284,7 +284,7 @@ pub trait Write {
         all: &[(&AbsPath, &Expected, Attributes)],
     ) -> Vec<Result<(), SystemError>>;
 
-    /// Makes one folder; its parent is there. What `replaces` names is removed first (and kept).
+    /// Makes one directory; its parent is there. What `replaces` names is removed first (and kept).
     fn make_directory(
         &self,
         path: &AbsPath,
@@ -304,7 +304,7 @@ pub trait Write {
         replaces: &Expected,
     ) -> Result<(), SystemError>;
 
-    /// Removes one thing; a folder only with all below it where `whole` says so. `keep`: contents go to
+    /// Removes one thing; a directory only with all below it where `whole` says so. `keep`: contents go to
     /// the state directory first, within its cap.
     fn remove(
         &self,

@@ -1,4 +1,4 @@
-//! The real implementation, held to its rules in folders of its own. What needs root or a mount says
+//! The real implementation, held to its rules in directories of its own. What needs root or a mount says
 //! so where it cannot be had.
 
 use super::*;
@@ -26,19 +26,19 @@ pub(crate) fn skipped(why: &str) {
     eprintln!("skipped: {why}");
 }
 
-/// A folder with a machine that keeps its state in it.
+/// A directory with a machine that keeps its state in it.
 struct World {
     folder: tempfile::TempDir,
     host: Host,
 }
 
 impl World {
-    /// A folder below one that everybody can write.
+    /// A directory below one that everybody can write.
     fn open() -> World {
         World::at(tempfile::tempdir().unwrap())
     }
 
-    /// A folder that root alone can write, as all above it; none for who is not root.
+    /// A directory that root alone can write, as all above it; none for who is not root.
     fn closed() -> Option<World> {
         if !rustix::process::geteuid().is_root() {
             skipped("needs root");
@@ -88,7 +88,7 @@ impl World {
         Command::new("mkfifo").arg(self.path(name)).succeed().unwrap();
     }
 
-    /// All names in a folder.
+    /// All names in a directory.
     fn names(&self, folder: &str) -> Vec<String> {
         let mut names: Vec<String> = std::fs::read_dir(self.path(folder))
             .unwrap()
@@ -422,7 +422,7 @@ fn nothing_goes_through_a_link_that_others_could_have_put_there() {
     let refused = |error: SystemError| {
         assert_eq!(
             world.words(&error),
-            "/home/config is a symbolic link in a folder that others than root can write; it is not \
+            "/home/config is a symbolic link in a directory that others than root can write; it is not \
              followed"
         );
     };
@@ -464,7 +464,7 @@ fn a_mount_at_the_very_path_is_seen() {
     assert!(mounted("hosts") && mounted("folder") && !mounted("from"));
     let look = world.look("hosts", Wanted::Digest).unwrap().entry.unwrap();
     assert!(look.mounted);
-    // A file within a mounted folder is not itself mounted.
+    // A file within a mounted directory is not itself mounted.
     world.put("folder/x", "");
     assert!(!mounted("folder/x"));
 }
@@ -495,9 +495,9 @@ fn a_tree_is_told_in_order_without_following_or_leaving() {
     );
     assert_eq!(tree[6].entry.mounted, mount.is_some());
     let error = world.host.tree(&world.abs("tree/a"), &|_| None).unwrap_err();
-    assert_eq!(world.words(&error), "open the folder /tree/a: Not a directory (os error 20)");
+    assert_eq!(world.words(&error), "open the directory /tree/a: Not a directory (os error 20)");
     let error = world.host.tree(&world.abs("none"), &|_| None).unwrap_err();
-    assert!(world.words(&error).starts_with("open the folder /none: No such file"));
+    assert!(world.words(&error).starts_with("open the directory /none: No such file"));
 }
 
 #[test]
@@ -509,10 +509,10 @@ fn a_tree_that_is_too_deep_is_refused() {
     }
     std::fs::create_dir_all(&path).unwrap();
     let error = world.host.tree(&world.abs("tree"), &|_| None).unwrap_err();
-    assert_eq!(world.words(&error), "/tree is more than 256 folders deep");
+    assert_eq!(world.words(&error), "/tree is more than 256 directories deep");
     let error =
         world.host.remove(&world.abs("tree"), &Expected::Directory, true, true).unwrap_err();
-    assert_eq!(world.words(&error), "/tree is more than 256 folders deep");
+    assert_eq!(world.words(&error), "/tree is more than 256 directories deep");
     assert!(path.exists());
 }
 
@@ -566,7 +566,7 @@ fn a_batch_of_many_files_in_many_folders_is_written_whole() {
             if index % 2 == 0 { seen(&format!("old {index}")) } else { Expected::Nothing };
         files.push(world.new_file(&name, &format!("new {index}"), replaces));
     }
-    // One that moved and one without a folder do not stop the others.
+    // One that moved and one without a directory do not stop the others.
     files[10].replaces = seen("else");
     files[11].path = world.abs("none/x");
     let results = world.host.write_files(&files);
@@ -696,7 +696,7 @@ fn what_a_killed_run_left_goes_at_the_next_write() {
 #[test]
 fn in_an_open_folder_only_harmless_left_overs_go() {
     let world = World::open();
-    // Whoever can write the folder can give such a name to a folder of root's.
+    // Whoever can write the directory can give such a name to a directory of root's.
     world.put(".steadfast-0123456789abcdef-00000001/precious", "root's");
     world.put(".steadfast-0123456789abcdef-00000002", "half");
     std::fs::create_dir(world.path(".steadfast-0123456789abcdef-00000003")).unwrap();
@@ -748,7 +748,7 @@ fn attributes_of_what_is_replaced_come_along_where_they_can_be_trusted() {
         assert_eq!(note.is_ok(), trusted);
         let size = rustix::fs::getxattr(&path, walk::ACCESS_LIST, &mut value);
         assert_eq!(size.ok().map(|size| value[..size].to_vec()), trusted.then(|| list.clone()));
-        // What replaces a file without a list has none, whatever the folder hands down.
+        // What replaces a file without a list has none, whatever the directory hands down.
         std::fs::create_dir(world.path("folder")).unwrap();
         world.put("folder/old", "old");
         rustix::fs::setxattr(world.path("folder"), c"system.posix_acl_default", &list, none)
@@ -907,7 +907,7 @@ fn a_validator_has_its_say_before_anything_is_replaced() {
         let file =
             |validate| NewFile { validate, ..world.new_file("x.service", "new", seen("old")) };
         // It sees the new content, under a name with the same suffix, where root alone can write or
-        // in a folder of root's; and the file itself is still the old one.
+        // in a directory of root's; and the file itself is still the old one.
         let folder = world.folder.path().display();
         let script = format!("echo \"$1\" >{folder}/said; cat \"$1\" {folder}/x.service; exit 1");
         let error = world.write(file(validation(&script))).unwrap_err();
@@ -1014,7 +1014,7 @@ fn where_others_can_write_a_file_with_several_hard_links_keeps_its_owner() {
         .set_attributes(&[(&mine, &Expected::AnyFile, attributes)])
         .remove(0)
         .unwrap_err();
-    assert!(world.words(&error).starts_with("/mine has several hard links in a folder"));
+    assert!(world.words(&error).starts_with("/mine has several hard links in a directory"));
     assert_eq!(world.mode("shadow"), Mode(0o644));
 }
 
@@ -1038,7 +1038,7 @@ fn a_directory_is_made_with_owner_and_mode_also_in_the_place_of_something() {
     }
     assert_eq!(make("new", Expected::Directory).unwrap_err().kind, ErrorKind::Moved);
     let error = make("none/x", Expected::Nothing).unwrap_err();
-    assert!(world.words(&error).starts_with("open the folder /none: No such file"));
+    assert!(world.words(&error).starts_with("open the directory /none: No such file"));
     assert_eq!(world.names(""), ["file", "link", "new"]);
 }
 

@@ -1,7 +1,7 @@
 //! Walking paths by descriptors, and reading what is at their end.
 //!
-//! A folder is *open* where others than root can write it, or anything above it: whoever owns such a
-//! folder can swap what is in it at any moment. In an open folder no symbolic link is followed; in a
+//! A directory is *open* where others than root can write it, or anything above it: whoever owns such a
+//! directory can swap what is in it at any moment. In an open directory no symbolic link is followed; in a
 //! closed one root alone can have put it there, so it means what it says.
 
 use super::{Content, Digest, Entry, Folder, Mode, Shape, Wanted};
@@ -17,10 +17,10 @@ use std::sync::Arc;
 
 /// How much of a file is taken as bytes.
 pub(super) const BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// How much is read where others can write, as bytes or for a digest: whoever fills that folder must
+/// How much is read where others can write, as bytes or for a digest: whoever fills that directory must
 /// not keep us for hours. What a promise says is there may be larger.
 pub(super) const OPEN_MAX: u64 = 1024 * 1024;
-/// How many folders a walker holds open. Several threads have one each, and 1,024 descriptors is the
+/// How many directories a walker holds open. Several threads have one each, and 1,024 descriptors is the
 /// usual limit of a process.
 const FOLDERS_MAX: usize = 48;
 /// As the kernel has it.
@@ -43,7 +43,7 @@ pub(super) fn failed(what: impl Into<Arc<str>>, errno: Errno) -> SystemError {
 pub(super) struct Facts(Statx);
 
 impl Facts {
-    /// About `name` in a folder, links not followed.
+    /// About `name` in a directory, links not followed.
     pub(super) fn at(dir: impl AsFd, name: impl rustix::path::Arg) -> Result<Facts, Errno> {
         Self::ask(dir, name, AtFlags::SYMLINK_NOFOLLOW)
     }
@@ -111,7 +111,7 @@ impl Facts {
             && self.0.stx_ctime.tv_nsec == before.0.stx_ctime.tv_nsec
     }
 
-    /// Whether something is mounted here, seen from the folder's device. A kernel before 5.8 cannot
+    /// Whether something is mounted here, seen from the directory's device. A kernel before 5.8 cannot
     /// tell a bind mount within one file system.
     pub(super) fn is_mounted(&self, folder_device: u64) -> bool {
         self.0.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
@@ -143,7 +143,7 @@ impl Facts {
     }
 }
 
-/// An open folder and what was known about it when it was opened.
+/// An open directory and what was known about it when it was opened.
 #[derive(Debug)]
 pub(super) struct Dir {
     /// O_PATH, or readable where it was made by [`Dir::to_be_listed`].
@@ -191,19 +191,19 @@ impl Dir {
         }
     }
 
-    /// A folder in this one, to be listed; no link is followed.
+    /// A directory in this one, to be listed; no link is followed.
     pub(super) fn to_be_listed(&self, name: &CStr) -> Result<Dir, Errno> {
         let fd = open_listed(&self.fd, name)?;
         let real = self.real_path_of(&name.to_string_lossy());
         Dir::new(fd, real, self.open)
     }
 
-    /// A descriptor of this folder that can be listed and flushed.
+    /// A descriptor of this directory that can be listed and flushed.
     pub(super) fn readable(&self) -> Result<OwnedFd, Errno> {
         open_listed(&self.fd, c".")
     }
 
-    /// A regular file in this folder, to be read. It never blocks and follows no link; what turns out
+    /// A regular file in this directory, to be read. It never blocks and follows no link; what turns out
     /// to be something else is the error that a link gives.
     pub(super) fn open_file(
         &self,
@@ -214,7 +214,7 @@ impl Dir {
         if facts.is_file() { Ok((fd, facts)) } else { Err(Errno::LOOP) }
     }
 
-    /// Where a link in this folder points.
+    /// Where a link in this directory points.
     pub(super) fn link_target(&self, name: impl rustix::path::Arg) -> Result<Arc<str>, Errno> {
         let target = rustix::fs::readlinkat(&self.fd, name, Vec::new())?;
         Ok(target.to_string_lossy().into())
@@ -392,14 +392,14 @@ pub(super) fn split(path: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// Opens folders, and holds those it opened last.
+/// Opens directories, and holds those it opened last.
 #[derive(Debug, Default)]
 pub(super) struct Walker {
     known: HashMap<Box<str>, Arc<Dir>>,
 }
 
 impl Walker {
-    /// The folder at a path; none where it does not exist or is no folder.
+    /// The directory at a path; none where it does not exist or is no directory.
     pub(super) fn folder(&mut self, path: &str) -> Result<Option<Arc<Dir>>, SystemError> {
         self.folder_within(path, &mut 0)
     }
@@ -421,7 +421,7 @@ impl Walker {
                     rustix::fs::Mode::empty(),
                 );
                 let dir = fd.and_then(|fd| Dir::new(fd, "/".into(), false));
-                Arc::new(dir.map_err(|err| failed("open the folder /", err))?)
+                Arc::new(dir.map_err(|err| failed("open the directory /", err))?)
             }
             Some((parent, name)) => {
                 let Some(parent) = self.folder_within(parent, links)? else { return Ok(None) };
@@ -454,19 +454,19 @@ impl Walker {
             Ok(fd) => match Dir::new(fd, real, dir.open) {
                 Ok(dir) => Ok(Some(Arc::new(dir))),
                 Err(err) => {
-                    Err(failed(format!("look at the folder {}", dir.real_path_of(name)), err))
+                    Err(failed(format!("look at the directory {}", dir.real_path_of(name)), err))
                 }
             },
             Err(Errno::NOENT) => Ok(None),
             Err(Errno::NOTDIR | Errno::LOOP) => {
                 match rustix::fs::readlinkat(&dir.fd, name, Vec::new()) {
                     Ok(target) => self.follow(dir, &real, &target, links),
-                    // Something that is no folder.
+                    // Something that is no directory.
                     Err(Errno::INVAL | Errno::NOENT) => Ok(None),
                     Err(err) => Err(failed(format!("read the link {real}"), err)),
                 }
             }
-            Err(err) => Err(failed(format!("open the folder {real}"), err)),
+            Err(err) => Err(failed(format!("open the directory {real}"), err)),
         }
     }
 
@@ -481,7 +481,7 @@ impl Walker {
             return Err(SystemError::new(
                 ErrorKind::Other,
                 format!(
-                    "{link} is a symbolic link in a folder that others than root can write; it is \
+                    "{link} is a symbolic link in a directory that others than root can write; it is \
                      not followed"
                 ),
             ));
@@ -525,7 +525,7 @@ pub(super) fn open_tree(walker: &mut Walker, root: &AbsPath) -> Result<Dir, Syst
             parent.to_be_listed(&name)
         }),
     };
-    let what = || format!("open the folder {root}");
+    let what = || format!("open the directory {root}");
     match opened {
         None => Err(failed(what(), Errno::NOENT)),
         Some(Ok(dir)) => Ok(dir),
@@ -534,7 +534,7 @@ pub(super) fn open_tree(walker: &mut Walker, root: &AbsPath) -> Result<Dir, Syst
     }
 }
 
-/// The names in a folder, in no order.
+/// The names in a directory, in no order.
 pub(super) fn names(fd: impl AsFd) -> Result<Vec<CString>, Errno> {
     let mut buffer = vec![MaybeUninit::uninit(); 32 * 1024];
     let mut names = vec![];
@@ -548,11 +548,11 @@ pub(super) fn names(fd: impl AsFd) -> Result<Vec<CString>, Errno> {
     Ok(names)
 }
 
-/// What a walk of a tree meets: the folder, the name in it, the path below the root, and the facts.
+/// What a walk of a tree meets: the directory, the name in it, the path below the root, and the facts.
 pub(super) type Visitor<'v> = dyn FnMut(&Dir, &CStr, &str, &Facts) -> Result<(), SystemError> + 'v;
 
-/// Visits everything below a folder, which is readable. Links are not followed and mounted file
-/// systems not entered. `shown` is the folder's path for errors.
+/// Visits everything below a directory, which is readable. Links are not followed and mounted file
+/// systems not entered. `shown` is the directory's path for errors.
 pub(super) fn visit(dir: &Dir, shown: &str, visitor: &mut Visitor<'_>) -> Result<(), SystemError> {
     visit_below(dir, shown, "", 0, visitor)
 }
@@ -568,10 +568,11 @@ fn visit_below(
     if depth > DEPTH_MAX {
         return Err(SystemError::new(
             ErrorKind::Other,
-            format!("{shown} is more than {DEPTH_MAX} folders deep"),
+            format!("{shown} is more than {DEPTH_MAX} directories deep"),
         ));
     }
-    let names = names(&dir.fd).map_err(|err| failed(format!("list the folder {}", here()), err))?;
+    let names =
+        names(&dir.fd).map_err(|err| failed(format!("list the directory {}", here()), err))?;
     for name in names {
         let facts = match Facts::at(&dir.fd, &*name) {
             Ok(facts) => facts,
@@ -590,7 +591,7 @@ fn visit_below(
                 Ok(inner) => visit_below(&inner, shown, &path, depth + 1, visitor)?,
                 // It went, or became something else, while we looked.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-                Err(err) => return Err(failed(format!("open the folder {shown}/{path}"), err)),
+                Err(err) => return Err(failed(format!("open the directory {shown}/{path}"), err)),
             }
         }
     }

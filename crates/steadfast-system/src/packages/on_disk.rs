@@ -14,7 +14,7 @@ pub(super) fn print(path: &str) -> std::io::Result<(i128, u64, u64)> {
     ))
 }
 
-/// The entries of a folder in the order of their names; none where it is not there.
+/// The entries of a directory in the order of their names; none where it is not there.
 pub(super) fn entries(folder: &str) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> =
         fs::read_dir(folder).into_iter().flatten().filter_map(|it| Some(it.ok()?.path())).collect();

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// when it is ended with all that it started. Of what it says the first 1 MiB of each output is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Program<'a> {
-    /// The program, by path or by a name in the usual folders, and its arguments.
+    /// The program, by path or by a name in the usual directories, and its arguments.
     pub command: &'a [Arc<str>],
     /// Whom it runs as, with all groups of that user; as we do where none is named.
     pub user: Option<&'a UserName>,

@@ -27,7 +27,7 @@ impl Read for Host {
             return Err(unusable("that is no name of a secret"));
         }
         if let Some(folder) = &self.settings.credentials {
-            // Whose that folder is and what modes it has is systemd's business.
+            // Whose that directory is and what modes it has is systemd's business.
             let file = read_private(folder, &name.replace('/', "."), SECRET_MAX)
                 .map_err(|err| err.during(format!("read the secret {name}")))?;
             match file {
@@ -229,8 +229,8 @@ mod tests {
         }
         let folder = tempfile::tempdir().unwrap();
         let host = host(folder.path());
-        put(&folder.path().join("secrets/people/db"), b"from the folder\n\n", 0o600);
-        assert_eq!(host.secret("people/db").unwrap().reveal(), b"from the folder\n");
+        put(&folder.path().join("secrets/people/db"), b"from the directory\n\n", 0o600);
+        assert_eq!(host.secret("people/db").unwrap().reveal(), b"from the directory\n");
         put(&folder.path().join("credentials/people.db"), b"from systemd\n", 0o440);
         assert_eq!(host.secret("people/db").unwrap().reveal(), b"from systemd");
         assert_eq!(format!("{:?}", host.secret("people/db")), "Ok(Secret(…))");

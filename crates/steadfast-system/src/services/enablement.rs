@@ -46,12 +46,12 @@ pub(super) struct Folders {
     links: Vec<Link>,
 }
 
-/// A symbolic link in a folder of the search path, or in a `.wants` or `.requires` folder there.
+/// A symbolic link in a directory of the search path, or in a `.wants` or `.requires` directory there.
 #[derive(Debug)]
 struct Link {
-    /// Which folder of [`SEARCH`].
+    /// Which directory of [`SEARCH`].
     folder: usize,
-    /// Directly in that folder.
+    /// Directly in that directory.
     top: bool,
     name: String,
     /// The last part of what it points to.
@@ -145,7 +145,7 @@ impl Folders {
         let (mut persistent, mut runtime) = (false, false);
         let (mut same_name_persistent, mut same_name_runtime) = (false, false);
         for link in &self.links {
-            // Below the folder where the unit's file was found, a file of its name means nothing.
+            // Below the directory where the unit's file was found, a file of its name means nothing.
             let by_name = link.folder <= file.folder && link.name == unit;
             let by_target = link.to == unit;
             let config = SEARCH[link.folder] == CONFIG;
@@ -255,7 +255,7 @@ fn below(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))
 }
 
-/// Adds the links of one folder, and gives the names of the `.wants` and `.requires` folders in it.
+/// Adds the links of one directory, and gives the names of the `.wants` and `.requires` directories in it.
 fn read_links(
     path: &Path,
     folder: usize,

@@ -114,7 +114,7 @@ impl World {
         self.thing(path).and_then(Thing::text)
     }
 
-    /// The folder that a path lies in, without links in it; none where it is not there.
+    /// The directory that a path lies in, without links in it; none where it is not there.
     fn folder(&self, path: &AbsPath) -> Result<Option<(AbsPath, Folder)>, SystemError> {
         let root = AbsPath::parse("/").unwrap();
         let parent = path.parent().unwrap_or_else(|| root.clone());
@@ -141,7 +141,7 @@ impl World {
                     here = next;
                 }
                 Matter::Link(_) if open => {
-                    let why = format!("{next} is a link in a folder that others can write");
+                    let why = format!("{next} is a link in a directory that others can write");
                     return refuse(ErrorKind::Other, why);
                 }
                 Matter::Link(target) => {
@@ -177,7 +177,7 @@ impl World {
         self.real(path)?.ok_or_else(|| {
             let parent = path.parent().unwrap_or_else(|| path.clone());
             SystemError::new(ErrorKind::Other, "No such file or directory")
-                .during(format!("open the folder {parent}"))
+                .during(format!("open the directory {parent}"))
         })
     }
 
@@ -341,7 +341,7 @@ impl Read for FakeHost {
                 (thing.matter == Matter::Directory).then_some((real, folder))
             });
             let Some((real, folder)) = found else {
-                return refuse(ErrorKind::Other, format!("open the folder {root}"));
+                return refuse(ErrorKind::Other, format!("open the directory {root}"));
             };
             let mounts: Vec<&AbsPath> =
                 world.below(&real).filter(|(_, it)| it.mounted).map(|(it, _)| it).collect();

@@ -115,7 +115,7 @@ impl FakeHost {
         FakeHost { world: Mutex::new(world), effects: Mutex::default() }
     }
 
-    /// A small machine with the usual folders and accounts, and fresh lists of packages.
+    /// A small machine with the usual directories and accounts, and fresh lists of packages.
     pub fn debian() -> FakeHost {
         let mut world = World {
             clock: 1_700_000_000 * TICK,

@@ -98,7 +98,7 @@ struct Told<'a> {
     line: &'a RunLine,
     /// Whoever holds the lock has not ended it yet.
     under_way: bool,
-    /// It kept adopted by the agent, and not a folder that somebody named.
+    /// It kept adopted by the agent, and not a directory that somebody named.
     accepted: bool,
     /// What is known of its revision.
     record: Option<&'a RevisionRecord>,
@@ -155,7 +155,7 @@ fn show(ui: &Ui, told: &Told<'_>, judged: &[Judged], lines: &mut Lines) {
         None if told.under_way => "not yet: it is in progress".to_owned(),
         None => "never: it was interrupted".to_owned(),
     };
-    // The name of the folder says nothing that does not stand behind it.
+    // The name of the directory says nothing that does not stand behind it.
     let model = if told.accepted { "adopted by the agent" } else { &line.model };
     let mut head = vec![
         ("node", format!("{} in {}", line.node, line.environment)),

@@ -43,7 +43,7 @@ fn pages(name: &str, command: &Command) -> Vec<(String, Command)> {
     all
 }
 
-/// Writes a file that somebody asked for by its folder.
+/// Writes a file that somebody asked for by its directory.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     #[expect(clippy::disallowed_methods, reason = "an output that was asked for, nothing managed")]
     std::fs::write(path, bytes).map_err(|err| {

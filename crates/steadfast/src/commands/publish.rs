@@ -1,4 +1,4 @@
-//! `steadfast publish`: a model as a signed snapshot in a folder that any web server can serve.
+//! `steadfast publish`: a model as a signed snapshot in a directory that any web server can serve.
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::ui::Ui;
@@ -174,7 +174,7 @@ fn attribution(args: &PublishArgs, commit: &str, loaded: &Loaded, ui: &Ui) -> Op
 
 fn at(model: &Path, revision: &str) -> Result<(String, Files), Failure> {
     if !is_folder(model) {
-        return Err(Failure::usage(format!("there is no folder {}", model.display())));
+        return Err(Failure::usage(format!("there is no directory {}", model.display())));
     }
     let cache = super::verify::scratch()?;
     let (commit, sources) =

@@ -167,7 +167,7 @@ fn fetch_in_child(
     }
 }
 
-/// Where it comes from, and the folder where that is a commit in a repository of this machine.
+/// Where it comes from, and the directory where that is a commit in a repository of this machine.
 fn source(args: &VerifyArgs) -> Result<(Source, Option<PathBuf>), Failure> {
     let is_url = args.source.contains("://");
     let url = if is_url {
@@ -176,7 +176,7 @@ fn source(args: &VerifyArgs) -> Result<(Source, Option<PathBuf>), Failure> {
         let path = std::path::absolute(&args.source)
             .map_err(|it| Failure::usage(format!("{}: {it}", args.source)))?;
         if !is_folder(&path) {
-            return Err(Failure::usage(format!("there is no folder {}", path.display())));
+            return Err(Failure::usage(format!("there is no directory {}", path.display())));
         }
         format!("file://{}", path.display())
     };
@@ -295,7 +295,7 @@ fn told(
     (lines, sources)
 }
 
-/// A folder for what is fetched, gone with the command.
+/// A directory for what is fetched, gone with the command.
 pub(super) fn scratch() -> Result<tempfile::TempDir, Failure> {
     room(0o700)
 }
@@ -303,7 +303,7 @@ pub(super) fn scratch() -> Result<tempfile::TempDir, Failure> {
 fn room(mode: u32) -> Result<tempfile::TempDir, Failure> {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
     tempfile::Builder::new().prefix("steadfast-").permissions(mode).tempdir().map_err(|err| {
-        Failure::new(Exit::Unreachable, Error::from(err).context("make a temporary folder"))
+        Failure::new(Exit::Unreachable, Error::from(err).context("make a temporary directory"))
     })
 }
 

@@ -64,7 +64,7 @@ pub(crate) fn desk(machine: &Machine, keys: &[&str]) -> Desk {
     desk
 }
 
-/// A file, into the folder of the settings.
+/// A file, into the directory of the settings.
 pub(crate) fn push(machine: &Machine, file: &Path) {
     let name = file.file_name().unwrap().to_str().unwrap();
     machine.push(file, &format!("/etc/steadfast/{name}"), 0o600);

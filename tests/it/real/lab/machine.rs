@@ -234,7 +234,7 @@ impl Machine {
         entering
     }
 
-    /// Writes a file; one that is there keeps its owner and mode. The folder must be there.
+    /// Writes a file; one that is there keeps its owner and mode. The directory must be there.
     pub(crate) fn write(&self, path: &str, bytes: impl AsRef<[u8]>) {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
         let file = self.open(path, flags).unwrap_or_else(|err| panic!("write {path}: {err}"));
@@ -271,7 +271,7 @@ impl Machine {
         Some((about.ino(), about.mtime(), about.mtime_nsec()))
     }
 
-    /// The names in a folder that begin like this; none where there is no such folder.
+    /// The names in a directory that begin like this; none where there is no such directory.
     pub(crate) fn names(&self, folder: &str, prefix: &str) -> Vec<String> {
         let Ok(folder) = self.open(folder, OFlags::RDONLY | OFlags::DIRECTORY) else {
             return Vec::new();
@@ -297,7 +297,7 @@ impl Machine {
     /// Writes a model to `/srv/model`, in place of one that is there.
     ///
     /// Where the files do not say otherwise, it has a `model.yaml`, and an environment `test` in which
-    /// this node is every server of the `servers` folder.
+    /// this node is every server of the `servers` directory.
     pub(crate) fn server_model(&self, files: &[(&str, &str)]) {
         let servers: Vec<&str> = files
             .iter()

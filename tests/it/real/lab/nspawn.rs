@@ -27,7 +27,7 @@ pub(super) fn home() -> PathBuf {
     home
 }
 
-/// `target/debug` or another folder of a profile, where the product's binary lies too.
+/// `target/debug` or another directory of a profile, where the product's binary lies too.
 pub(crate) fn profile() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.ancestors().nth(2).unwrap().to_owned()

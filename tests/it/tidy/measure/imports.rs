@@ -1,7 +1,7 @@
 //! Which file of a crate asks which other for something, and where that goes round in a circle.
 //!
 //! What is re-exported is asked of the file that defines it. A file that only passes it on (the `mod.rs`
-//! of a folder) needs nothing of it, except where re-exports are to count as well.
+//! of a directory) needs nothing of it, except where re-exports are to count as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -91,7 +91,7 @@ impl House {
     }
 }
 
-/// The folders of the crates whose code is measured.
+/// The directories of the crates whose code is measured.
 fn crates(root: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(root.join("crates"))
         .unwrap()

@@ -1,5 +1,5 @@
 //! Who changes what is promised. A thread reads from the kernel's fanotify group which process has touched
-//! a name in a watched folder, and asks the process at once who it is, because most do not live long.
+//! a name in a watched directory, and asks the process at once who it is, because most do not live long.
 //! inotify stays what leads to a look: where there is no group, only the names are missing.
 
 mod listener;
@@ -24,7 +24,7 @@ use steadfast_system::attribution::{self, Group, Place};
 #[derive(Debug)]
 pub(in crate::shell) struct Attribution {
     group: Option<Arc<Group>>,
-    /// What the kernel calls the folders that are watched.
+    /// What the kernel calls the directories that are watched.
     places: HashMap<Place, Arc<Promised>>,
     seen: Arc<Seen>,
     changes: Changes,
@@ -75,17 +75,17 @@ impl Attribution {
         }
     }
 
-    /// Nothing is watched any more. What was told until now about a folder that is watched again is still
+    /// Nothing is watched any more. What was told until now about a directory that is watched again is still
     /// about it, so the thread learns only when all are marked which ones are not.
     pub(in crate::shell) fn forget_folders(&mut self) {
         self.places.clear();
         if let Some(group) = &self.group {
-            // What is told of folders that nobody watches is passed over.
+            // What is told of directories that nobody watches is passed over.
             let _still_told = group.unmark();
         }
     }
 
-    /// A folder is watched for what is promised in it.
+    /// A directory is watched for what is promised in it.
     pub(in crate::shell) fn mark(&mut self, folder: &str, promised: &Arc<Promised>) {
         let Some(group) = &self.group else { return };
         // The thread waits with what it is told meanwhile.

@@ -21,7 +21,7 @@ pub(super) struct Seen {
     pub(super) running: AtomicBool,
 }
 
-/// A process did something to a name in a folder.
+/// A process did something to a name in a directory.
 #[derive(Clone, Debug)]
 pub(super) struct Sighting {
     pub(super) place: Place,

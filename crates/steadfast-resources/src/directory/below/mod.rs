@@ -11,7 +11,7 @@ use crate::paths::{self, Change, Ids, NewDirectory, Removal, STATE, Setting, Wri
 use std::collections::{BTreeMap, BTreeSet};
 use steadfast_system::files::{Folder, Mode, OwnFolder, TreeEntry};
 
-/// The paths of the folders that an entry lies in, outermost first.
+/// The paths of the directories that an entry lies in, outermost first.
 fn folders(below: &str) -> impl Iterator<Item = &str> {
     below.match_indices('/').map(|(at, _)| &below[..at])
 }
@@ -27,9 +27,9 @@ pub(super) struct Below<'a> {
     promised: BTreeSet<&'a str>,
     /// What a pattern names, with all below it, and what is ours or another file system's.
     ignored: BTreeSet<&'a str>,
-    /// What purge leaves, with the folders that lead there.
+    /// What purge leaves, with the directories that lead there.
     spared: BTreeSet<&'a str>,
-    /// Folders that go as a whole, and what goes alone.
+    /// Directories that go as a whole, and what goes alone.
     gone: BTreeSet<&'a str>,
     /// How many entries have a name that no path can have.
     nameless: u64,
@@ -55,7 +55,7 @@ impl<'a> Below<'a> {
         let own = have.own.iter().map(|it| it.path.as_str()).chain([STATE]);
         let own: BTreeSet<&str> = own.filter_map(relative).collect();
         let mut ignored = BTreeSet::new();
-        // Folders come before what is in them.
+        // Directories come before what is in them.
         for (path, it) in &entries {
             let inside = path.rsplit_once('/').is_some_and(|(folder, _)| ignored.contains(folder));
             if inside || it.entry.mounted || own.contains(path) || want.ignores(path) {

@@ -9,7 +9,7 @@ use steadfast_system::files::Shape;
 
 impl Below<'_> {
     pub(super) fn purge(&mut self, difference: &mut Difference<Change>) {
-        // Folders that nobody promised, and that stay with all that is in them.
+        // Directories that nobody promised, and that stay with all that is in them.
         let mut left: BTreeSet<&str> = BTreeSet::new();
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
         for (path, it) in &self.entries {
@@ -56,7 +56,7 @@ impl Below<'_> {
         }
         if !left.is_empty() {
             difference.notes.push(format!(
-                "folders that nobody promised stay: {} (`force: true` purges folders too)",
+                "directories that nobody promised stay: {} (`force: true` purges directories too)",
                 paths::thousands(left.len() as u64)
             ));
         }

@@ -23,7 +23,7 @@ impl<'a> Below<'a> {
         }
     }
 
-    /// A folder that leads to a source.
+    /// A directory that leads to a source.
     fn source_folder(&mut self, below: &str, obstacles: &mut Vec<Obstacle>) {
         let Ok(path) = self.want.path.join(below) else { return };
         let there = self.entries.get(below).copied();

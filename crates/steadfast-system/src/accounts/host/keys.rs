@@ -15,7 +15,7 @@ use std::time::Duration;
 /// A keys file that is longer is not read.
 const MAX_KEYS: u64 = 1024 * 1024;
 
-/// Puts what stands on its standard input in the place of `.ssh/authorized_keys` below the folder
+/// Puts what stands on its standard input in the place of `.ssh/authorized_keys` below the directory
 /// that is its argument. It runs as the user, so it can do nothing that the user could not.
 const WRITE_KEYS: &str = r#"set -eu
 umask 077

@@ -21,7 +21,7 @@ fn settings() -> Settings {
     }
 }
 
-/// A machine whose files stand in a folder.
+/// A machine whose files stand in a directory.
 struct World {
     folder: tempfile::TempDir,
     host: Host,
@@ -253,7 +253,7 @@ fn apart() -> Option<Host> {
     run("cp", &["-a", "--", "/etc/.", copy_path])?;
     fs::write(copy.path().join("copy-of-steadfast"), "").ok()?;
     run("mount", &["--bind", copy_path, "/etc"])?;
-    // What is mounted at /etc stays; the folder itself goes with its guard.
+    // What is mounted at /etc stays; the directory itself goes with its guard.
     run("umount", &[copy_path])?;
     for folder in ["/home", "/srv", "/var/mail", "/var/log"] {
         run("mount", &["-t", "tmpfs", "-o", "mode=0755", "none", folder])?;

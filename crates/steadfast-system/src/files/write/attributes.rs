@@ -47,19 +47,19 @@ impl Batch<'_> {
         attributes: Attributes,
         flush: bool,
     ) -> Result<u64, SystemError> {
-        // The root folder is its own parent.
+        // The root directory is its own parent.
         let (dir, name) = match walk::split(path.as_str()) {
             Some(_) => self.folder_of(path)?,
             None => match self.walker.folder("/")? {
                 Some(root) => (root, "."),
-                None => return Err(failed("open the folder /", Errno::NOENT)),
+                None => return Err(failed("open the directory /", Errno::NOENT)),
             },
         };
         let (fd, facts) = open_seen(&dir, name, path, seen)?;
         let refuse = |why: &str| Err(SystemError::new(ErrorKind::Other, format!("{path} {why}")));
         if dir.open && facts.is_file() && facts.links() > 1 {
             return refuse(
-                "has several hard links in a folder that others than root can write: it may be \
+                "has several hard links in a directory that others than root can write: it may be \
                  anybody's file",
             );
         }
@@ -210,7 +210,7 @@ pub(super) fn copy_attributes(
     if had_list || (from.is_none() && trusted) {
         return Ok(());
     }
-    // One that came from the folder's default list.
+    // One that came from the directory's default list.
     match rustix::fs::fremovexattr(to, ACCESS_LIST) {
         Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(()),
         Err(err) => Err(err),

@@ -1,4 +1,4 @@
-//! One batch of changes at work: the folders that it walks, the contents that it keeps, the file systems
+//! One batch of changes at work: the directories that it walks, the contents that it keeps, the file systems
 //! that it has to flush.
 
 use super::descriptors::{remove_any, remove_quietly};
@@ -32,7 +32,7 @@ impl<'h> Batch<'h> {
         }
     }
 
-    /// The folder that a path lies in, which must be there, and its name in it.
+    /// The directory that a path lies in, which must be there, and its name in it.
     pub(super) fn folder_of<'p>(
         &mut self,
         path: &'p AbsPath,
@@ -42,11 +42,11 @@ impl<'h> Batch<'h> {
         };
         match self.walker.folder(parent)? {
             Some(dir) => Ok((dir, name)),
-            None => Err(failed(format!("open the folder {parent}"), Errno::NOENT)),
+            None => Err(failed(format!("open the directory {parent}"), Errno::NOENT)),
         }
     }
 
-    /// The same for a folder that is about to be written to.
+    /// The same for a directory that is about to be written to.
     pub(super) fn folder_to_write<'p>(
         &mut self,
         path: &'p AbsPath,
@@ -57,11 +57,11 @@ impl<'h> Batch<'h> {
         Ok((dir, name))
     }
 
-    /// Keeps a descriptor on the file system of a folder, to flush it as a whole later.
+    /// Keeps a descriptor on the file system of a directory, to flush it as a whole later.
     pub(super) fn note_device(&mut self, dir: &Dir, path: &AbsPath) -> Result<(), SystemError> {
         if let Vacant(unknown) = self.devices.entry(dir.facts.device()) {
             let fd = dir.readable();
-            unknown.insert(fd.map_err(|err| failed(format!("open the folder of {path}"), err))?);
+            unknown.insert(fd.map_err(|err| failed(format!("open the directory of {path}"), err))?);
         }
         Ok(())
     }
@@ -72,9 +72,9 @@ impl<'h> Batch<'h> {
         self.devices.iter().filter_map(flush).collect()
     }
 
-    /// Takes away what killed runs left in a folder, once a run. In an open folder only what its owner
-    /// could take away himself, and no folder with anything in it: he may have given our name to a
-    /// folder of root's.
+    /// Takes away what killed runs left in a directory, once a run. In an open directory only what its owner
+    /// could take away himself, and no directory with anything in it: he may have given our name to a
+    /// directory of root's.
     pub(super) fn clear_left_overs(&self, dir: &Dir) {
         let searched = &self.host.files.searched;
         if !searched.lock().unwrap_or_else(PoisonError::into_inner).insert(dir.facts.identity()) {

@@ -1,4 +1,4 @@
-//! What is done by descriptors: a content written, things removed, a folder flushed.
+//! What is done by descriptors: a content written, things removed, a directory flushed.
 
 use crate::files::walk::{self, Dir, Facts, failed};
 use crate::{AbsPath, ErrorKind, SystemError};
@@ -10,7 +10,7 @@ use std::ffi::{CStr, CString};
 pub(super) const OPEN_FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
-/// Removes one thing and all below it, by descriptors. What is mounted stops it; so does a folder that
+/// Removes one thing and all below it, by descriptors. What is mounted stops it; so does a directory that
 /// is not the one it `was`, because somebody gave its name to another.
 pub(super) fn remove_any(
     folder: BorrowedFd<'_>,
@@ -50,7 +50,7 @@ fn remove_below(
     let fd = rustix::fs::openat(folder, name, flags, rustix::fs::Mode::empty()).map_err(fail)?;
     let facts = Facts::about(&fd).map_err(fail)?;
     if was.is_some_and(|was| was.identity() != facts.identity()) {
-        return Err(SystemError::new(ErrorKind::Moved, "it is another folder now")
+        return Err(SystemError::new(ErrorKind::Moved, "it is another directory now")
             .during(format!("remove {shown}")));
     }
     if facts.is_mounted(Facts::about(folder).map_err(fail)?.device()) {
@@ -66,7 +66,7 @@ fn remove_below(
     }
 }
 
-/// Removes a file, a link or an empty folder of ours. If it stays, the next run takes it away.
+/// Removes a file, a link or an empty directory of ours. If it stays, the next run takes it away.
 pub(super) fn remove_quietly(dir: &Dir, name: impl rustix::path::Arg + Copy) {
     if rustix::fs::unlinkat(&dir.fd, name, AtFlags::empty()) == Err(Errno::ISDIR) {
         let _ = rustix::fs::unlinkat(&dir.fd, name, AtFlags::REMOVEDIR);
@@ -76,7 +76,7 @@ pub(super) fn remove_quietly(dir: &Dir, name: impl rustix::path::Arg + Copy) {
 pub(super) fn flush_folder(dir: &Dir, path: &AbsPath) -> Result<(), SystemError> {
     dir.readable()
         .and_then(rustix::fs::fsync)
-        .map_err(|err| failed(format!("flush the folder of {path}"), err))
+        .map_err(|err| failed(format!("flush the directory of {path}"), err))
 }
 
 pub(super) fn folder_path(path: &AbsPath) -> String {

@@ -17,7 +17,7 @@ pub(super) fn refused(what: String, err: Errno, dir: &Dir, name: &str) -> System
                 .during(what);
         }
         if let Some(flag) = flag(Facts::about(&dir.fd)) {
-            return SystemError::new(ErrorKind::PermissionDenied, format!("its folder {flag}"))
+            return SystemError::new(ErrorKind::PermissionDenied, format!("its directory {flag}"))
                 .during(what);
         }
     }

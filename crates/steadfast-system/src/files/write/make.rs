@@ -1,4 +1,4 @@
-//! Making folders and links, in the place of what was seen there.
+//! Making directories and links, in the place of what was seen there.
 
 use super::attributes::{ids, mode_of};
 use super::batch::Batch;
@@ -86,7 +86,7 @@ impl Batch<'_> {
         self.finish(made, &prior, &dir, &temporary, path)
     }
 
-    /// Flushes the folder and removes what made way; or removes what could not be put in place.
+    /// Flushes the directory and removes what made way; or removes what could not be put in place.
     fn finish(
         &mut self,
         made: Result<Option<String>, SystemError>,

@@ -4,7 +4,7 @@
 //! access list and mode there, and is flushed: it is *staged*. It takes its place by one rename. What it
 //! replaces is looked at before and once more right before the rename, and is kept among the backups
 //! first. What was staged and never placed goes when it is dropped; whatever of this a killed run left
-//! behind goes at the next write into that folder.
+//! behind goes at the next write into that directory.
 
 mod attributes;
 mod batch;
@@ -96,7 +96,7 @@ fn tell(change: &str, path: &AbsPath, bytes: Option<usize>, result: &Result<(), 
     }
 }
 
-/// Removes a folder that belongs to a user, with all below it. What it is and whose is asked of its
+/// Removes a directory that belongs to a user, with all below it. What it is and whose is asked of its
 /// open descriptor, and below that one everything goes by descriptors.
 pub(crate) fn remove_folder_of(host: &Host, path: &AbsPath, uid: u32) -> Result<(), SystemError> {
     let result = Batch::new(host).remove_folder_of(path, uid);

@@ -21,7 +21,7 @@ struct Aside {
     was: Facts,
 }
 
-/// The folders that something was put into, and what: places in the batch.
+/// The directories that something was put into, and what: places in the batch.
 type Touched = HashMap<(u64, u64), Vec<usize>>;
 
 impl Batch<'_> {
@@ -55,7 +55,7 @@ impl Batch<'_> {
         let path = &file.path;
         let (dir, name) = self.folder_of(path)?;
         if dir.facts.identity() != beside.folder {
-            return Err(moved(path, "its folder is another one now"));
+            return Err(moved(path, "its directory is another one now"));
         }
         self.note_device(&dir, path)?;
         let Some(temporary) = &beside.temporary else {
@@ -69,7 +69,7 @@ impl Batch<'_> {
         Ok(aside.zip(beside.prior).map(|(name, was)| Aside { folder, name, was }))
     }
 
-    /// Flushes the folders that something was put into, one by one or with their whole file systems.
+    /// Flushes the directories that something was put into, one by one or with their whole file systems.
     fn flush_touched(
         &mut self,
         touched: &Touched,
@@ -80,7 +80,7 @@ impl Batch<'_> {
             for (device, err) in self.flush_devices() {
                 let there = touched.iter().filter(|(folder, _)| folder.0 == device);
                 for index in there.flat_map(|(_, indexes)| indexes) {
-                    let what = format!("flush the folder of {}", paths[*index]);
+                    let what = format!("flush the directory of {}", paths[*index]);
                     results[*index] = Err(failed(what, err));
                 }
             }

@@ -1,4 +1,4 @@
-//! Removing what was seen, a folder with all below it where that is said.
+//! Removing what was seen, a directory with all below it where that is said.
 
 use super::batch::Batch;
 use super::descriptors::{c_string, flush_folder, remove_any};
@@ -57,7 +57,7 @@ impl Batch<'_> {
             Ok(found) => found.facts,
             Err(Errno::NOENT) => return Ok(()),
             Err(Errno::NOTDIR | Errno::LOOP) => return Err(moved(path, "it is no directory")),
-            Err(err) => return Err(failed(format!("open the folder {path}"), err)),
+            Err(err) => return Err(failed(format!("open the directory {path}"), err)),
         };
         if found.uid() != uid {
             return Err(moved(path, &format!("it is no directory of uid {uid}")));
@@ -70,7 +70,7 @@ impl Batch<'_> {
         flush_folder(&dir, path)
     }
 
-    /// Looks through a folder that is to go: it must have no mount in it. Its files are kept where
+    /// Looks through a directory that is to go: it must have no mount in it. Its files are kept where
     /// `keep` says so.
     pub(super) fn examine_tree(&mut self, path: &AbsPath, keep: bool) -> Result<(), SystemError> {
         let root = walk::open_tree(&mut self.walker, path)?;

@@ -20,7 +20,7 @@ pub(super) struct Beside {
     path: AbsPath,
     /// Its name until it takes its place; none where it is written in place, or has taken it.
     pub(super) temporary: Option<String>,
-    /// The folder that it waits in.
+    /// The directory that it waits in.
     pub(super) folder: (u64, u64),
     /// What was there when it was staged.
     pub(super) prior: Option<Facts>,
@@ -104,7 +104,7 @@ impl Batch<'_> {
     }
 
     /// Lets a validator have its say. `temporary` is the candidate beside its place; without one it
-    /// gets a copy in a folder that is root's alone.
+    /// gets a copy in a directory that is root's alone.
     fn validate(&mut self, file: &NewFile, temporary: Option<&String>) -> Result<(), SystemError> {
         let Some(validation) = &file.validate else { return Ok(()) };
         let path = &file.path;

@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-/// Runs it on a copy in a folder of root's below the state directory, under the file's own name.
+/// Runs it on a copy in a directory of root's below the state directory, under the file's own name.
 pub(super) fn copy_and_run(
     validation: &Validation,
     path: &AbsPath,

@@ -113,7 +113,7 @@ impl Batch<'_> {
     ) -> Result<(), SystemError> {
         let Some(prior) = prior else { return Ok(()) };
         let still = match Facts::at(&dir.fd, name) {
-            // What happens inside a folder changes it too.
+            // What happens inside a directory changes it too.
             Ok(now) if prior.is_directory() => now.identity() == prior.identity(),
             Ok(now) => now.is_unchanged(prior),
             Err(_) => false,

@@ -280,7 +280,7 @@ fn keys_are_rotated_by_those_who_hold_them_and_nodes_follow() {
     );
     let other = rotate("bert", &["carl"], &both);
     assert_eq!(other.code, 2);
-    assert!(other.err.contains("another rotation waits"), "{}", other.err);
+    assert!(other.err.contains("another rotation is waiting"), "{}", other.err);
     desk.taken("anna", &["--keys", &bert, "--threshold", "2"]);
     let second = rotate("bert", &["dora", "carl"], &both);
     assert_eq!(second.out, "wrote key set 1: now publish again, signed with the new keys\n");

@@ -77,7 +77,7 @@ fn give_away(cache: &Path, uid: u32, gid: u32) -> Result<(), ConfineError> {
     let (user, group) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
     rustix::fs::fchown(&folder, Some(user), Some(group))
         .and_then(|()| rustix::fs::fchmod(&folder, Mode::from_raw_mode(0o700)))
-        .map_err(|it| tried("give the cache directory away")(it.into()))
+        .map_err(|it| tried("change the owner of the cache directory")(it.into()))
 }
 
 /// Bounds what this process may use, for good: never above what it may already.

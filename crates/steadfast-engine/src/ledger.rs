@@ -1,5 +1,5 @@
-//! What is written down of a run before and after it acts: what services owe, and what was made of which
-//! things, so that it can be taken back. The store keeps it; nothing here knows how.
+//! What a run records before and after it acts: the restarts that services owe, and every change together
+//! with the former state, so that it can be undone. The store implements the storage.
 
 use crate::outcome::Held;
 use crate::runner::debt::{Debt, RunnerRecord};
@@ -11,43 +11,43 @@ use steadfast_resources::{Facet, FacetState};
 use steadfast_system::files::Digest;
 use steadfast_system::{Probe, SystemError, UnitName};
 
-/// What the state directory knows about restarts. The store implements it; nothing here knows how.
+/// The records of restarts owed and of changes that can be undone. The store implements it.
 pub trait Ledger {
     fn record(&self, unit: &UnitName) -> RunnerRecord;
 
-    /// Writes debts down. They survive a crash of the machine when this returns.
+    /// Records debts. When this returns, they survive a crash of the machine.
     fn owe(&mut self, debts: &[(UnitName, Debt)]) -> Result<(), SystemError>;
 
-    /// Puts a new record in the place of the old one.
+    /// Replaces the record of a unit.
     fn settle(&mut self, unit: &UnitName, record: RunnerRecord) -> Result<(), SystemError>;
 
-    /// Writes down what is about to be made, replaced or taken away, before it is. Of what is known to
-    /// have been done to the same thing since the model was adopted, only what is left is new.
+    /// Records what is about to be created, replaced or removed. If the same thing was already changed
+    /// since the model was adopted, its recorded former state is only completed, and its new state is replaced.
     fn trace(&mut self, made: &[UndoEntry]) -> Result<(), SystemError>;
 
-    /// What was left after all.
+    /// Corrects the records once the outcome of the changes is known.
     fn amend(&mut self, scope: &Scope, amended: &[(Facet, Amended)]) -> Result<(), SystemError>;
 
-    /// Writes down what is about to be taken back.
+    /// Records which changes are about to be undone.
     fn begin_undo(&mut self, scope: &Scope, things: &[Facet]) -> Result<(), SystemError>;
 
-    /// Says that a unit begins to change: what is traced for it from now on belongs to this step. A step
-    /// that is under way goes on.
+    /// Records that a step of a unit starts: what is traced for the unit from now on belongs to this step.
+    /// A step that is already under way continues.
     fn begin_step(&mut self, unit: &UnitId) -> Result<(), SystemError>;
 
-    /// The units whose step is under way, with what each has made so far.
+    /// The units whose step is under way, with the changes of each so far.
     fn open_steps(&self) -> Result<Vec<(UnitId, Vec<UndoEntry>)>, SystemError>;
 
-    /// Says how the step of a unit came to its end.
+    /// Records how the step of a unit ended.
     fn end_step(&mut self, unit: &UnitId, end: StepEnd) -> Result<(), SystemError>;
 }
 
-/// What is known of a thing once the work is done.
+/// What is known about a thing after an attempt to change it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Amended {
     After(FacetState),
-    /// This attempt has done nothing; what is there now. Nothing of ours is there only if that is what was
-    /// there before all that is known to have been done.
+    /// The attempt changed nothing; the current state. It contains no change of ours only if it equals the
+    /// state before the first recorded change.
     CameToNothing(FacetState),
 }
 
@@ -61,26 +61,26 @@ impl Amended {
     }
 }
 
-/// Something that earlier runs made, replaced or took away.
+/// Something that earlier runs created, replaced or removed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UndoEntry {
     pub scope: Scope,
     pub facet: Facet,
-    /// The promise that it was done for.
+    /// The promise that the change was made for.
     pub promise: PromiseId,
-    /// The first run that did; the ledger knows.
+    /// The first run that changed it; the ledger fills it in.
     pub run: i64,
     pub before: FacetState,
-    /// What is there since.
+    /// The state after the change.
     pub after: FacetState,
-    /// Services that read it, and what they owe when it changes.
+    /// The services that read it, and the action that they owe when it changes.
     pub readers: Vec<(UnitName, Consequence)>,
-    /// It was being taken back when a run was cut off.
+    /// Whether an undo of it was interrupted.
     pub begun: bool,
 }
 
 impl UndoEntry {
-    /// Takes in what a later change has done to the same thing.
+    /// Merges a later change of the same thing.
     pub fn again(&mut self, later: &UndoEntry) {
         let UndoEntry { scope: _, facet: _, promise, run: _, before, after, readers, begun } =
             later;
@@ -91,7 +91,7 @@ impl UndoEntry {
         self.begun = *begun;
     }
 
-    /// Whether it is a package that was there in another version: no promise brings that back by itself.
+    /// Whether it is a package that was installed in another version, which no promise restores by itself.
     pub fn is_other_version(&self) -> bool {
         match &self.facet {
             Facet::Package(_) => {
@@ -109,26 +109,26 @@ impl UndoEntry {
     }
 }
 
-/// How much is taken back.
+/// How much is undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Extent {
-    /// What was made goes; what took another thing's place stays.
+    /// Remove what was created; leave what replaced something else.
     Made,
-    /// What was replaced comes back too.
+    /// Also restore what was replaced.
     Everything,
 }
 
-/// Why a thing is left as it is.
+/// Why a change is not undone.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NotUndone {
     ChangedSince,
-    /// What was there before is not known.
+    /// The former state is not known.
     Unknown,
-    /// A package that was there in another version.
+    /// A package that was installed in another version.
     OtherVersion,
-    /// Its former content is not kept any more.
+    /// The former content is no longer stored.
     ContentGone,
-    /// It took another thing's place, and only what was made goes.
+    /// It replaced something else, and only created things are removed.
     Replaced,
     Refused(Vec<String>),
     Held(Held),
@@ -137,7 +137,7 @@ pub enum NotUndone {
 }
 
 impl NotUndone {
-    /// Whether another attempt would say the same: then it is ours no more.
+    /// Whether another attempt would fail for the same reason; the thing is then no longer tracked.
     pub fn is_final(&self) -> bool {
         match self {
             NotUndone::ChangedSince
@@ -190,12 +190,12 @@ impl NotUndone {
     }
 }
 
-/// A digest that tells nothing to whoever has not the key of this node.
+/// A keyed digest, which reveals nothing without the key of this node.
 pub(crate) fn key(sys: &dyn Probe, plain: &Digest) -> Option<Digest> {
     sys.keyed_digest(plain).ok()
 }
 
-/// Whether systemd reads what lies there.
+/// Whether systemd reads the file at this path.
 pub(crate) fn is_systemds(path: &str) -> bool {
     const FOLDERS: [&str; 4] = [
         "/etc/systemd/system/",

@@ -1,6 +1,6 @@
 //! The plan: what a run would do to each promise and how sure that is, before any of it happens.
 //!
-//! Pure. The same function serves a dry run, the forecast of a real run, and every later look.
+//! Planning is pure. Dry runs, the forecast of a real run and every later look use the same function.
 
 use crate::budget::{Budget, BudgetMeter, Spent};
 use crate::observed::Observed;
@@ -16,7 +16,7 @@ use steadfast_resources::paths::is_packages_territory;
 use steadfast_resources::{Change, Difference, Identity, Obstacle};
 use steadfast_system::ErrorKind;
 
-/// The whole intended effect of a run: an entry for each promise, in their order.
+/// The intended effect of a whole run: one entry for each promise, in the order of the promises.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[must_use = "a plan does nothing until it is carried out"]
 pub struct Plan {
@@ -27,24 +27,24 @@ pub struct Plan {
 pub struct Entry {
     pub changes: Vec<Change>,
     pub notes: Vec<String>,
-    /// Of the promise: that of its least sure change.
+    /// The forecast of the promise: that of its least certain change.
     pub forecast: Forecast,
-    /// Which of the changes are certain all the same: a runner is started at boot from now on, whatever
-    /// becomes of the input that it is expected to be restarted for.
+    /// Which changes are certain even if the forecast is not. For example, enabling a service at boot is
+    /// certain, even if its restart depends on an input that may not change.
     pub certain: Vec<bool>,
 }
 
-/// What is foreseen for one promise.
+/// The forecast for one promise.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Forecast {
     Kept,
     /// The changes will be made.
     Certain,
-    /// They follow from an earlier step, or hang on it.
+    /// The changes follow from an earlier step or depend on it.
     Expected {
         because: Box<Reason>,
     },
-    /// Whether they will be made, or will help, cannot be told.
+    /// It is not known whether the changes will be made, or will be enough.
     Unknown {
         because: Vec<Reason>,
     },
@@ -53,7 +53,7 @@ pub enum Forecast {
 }
 
 impl Forecast {
-    /// The word for it in text; JSON writes `not-kept`.
+    /// The word for it in text; JSON writes `not-kept` with a hyphen.
     pub fn word(&self) -> &'static str {
         match self {
             Forecast::Kept => "kept",
@@ -65,7 +65,7 @@ impl Forecast {
         }
     }
 
-    /// Why it is no better, outermost first.
+    /// The reasons for anything less than certain, outermost first.
     pub fn because(&self) -> Vec<String> {
         match self {
             Forecast::Kept | Forecast::Certain => vec![],
@@ -77,28 +77,28 @@ impl Forecast {
     }
 }
 
-/// What the steps of the run before the one that is planned are to bring.
+/// What the earlier steps of this run are expected to create.
 #[derive(Default)]
 struct Steps {
-    /// The packages that are to be installed or upgraded.
+    /// The packages to be installed or upgraded.
     installs: Vec<Install>,
     things: HashMap<Identity, PromiseId>,
-    /// A user's own group comes with the user.
+    /// Creating a user also creates the user's own group.
     own_groups: HashMap<Arc<str>, PromiseId>,
 }
 
-/// A package that is to come, by the index of its promise.
+/// A package to be installed, by the index of its promise.
 struct Install {
     at: usize,
-    /// Whether it will come, as far as can be told.
+    /// How certain its installation is.
     sure: bool,
 }
 
-/// Where a thing that is missing now may come from.
+/// What may create a thing that is missing now.
 enum Source {
-    /// A step of this run brings it.
+    /// A step of this run creates it.
     Step(Reason),
-    /// It may come with a package: which things do is not known before they are installed.
+    /// A package may contain it; the contents of a package are not known before it is installed.
     Perhaps(Reason),
 }
 
@@ -124,8 +124,8 @@ impl Steps {
         }
     }
 
-    /// The packages that may bring something to this promise; none where there are none. Those that it needs
-    /// itself go before all others.
+    /// The packages that may create what this promise is missing, if any. The packages that the promise
+    /// itself needs take precedence over all others.
     fn packages(&self, promises: &Promises, at: usize) -> Option<Packages> {
         if self.installs.is_empty() {
             return None;
@@ -139,7 +139,7 @@ impl Steps {
         Some(Packages { first: ids.next()?, others: ids.collect() })
     }
 
-    /// What brings a thing that is missing now to this promise.
+    /// What creates a thing that this promise is missing now.
     fn provider_of(&self, thing: &Identity, promises: &Promises, at: usize) -> Option<Source> {
         let own_group = || {
             let Identity::Group(name) = thing else { return None };
@@ -155,7 +155,7 @@ impl Steps {
         };
         let packages = self.packages(promises, at).filter(|_| may_come)?;
         let thing = thing.clone();
-        // Whoever promises a service, and installs packages, means that one of them has it.
+        // A model that promises a service and installs packages expects one of them to contain it.
         if let Identity::Unit(_) = &thing
             && self.installs.iter().any(|it| it.sure)
         {
@@ -165,7 +165,7 @@ impl Steps {
     }
 }
 
-/// What a promise needs, and what that needs, and so on.
+/// Everything that a promise needs, directly or indirectly.
 fn all_needs(promises: &Promises, at: usize) -> HashSet<usize> {
     let mut all = HashSet::new();
     let mut open = promises.all[at].needs.clone();
@@ -177,21 +177,22 @@ fn all_needs(promises: &Promises, at: usize) -> HashSet<usize> {
     all
 }
 
-/// What is known beside the looks.
+/// What planning knows besides the observations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Circumstances {
-    /// Without root, what may not be read is unknown; with root, it is not kept.
+    /// Without root, a promise that cannot be read is unknown; with root, it is not kept.
     pub root: bool,
-    /// What the run may do at most.
+    /// The limits of the run.
     pub budget: Budget,
 }
 
-/// Plans all promises from one look at each.
+/// Plans all promises from one observation of each.
 pub fn plan(promises: &Promises, observed: &Observed, circumstances: Circumstances) -> Plan {
     let mut broken = BrokenUnits::new();
     let mut costs = UnitCosts::default();
-    // A unit that is found broken holds its members, and what needs those: each time one is found, all is
-    // planned anew. The same where one costs more than was known when its first member had its turn.
+    // A broken unit holds its members and everything that needs them, so all promises are planned again
+    // each time another broken unit is found. The same is done where a unit costs more than was known when
+    // its first member was planned.
     loop {
         let (mut entries, steps) =
             plan_turns(promises, observed, circumstances, &broken, &mut costs);

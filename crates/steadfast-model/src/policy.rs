@@ -110,32 +110,32 @@ const ORPHAN_WORDS: Takes = Takes::Words(&["report", "remove", "restore"]);
 
 pub(crate) const FIELDS: &[Field] = &[
     Field::new("adopt", Takes::Fields(ADOPT), "When nodes adopt a new revision"),
-    Field::new("budget", Takes::Fields(BUDGET), "The most that one run may do"),
+    Field::new("budget", Takes::Fields(BUDGET), "The limits of one run"),
     Field::new(
         "repair_dpkg",
         Takes::Boolean,
-        "Complete an interrupted dpkg run with `dpkg --configure -a` (false)",
+        "Complete an interrupted dpkg run with `dpkg --configure -a` (default: false)",
     ),
     Field::new(
         "stale_after",
         Takes::Duration,
-        "A node is stale when it accepted nothing for so long (7d)",
+        "How long a node may go without accepting a revision before it is stale (default: 7d)",
     ),
     Field::new(
         ORPHANS,
         ORPHAN_WORDS,
-        "What happens to orphans, which no promise is about any more (report)",
+        "What to do with orphans, which no promise covers any more (default: report)",
     ),
     Field::new(RELEASED, ORPHAN_WORDS, "The old name of `orphans`"),
     Field::new(
         "wait_for_dpkg",
         Takes::Duration,
-        "How long to wait for apt's and dpkg's locks (2m)",
+        "How long to wait for the locks of apt and dpkg (default: 2m)",
     ),
     Field::new(
         "refresh_packages",
         Takes::Duration,
-        "How old apt's lists may be when something has to be fetched (1h)",
+        "How old apt's package lists may be before a download (default: 1h)",
     ),
 ];
 
@@ -143,24 +143,24 @@ const ADOPT: &[Field] = &[
     Field::new(
         "window",
         Takes::OneOf(&[Takes::Text, Takes::TextList]),
-        "DAYS HH:MM-HH:MM ZONE, or several of them",
+        "DAYS HH:MM-HH:MM ZONE, or a list of them",
     ),
     Field::new(
         "waves",
         Takes::MapOf(&Takes::Duration),
-        "Shares of the nodes to times since the revision's date: { 10%: 0h, 100%: 24h }",
+        "Shares of the nodes, with the delay after the revision's date: { 10%: 0h, 100%: 24h }",
     ),
     Field::new(
         "approval",
         Takes::Words(&["none", "required"]),
-        "Whether somebody must approve with `steadfast adopt`",
+        "Whether each revision needs approval with `steadfast adopt`",
     ),
 ];
 
 const BUDGET: &[Field] = &[
-    Field::new("changes", Takes::Integer, "Changes in one run"),
-    Field::new("deletions", Takes::Integer, "Deletions in one run"),
-    Field::new("restarts", Takes::Integer, "Restarts in one run"),
+    Field::new("changes", Takes::Integer, "Maximum changes in one run"),
+    Field::new("deletions", Takes::Integer, "Maximum deletions in one run"),
+    Field::new("restarts", Takes::Integer, "Maximum restarts in one run"),
 ];
 
 impl Policy {

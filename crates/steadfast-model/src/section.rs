@@ -59,16 +59,16 @@ pub const COMMON: &[Field] = &[
     Field::new(
         "when",
         Takes::OneOf(&[Takes::Text, Takes::Boolean]),
-        "An expression: the promise is made only where it is true",
+        "An expression; the promise applies only where it is true",
     ),
     Field::new("after", ONE_OR_MORE, "Ids of promises that must be kept before this one"),
     Field::new(
         "keep",
         Takes::Words(&["repair", "report"]),
-        "Whether a difference is repaired (default) or only reported; where an outer level says report, it is report",
+        "Repair differences (default) or only report them; `report` at an outer level always wins",
     ),
-    Field::new("reloads", ONE_OR_MORE, "Units that are reloaded when this changes"),
-    Field::new("restarts", ONE_OR_MORE, "Units that are restarted when this changes"),
+    Field::new("reloads", ONE_OR_MORE, "Units to reload when this changes"),
+    Field::new("restarts", ONE_OR_MORE, "Units to restart when this changes"),
     Field::new("description", Takes::Text, "A description"),
 ];
 

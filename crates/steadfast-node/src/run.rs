@@ -1,10 +1,10 @@
-//! One run, from the directory of a model to verdicts. It is the same for a person who looks first, for a
-//! person who runs it by hand and for the agent; what differs is the [`Purpose`].
+//! One run, from the directory of a model to verdicts. Dry runs, runs by hand and runs of the agent all
+//! take this path; they differ only in their [`Purpose`].
 //!
-//! The story: the lock is taken and the files of the model are read. What they came to for this node may
-//! be remembered; a run that finds everything kept needs no more. Else the model is resolved, the machine
-//! is looked at, and what separates the two is told, or done and looked at again. In the end it is told
-//! what left the model.
+//! A run takes the lock and reads the files of the model. If the promises of this node are cached and all
+//! of them are kept, the run ends there. Otherwise it resolves the model, observes the machine, and either
+//! reports the differences or repairs them and observes again. Last, it handles orphans: what earlier
+//! runs made and the model no longer promises.
 
 use crate::keep::{Keeping, Told};
 use crate::model::{self, Files};
@@ -27,18 +27,18 @@ use steadfast_system::clock::Read as _;
 use steadfast_system::packages::{PackagePolicy, Write as _};
 use steadfast_trust::text::chain;
 
-/// What is run, over which promises, and to what end.
+/// What to run, on which promises, and for which purpose.
 #[derive(Debug)]
 pub struct Run<'a> {
     /// The directory of the model.
     pub model: &'a Path,
-    /// Under which name this machine looks for itself; where nothing is said, its own.
+    /// The name of this machine in the model; by default its host name.
     pub node: Option<&'a str>,
-    /// Where nothing is said, the only one that names the node.
+    /// By default the only environment that names the node.
     pub environment: Option<&'a str>,
-    /// The commit of the files, where the directory itself does not tell.
+    /// The commit of the files, if the directory itself does not record it.
     pub commit: Option<String>,
-    /// Whether it is the model that the agent has adopted.
+    /// Whether this is the model that the agent has adopted.
     pub is_adopted: bool,
     pub scope: Scope,
     pub purpose: Purpose,
@@ -49,45 +49,45 @@ pub struct Run<'a> {
 pub enum Scope {
     All,
     Matching(Vec<Glob>),
-    /// By name; one that is nobody's name is a pattern.
+    /// By name; a name that no promise has is taken as a pattern.
     Named(Vec<String>),
 }
 
-/// To what end.
+/// Why the run takes place.
 #[derive(Debug)]
 pub enum Purpose {
-    /// To say what a run would do. Nothing is changed.
+    /// To report what a run would do, without changing anything.
     Forecast,
-    /// To bring the machine to the model, because somebody says so now.
+    /// To repair the machine now, on an operator's request.
     ByHand,
-    /// To keep a revision that the agent has adopted.
+    /// To keep the revision that the agent has adopted.
     Keep(Keeping),
 }
 
-/// Who looks on while a node runs.
+/// Receives the progress of a run.
 pub trait Audience {
-    /// Something to know that stops nothing.
+    /// A problem that does not stop the run.
     fn warn(&mut self, words: &str);
-    /// The promises are known, and work on them begins.
+    /// The promises are known, and work on them starts.
     fn begins(&mut self, beginning: &Beginning<'_>);
-    /// Whom the events of the run are told.
+    /// The receiver of the run's events.
     fn reporter<'s>(&'s mut self, sources: &'s SourceSet) -> Box<dyn Reporter + 's>;
 }
 
-/// What there is to say before the first promise.
+/// What is known before the first promise is worked on.
 #[derive(Debug)]
 pub struct Beginning<'a> {
     pub node: &'a str,
     pub environment: &'a str,
     pub promises: usize,
     pub revision: &'a Revision,
-    /// Of the model, rendered with styles.
+    /// Warnings of the model, rendered with styles.
     pub warnings: &'a [String],
-    /// Patterns of the scope that match nothing.
+    /// Patterns of the scope that match no promise.
     pub unmatched: &'a [Glob],
 }
 
-/// What it came to.
+/// The result of a run.
 #[derive(Debug)]
 pub enum Done {
     /// No environment names this node.

@@ -66,15 +66,19 @@ impl Kind for Group {
         Field::new(
             "state",
             Takes::Words(&["present", "absent"]),
-            "present (the default) or absent",
+            "Whether the group exists (default: present)",
         ),
-        Field::new("gid", Takes::Integer, "the number; files are not re-owned when it changes"),
+        Field::new("gid", Takes::Integer, "The numeric id; files keep the old id when it changes"),
         Field::new(
             "members",
             Takes::OneOf(&[Takes::TextList, Takes::Fields(Members::FIELDS)]),
-            "users that are in it at least; { exactly: [...] } takes others out",
+            "Users to add to the group; { exactly: [...] } also removes all others",
         ),
-        Field::new("system", Takes::Boolean, "a new group gets a number of the system's range"),
+        Field::new(
+            "system",
+            Takes::Boolean,
+            "Whether a new group gets a gid from the system range",
+        ),
     ];
     type Desired = Desired;
     type State = State;

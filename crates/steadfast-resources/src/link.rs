@@ -68,14 +68,18 @@ impl Kind for Link {
     const SHORT_FORMS: &'static [Takes] = &[Takes::Text];
     const MAY_SAY: &'static str = "its target, or a map of fields";
     const FIELDS: &'static [Field] = &[
-        Field::new("state", Takes::Words(STATES), "whether it is there (present)"),
-        Field::new("target", Takes::Text, "where it leads, which may be relative"),
-        Field::new("force", Takes::Boolean, "what is not a link gives way (false)"),
-        Field::new("owner", Takes::Text, "a user's name (of a new link: root)"),
+        Field::new("state", Takes::Words(STATES), "Whether the link exists (default: present)"),
+        Field::new("target", Takes::Text, "The path it points to, which may be relative"),
+        Field::new(
+            "force",
+            Takes::Boolean,
+            "Replace anything at this path that is not a link (default: false)",
+        ),
+        Field::new("owner", Takes::Text, "The owning user (a new link: root)"),
         Field::new(
             "group",
             Takes::Text,
-            "a group's name (of a new link: root, or the directory's)",
+            "The owning group (a new link: root, or inherited from a setgid directory)",
         ),
     ];
     type Desired = Desired;

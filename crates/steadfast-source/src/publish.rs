@@ -55,7 +55,7 @@ pub enum PublishError {
         #[source]
         err: std::io::Error,
     },
-    #[error("somebody else publishes into {folder}")]
+    #[error("another process is publishing into {folder}")]
     Locked { folder: PathBuf },
     #[error("the manifest in {folder} is not readable, so the next number is not known: {why}")]
     Previous { folder: PathBuf, why: String },
@@ -67,15 +67,17 @@ pub enum PublishError {
     Empty,
     #[error("{path} is the private key that signs: it must not be part of the model")]
     KeyInside { path: String },
-    #[error("{path} can be no part of a snapshot")]
+    #[error("{path} cannot be part of a snapshot")]
     Path { path: String },
     #[error(transparent)]
     Signing(#[from] SigningError),
     #[error("the new keys")]
     Keys(#[from] KeysError),
-    #[error("the keys that are to be replaced did not sign")]
+    #[error("the keys to be replaced did not sign the new set")]
     OldKeys(#[source] SignatureError),
-    #[error("another rotation waits in {path} for signatures: take it away, or ask for the same")]
+    #[error(
+        "another rotation is waiting in {path} for signatures: remove it, or repeat the same rotation"
+    )]
     OtherRotation { path: PathBuf },
     #[error(transparent)]
     Read(#[from] FileError),

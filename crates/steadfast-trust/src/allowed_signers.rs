@@ -116,7 +116,7 @@ fn allowed(line: &str, zone: &TimeZone) -> Result<Allowed, String> {
         if first.parse::<Algorithm>().is_ok() { (String::new(), rest) } else { (first, after) };
     let principals = principals.replace('"', "");
     if principals.is_empty() {
-        return Err("it names nobody".into());
+        return Err("it names no signer".into());
     }
     let key = PublicKey::from_openssh(key.trim()).map_err(|it| format!("the key: {it}"))?;
     let mut entry = Allowed { principals, key, namespaces: None, after: None, before: None };

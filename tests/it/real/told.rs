@@ -98,7 +98,7 @@ trust: {{ allowed_signers: /etc/steadfast/allowed_signers }}"
         "input=fetched revision=",
         "action=run reason=drift revision=",
         "promises=file:/etc/app.conf",
-        "somebody asks may=Everything request=status",
+        "a request arrives access=Everything request=status",
         "a watch is armed folder=/etc",
         "a child has started task=fetch",
         // The children, each within what it was started for.

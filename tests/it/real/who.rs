@@ -229,7 +229,7 @@ fn without_the_capability_everything_is_kept_and_nobody_is_named() {
         systemctl daemon-reload; systemctl start steadfast");
     kept(&machine);
     let said = journal(&machine);
-    let words = "nobody knows who changes what is promised: open fanotify: Operation not permitted";
+    let words = "the authors of changes are not recorded: open fanotify: Operation not permitted";
     assert_eq!(said.matches(words).count(), 1, "{said}");
     machine.write(NOTE, "drifted\n");
     until(&machine, "repaired", || machine.text(NOTE) == "kept\n" && latest(&machine).is_some());

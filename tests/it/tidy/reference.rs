@@ -11,11 +11,11 @@ use steadfast_resources::KINDS;
 const HEAD: &str = "\
 # What can be promised
 
-The sections of a server or a bundle, with the fields of each. This page is written by a test from the tables
-that read the model; each section names the file whose first comment says what the fields mean together.
+The sections of a server or a bundle, with the fields of each. A test generates this page from the
+tables that read the model; each section links to the file whose head comment explains how its fields work together.
 
-Every field is optional unless its kind says otherwise, and what is not said is left alone. Any value may be an
-expression in text (`\"{{ node.name }}\"`).
+Every field is optional unless its kind says otherwise, and what a promise does not name is left alone. Any value
+may be an expression in text (`\"{{ node.name }}\"`).
 ";
 
 #[test]
@@ -33,13 +33,12 @@ fn the_reference_is_what_the_reader_takes() {
         match holds {
             Holds::Many => {}
             Holds::One => {
-                writeln!(text, "A node has one. Its name may stand alone in place of a map.\n")
-                    .unwrap();
+                writeln!(text, "A node has only one. A name alone may replace the map.\n").unwrap();
             }
         }
         if !row.short_forms.is_empty() {
             let forms = words(&Takes::OneOf(row.short_forms));
-            writeln!(text, "In place of a map of fields: {forms}.\n").unwrap();
+            writeln!(text, "Short form, in place of the map of fields: {forms}.\n").unwrap();
         }
         table(&mut text, row.fields);
     }
@@ -47,7 +46,7 @@ fn the_reference_is_what_the_reader_takes() {
 }
 
 fn table(text: &mut String, fields: &[Field]) {
-    text.push_str("| field | takes | what it says |\n| --- | --- | --- |\n");
+    text.push_str("| field | value | meaning |\n| --- | --- | --- |\n");
     for Field { name, takes, about } in fields {
         let (takes, about) = (words(takes).replace('|', "\\|"), about.replace('|', "\\|"));
         writeln!(text, "| `{name}` | {takes} | {about} |").unwrap();

@@ -125,11 +125,11 @@ async fn answer(request: hyper::Request<Incoming>, may: May, send: Sender<Event>
     let asked = match read(request, may).await {
         Ok(asked) => asked,
         Err((status, words)) => {
-            tracing::debug!(?may, status = status.as_u16(), "a request is turned down");
+            tracing::debug!(access = ?may, status = status.as_u16(), "a request is turned down");
             return page(status, "text/plain; charset=utf-8", words);
         }
     };
-    tracing::debug!(?may, request = asked.word(), "somebody asks");
+    tracing::debug!(access = ?may, request = asked.word(), "a request arrives");
     let (reply, wait) = oneshot::channel();
     if send.send(Event::Ask { request: asked, reply }).await.is_err() {
         let words = "the agent is shutting down\n".to_owned();

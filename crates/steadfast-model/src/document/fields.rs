@@ -9,42 +9,42 @@ pub(crate) const MODEL_FIELDS: &[Field] = &[
     Field::new("model", Takes::Text, "The model's name"),
     Field::new("format", Takes::Integer, "The version of the language: 1"),
     Field::new("description", Takes::Text, "What this model is for"),
-    Field::new("parameters", ANY_MAP, "Values for the parameters of servers, everywhere"),
-    Field::new("policy", ANY_MAP, "Defaults of the policy; an environment's wins, key by key"),
-    Field::new("keep", KEEP, "Whether differences are repaired (default) or only reported"),
+    Field::new("parameters", ANY_MAP, "Parameter values for all servers"),
+    Field::new("policy", ANY_MAP, "Default policy; an environment overrides it key by key"),
+    Field::new("keep", KEEP, "Repair differences (default) or only report them"),
 ];
 
 pub(crate) const BUNDLE_FIELDS: &[Field] = &[
     Field::new("server", Takes::Text, "The server model's name"),
     Field::new("bundle", Takes::Text, "The bundle's name"),
     Field::new("description", Takes::Text, "A description"),
-    Field::new("parameters", ANY_MAP, "Declared parameters: name to type, default, choices, …"),
+    Field::new("parameters", ANY_MAP, "Parameter declarations, by name: type, default, choices, …"),
     Field::new("include", Takes::Anything, "Bundles to include, with their arguments"),
-    Field::new("keep", KEEP, "Whether differences are repaired (default) or only reported"),
+    Field::new("keep", KEEP, "Repair differences (default) or only report them"),
 ];
 
 pub(crate) const ENVIRONMENT_FIELDS: &[Field] = &[
     Field::new("environment", Takes::Text, "The environment's name"),
     Field::new("description", Takes::Text, "A description"),
-    Field::new("parameters", ANY_MAP, "Values for the parameters of servers in this environment"),
-    Field::new("nodes", ANY_MAP, "Node name or glob to servers, labels, parameters and keep"),
+    Field::new("parameters", ANY_MAP, "Parameter values for servers in this environment"),
+    Field::new("nodes", ANY_MAP, "Servers, labels, parameters and keep, by node name or glob"),
     Field::new("applications", ANY_MAP, "Which release of each application is promised here"),
     Field::new("policy", ANY_MAP, "When and how nodes adopt, and what a run may do"),
-    Field::new("keep", KEEP, "Whether differences are repaired (default) or only reported"),
+    Field::new("keep", KEEP, "Repair differences (default) or only report them"),
 ];
 
 pub(crate) const SELECTOR_FIELDS: &[Field] = &[
-    Field::new("servers", Takes::TextList, "The servers (roles) that the node has"),
-    Field::new("labels", ANY_MAP, "Labels, which expressions see as node.labels"),
-    Field::new("parameters", ANY_MAP, "Values for the parameters of its servers"),
-    Field::new("keep", KEEP, "Whether differences are repaired (default) or only reported"),
+    Field::new("servers", Takes::TextList, "The servers (roles) assigned to the node"),
+    Field::new("labels", ANY_MAP, "Labels, available in expressions as node.labels"),
+    Field::new("parameters", ANY_MAP, "Parameter values for its servers"),
+    Field::new("keep", KEEP, "Repair differences (default) or only report them"),
 ];
 
 pub(crate) const PARAMETER_FIELDS: &[Field] = &[
     Field::new("type", Takes::Words(&TYPE_WORDS), "The type of its values"),
     Field::new("default", Takes::Anything, "The default value"),
     Field::new("choices", Takes::Anything, "The allowed values"),
-    Field::new("pattern", Takes::Text, "A regular expression that its whole text must match"),
+    Field::new("pattern", Takes::Text, "A regular expression that the whole value must match"),
     Field::new("description", Takes::Text, "A description"),
 ];
 

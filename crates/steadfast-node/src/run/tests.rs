@@ -17,7 +17,7 @@ impl Audience for Nobody {
     }
 }
 
-/// A run by hand over an empty model, on a machine whose state is in a folder of its own.
+/// A run by hand over an empty model, on a machine whose state is in a directory of its own.
 fn with_run<T>(then: impl FnOnce(&mut Running<'_>, &Files, &Store) -> T) -> T {
     let (state, content) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (layout, model) = (Layout::below(state.path()), content.path());

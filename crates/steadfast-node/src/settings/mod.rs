@@ -67,22 +67,30 @@ impl Default for Settings {
 const MOST_BYTES: usize = 1024 * 1024;
 
 const FIELDS: &[Field] = &[
-    Field::new("environment", Takes::Text, "The environment of the model that this node is in"),
-    Field::new("node", Takes::Text, "This node's name (the fully qualified host name)"),
+    Field::new("environment", Takes::Text, "The environment of this node"),
+    Field::new(
+        "node",
+        Takes::Text,
+        "The name of this node (default: the fully qualified host name)",
+    ),
     Field::new("source", Takes::Fields(SOURCE), "Where the model comes from"),
     Field::new(
         "trust",
         Takes::OneOf(&[Takes::Words(&["none"]), Takes::Fields(TRUST)]),
-        "Who may sign it",
+        "Who may sign the model",
     ),
-    Field::new("intervals", Takes::Fields(INTERVALS), "Intervals of fetching and of full runs"),
-    Field::new("keep", Takes::Words(&["repair", "report"]), "Repair, or only report (repair)"),
-    Field::new("metrics", Takes::Fields(METRICS), "Where metrics are served"),
+    Field::new("intervals", Takes::Fields(INTERVALS), "Intervals of fetches and full runs"),
+    Field::new(
+        "keep",
+        Takes::Words(&["repair", "report"]),
+        "Repair differences or only report them (default: repair)",
+    ),
+    Field::new("metrics", Takes::Fields(METRICS), "Where metrics are published"),
     Field::new("socket", Takes::Fields(SOCKET), "Who may read the status"),
 ];
 const INTERVALS: &[Field] = &[
-    Field::new("fetch", Takes::Duration, "How often the source is polled (5m)"),
-    Field::new("keep", Takes::Duration, "How often a full run looks for drift (30m)"),
+    Field::new("fetch", Takes::Duration, "How often the source is polled (default: 5m)"),
+    Field::new("keep", Takes::Duration, "How often a full run looks for drift (default: 30m)"),
 ];
 const METRICS: &[Field] = &[
     Field::new(
@@ -92,7 +100,8 @@ const METRICS: &[Field] = &[
     ),
     Field::new("textfile", Takes::Text, "A file for node_exporter, ending in .prom"),
 ];
-const SOCKET: &[Field] = &[Field::new("group", Takes::Text, "The group that may read (adm)")];
+const SOCKET: &[Field] =
+    &[Field::new("group", Takes::Text, "The group that may read the status (default: adm)")];
 
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {

@@ -12,35 +12,35 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(300);
 
 pub(super) const SOURCE: &[Field] = &[
     Field::new("git", Takes::Fields(GIT), "A git repository"),
-    Field::new(
-        "snapshot",
-        Takes::Fields(SNAPSHOT),
-        "A directory that steadfast publish has written",
-    ),
-    Field::new("directory", Takes::Text, "A directory of this machine"),
+    Field::new("snapshot", Takes::Fields(SNAPSHOT), "A directory written by `steadfast publish`"),
+    Field::new("directory", Takes::Text, "A directory on this machine"),
 ];
 pub(super) const GIT: &[Field] = &[
-    Field::new("url", Takes::Text, "https, ssh or file"),
-    Field::new("branch", Takes::Text, "The branch that is followed"),
-    Field::new("tag", Takes::Text, "The tag that is followed"),
-    Field::new("ssh_key", Takes::Text, "The file with the key for ssh"),
-    Field::new("known_hosts", Takes::Text, "The file with the host keys for ssh"),
-    Field::new("token_file", Takes::Text, "The file with the token for https"),
-    Field::new("ca", Takes::Text, "The file with the certificates that https trusts"),
-    Field::new("proxy", Takes::Text, "The proxy's URL"),
-    Field::new("timeout", Takes::Duration, "How long one transfer may take (5m)"),
+    Field::new("url", Takes::Text, "The URL, with https, ssh or file"),
+    Field::new("branch", Takes::Text, "The branch to follow"),
+    Field::new("tag", Takes::Text, "The tag to follow"),
+    Field::new("ssh_key", Takes::Text, "The file with the private key for ssh"),
+    Field::new("known_hosts", Takes::Text, "The file with the known host keys for ssh"),
+    Field::new("token_file", Takes::Text, "The file with the access token for https"),
+    Field::new("ca", Takes::Text, "The file with the CA certificates for https"),
+    Field::new("proxy", Takes::Text, "The URL of the proxy"),
+    Field::new("timeout", Takes::Duration, "How long one transfer may take (default: 5m)"),
 ];
 pub(super) const SNAPSHOT: &[Field] = &[
-    Field::new("url", Takes::Text, "https, of the directory"),
-    Field::new("ca", Takes::Text, "The file with the certificates that https trusts"),
-    Field::new("proxy", Takes::Text, "The proxy's URL"),
-    Field::new("timeout", Takes::Duration, "How long one transfer may take (5m)"),
+    Field::new("url", Takes::Text, "The https URL of the directory"),
+    Field::new("ca", Takes::Text, "The file with the CA certificates for https"),
+    Field::new("proxy", Takes::Text, "The URL of the proxy"),
+    Field::new("timeout", Takes::Duration, "How long one transfer may take (default: 5m)"),
 ];
 pub(super) const TRUST: &[Field] = &[
-    Field::new("allowed_signers", Takes::Text, "The file of ssh-keygen with those who may sign"),
-    Field::new("openpgp", Takes::Text, "The file with the OpenPGP keys that may sign"),
-    Field::new("keys", Takes::Text, "The file with the keys for snapshots"),
-    Field::new("threshold", Takes::Integer, "How many of the keys must have signed (1)"),
+    Field::new(
+        "allowed_signers",
+        Takes::Text,
+        "The allowed signers file, in the format of ssh-keygen",
+    ),
+    Field::new("openpgp", Takes::Text, "The file with the OpenPGP keys of allowed signers"),
+    Field::new("keys", Takes::Text, "The file with the public keys for snapshots"),
+    Field::new("threshold", Takes::Integer, "How many of the keys must have signed (default: 1)"),
 ];
 
 /// The source, and how long one transfer from it may take.

@@ -54,18 +54,22 @@ impl Kind for Cron {
     const SHORT_FORMS: &'static [Takes] = &[Takes::Words(&["absent"])];
     const MAY_SAY: &'static str = "absent, or a map of fields";
     const FIELDS: &'static [Field] = &[
-        Field::new("state", Takes::Words(&["present", "absent"]), "Whether there is such a job"),
+        Field::new(
+            "state",
+            Takes::Words(&["present", "absent"]),
+            "Whether the job exists (default: present)",
+        ),
         Field::new(
             "schedule",
             Takes::Text,
             "When it runs: five fields as in crontab(5), or @reboot, @daily, …",
         ),
-        Field::new("command", Takes::Text, "What the shell gets, on one line; `%` needs no escape"),
-        Field::new("user", Takes::Text, "The user that it runs as (root)"),
+        Field::new("command", Takes::Text, "The shell command, on one line; `%` needs no escape"),
+        Field::new("user", Takes::Text, "The user it runs as (default: root)"),
         Field::new(
             "environment",
             Takes::MapOf(&Takes::Text),
-            "Variables of this job: MAILTO, PATH, …",
+            "Environment variables of this job: MAILTO, PATH, …",
         ),
     ];
     type Desired = Desired;

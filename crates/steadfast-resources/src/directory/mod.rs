@@ -63,21 +63,57 @@ impl Kind for Directory {
     const NAME: &'static str = "directory";
     const SHORT_FORMS: &'static [Takes] = &[Takes::Words(STATES)];
     const FIELDS: &'static [Field] = &[
-        Field::new("state", Takes::Words(STATES), "whether it is there (present)"),
-        Field::new("owner", Takes::Text, "a user's name (of a new directory: root)"),
-        Field::new("group", Takes::Text, "a group's name (new: root, or the directory's)"),
-        Field::new("mode", Takes::Text, "\"0755\" or u=rwX,go=rX (of a new directory: 0755)"),
-        Field::new("recurse", Takes::Boolean, "owner, group and mode hold for all below (false)"),
-        Field::new("file_mode", Takes::Text, "with recurse: the mode of what is no directory"),
-        Field::new("purge", Takes::Boolean, "what no promise names below it goes (false)"),
-        Field::new("purge_max", Takes::Integer, "with more to purge than this, nothing goes (100)"),
-        Field::new("ignore", Takes::TextList, "patterns of what is neither purged nor recursed"),
+        Field::new(
+            "state",
+            Takes::Words(STATES),
+            "Whether the directory exists (default: present)",
+        ),
+        Field::new("owner", Takes::Text, "The owning user (a new directory: root)"),
+        Field::new(
+            "group",
+            Takes::Text,
+            "The owning group (a new directory: root, or inherited from a setgid parent)",
+        ),
+        Field::new(
+            "mode",
+            Takes::Text,
+            "The permissions: \"0755\" or u=rwX,go=rX (a new directory: 0755)",
+        ),
+        Field::new(
+            "recurse",
+            Takes::Boolean,
+            "Apply owner, group and mode to everything below (default: false)",
+        ),
+        Field::new(
+            "file_mode",
+            Takes::Text,
+            "With recurse: the mode of everything except directories",
+        ),
+        Field::new(
+            "purge",
+            Takes::Boolean,
+            "Remove everything below it that no promise names (default: false)",
+        ),
+        Field::new(
+            "purge_max",
+            Takes::Integer,
+            "Purge nothing when more entries than this would be removed (default: 100)",
+        ),
+        Field::new(
+            "ignore",
+            Takes::TextList,
+            "Glob patterns of entries to leave out of purge and recurse",
+        ),
         Field::new(
             "force",
             Takes::Boolean,
-            "directories are purged, what is in the way goes (false)",
+            "Also purge directories, and replace anything else at this path (default: false)",
         ),
-        Field::new("source", Takes::Text, "a directory of the model: its files belong below it"),
+        Field::new(
+            "source",
+            Takes::Text,
+            "A directory of the model whose files are copied into this one",
+        ),
     ];
     type Desired = Desired;
     type State = State;

@@ -6,20 +6,32 @@ use steadfast_model::{Field, Rendered, Takes};
 
 /// Fields of one edit. Exactly one of `line`, `block` and `key` says what it is.
 pub const FIELDS: &[Field] = &[
-    Field::new("line", Takes::Text, "a line that is there; appended where it is not"),
-    Field::new("match", Takes::Text, "regular expression: the line that becomes `line`"),
-    Field::new("only_replace", Takes::Boolean, "without a match, nothing is added (false)"),
-    Field::new("all", Takes::Boolean, "further lines that match go (false)"),
-    Field::new("block", Takes::Text, "lines that stand between two markers"),
-    Field::new("name", Takes::Text, "the block's name, which its markers carry"),
-    Field::new("comment", Takes::Text, "what begins a comment, for the markers (#)"),
-    Field::new("key", Takes::Text, "a key of an INI or key = value file"),
-    Field::new("value", Takes::TextOrSecret, "the key's value"),
-    Field::new("section", Takes::Text, "the section that the key is in; else before the first"),
-    Field::new("separator", Takes::Text, "what stands between key and value (=)"),
-    Field::new("after", Takes::Text, "regular expression: a new line or block goes behind it"),
-    Field::new("before", Takes::Text, "regular expression: a new line or block goes before it"),
-    Field::new("absent", Takes::Boolean, "it is not there (false)"),
+    Field::new("line", Takes::Text, "A line that must be present; appended if missing"),
+    Field::new("match", Takes::Text, "A regular expression for the line that `line` replaces"),
+    Field::new("only_replace", Takes::Boolean, "Add nothing if no line matches (default: false)"),
+    Field::new("all", Takes::Boolean, "Remove further matching lines (default: false)"),
+    Field::new("block", Takes::Text, "Lines to keep between two markers"),
+    Field::new("name", Takes::Text, "The name of the block in its markers"),
+    Field::new("comment", Takes::Text, "The comment prefix of the markers (default: #)"),
+    Field::new("key", Takes::Text, "A key of an INI or `key = value` file"),
+    Field::new("value", Takes::TextOrSecret, "The value of the key"),
+    Field::new(
+        "section",
+        Takes::Text,
+        "The INI section of the key (default: before the first section)",
+    ),
+    Field::new("separator", Takes::Text, "The separator between key and value (default: =)"),
+    Field::new(
+        "after",
+        Takes::Text,
+        "A regular expression for the line to insert a new line or block after",
+    ),
+    Field::new(
+        "before",
+        Takes::Text,
+        "A regular expression for the line to insert a new line or block before",
+    ),
+    Field::new("absent", Takes::Boolean, "Remove it (default: false)"),
 ];
 
 /// One edit.

@@ -63,26 +63,46 @@ impl Kind for File {
     const NAME: &'static str = "file";
     const SHORT_FORMS: &'static [Takes] = &[Takes::Words(STATES)];
     const FIELDS: &'static [Field] = &[
-        Field::new("state", Takes::Words(STATES), "whether it is there (present)"),
-        Field::new("content", Takes::TextOrSecret, "the whole content"),
-        Field::new("content_base64", Takes::Text, "the whole content, in base64"),
-        Field::new("template", Takes::Text, "a template of the model that gives the content"),
-        Field::new("variables", Takes::MapOf(&Takes::Anything), "names for the template"),
-        Field::new("source", Takes::Text, "a file of the model that is the content"),
-        Field::new("edits", Takes::ListOf(edit::FIELDS), "changes to the content that is there"),
-        Field::new("owner", Takes::Text, "a user's name (of a new file: root)"),
+        Field::new("state", Takes::Words(STATES), "Whether the file exists (default: present)"),
+        Field::new("content", Takes::TextOrSecret, "The whole content"),
+        Field::new("content_base64", Takes::Text, "The whole content, encoded in base64"),
+        Field::new("template", Takes::Text, "A template of the model that renders the content"),
+        Field::new("variables", Takes::MapOf(&Takes::Anything), "Variables for the template"),
+        Field::new("source", Takes::Text, "A file of the model to copy the content from"),
+        Field::new("edits", Takes::ListOf(edit::FIELDS), "Changes to the existing content"),
+        Field::new("owner", Takes::Text, "The owning user (a new file: root)"),
         Field::new(
             "group",
             Takes::Text,
-            "a group's name (of a new file: root, or the directory's)",
+            "The owning group (a new file: root, or inherited from a setgid directory)",
         ),
-        Field::new("mode", Takes::Text, "\"0644\" or u=rw,go=r (of a new file: 0644)"),
-        Field::new("validate", Takes::TextList, "a program that checks the new file, {file}"),
-        Field::new("replace", Takes::Boolean, "other content is replaced (true)"),
-        Field::new("create", Takes::Boolean, "with edits: a missing file is made (false)"),
-        Field::new("sensitive", Takes::Boolean, "nothing of the content is shown (false)"),
-        Field::new("force", Takes::Boolean, "what is not a regular file gives way (false)"),
-        Field::new("keep_backup", Takes::Boolean, "old content is kept (true; sensitive: false)"),
+        Field::new(
+            "mode",
+            Takes::Text,
+            "The permissions: \"0644\" or u=rw,go=r (a new file: 0644)",
+        ),
+        Field::new(
+            "validate",
+            Takes::TextList,
+            "A command that checks the new file; {file} is its path",
+        ),
+        Field::new(
+            "replace",
+            Takes::Boolean,
+            "Replace the content of a file that exists (default: true)",
+        ),
+        Field::new("create", Takes::Boolean, "With edits: create a missing file (default: false)"),
+        Field::new("sensitive", Takes::Boolean, "Never show the content (default: false)"),
+        Field::new(
+            "force",
+            Takes::Boolean,
+            "Replace anything at this path that is not a regular file (default: false)",
+        ),
+        Field::new(
+            "keep_backup",
+            Takes::Boolean,
+            "Keep a copy of replaced content (default: true; with sensitive: false)",
+        ),
     ];
     type Desired = Desired;
     type State = State;

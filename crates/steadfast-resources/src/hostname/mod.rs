@@ -88,7 +88,7 @@ impl Kind for Hostname {
     const FIELDS: &'static [Field] = &[Field::new(
         "running",
         Takes::Boolean,
-        "the running kernel gets it too, where systemd runs (true); false: from the next boot on",
+        "Whether to set it in the running system too, not only from the next boot (default: true)",
     )];
     type Desired = Desired;
     type State = State;

@@ -53,40 +53,45 @@ pub struct Package;
 
 impl Kind for Package {
     const NAME: &'static str = "package";
-    const SHORT_FORMS: &'static [Takes] = &[Takes::Text];
+    const SHORT_FORMS: &'static [Takes] =
+        &[Takes::Words(&["present", "absent", "purged", "latest"]), Takes::Text];
     const MAY_SAY: &'static str =
         "present, absent, purged, latest, a version range, or a map of fields";
     const FIELDS: &'static [Field] = &[
         Field::new(
             "state",
             Takes::Words(&["present", "absent", "purged", "latest"]),
-            "present (default), absent, purged (its configuration too), or latest within `version`",
+            "`present` (default), `absent`, `purged` (configuration too), or `latest` within `version`",
         ),
         Field::new(
             "version",
             Takes::Text,
-            "a version or a range in Debian's order: \">= 7.88, < 8\"",
+            "A version, or a range in Debian's order: \">= 7.88, < 8\"",
         ),
-        Field::new("hold", Takes::Boolean, "true: held back from upgrades; false: no hold"),
+        Field::new("hold", Takes::Boolean, "Whether the package is held back from upgrades"),
         Field::new(
             "conffiles",
             Takes::Words(&["keep", "replace", "fail"]),
-            "what happens to changed configuration files at an upgrade (keep)",
+            "What an upgrade does with configuration files that were edited (default: keep)",
         ),
-        Field::new("recommends", Takes::Boolean, "install what it recommends (as apt is set)"),
+        Field::new(
+            "recommends",
+            Takes::Boolean,
+            "Whether recommended packages are installed too (default: apt's setting)",
+        ),
         Field::new(
             "allow_downgrade",
             Takes::Boolean,
-            "go back where the version is above the range (false)",
+            "Whether a version above the range may be downgraded (default: false)",
         ),
         Field::new(
             "allow_removals",
             Takes::OneOf(&[Takes::Boolean, Takes::TextList]),
-            "false (default), or the packages that may be removed to make room",
+            "Whether, or which, other packages may be removed to resolve conflicts (default: false)",
         ),
-        Field::new("from", Takes::Text, "the suite that it comes from: bookworm-backports"),
-        Field::new("debconf", Takes::MapOf(&Takes::Text), "answers to its questions, by question"),
-        Field::new("start", Takes::Boolean, "false: its services stay down during installation"),
+        Field::new("from", Takes::Text, "The suite to install from, such as bookworm-backports"),
+        Field::new("debconf", Takes::MapOf(&Takes::Text), "debconf answers, by question"),
+        Field::new("start", Takes::Boolean, "Whether its services may start during installation"),
     ];
     type Desired = Desired;
     type State = State;

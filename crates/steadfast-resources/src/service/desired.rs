@@ -53,9 +53,9 @@ pub(super) struct OwnFile {
 
 /// The fields of one.
 pub(super) const FILE_FIELDS: &[Field] = &[
-    Field::new("content", Takes::Text, "the text itself"),
-    Field::new("template", Takes::Text, "a template of the model that gives the text"),
-    Field::new("source", Takes::Text, "a file of the model with the text"),
+    Field::new("content", Takes::Text, "The text itself"),
+    Field::new("template", Takes::Text, "A template of the model that renders the text"),
+    Field::new("source", Takes::Text, "A file of the model to copy the text from"),
 ];
 
 /// How a service is asked whether it is healthy.
@@ -73,9 +73,17 @@ pub(super) enum Question {
 
 /// The fields of a check.
 pub(super) const HEALTH_FIELDS: &[Field] = &[
-    Field::new("http", Takes::Text, "what is asked: http://127.0.0.1:8081/health"),
-    Field::new("command", Takes::TextList, "a program and its arguments; healthy: it exits with 0"),
-    Field::new("within", Takes::Duration, "how long after its start it may become healthy (30s)"),
+    Field::new("http", Takes::Text, "The URL to request, such as http://127.0.0.1:8081/health"),
+    Field::new(
+        "command",
+        Takes::TextList,
+        "A program and its arguments; exit code 0 means healthy",
+    ),
+    Field::new(
+        "within",
+        Takes::Duration,
+        "How long it may take to become healthy after its start (default: 30s)",
+    ),
 ];
 
 impl Desired {

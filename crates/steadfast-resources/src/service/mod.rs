@@ -82,44 +82,52 @@ impl Kind for Service {
     const NAME: &'static str = "service";
     const MAY_SAY: &'static str = "a map of fields, as in { running: true }";
     const FIELDS: &'static [Field] = &[
-        Field::new("running", Takes::Boolean, "whether it runs"),
+        Field::new("running", Takes::Boolean, "Whether it runs"),
         Field::new(
             "enabled",
             Takes::OneOf(&[Takes::Boolean, Takes::Words(&["masked"])]),
-            "whether it starts at boot; masked: nobody can start it",
+            "Whether it starts at boot; `masked`: it cannot be started at all",
         ),
         Field::new(
             "unit",
             Takes::Fields(FILE_FIELDS),
-            "its unit file in /etc/systemd/system: one of content, template or source",
+            "Its unit file in /etc/systemd/system, from content, template or source",
         ),
         Field::new(
             "drop_ins",
             Takes::MapOf(&Takes::Fields(FILE_FIELDS)),
-            "additions to its unit file, by name: each one of content, template or source",
+            "Drop-ins for its unit file, by name, each from content, template or source",
         ),
         Field::new(
             "reload_on",
             Takes::OneOf(&[Takes::Text, Takes::TextList]),
-            "ids or globs of promises; when one of them changes, it is reloaded",
+            "Ids or globs of promises; the service is reloaded when one of them changes",
         ),
         Field::new(
             "restart_on",
             Takes::OneOf(&[Takes::Text, Takes::TextList]),
-            "ids or globs of promises; when one of them changes, it is restarted",
+            "Ids or globs of promises; the service is restarted when one of them changes",
         ),
         Field::new(
             "validate",
             Takes::TextList,
-            "a program and its arguments; if it fails, the service is not started, reloaded or restarted",
+            "A check command; if it fails, the service is not started, reloaded or restarted",
         ),
-        Field::new("settle", Takes::Duration, "how long it must have been active (5s)"),
+        Field::new(
+            "settle",
+            Takes::Duration,
+            "How long it must stay active to count as running (default: 5s)",
+        ),
         Field::new(
             "health",
             Takes::OneOf(&[Takes::Text, Takes::TextList, Takes::Fields(HEALTH_FIELDS)]),
-            "how it is asked whether it is healthy: a URL, or a program and its arguments",
+            "The health check: a URL, or a program and its arguments",
         ),
-        Field::new("timeout", Takes::Duration, "how long starting and stopping may take (90s)"),
+        Field::new(
+            "timeout",
+            Takes::Duration,
+            "How long starting and stopping may take (default: 90s)",
+        ),
     ];
     type Desired = Desired;
     type State = State;

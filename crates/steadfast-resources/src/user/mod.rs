@@ -67,13 +67,13 @@ use steadfast_system::{AbsPath, Actuate, GroupName, Probe, SystemError};
 
 const LIST_OF_GROUPS: Takes = Takes::OneOf(&[
     Takes::TextList,
-    Takes::Fields(&[Field::new("exactly", Takes::TextList, "in these groups and no others")]),
-    Takes::Fields(&[Field::new("without", Takes::TextList, "in none of these groups")]),
+    Takes::Fields(&[Field::new("exactly", Takes::TextList, "In these groups and no others")]),
+    Takes::Fields(&[Field::new("without", Takes::TextList, "In none of these groups")]),
 ]);
 
 const LIST_OF_KEYS: Takes = Takes::OneOf(&[
     Takes::TextList,
-    Takes::Fields(&[Field::new("exactly", Takes::TextList, "these keys and no others")]),
+    Takes::Fields(&[Field::new("exactly", Takes::TextList, "These keys and no others")]),
 ]);
 
 const DAYS_OR_NEVER: Takes = Takes::OneOf(&[Takes::Integer, Takes::Words(&["never"])]);
@@ -88,30 +88,74 @@ impl Kind for User {
         Field::new(
             "state",
             Takes::Words(&["present", "absent"]),
-            "present (the default) or absent",
+            "Whether the user exists (default: present)",
         ),
-        Field::new("uid", Takes::Integer, "the number; not changed while the user has processes"),
-        Field::new("group", Takes::Text, "the primary group; else one of the user's name"),
-        Field::new("groups", LIST_OF_GROUPS, "further groups: at least, exactly, or without"),
-        Field::new("home", Takes::Text, "the home in /etc/passwd; nothing is moved"),
+        Field::new(
+            "uid",
+            Takes::Integer,
+            "The numeric id; not changed while the user has running processes",
+        ),
+        Field::new(
+            "group",
+            Takes::Text,
+            "The primary group (default: a group with the user's name)",
+        ),
+        Field::new(
+            "groups",
+            LIST_OF_GROUPS,
+            "Supplementary groups: at least these, exactly these, or without these",
+        ),
+        Field::new(
+            "home",
+            Takes::Text,
+            "The home directory in /etc/passwd; existing files are not moved",
+        ),
         Field::new(
             "home_state",
             Takes::Words(&["present", "absent", "unmanaged"]),
-            "whether the home itself is there; default: made with a new ordinary user",
+            "Whether the home directory exists (default: created with a new ordinary user)",
         ),
-        Field::new("shell", Takes::Text, "the login shell"),
-        Field::new("comment", Takes::Text, "the user's full name and such"),
-        Field::new("password_hash", Takes::TextOrSecret, "what crypt(5) makes of the password"),
-        Field::new("locked", Takes::Boolean, "whether login by password is locked"),
-        Field::new("expires", Takes::Text, "when the account ends, \"2027-12-31\", or never"),
-        Field::new("inactive", DAYS_OR_NEVER, "days after its end that a password is still taken"),
-        Field::new("password_min_days", Takes::Integer, "days before a password may be changed"),
-        Field::new("password_max_days", Takes::Integer, "days after which it must be changed"),
-        Field::new("password_warn_days", Takes::Integer, "days of warning before that"),
-        Field::new("ssh_keys", LIST_OF_KEYS, "lines of ~/.ssh/authorized_keys"),
-        Field::new("system", Takes::Boolean, "a new user gets a number of the system's range"),
-        Field::new("remove_home", Takes::Boolean, "with absent: the home goes too (false)"),
-        Field::new("end_sessions", Takes::Boolean, "with absent: processes are ended (false)"),
+        Field::new("shell", Takes::Text, "The login shell"),
+        Field::new(
+            "comment",
+            Takes::Text,
+            "The comment (GECOS) field: full name and contact details",
+        ),
+        Field::new("password_hash", Takes::TextOrSecret, "The password, hashed as in crypt(5)"),
+        Field::new("locked", Takes::Boolean, "Whether password login is locked"),
+        Field::new(
+            "expires",
+            Takes::Text,
+            "The date on which the account expires, such as \"2027-12-31\", or never",
+        ),
+        Field::new(
+            "inactive",
+            DAYS_OR_NEVER,
+            "Days after its expiry that a password is still accepted",
+        ),
+        Field::new("password_min_days", Takes::Integer, "Minimum days between password changes"),
+        Field::new(
+            "password_max_days",
+            Takes::Integer,
+            "Maximum days before the password must be changed",
+        ),
+        Field::new(
+            "password_warn_days",
+            Takes::Integer,
+            "Days of warning before the password expires",
+        ),
+        Field::new("ssh_keys", LIST_OF_KEYS, "Lines of ~/.ssh/authorized_keys"),
+        Field::new("system", Takes::Boolean, "Whether a new user gets a uid from the system range"),
+        Field::new(
+            "remove_home",
+            Takes::Boolean,
+            "With absent: also remove the home directory (default: false)",
+        ),
+        Field::new(
+            "end_sessions",
+            Takes::Boolean,
+            "With absent: end the user's processes (default: false)",
+        ),
     ];
     type Desired = Desired;
     type State = State;

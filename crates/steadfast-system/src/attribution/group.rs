@@ -290,6 +290,6 @@ mod tests {
         }
         let file = tempfile::tempfile().unwrap();
         assert!(Group::inherit(file.as_raw_fd()).is_err());
-        assert!(file.metadata().is_ok(), "it is still whose it was");
+        assert!(file.metadata().is_ok(), "the descriptor is still open");
     }
 }

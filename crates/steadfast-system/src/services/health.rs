@@ -141,7 +141,7 @@ fn exchange(
             if line.is_empty() {
                 "it closes the connection without an answer"
             } else {
-                "what it answers is not HTTP"
+                "the answer is not HTTP"
             },
         )
     })
@@ -236,13 +236,13 @@ mod tests {
     fn a_hostile_answer_is_bounded_and_does_nothing_to_a_terminal() {
         let ask = "ask http://127.0.0.1:PORT/";
         refused(b"", &[ask, "it closes the connection without an answer"]);
-        refused(b"SSH-2.0-OpenSSH_9.2\r\n", &[ask, "what it answers is not HTTP"]);
-        refused(b"HTTP/1.1 2000 OK\r\n", &[ask, "what it answers is not HTTP"]);
-        refused(b"HTTP/1.1 +20 OK\r\n", &[ask, "what it answers is not HTTP"]);
-        refused(b"HTTP/2 200 OK\r\n", &[ask, "what it answers is not HTTP"]);
+        refused(b"SSH-2.0-OpenSSH_9.2\r\n", &[ask, "the answer is not HTTP"]);
+        refused(b"HTTP/1.1 2000 OK\r\n", &[ask, "the answer is not HTTP"]);
+        refused(b"HTTP/1.1 +20 OK\r\n", &[ask, "the answer is not HTTP"]);
+        refused(b"HTTP/2 200 OK\r\n", &[ask, "the answer is not HTTP"]);
         // Without an end of the line it is read no further than the limit.
         let endless = [b"HTTP/1.1 200 ".as_slice(), &vec![b'x'; 10_000_000]].concat();
-        refused(&endless, &[ask, "what it answers is not HTTP"]);
+        refused(&endless, &[ask, "the answer is not HTTP"]);
         refused(b"HTTP/1.1 503 \x1b[2J\r\n", &["http://127.0.0.1:PORT/ answers 503 \\u{1b}[2J"]);
     }
 

@@ -58,7 +58,7 @@ impl Attribution {
         });
         if let Err(why) = &group {
             let words = format!(
-                "change attribution is off, so nobody knows who changes what is promised: {why}"
+                "change attribution is off, so the authors of changes are not recorded: {why}"
             );
             tracing::info!(notice = true, "{words}");
         }

@@ -1,4 +1,5 @@
-//! Whether a test that cannot be run here is skipped or fails: decided in this place alone.
+//! Whether a test that cannot be run here is skipped or fails: decided in this place alone. Crates whose own
+//! tests need more than every machine has take this file in by its path.
 
 /// With `1` in this variable of the environment nothing may be skipped.
 const REQUIRE: &str = "STEADFAST_REQUIRE_MACHINE";

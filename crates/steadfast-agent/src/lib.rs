@@ -14,3 +14,13 @@ pub mod status;
 
 mod changes;
 mod flapping;
+
+#[cfg(test)]
+#[path = "../../../tests/it/require.rs"]
+#[expect(
+    dead_code,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "it serves the tests of other crates too, and tells whoever runs them what is left out"
+)]
+mod require;

@@ -20,6 +20,11 @@ pub mod secrets;
 pub mod services;
 pub mod text;
 
+#[cfg(test)]
+#[path = "../../../tests/it/require.rs"]
+#[expect(clippy::print_stderr, reason = "whoever runs the tests is to see what is left out")]
+mod require;
+
 pub use error::{ErrorKind, SystemError};
 pub use host::Host;
 pub use names::{AbsPath, BadName, GroupName, PackageName, UnitName, UserName};

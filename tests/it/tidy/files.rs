@@ -57,6 +57,14 @@ fn no_file_is_forgotten() {
 }
 
 #[test]
+fn one_function_says_that_a_test_is_skipped() {
+    let said = ["\"skip", "ped:"].concat();
+    let who: Vec<String> =
+        sources().filter(|(_, text)| text.contains(&said)).map(|(path, _)| path).collect();
+    assert_eq!(who, ["tests/it/require.rs"], "see decision 0027");
+}
+
+#[test]
 fn no_line_names_the_machine_that_it_was_written_on() {
     // In two pieces, so that this file does not name them.
     let words = [

@@ -203,7 +203,6 @@ pub fn give_up_admin() -> io::Result<()> {
 }
 
 #[cfg(test)]
-#[expect(clippy::print_stderr, reason = "a test that is left out says so")]
 mod tests {
     use super::*;
 
@@ -212,7 +211,7 @@ mod tests {
         match Group::open() {
             Ok(group) => Some(group),
             Err(err) => {
-                eprintln!("skipped: needs CAP_SYS_ADMIN ({err})");
+                crate::require::skip(&format!("needs CAP_SYS_ADMIN ({err})"));
                 None
             }
         }

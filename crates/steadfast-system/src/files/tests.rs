@@ -4,6 +4,7 @@
 use super::*;
 use crate::command::Command;
 use crate::host::Settings;
+use crate::require::{is_root, skip};
 use crate::{ErrorKind, Host};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
@@ -21,11 +22,6 @@ pub(crate) fn host_in(folder: &Path) -> Host {
     })
 }
 
-#[expect(clippy::print_stderr, reason = "whoever reads the test's output should know")]
-pub(crate) fn skipped(why: &str) {
-    eprintln!("skipped: {why}");
-}
-
 /// A directory with a machine that keeps its state in it.
 struct World {
     folder: tempfile::TempDir,
@@ -40,14 +36,13 @@ impl World {
 
     /// A directory that root alone can write, as all above it; none for who is not root.
     fn closed() -> Option<World> {
-        if !rustix::process::geteuid().is_root() {
-            skipped("needs root");
+        if !is_root() {
             return None;
         }
         let world = World::at(tempfile::tempdir_in("/root").unwrap());
         let look = world.look("x", Wanted::Nothing).unwrap();
         if look.folder.unwrap().open {
-            skipped("others than root can write above /root here");
+            skip("others than root can write above /root here");
             return None;
         }
         Some(world)
@@ -148,14 +143,13 @@ struct Mounted(PathBuf);
 
 impl Mounted {
     fn new(at: PathBuf, arguments: &[&str]) -> Option<Mounted> {
-        if !rustix::process::geteuid().is_root() {
-            skipped("needs root");
+        if !is_root() {
             return None;
         }
         match Command::new("mount").args(arguments).arg(&at).succeed() {
             Ok(_) => Some(Mounted(at)),
             Err(err) => {
-                skipped(&format!("nothing can be mounted here: {}", err.chain().join(": ")));
+                skip(&format!("nothing can be mounted here: {}", err.chain().join(": ")));
                 None
             }
         }
@@ -737,7 +731,7 @@ fn attributes_of_what_is_replaced_come_along_where_they_can_be_trusted() {
         let set = rustix::fs::setxattr(&path, c"user.note", b"x", none)
             .and_then(|()| rustix::fs::setxattr(&path, walk::ACCESS_LIST, &list, none));
         if set.is_err() {
-            skipped("no extended attributes here");
+            skip("no extended attributes here");
             return;
         }
         let file = NewFile { mode: Mode(0o660), ..world.new_file("file", "new", seen("old")) };
@@ -868,7 +862,7 @@ fn an_immutable_file_says_that_it_is_and_stays_so() {
     let Some(world) = World::closed() else { return };
     world.put("file", "old");
     if Command::new("chattr").arg("+i").arg(world.path("file")).succeed().is_err() {
-        skipped("no immutable flag here");
+        skip("no immutable flag here");
         return;
     }
     let path = world.abs("file");

@@ -76,7 +76,6 @@ mod tests {
 
     /// Another process takes a POSIX lock, and is found and named.
     #[test]
-    #[expect(clippy::print_stderr, reason = "a test that is left out says so")]
     fn the_holder_of_a_lock_is_found() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock").to_str().unwrap().to_owned();
@@ -92,7 +91,7 @@ mod tests {
             .stdout(Stdio::piped())
             .spawn();
         let Ok(mut child) = child else {
-            eprintln!("skipped: needs perl");
+            crate::require::skip("needs perl");
             return;
         };
         let mut line = String::new();

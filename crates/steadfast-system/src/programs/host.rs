@@ -42,7 +42,8 @@ pub(crate) fn run_as(account: &User) -> Result<RunAs, SystemError> {
 mod tests {
     use super::*;
     use crate::UserName;
-    use crate::files::tests::{host_in, skipped};
+    use crate::files::tests::host_in;
+    use crate::require::is_root;
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -77,8 +78,8 @@ mod tests {
 
     #[test]
     fn a_program_runs_as_the_user_who_is_named_with_that_users_groups() {
-        if !rustix::process::geteuid().is_root() {
-            return skipped("needs root");
+        if !is_root() {
+            return;
         }
         let finished = run(&["sh", "-c", "id -un; id -Gn"], Some("daemon")).unwrap();
         assert_eq!(finished.stdout_text(), "daemon\ndaemon\n");

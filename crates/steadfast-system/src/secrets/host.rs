@@ -152,6 +152,7 @@ fn hmac(key: &[u8; 32], content: &[u8]) -> [u8; 32] {
 mod tests {
     use super::*;
     use crate::host::Settings;
+    use crate::require::is_root;
     use std::os::unix::fs::PermissionsExt as _;
 
     fn host(folder: &Path) -> Host {
@@ -169,14 +170,6 @@ mod tests {
     fn put(path: &Path, content: &[u8], mode: u32) {
         std::fs::write(path, content).unwrap();
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-    }
-
-    fn is_root() -> bool {
-        let root = rustix::process::geteuid().is_root();
-        if !root {
-            crate::files::tests::skipped("needs root");
-        }
-        root
     }
 
     #[test]

@@ -191,7 +191,6 @@ fn now() -> i64 {
 }
 
 #[cfg(test)]
-#[expect(clippy::print_stderr, reason = "a test that is left out says so")]
 mod tests {
     use super::recent::{ASKED, Recent};
     use super::seen::{SIGHTINGS, note};
@@ -220,7 +219,7 @@ mod tests {
                 Some((Arc::new(group), place))
             }
             Err(err) => {
-                eprintln!("skipped: needs CAP_SYS_ADMIN ({err})");
+                crate::require::skip(&format!("needs CAP_SYS_ADMIN ({err})"));
                 None
             }
         }

@@ -6,6 +6,7 @@ use crate::accounts::cache::Cache;
 use crate::accounts::{Attribute, Limit, NewGroup, NewPrimary, NewUser, Write as _};
 use crate::command::Command;
 use crate::host::Settings;
+use crate::require::skip;
 use crate::secrets::Secret;
 use rustix::fs::{FileType, Mode};
 use std::os::unix::fs::symlink;
@@ -188,7 +189,7 @@ fn keys_that_may_be_anothers_are_not_read() {
     fs::remove_file(world.at("home/other")).unwrap();
     if !rustix::process::geteuid().is_root() {
         assert_eq!(look(Some(owner + 1)), in_the_way("neither the user's nor root's"));
-        skipped("the rest needs root");
+        skip("the rest needs root");
         return;
     }
     assert_eq!(look(Some(2000)), content, "root's is fine");
@@ -263,16 +264,11 @@ fn apart() -> Option<Host> {
     Some(Host::new(settings()))
 }
 
-#[expect(clippy::print_stderr, reason = "whoever runs the tests is to see it")]
-fn skipped(why: &str) {
-    eprintln!("skipped: {why}");
-}
-
 /// Everything that can be done to an account, one after the other, on copies of the real files.
 #[test]
 fn what_the_tools_are_told_is_what_happens() {
     let Some(host) = apart() else {
-        skipped("needs root and mount namespaces");
+        skip("needs root and mount namespaces");
         return;
     };
     let (name, own, extra) = (user("sfx-a"), group("sfx-a"), group("sfx-extra"));

@@ -3,8 +3,11 @@
 
 use expect_test::{Expect, expect};
 use steadfast_engine::{
-    Budget, Circumstances, Forecast, Held, Observed, Observer, Plan, Promises, Unit, UnitId,
+    Budget, Circumstances, Forecast, Held, Limited, Observed, Observer, Plan, Promises, Unit,
+    UnitId,
 };
+use steadfast_resources::{Change, user};
+use steadfast_system::UserName;
 use steadfast_testkit::FakeHost;
 use steadfast_testkit::run::{Model, Notebook};
 
@@ -121,6 +124,40 @@ fn what_is_not_selected_or_kept_has_no_changes_and_what_is_certain_has_some() {
 }
 
 #[test]
+fn each_change_has_a_fact() {
+    breaks(
+        |it| {
+            let at = it.at("file:/etc/gone");
+            let name = UserName::parse("web").unwrap();
+            let nothing = user::Change::Limits { name, limits: vec![] };
+            let held = Held::Budget { what: Limited::Changes, limit: 0 };
+            it.plan.entries[at].changes = vec![Change::User(nothing)];
+            it.plan.entries[at].forecast = Forecast::Held(held);
+        },
+        expect![[r#"
+            file:/etc/gone would set , and no fact says so
+        "#]],
+    );
+}
+
+#[test]
+fn changes_are_surer_than_their_promise_where_there_is_reason_alone() {
+    let mark = |id: &'static str, certain: &'static [bool]| {
+        move |it: &mut Case| {
+            let at = it.at(id);
+            it.plan.entries[at].certain = certain.to_vec();
+        }
+    };
+    // Its promise is as certain; there is no such change.
+    for (id, certain) in [("file:/etc/gone", &[true][..]), ("service:app", &[true, false, true])] {
+        let said = format!("changes of {id} are marked as certain for no reason\n");
+        let mut case = Case::new();
+        mark(id, certain)(&mut case);
+        assert_eq!(case.flaws(), said);
+    }
+}
+
+#[test]
 fn what_a_promise_needs_comes_before_it_and_will_be_kept() {
     breaks(
         |it| it.promises.waves.reverse(),
@@ -132,7 +169,7 @@ fn what_a_promise_needs_comes_before_it_and_will_be_kept() {
     breaks(
         |it| {
             let at = it.at("directory:/srv/below");
-            let held = Held::Budget { what: "changes", limit: 0 };
+            let held = Held::Budget { what: Limited::Changes, limit: 0 };
             it.plan.entries[at].forecast = Forecast::Held(held);
         },
         expect![[r#"
@@ -149,7 +186,7 @@ fn a_member_of_a_unit_is_not_attempted_where_another_will_not_be_kept() {
             let mut members = vec![conf, gone];
             members.sort_unstable();
             it.promises.units.push(Unit { id: UnitId("component:app".into()), members });
-            let held = Held::Budget { what: "deletions", limit: 0 };
+            let held = Held::Budget { what: Limited::Deletions, limit: 0 };
             it.plan.entries[gone].forecast = Forecast::Held(held);
         },
         expect![[r#"

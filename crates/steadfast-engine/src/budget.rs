@@ -1,5 +1,6 @@
 //! How much one run may do. A forecast spends the same budget in the same order as the run after it.
 
+use crate::limited::Limited;
 use crate::outcome::Held;
 use steadfast_resources::Change;
 
@@ -56,14 +57,9 @@ impl Spent {
     }
 
     /// The first limit that it goes beyond.
-    pub fn beyond(&self, budget: Budget) -> Option<(&'static str, u64)> {
-        [
-            ("changes", self.changes, budget.changes),
-            ("deletions", self.deletions, budget.deletions),
-            ("restarts", self.restarts, budget.restarts),
-        ]
-        .into_iter()
-        .find_map(|(what, spent, limit)| Some((what, limit.filter(|it| spent > *it)?)))
+    pub fn beyond(&self, budget: Budget) -> Option<(Limited, u64)> {
+        let beyond = |it: Limited| it.limit(budget).filter(|limit| self.of(it) > *limit);
+        Limited::ALL.into_iter().find_map(|it| Some((it, beyond(it)?)))
     }
 
     /// What is left of a budget from which this was taken.
@@ -77,12 +73,12 @@ impl Spent {
         }
     }
 
-    /// Of one of them, by its name in the policy.
-    pub fn of_what(&self, what: &str) -> u64 {
+    /// How many of them.
+    pub fn of(&self, what: Limited) -> u64 {
         match what {
-            "deletions" => self.deletions,
-            "restarts" => self.restarts,
-            _ => self.changes,
+            Limited::Changes => self.changes,
+            Limited::Deletions => self.deletions,
+            Limited::Restarts => self.restarts,
         }
     }
 }
@@ -101,22 +97,16 @@ impl BudgetMeter {
 
     /// Takes this, all of it or nothing.
     pub(crate) fn spend(&mut self, more: Spent) -> Result<(), Held> {
-        let Spent { changes, deletions, restarts } = more;
-        for (spent, more, limit, what) in [
-            (self.spent.changes, changes, self.budget.changes, "changes"),
-            (self.spent.deletions, deletions, self.budget.deletions, "deletions"),
-            (self.spent.restarts, restarts, self.budget.restarts, "restarts"),
-        ] {
-            if let Some(limit) = limit
-                && more > 0
-                && spent.saturating_add(more) > limit
+        let all = self.spent.and(more);
+        for what in Limited::ALL {
+            if let Some(limit) = what.limit(self.budget)
+                && more.of(what) > 0
+                && all.of(what) > limit
             {
                 return Err(Held::Budget { what, limit });
             }
         }
-        self.spent.changes += changes;
-        self.spent.deletions += deletions;
-        self.spent.restarts += restarts;
+        self.spent = all;
         Ok(())
     }
 }
@@ -140,8 +130,12 @@ mod tests {
         assert_eq!(spent.taken_from(less), left);
         assert_eq!(spent.beyond(budget), None);
         let all = spent.and(spent);
-        assert_eq!(all.beyond(budget), Some(("deletions", 3)));
-        assert_eq!((all.of_what("deletions"), all.of_what("restarts")), (4, 0));
+        assert_eq!(all.beyond(budget), Some((Limited::Deletions, 3)));
+        assert_eq!((all.of(Limited::Deletions), all.of(Limited::Restarts)), (4, 0));
+        assert_eq!(
+            [0, 1, 2].map(|it| Limited::Changes.counted(it)),
+            ["changes", "change", "changes"]
+        );
         assert!(!budget.is_none() && Budget::default().is_none());
     }
 }

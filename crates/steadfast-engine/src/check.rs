@@ -2,6 +2,7 @@
 //! Pure. The tests ask it about each plan that they make; a flaw is a mistake in this program.
 
 use crate::budget::{Budget, Spent};
+use crate::limited::Limited;
 use crate::observed::Observed;
 use crate::plan::{Entry, Forecast, Plan};
 use crate::promised::Promises;
@@ -40,7 +41,7 @@ pub enum Flaw {
     /// A runner pays before, or with, what it pays for.
     BeforeItsCause { runner: PromiseId, cause: PromiseId },
     /// More is planned than a run may do.
-    BeyondBudget { what: &'static str, limit: u64 },
+    BeyondBudget { what: Limited, limit: u64 },
 }
 
 impl fmt::Display for Flaw {
@@ -75,7 +76,7 @@ impl fmt::Display for Flaw {
             Flaw::BeforeItsCause { runner, cause } => {
                 write!(f, "{runner} does not come after {cause}, which it pays for")
             }
-            Flaw::BeyondBudget { what, limit } => write!(f, "more than {limit} {what}"),
+            Flaw::BeyondBudget { what, limit } => write!(f, "more than {limit} {}", what.name()),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What became of a promise, as values with typed reasons.
 
+use crate::limited::Limited;
 use steadfast_model::PromiseId;
 use steadfast_resources::{Change, Identity, Refusal};
 use steadfast_system::SystemError;
@@ -46,7 +47,7 @@ pub enum Held {
     },
     /// It would be more than a run may do: of what, and the limit.
     Budget {
-        what: &'static str,
+        what: Limited,
         limit: u64,
     },
     /// A restart may be owed, and the record that would tell was damaged.
@@ -143,7 +144,7 @@ impl Held {
                     .collect()
             }
             Held::Budget { what, limit } => {
-                let what = if *limit == 1 { what.trim_end_matches('s') } else { what };
+                let what = what.counted(*limit);
                 vec![format!(
                     "it would exceed the budget of {limit} {what} for one run (policy: budget)"
                 )]

@@ -109,7 +109,7 @@ fn hindrance(
     let all = cost.and(assessment.plan.cost());
     let beyond = all.beyond(budget);
     Ok(beyond.map(|(what, limit)| {
-        let planned = all.of_what(what);
-        Hindrance::Budget { what: what.to_owned(), limit, planned }
+        let planned = all.of(what);
+        Hindrance::Budget { what: what.name().to_owned(), limit, planned }
     }))
 }

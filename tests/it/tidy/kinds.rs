@@ -85,6 +85,13 @@ const PLACES: [&str; 6] = [
     "tests/it/kinds/mod.rs",
 ];
 
+/// Where `"hostname"` is the fact of that name, which was there before the kind.
+const FACTS: [&str; 3] = [
+    "crates/steadfast-node/src/model.rs",
+    "crates/steadfast-system/src/facts/mod.rs",
+    "crates/steadfast-testkit/src/run.rs",
+];
+
 #[test]
 fn a_kind_touches_few_files_outside_its_rooms() {
     let marks = [
@@ -103,4 +110,18 @@ fn a_kind_touches_few_files_outside_its_rooms() {
         .map(|(path, _)| &**path)
         .collect();
     assert_eq!(places, PLACES);
+    // Whoever names the kind without asking its module: a variant of an enum, or its name as a text.
+    let named = |marks: &[&str]| -> Vec<&str> {
+        files
+            .iter()
+            .filter(|(path, _)| path.starts_with("crates/") && path.ends_with(".rs"))
+            .filter(|(path, _)| !is_room(path) && !path.ends_with("/tests.rs"))
+            .filter(|(_, text)| marks.iter().any(|it| text.contains(it)))
+            .map(|(path, _)| &**path)
+            .collect()
+    };
+    assert_eq!(named(&["Hostname"]), ["crates/steadfast-resources/src/lib.rs"]);
+    let text: Vec<&str> =
+        named(&["\"hostname\""]).into_iter().filter(|it| !FACTS.contains(it)).collect();
+    assert_eq!(text, ["crates/steadfast-model/src/section.rs"]);
 }

@@ -32,6 +32,12 @@ const LOOKED_FOR: &[(&str, &str, &str)] = &[
     ("system/src/packages/status.rs", "install ok installed", "dpkg, in its status file"),
     ("system/src/packages/transact.rs", "Could not get lock", "apt-get"),
     ("system/src/packages/transact.rs", "Unable to lock", "apt-get"),
+    (
+        "trust/src/envelope.rs",
+        "-----BEGIN SSH SIGNATURE-----",
+        "the form of a signature of OpenSSH",
+    ),
+    ("trust/src/envelope.rs", "-----END SSH SIGNATURE-----", "the form of a signature of OpenSSH"),
     ("trust/src/openpgp.rs", "[GNUPG:] ", "gpgv"),
     ("/src/commands/publish.rs", "-----BEGIN ", "the form of a private key"),
     ("/src/commands/publish.rs", " PRIVATE KEY-----", "the form of a private key"),

@@ -64,6 +64,10 @@ pub(super) struct Source {
     pub(super) searched: Vec<(usize, String)>,
     /// Every word of the code outside of `use`.
     words: BTreeSet<String>,
+    /// The texts that have a name in this file.
+    constants: BTreeMap<String, String>,
+    /// Names that the code compares with, or searches for: the line and the name.
+    searched_names: Vec<(usize, String)>,
     within: Vec<String>,
     /// The first and the last line of what is only there for tests.
     tests: Vec<(usize, usize)>,
@@ -81,6 +85,11 @@ impl Source {
         let parsed = syn::parse_file(&text).unwrap_or_else(|error| panic!("{file}: {error}"));
         let mut source = Self { file: file.to_owned(), ..Self::default() };
         source.visit_file(&parsed);
+        for (line, name) in std::mem::take(&mut source.searched_names) {
+            if let Some(text) = source.constants.get(&name).cloned() {
+                source.add_text(line, text);
+            }
+        }
         source.count(&text);
         source
     }
@@ -128,13 +137,40 @@ impl Source {
             other => other,
         };
         if let syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) = expression {
-            let line = text.span().start().line;
-            let text = text.value();
-            let is_sentence = text.chars().any(char::is_alphabetic) && text.contains(' ');
-            if is_sentence {
-                self.searched.push((line, text));
-            }
+            self.add_text(text.span().start().line, text.value());
         }
+        if let syn::Expr::Path(path) = expression {
+            let name = &path.path.segments.last().unwrap().ident;
+            self.searched_names.push((name.span().start().line, name.to_string()));
+        }
+    }
+
+    fn add_text(&mut self, line: usize, text: String) {
+        let is_sentence = text.chars().any(char::is_alphabetic) && text.contains(' ');
+        if is_sentence {
+            self.searched.push((line, text));
+        }
+    }
+
+    fn add_constant(&mut self, name: &syn::Ident, value: &syn::Expr) {
+        if let syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) = value {
+            self.constants.insert(name.to_string(), text.value());
+        }
+    }
+
+    /// The texts in the pattern of a `matches!`.
+    fn add_matched(&mut self, matched: &syn::Macro) {
+        let pattern = matched.parse_body_with(|input: syn::parse::ParseStream<'_>| {
+            input.parse::<syn::Expr>()?;
+            input.parse::<syn::Token![,]>()?;
+            let pattern = syn::Pat::parse_multi_with_leading_vert(input)?;
+            input.parse::<TokenStream>()?;
+            Ok(pattern)
+        });
+        let pattern = pattern.unwrap_or_else(|error| panic!("{}: {error}", self.file));
+        let mut texts = Texts::default();
+        texts.visit_pat(&pattern);
+        texts.0.into_iter().for_each(|(line, text)| self.add_text(line, text));
     }
 
     /// The single names of a `use`: `a::{b, c as d, e::*}` is three.
@@ -175,6 +211,16 @@ impl Source {
             _ => return,
         };
         self.defined.entry(self.within.clone()).or_default().insert(name.to_string());
+    }
+}
+
+/// Every text in a part of the code: the line and the text.
+#[derive(Default)]
+struct Texts(Vec<(usize, String)>);
+
+impl<'ast> Visit<'ast> for Texts {
+    fn visit_lit_str(&mut self, text: &'ast syn::LitStr) {
+        self.0.push((text.span().start().line, text.value()));
     }
 }
 
@@ -254,6 +300,16 @@ impl<'ast> Visit<'ast> for Source {
         visit::visit_path(self, path);
     }
 
+    fn visit_item_const(&mut self, item: &'ast syn::ItemConst) {
+        self.add_constant(&item.ident, &item.expr);
+        visit::visit_item_const(self, item);
+    }
+
+    fn visit_impl_item_const(&mut self, item: &'ast syn::ImplItemConst) {
+        self.add_constant(&item.ident, &item.expr);
+        visit::visit_impl_item_const(self, item);
+    }
+
     fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
         self.add_function(&item.sig, &item.block);
         visit::visit_item_fn(self, item);
@@ -299,6 +355,9 @@ impl<'ast> Visit<'ast> for Source {
 
     fn visit_macro(&mut self, item: &'ast syn::Macro) {
         self.add_words(item.tokens.clone());
+        if item.path.is_ident("matches") {
+            self.add_matched(item);
+        }
         visit::visit_macro(self, item);
     }
 }

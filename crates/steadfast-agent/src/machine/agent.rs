@@ -24,7 +24,7 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// After a start, also one that a crash made necessary. The first input is [`Input::Woke`].
+    /// After a start, also one that a crash made necessary. The first input is `Input::Woke`.
     pub fn new(config: Config, memory: Memory, seed: u64, now: Timestamp) -> Agent {
         let mut agent = Agent {
             chance: Chance::new(seed),

@@ -1,4 +1,4 @@
-//! Files, in a directory that root alone can write and in one that others can.
+//! Files, in a folder that root alone can write and in one that others can.
 
 use super::{Transcript, path, real_host};
 use crate::require::is_root;
@@ -10,7 +10,7 @@ use steadfast_system::{AbsPath, Actuate};
 use steadfast_testkit::FakeHost;
 use steadfast_testkit::host::{Matter, Thing};
 
-/// The machine, below a directory.
+/// The machine, below a folder.
 struct Suite<'a> {
     sys: &'a dyn Actuate,
     root: AbsPath,
@@ -114,8 +114,8 @@ impl Suite<'_> {
         let line = match self.sys.look(&[(&self.at(name), wanted)]).remove(0) {
             Err(error) => format!("{:?}", error.kind),
             Ok(look) => {
-                let folder = look.folder.map_or("no directory".to_owned(), |it| {
-                    format!("directory {}:{} {} open={}", it.uid, it.gid, it.mode, it.open)
+                let folder = look.folder.map_or("no folder".to_owned(), |it| {
+                    format!("folder {}:{} {} open={}", it.uid, it.gid, it.mode, it.open)
                 });
                 let entry = look.entry.map_or("nothing".to_owned(), |it| {
                     let shape = match &it.shape {
@@ -133,7 +133,7 @@ impl Suite<'_> {
                         Shape::Link { target } => format!("link to {target}"),
                         Shape::Socket | Shape::Fifo | Shape::Device => format!("{:?}", it.shape),
                     };
-                    // A directory's count of links says how many are in it, on some file systems.
+                    // A folder's count of links says how many are in it, on some file systems.
                     let links = if it.shape == Shape::Directory { 0 } else { it.links };
                     format!(
                         "{shape} {}:{} {} links={links} mounted={}",
@@ -253,9 +253,9 @@ fn suite<'a>(sys: &'a dyn Actuate, next: &'a dyn Actuate, root: AbsPath) -> Stri
     it.remove("f", &Expected::Directory, true);
     it.remove("d", &Expected::AnyFile, false);
     it.remove("d", &Expected::Directory, false);
-    it.write("d", "in the place of a directory", Expected::Directory);
+    it.write("d", "in the place of a folder", Expected::Directory);
     it.kept("x");
-    it.directory("d", &file("in the place of a directory"));
+    it.directory("d", &file("in the place of a folder"));
     it.write("d/x", "deep", Expected::Nothing);
     it.link("d", "f", &Expected::Directory);
     it.kept("deep");
@@ -311,7 +311,7 @@ fn staging<'a>(it: &mut Suite<'a>, next: &'a dyn Actuate) {
     it.remove("s", &Expected::Directory, true);
 }
 
-/// The same directory on the machine in memory.
+/// The same folder on the machine in memory.
 fn fake(folder: &AbsPath) -> FakeHost {
     let mut host = FakeHost::debian();
     let mut above = vec![];

@@ -34,7 +34,7 @@ pub fn facts(change: &Change) -> Vec<Fact> {
 fn directory(new: &NewDirectory) -> Vec<Fact> {
     let NewDirectory { path: _, below, uid, gid, mode, names, replaces } = new;
     let whose = Attributes { uid: Some(*uid), gid: Some(*gid), mode: Some(*mode) };
-    let entry = Fact::new("create", "entry").before(entry(replaces)).after("directory");
+    let entry = Fact::new("create", "entry").before(entry_word(replaces)).after("directory");
     let facts = std::iter::once(entry).chain(given(&whose, names));
     facts.map(|it| it.at(below.as_deref())).collect()
 }
@@ -49,7 +49,7 @@ fn target(link: &NewLink) -> Vec<Fact> {
         | Expected::AnyFile
         | Expected::Directory
         | Expected::Other => {
-            Fact::new("create", "target").before(entry(replaces)).after(safe(target))
+            Fact::new("create", "target").before(entry_word(replaces)).after(safe(target))
         }
     };
     std::iter::once(fact).chain(given(&whose, names)).collect()
@@ -67,7 +67,7 @@ fn written(writing: &Writing) -> Vec<Fact> {
             std::iter::once(content).chain(attributes(&from, &to, names)).collect()
         }
         None => {
-            let content = content.before(entry(&file.replaces)).verb("create");
+            let content = content.before(entry_word(&file.replaces)).verb("create");
             std::iter::once(content).chain(given(&to, names)).collect::<Vec<_>>()
         }
     };
@@ -80,11 +80,11 @@ fn set(setting: &Setting) -> Vec<Fact> {
 }
 
 fn removed(removal: &Removal) -> Fact {
-    Fact::removed(entry(&removal.seen)).at(removal.below.as_deref())
+    Fact::removed(entry_word(&removal.seen)).at(removal.below.as_deref())
 }
 
 /// What there is at a path, in a word.
-fn entry(seen: &Expected) -> String {
+pub fn entry_word(seen: &Expected) -> String {
     match seen {
         Expected::Nothing => ABSENT.to_owned(),
         Expected::File { .. } | Expected::AnyFile => "file".to_owned(),

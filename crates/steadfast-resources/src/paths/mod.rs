@@ -21,7 +21,7 @@ pub use entry::{
     describe, holds_ours, is_foreign_link, is_ours, is_too_large_to_keep, lies_in_ours, not_kept,
     seen, size, words,
 };
-pub use facts::facts;
+pub use facts::{entry_word, facts};
 pub use numbers::{bytes, thousands};
 pub use owners::{Accounts, Ids, Owners, Who, attributes as attributes_facts, lower_mode};
 pub(crate) use undo::{

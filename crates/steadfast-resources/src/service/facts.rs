@@ -2,7 +2,8 @@
 
 use super::change::{Change, FOLDER_MODE, MODE};
 use crate::fact::{ABSENT, Fact};
-use steadfast_system::files::{Expected, Mode};
+use crate::paths::{self, Owners};
+use steadfast_system::files::{Attributes, Expected};
 
 pub(super) fn facts(change: &Change) -> Vec<Fact> {
     let one = |fact| vec![fact];
@@ -17,17 +18,19 @@ pub(super) fn facts(change: &Change) -> Vec<Fact> {
             let content = match (was, &file.replaces) {
                 (Some(was), _) => content.before(was.len()),
                 (None, Expected::Nothing) => content.verb("create").before(ABSENT),
-                (None, Expected::Link { target }) => {
-                    content.before(format_args!("link to {target}"))
-                }
-                (None, Expected::Directory) => content.before("directory"),
-                (None, Expected::Other) => content.before("socket, fifo or device"),
                 (None, Expected::File { .. } | Expected::AnyFile) => content,
+                (None, Expected::Link { .. } | Expected::Directory | Expected::Other) => {
+                    content.before(paths::entry_word(&file.replaces))
+                }
             };
             one(content.at(Some(file.path.as_str())))
         }
         Change::SetAttributes { path, seen: _, was: (uid, gid, mode) } => {
-            attributes(*uid, *gid, *mode).into_iter().map(|it| it.at(Some(path.as_str()))).collect()
+            let of =
+                |uid, gid, mode| Attributes { uid: Some(uid), gid: Some(gid), mode: Some(mode) };
+            let (from, to) = (of(*uid, *gid, *mode), of(0, 0, MODE));
+            let facts = paths::attributes_facts(&from, &to, &Owners::default());
+            facts.into_iter().map(|it| it.at(Some(path.as_str()))).collect()
         }
         Change::Stop { .. } => one(Fact::set("running", true, false).verb("stop")),
         Change::Enable { .. } => one(Fact::set("enabled", false, true).verb("enable")),
@@ -40,19 +43,4 @@ pub(super) fn facts(change: &Change) -> Vec<Fact> {
         Change::Reload(_) => one(Fact::new("reload", "process")),
         Change::Restart(_) => one(Fact::new("restart", "process")),
     }
-}
-
-/// What of them is not root's with the usual mode.
-fn attributes(uid: u32, gid: u32, mode: Mode) -> Vec<Fact> {
-    let mut facts = vec![];
-    if mode != MODE {
-        facts.push(Fact::set("mode", mode, MODE));
-    }
-    if uid != 0 {
-        facts.push(Fact::set("owner", uid, "root"));
-    }
-    if gid != 0 {
-        facts.push(Fact::set("group", gid, "root"));
-    }
-    facts
 }

@@ -14,6 +14,7 @@ use steadfast_agent::machine::{
 };
 use steadfast_agent::memory::Memory;
 use steadfast_agent::schedule::later;
+use steadfast_agent::status::Waiting;
 use steadfast_model::policy::{Adopt, Approval, Wave, parse_window};
 use steadfast_model::{PromiseId, Span, Spanned};
 use steadfast_node::gate::Gate;
@@ -321,6 +322,57 @@ fn a_date_in_the_future_does_not_keep_a_node_waiting() {
             note: adopted b
             run b (adopt)
     "#]]);
+}
+
+/// A node that has seen a revision with this date, and has a last wave of a day.
+fn sees_a_revision_of(date: &str) -> Node {
+    let waves = vec![Wave { percent: 100, after: Duration::from_secs(86_400) }];
+    let mut node = Node::keeping(gate(&Adopt { waves, ..Adopt::default() }));
+    node.now = at("2026-07-06T09:00:00Z");
+    node.woke();
+    node.offer("b", Proof::DescendsFrom(Revision::new("a")), at(date));
+    node.prepared("b");
+    node
+}
+
+#[track_caller]
+fn has_its_turn_at(node: &Node, expected: &str) {
+    match node.agent.waiting(node.now) {
+        Some(Waiting::Wave { turn, share: _ }) => assert_eq!(turn, at(expected)),
+        other => panic!("it waits for no wave: {other:?}"),
+    }
+}
+
+#[test]
+fn waves_count_from_when_this_node_first_saw_a_revision_whatever_date_its_author_gave_it() {
+    let old = "2026-07-03T00:00:00Z";
+    for date in ["1970-01-01T00:00:00Z", old, "2036-01-01T00:00:00Z"] {
+        has_its_turn_at(&sees_a_revision_of(date), "2026-07-07T09:00:00Z");
+    }
+
+    // A restart does not begin it anew,
+    let node = sees_a_revision_of(old);
+    let mut again = Node::from(node.disk);
+    again.now = at("2026-07-06T15:00:00Z");
+    again.woke();
+    again.prepared("b");
+    has_its_turn_at(&again, "2026-07-07T09:00:00Z");
+
+    // nor does a new date under the same content.
+    let mut node = sees_a_revision_of(old);
+    node.now = at("2026-07-06T15:00:00Z");
+    node.woke();
+    node.offer("b", Proof::DescendsFrom(Revision::new("a")), node.now);
+    has_its_turn_at(&node, "2026-07-07T09:00:00Z");
+
+    // And where the clock was ahead then, it counts from when the source is asked next.
+    let mut node = sees_a_revision_of(old);
+    node.now = at("2026-07-01T00:00:00Z");
+    node.woke();
+    node.now = node.agent.status(node.now).next_fetch.unwrap();
+    node.woke();
+    node.give(Input::Fetched(Ok(None)));
+    has_its_turn_at(&node, "2026-07-02T00:30:00Z");
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub struct Adopt {
 pub struct Wave {
     /// 1 to 100.
     pub percent: u8,
-    /// Since the revision's signed date.
+    /// Since the later of the revision's signed date and when the node first saw it.
     pub after: Duration,
 }
 
@@ -148,7 +148,7 @@ const ADOPT: &[Field] = &[
     Field::new(
         "waves",
         Takes::MapOf(&Takes::Duration),
-        "Shares of the nodes, with the delay after the revision's date: { 10%: 0h, 100%: 24h }",
+        "Shares of the nodes, with the delay after a node first saw the revision: { 10%: 0h, 100%: 24h }",
     ),
     Field::new(
         "approval",

@@ -11,7 +11,7 @@ use steadfast_model::policy::{Adopt, Approval, Budget, Wave, Window};
 pub struct Gate {
     #[serde(default)]
     windows: Vec<StoredWindow>,
-    /// Percent, and seconds since the revision's date.
+    /// Percent, and seconds since the revision's date or its first sight, whichever is later.
     #[serde(default)]
     waves: Vec<(u8, u64)>,
     #[serde(default)]

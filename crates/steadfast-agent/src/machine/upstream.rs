@@ -75,6 +75,10 @@ impl Agent {
                 self.upstream.refusal = None;
                 self.upstream.heard = Some(now);
                 self.upstream.next_fetch = self.regular_fetch(now);
+                if let Some(candidate) = &mut self.memory.candidate {
+                    // Nothing was seen later than now: the clock was ahead then.
+                    candidate.seen = candidate.seen.min(now);
+                }
                 if let Some(offer) = offer {
                     self.accept(offer.info, now, out);
                 }
@@ -121,7 +125,11 @@ impl Agent {
             return;
         }
         match &mut self.memory.candidate {
-            Some(candidate) if candidate.info.revision == info.revision => candidate.info = info,
+            Some(candidate) if candidate.info.revision == info.revision => {
+                // Perhaps good for longer, and not newer: to renew it does not begin its waves again.
+                let date = info.date.min(candidate.info.date);
+                candidate.info = RevisionInfo { date, ..info };
+            }
             candidate @ (Some(_) | None) => {
                 let before = candidate.replace(Candidate { info, seen: now });
                 // A word for the one that was there is no word for this one.
@@ -228,10 +236,7 @@ impl Agent {
     }
 
     pub(super) fn turn(&self, adopted: &Adopted, candidate: &Candidate) -> Timestamp {
-        let Candidate { info, seen } = candidate;
-        // Whoever signed it, their clock must not keep this node waiting for years.
-        let date = if info.date > later(*seen, SKEW) { *seen } else { info.date };
-        self.share(adopted).turn(&adopted.gate.waves(), date)
+        self.share(adopted).turn(&adopted.gate.waves(), counted_from(candidate))
     }
 
     /// When time alone lets the candidate be adopted.
@@ -298,6 +303,14 @@ impl Agent {
         }
         self.memory.source = Some(source.clone());
     }
+}
+
+/// The moment from which the waves of a revision count: the later of the date that its signer gave it and
+/// of when this node first saw it. Whoever writes a commit writes its date, and one of last week would pass
+/// all waves; and their clock, where it is ahead, must not keep this node waiting for years.
+fn counted_from(candidate: &Candidate) -> Timestamp {
+    let Candidate { info, seen } = candidate;
+    if info.date > later(*seen, SKEW) { *seen } else { info.date.max(*seen) }
 }
 
 /// Whether an offer leads forward: a second opinion, the fetcher has been careful before.

@@ -2,6 +2,15 @@
 //! an entry and at least one bad example for each.
 
 use crate::diagnostic::Code;
+use serde::{Deserialize, Deserializer};
+
+impl<'de> Deserialize<'de> for Code {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Code, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let known = ALL.iter().map(|(code, _)| *code).find(|it| it.0 == text);
+        known.ok_or_else(|| serde::de::Error::custom("no such code"))
+    }
+}
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $name:ident = $text:literal;)+) => {

@@ -1,16 +1,17 @@
 //! What is wrong with a model, as a value: structured until the edge, rendered by `render`.
 
 use crate::span::Span;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 
 /// A stable, documented name for one kind of mistake, e.g. `unknown-field`. All of them are listed
 /// with their explanation in [`crate::codes`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Code(pub &'static str);
 
 /// How much a diagnostic matters. Only errors keep a model from being taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Severity {
     Error,
     Warning,
@@ -18,7 +19,7 @@ pub enum Severity {
 }
 
 /// One mistake: what it is, where it is, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Diagnostic {
     pub code: Code,
     pub severity: Severity,
@@ -147,5 +148,15 @@ mod tests {
         found.push(Diagnostic::warning(codes::BAD_VALUE, at(3), "m"));
         let starts: Vec<u32> = found.iter().map(|it| it.span.start).collect();
         assert_eq!(starts, [3, 1, 2, 3]);
+    }
+
+    #[test]
+    fn what_was_found_can_be_kept_and_a_code_of_another_build_is_not_read() {
+        let span = Span::default();
+        let found = Diagnostic::warning(codes::BAD_WINDOW, span, "no").help("do");
+        let text = serde_json::to_string(&found).unwrap();
+        assert_eq!(serde_json::from_str::<Diagnostic>(&text).unwrap(), found);
+        let other = text.replace("bad-window", "no-such-code");
+        assert!(serde_json::from_str::<Diagnostic>(&other).is_err());
     }
 }

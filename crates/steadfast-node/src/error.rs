@@ -1,6 +1,7 @@
 //! Why something that a node does ended early. Whoever asked decides what follows: a command maps each to
 //! an exit code, the agent to what it tells and tries again.
 
+use crate::findings::Findings;
 use std::sync::Arc;
 use steadfast_source::ReadError;
 use steadfast_store::{LockError, StoreError};
@@ -15,12 +16,8 @@ pub enum NodeError {
     NoEnvironment { asked: String, there: Vec<Arc<str>> },
     #[error("{node} is in the environments {first} and {second}")]
     TwoEnvironments { node: String, first: Arc<str>, second: Arc<str> },
-    #[error("the model has {}; {consequence}", crate::counted(errors.len(), "error"))]
-    BadModel {
-        /// Each rendered with its lines and with styles.
-        errors: Vec<String>,
-        consequence: &'static str,
-    },
+    #[error("the model has {}; {consequence}", crate::counted(errors.all.len(), "error"))]
+    BadModel { errors: Findings, consequence: &'static str },
     #[error("only root can change this machine")]
     NotRoot,
     #[error(transparent)]

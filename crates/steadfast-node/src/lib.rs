@@ -8,6 +8,7 @@ pub mod download;
 pub mod error;
 pub mod explain;
 pub mod fetch;
+pub mod findings;
 pub mod gate;
 pub mod keep;
 pub mod model;

@@ -1,5 +1,6 @@
 //! From a path to the promises of one node, with everything that was wrong on the way.
 
+use crate::findings::Findings;
 use crate::{NodeError, standard};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +9,7 @@ use steadfast_engine::{Promises, promised};
 use steadfast_model::document::{self, Model};
 use steadfast_model::policy::Policy;
 use steadfast_model::resolve::{NodeInput, resolve};
-use steadfast_model::{Diagnostics, Resolved, Severity, SourceSet, render};
+use steadfast_model::{Diagnostic, Diagnostics, Resolved, Severity, SourceSet};
 use steadfast_source::revision::content_digest;
 use steadfast_source::{Revision, read_directory};
 use steadfast_store::Layout;
@@ -156,21 +157,22 @@ impl Loaded {
         promises
     }
 
-    /// The warnings, rendered with styles: a run remembers them, and shows them each time. Errors end it.
-    pub fn sound(&self) -> Result<Vec<String>, NodeError> {
+    /// The warnings: a run remembers them, and shows them each time. Errors end it.
+    pub fn sound(&self) -> Result<Vec<Diagnostic>, NodeError> {
         self.sound_or("nothing was changed")
     }
 
     /// The same, with what follows from an error.
-    pub fn sound_or(&self, consequence: &'static str) -> Result<Vec<String>, NodeError> {
+    pub fn sound_or(&self, consequence: &'static str) -> Result<Vec<Diagnostic>, NodeError> {
         let all = |severity| {
             let its = self.diagnostics.iter().filter(move |it| it.severity == severity);
-            its.map(|it| render::text(it, &self.sources, true)).collect::<Vec<String>>()
+            its.cloned().collect::<Vec<Diagnostic>>()
         };
         let errors = all(Severity::Error);
         if errors.is_empty() {
             Ok(all(Severity::Warning))
         } else {
+            let errors = Findings { all: errors, sources: self.sources.clone() };
             Err(NodeError::BadModel { errors, consequence })
         }
     }

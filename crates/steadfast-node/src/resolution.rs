@@ -4,6 +4,7 @@ use crate::model::Files;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use steadfast_engine::{Extent, Promises};
+use steadfast_model::Diagnostic;
 use steadfast_store::{Layout, ResolveCache};
 use steadfast_system::packages::PackagePolicy;
 
@@ -15,13 +16,13 @@ pub struct Resolution {
     pub promises: Promises,
     /// How much of what left the model goes when an agent adopts it.
     pub orphans: Option<Extent>,
-    /// What was said of the model, rendered with styles.
-    pub warnings: Vec<String>,
+    /// What was said of the model.
+    pub warnings: Vec<Diagnostic>,
 }
 
 impl Resolution {
     /// What there is to know of a model that does not name this node.
-    pub fn nothing(environment: &str, warnings: Vec<String>) -> Resolution {
+    pub fn nothing(environment: &str, warnings: Vec<Diagnostic>) -> Resolution {
         Resolution {
             environment: Arc::from(environment),
             packages: PackagePolicy::default(),

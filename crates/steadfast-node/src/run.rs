@@ -6,6 +6,7 @@
 //! reports the differences or repairs them and observes again. Last, it handles orphans: what earlier
 //! runs made and the model no longer promises.
 
+use crate::findings::Findings;
 use crate::keep::{Keeping, Told};
 use crate::model::{self, Files};
 use crate::orphans::{self, Orphans};
@@ -18,7 +19,7 @@ use steadfast_engine::{
     Summary,
 };
 use steadfast_model::policy::Policy;
-use steadfast_model::{Keep, SourceSet};
+use steadfast_model::{Diagnostic, Keep, SourceSet};
 use steadfast_resources::glob::Glob;
 use steadfast_source::Revision;
 use steadfast_store::{Journal, ResolveCache, RunHeader, RunLock, Store, StoreError};
@@ -81,8 +82,9 @@ pub struct Beginning<'a> {
     pub environment: &'a str,
     pub promises: usize,
     pub revision: &'a Revision,
-    /// Warnings of the model, rendered with styles.
-    pub warnings: &'a [String],
+    /// Warnings of the model, in these files.
+    pub warnings: &'a [Diagnostic],
+    pub sources: &'a SourceSet,
     /// Patterns of the scope that match no promise.
     pub unmatched: &'a [Glob],
 }
@@ -93,7 +95,7 @@ pub enum Done {
     /// No environment names this node.
     Nothing {
         node: String,
-        warnings: Vec<String>,
+        warnings: Findings,
     },
     Foreseen {
         promises: Promises,
@@ -271,7 +273,7 @@ impl Running<'_> {
 
     /// No environment names this node. An agent that goes back to such a revision still takes back what
     /// the other one did, and every run what an earlier one left in the middle.
-    fn nothing(&mut self, files: &Files, warnings: Vec<String>) -> Result<Done, NodeError> {
+    fn nothing(&mut self, files: &Files, warnings: Vec<Diagnostic>) -> Result<Done, NodeError> {
         if !self.run.is_forecast() {
             let store = self.open()?;
             let is_going_back = self.run.keeping().is_some_and(Keeping::is_going_back);
@@ -282,7 +284,10 @@ impl Running<'_> {
             }
         }
         Ok(match self.run.keeping() {
-            None => Done::Nothing { node: self.node.to_owned(), warnings },
+            None => {
+                let warnings = Findings { all: warnings, sources: files.sources.clone() };
+                Done::Nothing { node: self.node.to_owned(), warnings }
+            }
             Some(_) => Done::Kept { report: Report::default(), promises: Promises::default() },
         })
     }
@@ -348,6 +353,7 @@ impl Running<'_> {
             promises: resolution.promises.count(),
             revision: &files.revision,
             warnings: &resolution.warnings,
+            sources: &files.sources,
             unmatched,
         });
     }

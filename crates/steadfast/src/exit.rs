@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use steadfast_node::NodeError;
+use steadfast_node::findings::Findings;
 use steadfast_source::ReadError;
 use steadfast_store::LockError;
 
@@ -86,12 +87,12 @@ impl Failure {
         Failure::new(Exit::Usage, anyhow::anyhow!("{message}"))
     }
 
-    /// The mistakes of a model, each with its lines and with styles: they are shown before.
-    pub(crate) fn mistakes(&self) -> &[String] {
+    /// The mistakes of a model: they are shown before.
+    pub(crate) fn mistakes(&self) -> Option<&Findings> {
         if let Some(NodeError::BadModel { errors, consequence: _ }) = self.error.downcast_ref() {
-            errors
+            Some(errors)
         } else {
-            &[]
+            None
         }
     }
 

@@ -7,6 +7,7 @@ use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use std::cell::Cell;
 use std::io::Write as _;
+use steadfast_model::{Diagnostic, SourceSet, render};
 
 #[derive(Debug)]
 pub(crate) struct Ui {
@@ -128,14 +129,10 @@ impl Ui {
         }
     }
 
-    /// Warnings or mistakes of a model, which were rendered with styles.
-    pub(crate) fn model_warnings(&self, warnings: &[String]) {
-        for warning in warnings {
-            if self.styled_errors {
-                self.say(warning);
-            } else {
-                self.say(&anstream::adapter::strip_str(warning).to_string());
-            }
+    /// Warnings or mistakes of a model, with the lines that they are about.
+    pub(crate) fn diagnostics(&self, all: &[Diagnostic], sources: &SourceSet) {
+        for diagnostic in all {
+            self.say(&render::text(diagnostic, sources, self.styled_errors));
             self.say("");
         }
     }
@@ -155,7 +152,9 @@ impl Ui {
     }
 
     pub(crate) fn failure(&self, failure: &Failure) {
-        self.model_warnings(failure.mistakes());
+        if let Some(mistakes) = failure.mistakes() {
+            self.diagnostics(&mistakes.all, &mistakes.sources);
+        }
         self.labelled("error", Tone::Bad, &clean(&failure.error.to_string()));
         for cause in failure.error.chain().skip(1) {
             self.say(&format!("  because: {}", clean(&cause.to_string())));

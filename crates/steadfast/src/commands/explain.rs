@@ -137,7 +137,7 @@ fn target(
     let node = model::node_name(args.node.as_deref().or(node), &facts);
     let environment = args.environment.as_deref().or(environment);
     let target = model::target(loaded, environment, &node, &facts)?;
-    ui.model_warnings(&loaded.sound()?);
+    ui.diagnostics(&loaded.sound()?, &loaded.sources);
     Ok((node, target))
 }
 

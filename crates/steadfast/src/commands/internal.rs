@@ -88,7 +88,9 @@ fn keep(task: &RunTask, cx: &Context, ui: &Ui) -> Outcome {
         }
         Err(error) => {
             let failure = Failure::from(error);
-            ui.model_warnings(failure.mistakes());
+            if let Some(mistakes) = failure.mistakes() {
+                ui.diagnostics(&mistakes.all, &mistakes.sources);
+            }
             say(ui, &RunLine::NotStarted(format!("{:#}", failure.error)))?;
             Ok(failure.exit)
         }

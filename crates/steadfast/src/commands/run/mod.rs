@@ -179,7 +179,7 @@ fn tell(args: &RunArgs, ui: &Ui, done: Done) -> Exit {
     };
     match done {
         Done::Nothing { node, warnings } => {
-            ui.model_warnings(&warnings);
+            ui.diagnostics(&warnings.all, &warnings.sources);
             nothing_promised(args, ui, &node);
             Exit::Fine
         }

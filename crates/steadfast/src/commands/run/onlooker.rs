@@ -33,8 +33,9 @@ impl Audience for Onlooker<'_> {
     }
 
     fn begins(&mut self, beginning: &Beginning<'_>) {
-        let Beginning { node, environment, promises, revision, warnings, unmatched } = beginning;
-        self.ui.model_warnings(warnings);
+        let Beginning { node, environment, promises, revision, warnings, sources, unmatched } =
+            beginning;
+        self.ui.diagnostics(warnings, sources);
         for glob in *unmatched {
             self.ui.warn(&format!("--only {} matches no promise of {node}", glob.as_str()));
         }

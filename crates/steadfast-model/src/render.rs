@@ -13,17 +13,13 @@ pub fn text(diagnostic: &Diagnostic, sources: &SourceSet, styled: bool) -> Strin
         Severity::Warning => Level::WARNING,
         Severity::Hint => Level::HELP.with_name("hint"),
     };
-    let places: Vec<(Span, &str, AnnotationKind)> =
-        std::iter::once((diagnostic.span, &*diagnostic.label, AnnotationKind::Primary))
-            .chain(
-                diagnostic
-                    .related
-                    .iter()
-                    .map(|(span, label)| (*span, &**label, AnnotationKind::Context)),
-            )
+    let related = diagnostic.related.iter();
+    let places: Vec<(Span, String, AnnotationKind)> =
+        std::iter::once((diagnostic.span, harmless(&diagnostic.label), AnnotationKind::Primary))
+            .chain(related.map(|(span, it)| (*span, harmless(it), AnnotationKind::Context)))
             .collect();
     let mut group = level
-        .primary_title(&diagnostic.message)
+        .primary_title(harmless(&diagnostic.message))
         .id(diagnostic.code.0)
         .elements(None::<Snippet<'_, annotate_snippets::Annotation<'_>>>);
     // One snippet for each file, in the order in which the files come up.
@@ -35,22 +31,33 @@ pub fn text(diagnostic: &Diagnostic, sources: &SourceSet, styled: bool) -> Strin
         shown.push(span.source);
         let Some(source) = sources.get(span.source) else { continue };
         let Some(text) = source.text() else { continue };
-        let mut snippet = Snippet::source(text).path(&*source.path);
+        let mut snippet =
+            Snippet::source(text).path(harmless(&source.path).replace('\n', "\u{fffd}"));
         for (span, label, kind) in places.iter().filter(|(it, ..)| it.source == span.source) {
             let annotation = kind.span(within(text, *span));
             snippet = snippet.annotation(if label.is_empty() {
                 annotation
             } else {
-                annotation.label(*label)
+                annotation.label(label)
             });
         }
         group = group.element(snippet);
     }
     if let Some(help) = &diagnostic.help {
-        group = group.element(Level::HELP.message(help));
+        group = group.element(Level::HELP.message(harmless(help)));
     }
     let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
     renderer.render(&[group])
+}
+
+/// Words without what steers a terminal: names in them are those of a model. The library does the same for the
+/// lines that it quotes, by the same sign.
+fn harmless(words: &str) -> String {
+    let steers = |it: char| {
+        (it.is_control() && it != '\n')
+            || matches!(it, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    words.replace(steers, "\u{fffd}")
 }
 
 /// The span as a range that lies in the text and on the borders of its characters.

@@ -21,7 +21,7 @@ fn no_file_is_forgotten() {
         }
         let top = (path.starts_with("crates/") && folder.ends_with("/tests"))
             || folder.ends_with("/benches")
-            || folder.ends_with("/fuzz_targets")
+            || folder.ends_with("/libfuzzer/src")
             || folder.ends_with("/examples")
             || folder.ends_with("/bin");
         if top {

@@ -14,7 +14,7 @@
 use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{self, Applied, Difference, Fingerprint, Kind, Obstacle, Turn};
-use crate::paths::{self, Accounts, Ids, NewLink, Owners, Removal, Setting};
+use crate::paths::{self, Accounts, Ids, NewLink, Owners, Removal, Setting, vital};
 use crate::undo::{Effect, Facet, Says};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -88,9 +88,6 @@ impl Kind for Link {
 
     fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -> Option<Desired> {
         let path = paths::lower_path(name, cx);
-        if path.as_ref().is_some_and(|it| it.as_str() == "/") {
-            cx.error(codes::BAD_PATH, name.span, "`/` is not a link");
-        }
         if matches!(body, Node::Scalar(_)) {
             let text = cx.as_text(body, "a link")?;
             let target = match &*text.value {
@@ -108,6 +105,9 @@ impl Kind for Link {
                     }
                 },
             };
+            if let Some(path) = &path {
+                vital::refuse_link(path, target.as_deref(), name.span, cx);
+            }
             return cx.is_sound().then_some(Desired {
                 path: path?,
                 target,
@@ -124,10 +124,14 @@ impl Kind for Link {
         let target = fields.parsed("target", codes::BAD_PATH, parse_target);
         let force = fields.boolean("force").unwrap_or(false);
         let owners = Owners::lower(&mut fields);
+        let target = target.filter(|_| !absent);
+        if let Some(path) = &path {
+            vital::refuse_link(path, target.as_deref(), name.span, fields.cx);
+        }
         if !fields.complete() {
             return None;
         }
-        Some(Desired { path: path?, target: target.filter(|_| !absent), force, owners })
+        Some(Desired { path: path?, target, force, owners })
     }
 
     fn claims(want: &Desired) -> Vec<Identity> {
@@ -352,7 +356,7 @@ mod tests {
         bad::<Link>(
             "/: /x",
             expect![[r#"
-            bad-path at 1:1: `/` is not a link
+            bad-value at 1:1: `/` cannot be a link to elsewhere
         "#]],
         );
         bad::<Link>(

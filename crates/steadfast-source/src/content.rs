@@ -1,7 +1,9 @@
 //! The files of a model on their way from strangers to this node: which names are allowed, how much there
 //! may be, and the directory in which an accepted state is kept.
 
-use crate::directory::{MAX_BYTES, MAX_DEPTH, MAX_FILES, ReadError, read_directory};
+use crate::directory::{
+    MAX_BYTES, MAX_DEPTH, MAX_FILES, ReadError, is_of_other_tools, read_directory,
+};
 use crate::revision::content_digest;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -15,7 +17,7 @@ use steadfast_trust::text::hex;
 pub(crate) enum Place {
     /// Part of the model.
     Model,
-    /// No part of it: hidden, or where the standard bundles stand.
+    /// No part of it: another tool's, or where the standard bundles stand.
     Elsewhere,
     /// Nothing that a model may hold.
     Forbidden,
@@ -33,8 +35,8 @@ pub(crate) fn place(path: &str) -> Place {
     if depth > MAX_DEPTH || path.contains(['\0', '\n', '\r']) {
         return Place::Forbidden;
     }
-    let hidden = path.split('/').any(|it| it.starts_with('.'));
-    if hidden || path.starts_with("std/") { Place::Elsewhere } else { Place::Model }
+    let is_elsewhere = is_of_other_tools(path) || path.starts_with("std/");
+    if is_elsewhere { Place::Elsewhere } else { Place::Model }
 }
 
 /// Collects the files of a model within its limits.
@@ -142,7 +144,10 @@ mod tests {
             ("model.yaml", Place::Model),
             ("files/a b/ü", Place::Model),
             (".git/config", Place::Elsewhere),
-            ("files/.hidden", Place::Elsewhere),
+            (".gitignore", Place::Elsewhere),
+            ("files/vendored/.git", Place::Elsewhere),
+            ("files/skel/.bashrc", Place::Model),
+            ("files/skel/.config/x", Place::Model),
             ("std/base.yaml", Place::Elsewhere),
             ("../x", Place::Forbidden),
             ("a/../x", Place::Forbidden),

@@ -12,6 +12,8 @@ use steadfast_model::SourceSet;
 pub const MAX_BYTES: u64 = 256 * 1024 * 1024;
 /// The most files that a model may have.
 pub const MAX_FILES: usize = 1_000_000;
+/// How the links begin that Emacs puts beside a file while somebody edits it.
+const EDITORS_LOCK: &str = ".#";
 /// How deep its directories may nest.
 pub const MAX_DEPTH: usize = 32;
 
@@ -37,13 +39,21 @@ pub enum ReadError {
     TooMany { path: PathBuf },
 }
 
-/// Reads all files of a model. Hidden files and directories (`.git`, `.github`) are no part of it.
+/// Reads all files of a model, whatever their names are. No part of it are the settings of other tools:
+/// see [`is_of_other_tools`].
 pub fn read_directory(root: &Path, sources: &mut SourceSet) -> Result<(), ReadError> {
     if !root.exists() {
         return Err(ReadError::NotThere { path: root.to_owned() });
     }
     let mut reader = Reader { root, sources, bytes: 0, files: 0 };
     reader.folder(root, "", 0)
+}
+
+/// Whether a path below the root of a model belongs to a tool that works with the model: what git keeps,
+/// wherever it does, and names that begin with a dot in the root itself (`.github`, `.venv`). Deeper
+/// down such a name is that of any other file: the home of a new user consists of them.
+pub(crate) fn is_of_other_tools(path: &str) -> bool {
+    path.starts_with('.') || path.split('/').any(|it| it == ".git")
 }
 
 /// Whether there is a directory at a path that somebody named.
@@ -81,12 +91,16 @@ impl Reader<'_> {
             let Ok(name) = entry.file_name().into_string() else {
                 return Err(ReadError::Name { path });
             };
-            if name.starts_with('.') {
+            let is_lock = name.starts_with(EDITORS_LOCK);
+            let below = if below.is_empty() { name } else { format!("{below}/{name}") };
+            if is_of_other_tools(&below) {
                 continue;
             }
-            let below = if below.is_empty() { name } else { format!("{below}/{name}") };
             let kind =
                 entry.file_type().map_err(|err| ReadError::Read { path: path.clone(), err })?;
+            if is_lock && kind.is_symlink() {
+                continue;
+            }
             if kind.is_dir() {
                 self.folder(&path, &below, depth + 1)?;
             } else if kind.is_file() {
@@ -170,15 +184,37 @@ mod tests {
     }
 
     #[test]
-    fn files_are_read_below_the_root_and_hidden_ones_are_not() {
+    fn files_are_read_below_the_root_and_the_settings_of_other_tools_are_not() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
-        std::fs::create_dir_all(root.join("servers/x")).unwrap();
-        std::fs::create_dir_all(root.join(".git")).unwrap();
-        std::fs::write(root.join("model.yaml"), "model: x\n").unwrap();
-        std::fs::write(root.join("servers/x/a.yaml"), "").unwrap();
-        std::fs::write(root.join(".git/config"), "").unwrap();
-        assert_eq!(read(root).unwrap(), ["model.yaml", "servers/x/a.yaml"]);
+        for path in [
+            "model.yaml",
+            "servers/x/a.yaml",
+            "files/skel/.bashrc",
+            "files/skel/.config/x",
+            "files/web/.well-known/security.txt",
+            ".git/config",
+            ".github/workflows/ci.yaml",
+            ".gitignore",
+            "files/vendored/.git/config",
+        ] {
+            std::fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
+            std::fs::write(root.join(path), "").unwrap();
+        }
+        // In a submodule it is a file.
+        std::fs::create_dir(root.join("bundles")).unwrap();
+        std::fs::write(root.join("bundles/.git"), "gitdir: ../.git/modules/bundles\n").unwrap();
+        std::os::unix::fs::symlink("me@here.1:2", root.join("servers/x/.#a.yaml")).unwrap();
+        assert_eq!(
+            read(root).unwrap(),
+            [
+                "files/skel/.bashrc",
+                "files/skel/.config/x",
+                "files/web/.well-known/security.txt",
+                "model.yaml",
+                "servers/x/a.yaml"
+            ]
+        );
     }
 
     #[test]

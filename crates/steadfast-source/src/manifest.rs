@@ -323,7 +323,7 @@ mod tests {
         let cases = [
             (vec![file("../a", 1)], "no path"),
             (vec![file("/a", 1)], "no path"),
-            (vec![file("a/.x", 1)], "no path"),
+            (vec![file("a/.git/x", 1)], "no path"),
             (vec![file("a", 1), file("a", 1)], "stands twice"),
             (vec![file("b", 1), file("a", 1)], "out of order"),
             (vec![file("a", u64::MAX), file("b", 2)], "larger than a model may be"),

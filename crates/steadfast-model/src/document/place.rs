@@ -33,18 +33,23 @@ pub(super) fn place(path: &str) -> Place {
         return Place::Material;
     }
     let folder = inner.split_once('/').map_or("", |(folder, _)| folder);
-    let known = ["environments", "servers", "bundles", "applications"].contains(&folder);
+    // Editors and other tools leave such names beside the documents that people wrote.
+    let is_hidden = inner.split('/').any(|it| it.starts_with('.'));
+    let known =
+        !is_hidden && ["environments", "servers", "bundles", "applications"].contains(&folder);
     let is_root = below.is_none() && ["model.yaml", "model.yml"].contains(&path);
     if known || is_root || below.is_some() { Place::Document } else { Place::Elsewhere }
 }
 
 pub(super) fn elsewhere(id: SourceId, source: &Source, diagnostics: &mut Diagnostics) {
-    // Hidden directories hold the settings of other tools.
-    if source.path.split('/').any(|it| it.starts_with('.')) {
+    // In the root such names are the settings of other tools.
+    if source.path.starts_with('.') {
         return;
     }
     let span = Span { source: id, start: 0, end: 0 };
-    let message = format!("{} is not read: no document belongs there", source.path);
+    let is_hidden = source.path.split('/').any(|it| it.starts_with('.'));
+    let why = if is_hidden { "its name begins with a dot" } else { "no document belongs there" };
+    let message = format!("{} is not read: {why}", source.path);
     diagnostics.push(Diagnostic::warning(codes::OUT_OF_PLACE, span, message).help(
         "documents are model.yaml and what lies below environments/, servers/, bundles/ and applications/",
     ));

@@ -92,6 +92,13 @@ fn a_document_says_what_it_is_by_its_first_key() {
             r#"warning[out-of-place] other/a.yaml:1:1 other/a.yaml is not read: no document belongs there"#
         ]],
     );
+    check(
+        "servers/.a.yaml",
+        "server: a\n",
+        expect![[
+            r#"warning[out-of-place] servers/.a.yaml:1:1 servers/.a.yaml is not read: its name begins with a dot"#
+        ]],
+    );
     check(".github/a.yaml", "on: push\n", expect![[""]]);
     check("servers/files/a.yaml", "- anything\n", expect![[""]]);
 }

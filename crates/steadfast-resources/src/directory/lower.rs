@@ -4,7 +4,8 @@ use super::Directory;
 use super::desired::{Desired, PURGE_MAX, SourceFile};
 use crate::glob::Glob;
 use crate::kind::Kind as _;
-use crate::paths::{self, Owners, STATE};
+use crate::paths::vital::{self, Said};
+use crate::paths::{self, Owners};
 use std::sync::Arc;
 use steadfast_model::{Diagnostic, Fields, Lower, Node, Spanned, codes};
 use steadfast_system::AbsPath;
@@ -14,7 +15,7 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
     if matches!(body, Node::Scalar(_)) {
         let absent = paths::lower_short("directory", body, cx)?;
         if absent && let Some(path) = &path {
-            lower_absence(path, name, cx);
+            vital::refuse_absence(path, name.span, cx);
         }
         return cx.is_sound().then_some(Desired::plain(path?, absent));
     }
@@ -22,7 +23,7 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
     let absent = fields.one_of("state", &[("present", false), ("absent", true)]);
     let absent = absent.unwrap_or(false);
     if absent && let Some(path) = &path {
-        lower_absence(path, name, fields.cx);
+        vital::refuse_absence(path, name.span, fields.cx);
     }
     let owners = Owners::lower(&mut fields);
     let mode = paths::lower_mode(&mut fields, "mode");
@@ -37,8 +38,11 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
         (_, _) => None,
     };
     check_agreement(&mut fields, recurse, purge);
-    if path.as_ref().is_some_and(|it| it.as_str() == "/") {
-        check_root(&mut fields);
+    if let Some(path) = &path {
+        let (owners, mode) = (&owners, mode.as_ref());
+        let said = Said { path, owners, mode, recurse, purge, force };
+        vital::refuse_directory(&said, &mut fields);
+        check_root(path, &mut fields);
     }
     if !fields.complete() {
         return None;
@@ -70,19 +74,10 @@ fn check_agreement(fields: &mut Fields<'_, '_, '_>, recurse: bool, purge: bool) 
     fields.refuse_conflicts(&rules);
 }
 
-fn check_root(fields: &mut Fields<'_, '_, '_>) {
-    for key in ["recurse", "purge", "source"] {
-        if fields.has(key) {
-            let span = fields.key_span(key);
-            fields.error(codes::BAD_VALUE, span, format!("`{key}` is not for `/`"));
-        }
-    }
-}
-
-fn lower_absence(path: &AbsPath, name: &Spanned<Arc<str>>, cx: &mut Lower<'_>) {
-    if AbsPath::parse(STATE).is_ok_and(|it| it.is_within(path)) {
-        let message = format!("`{path}` cannot be absent: the state of this program lies below it");
-        cx.error(codes::BAD_VALUE, name.span, message);
+fn check_root(path: &AbsPath, fields: &mut Fields<'_, '_, '_>) {
+    if path.as_str() == "/" && fields.has("source") {
+        let span = fields.key_span("source");
+        fields.error(codes::BAD_VALUE, span, "`source` is not for `/`");
     }
 }
 
@@ -122,7 +117,7 @@ fn lower_source(path: &AbsPath, from: &Spanned<Arc<str>>, cx: &mut Lower<'_>) ->
         let message = format!("the model has no files below `{}`", from.value);
         cx.report(
             Diagnostic::error(codes::UNKNOWN_FILE, from.span, message)
-                .help("paths are below the model's root, or beside the file that names them"),
+                .help("paths are below the model's root, or beside the file that names them; names in the root that begin with a dot are no part of the model, and .git nowhere is"),
         );
     }
     for file in &files {

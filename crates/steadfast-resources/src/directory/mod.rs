@@ -28,6 +28,9 @@
 //! the directory. What is below an ignored directory is ignored.
 //!
 //! **absent**: it goes if it is empty, with `force` also otherwise.
+//!
+//! The directories of the system itself (`/`, `/etc`, `/usr`, `/home`, …) are neither absent, purged nor
+//! replaced by something else; they belong to root, and who needs them gets into them.
 
 mod below;
 mod desired;

@@ -4,7 +4,7 @@ use super::File;
 use super::desired::{Content, Desired, secrets_of};
 use crate::edit;
 use crate::kind::Kind as _;
-use crate::paths::{self, Owners};
+use crate::paths::{self, Owners, vital};
 use base64::Engine as _;
 use std::sync::Arc;
 use steadfast_model::{Fields, Lower, Node, Rendered, Spanned, codes};
@@ -16,6 +16,8 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
     let path = paths::lower_path(name, cx);
     if path.as_ref().is_some_and(|it| it.as_str() == "/") {
         cx.error(codes::BAD_PATH, name.span, "`/` is not a file");
+    } else if let Some(path) = &path {
+        vital::refuse_file(path, name.span, cx);
     }
     if matches!(body, Node::Scalar(_)) {
         let absent = paths::lower_short("file", body, cx)?;

@@ -636,7 +636,7 @@ impl files::Read for Machine {
                 *content = match wanted {
                     Wanted::Nothing => files::Content::NotRead,
                     Wanted::DigestIfSize(other) if other != size => files::Content::NotRead,
-                    Wanted::DigestIfSize(_) | Wanted::Digest => digest,
+                    Wanted::DigestIfSize(_) | Wanted::Digest | Wanted::DigestOfOurs => digest,
                     Wanted::Bytes if text.len() > 100 => files::Content::TooLarge,
                     Wanted::Bytes => files::Content::Bytes(Arc::from(text.as_bytes())),
                 };

@@ -10,6 +10,7 @@ mod facts;
 mod numbers;
 mod owners;
 mod undo;
+pub(crate) mod vital;
 
 pub use apply::apply;
 pub use change::{

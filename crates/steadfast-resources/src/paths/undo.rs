@@ -149,7 +149,7 @@ pub(crate) fn observe_facets(
     sys: &dyn files::Read,
 ) -> Vec<Result<Now, SystemError>> {
     let asked: Vec<(&AbsPath, Wanted)> =
-        facets.iter().filter_map(|it| it.as_path()).map(|it| (it, Wanted::Digest)).collect();
+        facets.iter().filter_map(|it| it.as_path()).map(|it| (it, Wanted::DigestOfOurs)).collect();
     let now = |entry: &Entry| Now {
         mounted: entry.mounted,
         size: size(entry),

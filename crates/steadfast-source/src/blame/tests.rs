@@ -289,8 +289,8 @@ fn lines_that_are_not_committed_are_nobodys() {
 #[test]
 fn nothing_beside_the_model_is_followed() {
     let mut fake = Fake::default();
-    fake.commit("a", &[], &[("model/x", "1\n"), ("x", "1\n"), ("model/.hidden/x", "1\n")]);
-    fake.commit("b", &["a"], &[("model/x", "1\n2\n"), ("x", "1\n"), ("model/.hidden/x", "2\n")]);
+    fake.commit("a", &[], &[("model/x", "1\n"), ("x", "1\n"), ("model/.github/x", "1\n")]);
+    fake.commit("b", &["a"], &[("model/x", "1\n2\n"), ("x", "1\n"), ("model/.github/x", "2\n")]);
     fake.lost.insert("blob 2\n".to_owned());
     let until = Instant::now() + Duration::from_secs(600);
     let bounds = bounds(until);

@@ -7,6 +7,7 @@ mod backups;
 pub(crate) mod cache;
 mod host;
 pub(crate) mod private;
+mod read;
 #[cfg(test)]
 pub(crate) mod tests;
 mod walk;
@@ -20,6 +21,9 @@ use std::sync::Arc;
 
 /// A larger file is not kept when it is replaced or removed: whoever plans that should say so.
 pub const KEPT_FILE_MAX: u64 = 16 * 1024 * 1024;
+
+/// No file of a model is larger.
+const OURS_MAX: u64 = 256 * 1024 * 1024;
 
 /// SHA-256 of a content.
 pub type Digest = [u8; 32];
@@ -42,8 +46,12 @@ pub enum Wanted {
     /// is read whatever the size is, and also where others than root can write, but no further: the
     /// promise bounds what whoever can write there makes us read.
     DigestIfSize(u64),
-    /// Its digest, whatever its size; up to 1 MiB where others than root can write.
+    /// Its digest, where it is no larger than what is kept when it is replaced (16 MiB; 1 MiB where others
+    /// than root can write): of a larger one nothing hangs on what is in it, and reading it takes long.
     Digest,
+    /// Its digest, where it may be what a promise put there: up to the 256 MiB that a model may have (1 MiB
+    /// where others than root can write).
+    DigestOfOurs,
     /// The bytes themselves, up to 16 MiB (1 MiB where others than root can write).
     Bytes,
 }

@@ -272,7 +272,14 @@ fn a_file_is_read_up_to_a_size_and_less_where_others_can_write() {
     let Some(world) = World::closed() else { return };
     assert!(matches!(sized(&world, 16 * MIB, Wanted::Bytes), Content::Bytes(_)));
     assert_eq!(sized(&world, 16 * MIB + 1, Wanted::Bytes), Content::TooLarge);
-    assert!(matches!(sized(&world, 16 * MIB + 1, Wanted::Digest), Content::Digest(_)));
+    assert!(matches!(sized(&world, 16 * MIB, Wanted::Digest), Content::Digest(_)));
+    assert_eq!(sized(&world, 16 * MIB + 1, Wanted::Digest), Content::TooLarge);
+    assert!(matches!(sized(&world, 16 * MIB + 1, Wanted::DigestOfOurs), Content::Digest(_)));
+    // Of a disk image in the place of a small file nothing is read: not even its size in pages is there.
+    for wanted in [Wanted::DigestIfSize(6), Wanted::Digest, Wanted::DigestOfOurs, Wanted::Bytes] {
+        let content = sized(&world, 1 << 42, wanted);
+        assert!(matches!(content, Content::NotRead | Content::TooLarge), "{wanted:?}");
+    }
 }
 
 #[test]

@@ -4,22 +4,18 @@
 //! directory can swap what is in it at any moment. In an open directory no symbolic link is followed; in a
 //! closed one root alone can have put it there, so it means what it says.
 
-use super::{Content, Digest, Entry, Folder, Mode, Shape, Wanted};
+use super::read::needs_content;
+pub(super) use super::read::{BUFFER, bytes, content, digest};
+use super::{Content, Entry, Folder, Mode, Shape, Wanted};
 use crate::{AbsPath, ErrorKind, SystemError};
 use rustix::fd::{AsFd, AsRawFd as _, OwnedFd};
 use rustix::fs::{AtFlags, FileType, OFlags, RawDir, Statx, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
-use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
-/// How much of a file is taken as bytes.
-pub(super) const BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// How much is read where others can write, as bytes or for a digest: whoever fills that directory must
-/// not keep us for hours. What a promise says is there may be larger.
-pub(super) const OPEN_MAX: u64 = 1024 * 1024;
 /// How many directories a walker holds open. Several threads have one each, and 1,024 descriptors is the
 /// usual limit of a process.
 const FOLDERS_MAX: usize = 48;
@@ -27,7 +23,6 @@ const FOLDERS_MAX: usize = 48;
 const LINKS_MAX: usize = 40;
 /// One descriptor a level is open during a walk of a tree.
 pub(super) const DEPTH_MAX: usize = 256;
-pub(super) const BUFFER: usize = 64 * 1024;
 
 /// An error of the disk is one of storage, whatever std calls it.
 pub(super) fn failed(what: impl Into<Arc<str>>, errno: Errno) -> SystemError {
@@ -291,96 +286,6 @@ const READ: OFlags = OFlags::RDONLY
 
 fn open_listed(dir: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
     rustix::fs::openat(dir, name, READ | OFlags::DIRECTORY, rustix::fs::Mode::empty())
-}
-
-fn needs_content(wanted: Wanted, size: u64) -> bool {
-    match wanted {
-        Wanted::Nothing => false,
-        Wanted::DigestIfSize(expected) => size == expected,
-        Wanted::Digest | Wanted::Bytes => true,
-    }
-}
-
-/// The content of an open regular file, as far as it is wanted.
-pub(super) fn content(
-    fd: &OwnedFd,
-    size: u64,
-    wanted: Wanted,
-    open: bool,
-    buffer: &mut [u8],
-) -> Result<Content, Errno> {
-    if !needs_content(wanted, size) {
-        return Ok(Content::NotRead);
-    }
-    match wanted {
-        Wanted::Nothing => Ok(Content::NotRead),
-        Wanted::DigestIfSize(_) | Wanted::Digest => {
-            let limit = match wanted {
-                Wanted::DigestIfSize(promised) => promised,
-                Wanted::Digest | Wanted::Nothing | Wanted::Bytes if open => OPEN_MAX,
-                Wanted::Digest | Wanted::Nothing | Wanted::Bytes => u64::MAX,
-            };
-            let mut hasher = Sha256::new();
-            let whole = pieces(fd, size, limit, buffer, |piece| hasher.update(piece))?;
-            Ok(if whole { Content::Digest(hasher.finalize().into()) } else { Content::TooLarge })
-        }
-        Wanted::Bytes => {
-            let limit = if open { OPEN_MAX } else { BYTES_MAX };
-            Ok(match bytes(fd, size, limit, buffer)? {
-                Some(bytes) => Content::Bytes(bytes.into()),
-                None => Content::TooLarge,
-            })
-        }
-    }
-}
-
-/// All bytes of an open file, or none where it has more than `limit`.
-pub(super) fn bytes(
-    fd: &OwnedFd,
-    size: u64,
-    limit: u64,
-    buffer: &mut [u8],
-) -> Result<Option<Vec<u8>>, Errno> {
-    let mut all = Vec::with_capacity(usize::try_from(size.min(limit)).unwrap_or(0));
-    let whole = pieces(fd, size, limit, buffer, |piece| all.extend_from_slice(piece))?;
-    Ok(whole.then_some(all))
-}
-
-/// Gives the content in pieces; false where it is larger than `limit`.
-fn pieces(
-    fd: &OwnedFd,
-    size: u64,
-    limit: u64,
-    buffer: &mut [u8],
-    mut take: impl FnMut(&[u8]),
-) -> Result<bool, Errno> {
-    if size > limit {
-        return Ok(false);
-    }
-    let mut total = 0_u64;
-    loop {
-        let count = match rustix::io::read(fd, &mut *buffer) {
-            Ok(count) => count,
-            Err(Errno::INTR) => continue,
-            Err(err) => return Err(err),
-        };
-        if count == 0 {
-            return Ok(true);
-        }
-        total += count as u64;
-        if total > limit {
-            return Ok(false);
-        }
-        take(&buffer[..count]);
-        // A short read at the size that it has is its end: no second read has to say so.
-        if total == size && count < buffer.len() {
-            return Ok(true);
-        }
-    }
-}
-
-pub(super) fn digest(bytes: &[u8]) -> Digest {
-    Sha256::digest(bytes).into()
 }
 
 /// The parent and the last part of an absolute path; none for `/`.

@@ -61,8 +61,11 @@ impl Thing {
                 let content = match wanted {
                     Wanted::Nothing => Content::NotRead,
                     Wanted::DigestIfSize(expected) if expected != size => Content::NotRead,
-                    Wanted::Digest if open && size > limit => Content::TooLarge,
-                    Wanted::DigestIfSize(_) | Wanted::Digest => Content::Digest(digest(bytes)),
+                    Wanted::Digest if size > limit => Content::TooLarge,
+                    Wanted::DigestOfOurs if open && size > limit => Content::TooLarge,
+                    Wanted::DigestIfSize(_) | Wanted::Digest | Wanted::DigestOfOurs => {
+                        Content::Digest(digest(bytes))
+                    }
                     Wanted::Bytes if size > limit => Content::TooLarge,
                     Wanted::Bytes => Content::Bytes(Arc::clone(bytes)),
                 };

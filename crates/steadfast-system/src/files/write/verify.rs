@@ -94,7 +94,11 @@ impl Batch<'_> {
         dir: &Dir,
         promised: Option<u64>,
     ) -> Result<Option<Digest>, Errno> {
-        let wanted = Wanted::digest_beside(promised, facts.size());
+        // That there was a digest says that it could be read.
+        let wanted = match promised {
+            Some(size) if size == facts.size() => Wanted::DigestIfSize(size),
+            Some(_) | None => Wanted::DigestOfOurs,
+        };
         // The position is where an attempt to take the bytes left it.
         rustix::fs::seek(fd, rustix::fs::SeekFrom::Start(0))?;
         Ok(match walk::content(fd, facts.size(), wanted, dir.open, &mut self.buffer)? {

@@ -77,3 +77,25 @@ pub(crate) fn write(folder: &Path, count: usize) {
     }
     rustix::fs::fsync(&dir).unwrap();
 }
+
+/// Puts new files of 1 KiB in the place of these, so that they survive a power cut.
+pub(crate) fn replace<'p>(
+    folder: &Path,
+    paths: impl Iterator<Item = &'p std::path::PathBuf> + Clone,
+) {
+    let dir = rustix::fs::open(folder, READ | OFlags::DIRECTORY, Mode::empty()).unwrap();
+    let content = [b'x'; 1024];
+    for (at, _) in paths.clone().enumerate() {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let name = format!(".new-{at}");
+        let file = rustix::fs::openat(&dir, name, flags, Mode::from_raw_mode(0o600)).unwrap();
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644)).unwrap();
+        File::from(file).write_all(&content).unwrap();
+    }
+    rustix::fs::syncfs(&dir).unwrap();
+    for (at, path) in paths.enumerate() {
+        let name = path.file_name().unwrap();
+        rustix::fs::renameat(&dir, format!(".new-{at}"), &dir, name).unwrap();
+    }
+    rustix::fs::fsync(&dir).unwrap();
+}

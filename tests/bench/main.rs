@@ -32,6 +32,7 @@ mod source_server;
 
 mod agent;
 mod floor;
+mod growth;
 mod models;
 mod server;
 
@@ -79,12 +80,14 @@ fn all(wanted: &[&str]) {
         "{:<44} {:>10} {:>10} {:>10} {:>7} {:>10} {:>8}",
         "case", "median", "least", "floor", "ratio", "CPU", "peak"
     );
-    let cases: [Case; 9] = [
+    let cases: [Case; 11] = [
         ("start", start),
         ("model", model),
         ("files", files),
         ("growth", growth),
         ("first", first),
+        ("again", growth::again),
+        ("drift", growth::drift),
         ("tree", tree),
         ("server", server::bench),
         ("poll", agent::poll),

@@ -90,14 +90,17 @@ struct Unpromised {
 }
 
 fn unpromised(store: &Store, promises: &Promises) -> Result<Unpromised, StoreError> {
-    let mut made = store.made()?;
+    Ok(unpromised_of(store.made()?, promises))
+}
+
+fn unpromised_of(mut made: Vec<UndoEntry>, promises: &Promises) -> Unpromised {
     let some = !made.is_empty();
     if some {
         let managed = Managed::from_promises(promises);
         made.retain(|it| !managed.names(it));
     }
     let (ours, taken) = made.into_iter().partition(|it| it.after != FacetState::Nothing);
-    Ok(Unpromised { some, ours, taken })
+    Unpromised { some, ours, taken }
 }
 
 /// Observed for it, and says what an agent that adopts this model would do about it.
@@ -107,7 +110,31 @@ pub fn find(
     extent: Option<Extent>,
     sys: &dyn Probe,
 ) -> Orphans {
-    let Unpromised { some, ours: made, taken } = unpromised(store, promises).unwrap_or_default();
+    among(unpromised(store, promises).unwrap_or_default(), promises, extent, sys)
+}
+
+/// The same of what this run has made, where this model was known to promise all that was remembered before;
+/// of everything where it was not. A run does not pay for what earlier ones have made.
+pub fn find_after(
+    store: &Store,
+    promises: &Promises,
+    model: Option<&str>,
+    sys: &dyn Probe,
+) -> Orphans {
+    let made = model.and_then(|it| store.made_beside_promised(it).ok().flatten());
+    match made {
+        Some(made) => among(unpromised_of(made, promises), promises, None, sys),
+        None => find(store, promises, None, sys),
+    }
+}
+
+fn among(
+    unpromised: Unpromised,
+    promises: &Promises,
+    extent: Option<Extent>,
+    sys: &dyn Probe,
+) -> Orphans {
+    let Unpromised { some, ours: made, taken } = unpromised;
     let mut orphans = Orphans { some, gone: taken, there: vec![] };
     if made.is_empty() {
         return orphans;

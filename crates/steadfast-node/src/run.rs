@@ -449,11 +449,11 @@ impl Running<'_> {
         if self.model.as_ref().is_some_and(promised) {
             return Orphans::default();
         }
-        let extent = resolution.orphans.filter(|_| self.run.is_forecast());
-        let orphans = orphans::find(store, &resolution.promises, extent, host);
         if self.run.is_forecast() {
-            return orphans;
+            return orphans::find(store, &resolution.promises, resolution.orphans, host);
         }
+        let model = self.model.as_deref();
+        let orphans = orphans::find_after(store, &resolution.promises, model, host);
         // What another model does not name is no less a matter of the one that is kept.
         let forgotten = if self.run.is_adopted || !store.has_adopted().unwrap_or(true) {
             store.forget_made(&orphans.gone())

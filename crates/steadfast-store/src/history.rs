@@ -1,8 +1,8 @@
 //! Reading the history.
 
-use crate::format::v1;
+use crate::format::{v1, v4};
 use crate::store::{Store, StoreError};
-use rusqlite::{OptionalExtension as _, Row};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 
 /// One run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,26 +31,66 @@ pub struct Entry {
     pub judged: v1::Judged,
 }
 
-const RUN: &str = "id, started, finished, node, environment, model, revision, \
+const RUN: &str = "runs.id, started, finished, node, environment, model, revision, \
                    kept, repaired, not_kept, held, commit_id";
 
 fn line(row: &Row<'_>) -> rusqlite::Result<RunLine> {
-    let finished: Option<i64> = row.get(2)?;
+    line_at(row, 0)
+}
+
+/// The columns of a run, from this one on.
+fn line_at(row: &Row<'_>, at: usize) -> rusqlite::Result<RunLine> {
+    let finished: Option<i64> = row.get(at + 2)?;
     let counts = match finished {
-        Some(_) => Some([row.get(7)?, row.get(8)?, row.get(9)?, row.get(10)?]),
+        Some(_) => Some([row.get(at + 7)?, row.get(at + 8)?, row.get(at + 9)?, row.get(at + 10)?]),
         None => None,
     };
     Ok(RunLine {
-        id: row.get(0)?,
-        started: row.get(1)?,
+        id: row.get(at)?,
+        started: row.get(at + 1)?,
         finished,
-        node: row.get(3)?,
-        environment: row.get(4)?,
-        model: row.get(5)?,
-        revision: row.get(6)?,
+        node: row.get(at + 3)?,
+        environment: row.get(at + 4)?,
+        model: row.get(at + 5)?,
+        revision: row.get(at + 6)?,
         counts,
-        commit: row.get(11)?,
+        commit: row.get(at + 11)?,
     })
+}
+
+/// A verdict as it is stored, and what its changes show.
+struct Record(String, Option<String>);
+
+const DETAILS: &str =
+    "LEFT JOIN details ON details.run = judged.run AND details.promise = judged.promise";
+const VERDICT: &str = "judged.record, details.record FROM judged";
+
+fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
+    Ok(Record(row.get(0)?, row.get(1)?))
+}
+
+impl Record {
+    /// None where it cannot be read. Details that cannot are none.
+    fn into_verdict(self, is_finished: bool) -> Option<v1::Judged> {
+        let Record(judged, details) = self;
+        let details = details.and_then(|it| serde_json::from_str(&it).ok());
+        Some(v4::join(serde_json::from_str(&judged).ok()?, details, is_finished))
+    }
+}
+
+/// What is written down of a promise in a run that is under way.
+pub(crate) fn verdict(
+    connection: &Connection,
+    run: i64,
+    promise: &str,
+) -> rusqlite::Result<Option<v1::Judged>> {
+    let found = connection
+        .prepare_cached(&format!(
+            "SELECT {VERDICT} {DETAILS} WHERE judged.run = ?1 AND judged.promise = ?2"
+        ))?
+        .query_row((run, promise), record)
+        .optional()?;
+    Ok(found.and_then(|it| it.into_verdict(false)))
 }
 
 impl Store {
@@ -72,14 +112,17 @@ impl Store {
             let run = connection
                 .query_row(&format!("SELECT {RUN} FROM runs WHERE id = ?1"), [id], line)
                 .optional()?;
-            let judged: Vec<String> = connection
-                .prepare("SELECT record FROM judged WHERE run = ?1 ORDER BY rowid")?
-                .query_map([id], |row| row.get(0))?
+            let judged: Vec<Record> = connection
+                .prepare(&format!(
+                    "SELECT {VERDICT} {DETAILS} WHERE judged.run = ?1 ORDER BY judged.rowid"
+                ))?
+                .query_map([id], record)?
                 .collect::<rusqlite::Result<_>>()?;
             Ok(run.map(|it| (it, judged)))
         })?;
         Ok(found.flatten().map(|(run, judged)| {
-            (run, judged.iter().filter_map(|it| serde_json::from_str(it).ok()).collect())
+            let is_finished = run.finished.is_some();
+            (run, judged.into_iter().filter_map(|it| it.into_verdict(is_finished)).collect())
         }))
     }
 
@@ -91,7 +134,9 @@ impl Store {
     /// The latest run that repaired it, where the history goes back so far.
     pub fn last_repair(&self, promise: &str) -> Result<Option<Entry>, StoreError> {
         let repaired = "CASE WHEN json_valid(judged.record) \
-                        THEN json_extract(judged.record, '$.outcome') = 'repaired' END";
+                        THEN json_extract(judged.record, '$.outcome') = 'repaired' \
+                        OR (json_extract(judged.record, '$.outcome') = 'begun' \
+                            AND runs.finished IS NOT NULL) END";
         Ok(self.entries("read when it was repaired", promise, repaired, 1)?.pop())
     }
 
@@ -103,26 +148,22 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Entry>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows: Option<Vec<(i64, i64, String, String)>> = self.read(what, |connection| {
+        // Run after run: there is no index of promises, see the tables.
+        let rows: Option<Vec<(RunLine, Record)>> = self.read(what, |connection| {
             connection
                 .prepare(&format!(
-                    "SELECT runs.id, runs.started, runs.revision, judged.record \
-                     FROM judged JOIN runs ON runs.id = judged.run \
-                     WHERE judged.promise = ?1 AND {which} ORDER BY runs.id DESC LIMIT ?2"
+                    "SELECT judged.record, details.record, {RUN} FROM runs \
+                     CROSS JOIN judged ON judged.run = runs.id AND judged.promise = ?1 {DETAILS} \
+                     WHERE {which} ORDER BY runs.id DESC LIMIT ?2"
                 ))?
-                .query_map((promise, limit), |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-                })?
+                .query_map((promise, limit), |row| Ok((line_at(row, 2)?, record(row)?)))?
                 .collect()
         })?;
-        Ok(rows
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|(run, started, revision, record)| {
-                let judged = serde_json::from_str(&record).ok()?;
-                Some(Entry { run, started, revision, judged })
-            })
-            .collect())
+        let entry = |(run, record): (RunLine, Record)| {
+            let judged = record.into_verdict(run.finished.is_some())?;
+            Some(Entry { run: run.id, started: run.started, revision: run.revision, judged })
+        };
+        Ok(rows.unwrap_or_default().into_iter().filter_map(entry).collect())
     }
 
     /// What was not kept or held in the latest run of the history but this one. Its other verdicts,
@@ -138,9 +179,16 @@ impl Store {
         if last.counts.is_none_or(|[_, _, not_kept, held]| not_kept + held == 0) {
             return Ok(vec![]);
         }
-        let judged = self.run(last.id)?.map(|(_, judged)| judged).unwrap_or_default();
-        let bad = |it: &v1::Judged| it.outcome == "not-kept" || it.outcome == "held";
-        Ok(judged.into_iter().filter(bad).collect())
+        let bad = self.read("read what was not kept", |connection| {
+            connection
+                .prepare(
+                    "SELECT record, NULL FROM judged WHERE run = ?1 AND CASE WHEN json_valid(record) \
+                     THEN json_extract(record, '$.outcome') IN ('not-kept', 'held') END ORDER BY rowid",
+                )?
+                .query_map([last.id], record)?
+                .collect::<rusqlite::Result<Vec<Record>>>()
+        })?;
+        Ok(bad.unwrap_or_default().into_iter().filter_map(|it| it.into_verdict(true)).collect())
     }
 }
 

@@ -1,19 +1,17 @@
 //! Writes a run into the history while it happens: what is about to be changed before it is changed,
 //! so that a run that was cut short is known too, and the verdicts at its end.
 
-use crate::format::{json, v1};
+use crate::format::v4::{BEGUN, REPAIRED};
+use crate::format::{json, v1, v4};
+use crate::history;
 use crate::store::{Store, StoreError};
+use crate::sweep::{BOUNDS, sweep};
 use rusqlite::Connection;
-use std::collections::BTreeMap;
-use steadfast_engine::{Event, Outcome, Promised, Reporter, Summary};
+use std::collections::{BTreeMap, HashSet};
+use steadfast_engine::{Event, Outcome, Promised, Reporter, Summary, UndoEntry};
 use steadfast_model::SourceSet;
 use steadfast_resources::Change;
 use steadfast_system::attribution::Changer;
-
-/// How many runs the history holds. A run that changed nothing is none of them.
-const MAX_RUNS: i64 = 10_000;
-/// How large the database may become before the details of the oldest runs are dropped.
-const MAX_BYTES: i64 = 64 * 1024 * 1024;
 
 /// What is known of a run before it begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +37,9 @@ pub struct Journal<'a> {
     now: &'a dyn Clock,
     run: Option<i64>,
     /// What was begun so far, of each promise all of it.
-    begun: BTreeMap<String, v1::Judged>,
+    begun: BTreeMap<String, Begun>,
+    /// How many bytes were written into the history.
+    written: usize,
     /// The verdicts on services that nobody promised: they are no promises, and not counted.
     implied: Summary,
     verdicts: Vec<v1::Judged>,
@@ -51,6 +51,15 @@ pub struct Journal<'a> {
     before: Option<Vec<(v1::Judged, bool)>>,
     /// The first thing that could not be written, for the operator.
     pub problem: Option<StoreError>,
+}
+
+/// What was written down of a promise before it was changed.
+#[derive(Debug, Default)]
+struct Begun {
+    /// The lines of its changes.
+    lines: Vec<String>,
+    /// All of it was done, and there is nothing else to be said: it stands there as it was begun.
+    is_done: bool,
 }
 
 /// The machine's time.
@@ -78,6 +87,7 @@ impl<'a> Journal<'a> {
             now,
             run: None,
             begun: BTreeMap::new(),
+            written: 0,
             implied: Summary::default(),
             verdicts: vec![],
             changed_by: BTreeMap::new(),
@@ -98,82 +108,100 @@ impl<'a> Journal<'a> {
         self.run
     }
 
-    fn begin(&mut self) -> Option<i64> {
-        if self.run.is_none() && self.problem.is_none() {
-            let RunHeader { started, node, environment, model, revision, commit } = &self.header;
-            let written = self.store.write(|connection| {
-                connection.execute(
-                    "INSERT INTO runs (started, node, environment, model, revision, commit_id) \
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                    (started, node, environment, model, revision, commit),
-                )?;
-                Ok(connection.last_insert_rowid())
-            });
-            match written {
-                Ok(run) => {
-                    self.store.begin_run(run, revision);
-                    self.run = Some(run);
-                }
-                Err(problem) => self.problem = Some(problem),
-            }
+    /// The number of this run, with a row of its own from now on.
+    fn begin(&self, connection: &Connection) -> rusqlite::Result<i64> {
+        if let Some(run) = self.run {
+            return Ok(run);
         }
-        self.run
+        let RunHeader { started, node, environment, model, revision, commit } = &self.header;
+        connection.execute(
+            "INSERT INTO runs (started, node, environment, model, revision, commit_id) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            (started, node, environment, model, revision, commit),
+        )?;
+        Ok(connection.last_insert_rowid())
     }
 
-    fn put(&mut self, judged: &[v1::Judged], finish: Option<&Summary>) {
-        let Some(run) = self.begin() else { return };
-        let now = self.now.now();
-        // A part or a later round of a promise adds to what was begun of it before.
-        let mut begun = vec![];
-        if finish.is_none() {
-            for one in judged {
-                let known = self.begun.entry(one.promise.clone());
-                let known = known
-                    .and_modify(|it| it.changes.extend(one.changes.iter().cloned()))
-                    .or_insert_with(|| one.clone());
-                begun.push(known.clone());
+    /// Writes down what is about to be done, one after the other: together it may be large. A part or a later
+    /// round of a promise adds to what was begun of it before.
+    fn put_begun<I: Iterator<Item = v1::Judged>>(&self, each: impl Fn() -> I) -> Written {
+        self.store.write(|connection| {
+            let run = self.begin(connection)?;
+            let (mut lines, mut bytes) = (vec![], 0);
+            for one in each() {
+                let its = one.changes.iter().map(|it| it.line.clone()).collect();
+                lines.push((one.promise.clone(), its));
+                let known = self.begun.contains_key(&one.promise);
+                let one = if known { after_earlier(connection, run, one)? } else { one };
+                bytes += put(connection, run, one)?;
             }
+            Ok((run, lines, bytes))
+        })
+    }
+
+    fn take_in(&mut self, written: Written) {
+        if self.problem.is_some() {
+            return;
         }
-        let judged = if finish.is_none() { &begun } else { judged };
-        let implied = self.implied;
-        let written = self.store.write(|connection| {
-            let mut insert = connection.prepare_cached(
-                "INSERT OR REPLACE INTO judged (run, promise, record) VALUES (?1, ?2, ?3)",
-            )?;
-            for one in judged {
-                insert.execute((run, &one.promise, json(one)))?;
-            }
-            if let Some(summary) = finish {
-                // What was begun and has no verdict worth a word was only looked up.
-                connection.execute(
-                    "DELETE FROM judged WHERE run = ?1 AND json_extract(record, '$.outcome') = 'begun'",
-                    [run],
-                )?;
-                let count = |all: usize, implied: usize| {
-                    i64::try_from(all.saturating_sub(implied)).unwrap_or(i64::MAX)
-                };
-                connection.execute(
-                    "UPDATE runs SET finished = ?2, kept = ?3, repaired = ?4, not_kept = ?5, \
-                     held = ?6 WHERE id = ?1",
-                    (
-                        run,
-                        now,
-                        count(summary.kept, implied.kept),
-                        count(summary.repaired, implied.repaired),
-                        count(summary.not_kept, implied.not_kept),
-                        count(summary.held, implied.held),
-                    ),
-                )?;
-                for table in ["judged WHERE run", "runs WHERE id"] {
-                    connection
-                        .execute(&format!("DELETE FROM {table} <= ?1 - ?2"), (run, MAX_RUNS))?;
+        match written {
+            Ok((run, lines, bytes)) => {
+                self.has_begun(run);
+                self.written += bytes;
+                for (promise, its) in lines {
+                    self.begun.entry(promise).or_default().lines.extend::<Vec<String>>(its);
                 }
-                bound(connection, MAX_BYTES)?;
             }
-            Ok(())
+            Err(problem) => self.problem = Some(problem),
+        }
+    }
+
+    fn has_begun(&mut self, run: i64) {
+        if self.run.is_none() {
+            self.store.begin_run(run, &self.header.revision);
+            self.run = Some(run);
+        }
+    }
+
+    /// The verdicts, and what they come to.
+    fn finish(&mut self, verdicts: Vec<v1::Judged>, summary: &Summary) {
+        if self.run.is_none() && self.problem.is_some() {
+            return;
+        }
+        let now = self.now.now();
+        let implied = self.implied;
+        let count = |all: usize, implied: usize| {
+            i64::try_from(all.saturating_sub(implied)).unwrap_or(i64::MAX)
+        };
+        let written = self.store.write(|connection| {
+            let run = self.begin(connection)?;
+            let mut bytes = self.written;
+            // What was begun and has no verdict worth a word was only looked up.
+            let judged: HashSet<&str> = verdicts.iter().map(|it| &*it.promise).collect();
+            let looked_up = self.begun.iter().filter(|(_, it)| !it.is_done);
+            for (promise, _) in looked_up.filter(|(it, _)| !judged.contains(&***it)) {
+                forget(connection, run, promise)?;
+            }
+            for one in &verdicts {
+                bytes += put(connection, run, one.clone())?;
+            }
+            connection.execute(
+                "UPDATE runs SET finished = ?2, kept = ?3, repaired = ?4, not_kept = ?5, held = ?6 \
+                 WHERE id = ?1",
+                (
+                    run,
+                    now,
+                    count(summary.kept, implied.kept),
+                    count(summary.repaired, implied.repaired),
+                    count(summary.not_kept, implied.not_kept),
+                    count(summary.held, implied.held),
+                ),
+            )?;
+            sweep(connection, BOUNDS, bytes)?;
+            Ok(run)
         });
-        if let Err(problem) = written {
-            self.problem.get_or_insert(problem);
+        match written {
+            Ok(run) => self.has_begun(run),
+            Err(problem) => drop(self.problem.get_or_insert(problem)),
         }
     }
 
@@ -181,8 +209,10 @@ impl<'a> Journal<'a> {
     fn forget(&mut self) {
         let Some(run) = self.run.take() else { return };
         let written = self.store.write(|connection| {
-            connection.execute("DELETE FROM judged WHERE run = ?1", [run])?;
-            connection.execute("DELETE FROM runs WHERE id = ?1", [run])
+            for table in ["judged WHERE run", "details WHERE run", "runs WHERE id"] {
+                connection.execute(&format!("DELETE FROM {table} = ?1"), [run])?;
+            }
+            Ok(())
         });
         if let Err(problem) = written {
             self.problem.get_or_insert(problem);
@@ -210,6 +240,18 @@ impl<'a> Journal<'a> {
         for (before, kept) in self.before() {
             *kept |= *before.promise == *promise.id.0;
         }
+    }
+
+    /// Whether all that is to be said of a repair was said when it was begun.
+    fn is_done_as_begun(&mut self, id: &str, changes: &[Change]) -> bool {
+        let undone = &self.verdicts[..self.undone];
+        if self.changed_by.contains_key(id) || undone.iter().any(|it| it.promise == *id) {
+            return false;
+        }
+        let Some(begun) = self.begun.get_mut(id) else { return false };
+        begun.is_done = begun.lines.len() == changes.len()
+            && begun.lines.iter().zip(changes).all(|(line, it)| *line == it.to_string());
+        begun.is_done
     }
 
     /// Something that is said of a promise whose former doing was taken back before adds to that.
@@ -261,18 +303,18 @@ impl Reporter for Journal<'_> {
         match event {
             Event::Planned { .. } | Event::Step { .. } => {}
             Event::Working { promises, work } => {
-                let begun: Vec<v1::Judged> = work
-                    .iter()
-                    .map(|(at, changes)| self.judged(&promises.all[*at], "begun", changes))
-                    .collect();
-                self.put(&begun, None);
+                let begun = |(at, changes): &(usize, Vec<Change>)| {
+                    self.judged(&promises.all[*at], BEGUN, changes)
+                };
+                let written = self.put_begun(|| work.iter().map(begun));
+                self.take_in(written);
             }
             Event::Undoing { work } => {
-                let begun: Vec<v1::Judged> = work
-                    .iter()
-                    .map(|(made, changes)| judged(&made.promise.0, "begun", changes))
-                    .collect();
-                self.put(&begun, None);
+                let begun = |(made, changes): &(&UndoEntry, &[Change])| {
+                    judged(&made.promise.0, BEGUN, changes)
+                };
+                let written = self.put_begun(|| work.iter().map(begun));
+                self.take_in(written);
             }
             Event::Undone { promise, changes, left } => {
                 let word = if left.is_empty() { "undone" } else { "left" };
@@ -290,6 +332,12 @@ impl Reporter for Journal<'_> {
                     return;
                 }
                 let word = outcome.word().replace(' ', "-");
+                if word == REPAIRED
+                    && notes.is_empty()
+                    && self.is_done_as_begun(&promise.id.0, changes)
+                {
+                    return;
+                }
                 let mut judged = self.judged(promise, &word, changes);
                 judged.because = outcome.reasons();
                 judged.journal = outcome.journal();
@@ -306,8 +354,11 @@ impl Reporter for Journal<'_> {
                         || self.begun.contains_key(&it.promise)
                         || it.outcome == "left"
                 };
-                if verdicts.iter().any(tried) || is_news(self.before(), &verdicts) {
-                    self.put(&verdicts, Some(summary));
+                if self.begun.values().any(|it| it.is_done)
+                    || verdicts.iter().any(tried)
+                    || is_news(self.before(), &verdicts)
+                {
+                    self.finish(verdicts, summary);
                 } else {
                     self.forget();
                 }
@@ -316,53 +367,68 @@ impl Reporter for Journal<'_> {
     }
 }
 
-/// Keeps the database from growing beyond this many bytes: the oldest differences go first, and where
-/// there are none any more, the oldest runs.
-fn bound(connection: &Connection, bytes: i64) -> rusqlite::Result<()> {
-    let pragma = |name: &str| -> rusqlite::Result<i64> {
-        connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))
-    };
-    let size = || -> rusqlite::Result<i64> {
-        Ok((pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?)
-    };
-    if size()? <= bytes {
-        return Ok(());
-    }
-    // Somewhat below, so that not every run has to.
-    while size()? > bytes - bytes / 8 {
-        let rows: Vec<(i64, i64, String, String)> = connection
-            .prepare_cached(
-                "SELECT rowid, run, promise, record FROM judged \
-                 WHERE instr(record, '\"detail\":') > 0 ORDER BY run LIMIT 16",
-            )?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
-            .collect::<rusqlite::Result<_>>()?;
-        let mut dropped = 0;
-        for (row, run, promise, record) in rows {
-            let Ok(mut judged) = serde_json::from_str::<v1::Judged>(&record) else { continue };
-            let details = judged.changes.iter_mut().filter_map(|it| it.detail.take()).count();
-            if details > 0 {
-                dropped += 1;
-                // An update would leave the page as empty as it becomes.
-                connection.execute("DELETE FROM judged WHERE rowid = ?1", [row])?;
-                connection.execute(
-                    "INSERT INTO judged (rowid, run, promise, record) VALUES (?1, ?2, ?3, ?4)",
-                    (row, run, promise, json(&judged)),
-                )?;
-            }
+/// What came of writing down what is begun: the run, the lines of each promise, and how many bytes it took.
+type Written = Result<(i64, Vec<(String, Vec<String>)>, usize), StoreError>;
+
+/// Writes what is said of a promise in the place of what was said of it before; how many bytes that is.
+fn put(connection: &Connection, run: i64, judged: v1::Judged) -> rusqlite::Result<usize> {
+    let (judged, details) = v4::split(judged);
+    let record = json(&judged);
+    let mut bytes = record.len();
+    upsert(connection, "judged", run, &judged.promise, &record)?;
+    match details {
+        Some(details) => {
+            let record = json(&details);
+            bytes += record.len();
+            upsert(connection, "details", run, &judged.promise, &record)?;
         }
-        if dropped > 0 {
-            continue;
-        }
-        let (oldest, newest): (Option<i64>, Option<i64>) =
-            connection.query_row("SELECT min(id), max(id) FROM runs", [], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })?;
-        let (Some(oldest), true) = (oldest, oldest < newest) else { break };
-        connection.execute("DELETE FROM judged WHERE run = ?1", [oldest])?;
-        connection.execute("DELETE FROM runs WHERE id = ?1", [oldest])?;
+        None => delete(connection, "details", run, &judged.promise)?,
     }
+    Ok(bytes)
+}
+
+fn upsert(
+    connection: &Connection,
+    table: &str,
+    run: i64,
+    promise: &str,
+    record: &str,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(&format!(
+            "INSERT INTO {table} (run, promise, record) VALUES (?1, ?2, ?3) \
+             ON CONFLICT (run, promise) DO UPDATE SET record = excluded.record"
+        ))?
+        .execute((run, promise, record))?;
     Ok(())
+}
+
+fn delete(connection: &Connection, table: &str, run: i64, promise: &str) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(&format!("DELETE FROM {table} WHERE run = ?1 AND promise = ?2"))?
+        .execute((run, promise))?;
+    Ok(())
+}
+
+fn forget(connection: &Connection, run: i64, promise: &str) -> rusqlite::Result<()> {
+    delete(connection, "judged", run, promise)?;
+    delete(connection, "details", run, promise)
+}
+
+/// With what was begun of the same promise before.
+fn after_earlier(
+    connection: &Connection,
+    run: i64,
+    later: v1::Judged,
+) -> rusqlite::Result<v1::Judged> {
+    let earlier = history::verdict(connection, run, &later.promise)?;
+    Ok(match earlier {
+        Some(mut judged) => {
+            judged.changes.extend(later.changes);
+            judged
+        }
+        None => later,
+    })
 }
 
 /// Whether the verdicts say anything about their promises that the run before, the latest in the history,
@@ -489,6 +555,29 @@ mod tests {
         );
     }
 
+    /// What is written before a change is nearly all that there is to be written about it.
+    #[test]
+    fn what_was_done_as_it_was_begun_is_written_once_and_is_a_repair() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, _) = run(&folder.path().join("state.db"), |journal, promises| {
+            let changes = || vec![change("a", 2)];
+            working(journal, promises, &[(0, changes()), (1, vec![change("b", 2)])]);
+            let record = |it: &rusqlite::Connection| -> rusqlite::Result<String> {
+                it.query_row("SELECT record FROM judged WHERE promise = 'group:a'", [], |row| {
+                    row.get(0)
+                })
+            };
+            let begun = journal.store.read("read", record).unwrap();
+            let not_all = (1, Outcome::Repaired, vec![]);
+            finish(journal, promises, &[(0, Outcome::Repaired, changes()), not_all]);
+            assert_eq!(journal.store.read("read", record).unwrap(), begun);
+        });
+        let (_, judged) = store.run(1).unwrap().unwrap();
+        let line = change("a", 2).to_string();
+        assert_eq!(lines(&judged), [("repaired", vec![&*line]), ("repaired", vec![])]);
+        assert_eq!(store.last_repair("group:a").unwrap().map(|it| it.run), Some(1));
+    }
+
     #[test]
     fn what_was_only_looked_up_leaves_no_row_and_a_run_of_nothing_else_no_run() {
         let folder = tempfile::tempdir().unwrap();
@@ -552,52 +641,5 @@ mod tests {
         });
         let (line, judged) = store.run(1).unwrap().unwrap();
         assert_eq!((line.counts, judged.len()), (Some([0, 1, 0, 0]), 2));
-    }
-
-    #[test]
-    fn the_oldest_differences_go_before_the_history_becomes_too_large() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("state.db");
-        let store = Store::open(&path).unwrap();
-        let judged = |run: i64| v1::Judged {
-            promise: "file:/a".to_owned(),
-            outcome: "repaired".to_owned(),
-            unit: None,
-            changes: vec![v1::Change {
-                facts: vec![],
-                line: format!("write in run {run}"),
-                detail: Some("+x\n".repeat(2_000)),
-            }],
-            because: vec![],
-            journal: vec![],
-            notes: vec![],
-            origin: String::new(),
-            changed_by: vec![],
-        };
-        let limit = 400_000;
-        for number in 1..=200 {
-            store
-                .write(|it| {
-                    let values = "(?1, 0, 1, 'n', 'e', 'm', 'r', 1, 0, 0, 0, NULL)";
-                    it.execute(&format!("INSERT INTO runs VALUES {values}"), [number])?;
-                    it.execute(
-                        "INSERT INTO judged VALUES (?1, 'file:/a', ?2)",
-                        (number, json(&judged(number))),
-                    )?;
-                    bound(it, limit)
-                })
-                .unwrap();
-        }
-        assert!(std::fs::metadata(&path).unwrap().len() < 500_000);
-        let detail = |run: i64| {
-            let (_, judged) = store.run(run).unwrap().unwrap();
-            assert_eq!(judged[0].changes[0].line, format!("write in run {run}"));
-            judged[0].changes[0].detail.clone()
-        };
-        assert_eq!(detail(1), None);
-        assert_eq!(detail(200), judged(200).changes[0].detail);
-        // Where nothing is left to drop of them, the oldest runs go, and never the last.
-        store.write(|it| bound(it, 1)).unwrap();
-        assert_eq!(store.runs(999).unwrap().iter().map(|it| it.id).collect::<Vec<_>>(), [200]);
     }
 }

@@ -12,6 +12,7 @@ pub mod restarts;
 mod schema;
 pub mod state_files;
 pub mod store;
+mod sweep;
 pub mod undo_ledger;
 
 pub use history::{Entry, RunLine};

@@ -2,11 +2,13 @@
 
 use crate::format::json;
 use crate::format::v2::{self, Record, text_of};
+use crate::format::{v1, v4};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 /// The version of the tables below. In version 1, of what was made only the promise and the run were known;
-/// in version 2 all of it was the doing of the node.
-pub(crate) const FORMAT: i64 = 3;
+/// in version 2 all of it was the doing of the node; in version 3 the differences of files were part of the
+/// verdicts.
+pub(crate) const FORMAT: i64 = 4;
 
 const TABLES: &str = "
     CREATE TABLE runs (
@@ -26,7 +28,6 @@ const TABLES: &str = "
         record TEXT NOT NULL,
         PRIMARY KEY (run, promise)
     );
-    CREATE INDEX judged_promise ON judged (promise, run);
     CREATE TABLE services (unit TEXT PRIMARY KEY, record TEXT NOT NULL);
     CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 ";
@@ -53,10 +54,24 @@ const UNDO_LEDGER: &str = "
     CREATE INDEX undo_ledger_thing ON undo_ledger (thing, scope);
 ";
 
+/// What changes show beyond their lines, apart from the verdicts: it is most of what a run writes, so it is
+/// written once, and goes first where room is needed. Nothing here is looked up by a promise alone: an index
+/// for that would have every run write in as many places as it has promises.
+const DETAILS: &str = "
+    CREATE TABLE details (
+        id INTEGER PRIMARY KEY,
+        run INTEGER NOT NULL REFERENCES runs (id),
+        promise TEXT NOT NULL,
+        record TEXT NOT NULL
+    );
+    CREATE UNIQUE INDEX details_promise ON details (run, promise);
+";
+
 /// Makes the tables in a new database.
 pub(crate) fn make(connection: &Connection) -> rusqlite::Result<()> {
-    let tables =
-        format!("BEGIN IMMEDIATE; {TABLES} {UNDO_LEDGER} PRAGMA user_version = {FORMAT}; COMMIT");
+    let tables = format!(
+        "BEGIN IMMEDIATE; {TABLES} {UNDO_LEDGER} {DETAILS} PRAGMA user_version = {FORMAT}; COMMIT"
+    );
     connection.execute_batch(&tables)
 }
 
@@ -70,6 +85,9 @@ pub(crate) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     }
     if found < 3 {
         from_2_to_3(&transaction)?;
+    }
+    if found < 4 {
+        from_3_to_4(&transaction)?;
         transaction.execute_batch(&format!("PRAGMA user_version = {FORMAT}"))?;
     }
     transaction.commit()
@@ -135,4 +153,31 @@ fn from_2_to_3(connection: &Connection) -> rusqlite::Result<()> {
     }
     connection.execute("DELETE FROM notes WHERE name = 'adoption'", [])?;
     Ok(())
+}
+
+/// What changes show moves out of the verdicts. A record that cannot be read stays as it is.
+fn from_3_to_4(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("DROP INDEX judged_promise;")?;
+    connection.execute_batch(DETAILS)?;
+    let mut some = connection.prepare(
+        "SELECT rowid, run, promise, record FROM judged WHERE rowid > ?1 ORDER BY rowid LIMIT 256",
+    )?;
+    let mut last = i64::MIN;
+    loop {
+        let rows: Vec<(i64, i64, String, String)> = some
+            .query_map([last], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        let Some((newest, ..)) = rows.last() else { return Ok(()) };
+        last = *newest;
+        for (row, run, promise, record) in rows {
+            let Ok(judged) = serde_json::from_str::<v1::Judged>(&record) else { continue };
+            let (judged, Some(details)) = v4::split(judged) else { continue };
+            connection
+                .prepare_cached("UPDATE judged SET record = ?2 WHERE rowid = ?1")?
+                .execute((row, json(&judged)))?;
+            connection
+                .prepare_cached("INSERT INTO details (run, promise, record) VALUES (?1, ?2, ?3)")?
+                .execute((run, promise, json(&details)))?;
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //! commit is on the disk when it returns.
 
 use crate::schema::{self, FORMAT};
+use crate::undo_ledger::Beside;
 use rusqlite::{Connection, OpenFlags};
 use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
@@ -61,6 +62,8 @@ pub struct Store {
     run: RefCell<(i64, String)>,
     /// It was started by hand: what it makes is no doing of the adopted revision.
     by_hand: Cell<bool>,
+    /// What it has made so far.
+    pub(crate) beside: RefCell<Option<Beside>>,
 }
 
 impl Store {
@@ -87,6 +90,7 @@ impl Store {
             warnings: RefCell::new(vec![]),
             run: RefCell::default(),
             by_hand: Cell::default(),
+            beside: RefCell::default(),
         }
     }
 
@@ -133,9 +137,11 @@ impl Store {
         flags.set(OpenFlags::SQLITE_OPEN_CREATE, create);
         let mut connection = Connection::open_with_flags(&self.path, flags).map_err(open)?;
         connection.busy_timeout(Duration::from_secs(10)).map_err(open)?;
+        // A run that goes leaves its verdicts to be dropped little by little.
         connection
             .execute_batch(
-                "PRAGMA synchronous = EXTRA; PRAGMA cache_size = -512; PRAGMA trusted_schema = OFF;",
+                "PRAGMA synchronous = EXTRA; PRAGMA cache_size = -512; PRAGMA trusted_schema = OFF; \
+                 PRAGMA foreign_keys = OFF;",
             )
             .map_err(open)?;
         let found: i64 =

@@ -12,10 +12,18 @@ mod steps;
 use crate::store::{Store, StoreError};
 use rows::{BY_HAND, Epoch, Row, delete, epoch, failed, insert, put_epoch, rows, rows_of, update};
 use rusqlite::{Connection, OptionalExtension as _};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use steadfast_engine::{Amended, Scope, UndoEntry};
 use steadfast_resources::{Facet, FacetState};
 use steadfast_system::SystemError;
+
+/// What one run has made, and the model that was known to promise all that was remembered before; no name
+/// where none was.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    model: String,
+    things: BTreeSet<Facet>,
+}
 
 impl Store {
     /// Says which content is kept from now on. What follows is its doing.
@@ -78,6 +86,10 @@ impl Store {
 
     /// Whether it was found that the model of this name promises all that is remembered.
     pub fn is_all_promised(&self, model: &str) -> Result<bool, StoreError> {
+        Ok(self.all_promised_by()?.is_some_and(|it| it == model))
+    }
+
+    fn all_promised_by(&self) -> Result<Option<String>, StoreError> {
         let note = self.read("read whether something left the model", |connection| {
             connection
                 .query_row("SELECT value FROM notes WHERE name = 'promised'", [], |row| {
@@ -85,7 +97,43 @@ impl Store {
                 })
                 .optional()
         })?;
-        Ok(note.flatten().is_some_and(|it| it == model))
+        Ok(note.flatten())
+    }
+
+    /// What this run has made, as it is remembered, where the model of this name was known to promise all that
+    /// was remembered before: then no other thing need be looked at. None where that was not known.
+    pub fn made_beside_promised(&self, model: &str) -> Result<Option<Vec<UndoEntry>>, StoreError> {
+        let things = match &*self.beside.borrow() {
+            Some(beside) if beside.model == model => beside.things.clone(),
+            Some(_) | None => return Ok(None),
+        };
+        let made = self.read("read what this run has made", |connection| {
+            // As one look at the database: each by itself would lock it anew.
+            let connection = connection.unchecked_transaction()?;
+            let mut all = vec![];
+            for thing in &things {
+                let mut rows = rows_of(&connection, &Scope::Node, thing)?.into_iter();
+                let Some(Row { made: mut first, .. }) = rows.next() else { continue };
+                rows.for_each(|it| first.again(&it.made));
+                all.push(first);
+            }
+            Ok(all)
+        })?;
+        Ok(made)
+    }
+
+    /// Takes note of what is made beside what a model is known to promise.
+    fn note_beside(&self, made: &[UndoEntry]) -> Result<(), StoreError> {
+        let mut beside = self.beside.borrow_mut();
+        if beside.is_none() {
+            let model = self.all_promised_by()?;
+            *beside = Some(Beside { model: model.unwrap_or_default(), things: BTreeSet::new() });
+        }
+        if let Some(beside) = &mut *beside {
+            let its = made.iter().filter(|it| it.scope == Scope::Node);
+            beside.things.extend(its.map(|it| it.facet.clone()));
+        }
+        Ok(())
     }
 
     /// Remembers that it does, so that it need not be found again. Whatever is made since ends it.
@@ -148,14 +196,17 @@ impl Store {
         }
         let (run, revision) = self.run_under_way();
         let by_hand = self.is_by_hand();
-        let written = self.write(|connection| {
-            connection.execute("DELETE FROM notes WHERE name = 'promised'", [])?;
-            for one in made {
-                let epoch = epoch(connection, &one.scope)?.number;
-                let by_hand = by_hand && one.scope == Scope::Node;
-                write_down(connection, epoch, by_hand, (run, &revision), one)?;
-            }
-            Ok(())
+        let noted = self.note_beside(made);
+        let written = noted.and_then(|()| {
+            self.write(|connection| {
+                connection.execute("DELETE FROM notes WHERE name = 'promised'", [])?;
+                for one in made {
+                    let epoch = epoch(connection, &one.scope)?.number;
+                    let by_hand = by_hand && one.scope == Scope::Node;
+                    write_down(connection, epoch, by_hand, (run, &revision), one)?;
+                }
+                Ok(())
+            })
         });
         written.map_err(|err| failed("write down what was there before", err))
     }
@@ -230,8 +281,14 @@ fn write_down(
     let mut new = one.clone();
     if let Some(last) = rows.last_mut() {
         if last.epoch == number {
+            let known = last.made.clone();
             last.made.again(one);
-            return update(connection, last.id, &last.made);
+            // The same made anew, as after somebody has removed it, is known as it is.
+            return if last.made == known {
+                Ok(())
+            } else {
+                update(connection, last.id, &last.made)
+            };
         }
         // What is not known to be another one is still what was left before.
         new.after = last.made.after.clone();

@@ -25,11 +25,10 @@ pub(super) struct Epoch {
 /// The last that a scope has begun.
 pub(super) fn epoch(connection: &Connection, scope: &Scope) -> rusqlite::Result<Epoch> {
     let known = connection
-        .query_row(
-            "SELECT epoch, content, open FROM scopes WHERE scope = ?1",
-            [text_of_scope(scope)],
-            |row| Ok(Epoch { number: row.get(0)?, content: row.get(1)?, open: row.get(2)? }),
-        )
+        .prepare_cached("SELECT epoch, content, open FROM scopes WHERE scope = ?1")?
+        .query_row([text_of_scope(scope)], |row| {
+            Ok(Epoch { number: row.get(0)?, content: row.get(1)?, open: row.get(2)? })
+        })
         .optional()?;
     Ok(known.unwrap_or_default())
 }

@@ -1,7 +1,9 @@
 //! Contents that were replaced or removed, kept in the state directory by their digest.
 //!
 //! `kept/ab/cdef…` is a content whose SHA-256 begins with `abcdef`: mode 0600 in directories of 0700. A file
-//! over 16 MiB is not kept. Beyond 256 MiB in all, what was kept longest ago goes first. Where keeping
+//! over 16 MiB is not kept. Beyond 256 MiB in all, what was kept longest ago goes first; where very many
+//! contents are kept, the oldest of a part of them. How much is kept is written down beside them (`kept/size`),
+//! and gone while something is on its way: then it is counted anew, or estimated from a part. Where keeping
 //! fails, what asked for it must not go on: nothing is lost for want of space.
 
 use super::Digest;
@@ -19,6 +21,9 @@ use std::time::SystemTime;
 
 /// How much is kept in all.
 const KEPT_MAX: u64 = 256 * 1024 * 1024;
+/// What is let go for what comes, beside twice as much, where not everything is looked at.
+const AT_LEAST: u64 = 1024 * 1024;
+const LOOKED_AT: usize = 4_096;
 /// Up to this many contents are flushed one by one; more with the whole file system at once.
 pub(super) const FLUSHED_ALONE: usize = 16;
 
@@ -27,11 +32,13 @@ pub(super) const FLUSHED_ALONE: usize = 16;
 pub(super) struct Backups<'h> {
     host: &'h Host,
     cap: u64,
+    /// About how many contents are looked at to make room.
+    looked_at: usize,
 }
 
 impl<'h> Backups<'h> {
     pub(super) fn new(host: &'h Host) -> Backups<'h> {
-        Backups { host, cap: KEPT_MAX }
+        Backups { host, cap: KEPT_MAX, looked_at: LOOKED_AT }
     }
 
     fn root(&self) -> PathBuf {
@@ -63,15 +70,26 @@ impl<'h> Backups<'h> {
         Keeping { backups: self, waiting: vec![], coming: HashSet::new(), folders: BTreeSet::new() }
     }
 
-    /// Every content with its size and when it was last kept.
-    fn all(&self) -> std::io::Result<Vec<(SystemTime, u64, PathBuf)>> {
-        let mut all = vec![];
+    /// Contents with their sizes and when they were last kept: all of them, or of many the directories from
+    /// somewhere on, so that a run does not pay for what earlier ones have kept.
+    fn sample(&self) -> std::io::Result<Sample> {
+        let mut folders = vec![];
         for folder in std::fs::read_dir(self.root())? {
             let folder = folder?;
-            if !folder.file_type()?.is_dir() {
-                continue;
+            if folder.file_type()?.is_dir() {
+                folders.push(folder.path());
             }
-            for file in std::fs::read_dir(folder.path())? {
+        }
+        folders.sort_unstable();
+        let from = self.host.files.any_below(folders.len());
+        folders.rotate_left(from);
+        let mut sample = Sample { contents: vec![], folders: 0, of: folders.len() };
+        for folder in folders {
+            if sample.contents.len() >= self.looked_at {
+                break;
+            }
+            sample.folders += 1;
+            for file in std::fs::read_dir(folder)? {
                 let file = file?;
                 if self.host.files.is_left_over(&file.file_name()) {
                     std::fs::remove_file(file.path())?;
@@ -79,36 +97,93 @@ impl<'h> Backups<'h> {
                 }
                 let about = file.metadata()?;
                 if about.is_file() {
-                    all.push((about.modified()?, about.len(), file.path()));
+                    sample.contents.push((about.modified()?, about.len(), file.path()));
                 }
             }
         }
-        Ok(all)
+        Ok(sample)
     }
 
     /// Counts what came, and lets the oldest go where it is too much.
     fn settle(&self, came: u64) -> std::io::Result<()> {
         let mut total = self.host.files.kept.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(before) = *total
-            && before + came <= self.cap
-        {
-            *total = Some(before + came);
-            return Ok(());
-        }
-        let mut all = self.all()?;
-        let mut sum: u64 = all.iter().map(|(_, size, _)| size).sum();
-        if sum > self.cap {
-            all.sort_unstable();
-            for (_, size, path) in all {
-                if sum <= self.cap {
-                    break;
-                }
-                std::fs::remove_file(path)?;
-                sum -= size;
+        let now = match *total {
+            Some(before) if before + came <= self.cap => before + came,
+            before => self.make_room(before, came)?,
+        };
+        *total = Some(now);
+        self.write_size(now)
+    }
+
+    /// Lets the oldest go where there is too much: so many that what came has room, and a little more. How
+    /// much there is then.
+    fn make_room(&self, before: Option<u64>, came: u64) -> std::io::Result<u64> {
+        let mut sample = self.sample()?;
+        // What is known is better than an estimate from where others have made room.
+        let mut now = match before {
+            Some(before) if !sample.is_all() => before + came,
+            Some(_) | None => sample.estimate(),
+        };
+        let mut allowance =
+            if sample.is_all() { u64::MAX } else { came.saturating_mul(2) + AT_LEAST };
+        let some = if sample.is_all() { sample.contents.len() } else { sample.contents.len() / 2 };
+        sample.contents.sort_unstable();
+        for (_, size, path) in sample.contents.into_iter().take(some) {
+            if now <= self.cap || allowance == 0 {
+                break;
             }
+            std::fs::remove_file(path)?;
+            now = now.saturating_sub(size);
+            allowance = allowance.saturating_sub(size);
         }
-        *total = Some(sum);
-        Ok(())
+        Ok(now)
+    }
+
+    fn size(&self) -> PathBuf {
+        self.root().join("size")
+    }
+
+    /// Something is about to come: until it is there, nothing is written down about how much there is.
+    fn unsettle(&self) -> std::io::Result<()> {
+        let mut total = self.host.files.kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = self.size();
+        if total.is_none() {
+            *total = std::fs::read_to_string(&path).ok().and_then(|it| it.trim().parse().ok());
+        }
+        match std::fs::remove_file(path) {
+            Err(err) if err.kind() != Io::NotFound => Err(err),
+            Err(_) | Ok(()) => Ok(()),
+        }
+    }
+
+    /// Not flushed: what a power cut leaves of it is counted anew, or is short of what came last.
+    fn write_size(&self, size: u64) -> std::io::Result<()> {
+        let temporary = self.root().join(self.host.files.temporary_name(""));
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        file.write_all(format!("{size}\n").as_bytes())?;
+        std::fs::rename(temporary, self.size())
+    }
+}
+
+/// Some of what is kept.
+struct Sample {
+    contents: Vec<(SystemTime, u64, PathBuf)>,
+    /// How many of how many directories they are in.
+    folders: usize,
+    of: usize,
+}
+
+impl Sample {
+    fn is_all(&self) -> bool {
+        self.folders == self.of
+    }
+
+    /// How much is kept in all.
+    fn estimate(&self) -> u64 {
+        let sum: u64 = self.contents.iter().map(|(_, size, _)| size).sum();
+        // Digests spread evenly over the directories.
+        sum.saturating_mul(self.of as u64) / (self.folders as u64).max(1)
     }
 }
 
@@ -175,6 +250,9 @@ impl Keeping<'_> {
                 Err(err) if err.kind() == Io::AlreadyExists => {}
                 Err(err) => return Err(err),
             }
+        }
+        if self.waiting.is_empty() {
+            self.backups.unsettle()?;
         }
         let mut file =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
@@ -284,7 +362,7 @@ mod tests {
     fn beyond_the_cap_the_oldest_go_first() {
         let folder = tempfile::tempdir().unwrap();
         let host = host_in(folder.path());
-        let backups = Backups { host: &host, cap: 25 };
+        let backups = Backups { host: &host, cap: 25, looked_at: LOOKED_AT };
         let contents: Vec<Vec<u8>> = (0..3_u8).map(|it| vec![it; 10]).collect();
         let age = |content: &[u8], seconds| {
             let (folder, name) = backups.folder_and_name(&walk::digest(content));
@@ -306,6 +384,58 @@ mod tests {
         let there: Vec<bool> =
             contents.iter().map(|it| backups.get(&walk::digest(it)).unwrap().is_some()).collect();
         assert_eq!(there, [true, false, true]);
+    }
+
+    /// A run of its own keeps one content.
+    fn keep(folder: &Path, cap: u64, content: &[u8]) {
+        let host = host_in(folder);
+        let mut keeping = Backups { host: &host, cap, looked_at: 64 }.keeping();
+        keeping.add(content).unwrap();
+        keeping.settle().unwrap();
+    }
+
+    #[test]
+    fn a_run_does_not_look_at_all_that_earlier_ones_have_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = Backups::new(&host_in(folder.path())).root();
+        let count = || -> usize {
+            let folders = std::fs::read_dir(&kept).unwrap().map(|it| it.unwrap().path());
+            folders.filter_map(|it| Some(std::fs::read_dir(it).ok()?.count())).sum()
+        };
+        // More than are looked at, and three times as much as there should be.
+        for at in 0..1_000_u64 {
+            let digest = crate::text::hex(&walk::digest(&at.to_le_bytes()));
+            std::fs::create_dir_all(kept.join(&digest[..2])).unwrap();
+            std::fs::write(kept.join(&digest[..2]).join(&digest[2..]), [0; 1024]).unwrap();
+        }
+        let cap = 1024 * 1024 / 3;
+        keep(folder.path(), cap, b"new");
+        let after = count();
+        assert!((950..1_001).contains(&after), "{after}");
+        // Run after run it becomes what it should be.
+        for at in 0..60_u8 {
+            keep(folder.path(), cap, &[at; 10]);
+        }
+        assert!(count() < 500, "{}", count());
+    }
+
+    #[test]
+    fn how_much_is_kept_is_known_to_the_next_run_but_not_after_one_that_died() {
+        let folder = tempfile::tempdir().unwrap();
+        let size = Backups::new(&host_in(folder.path())).size();
+        keep(folder.path(), KEPT_MAX, b"old");
+        assert_eq!(std::fs::read_to_string(&size).unwrap(), "3\n");
+        // It is believed: nothing is counted.
+        std::fs::write(&size, "100\n").unwrap();
+        keep(folder.path(), KEPT_MAX, b"new");
+        assert_eq!(std::fs::read_to_string(&size).unwrap(), "103\n");
+        let killed = host_in(folder.path());
+        let mut keeping = Backups::new(&killed).keeping();
+        keeping.add(b"lost").unwrap();
+        std::mem::forget(keeping);
+        assert!(!size.exists());
+        keep(folder.path(), KEPT_MAX, b"last");
+        assert_eq!(std::fs::read_to_string(&size).unwrap(), "10\n");
     }
 
     #[test]

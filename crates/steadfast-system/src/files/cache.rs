@@ -32,6 +32,11 @@ impl Cache {
         format!("{TEMPORARY}{:016x}-{number:08x}{suffix}", self.run())
     }
 
+    /// Any number below this one, another one in each run; zero where there is none.
+    pub(super) fn any_below(&self, count: usize) -> usize {
+        usize::try_from(self.run() % (count as u64).max(1)).unwrap_or(0)
+    }
+
     /// Whether another run made a temporary file of this name.
     pub(super) fn is_left_over(&self, name: &OsStr) -> bool {
         let Some(rest) = name.to_str().and_then(|it| it.strip_prefix(TEMPORARY)) else {

@@ -1,7 +1,7 @@
 //! The command against real servers on the loopback: snapshots and git over https. What the library does
 //! with hostile servers, and git over ssh, is tested beside it: crates/steadfast-source/tests/fetch.
 
-use crate::cli::steadfast;
+use crate::cli::steadfast_with_its_users as steadfast;
 use crate::publish::Desk;
 use server::{Server, folder, git, reply};
 

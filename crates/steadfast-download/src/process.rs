@@ -1,16 +1,16 @@
 //! Starting git, ssh and gpgv: a cleared environment, a time limit that ends the whole process group, no
-//! terminal, bounded output, and a limit on the size of any file that they write.
+//! terminal, bounded output, and limits on what they use, above all on the size of any file that they write.
 
 use crate::error::{DownloadError, DownloadErrorKind};
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal};
+use rustix::process::{Pid, PidfdFlags, Signal};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
+use steadfast_child::{Apart, Limit};
 use steadfast_trust::text::one_line;
 
 /// Where programs are looked for; the caller's PATH is not asked.
@@ -46,10 +46,15 @@ impl Finished {
 }
 
 /// Runs a program to its end.
-pub fn run(
+pub fn run(command: Command, timeout: Duration, file_size: u64) -> Result<Finished, DownloadError> {
+    run_apart(command, timeout, Apart::new().limited(Limit::FileSize(file_size)))
+}
+
+/// As [`run`], with limits and perhaps a user of its own.
+pub fn run_apart(
     mut command: Command,
     timeout: Duration,
-    file_size: u64,
+    apart: Apart,
 ) -> Result<Finished, DownloadError> {
     let name = command.get_program().to_string_lossy().into_owned();
     let failed = |err| DownloadError::local(format!("run {name}"), err);
@@ -63,7 +68,7 @@ pub fn run(
     }
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let begin = Instant::now();
-    let mut group = Group::start(command, file_size)?;
+    let mut group = Group::start(command, apart)?;
     let deadline = Instant::now() + timeout;
     let stdout = group.child.stdout.take().map(OwnedFd::from);
     let stderr = group.child.stderr.take().map(OwnedFd::from);
@@ -100,7 +105,8 @@ pub fn talk(
     file_size: u64,
 ) -> Result<Talk, DownloadError> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut group = Group::start(command, file_size)?;
+    let apart = Apart::new().limited(Limit::FileSize(file_size));
+    let mut group = Group::start(command, apart)?;
     let (Some(input), Some(output)) = (group.child.stdin.take(), group.child.stdout.take()) else {
         return Err(DownloadError::new(DownloadErrorKind::Local, "start a program with pipes"));
     };
@@ -115,35 +121,27 @@ impl Talk {
     }
 }
 
-/// Ends its process group once nobody holds the other end of its standard input any more: so also when
-/// we are killed, and have no say in it.
-const GUARD: &str = "read _; kill -KILL 0";
+/// Ends a process group once nobody holds the other end of its standard input any more: so also when we
+/// are killed, and have no say in it.
+const GUARD: &str = "read _; kill -KILL \"-$1\"";
 
-/// A process group that does not outlive us.
+/// Sees to it that a process group does not outlive us.
 #[derive(Debug)]
 struct Guard(Child);
 
 impl Guard {
-    fn start() -> Result<Guard, DownloadError> {
+    fn start(group: Pid) -> Result<Guard, DownloadError> {
         let mut guard = program("sh");
-        guard.args(["-c", GUARD]).process_group(0);
+        guard.args(["-c", GUARD, "sh", &group.as_raw_nonzero().to_string()]);
         guard.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        Apart::new().set_on(&mut guard);
         guard.spawn().map(Guard).map_err(|err| DownloadError::not_started("sh", &err))
-    }
-
-    /// It leads the group, whose number stays its own until it has been waited for.
-    fn group(&self) -> Pid {
-        Pid::from_child(&self.0)
-    }
-
-    fn kill(&self) {
-        let _gone = rustix::process::kill_process_group(self.group(), Signal::KILL);
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.kill();
+        let _gone = self.0.kill();
         let _reaped = self.0.wait();
     }
 }
@@ -152,38 +150,35 @@ impl Drop for Guard {
 #[derive(Debug)]
 struct Group {
     child: Child,
-    guard: Guard,
+    guard: Option<Guard>,
 }
 
 impl Group {
-    fn start(mut command: Command, file_size: u64) -> Result<Group, DownloadError> {
+    fn start(mut command: Command, apart: Apart) -> Result<Group, DownloadError> {
         let name = command.get_program().to_string_lossy().into_owned();
-        let guard = Guard::start()?;
-        command.process_group(guard.group().as_raw_nonzero().get());
+        apart.ends_with_us().set_on(&mut command);
         let child = command.spawn().map_err(|err| DownloadError::not_started(&name, &err))?;
-        let pid = Pid::from_child(&child);
-        let group = Group { child, guard };
-        // Before it can have received anything. What it starts inherits it.
-        let ours = rustix::process::getrlimit(Resource::Fsize).maximum.unwrap_or(u64::MAX);
-        let size = Some(file_size.min(ours));
-        let limit = Rlimit { current: size, maximum: size };
-        match rustix::process::prlimit(Some(pid), Resource::Fsize, limit) {
-            // It is gone already.
-            Ok(_) | Err(rustix::io::Errno::SRCH) => Ok(group),
-            Err(err) => Err(DownloadError::local(format!("limit {name}"), err)),
-        }
+        let mut group = Group { child, guard: None };
+        group.guard = Some(Guard::start(group.leader())?);
+        Ok(group)
+    }
+
+    /// The program leads the group, whose number stays its own until it has been waited for.
+    fn leader(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 
     fn ends_before(&self, deadline: Instant) -> std::io::Result<bool> {
-        let pid = Pid::from_child(&self.child);
-        let handle = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+        let handle = rustix::process::pidfd_open(self.leader(), PidfdFlags::empty())?;
         wait(handle.as_fd(), deadline)
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        self.guard.kill();
+        let _gone = rustix::process::kill_process_group(self.leader(), Signal::KILL);
+        // It has nothing to guard any more, and must not end whoever gets that number next.
+        drop(self.guard.take());
         let _reaped = self.child.wait();
     }
 }

@@ -4,7 +4,7 @@
 use crate::limits::Limits;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{Resource, Rlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
@@ -32,14 +32,14 @@ fn tried(what: &'static str) -> impl FnOnce(io::Error) -> ConfineError {
 
 /// Confines this process for good. It must have one thread only, and have read before what only root may
 /// read: keys, tokens and authorities. As root the cache directory is made where it is missing and given to
-/// the user; its parents must be root's.
+/// the user; its parents must be root's. Where we are not root, no user is asked.
 pub fn confine(
     cache: &Path,
-    uid: u32,
-    gid: u32,
+    user: Option<(u32, u32)>,
     limits: &Limits,
 ) -> Result<Confined, ConfineError> {
     let root = Uid::effective().is_root();
+    let (uid, gid) = user.unwrap_or((0, 0));
     if root && (uid == 0 || gid == 0) {
         let err = io::Error::new(io::ErrorKind::InvalidInput, "the user for fetching is root");
         return Err(ConfineError { what: "give up root", err });
@@ -61,6 +61,9 @@ pub fn confine(
         return Ok(Confined::AsIs);
     }
     become_user(uid, gid).map_err(|it| tried("give up root")(it.into()))?;
+    // It has read keys: others of that user do not look into it, whatever the kernel's default is.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|it| tried("close its memory to others")(it.into()))?;
     if setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0)).is_ok() {
         let err = io::Error::other("root could be taken back");
         return Err(ConfineError { what: "give up root", err });
@@ -92,6 +95,8 @@ fn limit_resources(limits: &Limits) -> rustix::io::Result<()> {
     limit(Resource::Nofile, 256)?;
     // git maps whole packs.
     limit(Resource::As, 4 << 30)?;
+    // What is no map of a file: an archive, or an object that git takes apart.
+    limit(Resource::Data, 1 << 30)?;
     // Processor seconds, as a program that loops is otherwise ended only by whoever waits for it.
     limit(Resource::Cpu, limits.total.as_secs().saturating_mul(2).max(60))
 }

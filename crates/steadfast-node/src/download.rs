@@ -1,17 +1,19 @@
 //! Talking to a source: a process of its own, that gives up its privileges before it says a word, and
 //! what starts it.
 
-use crate::wire::OURSELVES;
+use crate::wire::{LOG, OURSELVES};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use steadfast_child::{adopt_orphans, end_left_behind};
 use steadfast_download::{DownloadError, DownloadErrorKind, sandbox};
 use steadfast_source::download::download_and_tell;
 use steadfast_source::openpgp::RunAs;
-use steadfast_source::settings::{Limits, Source};
+use steadfast_source::settings::{Limits, Source, Trust};
 use steadfast_source::terms::{Credentials, Download, Known, from_line};
 use steadfast_system::command::{Command, Finished};
+use steadfast_system::text;
 use steadfast_trust::text::chain;
 
 /// What the process without privileges is told while it still has them.
@@ -21,35 +23,74 @@ pub struct DownloadTask {
     pub known: Known,
     pub cache: PathBuf,
     /// Where we are root.
-    pub as_user: Option<FetchUser>,
+    pub as_user: Option<OwnUser>,
     pub limits: Limits,
 }
 
-/// Who talks to the network.
+/// A user of this machine who does one thing for us, and as whom nothing else runs. There is no other user in
+/// its place: as `nobody` run the programs of others, and each could hold ours and speak for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duty {
+    /// It talks to the network.
+    Fetch,
+    /// It runs the program that verifies OpenPGP signatures.
+    Verify,
+}
+
+/// The ids of such a user.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct FetchUser {
-    uid: u32,
-    gid: u32,
+pub struct OwnUser {
+    pub uid: u32,
+    pub gid: u32,
 }
 
-impl FetchUser {
-    /// A user of that purpose, else nobody. None where we are not root: then there is nothing to give up.
-    pub fn find() -> Option<FetchUser> {
-        if !rustix::process::geteuid().is_root() {
-            return None;
+/// Why something cannot be done as who is meant to do it.
+#[derive(Debug, thiserror::Error)]
+pub enum NoUser {
+    #[error(
+        "there is no user {name} on this machine; the package makes it, and so does: \
+         useradd --system --user-group --shell /usr/sbin/nologin {name}"
+    )]
+    Missing { name: &'static str },
+    #[error("the user {name} has the numbers of root")]
+    Root { name: &'static str },
+}
+
+impl Duty {
+    fn name(self) -> &'static str {
+        match self {
+            Duty::Fetch => "steadfast-fetch",
+            Duty::Verify => "steadfast-verify",
         }
-        let found = ["steadfast-fetch", "nobody"]
-            .iter()
-            .find_map(|it| nix::unistd::User::from_name(it).ok().flatten());
-        Some(found.map_or(NOBODY, |it| FetchUser { uid: it.uid.as_raw(), gid: it.gid.as_raw() }))
     }
 
-    pub fn run_as(self) -> RunAs {
-        RunAs { uid: self.uid, gid: self.gid }
+    /// Who does it. None where we are not root: then there is nothing to give up.
+    pub fn user(self) -> Result<Option<OwnUser>, NoUser> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(None);
+        }
+        let name = self.name();
+        let found = nix::unistd::User::from_name(name).ok().flatten();
+        let found = found.ok_or(NoUser::Missing { name })?;
+        let (uid, gid) = (found.uid.as_raw(), found.gid.as_raw());
+        if uid == 0 || gid == 0 {
+            return Err(NoUser::Root { name });
+        }
+        Ok(Some(OwnUser { uid, gid }))
     }
 }
 
-const NOBODY: FetchUser = FetchUser { uid: 65534, gid: 65534 };
+/// As whom a program verifies signatures, where the trusted keys need one, and in a directory beside the
+/// cache. None where we are not root, or no program is started.
+pub fn verifier(trust: &Trust, cache: &Path) -> Result<Option<RunAs>, NoUser> {
+    match trust {
+        Trust::OpenPgp(_) => {
+            let room = cache.with_file_name("verify");
+            Ok(Duty::Verify.user()?.map(|OwnUser { uid, gid }| RunAs { uid, gid, room }))
+        }
+        Trust::AllowedSigners(_) | Trust::Keys { .. } | Trust::None => Ok(None),
+    }
+}
 
 /// In the process of its own. It tells what came of it before it does what it may be killed in.
 pub fn download_as_child(task: &DownloadTask, tell: impl FnOnce(&Result<Download, DownloadError>)) {
@@ -67,26 +108,66 @@ fn confined(task: &DownloadTask) -> Result<Credentials, DownloadError> {
     let DownloadTask { source, known: _, cache, as_user, limits } = task;
     let credentials = Credentials::read(source)
         .map_err(|err| DownloadError::new(DownloadErrorKind::Settings, chain(&err)))?;
-    let FetchUser { uid, gid } = as_user.unwrap_or(NOBODY);
-    sandbox::confine(cache, uid, gid, &limits.transfer())
+    let user = as_user.map(|OwnUser { uid, gid }| (uid, gid));
+    sandbox::confine(cache, user, &limits.transfer())
         .map_err(|err| DownloadError::new(DownloadErrorKind::Local, chain(&err)))?;
     // Nobody but who started it waits for it. Only now: becoming another user forgets it.
     let _asked = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     Ok(credentials)
 }
 
+/// What is left of a download dies at once where it is told to.
+const DYING: Duration = Duration::from_secs(10);
+
 /// Starts that process, and hears what it says. However it ended after that: what it brought is verified
-/// as if it were a lie.
+/// as if it were a lie, and whatever it has started has ended before.
 pub fn download_in_child(task: &DownloadTask) -> Result<Download, DownloadError> {
     // Plain data, whose serialization cannot fail.
     let input = serde_json::to_vec(task).unwrap_or_default();
-    let finished = Command::new(OURSELVES)
+    let local = |words: String| DownloadError::new(DownloadErrorKind::Local, words);
+    adopt_orphans().map_err(|err| DownloadError::local("take over what a download leaves", err))?;
+    let mut child = Command::new(OURSELVES)
         .args(["internal", "download"])
         .input(input)
         .timeout(task.limits.together() + Duration::from_secs(30))
-        .run_to_its_time()
-        .map_err(|err| DownloadError::new(DownloadErrorKind::Local, err.chain().join(": ")))?;
+        .expendable(1000);
+    if let Some(level) = told_level() {
+        child = child.env(LOG, level);
+    }
+    let finished = child.run_to_its_time();
+    end_left_behind(DYING)
+        .map_err(|_| local("what the download has left behind does not end".to_owned()))?;
+    let finished = finished.map_err(|err| local(err.chain().join(": ")))?;
+    retell(&finished.stderr_text());
     answer(&finished)
+}
+
+/// How much that process is to tell of its work: as much as is listened to here.
+fn told_level() -> Option<&'static str> {
+    if tracing::enabled!(target: DOWNLOAD, tracing::Level::TRACE) {
+        Some("trace")
+    } else if tracing::enabled!(target: DOWNLOAD, tracing::Level::DEBUG) {
+        Some("debug")
+    } else {
+        None
+    }
+}
+
+/// The crate of which most is told there.
+const DOWNLOAD: &str = "steadfast_download";
+/// More than any download has to tell.
+const MOST_LINES: usize = 10_000;
+
+/// Passes on what it has told. It spoke with strangers, so these are their words as well: whatever a line
+/// says of its own weight, it is one for whoever looks for the cause of something.
+fn retell(lines: &str) {
+    for line in lines.lines().take(MOST_LINES) {
+        let words = match line.split_once('>') {
+            Some((head, words)) if head.starts_with('<') && head.len() == 2 => words,
+            Some(_) | None => line,
+        };
+        tracing::debug!(target: DOWNLOAD, "download: {}", text::safe(words));
+    }
 }
 
 fn answer(finished: &Finished) -> Result<Download, DownloadError> {

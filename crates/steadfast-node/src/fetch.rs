@@ -2,7 +2,7 @@
 //! what it has verified itself.
 
 use crate::adopted::{self, RevisionRecord};
-use crate::download::{DownloadTask, FetchUser, download_in_child};
+use crate::download::{DownloadTask, Duty, download_in_child, verifier};
 use crate::revision::{HighestAccepted, Revision, RevisionInfo};
 use crate::settings::{self, Settings};
 use crate::wire::{FetchTask, Fetched, Offer, Proof, Refusal, RefusalKind};
@@ -22,10 +22,10 @@ use steadfast_system::text::hex;
 use steadfast_trust::copies::{CopiesError, Loaded};
 use steadfast_trust::text::chain;
 
-/// The settings, if they still name the source that the agent asked for.
-fn settings_for(path: &std::path::Path, name: &str) -> Result<Settings, String> {
+/// The settings, if they still name the source that the agent asked for, with all that belongs to it.
+fn settings_for(path: &std::path::Path, source: Option<&Source>) -> Result<Settings, String> {
     let (settings, _) = settings::read_file(path).map_err(|err| chain(&err))?;
-    let same = settings.source.as_ref().is_some_and(|it| it.to_string() == name);
+    let same = settings.source.as_ref() == source;
     if same { Ok(settings) } else { Err("the settings were changed meanwhile".to_owned()) }
 }
 
@@ -48,7 +48,7 @@ pub fn fetch(task: &FetchTask, layout: &Layout) -> Result<(Fetched, Option<After
 }
 
 fn try_fetch(task: &FetchTask, layout: &Layout) -> Result<(Fetched, Option<After>), Refusal> {
-    let settings = settings_for(&task.settings, &task.source).map_err(here)?;
+    let settings = settings_for(&task.settings, task.source.as_ref()).map_err(here)?;
     let source = settings.source.as_ref().ok_or_else(|| here("there is no source"))?;
     let mut fetching = Fetching {
         task,
@@ -57,7 +57,6 @@ fn try_fetch(task: &FetchTask, layout: &Layout) -> Result<(Fetched, Option<After
         trust: settings.trust.clone().unwrap_or(Trust::None),
         channel: settings.environment.as_deref().map(str::to_owned),
         limits: Limits::within(settings.timeout),
-        as_user: FetchUser::find(),
         loaded: load_anti_rollback(task, layout)?,
     };
     fetching.forget_another_source();
@@ -81,7 +80,6 @@ struct Fetching<'a> {
     trust: Trust,
     channel: Option<String>,
     limits: Limits,
-    as_user: Option<FetchUser>,
     /// What was accepted before, which nothing goes below.
     loaded: Loaded<AntiRollback>,
 }
@@ -137,6 +135,11 @@ impl Fetching<'_> {
     /// Has a process without privileges talk to the source. Nothing where there is nothing new.
     fn download(&self) -> Result<Option<Option<Validator>>, Refusal> {
         let Fetching { task, layout, loaded, .. } = self;
+        match self.source {
+            Source::Git(_) | Source::Snapshot(_) => {}
+            // It is read when it is accepted: there is no network, and nothing to unpack.
+            Source::Directory(_) => return Ok(Some(None)),
+        }
         let highest = loaded.value.highest.as_ref();
         let told = known_to_agent(task).map(|it| it.revision.clone());
         // What the agent has not heard of yet is brought again.
@@ -150,7 +153,7 @@ impl Fetching<'_> {
             source: self.source.clone(),
             known: Known::from_state(&loaded.value, has_content, validator),
             cache: layout.fetch(),
-            as_user: self.as_user,
+            as_user: Duty::Fetch.user().map_err(|err| here(err.to_string()))?,
             limits: self.limits,
         };
         match download_in_child(&task).map_err(|err| refused(&err.into()))? {
@@ -172,7 +175,7 @@ impl Fetching<'_> {
             now,
             zone: &zone,
             force: if task.forced { Force::Yes } else { Force::No },
-            run_as: self.as_user.map(FetchUser::run_as),
+            run_as: verifier(&self.trust, &layout.fetch()).map_err(|err| here(err.to_string()))?,
             limits: &self.limits,
         };
         let mut raised = self.loaded.value.clone();

@@ -8,18 +8,22 @@ use std::fmt;
 use std::path::PathBuf;
 use steadfast_model::PromiseId;
 use steadfast_model::policy::Budget;
+use steadfast_source::settings::Source;
 use steadfast_system::attribution::Changer;
 
 /// Where children are started from: the program of this very process, whatever has been put in its place
 /// since. So both speak the same, and a binary that does not work takes nothing away.
 pub const OURSELVES: &str = "/proc/self/exe";
 
+/// The variable that says how much is told: `debug`, or `steadfast_engine=debug,steadfast_system=trace`.
+pub const LOG: &str = "STEADFAST_LOG";
+
 /// Ask the source what is above the highest revision accepted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FetchTask {
     pub settings: PathBuf,
-    /// What the source was called when the agent read the settings.
-    pub source: String,
+    /// As the agent read it in the settings.
+    pub source: Option<Source>,
     #[serde(rename = "floor")]
     pub highest: HighestAccepted,
     /// The model that was adopted from it; another one is refused. Nothing where it is the first.

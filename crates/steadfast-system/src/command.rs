@@ -1,5 +1,5 @@
 //! Starting another program: with a time limit, a cleared environment, `LC_ALL=C`, bounded output, no
-//! terminal, and a process group of its own that ends as a whole.
+//! terminal, and a session of its own, whose process group ends as a whole.
 
 use crate::{ErrorKind, SystemError, text};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -7,9 +7,10 @@ use rustix::fd::{IntoRawFd as _, OwnedFd};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 use std::ffi::{OsStr, OsString};
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
+use steadfast_child::{Apart, User};
 
 /// What a program may print before the rest is dropped: 1 MiB for each of its two outputs.
 const MAX_OUTPUT: usize = 1024 * 1024;
@@ -23,15 +24,6 @@ const PACE: Duration = Duration::from_millis(20);
 /// Where programs are looked for; the caller's PATH is not asked.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Who a program runs as, where it is not to run as we do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunAs {
-    pub uid: u32,
-    pub gid: u32,
-    /// Supplementary groups.
-    pub groups: Vec<u32>,
-}
-
 /// A program to be started.
 #[derive(Clone, Debug)]
 pub struct Command {
@@ -41,7 +33,7 @@ pub struct Command {
     input: Vec<u8>,
     timeout: Duration,
     folder: Option<OsString>,
-    run_as: Option<RunAs>,
+    apart: Apart,
     kills: bool,
     tells_arguments: bool,
 }
@@ -120,7 +112,7 @@ impl Command {
             input: vec![],
             timeout: Duration::from_secs(60),
             folder: None,
-            run_as: None,
+            apart: Apart::new(),
             kills: true,
             tells_arguments: false,
         }
@@ -165,8 +157,15 @@ impl Command {
     }
 
     #[must_use]
-    pub fn run_as(mut self, run_as: RunAs) -> Command {
-        self.run_as = Some(run_as);
+    pub fn run_as(mut self, user: User) -> Command {
+        self.apart = self.apart.as_user(user);
+        self
+    }
+
+    /// How soon the kernel ends it where memory runs out; see [`Apart::expendable`].
+    #[must_use]
+    pub fn expendable(mut self, score: u16) -> Command {
+        self.apart = self.apart.expendable(score);
         self
     }
 
@@ -271,7 +270,7 @@ impl Command {
         Ok((finished, ended))
     }
 
-    /// With a cleared environment, pipes, and a process group of its own.
+    /// With a cleared environment, pipes, and a session of its own.
     fn as_std(&self) -> std::process::Command {
         let mut command = std::process::Command::new(&self.program);
         command
@@ -284,25 +283,8 @@ impl Command {
             .current_dir(self.folder.as_deref().unwrap_or(OsStr::new("/")))
             .stdin(if self.input.is_empty() { Stdio::null() } else { Stdio::piped() })
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
-        if let Some(run_as) = &self.run_as {
-            let (uid, gid, groups) = (run_as.uid, run_as.gid, run_as.groups.clone());
-            // `Command::uid` would drop all supplementary groups; this one sets those of the user.
-            #[expect(unsafe_code, reason = "std has no stable call for supplementary groups")]
-            // SAFETY: between fork and exec only system calls are made, and nothing is allocated: the
-            // conversion of the groups happened before.
-            unsafe {
-                let groups: Vec<nix::unistd::Gid> =
-                    groups.into_iter().map(nix::unistd::Gid::from_raw).collect();
-                command.pre_exec(move || {
-                    nix::unistd::setgroups(&groups)?;
-                    nix::unistd::setgid(nix::unistd::Gid::from_raw(gid))?;
-                    nix::unistd::setuid(nix::unistd::Uid::from_raw(uid))?;
-                    Ok(())
-                });
-            }
-        }
+            .stderr(Stdio::piped());
+        self.apart.clone().set_on(&mut command);
         command
     }
 

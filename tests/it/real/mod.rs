@@ -22,4 +22,5 @@ mod restarts;
 mod sources;
 mod taken_over;
 mod told;
+mod trust;
 mod who;

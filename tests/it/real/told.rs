@@ -106,6 +106,9 @@ trust: {{ allowed_signers: /etc/steadfast/allowed_signers }}"
         &format!("prepare{{revision={short}}}: "),
         &format!("trial{{revision={short} before={}}}: run{{run=", &first[..12]),
         "signature accepted",
+        // The one that has no privileges, in the words of the one that started it.
+        "download: git_transfer{url=",
+        "transfer ended bytes=",
         "refused=unreachable",
         "files changed change=write path=/etc/app.conf",
         // The journal's own fields.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{files, root};
+use super::{files, root, sources};
 
 /// Crates with their layers, as ARCHITECTURE.md has them; none for what is for tests alone.
 fn layers() -> BTreeMap<String, Option<u32>> {
@@ -62,12 +62,13 @@ fn a_crate_names_crates_of_lower_layers_and_nothing_else() {
             let lower = below.zip(*layer).is_some_and(|(below, layer)| below < layer);
             assert!(lower || other == "steadfast-testkit", "{name} names {other} in its tests");
         }
-        // What strangers send goes through these three, so they name this and no more, whatever is below them.
+        // What strangers send goes through these four, so they name this and no more, whatever is below them.
         match name {
-            "steadfast-trust" => assert!(used.is_empty(), "{used:?}"),
-            "steadfast-download" => assert_eq!(used, ["steadfast-trust"]),
+            "steadfast-child" | "steadfast-trust" => assert!(used.is_empty(), "{used:?}"),
+            "steadfast-download" => assert_eq!(used, ["steadfast-child", "steadfast-trust"]),
             "steadfast-source" => {
-                assert_eq!(used, ["steadfast-download", "steadfast-model", "steadfast-trust"]);
+                let below = ["child", "download", "model", "trust"];
+                assert_eq!(used, below.map(|it| format!("steadfast-{it}")));
             }
             _ => {}
         }
@@ -88,4 +89,20 @@ fn the_planner_knows_nothing_of_the_machine_but_its_errors() {
         }
     }
     assert!(!text.contains("Probe") && !text.contains("Actuate"));
+}
+
+#[test]
+fn every_program_is_started_apart_from_us() {
+    let mut starters = vec![];
+    for (path, text) in sources().filter(|(path, _)| path.contains("/src/")) {
+        let text = text.split("#[cfg(test)]\nmod").next().unwrap_or_default();
+        let starts = [".spawn()", ".output()", ".status()"].iter().any(|it| text.contains(it));
+        if starts && text.contains("process::") && !path.ends_with("/tests.rs") {
+            assert!(text.contains(".set_on("), "{path} starts a program without steadfast-child");
+            starters.push(path);
+        }
+    }
+    let known =
+        ["agent/src/shell/binary.rs", "agent/src/shell/children.rs", "download/src/process.rs"];
+    assert!(known.iter().all(|it| starters.iter().any(|path| path.ends_with(it))), "{starters:?}");
 }

@@ -2,8 +2,8 @@
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-/// The variable that names a filter: `debug`, or `steadfast_engine=debug,steadfast_system=trace`.
-pub const VARIABLE: &str = "STEADFAST_LOG";
+/// The variable that names a filter.
+pub const VARIABLE: &str = steadfast_node::wire::LOG;
 
 /// All crates of ours.
 const OURS: &str = "steadfast";

@@ -57,7 +57,7 @@ impl Shell {
         };
         let task = FetchTask {
             settings: self.setup.settings.clone(),
-            source: self.agent.config().source.clone().unwrap_or_default(),
+            source: self.settings.source.clone(),
             highest,
             model,
             forced: forced && wanted.is_some(),
@@ -68,7 +68,8 @@ impl Shell {
         let send = self.send.clone();
         let timeout = self.settings.source.as_ref().map(|_| self.settings.timeout);
         let wanted = task.wanted.as_ref().map(tracing::field::display);
-        let span = tracing::debug_span!("fetch", source = task.source, wanted);
+        let source = task.source.as_ref().map(tracing::field::display);
+        let span = tracing::debug_span!("fetch", source, wanted);
         let fetched = async move {
             let result = child
                 .fetch(&task, timeout.unwrap_or_default())

@@ -4,6 +4,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
+use steadfast_child::Apart;
 use steadfast_node::wire::OURSELVES;
 
 /// A file, as far as it matters whether it is the same.
@@ -66,6 +67,7 @@ fn answers(program: &Path) -> Result<(), String> {
     let mut command = std::process::Command::new(program);
     command.arg("--version").env_clear().stdin(std::process::Stdio::null());
     command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    Apart::new().set_on(&mut command);
     let mut child = command.spawn().map_err(failed)?;
     let deadline = std::time::Instant::now() + PATIENCE;
     loop {

@@ -1,5 +1,5 @@
 //! The agent's children: the same program, with a task on standard input, a time limit, and lines of JSON
-//! in return. Each has a process group of its own, which ends as a whole.
+//! in return. Each has a session of its own, whose process group ends as a whole.
 
 use super::event::Event;
 use crate::logging::{self, Level, one_line};
@@ -7,10 +7,12 @@ use crate::machine::RunResult;
 use rustix::process::{Pid, Signal, WaitOptions};
 use serde::Serialize;
 use std::collections::{HashSet, VecDeque};
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use steadfast_child::Apart;
 use steadfast_node::wire::{
     FetchTask, Fetched, OURSELVES, PrepareAnswer, PrepareTask, RunLine, RunTask,
 };
@@ -38,6 +40,33 @@ pub(super) struct Starter {
     /// What they are to tell of what they do.
     pub filter: Option<String>,
     pub alive: Alive,
+}
+
+/// What a child is started for.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Fetch,
+    Prepare,
+    Run,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Fetch => "fetch",
+            Kind::Prepare => "prepare",
+            Kind::Run => "run",
+        }
+    }
+
+    /// Where memory runs out, whatever only looks at something new goes before the agent does. A run that is
+    /// cut off leaves things half done.
+    fn apart(self) -> Apart {
+        match self {
+            Kind::Fetch | Kind::Prepare => Apart::new().expendable(500),
+            Kind::Run => Apart::new(),
+        }
+    }
 }
 
 /// The children that have not ended, by their process groups.
@@ -93,7 +122,7 @@ impl Starter {
         let mut answer = None;
         let limit = FETCH + 2 * timeout;
         let finished = self
-            .work("fetch", task, limit, |line| {
+            .work(Kind::Fetch, task, limit, |line| {
                 answer = serde_json::from_str::<Fetched>(line).ok().or(answer.take());
             })
             .await?;
@@ -108,7 +137,7 @@ impl Starter {
     pub(super) async fn prepare(&self, task: &PrepareTask) -> Result<Prepared, Vec<String>> {
         let mut answer = None;
         let finished = self
-            .work("prepare", task, PREPARE, |line| {
+            .work(Kind::Prepare, task, PREPARE, |line| {
                 answer = serde_json::from_str::<PrepareAnswer>(line).ok().or(answer.take());
             })
             .await;
@@ -124,7 +153,7 @@ impl Starter {
         let mut result = None;
         let mut watched = vec![];
         let finished = self
-            .work("run", task, RUN, |line| match serde_json::from_str(line) {
+            .work(Kind::Run, task, RUN, |line| match serde_json::from_str(line) {
                 Ok(RunLine::Watch(one)) => watched.push(one),
                 Ok(RunLine::Report(report)) => result = Some(RunResult::Finished(report)),
                 Ok(RunLine::Busy(words)) => result = Some(RunResult::Busy(words)),
@@ -150,13 +179,14 @@ impl Starter {
     /// Starts a child, gives it its task, hears each line of its answer, and sees it end.
     async fn work(
         &self,
-        name: &str,
+        kind: Kind,
         task: &impl Serialize,
         limit: Duration,
         mut line: impl FnMut(&str),
     ) -> Result<Finished, String> {
+        let name = kind.name();
         let failed = |err: std::io::Error| format!("start `steadfast internal {name}`: {err}");
-        let mut child = self.command(name).spawn().map_err(failed)?;
+        let mut child = self.command(kind).spawn().map_err(failed)?;
         let group = child.id().and_then(|it| i32::try_from(it).ok()).and_then(Pid::from_raw);
         tracing::debug!(task = name, group = group.map(Pid::as_raw_pid), "a child has started");
         self.alive.with(|it| it.extend(group));
@@ -188,9 +218,10 @@ impl Starter {
     }
 
     /// This program again, with surroundings that say nothing it was not told.
-    fn command(&self, name: &str) -> Command {
-        let mut command = Command::new(OURSELVES);
-        command.arg0("steadfast").args(["internal", name]).env_clear();
+    #[expect(clippy::disallowed_methods, reason = "the agent starts itself, and nothing else here")]
+    fn command(&self, kind: Kind) -> Command {
+        let mut command = std::process::Command::new(OURSELVES);
+        command.arg0("steadfast").args(["internal", kind.name()]).env_clear();
         if let Some(state) = &self.state {
             command.arg("--state").arg(state);
         }
@@ -203,8 +234,9 @@ impl Starter {
             command.env("CREDENTIALS_DIRECTORY", folder);
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.process_group(0).kill_on_drop(false).current_dir("/");
-        command
+        command.current_dir("/");
+        kind.apart().set_on(&mut command);
+        Command::from(command)
     }
 }
 

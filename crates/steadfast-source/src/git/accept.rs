@@ -38,7 +38,7 @@ pub(crate) fn accept(
     let (what, signed) = what_is_signed(&followed.reference, &id, &commit, tag.as_ref())?;
     let signers = match (terms.trust, signers) {
         (Trust::OpenPgp(keyring), _) => {
-            vec![verify_openpgp(&what, signed, keyring, terms.run_as)?]
+            vec![verify_openpgp(&what, signed, keyring, terms.run_as.as_ref())?]
         }
         (_, Some(signers)) => vec![signers.verify(&what, signed, GIT, terms.now)?],
         (_, None) => vec![],

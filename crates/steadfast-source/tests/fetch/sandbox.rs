@@ -67,7 +67,7 @@ fn the_confined_side() {
     let source = Source::Git(git);
     let credentials = Credentials::read(&source).unwrap();
     let limits = Limits::default();
-    assert_eq!(confine(&cache, USER, USER, &limits.transfer()).unwrap(), Confined::AsUser);
+    assert_eq!(confine(&cache, Some((USER, USER)), &limits.transfer()).unwrap(), Confined::AsUser);
 
     assert!(std::fs::read(world.join("anna")).is_err(), "it reads a private key");
     assert!(std::fs::write(world.join("x"), "").is_err(), "it writes beside its directory");

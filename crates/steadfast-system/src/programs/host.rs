@@ -2,7 +2,7 @@
 
 use super::{Program, Run};
 use crate::accounts::{self, User};
-use crate::command::{Command, Finished, RunAs};
+use crate::command::{Command, Finished};
 use crate::{ErrorKind, Host, SystemError};
 
 impl Run for Host {
@@ -25,13 +25,13 @@ impl Run for Host {
 }
 
 /// The ids of an account, with all its groups.
-pub(crate) fn run_as(account: &User) -> Result<RunAs, SystemError> {
+pub(crate) fn run_as(account: &User) -> Result<steadfast_child::User, SystemError> {
     let what = || format!("list the groups of user {}", account.name);
     let name = std::ffi::CString::new(account.name.as_str())
         .map_err(|err| SystemError::io(what(), std::io::Error::from(err)))?;
     let groups = nix::unistd::getgrouplist(&name, nix::unistd::Gid::from_raw(account.gid))
         .map_err(|err| SystemError::io(what(), err))?;
-    Ok(RunAs {
+    Ok(steadfast_child::User {
         uid: account.uid,
         gid: account.gid,
         groups: groups.into_iter().map(nix::unistd::Gid::as_raw).collect(),

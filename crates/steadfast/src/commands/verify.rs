@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::path::{Path, PathBuf};
 use steadfast_node::counted;
-use steadfast_node::download::{DownloadTask, FetchUser, download_in_child};
+use steadfast_node::download::{DownloadTask, Duty, OwnUser, download_in_child, verifier};
 use steadfast_node::model::{self, every_node};
 use steadfast_source::accept::accept;
 use steadfast_source::anti_rollback::{AntiRollback, Expected, Force, Point};
@@ -105,25 +105,33 @@ pub(crate) fn run(args: &VerifyArgs, ui: &Ui) -> Outcome {
     let (mut accepted, lowest) = accepted_before(args)?;
     // What lies on this machine is read by whoever asks; with servers only the agent's own child speaks.
     let afar = args.source.contains("://") && !args.source.starts_with("file://");
-    let user = FetchUser::find();
     let limits = Limits::default();
+    // Where another user fetches or verifies, that one passes through it, and looks at nothing.
+    let room = room(0o711)?;
+    let cache = room.path().join("fetch");
+    let trust = trust(args);
     let terms = Terms {
         source: &source,
-        trust: &trust(args),
+        trust: &trust,
         expected: &Expected { model: args.model.clone(), channel: args.channel.clone() },
         now: Timestamp::now(),
         zone: &TimeZone::system(),
         force: Force::No,
-        run_as: user.map(FetchUser::run_as),
+        run_as: verifier(&trust, &cache).map_err(Failure::usage)?,
         limits: &limits,
     };
-    // Where another user fetches, that one passes through it, and looks at nothing.
-    let cache = if afar { room(0o711) } else { scratch() }?;
+    if !afar {
+        rustix::fs::mkdir(&cache, rustix::fs::Mode::RWXU)
+            .map_err(|err| Failure::new(Exit::Unreachable, err))?;
+    }
     let known = Known::from_state(&accepted, false, None);
     let fetched = match &local {
-        Some(folder) => fetch_local(&terms, folder, &mut accepted, cache.path()).map(Some),
-        None if afar => fetch_in_child(&terms, known, user, &mut accepted, cache.path()),
-        None => fetch(&terms, &known, &mut accepted, cache.path()),
+        Some(folder) => fetch_local(&terms, folder, &mut accepted, &cache).map(Some),
+        None if afar => {
+            let user = Duty::Fetch.user().map_err(Failure::usage)?;
+            fetch_in_child(&terms, known, user, &mut accepted, cache)
+        }
+        None => fetch(&terms, &known, &mut accepted, &cache),
     };
     let Some(fetched) = fetched.map_err(refused)? else {
         return Err(Failure::new(Exit::Unreachable, Error::msg("nothing was downloaded")));
@@ -155,11 +163,11 @@ pub(crate) fn run(args: &VerifyArgs, ui: &Ui) -> Outcome {
 fn fetch_in_child(
     terms: &Terms<'_>,
     known: Known,
-    as_user: Option<FetchUser>,
+    as_user: Option<OwnUser>,
     accepted: &mut AntiRollback,
-    folder: &Path,
+    cache: PathBuf,
 ) -> Result<Option<Fetched>, Refusal> {
-    let (source, cache, limits) = (terms.source.clone(), folder.join("fetch"), *terms.limits);
+    let (source, limits) = (terms.source.clone(), *terms.limits);
     match download_in_child(&DownloadTask { source, known, cache: cache.clone(), as_user, limits })?
     {
         Download::Unchanged => Ok(None),

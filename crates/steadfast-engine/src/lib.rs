@@ -16,6 +16,7 @@ pub mod promised;
 mod reason;
 pub mod runner;
 mod step;
+mod steps;
 pub mod undo;
 pub mod unit;
 

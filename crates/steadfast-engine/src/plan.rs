@@ -4,16 +4,15 @@
 
 use crate::budget::{Budget, BudgetMeter, Spent};
 use crate::observed::Observed;
-use crate::obstacles::{missing, speaks_against, unknowns};
+use crate::obstacles::{missing, presumed, revised, speaks_against, unknowns};
 use crate::outcome::{Held, NotKept};
 use crate::promised::{Promised, Promises};
-use crate::reason::{Packages, Reason};
+use crate::reason::Reason;
+use crate::steps::{Source, Steps};
 use crate::unit::UnitId;
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashMap;
 use steadfast_model::{Keep, PromiseId};
-use steadfast_resources::paths::is_packages_territory;
-use steadfast_resources::{Change, Difference, Identity, Obstacle};
+use steadfast_resources::{Change, Difference, Obstacle};
 use steadfast_system::ErrorKind;
 
 /// The intended effect of a whole run: one entry for each promise, in the order of the promises.
@@ -77,106 +76,6 @@ impl Forecast {
     }
 }
 
-/// What the earlier steps of this run are expected to create.
-#[derive(Default)]
-struct Steps {
-    /// The packages to be installed or upgraded.
-    installs: Vec<Install>,
-    things: HashMap<Identity, PromiseId>,
-    /// Creating a user also creates the user's own group.
-    own_groups: HashMap<Arc<str>, PromiseId>,
-}
-
-/// A package to be installed, by the index of its promise.
-struct Install {
-    at: usize,
-    /// How certain its installation is.
-    sure: bool,
-}
-
-/// What may create a thing that is missing now.
-enum Source {
-    /// A step of this run creates it.
-    Step(Reason),
-    /// A package may contain it; the contents of a package are not known before it is installed.
-    Perhaps(Reason),
-}
-
-impl Steps {
-    fn take(&mut self, at: usize, promised: &Promised, entry: &Entry) {
-        if !entry.is_planned() || promised.want.is_absent() {
-            return;
-        }
-        let id = &promised.id;
-        if entry.changes.iter().any(Change::brings) {
-            let sure = !matches!(entry.forecast, Forecast::Unknown { .. });
-            self.installs.push(Install { at, sure });
-        }
-        for folder in entry.changes.iter().flat_map(Change::folders) {
-            let folder = Identity::Path(folder.clone());
-            self.things.entry(folder).or_insert_with(|| id.clone());
-        }
-        for thing in promised.want.claims() {
-            if let Identity::User(name) = &thing {
-                self.own_groups.entry(Arc::from(name.as_str())).or_insert_with(|| id.clone());
-            }
-            self.things.entry(thing).or_insert_with(|| id.clone());
-        }
-    }
-
-    /// The packages that may create what this promise is missing, if any. The packages that the promise
-    /// itself needs take precedence over all others.
-    fn packages(&self, promises: &Promises, at: usize) -> Option<Packages> {
-        if self.installs.is_empty() {
-            return None;
-        }
-        let needs = all_needs(promises, at);
-        let mut named: Vec<usize> = self.installs.iter().map(|it| it.at).collect();
-        if named.iter().any(|it| needs.contains(it)) {
-            named.retain(|it| needs.contains(it));
-        }
-        let mut ids = named.into_iter().map(|at| promises.all[at].id.clone());
-        Some(Packages { first: ids.next()?, others: ids.collect() })
-    }
-
-    /// What creates a thing that this promise is missing now.
-    fn provider_of(&self, thing: &Identity, promises: &Promises, at: usize) -> Option<Source> {
-        let own_group = || {
-            let Identity::Group(name) = thing else { return None };
-            self.own_groups.get(name.as_str())
-        };
-        if let Some(step) = self.things.get(thing).or_else(own_group).cloned() {
-            return Some(Source::Step(Reason::ComesWith { thing: thing.clone(), step }));
-        }
-        let may_come = match thing {
-            Identity::User(_) | Identity::Group(_) | Identity::Unit(_) => true,
-            Identity::Path(path) => is_packages_territory(path),
-            Identity::Package(_) | Identity::Setting(_) => false,
-        };
-        let packages = self.packages(promises, at).filter(|_| may_come)?;
-        let thing = thing.clone();
-        // A model that promises a service and installs packages expects one of them to contain it.
-        if let Identity::Unit(_) = &thing
-            && self.installs.iter().any(|it| it.sure)
-        {
-            return Some(Source::Step(Reason::ComesWithPackages { thing, packages }));
-        }
-        Some(Source::Perhaps(Reason::MayBring { thing, packages }))
-    }
-}
-
-/// Everything that a promise needs, directly or indirectly.
-fn all_needs(promises: &Promises, at: usize) -> HashSet<usize> {
-    let mut all = HashSet::new();
-    let mut open = promises.all[at].needs.clone();
-    while let Some(need) = open.pop() {
-        if all.insert(need) {
-            open.extend(&promises.all[need].needs);
-        }
-    }
-    all
-}
-
 /// What planning knows besides the observations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Circumstances {
@@ -228,7 +127,10 @@ fn plan_turns(
         if !entry.is_planned() {
             entry.certain.clear();
         }
-        steps.take(at, &promises.all[at], &entry);
+        if entry.is_planned() {
+            let sure = !matches!(entry.forecast, Forecast::Unknown { .. });
+            steps.take(at, &promises.all[at], &entry.changes, sure);
+        }
         entries[at] = Some(entry);
     }
     (entries, steps)
@@ -455,6 +357,10 @@ fn entry(
     };
     let forecast = forecast(promises, at, &changes, &obstacles, entries, steps, left_broken);
     let mut entry = Entry { changes, notes, forecast, certain: vec![] };
+    if let Forecast::NotKept(NotKept::Refused(_)) = entry.forecast {
+        // These would follow if nothing were in the way.
+        entry.changes.clear();
+    }
     if entry.forecast == Forecast::Kept && observed.undetermined.contains(&at) {
         entry.forecast = Forecast::Held(Held::RestartUndetermined);
     }
@@ -482,6 +388,8 @@ fn forecast(
     left_broken: impl Fn(usize) -> bool,
 ) -> Forecast {
     let promised = &promises.all[at];
+    let (obstacles, first) = revised(obstacles, |it| steps.changes(it, promises));
+    let obstacles = &obstacles[..];
     if let Some(why) = speaks_against(obstacles) {
         return Forecast::NotKept(why);
     }
@@ -522,7 +430,9 @@ fn forecast(
         .packages(promises, at)
         .filter(|_| promised.want.may_come_with_packages())
         .map(Reason::MayComeWith);
-    match because.or(need).or(package) {
+    let first = first.map(Reason::ChangesFirst);
+    let presumed = presumed(obstacles).map(Reason::Presumed);
+    match because.or(need).or(first).or(presumed).or(package) {
         Some(because) => Forecast::Expected { because: because.into() },
         None => Forecast::Certain,
     }

@@ -26,6 +26,8 @@ pub enum Reason {
     HealthNotAsked,
     /// It may not be looked at.
     Unread(SystemError),
+    /// As far as the kind knows, in its words why that is not all.
+    Presumed(String),
     /// What the kind's own look cannot tell, in its words.
     Undecided(String),
 }
@@ -52,6 +54,7 @@ impl Reason {
             | Reason::GoneButMayComeWith(_)
             | Reason::HealthOf(_)
             | Reason::HealthNotAsked
+            | Reason::Presumed(_)
             | Reason::Undecided(_) => vec![self.to_string()],
         }
     }
@@ -77,7 +80,7 @@ impl fmt::Display for Reason {
             }
             Reason::HealthNotAsked => f.write_str("its health has not been checked yet"),
             Reason::Unread(error) => f.write_str(&error.chain().join(": ")),
-            Reason::Undecided(words) => f.write_str(words),
+            Reason::Presumed(words) | Reason::Undecided(words) => f.write_str(words),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What is asked of promises of all kinds at once.
 
 use crate::group::Group;
+use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Kind as _};
 use crate::kinds::{Looks, Row};
 use crate::undo::{self, About, Effect, Facet, FacetState, Now};
@@ -24,6 +25,16 @@ pub fn lower(promise: &Promise, cx: &mut Lower<'_>) -> Option<Vec<Resource>> {
     let whole = (kind.lower)(name, body, cx)?;
     let members = Group::as_want(&whole).and_then(|it| it.members.clone()).map(Resource::Members);
     Some(std::iter::once(whole).chain(members).collect())
+}
+
+/// Tells each what the run takes away.
+pub fn relate_going(all: &mut [&mut Resource], going: &[Identity]) {
+    if going.is_empty() {
+        return;
+    }
+    for resource in all.iter_mut() {
+        of_kind!(Resource, &mut **resource, K, want => K::set_going(want, going));
+    }
 }
 
 /// Tells every directory that purges which paths are promised below it.

@@ -47,8 +47,14 @@ impl<C> Difference<C> {
     /// nothing to doubt.
     pub fn is_kept(&self) -> bool {
         let doubtful = |it: &Obstacle| match it {
-            Obstacle::Unknown(_) | Obstacle::HealthNotAsked => true,
-            Obstacle::Missing(_) | Obstacle::Refused(_) | Obstacle::Unhealthy(_) => false,
+            Obstacle::Unknown(_)
+            | Obstacle::HealthNotAsked
+            | Obstacle::HangsOn(_)
+            | Obstacle::Presumed(_) => true,
+            Obstacle::Missing(_)
+            | Obstacle::Refused(_)
+            | Obstacle::InTheWay { .. }
+            | Obstacle::Unhealthy(_) => false,
         };
         self.changes.is_empty() && self.obstacles.iter().all(doubtful)
     }
@@ -61,6 +67,15 @@ pub enum Obstacle {
     Missing(Identity),
     /// Not kept, and nothing that this run does will change that.
     Refused(Refusal),
+    /// Not kept as things are now, because of these: where an earlier step of the run changes one of them, it
+    /// is expected to be in the way no more. The changes are those that follow then. For a directory, what
+    /// lies below it counts too.
+    InTheWay { of: Vec<Identity>, why: Refusal },
+    /// Nothing is in the way as things are now, and that hangs on these: where an earlier step of the run
+    /// changes one of them, the changes are planned anew.
+    HangsOn(Vec<Identity>),
+    /// Nothing is in the way as far as is known, and what is known is not the latest.
+    Presumed(String),
     /// It hangs on something that a look cannot tell (a validation that has not run). The changes, if
     /// there are any, are tried all the same.
     Unknown(String),
@@ -282,6 +297,9 @@ pub trait Kind {
     fn purges(_want: &Self::Desired, _path: &AbsPath, _is_folder: bool) -> bool {
         false
     }
+
+    /// Tells it what the same run promises to be gone, and takes away.
+    fn set_going(_want: &mut Self::Desired, _going: &[Identity]) {}
 
     /// Tells it which paths other promises name in its directory.
     fn set_promised(_want: &mut Self::Desired, _below: Arc<[AbsPath]>) {}

@@ -51,6 +51,7 @@ mod ask;
 
 pub use all::{
     absence, apply, changes_back, effects, lower, observe, observe_facets, plan, relate,
+    relate_going,
 };
 pub use fact::Fact;
 pub use identity::Identity;

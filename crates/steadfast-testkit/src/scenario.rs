@@ -292,22 +292,13 @@ fn setting(host: FakeHost, line: &str) -> FakeHost {
             world.packages.get_mut(&PackageName::parse(name).unwrap()).unwrap().0.hold = true;
         }),
         ["stock", name, version, ..] => {
-            let (brings, conflicts) = brought(&options(3));
+            let stock = stock(version, &options(3));
             host.with(|world| {
-                world.stock(name, version, brings);
-                let shelf = world.shelves.get_mut(&PackageName::parse(name).unwrap()).unwrap();
-                shelf.last_mut().unwrap().conflicts = conflicts;
+                world.shelves.entry(PackageName::parse(name).unwrap()).or_default().push(stock);
             })
         }
         ["news", name, version, ..] => {
-            let (brings, conflicts) = brought(&options(3));
-            let stock = Stock {
-                version: Version::parse(version).unwrap(),
-                priority: 500,
-                suites: vec![Arc::from("bookworm")],
-                brings,
-                conflicts,
-            };
+            let stock = stock(version, &options(3));
             host.with(|world| {
                 world.news.entry(PackageName::parse(name).unwrap()).or_default().push(stock);
             })
@@ -329,8 +320,16 @@ fn attributes(mut thing: Thing, options: &[(&str, &str)]) -> Thing {
     thing
 }
 
-fn brought(options: &[(&str, &str)]) -> (Vec<Brought>, Vec<PackageName>) {
-    let (mut brings, mut conflicts) = (vec![], vec![]);
+fn stock(version: &str, options: &[(&str, &str)]) -> Stock {
+    let mut stock = Stock {
+        version: Version::parse(version).unwrap(),
+        priority: 500,
+        suites: vec![Arc::from("bookworm")],
+        brings: vec![],
+        conflicts: vec![],
+        depends: vec![],
+    };
+    let Stock { brings, conflicts, depends, .. } = &mut stock;
     let two = |value: &str| -> (AbsPath, Arc<str>) {
         let (path, text) = value.split_once(':').unwrap();
         (AbsPath::parse(path).unwrap(), Arc::from(text))
@@ -353,8 +352,9 @@ fn brought(options: &[(&str, &str)]) -> (Vec<Brought>, Vec<PackageName>) {
             }
             "runs" => brings.push(Brought::Runs(UnitName::parse(value).unwrap())),
             "conflicts" => conflicts.push(PackageName::parse(value).unwrap()),
+            "depends" => depends.push(PackageName::parse(value).unwrap()),
             _ => panic!("nothing brings a {name}"),
         }
     }
-    (brings, conflicts)
+    stock
 }

@@ -6,7 +6,9 @@ use crate::real::lab::machine::Machine;
 use expect_test::expect_file;
 use steadfast_system::files::Wanted;
 use steadfast_system::packages::version::{Range, Version};
-use steadfast_system::packages::{Conffiles, Goal, Item, Mark, Options, Removals, Transaction};
+use steadfast_system::packages::{
+    Conffiles, Goal, Item, Mark, Options, Removals, Transaction, Verdict,
+};
 use steadfast_system::{Actuate, PackageName};
 use steadfast_testkit::FakeHost;
 use steadfast_testkit::host::Brought;
@@ -37,6 +39,7 @@ fn item(package: &str, goal: Goal) -> Item {
         goal,
         allow_downgrade: false,
         removals: Removals::None,
+        going: std::sync::Arc::from([]),
         debconf: vec![],
         held: false,
     }
@@ -74,6 +77,21 @@ impl Suite<'_> {
         for (package, result) in packages.iter().zip(self.sys.transact(&transaction)) {
             self.said.done(&format!("{what}: {package}"), result);
             self.show(package);
+        }
+    }
+
+    fn foresee(&mut self, what: &str, items: Vec<Item>) {
+        let transaction = Transaction { options: Options::default(), items };
+        let foreseen = self.sys.foresee(&transaction);
+        for (item, foreseen) in transaction.items.iter().zip(foreseen) {
+            // apt's words are its own.
+            let verdict = match foreseen.verdict {
+                Verdict::Goes => "goes",
+                Verdict::Refused(_) => "refused",
+                Verdict::Unknown(_) => "unknown",
+            };
+            let along = foreseen.along;
+            self.said.say(format_args!("{what}: {}: {verdict} {along:?}", item.package));
         }
     }
 
@@ -122,6 +140,27 @@ fn suite(sys: &dyn Actuate) -> Transcript {
     it.transact("purge", vec![item("app", Goal::Purge)]);
     it.files();
     it.transact("purge again", vec![item("app", Goal::Purge)]);
+    let old = || item("old", Goal::Remove);
+    it.transact(
+        "a rival makes room",
+        vec![item("rival", Goal::Remove), install("old", Some("1.0"))],
+    );
+    it.foresee("a rival", vec![rival(), install("small", Some("1.0"))]);
+    it.foresee("a rival in place of another", vec![old(), rival()]);
+    it.foresee("what needs another", vec![install("needs", Some("1.0"))]);
+    let broken = || install("broken", Some("1.0"));
+    it.foresee("what cannot be resolved", vec![install("app", Some("1.0")), broken()]);
+    it.transact("what cannot be resolved", vec![install("app", Some("1.0")), broken()]);
+    it.transact("a rival in place of another", vec![old(), rival()]);
+    it.show("old");
+    it.transact("the other way", vec![install("old", Some("1.0")), item("rival", Goal::Purge)]);
+    let going = std::sync::Arc::from([name("old")]);
+    let rival = Item { going, ..rival() };
+    it.foresee("a rival of what is promised gone", vec![rival.clone()]);
+    it.transact("a rival of what is promised gone", vec![rival]);
+    it.show("old");
+    it.transact("what needs another", vec![install("needs", Some("1.0"))]);
+    it.show("data");
     let completed = it.sys.complete_packages();
     it.said.done("complete", completed);
     assert_eq!(Options::default().conffiles, Conffiles::Keep);
@@ -144,8 +183,14 @@ fn both_machines_have_the_same_packages() {
         .with_stock("small", "1.0", vec![])
         .with_stock("old", "1.0", vec![])
         .with_stock("rival", "1.0", vec![])
+        .with_stock("needs", "1.0", vec![])
+        .with_stock("data", "1.0", vec![])
+        .with_stock("broken", "1.0", vec![])
         .with(|world| {
             world.shelves.get_mut(&name("rival")).unwrap()[0].conflicts = vec![name("old")];
+            for (needs, what) in [("needs", "data"), ("broken", "nowhere")] {
+                world.shelves.get_mut(&name(needs)).unwrap()[0].depends = vec![name(what)];
+            }
         });
     golden.assert_eq(&suite(&fake).0);
     let Some(machine) = Machine::boot() else { return };
@@ -158,6 +203,9 @@ fn both_machines_have_the_same_packages() {
         .package("small", "1.0", |p| p)
         .package("old", "1.0", |p| p)
         .package("rival", "1.0", |p| p.field("Conflicts", "old"))
+        .package("needs", "1.0", |p| p.depends("data"))
+        .package("data", "1.0", |p| p)
+        .package("broken", "1.0", |p| p.depends("nowhere"))
         .install(&machine);
     golden.assert_eq(&inside(&machine, "contract::packages::suite_inside_a_machine"));
 }

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use steadfast_model::lower::nearest;
 use steadfast_model::{
-    Diagnostic, Diagnostics, Lower, Origin, Promise, PromiseId, Resolved, SourceSet, Span, Spanned,
-    codes,
+    Diagnostic, Diagnostics, Keep, Lower, Origin, Promise, PromiseId, Resolved, SourceSet, Span,
+    Spanned, codes,
 };
 use steadfast_resources::{Identity, Resource};
 use steadfast_system::AbsPath;
@@ -176,8 +176,13 @@ impl Builder<'_> {
     }
 
     fn relate(&mut self) {
+        // What is only reported does not go.
+        let goes = |it: &&Promised| it.want.is_absent() && it.keep == Keep::Repair;
+        let going = self.all.iter().filter(goes).flat_map(|it| it.want.claims());
+        let going: Vec<Identity> = going.collect();
         let mut wants: Vec<&mut Resource> = self.all.iter_mut().map(|it| &mut it.want).collect();
         steadfast_resources::relate(&mut wants);
+        steadfast_resources::relate_going(&mut wants, &going);
         let (mut users, mut members) = (vec![], vec![]);
         for (at, promised) in self.all.iter().enumerate() {
             if let Resource::User(user) = &promised.want {

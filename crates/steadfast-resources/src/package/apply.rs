@@ -30,7 +30,7 @@ pub(super) fn apply(batch: &[&[Change]], sys: &dyn Actuate) -> Vec<Applied> {
     mark(&all(&|it| matches!(it, Change::Unhold { .. })), &mut applied, sys);
     let mut acts = all(&|it| it.act().is_some());
     acts.retain(|(promise, ..)| applied[*promise] == Applied::All);
-    for (_, options, places) in transactions(&acts) {
+    for (options, places) in transactions(&acts) {
         let items = places.iter().map(|(_, _, item)| item.clone()).collect();
         let results = sys.transact(&Transaction { options, items });
         for ((promise, at, _), result) in places.into_iter().zip(results) {
@@ -47,26 +47,37 @@ pub(super) fn apply(batch: &[&[Change]], sys: &dyn Actuate) -> Vec<Applied> {
 /// The promise in the batch, the change in the promise, and what a transaction does for it.
 type Place = (usize, usize, Item);
 
-/// What is equal in verb and options goes together; each with its promise and place there.
-pub(super) fn transactions(acts: &[(usize, usize, Change)]) -> Vec<(Verb, Options, Vec<Place>)> {
-    let mut transactions: Vec<(Verb, Options, Vec<Place>)> = vec![];
+/// What is equal in options goes together. What goes makes room first; where something is installed too, apt
+/// resolves both at once.
+pub(super) fn transactions(acts: &[(usize, usize, Change)]) -> Vec<(Options, Vec<Place>)> {
+    let mut transactions: Vec<(Options, Vec<Place>)> = vec![];
+    let mut alone = vec![];
+    let mut joining = vec![];
     for (promise, at, change) in acts {
         let Some((verb, act)) = change.act() else { continue };
         let place = (*promise, *at, act.item.clone());
-        let equal = transactions.iter_mut().find(|it| it.0 == verb && it.1 == act.options);
-        match equal {
-            Some((_, _, places)) => places.push(place),
-            None => transactions.push((verb, act.options.clone(), vec![place])),
+        match verb {
+            Verb::Install => match transactions.iter_mut().find(|it| it.0 == act.options) {
+                Some((_, places)) => places.push(place),
+                None => transactions.push((act.options.clone(), vec![place])),
+            },
+            // What is only reported goes with nothing else.
+            Verb::Remove if act.item.going.contains(&act.item.package) => joining.push(place),
+            Verb::Remove => alone.push(place),
         }
     }
-    transactions.sort_by_key(|it| it.0);
+    match transactions.first_mut() {
+        Some((_, places)) => places.splice(..0, joining).for_each(drop),
+        None => alone.extend(joining),
+    }
+    if !alone.is_empty() {
+        transactions.insert(0, (Options::default(), alone));
+    }
     transactions
 }
 
-/// What goes makes room first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
-    Purge,
     Remove,
     Install,
 }
@@ -78,8 +89,7 @@ impl Change {
             | Change::Upgrade(act)
             | Change::Downgrade(act)
             | Change::LookForNewer(act) => Some((Verb::Install, act)),
-            Change::Remove(act) => Some((Verb::Remove, act)),
-            Change::Purge(act) => Some((Verb::Purge, act)),
+            Change::Remove(act) | Change::Purge(act) => Some((Verb::Remove, act)),
             Change::Configure { .. }
             | Change::Unhold { .. }
             | Change::Hold { .. }

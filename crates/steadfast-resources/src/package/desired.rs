@@ -27,6 +27,8 @@ pub struct Desired {
     pub allow_downgrade: bool,
     pub allow_removals: Removals,
     pub debconf: Vec<(Arc<str>, Arc<str>)>,
+    /// The packages that the same run takes away.
+    pub going: Arc<[PackageName]>,
 }
 
 pub(super) fn is_gone(state: Presence) -> bool {

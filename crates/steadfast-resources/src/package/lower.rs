@@ -71,6 +71,7 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
         allow_downgrade,
         allow_removals,
         debconf,
+        going: Arc::from([]),
     })
 }
 
@@ -104,6 +105,7 @@ fn short_form(package: Option<PackageName>, body: &Node, cx: &mut Lower<'_>) -> 
         allow_downgrade: false,
         allow_removals: Removals::None,
         debconf: vec![],
+        going: Arc::from([]),
     })
 }
 

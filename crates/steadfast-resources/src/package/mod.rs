@@ -18,8 +18,10 @@
 //! `allow_downgrade: true`. A hold that somebody else set is respected: where the package would have to
 //! change, the promise is not kept and says so; `hold: false` takes it away.
 //!
-//! Packages with equal options are one transaction. Nothing that `allow_removals` does not name is ever
-//! removed to make room: such a package is not kept, and the others go on. `conffiles` says what happens
+//! Packages with equal options are one transaction, and what is promised gone goes in the same: a package
+//! can replace one that conflicts with it. Nothing else is ever removed to make room, where `allow_removals`
+//! does not name it: such a package is not kept, and the others go on. What a transaction would do is asked
+//! of apt beforehand. `conffiles` says what happens
 //! to configuration files that were changed on the machine: `keep` them, `replace` them, or `fail`
 //! before anything is unpacked. `conffiles`, `recommends`, `debconf` and `start` act when a package is
 //! installed or upgraded, and are no state that is compared. `from` names the suite that a version comes
@@ -115,6 +117,24 @@ impl Kind for Package {
 
     fn turn(_want: &Desired) -> Turn {
         Turn::Packages
+    }
+
+    fn set_going(want: &mut Desired, going: &[Identity]) {
+        let packages = going.iter().filter_map(|it| match it {
+            Identity::Package(name) => Some(name.clone()),
+            Identity::Path(_)
+            | Identity::Group(_)
+            | Identity::User(_)
+            | Identity::Unit(_)
+            | Identity::Setting(_) => None,
+        });
+        want.going = packages.collect();
+    }
+
+    fn wants_the_same(old: &Desired, new: &Desired) -> bool {
+        // That another package goes is another promise.
+        let new = Desired { going: Arc::clone(&old.going), ..new.clone() };
+        *old == new
     }
 
     fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {

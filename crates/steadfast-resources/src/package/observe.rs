@@ -5,7 +5,7 @@ use super::apply::transactions;
 use super::desired::{Desired, Presence, is_gone, within};
 use super::plan::age;
 use super::state::{State, is_there};
-use crate::kind::{Fingerprint, Kind as _};
+use crate::kind::{Fingerprint, Kind as _, refuses};
 use sha2::{Digest as _, Sha256};
 use steadfast_system::packages::version::Version;
 use steadfast_system::packages::{Look, Transaction};
@@ -31,36 +31,36 @@ pub(super) fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, 
         .zip(asked)
         .map(|(look, asked)| {
             let Some(lists) = lists.filter(|_| asked) else {
-                return Ok(State { look, apt: None, objection: None });
+                return Ok(State { look, apt: None, foreseen: None });
             };
             let answers = answers.as_ref().map_err(Clone::clone)?;
             let offers = answers.get(next).cloned().flatten();
             next += 1;
-            Ok(State { look, apt: Some((offers, lists)), objection: None })
+            Ok(State { look, apt: Some((offers, lists)), foreseen: None })
         })
         .collect();
     foresee(wants, &mut states, sys);
     states
 }
 
-/// Asks apt what speaks against the transactions that would follow, so that a forecast does not promise
+/// Asks apt what would become of the transactions that would follow, so that a forecast does not promise
 /// what a run then refuses. Nothing is asked where nothing would be changed.
 fn foresee(wants: &[&Desired], states: &mut [Result<State, SystemError>], sys: &dyn Probe) {
     let mut acts = vec![];
     for (promise, (want, state)) in wants.iter().zip(states.iter()).enumerate() {
         let Ok(have) = state else { continue };
         let difference = Package::plan(want, have);
-        if difference.obstacles.is_empty() {
+        if !refuses(&difference.obstacles) {
             let changes = difference.changes.into_iter().enumerate();
             acts.extend(changes.map(|(at, change)| (promise, at, change)));
         }
     }
-    for (_, options, places) in transactions(&acts) {
+    for (options, places) in transactions(&acts) {
         let items = places.iter().map(|(_, _, item)| item.clone()).collect();
-        let against = sys.objections(&Transaction { options, items });
-        for ((promise, ..), why) in places.into_iter().zip(against) {
-            if let (Some(why), Ok(state)) = (why, &mut states[promise]) {
-                state.objection = Some(why);
+        let foreseen = sys.foresee(&Transaction { options, items });
+        for ((promise, ..), foreseen) in places.into_iter().zip(foreseen) {
+            if let Ok(state) = &mut states[promise] {
+                state.foreseen = Some(foreseen);
             }
         }
     }

@@ -3,11 +3,15 @@
 use super::change::{Act, Change};
 use super::desired::{Desired, Presence, is_gone, within};
 use super::state::{State, is_there};
-use crate::kind::{Difference, Obstacle};
+use crate::identity::Identity;
+use crate::kind::{Difference, Obstacle, refuses};
 use std::sync::Arc;
 use std::time::Duration;
+use steadfast_system::AbsPath;
 use steadfast_system::packages::version::Version;
-use steadfast_system::packages::{Conffiles, Goal, Health, Interruption, Item, Lists};
+use steadfast_system::packages::{
+    Along, Conffiles, Goal, Health, Interruption, Item, Lists, Verdict,
+};
 
 pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
     let mut difference =
@@ -19,21 +23,83 @@ pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
                 .to_owned(),
         )];
     }
-    let upgrades = |it: &Change| matches!(it, Change::Upgrade(_) | Change::Downgrade(_));
-    if want.options.conffiles == Conffiles::Fail && difference.changes.iter().any(upgrades) {
+    let unpacks =
+        |it: &Change| matches!(it, Change::Install(_) | Change::Upgrade(_) | Change::Downgrade(_));
+    if want.options.conffiles == Conffiles::Fail && difference.changes.iter().any(unpacks) {
         difference.obstacles.push(Obstacle::Unknown(
             "whether changed configuration files prevent it is known only when the package is downloaded"
                 .to_owned(),
         ));
     }
-    if let Some(why) = &have.objection {
-        difference.changes.clear();
-        difference.obstacles = vec![Obstacle::refused(why.clone())];
+    if difference.changes.iter().any(|it| it.act().is_some()) && !refuses(&difference.obstacles) {
+        doubt(have, &mut difference);
     }
     difference.notes.extend(
         have.look.leftovers.iter().map(|it| format!("{it} was left beside the file that was kept")),
     );
     difference
+}
+
+/// Where what apt offers, and how it chooses, is set.
+const APT_SETTINGS: &str = "/etc/apt";
+
+/// What may yet speak against a transaction, as far as apt can tell; what comes with it is a note.
+fn doubt(have: &State, difference: &mut Difference<Change>) {
+    let settings = || AbsPath::parse(APT_SETTINGS).ok().map(Identity::Path).into_iter().collect();
+    if let Some(foreseen) = &have.foreseen {
+        match &foreseen.verdict {
+            Verdict::Goes => {}
+            Verdict::Refused(words) => difference
+                .obstacles
+                .push(Obstacle::InTheWay { of: settings(), why: words.clone().into() }),
+            Verdict::Unknown(words) => difference.obstacles.push(Obstacle::Unknown(words.clone())),
+        }
+        difference.notes.extend(along(&foreseen.along));
+    }
+    if let Some((_, lists)) = &have.apt {
+        difference.obstacles.push(Obstacle::HangsOn(settings()));
+        let is_chosen = |it: &Change| match it.act() {
+            Some((_, act)) => matches!(act.item.goal, Goal::Install { version: Some(_), .. }),
+            None => false,
+        };
+        if lists.stale && difference.changes.iter().any(is_chosen) {
+            difference.obstacles.push(Obstacle::Presumed(format!(
+                "apt's lists are {}, and are fetched first",
+                age(lists)
+            )));
+        }
+    }
+}
+
+/// Of each kind so many are named.
+const NAMED: usize = 20;
+
+/// What else a transaction does, a line for each kind of it.
+fn along(others: &[Along]) -> Vec<String> {
+    let (mut gone, mut new, mut changed) = (vec![], vec![], vec![]);
+    for other in others {
+        match other {
+            Along::Removed { name } => gone.push(name.to_string()),
+            Along::Installed { name, version } => new.push(format!("{name} {version}")),
+            Along::Changed { name, old, new } => changed.push(format!("{name} {old} -> {new}")),
+        }
+    }
+    let mut lines = vec![];
+    // What goes is named whole: somebody allowed it by name.
+    if !gone.is_empty() {
+        lines.push(format!("its transaction also removes {}", gone.join(", ")));
+    }
+    for (verb, named) in [("installs", new), ("changes", changed)] {
+        let more = match named.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        if !named.is_empty() {
+            let named = named[..named.len().min(NAMED)].join(", ");
+            lines.push(format!("its transaction also {verb} {named}{more}"));
+        }
+    }
+    lines
 }
 
 fn act(want: &Desired, goal: Goal, have: Option<&Version>, held: bool) -> Arc<Act> {
@@ -43,6 +109,7 @@ fn act(want: &Desired, goal: Goal, have: Option<&Version>, held: bool) -> Arc<Ac
             goal,
             allow_downgrade: want.allow_downgrade,
             removals: want.allow_removals.clone(),
+            going: Arc::clone(&want.going),
             debconf: want.debconf.clone(),
             held: held && want.hold == Some(true),
         },

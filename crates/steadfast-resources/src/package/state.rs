@@ -1,14 +1,14 @@
 //! What the machine shows of a package.
 
-use steadfast_system::packages::{Health, Lists, Look, Offers};
+use steadfast_system::packages::{Foreseen, Health, Lists, Look, Offers};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
     pub look: Look,
     /// What apt offers and how fresh its lists are, where that had to be asked.
     pub apt: Option<(Option<Offers>, Lists)>,
-    /// Why the transaction that follows would not be carried out, where apt's simulation tells.
-    pub objection: Option<String>,
+    /// What would become of the transaction that follows, where there is one.
+    pub foreseen: Option<Foreseen>,
 }
 
 pub(super) fn is_there(health: Health) -> bool {

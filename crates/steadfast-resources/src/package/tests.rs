@@ -11,7 +11,8 @@ use steadfast_model::{Diagnostics, SourceSet};
 use steadfast_system::PackageName;
 use steadfast_system::packages::version::Version;
 use steadfast_system::packages::{
-    Conffiles, Goal, Health, Installed, Interruption, Lists, Look, Offers, Options, Removals, apt,
+    Along, Conffiles, Foreseen, Goal, Health, Installed, Interruption, Item, Lists, Look, Offers,
+    Options, Removals, Verdict, apt,
 };
 
 /// Lowers the packages of a YAML map; what is wrong comes as `code: message`.
@@ -66,7 +67,7 @@ fn state(installed: Option<Installed>) -> State {
     State {
         look: Look { installed, ..Look::default() },
         apt: Some((Some(offers()), FRESH)),
-        objection: None,
+        foreseen: None,
     }
 }
 
@@ -75,11 +76,15 @@ fn state(installed: Option<Installed>) -> State {
 fn plans(yaml: &str, have: &State, expected: Expect) {
     let difference = Package::plan(&want(yaml), have);
     let mut lines: Vec<String> = difference.changes.iter().map(ToString::to_string).collect();
-    lines.extend(difference.obstacles.iter().map(|it| match it {
-        Obstacle::Missing(it) => format!("missing: {it}"),
-        Obstacle::Refused(words) => format!("refused: {words}"),
-        Obstacle::Unknown(words) => format!("unknown: {words}"),
-        Obstacle::Unhealthy(_) | Obstacle::HealthNotAsked => "health".to_owned(),
+    lines.extend(difference.obstacles.iter().filter_map(|it| match it {
+        Obstacle::Missing(it) => Some(format!("missing: {it}")),
+        Obstacle::Refused(words) => Some(format!("refused: {words}")),
+        Obstacle::Unknown(words) => Some(format!("unknown: {words}")),
+        Obstacle::Unhealthy(_) | Obstacle::HealthNotAsked => Some("health".to_owned()),
+        Obstacle::InTheWay { of: _, why } => Some(format!("in the way: {why}")),
+        // So does everything that apt chooses.
+        Obstacle::HangsOn(_) => None,
+        Obstacle::Presumed(words) => Some(format!("presumed: {words}")),
     }));
     lines.extend(difference.notes.iter().map(|it| format!("note: {it}")));
     if lines.is_empty() {
@@ -409,6 +414,97 @@ fn a_virtual_package_is_there_where_another_one_provides_it() {
     plans("mail-transport-agent: present", &have, expect!["note: exim4 provides it"]);
     have.apt = Some((Some(offers()), FRESH));
     plans("nginx: present", &have, expect!["install 1.22.1-9"]);
+}
+
+#[test]
+fn what_apt_foresees_of_the_transaction_is_said() {
+    let mut have = state(None);
+    let along = vec![
+        Along::Installed { name: "lib".into(), version: Version::parse("2").unwrap() },
+        Along::Removed { name: "old".into() },
+        Along::Removed { name: "older".into() },
+        Along::Changed {
+            name: "base".into(),
+            old: Version::parse("1").unwrap(),
+            new: Version::parse("2").unwrap(),
+        },
+    ];
+    have.foreseen = Some(Foreseen { verdict: Verdict::Goes, along });
+    plans(
+        "nginx: present",
+        &have,
+        expect![[r#"
+            install 1.22.1-9
+            note: its transaction also removes old, older
+            note: its transaction also installs lib 2
+            note: its transaction also changes base 1 -> 2"#]],
+    );
+    let foreseen = |verdict| Some(Foreseen { verdict, along: vec![] });
+    have.foreseen = foreseen(Verdict::Refused("nginx : Depends: nowhere".to_owned()));
+    plans(
+        "nginx: present",
+        &have,
+        expect![[r#"
+            install 1.22.1-9
+            in the way: nginx : Depends: nowhere"#]],
+    );
+    have.foreseen = foreseen(Verdict::Unknown("apt could not tell".to_owned()));
+    plans(
+        "nginx: present",
+        &have,
+        expect![[r#"
+            install 1.22.1-9
+            unknown: apt could not tell"#]],
+    );
+    // What is kept has no transaction.
+    have.look.installed = Some(installed("1.22.1-9"));
+    plans("nginx: present", &have, expect!["kept"]);
+}
+
+#[test]
+fn what_old_lists_offer_is_presumed_to_be_offered_still() {
+    let mut have = state(None);
+    have.apt = Some((Some(offers()), OLD));
+    plans(
+        "nginx: present",
+        &have,
+        expect![[r#"
+            install 1.22.1-9
+            presumed: apt's lists are 3 h old, and are fetched first"#]],
+    );
+}
+
+#[test]
+fn what_goes_is_resolved_together_with_what_comes() {
+    let want = |yaml: &str, going: &[&str]| {
+        let going = going.iter().map(|it| PackageName::parse(it).unwrap()).collect();
+        Desired { going, ..want(yaml) }
+    };
+    let there = state(Some(installed("1.22.1-9")));
+    let shown = |wants: &[(Desired, &State)]| -> Vec<String> {
+        let acts: Vec<(usize, usize, Change)> = wants
+            .iter()
+            .enumerate()
+            .flat_map(|(at, (want, have))| {
+                Package::plan(want, have).changes.into_iter().map(move |it| (at, 0, it))
+            })
+            .collect();
+        let shown = |(_, places): (Options, Vec<(usize, usize, Item)>)| {
+            let names: Vec<String> = places.iter().map(|it| it.2.package.to_string()).collect();
+            names.join(" ")
+        };
+        apply::transactions(&acts).into_iter().map(shown).collect()
+    };
+    let missing = state(None);
+    let (new, other) = (want("nginx: present", &[]), want("more: { recommends: false }", &[]));
+    let goes = want("old: absent", &["old"]);
+    let reported = want("seen: purged", &["old"]);
+    assert_eq!(shown(&[(new.clone(), &missing), (goes.clone(), &there)]), ["old nginx"]);
+    assert_eq!(shown(&[(goes.clone(), &there)]), ["old"]);
+    assert_eq!(
+        shown(&[(new, &missing), (other, &missing), (reported, &there), (goes, &there)]),
+        ["seen", "old nginx", "more"]
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::change::Change;
 use super::desired::{Desired, Presence};
 use super::state::{State, is_there};
 use crate::undo::{Effect, Facet, FacetState, Now};
+use std::sync::Arc;
 use steadfast_system::packages::{self, Health, Look, Options, Removals};
 use steadfast_system::{PackageName, SystemError};
 
@@ -54,6 +55,7 @@ pub(super) fn absence(facet: &Facet) -> Option<Desired> {
         allow_downgrade: false,
         allow_removals: Removals::None,
         debconf: vec![],
+        going: Arc::from([]),
     })
 }
 

@@ -80,6 +80,9 @@ pub(crate) fn show(difference: &Difference<Change>) -> String {
             Obstacle::Missing(what) => writeln!(out, "missing: {what}"),
             Obstacle::Refused(why) => writeln!(out, "refused: {why}"),
             Obstacle::Unknown(why) => writeln!(out, "unknown: {why}"),
+            Obstacle::InTheWay { of: _, why } => writeln!(out, "in the way: {why}"),
+            Obstacle::HangsOn(things) => writeln!(out, "hangs on {things:?}"),
+            Obstacle::Presumed(why) => writeln!(out, "presumed: {why}"),
             Obstacle::Unhealthy(_) | Obstacle::HealthNotAsked => writeln!(out, "health"),
         }
         .unwrap();

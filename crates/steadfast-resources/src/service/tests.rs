@@ -292,6 +292,9 @@ fn said(difference: &Difference<Change>) -> String {
         Obstacle::Refused(why) => format!("! {why}"),
         Obstacle::Unknown(why) => format!("? {why}"),
         Obstacle::Unhealthy(why) => format!("sick: {}", why.chain().join(": ")),
+        Obstacle::InTheWay { of: _, why } => format!("in the way: {why}"),
+        Obstacle::HangsOn(things) => format!("hangs on {things:?}"),
+        Obstacle::Presumed(words) => format!("presumed: {words}"),
         Obstacle::HealthNotAsked => "health?".to_owned(),
     }));
     said.extend(notes.iter().map(|it| format!("({it})")));

@@ -119,6 +119,9 @@ fn planned(want: &Desired, have: &State) -> String {
         Obstacle::Missing(identity) => format!("missing: {identity}"),
         Obstacle::Refused(words) => format!("refused: {words}"),
         Obstacle::Unknown(words) => format!("unknown: {words}"),
+        Obstacle::InTheWay { of: _, why } => format!("in the way: {why}"),
+        Obstacle::HangsOn(things) => format!("hangs on {things:?}"),
+        Obstacle::Presumed(words) => format!("presumed: {words}"),
         Obstacle::Unhealthy(_) | Obstacle::HealthNotAsked => "health".to_owned(),
     }));
     lines.extend(notes.iter().map(|it| format!("note: {it}")));

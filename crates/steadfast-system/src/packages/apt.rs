@@ -196,16 +196,18 @@ pub fn simulation(text: &str) -> Simulation {
 
 /// The words in which apt or dpkg say why they failed: their error lines, else the last lines.
 pub fn complaint(text: &str) -> String {
-    let clean = |line: &str| crate::text::safe_start(line.trim(), 300);
     let mut errors = vec![];
+    // Whose dependencies are listed.
+    let mut whose = None;
     let mut lines = text.lines().peekable();
     while let Some(line) = lines.next() {
-        if line.starts_with("dpkg: error") {
-            // Its second line says what really happened.
-            let more = lines.next_if(|it| it.starts_with(' ')).map(clean).unwrap_or_default();
-            errors.push(format!("{} {more}", clean(line)).trim_end().to_owned());
-        } else if line.contains(" : Depends: ") || line.contains(" : Conflicts: ") {
-            errors.push(clean(line));
+        if !line.starts_with(' ') {
+            whose = None;
+        }
+        if let Some(error) = dpkg_error(line, &mut lines) {
+            errors.push(error);
+        } else if let Some((name, relation)) = unmet(line, &mut whose) {
+            errors.push(clean(&format!("{name} : {relation}")));
         } else if let Some(words) = line.strip_prefix("E: ") {
             errors.push(clean(words));
         }
@@ -217,6 +219,72 @@ pub fn complaint(text: &str) -> String {
     }
     errors.truncate(6);
     errors.join("; ")
+}
+
+fn clean(line: &str) -> String {
+    crate::text::safe_start(line.trim(), 300)
+}
+
+/// An error of dpkg with its second line, which says what really happened.
+fn dpkg_error<'t>(
+    line: &str,
+    lines: &mut std::iter::Peekable<impl Iterator<Item = &'t str>>,
+) -> Option<String> {
+    if !line.starts_with("dpkg: error") {
+        return None;
+    }
+    let more = lines.next_if(|it| it.starts_with(' ')).map(clean).unwrap_or_default();
+    Some(format!("{} {more}", clean(line)).trim_end().to_owned())
+}
+
+/// A dependency that is not met: ` app : Depends: lib (>= 2) but 1 is to be installed`. A second one of the
+/// same package has no name before it.
+fn unmet<'t>(line: &'t str, whose: &mut Option<&'t str>) -> Option<(&'t str, &'t str)> {
+    const RELATIONS: [&str; 4] = ["Depends: ", "PreDepends: ", "Conflicts: ", "Breaks: "];
+    let line = line.strip_prefix(' ')?.trim();
+    let relation = match line.split_once(" : ") {
+        Some((name, relation)) => {
+            *whose = Some(name);
+            relation
+        }
+        None => line,
+    };
+    RELATIONS.iter().any(|it| relation.starts_with(it)).then(|| Some(((*whose)?, relation)))?
+}
+
+/// The packages that dpkg says it could not process.
+pub fn blamed(text: &str) -> Vec<&str> {
+    text.lines().filter_map(whom).collect()
+}
+
+/// Whom an error of dpkg is about: `dpkg: error processing package NAME (--remove):`, or
+/// `dpkg: error processing archive /…/NAME_1.0_all.deb (--unpack):`.
+fn whom(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("dpkg: error processing ")?;
+    let (what, rest) = rest.split_once(' ')?;
+    let word = rest.split(' ').next()?;
+    match what {
+        "package" => Some(word),
+        "archive" => word.rsplit('/').next()?.split('_').next(),
+        _ => None,
+    }
+}
+
+/// The error of an apt or dpkg that said this, for one package: what dpkg says of that one alone, where it
+/// says why, else all of it.
+pub fn failure_of(text: &str, is_it: impl Fn(&str) -> bool) -> SystemError {
+    let mut errors = vec![];
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        let error = dpkg_error(line, &mut lines);
+        if let Some(error) = error.filter(|_| whom(line).is_some_and(&is_it)) {
+            errors.push(error);
+        }
+    }
+    if errors.is_empty() || errors.iter().any(|it| it.contains("dependency problems")) {
+        return failure(text);
+    }
+    refusal(errors.join("; "))
 }
 
 /// An error of the kind that a program's refusal has.
@@ -443,6 +511,26 @@ mod tests {
             "dpkg: error processing package delta (--configure): installed delta package post-installation script subprocess returned error exit status 1; Sub-process /usr/bin/dpkg returned an error code (1)"
         );
         assert_eq!(complaint("a\n\nb\x1b[1m\n"), "a; b\\u{1b}[1m");
+        let text = "The following packages have unmet dependencies:\n wants : PreDepends: plain but it is not installable\n         Recommends: other but it is not going to be installed\n         Breaks: old (< 2) but 1 is to be installed\nE: Unable to correct problems, you have held broken packages.\n";
+        assert_eq!(
+            complaint(text),
+            "wants : PreDepends: plain but it is not installable; wants : Breaks: old (< 2) but 1 is to be installed; Unable to correct problems, you have held broken packages."
+        );
+    }
+
+    #[test]
+    fn a_failure_is_blamed_on_the_package_that_failed() {
+        let text = "dpkg: error processing package badrm (--remove):\n installed badrm package pre-removal script subprocess returned error exit status 1\ndpkg: error processing archive /var/cache/apt/archives/torn_1%3a2_all.deb (--unpack):\n trying to overwrite '/usr/x', which is also in package other 1\ndpkg: error processing package needs:amd64 (--configure):\n dependency problems - leaving unconfigured\nE: Sub-process /usr/bin/dpkg returned an error code (1)\n";
+        assert_eq!(blamed(text), ["badrm", "torn", "needs:amd64"]);
+        let of = |name: &str| failure_of(text, |it| it == name).to_string();
+        assert_eq!(
+            of("badrm"),
+            "dpkg: error processing package badrm (--remove): installed badrm package pre-removal script subprocess returned error exit status 1"
+        );
+        assert!(of("torn").ends_with("which is also in package other 1"));
+        // What failed because of others says so with them.
+        assert_eq!(of("needs:amd64"), complaint(text));
+        assert_eq!(of("another"), complaint(text));
     }
 
     #[test]
@@ -464,6 +552,7 @@ mod tests {
             policy(&text, &suites(&text));
             simulation(&text);
             complaint(&text);
+            blamed(&text);
             Answers::decode(&text);
         }
     }

@@ -101,6 +101,7 @@ mod tests {
             goal: Goal::Install { range: None, version: planned.map(version), latest },
             allow_downgrade: false,
             removals: Removals::None,
+            going: std::sync::Arc::from([]),
             debconf: vec![],
             held: false,
         }

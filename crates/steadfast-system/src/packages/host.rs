@@ -5,6 +5,7 @@ use super::apt::{self, Offers};
 use super::locks::{self, DPKG_LOCKS};
 use super::on_disk::{entries, print, read_text};
 use super::run::running_unit;
+use super::simulate::Simulations;
 use super::status::{self, Database, Health};
 use super::{Interruption, Lists, Look, PackagePolicy, Read};
 use crate::command::Command;
@@ -37,6 +38,7 @@ pub(super) struct Cached {
     policy: PackagePolicy,
     database: Option<(Stamp, Arc<Known>)>,
     answers: Option<apt::Answers>,
+    pub(super) simulations: Simulations,
     pub(super) refreshed: bool,
     /// A lock stayed taken for the whole time once: later work of this run does not wait again.
     pub(super) gave_up: bool,
@@ -164,7 +166,7 @@ impl Host {
     }
 
     /// Digest of everything that apt's answers hang on.
-    fn answers_key(&self) -> String {
+    pub(super) fn answers_key(&self) -> String {
         let mut hash = Sha256::new();
         let mut add = |path: &Path| {
             if let Ok(meta) = fs::metadata(path) {
@@ -246,7 +248,7 @@ fn changed(bare: &str, architecture: &str) -> Option<i64> {
 }
 
 impl Read for Host {
-    fn objections(&self, transaction: &super::Transaction) -> Vec<Option<String>> {
+    fn foresee(&self, transaction: &super::Transaction) -> Vec<super::Foreseen> {
         self.foreseen(transaction)
     }
 

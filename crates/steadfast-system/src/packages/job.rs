@@ -67,20 +67,33 @@ pub(super) fn apt_options(options: &Options, wait: u64) -> Vec<String> {
     all
 }
 
+/// How a run of apt-get removes packages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Removing {
+    /// Nothing may go.
+    Nothing,
+    Keeping,
+    /// With their configuration, all that go.
+    Purging,
+}
+
 pub(super) fn apt_arguments(
     options: &Options,
     jobs: &[Job<'_>],
-    removes: bool,
+    removing: Removing,
     wait: u64,
 ) -> Vec<String> {
     let mut all = apt_options(options, wait);
-    let verb = match jobs.first().map(|it| &it.item.goal) {
-        Some(Goal::Remove) => "remove",
-        Some(Goal::Purge) => "purge",
-        Some(Goal::Install { .. }) | None => "install",
+    let installs = jobs.iter().any(|it| it.item.installs());
+    let verb = match removing {
+        _ if installs => "install",
+        Removing::Purging => "purge",
+        Removing::Keeping | Removing::Nothing => "remove",
     };
-    if verb == "install" && !removes {
-        all.push("--no-remove".to_owned());
+    match removing {
+        Removing::Nothing => all.push("--no-remove".to_owned()),
+        Removing::Purging if installs => all.push("--purge".to_owned()),
+        Removing::Keeping | Removing::Purging => {}
     }
     if jobs.iter().any(|it| it.item.allow_downgrade) {
         all.push("--allow-downgrades".to_owned());
@@ -91,9 +104,12 @@ pub(super) fn apt_arguments(
     }
     all.push(verb.to_owned());
     for job in jobs {
+        let package = &job.item.package;
         all.push(match &job.version {
-            Some(version) => format!("{}={version}", job.item.package),
-            None => job.item.package.to_string(),
+            Some(version) => format!("{package}={version}"),
+            // To `install`, a minus behind a name says that it goes.
+            None if installs => format!("{package}-"),
+            None => package.to_string(),
         });
     }
     all
@@ -112,6 +128,7 @@ mod tests {
             goal,
             allow_downgrade: false,
             removals: Removals::None,
+            going: Arc::from([]),
             debconf: vec![],
             held: false,
         }
@@ -122,7 +139,7 @@ mod tests {
         let install = item("nginx", Goal::Install { range: None, version: None, latest: false });
         let version = Some(Version::parse("1.22.1-9").unwrap());
         let jobs = [Job { at: 0, item: &install, version: version.clone(), torn: false }];
-        let line = apt_arguments(&Options::default(), &jobs, false, 120).join(" ");
+        let line = apt_arguments(&Options::default(), &jobs, Removing::Nothing, 120).join(" ");
         assert_eq!(
             line,
             "-q -y -o Dpkg::Use-Pty=0 -o APT::Get::AutomaticRemove=false -o DPkg::Lock::Timeout=120 \
@@ -136,7 +153,7 @@ mod tests {
         };
         let lower = Item { allow_downgrade: true, ..install };
         let jobs = [Job { at: 0, item: &lower, version, torn: true }];
-        let line = apt_arguments(&options, &jobs, true, 0).join(" ");
+        let line = apt_arguments(&options, &jobs, Removing::Keeping, 0).join(" ");
         assert_eq!(
             line,
             "-q -y -o Dpkg::Use-Pty=0 -o APT::Get::AutomaticRemove=false -o DPkg::Lock::Timeout=0 \
@@ -144,8 +161,16 @@ mod tests {
              --allow-downgrades --reinstall install nginx=1.22.1-9"
         );
         let gone = item("telnet", Goal::Purge);
-        let jobs = [Job { at: 0, item: &gone, version: None, torn: false }];
-        let line = apt_arguments(&Options::default(), &jobs, true, 0);
+        let gone = Job { at: 0, item: &gone, version: None, torn: false };
+        let line =
+            apt_arguments(&Options::default(), std::slice::from_ref(&gone), Removing::Purging, 0);
         assert_eq!(line[line.len() - 2..], ["purge", "telnet"]);
+        let new = Job { at: 1, torn: false, ..jobs[0].clone() };
+        let line = apt_arguments(&Options::default(), &[gone, new], Removing::Purging, 0);
+        assert!(line.contains(&"--purge".to_owned()));
+        assert_eq!(
+            line[line.len() - 4..],
+            ["--allow-downgrades", "install", "telnet-", "nginx=1.22.1-9"]
+        );
     }
 }

@@ -8,6 +8,7 @@ pub mod apt;
 mod complete;
 mod conffiles;
 pub mod decide;
+pub mod fit;
 mod host;
 mod job;
 mod locks;
@@ -94,6 +95,40 @@ pub struct Lists {
     pub refreshed: bool,
 }
 
+/// What apt's simulation says of one item of a transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Foreseen {
+    pub verdict: Verdict,
+    /// What happens to packages that the transaction does not name. Where several items go together, the
+    /// first of them has it for all.
+    pub along: Vec<Along>,
+}
+
+impl Foreseen {
+    pub fn goes() -> Foreseen {
+        Foreseen { verdict: Verdict::Goes, along: vec![] }
+    }
+}
+
+/// Whether a transaction would be carried out for an item, as things are now.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    Goes,
+    /// Its dependencies cannot be resolved, or it would do what nobody allows: remove other packages, bring
+    /// one down.
+    Refused(String),
+    /// It would not, but this may be otherwise by the time of the transaction; or apt could not tell.
+    Unknown(String),
+}
+
+/// What happens to a package along the way.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Along {
+    Installed { name: Arc<str>, version: Version },
+    Changed { name: Arc<str>, old: Version, new: Version },
+    Removed { name: Arc<str> },
+}
+
 /// What happens to configuration files that were changed on the machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Conffiles {
@@ -166,6 +201,8 @@ pub struct Item {
     pub goal: Goal,
     pub allow_downgrade: bool,
     pub removals: Removals,
+    /// Packages that the same run promises to be gone: they need no permission to go.
+    pub going: Arc<[PackageName]>,
     /// Answers to its questions, by the question's name.
     pub debconf: Vec<(Arc<str>, Arc<str>)>,
     /// It is held by promise: the hold is lifted for the transaction and set again after it.
@@ -181,8 +218,7 @@ impl Item {
     }
 }
 
-/// Packages with equal options, so that apt runs once. All of them are installed, or all removed, or
-/// all purged.
+/// Packages with equal options, so that apt runs once: what is installed and what goes is resolved together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transaction {
     pub options: Options,
@@ -213,10 +249,9 @@ pub trait Read: fmt::Debug {
 
     fn apt_lists(&self) -> Lists;
 
-    /// Why a transaction would not be carried out for an item, because it would do what nobody allows
-    /// (remove other packages, bring one down); none where nothing speaks against it, or where apt cannot
-    /// tell yet. apt simulates it; nothing is locked, fetched or changed. One answer for each item.
-    fn objections(&self, transaction: &Transaction) -> Vec<Option<String>>;
+    /// What would become of each item of a transaction, by apt's own simulation of it, as the run would have
+    /// it carried out. Holds that are on its items count as lifted. Nothing is locked, fetched or changed.
+    fn foresee(&self, transaction: &Transaction) -> Vec<Foreseen>;
 }
 
 /// What may be done. One at a time.

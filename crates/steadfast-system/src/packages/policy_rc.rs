@@ -9,7 +9,21 @@ pub(super) const POLICY_RC: &str = "/usr/sbin/policy-rc.d";
 
 pub(super) const POLICY_RC_KEPT: &str = "/usr/sbin/policy-rc.d.kept-by-steadfast";
 
-pub(super) const POLICY_RC_OURS: &str = "#!/bin/sh\n# Made by steadfast for one installation, and removed after it: services stay down.\nexit 101\n";
+/// dpkg names the package whose script asks. What goes is stopped all the same; at an upgrade nothing is, as
+/// nothing is started afterwards.
+pub(super) const POLICY_RC_OURS: &str = r#"#!/bin/sh
+# Made by steadfast for one installation, and removed after it: services stay down.
+case " $* " in
+*" stop "* | *" force-stop "*)
+  want=$(dpkg-query -W -f '${db:Status-Want}' "$DPKG_MAINTSCRIPT_PACKAGE" 2>/dev/null)
+  case $want in deinstall | purge) exit 0 ;; esac
+  ;;
+esac
+exit 101
+"#;
+
+/// What version 0.1.0 made.
+const POLICY_RC_OF_OLD: &str = "#!/bin/sh\n# Made by steadfast for one installation, and removed after it: services stay down.\nexit 101\n";
 
 /// Our policy-rc.d, as long as this lives. An existing one stands aside meanwhile.
 #[derive(Debug)]
@@ -46,7 +60,9 @@ impl Drop for KeptDown {
 
 pub(super) fn is_ours() -> bool {
     fs::symlink_metadata(POLICY_RC).is_ok_and(|it| it.is_file())
-        && fs::read(POLICY_RC).is_ok_and(|it| it == POLICY_RC_OURS.as_bytes())
+        && fs::read(POLICY_RC).is_ok_and(|it| {
+            [POLICY_RC_OURS, POLICY_RC_OF_OLD].iter().any(|ours| it == ours.as_bytes())
+        })
 }
 
 pub(super) fn restore_policy_rc() -> std::io::Result<()> {

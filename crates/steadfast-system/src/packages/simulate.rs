@@ -1,52 +1,118 @@
 //! What a transaction would do, by apt's own simulation, and whether anybody allows that.
 
 use super::apt::{self, Simulation, refusal};
-use super::job::{Job, apt_arguments};
+use super::fit::{Fit, fit};
+use super::job::{Job, Removing, apt_arguments};
 use super::run::{QUIET, said};
-use super::{Conffiles, Goal, Item, Transaction};
+use super::{Along, Foreseen, Goal, Item, Read as _, Transaction, Verdict};
 use crate::command::Command;
-use crate::{Host, SystemError};
+use crate::{ErrorKind, Host, SystemError};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// Simulations by apt's arguments, all of one state of the machine: nothing that they hang on has changed.
+#[derive(Debug, Default)]
+pub(super) struct Simulations {
+    key: String,
+    known: BTreeMap<Vec<String>, Result<Simulation, SystemError>>,
+}
+
+/// What apt would do for a set of jobs, and how it has to be told.
+#[derive(Debug)]
+pub(super) struct Examined {
+    pub(super) simulation: Simulation,
+    pub(super) removing: Removing,
+}
+
+/// Whether holds are still there that will be lifted before the transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holds {
+    Lifted,
+    StillThere,
+}
+
 impl Host {
-    pub(super) fn simulate(
-        &self,
-        whole: &Transaction,
-        jobs: &[Job<'_>],
-    ) -> Result<Simulation, SystemError> {
-        let mut arguments = apt_arguments(&whole.options, jobs, true, 0);
-        arguments.insert(0, "-s".to_owned());
-        // Without it even a simulation by root writes /var/log/apt/eipp.log.xz.
-        arguments.insert(0, "-oDir::Log::Planner=/dev/null".to_owned());
-        let mut command =
-            Command::tool("apt-get").args(arguments).timeout(Duration::from_secs(180));
+    fn simulate(&self, arguments: Vec<String>) -> Result<Simulation, SystemError> {
+        let key = self.answers_key();
+        {
+            let known = &mut self.package_cache().simulations;
+            if known.key != key {
+                *known = Simulations { key, known: BTreeMap::new() };
+            } else if let Some(known) = known.known.get(&arguments) {
+                return known.clone();
+            }
+        }
+        // Its caches stay in memory, and nothing is logged: else even a simulation writes
+        // /var/cache/apt/*.bin, and one by root /var/log/apt/eipp.log.xz.
+        let mut command = Command::tool("apt-get")
+            .args(["-s", "-oDir::Log::Planner=/dev/null"])
+            .args(["-oDir::Cache::pkgcache=", "-oDir::Cache::srcpkgcache="])
+            .args(&arguments)
+            .timeout(Duration::from_secs(180));
         for (name, value) in QUIET {
             command = command.env(name, value);
         }
         let finished = command.run()?;
-        if !finished.success() {
-            return Err(apt::failure(&said(&finished)));
-        }
-        Ok(apt::simulation(&finished.stdout_text()))
+        let simulated = match finished.success() {
+            true => Ok(apt::simulation(&finished.stdout_text())),
+            false => Err(apt::failure(&said(&finished))),
+        };
+        self.package_cache().simulations.known.insert(arguments, simulated.clone());
+        simulated
     }
 
-    /// What a simulated transaction must not do.
-    pub(super) fn objection(
+    /// What apt would do for these jobs, or why that does not go.
+    pub(super) fn examine(
         &self,
         whole: &Transaction,
         jobs: &[Job<'_>],
-        simulation: &Simulation,
-    ) -> Result<(), SystemError> {
+        holds: Holds,
+    ) -> Result<Examined, SystemError> {
+        let known = self.known()?;
+        let name = |job: &Job<'_>| known.database.short(job.item.package.as_str()).to_owned();
+        let simulate = |removing| {
+            let mut arguments = apt_arguments(&whole.options, jobs, removing, 0);
+            let is_held = |job: &Job<'_>| known.database.get(&name(job)).is_some_and(|it| it.hold);
+            if holds == Holds::StillThere && jobs.iter().any(is_held) {
+                arguments.insert(0, "--allow-change-held-packages".to_owned());
+            }
+            self.simulate(arguments)
+        };
+        let goals = || jobs.iter().map(|it| &it.item.goal);
+        let removes = goals().any(|it| matches!(it, Goal::Remove | Goal::Purge));
+        let mut removing = Removing::Keeping;
+        if removes && !goals().any(|it| matches!(it, Goal::Remove)) {
+            removing = Removing::Purging;
+        }
+        let mut simulation = simulate(removing)?;
+        let is_purged = |gone: &str| {
+            jobs.iter().any(|it| matches!(it.item.goal, Goal::Purge) && name(it) == gone)
+        };
+        if removing == Removing::Purging && !simulation.removed.iter().all(|it| is_purged(it)) {
+            // Only what is to be purged loses its configuration; that is then a step of its own.
+            removing = Removing::Keeping;
+            simulation = simulate(removing)?;
+        }
+        self.objection(jobs, &simulation)?;
+        if !removes && simulation.removed.is_empty() {
+            removing = Removing::Nothing;
+        }
+        Ok(Examined { simulation, removing })
+    }
+
+    /// What a simulated transaction must not do.
+    fn objection(&self, jobs: &[Job<'_>], simulation: &Simulation) -> Result<(), SystemError> {
         let known = self.known()?;
         let is = |item: &Item, name: &str| known.database.short(item.package.as_str()) == name;
-        // What the same transaction takes away anyway may go with any of its packages.
-        let goes = |name: &str| whole.items.iter().any(|it| !it.installs() && is(it, name));
-        let gone: Vec<&str> = simulation
-            .removed
-            .iter()
-            .map(|it| &**it)
-            .filter(|name| !goes(name) && !jobs.iter().any(|job| job.item.removals.allow(name)))
-            .collect();
+        let may_go = |name: &str| {
+            jobs.iter().any(|job| {
+                (!job.item.installs() && is(job.item, name))
+                    || job.item.removals.allow(name)
+                    || job.item.going.iter().any(|it| known.database.short(it.as_str()) == name)
+            })
+        };
+        let gone: Vec<&str> =
+            simulation.removed.iter().map(|it| &**it).filter(|it| !may_go(it)).collect();
         if !gone.is_empty() {
             return Err(refusal(format!(
                 "that would remove {}, which `allow_removals` does not name",
@@ -64,17 +130,14 @@ impl Host {
                 )));
             }
         }
-        if whole.options.conffiles == Conffiles::Fail && !simulation.unpacked.is_empty() {
-            self.object_to_conffiles(&known.database, simulation)?;
-        }
         Ok(())
     }
 
-    /// What speaks against each item, as far as a simulation shows it; see [`Read::objections`].
+    /// What would become of each item; see [`Read::foresee`].
     ///
-    /// [`Read::objections`]: super::Read::objections
-    pub(super) fn foreseen(&self, whole: &Transaction) -> Vec<Option<String>> {
-        let mut against: Vec<Option<String>> = whole.items.iter().map(|_| None).collect();
+    /// [`Read::foresee`]: super::Read::foresee
+    pub(super) fn foreseen(&self, whole: &Transaction) -> Vec<Foreseen> {
+        let mut all: Vec<Foreseen> = whole.items.iter().map(|_| Foreseen::goes()).collect();
         let jobs: Vec<Job<'_>> = whole
             .items
             .iter()
@@ -86,18 +149,52 @@ impl Host {
                 Goal::Remove | Goal::Purge => Some(Job { at, item, version: None, torn: false }),
             })
             .collect();
-        let objects = |jobs: &[Job<'_>]| {
-            let simulation = self.simulate(whole, jobs).ok()?;
-            self.objection(whole, jobs, &simulation).err()
+        if jobs.is_empty() {
+            return all;
+        }
+        let Fit { set, found, refused } =
+            fit(jobs, &mut |jobs| self.examine(whole, jobs, Holds::StillThere));
+        let first = set.iter().find(|it| it.item.installs()).or(set.first());
+        if let (Some(first), Some(found)) = (first, found) {
+            all[first.at].along = self.along(whole, found.simulation);
+        }
+        let may_change = self.what_changes_first(whole);
+        for (job, error) in refused {
+            let words = error.chain().join(": ");
+            all[job.at].verdict = match (&error.kind, &may_change) {
+                (ErrorKind::Command, None) => Verdict::Refused(words),
+                (ErrorKind::Command, Some(first)) => Verdict::Unknown(format!("{words}; {first}")),
+                (_, _) => Verdict::Unknown(words),
+            };
+        }
+        all
+    }
+
+    /// What is done before the transaction, after which a simulation may say something else.
+    fn what_changes_first(&self, whole: &Transaction) -> Option<&'static str> {
+        if whole.items.iter().any(Item::installs) && self.apt_lists().stale {
+            Some("apt's lists are fetched first")
+        } else if self.known().is_ok_and(|it| !it.is_at_rest()) {
+            Some("what was interrupted is completed first")
+        } else {
+            None
+        }
+    }
+
+    /// What happens to packages that the transaction does not name.
+    fn along(&self, whole: &Transaction, simulation: Simulation) -> Vec<Along> {
+        let Ok(known) = self.known() else { return vec![] };
+        let is_named = |name: &str| {
+            whole.items.iter().any(|it| known.database.short(it.package.as_str()) == name)
         };
-        if jobs.is_empty() || (jobs.len() > 1 && objects(&jobs).is_none()) {
-            return against;
-        }
-        for job in &jobs {
-            if let Some(error) = objects(std::slice::from_ref(job)) {
-                against[job.at] = Some(error.chain().join(": "));
-            }
-        }
-        against
+        let removed = simulation.removed.into_iter().filter(|it| !is_named(it));
+        let unpacked = simulation.unpacked.into_iter().filter(|it| !is_named(&it.name));
+        removed
+            .map(|name| Along::Removed { name })
+            .chain(unpacked.map(|it| match it.replaces {
+                Some(old) => Along::Changed { name: it.name, old, new: it.version },
+                None => Along::Installed { name: it.name, version: it.version },
+            }))
+            .collect()
     }
 }

@@ -1,17 +1,17 @@
 //! Transactions: the whole simulated and judged, then carried out together, or each package alone where
 //! that does not go.
 
-use super::apt::{self, Offers, Simulation, refusal};
+use super::apt::{self, Offers, refusal};
 use super::decide::{decide, is_lacking};
-use super::host::STATUS;
-use super::job::{Job, OURS, apt_arguments};
+use super::fit::{Fit, fit};
+use super::job::{Job, OURS, Removing, apt_arguments};
 use super::locks::{self, DPKG_LOCKS};
-use super::on_disk::print;
 use super::policy_rc::{KeptDown, POLICY_RC, restore_policy_rc};
 use super::run::running_unit;
+use super::simulate::{Examined, Holds};
 use super::status::{Health, Installed};
 use super::version::Version;
-use super::{Goal, Item, Mark, Options, Read as _, Transaction, Write};
+use super::{Conffiles, Goal, Item, Mark, Options, Read as _, Transaction, Write};
 use crate::command::Command;
 use crate::{ErrorKind, Host, PackageName, SystemError};
 use std::fmt::Write as _;
@@ -51,89 +51,102 @@ fn answer_questions(item: &Item) -> Result<(), SystemError> {
 }
 
 impl Host {
-    /// Runs apt for these jobs, together where that goes, else each alone. Results by the job's place.
-    fn attempt(&self, whole: &Transaction, jobs: Vec<Job<'_>>, results: &mut Results) {
-        let examine = |jobs: &[Job<'_>]| {
-            self.simulate(whole, jobs).and_then(|it| self.objection(whole, jobs, &it).map(|()| it))
-        };
-        match examine(&jobs) {
-            Ok(simulation) => {
-                if let Some(jobs) = self.carry_out(&whole.options, jobs, &simulation, results) {
-                    // It failed before anything was unpacked.
-                    for job in jobs {
-                        self.attempt(whole, vec![job], results);
-                    }
-                }
+    /// Runs apt for these jobs, together where that goes; one that does not go keeps no other. Results by
+    /// the job's place.
+    fn attempt<'t>(&self, whole: &Transaction, jobs: Vec<Job<'t>>, results: &mut Results) {
+        let mut examine = |jobs: &[Job<'t>]| {
+            let examined = self.examine(whole, jobs, Holds::Lifted)?;
+            if whole.options.conffiles == Conffiles::Fail
+                && !examined.simulation.unpacked.is_empty()
+            {
+                self.object_to_conffiles(&self.known()?.database, &examined.simulation)?;
             }
-            Err(error) => {
-                if let [job] = &*jobs {
-                    results[job.at] = Some(Err(error.during(job.words())));
-                    return;
+            Ok(examined)
+        };
+        let Fit { set, found, refused } = fit(jobs, &mut examine);
+        for (job, error) in refused {
+            results[job.at] = Some(Err(error.during(job.words())));
+        }
+        let Some(examined) = found else { return };
+        for job in self.carry_out(&whole.options, set, &examined, results) {
+            let alone = vec![job];
+            match self.prepare().and_then(|()| examine(&alone)) {
+                Ok(examined) => {
+                    // One that was tried alone is not given back.
+                    let _none = self.carry_out(&whole.options, alone, &examined, results);
                 }
-                let (mut good, count) = (vec![], jobs.len());
-                for job in jobs {
-                    match examine(std::slice::from_ref(&job)) {
-                        Ok(_) => good.push(job),
-                        Err(error) => results[job.at] = Some(Err(error.during(job.words()))),
-                    }
-                }
-                if good.len() < count {
-                    if !good.is_empty() {
-                        self.attempt(whole, good, results);
-                    }
-                } else {
-                    // Each would go, and not all of them together.
-                    for job in good {
-                        self.attempt(whole, vec![job], results);
+                Err(error) => {
+                    for job in alone {
+                        results[job.at] = Some(Err(error.clone().during(job.words())));
                     }
                 }
             }
         }
     }
 
-    /// Gives the jobs back where nothing happened and they may be tried one by one.
+    /// Gives those jobs back that another one has kept from being done: each is worth an attempt alone.
     fn carry_out<'t>(
         &self,
         options: &Options,
         jobs: Vec<Job<'t>>,
-        simulation: &Simulation,
+        examined: &Examined,
         results: &mut Results,
-    ) -> Option<Vec<Job<'t>>> {
-        let fail = |error: &SystemError, results: &mut Results| {
-            for job in &jobs {
-                results[job.at] = Some(Err(error.clone().during(job.words())));
-            }
-        };
-        let before = print(STATUS).ok();
-        let removes = !simulation.removed.is_empty();
-        let (success, text) =
-            match self.begin(options).and_then(|()| self.run_apt(options, &jobs, removes)) {
-                Ok(ran) => ran,
-                Err(error) => {
-                    fail(&error, results);
-                    return None;
-                }
-            };
-        if !success && jobs.len() > 1 && print(STATUS).ok() == before {
-            return Some(jobs);
-        }
-        let known = match self.known() {
-            Ok(known) => known,
+    ) -> Vec<Job<'t>> {
+        let ran = self
+            .begin(options)
+            .and_then(|()| self.run_apt(options, &jobs, examined.removing))
+            .and_then(|ran| self.purge_rest(options, &jobs, examined.removing, ran))
+            .and_then(|ran| Ok((ran, self.known()?)));
+        let ((success, text), known) = match ran {
+            Ok(ran) => ran,
             Err(error) => {
-                fail(&error, results);
-                return None;
+                for job in jobs {
+                    results[job.at] = Some(Err(error.clone().during(job.words())));
+                }
+                return vec![];
             }
         };
-        for job in &jobs {
-            results[job.at] = Some(if job.is_done(&known.database) {
-                Ok(())
-            } else {
-                let error = apt::failure(&text);
+        let is_one = jobs.len() == 1;
+        let mut kept_from = vec![];
+        for job in jobs {
+            let name = job.item.package.as_str();
+            let is_it = |it: &str| known.database.short(it) == known.database.short(name);
+            let is_blamed = || apt::blamed(&text).iter().any(|it| is_it(it));
+            if job.is_done(&known.database) {
+                results[job.at] = Some(Ok(()));
+            } else if success || is_one || is_blamed() {
+                let error = apt::failure_of(&text, is_it);
                 let error = if success { error.during("apt-get did not change it") } else { error };
-                Err(error.during(job.words()))
-            });
+                results[job.at] = Some(Err(error.during(job.words())));
+            } else {
+                kept_from.push(job);
+            }
         }
-        None
+        kept_from
+    }
+
+    /// Takes the configuration of what was only removed, because others went in the same transaction that
+    /// keep theirs.
+    fn purge_rest(
+        &self,
+        options: &Options,
+        jobs: &[Job<'_>],
+        removing: Removing,
+        (success, text): (bool, String),
+    ) -> Result<(bool, String), SystemError> {
+        let known = self.known()?;
+        let only_removed = |it: &&Job<'_>| {
+            let record = known.database.get(it.item.package.as_str());
+            matches!(it.item.goal, Goal::Purge)
+                && record.is_some_and(|it| it.health == Health::ConfigFiles)
+        };
+        let rest: Vec<Job<'_>> = jobs.iter().filter(only_removed).cloned().collect();
+        if removing == Removing::Purging || rest.is_empty() {
+            return Ok((success, text));
+        }
+        let (purged, more) =
+            self.begin(options).and_then(|()| self.run_apt(options, &rest, Removing::Purging))?;
+        Ok((success && purged, text + &more))
     }
 
     /// Runs apt-get to its end; whether it succeeded, and what it said. Only where it still runs then, the
@@ -142,11 +155,11 @@ impl Host {
         &self,
         options: &Options,
         jobs: &[Job<'_>],
-        removes: bool,
+        removing: Removing,
     ) -> Result<(bool, String), SystemError> {
         let wait = self.package_rules().wait_for_lock.as_secs();
         let mut arguments = vec![OURS[0].to_owned()];
-        arguments.extend(apt_arguments(options, jobs, removes, wait));
+        arguments.extend(apt_arguments(options, jobs, removing, wait));
         let run = || self.run_to_its_end(&arguments, options.conffiles);
         let mut ran = run();
         if let Ok((false, text)) = &ran

@@ -2,13 +2,15 @@
 
 use super::files::{Matter, Thing};
 use super::{FakeHost, World, refuse};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use steadfast_system::accounts::NewGroup;
 use steadfast_system::packages::decide::decide;
+use steadfast_system::packages::fit::{Fit, fit};
 use steadfast_system::packages::version::Version;
 use steadfast_system::packages::{
-    Conffiles, Goal, Health, Installed, Interruption, Item, Lists, Look, Mark, Offer, Offers,
-    Options, Read, Transaction, Write,
+    Along, Conffiles, Foreseen, Goal, Health, Installed, Interruption, Item, Lists, Look, Mark,
+    Offer, Offers, Options, Read, Transaction, Verdict, Write,
 };
 use steadfast_system::{AbsPath, ErrorKind, GroupName, PackageName, SystemError, UnitName};
 
@@ -23,6 +25,8 @@ pub struct Stock {
     pub brings: Vec<Brought>,
     /// Packages that have to go for it.
     pub conflicts: Vec<PackageName>,
+    /// Packages that have to be there for it.
+    pub depends: Vec<PackageName>,
 }
 
 /// What installing a package does beside its record.
@@ -76,6 +80,7 @@ impl World {
             suites: vec!["bookworm".into()],
             brings,
             conflicts: vec![],
+            depends: vec![],
         };
         self.shelves.entry(PackageName::parse(name).unwrap()).or_default().push(stock);
     }
@@ -142,13 +147,42 @@ impl World {
         let stock = self.shelves[name].iter().find(|it| it.version.order(version).is_eq());
         let stock = stock.unwrap().clone();
         for other in stock.conflicts.iter().filter(|it| self.packages.contains_key(it)) {
-            if !item.removals.allow(other.as_str()) {
+            if !item.removals.allow(other.as_str()) && !item.going.contains(other) {
                 return failed(format!("{other} would have to be removed"));
             }
         }
         for other in &stock.conflicts {
             self.uninstall(other, false);
         }
+        self.install_needs(item, &stock, options)?;
+        self.bring(&stock, options)?;
+        let record = Installed { hold: held, ..installed(version.clone()) };
+        self.packages.insert(name.clone(), (record, false));
+        Ok(())
+    }
+
+    /// What a package needs comes along, as a dependency.
+    fn install_needs(
+        &mut self,
+        item: &Item,
+        stock: &Stock,
+        options: &Options,
+    ) -> Result<(), SystemError> {
+        for need in &stock.depends {
+            if self.packages.get(need).is_some_and(|(it, _)| it.health == Health::Installed) {
+                continue;
+            }
+            let Some(version) = self.offers(need).and_then(|it| it.candidate) else {
+                return failed(format!("{} depends on {need}, which is not there", item.package));
+            };
+            let along = Item { package: need.clone(), ..item.clone() };
+            self.install(&along, &version, options, false)?;
+            self.packages.entry(need.clone()).and_modify(|it| it.1 = true);
+        }
+        Ok(())
+    }
+
+    fn bring(&mut self, stock: &Stock, options: &Options) -> Result<(), SystemError> {
         for brought in &stock.brings {
             match brought {
                 Brought::Directory(path) => {
@@ -190,8 +224,6 @@ impl World {
                 }
             }
         }
-        let record = Installed { hold: held, ..installed(version.clone()) };
-        self.packages.insert(name.clone(), (record, false));
         Ok(())
     }
 
@@ -222,10 +254,57 @@ impl World {
     }
 }
 
+/// What happens to packages that nobody named.
+fn along(before: &World, after: &World, items: &[Item]) -> Vec<Along> {
+    let is_named = |name: &PackageName| items.iter().any(|it| it.package == *name);
+    let version = |world: &World, name: &PackageName| {
+        let (record, _) = world.packages.get(name)?;
+        record.version.clone().filter(|_| record.health == Health::Installed)
+    };
+    let names: BTreeSet<&PackageName> =
+        before.packages.keys().chain(after.packages.keys()).filter(|it| !is_named(it)).collect();
+    let change = |package: &PackageName| {
+        let name: Arc<str> = Arc::from(package.as_str());
+        match (version(before, package), version(after, package)) {
+            (None, Some(version)) => Some(Along::Installed { name, version }),
+            (Some(_), None) => Some(Along::Removed { name }),
+            (Some(old), Some(new)) if old != new => Some(Along::Changed { name, old, new }),
+            (Some(_), Some(_)) | (None, None) => None,
+        }
+    };
+    names.into_iter().filter_map(change).collect()
+}
+
 impl Read for FakeHost {
-    fn objections(&self, transaction: &Transaction) -> Vec<Option<String>> {
-        // Nothing conflicts here, so nothing would have to go.
-        transaction.items.iter().map(|_| None).collect()
+    fn foresee(&self, transaction: &Transaction) -> Vec<Foreseen> {
+        let Transaction { options, items } = transaction;
+        let world = self.look_at(|world| world.clone());
+        let mut all: Vec<Foreseen> = items.iter().map(|_| Foreseen::goes()).collect();
+        let is_known = |it: &Item| match &it.goal {
+            Goal::Install { version, .. } => version.is_some(),
+            Goal::Remove | Goal::Purge => true,
+        };
+        let which: Vec<usize> = (0..items.len()).filter(|at| is_known(&items[*at])).collect();
+        let Fit { set, found, refused } = fit(which, &mut |which: &[usize]| {
+            let mut then = world.clone();
+            for at in which {
+                let lifted = Item { held: true, ..items[*at].clone() };
+                then.carry_out(&lifted, options)?;
+            }
+            Ok(then)
+        });
+        let first = set.iter().find(|at| items[**at].installs()).or(set.first());
+        if let (Some(first), Some(then)) = (first, found) {
+            all[*first].along = along(&world, &then, items);
+        }
+        for (at, why) in refused {
+            let words = why.to_string();
+            all[at].verdict = match world.lists.stale && items.iter().any(Item::installs) {
+                true => Verdict::Unknown(words),
+                false => Verdict::Refused(words),
+            };
+        }
+        all
     }
 
     fn package_looks(&self, names: &[&PackageName]) -> Result<Vec<Look>, SystemError> {

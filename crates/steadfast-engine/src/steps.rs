@@ -1,0 +1,132 @@
+//! What the earlier steps of a run are expected to do: what later ones may build on, and what a package may
+//! bring.
+
+use crate::promised::{Promised, Promises};
+use crate::reason::{Packages, Reason};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use steadfast_model::PromiseId;
+use steadfast_resources::paths::is_packages_territory;
+use steadfast_resources::{Change, Identity};
+
+/// What the earlier steps of this run are expected to create.
+#[derive(Default)]
+pub(crate) struct Steps {
+    /// The promises that are to be changed, in their turns.
+    planned: Vec<usize>,
+    /// The packages to be installed or upgraded.
+    installs: Vec<Install>,
+    things: HashMap<Identity, PromiseId>,
+    /// Creating a user also creates the user's own group.
+    own_groups: HashMap<Arc<str>, PromiseId>,
+}
+
+/// A package to be installed, by the index of its promise.
+struct Install {
+    at: usize,
+    /// How certain its installation is.
+    sure: bool,
+}
+
+/// What may create a thing that is missing now.
+pub(crate) enum Source {
+    /// A step of this run creates it.
+    Step(Reason),
+    /// A package may contain it; the contents of a package are not known before it is installed.
+    Perhaps(Reason),
+}
+
+impl Steps {
+    /// A promise that is to be changed in its turn; `sure`: that the changes will be enough.
+    pub(crate) fn take(&mut self, at: usize, promised: &Promised, changes: &[Change], sure: bool) {
+        self.planned.push(at);
+        if promised.want.is_absent() {
+            return;
+        }
+        let id = &promised.id;
+        if changes.iter().any(Change::brings) {
+            self.installs.push(Install { at, sure });
+        }
+        for folder in changes.iter().flat_map(Change::folders) {
+            let folder = Identity::Path(folder.clone());
+            self.things.entry(folder).or_insert_with(|| id.clone());
+        }
+        for thing in promised.want.claims() {
+            if let Identity::User(name) = &thing {
+                self.own_groups.entry(Arc::from(name.as_str())).or_insert_with(|| id.clone());
+            }
+            self.things.entry(thing).or_insert_with(|| id.clone());
+        }
+    }
+
+    /// The packages that may create what this promise is missing, if any. The packages that the promise
+    /// itself needs take precedence over all others.
+    pub(crate) fn packages(&self, promises: &Promises, at: usize) -> Option<Packages> {
+        if self.installs.is_empty() {
+            return None;
+        }
+        let needs = all_needs(promises, at);
+        let mut named: Vec<usize> = self.installs.iter().map(|it| it.at).collect();
+        if named.iter().any(|it| needs.contains(it)) {
+            named.retain(|it| needs.contains(it));
+        }
+        let mut ids = named.into_iter().map(|at| promises.all[at].id.clone());
+        Some(Packages { first: ids.next()?, others: ids.collect() })
+    }
+
+    /// The first step that changes a thing, or something below a directory.
+    pub(crate) fn changes(&self, thing: &Identity, promises: &Promises) -> Option<PromiseId> {
+        let is_it = |other: &Identity| match (thing, other) {
+            (Identity::Path(folder), Identity::Path(path)) => path
+                .as_str()
+                .strip_prefix(folder.as_str())
+                .is_some_and(|it| it.is_empty() || it.starts_with('/')),
+            (_, _) => thing == other,
+        };
+        let promised = self.planned.iter().map(|at| &promises.all[*at]);
+        let mut changing = promised.filter(|it| it.want.concerns().iter().any(is_it));
+        changing.next().map(|it| it.id.clone())
+    }
+
+    /// What creates a thing that this promise is missing now.
+    pub(crate) fn provider_of(
+        &self,
+        thing: &Identity,
+        promises: &Promises,
+        at: usize,
+    ) -> Option<Source> {
+        let own_group = || {
+            let Identity::Group(name) = thing else { return None };
+            self.own_groups.get(name.as_str())
+        };
+        if let Some(step) = self.things.get(thing).or_else(own_group).cloned() {
+            return Some(Source::Step(Reason::ComesWith { thing: thing.clone(), step }));
+        }
+        let may_come = match thing {
+            Identity::User(_) | Identity::Group(_) | Identity::Unit(_) => true,
+            Identity::Path(path) => is_packages_territory(path),
+            Identity::Package(_) | Identity::Setting(_) => false,
+        };
+        let packages = self.packages(promises, at).filter(|_| may_come)?;
+        let thing = thing.clone();
+        // A model that promises a service and installs packages expects one of them to contain it.
+        if let Identity::Unit(_) = &thing
+            && self.installs.iter().any(|it| it.sure)
+        {
+            return Some(Source::Step(Reason::ComesWithPackages { thing, packages }));
+        }
+        Some(Source::Perhaps(Reason::MayBring { thing, packages }))
+    }
+}
+
+/// Everything that a promise needs, directly or indirectly.
+fn all_needs(promises: &Promises, at: usize) -> HashSet<usize> {
+    let mut all = HashSet::new();
+    let mut open = promises.all[at].needs.clone();
+    while let Some(need) = open.pop() {
+        if all.insert(need) {
+            open.extend(&promises.all[need].needs);
+        }
+    }
+    all
+}

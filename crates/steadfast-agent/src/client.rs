@@ -18,6 +18,8 @@ pub enum ClientError {
     },
     #[error("ask the agent")]
     Talk(#[source] std::io::Error),
+    #[error("the agent ended the connection: it stops, or too many have asked at one time")]
+    Closed,
     #[error("the agent refused: {0}")]
     Refused(String),
     #[error("the agent's answer could not be parsed")]
@@ -76,9 +78,14 @@ fn ask(
         "{method} {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
-    stream.write_all(format!("{head}{body}").as_bytes()).map_err(ClientError::Talk)?;
     let mut answer = vec![];
-    stream.take(BYTES_MAX).read_to_end(&mut answer).map_err(ClientError::Talk)?;
+    stream
+        .write_all(format!("{head}{body}").as_bytes())
+        .and_then(|()| stream.take(BYTES_MAX).read_to_end(&mut answer))
+        .map_err(talked)?;
+    if answer.is_empty() {
+        return Err(ClientError::Closed);
+    }
     let end = answer.windows(4).position(|it| it == b"\r\n\r\n").ok_or(ClientError::Strange)?;
     let head = String::from_utf8_lossy(&answer[..end]).into_owned();
     let body = answer.split_off(end + 4);
@@ -86,5 +93,14 @@ fn ask(
         Some("200") => Ok(body),
         Some(_) => Err(ClientError::Refused(String::from_utf8_lossy(&body).trim().to_owned())),
         None => Err(ClientError::Strange),
+    }
+}
+
+fn talked(err: std::io::Error) -> ClientError {
+    use std::io::ErrorKind;
+    if matches!(err.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) {
+        ClientError::Closed
+    } else {
+        ClientError::Talk(err)
     }
 }

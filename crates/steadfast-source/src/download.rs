@@ -5,6 +5,7 @@
 use crate::settings::{Limits, Source};
 use crate::terms::{Credentials, Download, Known};
 use crate::{git, snapshot};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use steadfast_download::{DownloadError, DownloadErrorKind, offer};
 
@@ -59,6 +60,7 @@ fn prepare(cache: &Path) -> Result<std::fs::File, DownloadError> {
         .create(true)
         .truncate(false)
         .write(true)
+        .mode(0o600)
         .open(cache.join("lock"))
         .map_err(|err| DownloadError::local("open the cache directory", err))?;
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)

@@ -40,19 +40,24 @@ impl Layout {
         self.state.join("state.db")
     }
 
+    /// Root alone may enter it: whoever can open a lock can hold it.
+    fn locks(&self) -> PathBuf {
+        self.run.join("lock")
+    }
+
     /// The lock of the machine: one for all, wherever the state is.
     pub fn lock(&self) -> PathBuf {
-        PathBuf::from("/run/steadfast/run.lock")
+        PathBuf::from("/run/steadfast/lock/run.lock")
     }
 
     /// The lock where that one cannot be made.
     pub fn own_lock(&self) -> PathBuf {
-        self.run.join("run.lock")
+        self.locks().join("run.lock")
     }
 
     /// Held by the agent for as long as it lives.
     pub fn agent_lock(&self) -> PathBuf {
-        self.run.join("agent.lock")
+        self.locks().join("agent.lock")
     }
 
     /// Where the agent is asked.

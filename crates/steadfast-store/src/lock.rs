@@ -1,10 +1,14 @@
 //! One run at a time. The lock is the kernel's (flock), so it is gone with its holder, whatever ends
 //! that; what stands in the file is only for people.
+//!
+//! Whoever can open a file, be it for reading alone, can lock it. So a lock is a file of root's alone, in a
+//! directory of root's alone (decision 0047).
 
 use crate::layout::Layout;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -50,15 +54,10 @@ impl RunLock {
     /// Takes the lock, or says who has it. `purpose` is what another one will read.
     pub fn take(path: &Path, purpose: &str) -> Result<RunLock, LockError> {
         let create = |err| LockError::Create { path: path.to_owned(), err };
-        if let Some(folder) = path.parent() {
-            crate::store::make_folder(folder, 0o755).map_err(create)?;
-        }
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let descriptor = rustix::fs::open(path, flags, Mode::from_raw_mode(0o644))
-            .map_err(|err| create(err.into()))?;
-        let mut file = File::from(descriptor);
+        let mut file = open_private(path).map_err(create)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
+                retire_former(path);
                 let line = format!("pid {}: {purpose}\n", std::process::id());
                 // For people only: a lock without words is a lock.
                 let _told = file.set_len(0).and_then(|()| file.write_all(line.as_bytes()));
@@ -75,6 +74,43 @@ impl RunLock {
             }
             Err(err) => Err(create(err.into())),
         }
+    }
+}
+
+/// A file that nobody else can open, in a directory that nobody else can enter, whatever they were before.
+fn open_private(path: &Path) -> std::io::Result<File> {
+    let invalid = || std::io::Error::from(std::io::ErrorKind::InvalidInput);
+    let (folder, name) = path.parent().zip(path.file_name()).ok_or_else(invalid)?;
+    crate::store::make_folder(folder, 0o700)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(folder, flags, Mode::empty())?;
+    keep_to_ourselves(&folder, 0o700)?;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = rustix::fs::openat(&folder, name, flags, Mode::from_raw_mode(0o600))?;
+    keep_to_ourselves(&file, 0o600)?;
+    Ok(File::from(file))
+}
+
+/// What belongs to somebody else is none of ours, and what others could open is closed to them.
+fn keep_to_ourselves(descriptor: &OwnedFd, mode: u32) -> std::io::Result<()> {
+    let found = rustix::fs::fstat(descriptor)?;
+    if found.st_uid != rustix::process::geteuid().as_raw() {
+        let words = "it belongs to another user";
+        return Err(std::io::Error::new(std::io::ErrorKind::PermissionDenied, words));
+    }
+    if found.st_mode & 0o7777 != mode {
+        rustix::fs::fchmod(descriptor, Mode::from_raw_mode(mode))?;
+    }
+    Ok(())
+}
+
+/// Version 0.1.0 had it one directory further up, where everybody could open it. Nobody asks for that one
+/// any more; whoever has it open keeps a file without a name.
+fn retire_former(path: &Path) {
+    let further_up = path.parent().and_then(Path::parent).zip(path.file_name());
+    let Some(former) = further_up.map(|(folder, name)| folder.join(name)) else { return };
+    if former.symlink_metadata().is_ok_and(|it| it.is_file()) {
+        let _stays_without_use = std::fs::remove_file(former);
     }
 }
 
@@ -111,6 +147,30 @@ mod tests {
         assert_eq!(second.to_string(), holder);
         drop(first);
         assert!(RunLock::take(&path, "another").is_ok());
+    }
+
+    #[test]
+    fn nobody_else_can_open_a_lock_whatever_it_was_before() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run/lock/run.lock");
+        let former = folder.path().join("run/run.lock");
+        let open = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o7777;
+        let modes = || (mode(path.parent().unwrap()), mode(&path));
+        drop(RunLock::take(&path, "new").unwrap());
+        assert_eq!(modes(), (0o700, 0o600));
+
+        open(&path, 0o644);
+        open(path.parent().unwrap(), 0o755);
+        std::fs::write(&former, "pid 1: steadfast run").unwrap();
+        let others = File::open(&former).unwrap();
+        rustix::fs::flock(&others, FlockOperation::NonBlockingLockExclusive).unwrap();
+        drop(RunLock::take(&path, "after an older version").unwrap());
+        assert_eq!(modes(), (0o700, 0o600));
+        assert!(!former.exists());
     }
 
     #[test]

@@ -7,9 +7,12 @@
 use crate::schema::{self, FORMAT};
 use crate::undo_ledger::Beside;
 use rusqlite::{Connection, OpenFlags};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use std::cell::{Cell, RefCell};
+use std::fs::Permissions;
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -131,6 +134,8 @@ impl Store {
             make_folder(folder, 0o700)
                 .map_err(|err| StoreError::Folder { path: folder.to_owned(), err })?;
         }
+        close_to_others(&self.path, create)
+            .map_err(|err| StoreError::Look { path: self.path.clone(), err })?;
         let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_NOFOLLOW;
@@ -280,13 +285,36 @@ fn is_damage(err: &rusqlite::Error) -> bool {
     }
 }
 
+/// Makes the file where there is none, for its owner alone, and takes the rights of others away from one
+/// that is there: whoever can read a database can lock it, wherever it lies. Its journal gets its mode.
+fn close_to_others(path: &Path, create: bool) -> std::io::Result<()> {
+    if let Ok(found) = path.symlink_metadata() {
+        // Not by a descriptor: closing that would end the locks of this process.
+        let mode = found.permissions().mode();
+        let ours = found.uid() == rustix::process::geteuid().as_raw();
+        if found.is_file() && ours && mode & 0o077 != 0 {
+            std::fs::set_permissions(path, Permissions::from_mode(mode & 0o7700))?;
+        }
+        return Ok(());
+    }
+    if create {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        match rustix::fs::open(path, flags, Mode::from_raw_mode(0o600)) {
+            Ok(_) | Err(Errno::EXIST) => {}
+            Err(err) => return Err(err.into()),
+        }
+    }
+    Ok(())
+}
+
 /// Makes a directory and those above it; the last one gets the mode.
 pub(crate) fn make_folder(path: &Path, mode: u32) -> std::io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
     if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent)?;
+        // Whatever the mask of who started us is, nobody else may write there.
+        std::fs::DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
     }
     match std::fs::DirBuilder::new().mode(mode).create(path) {
         Err(err) if err.kind() == std::io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
@@ -297,6 +325,24 @@ pub(crate) fn make_folder(path: &Path, mode: u32) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_database_is_for_its_owner_alone_wherever_it_lies() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        let set = |path: &Path, mode| {
+            std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        };
+        let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
+        set(folder.path(), 0o755);
+        let write = |store: &Store| store.write(|it| it.execute_batch("DELETE FROM notes"));
+        write(&Store::open(&path).unwrap()).unwrap();
+        assert_eq!(mode(), 0o600);
+        // As an older version has made it.
+        set(&path, 0o644);
+        Store::open(&path).unwrap();
+        assert_eq!(mode(), 0o600);
+    }
 
     #[test]
     fn opening_and_reading_makes_nothing() {

@@ -46,7 +46,7 @@ enum Moment {
 use Moment::{Beside, Holds, Runs, There};
 
 const MOMENTS: [Moment; 20] = [
-    There("/run/steadfast/run.lock"),
+    There("/run/steadfast/lock/run.lock"),
     Runs("apt-get"),
     Runs("dpkg"),
     There("/usr/share/small/x"),
@@ -160,7 +160,7 @@ fn machine() -> Option<Machine> {
 }
 
 fn start(machine: &Machine) -> Inside {
-    machine.sh("rm -f /run/steadfast/run.lock");
+    machine.sh("rm -f /run/steadfast/lock/run.lock");
     machine.spawn_steadfast(&["run", "--model", "/srv/model", "--format", "json"])
 }
 

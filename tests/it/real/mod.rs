@@ -17,6 +17,7 @@ mod going_back;
 mod health;
 pub(crate) mod lab;
 mod main_job;
+mod others;
 mod package_transactions;
 mod packaged;
 mod restarts;

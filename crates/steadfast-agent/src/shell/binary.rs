@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 use steadfast_child::Apart;
 use steadfast_node::wire::OURSELVES;
+use tokio::time::Instant;
 
 /// A file, as far as it matters whether it is the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,7 @@ impl Binary {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "it is this program, and only looked at")]
 fn print(program: &Path) -> Option<Print> {
     let meta = std::fs::metadata(program).ok()?;
     Some(Print {
@@ -62,6 +64,7 @@ fn print(program: &Path) -> Option<Print> {
 }
 
 /// Whether it can say its version. The loop waits for it: it is short, and nothing else matters now.
+#[expect(clippy::disallowed_methods, reason = "it is this program, asked for its version")]
 fn answers(program: &Path) -> Result<(), String> {
     let failed = |err: std::io::Error| err.to_string();
     let mut command = std::process::Command::new(program);
@@ -69,12 +72,12 @@ fn answers(program: &Path) -> Result<(), String> {
     command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
     Apart::new().set_on(&mut command);
     let mut child = command.spawn().map_err(failed)?;
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     loop {
         match child.try_wait().map_err(failed)? {
             Some(status) if status.success() => return Ok(()),
             Some(status) => return Err(format!("with --version it ended with {status}")),
-            None if std::time::Instant::now() > deadline => {
+            None if Instant::now() > deadline => {
                 let _ended = child.kill();
                 let _reaped = child.wait();
                 return Err("it did not answer --version in time".to_owned());
@@ -85,6 +88,7 @@ fn answers(program: &Path) -> Result<(), String> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test plays everybody else's part")]
 mod tests {
     use super::*;
 

@@ -23,6 +23,7 @@ pub(super) struct Manager {
 
 impl Manager {
     /// The one that `$NOTIFY_SOCKET` names.
+    #[expect(clippy::disallowed_methods, reason = "systemd says it to the main process alone")]
     pub(super) fn from_environment() -> Manager {
         Manager::new(std::env::var_os("NOTIFY_SOCKET"))
     }
@@ -76,6 +77,7 @@ fn open(address: &[u8]) -> Option<(OwnedFd, SocketAddrUnix)> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test plays everybody else's part")]
 mod tests {
     use super::*;
     use std::os::linux::net::SocketAddrExt as _;

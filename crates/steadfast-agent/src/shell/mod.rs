@@ -4,10 +4,9 @@
 //!
 //! `turn` is the loop, `happened` what wakes it, `acts` what the machine has it do, `told` what is said
 //! about it, `reload` the settings. `state` is what it holds, `setup` what it is given, and `start` where it
-//! begins. The rest each speak with somebody: `children`, `clients` by the `socket`, systemd as its
-//! `manager` and about `units`, the kernel by `watch` (what was touched) and `attribution` (by whom).
-
-#![expect(clippy::disallowed_methods, reason = "this is the part of the agent that acts")]
+//! begins. The rest each speak with somebody: `children`, `clients` by the `socket` as far as there are
+//! `places`, systemd as its `manager` and about `units`, node_exporter by a `textfile`, the kernel by `watch`
+//! (what was touched) and `attribution` (by whom).
 
 mod acts;
 mod attribution;
@@ -17,6 +16,7 @@ mod clients;
 mod event;
 mod happened;
 mod manager;
+mod places;
 mod promised;
 mod record;
 mod reload;
@@ -27,6 +27,7 @@ mod socket;
 mod start;
 mod state;
 mod stored;
+mod textfile;
 mod told;
 mod trace;
 mod turn;

@@ -3,6 +3,7 @@
 //! TCP address too where the settings name one.
 
 use super::event::{Event, Reply};
+use super::places::{Admission, Who, admission};
 use crate::api::v1;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -12,26 +13,30 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::Sender;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
-/// So many may be asking at one time.
-const MOST: usize = 64;
-/// How long somebody may take to say what they want.
+/// How long somebody may take to say what they want. Who is not root has to have read the answer by then.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A request names promises; it does not bring a model.
 const BODY_MAX: usize = 1024 * 1024;
 
+/// Nobody is listening any more.
+#[expect(clippy::disallowed_methods, reason = "the socket lies in our own directory")]
+pub(super) fn close(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
 /// Makes the socket, for root and the group.
 pub(super) fn open(path: &Path, group: &str) -> std::io::Result<UnixListener> {
-    match std::fs::remove_file(path) {
-        Err(err) if err.kind() != std::io::ErrorKind::NotFound => return Err(err),
-        Err(_) | Ok(()) => {}
-    }
+    close(path)?;
     // Until somebody is admitted, only root can write to it, whatever the mask says.
     let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
     let listener = UnixListener::bind(path);
@@ -42,6 +47,7 @@ pub(super) fn open(path: &Path, group: &str) -> std::io::Result<UnixListener> {
 }
 
 /// Lets the group in.
+#[expect(clippy::disallowed_methods, reason = "the socket lies in our own directory")]
 pub(super) fn admit(path: &Path, group: &str) {
     let found = nix::unistd::Group::from_name(group).ok().flatten();
     let Some(found) = found else {
@@ -63,30 +69,60 @@ pub(super) fn listen(address: &str) -> std::io::Result<TcpListener> {
 }
 
 pub(super) async fn serve(listener: UnixListener, send: Sender<Event>) {
-    let places = Arc::new(Semaphore::new(MOST));
+    let mut places = Places::default();
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let Ok((stream, _)) = listener.accept().await else {
             // No descriptors, most likely: some will be free again.
             tokio::time::sleep(Duration::from_millis(200)).await;
             continue;
         };
         let ours = rustix::process::geteuid().as_raw();
-        let root = stream.peer_cred().is_ok_and(|it| it.uid() == 0 || it.uid() == ours);
-        let may = if root { May::Everything } else { May::Read };
-        tokio::spawn(connection(stream, may, send.clone(), place));
+        let (may, who) = match stream.peer_cred().map(|it| it.uid()) {
+            Ok(uid) if uid == 0 || uid == ours => (May::Everything, Who::Root),
+            Ok(uid) => (May::Read, Who::User(uid)),
+            // Whoever cannot be told from others counts as one of them.
+            Err(_) => (May::Read, Who::User(u32::MAX)),
+        };
+        places.admit(who, || connection(stream, may, send.clone()));
     }
 }
 
 pub(super) async fn serve_metrics(listener: TcpListener, send: Sender<Event>) {
-    let places = Arc::new(Semaphore::new(MOST));
+    let mut places = Places::default();
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(200)).await;
             continue;
         };
-        tokio::spawn(connection(stream, May::Scrape, send.clone(), place));
+        places.admit(Who::Network, || connection(stream, May::Scrape, send.clone()));
+    }
+}
+
+/// Who is being answered, the oldest first.
+#[derive(Default)]
+struct Places(Vec<(Who, JoinHandle<()>)>);
+
+impl Places {
+    /// Answers one more, in the place of another where it must be.
+    fn admit<F>(&mut self, who: Who, answered: impl FnOnce() -> F)
+    where
+        F: Future<Output = ()> + 'static + Send,
+    {
+        self.0.retain(|(_, task)| !task.is_finished());
+        let held: Vec<Who> = self.0.iter().map(|(who, _)| *who).collect();
+        match admission(&held, who) {
+            Admission::Free => {}
+            Admission::InsteadOf(at) => self.0.remove(at).1.abort(),
+            // The connection is closed.
+            Admission::Full => return,
+        }
+        self.0.push((who, tokio::spawn(answered())));
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|(_, task)| task.abort());
     }
 }
 
@@ -102,7 +138,6 @@ async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     may: May,
     send: Sender<Event>,
-    place: OwnedSemaphorePermit,
 ) {
     let service = service_fn(move |request| {
         let send = send.clone();
@@ -115,8 +150,12 @@ async fn connection(
         .max_buf_size(64 * 1024)
         .serve_connection(TokioIo::new(stream), service);
     // Whoever goes away, or says nothing that is HTTP, is nobody's trouble but theirs.
-    let _gone = connection.await;
-    drop(place);
+    match may {
+        // A run is answered when it has ended.
+        May::Everything => drop(connection.await),
+        // Whoever dawdles over any part of it, be it over reading the answer, is not waited for.
+        May::Read | May::Scrape => drop(tokio::time::timeout(PATIENCE, connection).await),
+    }
 }
 
 type Page = Response<Full<Bytes>>;

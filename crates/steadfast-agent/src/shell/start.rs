@@ -15,7 +15,10 @@ pub fn run(setup: Setup) -> Result<Ended, ShellError> {
         .enable_all()
         .build()
         .map_err(ShellError::Runtime)?;
-    runtime.block_on(begin(setup))
+    let ended = runtime.block_on(begin(setup));
+    // A file system that does not answer holds nobody up.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn begin(setup: Setup) -> Result<Ended, ShellError> {
@@ -49,7 +52,7 @@ async fn begin(setup: Setup) -> Result<Ended, ShellError> {
         // The service goes on. Told otherwise, systemd would end it once it took too long to stop.
         Ended::Reexecute => {}
     }
-    let _gone = std::fs::remove_file(shell.setup.layout.socket());
+    let _stays_deaf = socket::close(&shell.setup.layout.socket());
     Ok(ended)
 }
 

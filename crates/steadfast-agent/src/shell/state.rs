@@ -7,6 +7,7 @@ use super::clients::Clients;
 use super::event::Event;
 use super::manager::Manager;
 use super::setup::Setup;
+use super::textfile::Textfile;
 use super::watch::Watches;
 use crate::machine::Agent;
 use std::collections::BTreeSet;
@@ -35,6 +36,7 @@ pub(super) struct Shell {
     pub(super) attribution: Attribution,
     /// The address on which metrics are served, and who serves them.
     pub(super) metrics: Option<(Arc<str>, JoinHandle<()>)>,
+    pub(super) textfile: Textfile,
     pub(super) runs: Runs,
     /// The revision that is on trial: its runs are told as part of that.
     pub(super) trial: Option<(Revision, Span)>,
@@ -55,6 +57,7 @@ impl Shell {
             children,
             clients: Clients::default(),
             metrics: None,
+            textfile: Textfile::default(),
             runs: Runs::default(),
             trial: None,
             wake: Instant::now(),

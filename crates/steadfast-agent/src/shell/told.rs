@@ -6,7 +6,7 @@ use crate::logging::one_line;
 use crate::metrics;
 use crate::status::Status;
 use jiff::Timestamp;
-use std::path::Path;
+use steadfast_node::context::Context;
 use steadfast_node::revision::Revision;
 use steadfast_node::wire::Report;
 
@@ -53,12 +53,10 @@ impl Shell {
         let Some(path) = &self.settings.textfile else { return };
         let now = Timestamp::now();
         let text = metrics::text(&self.agent.status(now), now);
-        let path = Path::new(&**path);
-        let new = path.with_extension("prom.new");
-        // It is about the past the next moment: a failure is not worth more than the missing numbers.
-        if std::fs::write(&new, text).is_ok() {
-            let _shown = std::fs::rename(&new, path);
-        }
+        self.textfile.write(path, text, || {
+            let layout = self.setup.layout.clone();
+            Context { layout, root: true, credentials: None }.host()
+        });
     }
 }
 

@@ -61,8 +61,9 @@ pub(crate) fn failure(error: ClientError) -> Failure {
             let message = format!("{} is for root and the agent's group", path.display());
             Failure::usage(message).help("run it as root, or see `socket:` in the agent's settings")
         }
-        error @ (ClientError::Connect { .. } | ClientError::Talk(_) | ClientError::Strange) => {
-            Failure::new(Exit::Unreachable, error)
-        }
+        error @ (ClientError::Connect { .. }
+        | ClientError::Talk(_)
+        | ClientError::Closed
+        | ClientError::Strange) => Failure::new(Exit::Unreachable, error),
     }
 }

@@ -6,7 +6,7 @@ use crate::shell::children::Alive;
 use crate::shell::signals;
 use jiff::Timestamp;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use steadfast_system::attribution::{self, Changer, Event, Group, Process};
 use steadfast_system::packages::OUR_UNITS;
 
@@ -58,7 +58,8 @@ pub(super) fn listen(group: &Group, seen: &Seen, own: &Own) {
             if event.pid == pid || !seen.matters(&event) {
                 continue;
             }
-            let process = recent.about(&event, Instant::now(), attribution::ask);
+            let process =
+                recent.about(&event, tokio::time::Instant::now().into_std(), attribution::ask);
             let ours = match &process {
                 Some(process) => own.is(process),
                 None => event.pid != 0 && seen.running.load(Ordering::Relaxed),

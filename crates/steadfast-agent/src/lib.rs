@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod client;
+pub mod known;
 pub mod logging;
 pub mod machine;
 pub mod memory;

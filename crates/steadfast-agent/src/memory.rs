@@ -14,6 +14,12 @@ use steadfast_model::PromiseId;
 use steadfast_node::gate::Gate;
 use steadfast_node::revision::{HighestAccepted, Revision, RevisionInfo, stamp};
 
+/// So many bad revisions are known, which is more than a source can offer again.
+const BAD_REMEMBERED: usize = 1_000;
+/// Of so many all that was said is; of those before them, this many characters.
+const BAD_EXPLAINED: usize = 16;
+const REASON_OF_OLD: usize = 80;
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Memory {
@@ -27,8 +33,11 @@ pub struct Memory {
     pub adopted: Option<Adopted>,
     /// What was kept before it, and can be gone back to.
     pub previous: Option<Adopted>,
-    /// What is newer and waits.
+    /// What is newest and waits.
     pub candidate: Option<Candidate>,
+    /// What was accepted between what is kept and that, and waits too, the oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub queue: Vec<Candidate>,
     /// What somebody with the right to has asked for, until it is adopted.
     pub wanted: Option<Wanted>,
     /// Revisions that were gone back from, newest last.
@@ -145,6 +154,20 @@ impl Memory {
     /// Of a node that knows that it has forgotten.
     pub fn lost() -> Memory {
         Memory { highest: HighestAccepted::Lost, ..Memory::default() }
+    }
+
+    /// It is never taken again. Why it is bad is of interest for the last few only.
+    pub(crate) fn remember_bad(&mut self, bad: Bad) {
+        self.bad.retain(|it| it.revision != bad.revision);
+        self.bad.push(bad);
+        let surplus = self.bad.len().saturating_sub(BAD_REMEMBERED);
+        self.bad.drain(..surplus);
+        let explained = self.bad.len().saturating_sub(BAD_EXPLAINED);
+        for old in &mut self.bad[..explained] {
+            let end = old.reason.char_indices().nth(REASON_OF_OLD).map(|(at, _)| at);
+            old.reason
+                .truncate(old.reason.find('\n').into_iter().chain(end).min().unwrap_or(usize::MAX));
+        }
     }
 
     pub fn is_bad(&self, revision: &Revision) -> Option<&Bad> {
@@ -354,6 +377,15 @@ mod tests {
             }
         "#]]
         .assert_eq(&String::from_utf8(small.to_bytes()).unwrap());
+    }
+
+    #[test]
+    fn the_queue_of_known_revisions_survives() {
+        let mut memory = example();
+        let seen = "2026-07-06T09:00:00Z".parse().unwrap();
+        let candidate = memory.candidate.clone().unwrap();
+        memory.queue = vec![Candidate { seen, ..candidate }];
+        assert_eq!(Memory::read([Some(&memory.to_bytes()), None]), (memory, vec![]));
     }
 
     /// What was ever written is read, and the newest is written as it stands there.

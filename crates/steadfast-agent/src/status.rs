@@ -24,6 +24,8 @@ pub struct Status {
     pub newer: Option<RevisionInfo>,
     /// Why the newer one is not adopted.
     pub waiting: Option<Waiting>,
+    /// What was accepted before that one and waits too, the oldest first.
+    pub known: Vec<Known>,
     /// The place of the node in the waves, in percent.
     pub share: Option<f64>,
     pub trying: Option<Trying>,
@@ -42,6 +44,13 @@ pub struct Status {
     pub storage: Option<String>,
     pub next_fetch: Option<Timestamp>,
     pub next_keep: Option<Timestamp>,
+}
+
+/// A known revision that waits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Known {
+    pub info: RevisionInfo,
+    pub waiting: Waiting,
 }
 
 /// Why a newer revision is not adopted.
@@ -238,6 +247,7 @@ pub(crate) fn example() -> Status {
         adopted_at: Some(at(7)),
         newer: Some(info("1123456789abcdef0123456789abcdef01234567", 8)),
         waiting: Some(Waiting::Window { opens: Some(at(13)) }),
+        known: vec![],
         share: Some(36.8747),
         trying: None,
         bad: vec![Bad {

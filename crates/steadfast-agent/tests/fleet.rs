@@ -108,7 +108,11 @@ fn ten_thousand_nodes_ask_evenly() {
     let keeping = Memory { adopted: Some(adopted), ..Memory::default() };
     let quiet: Result<Option<Offer>, Refusal> = Ok(None);
     let down = Err(Refusal { kind: RefusalKind::Unreachable, words: "refused".to_owned() });
-    let first = Ok(Some(Offer { info, proof: Proof::DescendsFrom(Revision::new("a")) }));
+    let first = Ok(Some(Offer {
+        info,
+        proof: Proof::DescendsFrom(Revision::new("a")),
+        supersedes: vec![],
+    }));
     let mut table = format!(
         "{:<44} {:>6} {:>8} {:>7} {:>5} {:>5} {:>5}\n",
         "10,000 nodes, fetch: 5m", "sec", "requests", "mean/s", "p50", "p99", "most"

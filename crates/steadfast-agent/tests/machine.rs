@@ -173,7 +173,7 @@ impl Node {
         self.tell(&format!("the source offers {name}"));
         let revision = Revision::new(name);
         let info = RevisionInfo { revision, sequence: None, date, expires: None };
-        self.give(Input::Fetched(Ok(Some(Offer { info, proof }))));
+        self.give(Input::Fetched(Ok(Some(Offer { info, proof, supersedes: vec![] }))));
     }
 
     /// Whatever was accepted last, it descends from that.

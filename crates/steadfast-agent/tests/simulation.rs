@@ -78,7 +78,7 @@ struct World {
 }
 
 fn name(number: usize) -> Revision {
-    Revision::new(format!("r{number:04}"))
+    Revision::new(format!("r{number:07}"))
 }
 
 fn number(revision: &Revision) -> Option<usize> {
@@ -406,7 +406,10 @@ impl World {
             revision,
             expires,
         };
-        Ok(Some(Offer { info, proof }))
+        // What was newest before, and is not adopted yet, is not to be.
+        let before = at.checked_sub(1).filter(|_| self.one_in(2)).map(name);
+        let supersedes = before.into_iter().map(|it| it.0.to_string()).collect();
+        Ok(Some(Offer { info, proof, supersedes }))
     }
 
     fn disaster(&mut self) {

@@ -252,7 +252,12 @@ fn answer(task: &FetchTask, accepted: &Accepted, info: RevisionInfo) -> Fetched 
         }
         (Point::Git { .. }, _, _) => Proof::Nothing,
     };
-    Fetched::Offer(Offer { info, proof })
+    let supersedes = match &accepted.origin {
+        Origin::Git { supersedes, .. } => supersedes.clone(),
+        // There is no history of commits that could say so.
+        Origin::Snapshot { .. } | Origin::Directory => vec![],
+    };
+    Fetched::Offer(Offer { info, proof, supersedes })
 }
 
 /// What is done once the answer is given: the revision is accepted already, and as good without.
@@ -342,7 +347,7 @@ fn record(accepted: &Accepted, source: &str) -> RevisionRecord {
             .collect(),
     };
     match &accepted.origin {
-        Origin::Git { commit, tag, author, subject, authored: _, committed: _ } => {
+        Origin::Git { commit, tag, author, subject, authored: _, committed: _, supersedes: _ } => {
             record.commit = Some(commit.clone());
             record.tag.clone_from(tag);
             record.author = Some(author.clone());

@@ -137,6 +137,8 @@ pub struct Offer {
     #[serde(rename = "news")]
     pub info: RevisionInfo,
     pub proof: Proof,
+    /// What its commits say that it takes the place of, as they name it.
+    pub supersedes: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

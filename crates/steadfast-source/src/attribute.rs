@@ -19,7 +19,7 @@ pub fn attribute(
     limits: &Limits,
 ) -> Option<Attribution> {
     match &fetched.origin {
-        Origin::Git { commit, tag: _, author, authored, committed: _, subject } => {
+        Origin::Git { commit, tag: _, author, authored, committed: _, subject, supersedes: _ } => {
             let tip = attribution::Commit {
                 id: commit.clone(),
                 author: author.clone(),

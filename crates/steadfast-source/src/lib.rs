@@ -19,6 +19,7 @@ pub mod revision;
 pub mod settings;
 mod snapshot;
 pub mod terms;
+mod trailers;
 
 pub use directory::{ReadError, read_directory};
 pub use refusal::{Refusal, RefusalKind};

@@ -144,6 +144,8 @@ pub enum Origin {
         authored: Option<Timestamp>,
         committed: Option<Timestamp>,
         subject: String,
+        /// The revisions that its trailers take out of the queues of all nodes, as they name them.
+        supersedes: Vec<String>,
     },
     Snapshot {
         created: Timestamp,

@@ -369,3 +369,48 @@ fn a_revision_that_is_no_good_for_this_node_is_never_adopted() {
     wait_for(&machine, "adopted", |it| revision(it) == newer && is_idle(it));
     assert_eq!(machine.text("/etc/motd"), "one\n");
 }
+
+/// A model in whose environment each revision needs somebody's word.
+fn approved(machine: &Machine, text: &str) {
+    let environment = format!(
+        "environment: test\nnodes:\n  {}: {{ servers: [web] }}\npolicy: {{ adopt: {{ approval: required }} }}\n",
+        Machine::NODE
+    );
+    let server = server(text);
+    let files = [("servers/web.yaml", &*server), ("environments/test.yaml", &*environment)];
+    machine.server_model(&files);
+}
+
+#[test]
+fn a_revision_that_waits_can_be_adopted_though_the_source_has_newer_ones_by_now() {
+    let Some(machine) = installed() else { return };
+    approved(&machine, "one");
+    settings(&machine, DIRECTORY);
+    machine.ok(&["systemctl", "start", "steadfast"]);
+    kept(&machine);
+    let mut all = vec![];
+    for text in ["two", "three", "four"] {
+        let before = status(&machine)["newer"]["revision"].clone();
+        approved(&machine, text);
+        ask(&machine);
+        let waits = wait_for(&machine, "waiting", |it| {
+            it["newer"]["revision"] != before && it["newer"]["waits_for"] == "approval"
+        });
+        all.push(waits["newer"]["revision"].as_str().unwrap().to_owned());
+    }
+    // Nothing of it is lost with the process.
+    machine.ok(&["systemctl", "restart", "steadfast"]);
+    let known = wait_for(&machine, "restarted", |it| it["newer"]["waits_for"] == "approval");
+    assert_eq!(known["newer"]["revision"], json!(all[2]));
+    let others: Vec<&Value> = known["waiting"].as_array().unwrap().iter().collect();
+    let others: Vec<&Value> = others.into_iter().map(|it| &it["revision"]).collect();
+    assert_eq!(others, [&json!(all[0]), &json!(all[1])], "{known:#}");
+    let page = machine.ok(&["steadfast", "status"]);
+    assert!(page.contains(&format!("and          {}", &all[0][..12])), "{page}");
+
+    machine.ok(&["steadfast", "adopt", &all[1][..12]]);
+    let next = wait_for(&machine, "adopted", |it| revision(it) == all[1] && is_idle(it));
+    assert_eq!(machine.text("/etc/motd"), "three\n", "{next:#}");
+    // The one before it is of no use any more, and the newest still waits.
+    assert_eq!((&next["newer"]["revision"], &next["waiting"]), (&json!(all[2]), &Value::Null));
+}

@@ -26,6 +26,9 @@ pub struct Status {
     #[serde(with = "stamp::maybe", default)]
     pub adopted_at: Option<Timestamp>,
     pub newer: Option<Newer>,
+    /// What was accepted before the newest and waits too, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<Newer>,
     /// The place of the node in the waves, in percent.
     pub share: Option<f64>,
     /// `new` or `going-back`.
@@ -235,6 +238,7 @@ impl From<&status::Status> for Status {
             adopted_at,
             newer,
             waiting,
+            known,
             share,
             trying,
             bad,
@@ -250,12 +254,12 @@ impl From<&status::Status> for Status {
             next_fetch,
             next_keep,
         } = status;
-        let newer = newer.as_ref().map(|info| Newer {
+        let one = |info: &revision::RevisionInfo, waiting: Option<&status::Waiting>| Newer {
             revision: info.into(),
-            waits_for: waiting.as_ref().map(|it| it.word().to_owned()),
-            because: waiting.as_ref().map(ToString::to_string),
-            until: waiting.as_ref().and_then(status::Waiting::until),
-        });
+            waits_for: waiting.map(|it| it.word().to_owned()),
+            because: waiting.map(ToString::to_string),
+            until: waiting.and_then(status::Waiting::until),
+        };
         Status {
             format: 1,
             version: version.clone(),
@@ -265,7 +269,8 @@ impl From<&status::Status> for Status {
             unsigned: *unsigned,
             adopted: adopted.as_ref().map(Revision::from),
             adopted_at: *adopted_at,
-            newer,
+            newer: newer.as_ref().map(|it| one(it, waiting.as_ref())),
+            waiting: known.iter().map(|it| one(&it.info, Some(&it.waiting))).collect(),
             share: *share,
             trying: trying.as_ref().map(|it| it.word().to_owned()),
             bad: bad.iter().map(Bad::from).collect(),

@@ -42,20 +42,17 @@ impl Agent {
         times.into_iter().min().unwrap_or(soonest).max(soonest)
     }
 
-    /// When the source is asked next, and the candidate prepared.
+    /// When the source is asked next, and what it has offered prepared.
     fn upstream_due(&self, now: Timestamp) -> impl Iterator<Item = Timestamp> {
         let fetch = self.config.source.as_ref().map(|_| self.upstream.next_fetch);
-        let candidate = self.memory.candidate.as_ref().map(|it| &it.info.revision);
-        let good = candidate.filter(|it| self.memory.is_bad(it).is_none());
-        let prepare = good.map(|it| self.upstream.prepare_due(it).unwrap_or(now));
-        fetch.into_iter().chain(prepare)
+        fetch.into_iter().chain(self.next_prepare(now))
     }
 
     /// When a run is due. In the middle of a trial the trial is what is due, unless it cannot be stored.
     fn work_due(&self, now: Timestamp) -> Vec<Timestamp> {
         let retry = self.steps.retry(now);
         let on_trial = self.memory.trial.is_some();
-        let new = if on_trial { Some(self.trial.due) } else { self.candidate_due(now) };
+        let new = if on_trial { Some(self.trial.due) } else { self.known_due(now) };
         let new = new.map(|it| it.max(retry.unwrap_or(now)));
         let mut times: Vec<Timestamp> = retry.into_iter().chain(new).collect();
         if self.memory.adopted.is_some() && (!on_trial || retry.is_some()) {

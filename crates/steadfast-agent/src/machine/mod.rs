@@ -13,13 +13,14 @@
 //! - [`Action::WakeAt`] replaces the wake-up before it. A wake-up may come early or twice.
 //!
 //! This file is the frame: the one function, and what it begins. `messages` is what goes in and out. What
-//! is done about it lies in rooms: `upstream` (the source and its candidate), `work` (runs), `trial` (a new
-//! revision proves itself or is gone back from), `requests` (what people ask for), `steps` (what cannot be
+//! is done about it lies in rooms: `upstream` (the source and what it offers), `choice` (which of the known
+//! revisions is adopted), `work` (runs), `trial` (a new revision proves itself or is gone back from), `requests` (what people ask for), `steps` (what cannot be
 //! stored is taken back), `clock` (when something is due), `status` (what there is to know). What a room
 //! remembers beside that is a struct of its own below `state`; what outlives the process, and all decide
 //! by, is the [`Memory`](crate::memory::Memory); `agent` holds them together.
 
 mod agent;
+mod choice;
 mod clock;
 mod messages;
 mod requests;
@@ -93,9 +94,9 @@ impl Agent {
     }
 
     fn clock_jumped(&mut self, by: SignedDuration, now: Timestamp) {
-        if let Some(candidate) = &mut self.memory.candidate {
+        for known in self.memory.known_mut() {
             // The moment it was seen is the same; only its name has changed.
-            candidate.seen = candidate.seen.checked_add(by).unwrap_or(now);
+            known.seen = known.seen.checked_add(by).unwrap_or(now);
         }
     }
 }

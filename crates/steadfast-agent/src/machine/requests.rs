@@ -113,7 +113,7 @@ impl Agent {
         }
         let waits =
             if self.suspension(now).is_some() { ", after the agent is resumed" } else { "" };
-        let known = self.memory.candidate.as_ref().is_some_and(|it| it.info.revision == revision);
+        let known = self.memory.is_known(&revision);
         let words = if known {
             format!("{revision} will be adopted once it has been checked for this node{waits}")
         } else if self.config.source.is_none() {

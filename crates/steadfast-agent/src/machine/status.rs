@@ -8,6 +8,9 @@ use jiff::Timestamp;
 use std::time::Duration;
 use steadfast_node::revision::HighestAccepted;
 
+/// So many of the bad revisions are shown, the last ones.
+const BAD_SHOWN: usize = 16;
+
 impl Agent {
     pub fn status(&self, now: Timestamp) -> Status {
         let Memory { adopted, candidate, bad, trial, .. } = &self.memory;
@@ -21,12 +24,13 @@ impl Agent {
             adopted_at: adopted.as_ref().map(|it| it.at),
             newer: candidate.as_ref().map(|it| it.info.clone()),
             waiting: self.waiting(now),
+            known: self.others_waiting(now),
             share: adopted.as_ref().map(|it| self.share(it).percent()),
             trying: trial.as_ref().map(|it| match it.stage {
                 Stage::First | Stage::Second => Trying::New,
                 Stage::Back => Trying::GoingBack { to: it.from.info.revision.clone() },
             }),
-            bad: bad.clone(),
+            bad: bad[bad.len().saturating_sub(BAD_SHOWN)..].to_vec(),
             floor_lost: self.memory.highest == HighestAccepted::Lost,
             refusal: self.upstream.refusal.clone(),
             heard: self.upstream.heard,

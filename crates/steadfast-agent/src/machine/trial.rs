@@ -6,7 +6,7 @@ use crate::memory::{Adopted, Bad, Candidate, Stage, Trial, TrialFailure};
 use crate::schedule::{FIRST_RETRY, LONGEST_RETRY, backoff, later};
 use jiff::Timestamp;
 use std::time::Duration;
-use steadfast_node::revision::HighestAccepted;
+use steadfast_node::revision::{HighestAccepted, Revision};
 use steadfast_node::wire::{Fault, JudgedFailure, Report, RunReason};
 
 /// Twice half a minute is soon enough to outlast a service that is still starting.
@@ -15,12 +15,11 @@ const SECOND_TRY: Duration = Duration::from_secs(30);
 const INTERRUPTIONS: u32 = 5;
 /// A revision whose run crashes so often is bad.
 pub(super) const CRASHES: u32 = 2;
-const BAD_REMEMBERED: usize = 16;
 
 impl Agent {
-    pub(super) fn adopt(&mut self, now: Timestamp, out: &mut Vec<Action>) {
-        let Some(candidate) = self.memory.candidate.take() else { return };
-        let Some(prepared) = self.upstream.take_prepared() else { return };
+    pub(super) fn adopt(&mut self, revision: &Revision, now: Timestamp, out: &mut Vec<Action>) {
+        let Some(candidate) = self.memory.take_known(revision) else { return };
+        let Some(prepared) = self.upstream.take_prepared(revision) else { return };
         let revision = candidate.info.revision.clone();
         let new = Adopted {
             info: candidate.info,
@@ -154,6 +153,8 @@ impl Agent {
         if failures.is_empty() {
             self.memory.trial = None;
             self.memory.owed = false;
+            // What the next one would do to this machine is another thing than it was before.
+            self.upstream.forget_prepared();
             self.full_run_at(report, now);
             out.push(Action::Note(Note::Settled { revision }));
             return;
@@ -216,9 +217,7 @@ impl Agent {
         let bad = bad.info;
         let failure = trial.failures.into_iter().next();
         let (promise, reason) = failure.map_or((None, String::new()), |it| (it.promise, it.reason));
-        self.memory.bad.push(Bad { revision: bad.revision.clone(), promise, reason, at: now });
-        let surplus = self.memory.bad.len().saturating_sub(BAD_REMEMBERED);
-        self.memory.bad.drain(..surplus);
+        self.memory.remember_bad(Bad { revision: bad.revision.clone(), promise, reason, at: now });
         self.memory.previous = None;
         self.upstream.forget_prepared();
         self.memory.crashes = 0;

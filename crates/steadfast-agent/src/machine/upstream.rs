@@ -2,17 +2,12 @@
 
 use super::agent::Agent;
 use super::messages::{Action, Config, Note};
-use super::state::upstream::{LONGEST_FETCH_RETRY, PREPARE_AGAIN, Phase, PreparedOne};
-use crate::memory::{Adopted, Candidate, Wanted};
-use crate::schedule::{FIRST_RETRY, Share, Windows, backoff, later, splayed, windows};
-use crate::status::Waiting;
+use super::state::upstream::{LONGEST_FETCH_RETRY, Phase, PreparedOne};
+use crate::memory::Wanted;
+use crate::schedule::{FIRST_RETRY, backoff, later, splayed};
 use jiff::Timestamp;
-use std::time::Duration;
-use steadfast_node::revision::{HighestAccepted, Revision, RevisionInfo};
-use steadfast_node::wire::{Hindrance, Offer, Prepared, Proof, Refusal, RefusalKind};
-
-/// A signed date further in the future than this is not believed.
-const SKEW: Duration = Duration::from_secs(3_600);
+use steadfast_node::revision::{HighestAccepted, Revision};
+use steadfast_node::wire::{Offer, Prepared, Proof, Refusal, RefusalKind};
 
 impl Agent {
     pub(super) fn begin_upstream(&mut self, now: Timestamp, out: &mut Vec<Action>) {
@@ -21,9 +16,9 @@ impl Agent {
             self.steps.began.upstream = true;
             out.push(Action::Prepare { revision });
         } else if self.config.source.is_some() && now >= self.upstream.next_fetch {
-            // Once it is the candidate, what is newer than it is of interest again.
-            let candidate = self.memory.candidate.as_ref().map(|it| &it.info.revision);
-            let wanted = self.memory.wanted.clone().filter(|it| Some(&it.revision) != candidate);
+            // Once it is known, what is newer than it is of interest again.
+            let wanted = self.memory.wanted.clone();
+            let wanted = wanted.filter(|it| !self.memory.is_known(&it.revision));
             out.push(Action::Fetch {
                 highest: self.memory.highest.clone(),
                 wanted: wanted.as_ref().map(|it| it.revision.clone()),
@@ -31,16 +26,6 @@ impl Agent {
             self.upstream.phase = Phase::Fetching { wanted, outdated: false };
             self.steps.began.upstream = true;
         }
-    }
-
-    /// The candidate, where it has not been prepared or should be again.
-    pub(super) fn to_prepare(&self, now: Timestamp) -> Option<Revision> {
-        let revision = &self.memory.candidate.as_ref()?.info.revision;
-        if self.memory.is_bad(revision).is_some() {
-            return None;
-        }
-        let due = self.upstream.prepare_due(revision);
-        due.is_none_or(|it| it <= now).then(|| revision.clone())
     }
 
     pub(super) fn fetched(
@@ -75,12 +60,12 @@ impl Agent {
                 self.upstream.refusal = None;
                 self.upstream.heard = Some(now);
                 self.upstream.next_fetch = self.regular_fetch(now);
-                if let Some(candidate) = &mut self.memory.candidate {
+                for known in self.memory.known_mut() {
                     // Nothing was seen later than now: the clock was ahead then.
-                    candidate.seen = candidate.seen.min(now);
+                    known.seen = known.seen.min(now);
                 }
                 if let Some(offer) = offer {
-                    self.accept(offer.info, now, out);
+                    self.accept(offer, now, out);
                 }
             }
         }
@@ -102,45 +87,40 @@ impl Agent {
     fn was_asked_for(&mut self, wanted: Option<Wanted>, now: Timestamp) {
         let unanswered =
             self.upstream.refusal.as_ref().is_some_and(|it| it.kind == RefusalKind::Unreachable);
-        let candidate = self.memory.candidate.as_ref().map(|it| it.info.revision.clone());
-        let is_candidate = |it: &Wanted| Some(&it.revision) == candidate.as_ref();
+        let is_known = |it: &Wanted| self.memory.is_known(&it.revision);
         if wanted.is_some() && !unanswered && self.memory.wanted == wanted {
-            self.memory.wanted = wanted.filter(is_candidate);
-        } else if wanted.is_none()
-            && self.memory.wanted.as_ref().is_some_and(|it| !is_candidate(it))
-        {
+            self.memory.wanted = wanted.filter(is_known);
+        } else if wanted.is_none() && self.memory.wanted.as_ref().is_some_and(|it| !is_known(it)) {
             // It came up while the source was being asked.
             self.upstream.next_fetch = now;
         }
     }
 
-    pub(super) fn accept(&mut self, info: RevisionInfo, now: Timestamp, out: &mut Vec<Action>) {
+    fn accept(&mut self, offer: Offer, now: Timestamp, out: &mut Vec<Action>) {
+        let Offer { info, proof: _, supersedes } = offer;
+        let wanted = self.memory.wanted.as_ref().map(|it| it.revision.clone());
+        let wanted = wanted.filter(|it| self.memory.is_known(it));
         self.memory.highest = HighestAccepted::At(info.clone());
         if let Some(adopted) = &mut self.memory.adopted
             && adopted.info.revision == info.revision
         {
             // The same, perhaps good for longer.
             adopted.info = info;
-            self.memory.candidate = None;
-            return;
+            self.memory.forget_known();
+        } else {
+            self.memory.learn(info, now);
         }
-        match &mut self.memory.candidate {
-            Some(candidate) if candidate.info.revision == info.revision => {
-                // Perhaps good for longer, and not newer: to renew it does not begin its waves again.
-                let date = info.date.min(candidate.info.date);
-                candidate.info = RevisionInfo { date, ..info };
-            }
-            candidate @ (Some(_) | None) => {
-                let before = candidate.replace(Candidate { info, seen: now });
-                // A word for the one that was there is no word for this one.
-                let was = |it: &mut Wanted| {
-                    before.is_some_and(|before| before.info.revision == it.revision)
-                };
-                if let Some(Wanted { revision, .. }) = self.memory.wanted.take_if(was) {
-                    out.push(Action::Note(Note::Superseded { revision }));
-                }
-            }
+        for named in supersedes {
+            self.memory.supersede(&named);
         }
+        // What is not known any more is not adopted, whoever has asked for it.
+        if let Some(revision) = wanted
+            && !self.memory.is_known(&revision)
+        {
+            self.memory.wanted = None;
+            out.push(Action::Note(Note::Superseded { revision }));
+        }
+        self.upstream.forget_prepared_but(|it| self.memory.is_known(it));
     }
 
     pub(super) fn prepared(
@@ -165,96 +145,7 @@ impl Agent {
                 out.push(Action::Note(Note::Invalid { revision, problems }));
             }
         }
-        let again = later(now, PREPARE_AGAIN);
-        self.upstream.prepared = Some(PreparedOne { revision, result, again });
-    }
-
-    /// Why the candidate is not adopted; nothing where there is none.
-    pub fn waiting(&self, now: Timestamp) -> Option<Waiting> {
-        let candidate = self.memory.candidate.as_ref()?;
-        let revision = &candidate.info.revision;
-        if let Some(bad) = self.memory.is_bad(revision) {
-            let (promise, reason) = (bad.promise.clone(), bad.reason.clone());
-            return Some(Waiting::Bad { promise, reason });
-        }
-        if let Some(expired) = candidate.info.expires.filter(|it| *it <= now) {
-            return Some(Waiting::Expired { expired });
-        }
-        let prepared = match self.upstream.prepared(revision) {
-            None => return Some(Waiting::Preparing),
-            Some(Err(problems)) => {
-                return Some(Waiting::Invalid { problems: problems.clone() });
-            }
-            Some(Ok(prepared)) => prepared,
-        };
-        if let Some(suspension) = self.suspension(now) {
-            let (reason, until) = (suspension.reason.clone(), suspension.until);
-            return Some(Waiting::Suspended { reason, until });
-        }
-        if self.memory.trial.is_some() {
-            return Some(Waiting::Trial);
-        }
-        let Some(adopted) = &self.memory.adopted else { return Some(Waiting::Nothing) };
-        if self.memory.wanted.as_ref().is_some_and(|it| it.revision == *revision) {
-            return Some(Waiting::Nothing);
-        }
-        Some(self.held_by_policy(adopted, candidate, prepared, now))
-    }
-
-    /// What the adopted revision says about the next one, where nobody has asked for that.
-    fn held_by_policy(
-        &self,
-        adopted: &Adopted,
-        candidate: &Candidate,
-        prepared: &Prepared,
-        now: Timestamp,
-    ) -> Waiting {
-        if adopted.promises > 0 && !prepared.named {
-            return Waiting::Unnamed;
-        }
-        match &prepared.hindrance {
-            Some(Hindrance::Budget { what, limit, planned }) => {
-                let (limit, planned) = (*limit, *planned);
-                return Waiting::Budget { what: what.clone(), limit, planned };
-            }
-            None => {}
-        }
-        if adopted.gate.approval {
-            return Waiting::Approval;
-        }
-        let turn = self.turn(adopted, candidate);
-        let windows = windows(&adopted.gate.windows(), now.max(turn));
-        match (turn > now, windows) {
-            (true, _) => Waiting::Wave { turn, share: self.share(adopted).percent() },
-            (false, Windows::Open) => Waiting::Nothing,
-            (false, Windows::Opens(opens)) => Waiting::Window { opens },
-        }
-    }
-
-    pub(super) fn share(&self, adopted: &Adopted) -> Share {
-        Share::from_names(&self.config.node, &adopted.model)
-    }
-
-    pub(super) fn turn(&self, adopted: &Adopted, candidate: &Candidate) -> Timestamp {
-        self.share(adopted).turn(&adopted.gate.waves(), counted_from(candidate))
-    }
-
-    /// When time alone lets the candidate be adopted.
-    pub(super) fn candidate_due(&self, now: Timestamp) -> Option<Timestamp> {
-        match self.waiting(now)? {
-            Waiting::Nothing => Some(now),
-            Waiting::Wave { turn, share: _ } => Some(turn),
-            Waiting::Window { opens } => opens,
-            Waiting::Suspended { .. }
-            | Waiting::Trial
-            | Waiting::Preparing
-            | Waiting::Invalid { .. }
-            | Waiting::Bad { .. }
-            | Waiting::Expired { .. }
-            | Waiting::Unnamed
-            | Waiting::Budget { .. }
-            | Waiting::Approval => None,
-        }
+        self.upstream.keep_prepared(revision, PreparedOne { result, at: now });
     }
 
     pub(super) fn regular_fetch(&self, now: Timestamp) -> Timestamp {
@@ -297,20 +188,12 @@ impl Agent {
                 HighestAccepted::Fresh | HighestAccepted::At(_) => HighestAccepted::Fresh,
                 HighestAccepted::Lost => HighestAccepted::Lost,
             };
-            self.memory.candidate = None;
+            self.memory.forget_known();
             self.memory.wanted = None;
             out.push(Action::Note(Note::SourceChanged));
         }
         self.memory.source = Some(source.clone());
     }
-}
-
-/// The moment from which the waves of a revision count: the later of the date that its signer gave it and
-/// of when this node first saw it. Whoever writes a commit writes its date, and one of last week would pass
-/// all waves; and their clock, where it is ahead, must not keep this node waiting for years.
-fn counted_from(candidate: &Candidate) -> Timestamp {
-    let Candidate { info, seen } = candidate;
-    if info.date > later(*seen, SKEW) { *seen } else { info.date.max(*seen) }
 }
 
 /// Whether an offer leads forward: a second opinion, the fetcher has been careful before.
@@ -320,7 +203,7 @@ fn judge(
     highest: &HighestAccepted,
     now: Timestamp,
 ) -> Result<(), Refusal> {
-    let Offer { info, proof } = offer;
+    let Offer { info, proof, supersedes: _ } = offer;
     let refuse = |kind, words: String| Err(Refusal { kind, words });
     if let Some(expires) = info.expires.filter(|it| *it <= now) {
         return refuse(RefusalKind::Expired, format!("its manifest expired at {expires}"));

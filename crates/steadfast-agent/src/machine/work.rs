@@ -8,7 +8,6 @@ use super::state::work::Phase;
 use super::trial::{CRASHES, crashed};
 use crate::memory::{Stage, Trial, TrialFailure};
 use crate::schedule::{FIRST_RETRY, LONGEST_RETRY, MINUTE, backoff, later};
-use crate::status::Waiting;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use steadfast_model::PromiseId;
@@ -27,8 +26,8 @@ impl Agent {
                 }
                 return;
             }
-            if self.waiting(now) == Some(Waiting::Nothing) {
-                self.adopt(now, out);
+            if let Some(revision) = self.choice(now) {
+                self.adopt(&revision, now, out);
                 return;
             }
         }

@@ -46,8 +46,8 @@ impl Shell {
         let forced = memory.wanted.as_ref().is_some_and(|it| it.reason.is_some());
         let adopted = [&memory.adopted, &memory.previous].into_iter().flatten();
         let from = memory.trial.iter().map(|it| &it.from);
-        let candidate = memory.candidate.iter().map(|it| &it.info.revision);
-        let keep = adopted.chain(from).map(|it| &it.info.revision).chain(candidate);
+        let known = memory.known().map(|it| &it.info.revision);
+        let keep = adopted.chain(from).map(|it| &it.info.revision).chain(known);
         // A source that was changed begins with a model of its own.
         let model = match highest {
             HighestAccepted::Fresh => None,

@@ -6,9 +6,9 @@ use steadfast_node::adopted;
 use steadfast_node::revision;
 use steadfast_store::Layout;
 
-/// Names author and subject of the adopted and of the newer revision, where they are known.
+/// Names author and subject of the adopted and of the newer revisions, where they are known.
 pub(super) fn name(status: &mut Status, layout: &Layout) {
-    let newer = status.newer.as_mut().map(|it| &mut it.revision);
+    let newer = status.newer.iter_mut().chain(&mut status.waiting).map(|it| &mut it.revision);
     for it in status.adopted.as_mut().into_iter().chain(newer) {
         let known = adopted::record(layout, &revision::Revision::new(&*it.revision)).ok();
         (it.author, it.subject) = known.map_or((None, None), |it| (it.author, it.subject));

@@ -33,7 +33,7 @@ pub(crate) fn accept(
     };
     let mut reader = Reader::open(cache, 2 * crate::directory::MAX_BYTES)?;
     let delivered = read(&mut reader, highest.as_deref(), terms.limits)?;
-    let Delivered { id, commit, tag, descent, sources } = delivered;
+    let Delivered { id, commit, tag, descent, supersedes, sources } = delivered;
 
     let (what, signed) = what_is_signed(&followed.reference, &id, &commit, tag.as_ref())?;
     let signers = match (terms.trust, signers) {
@@ -51,6 +51,7 @@ pub(crate) fn accept(
         authored: Timestamp::from_second(commit.authored).ok(),
         committed: Timestamp::from_second(commit.committed).ok(),
         subject: commit.subject,
+        supersedes,
     };
     Ok((Candidate { point, descent, key_set: None, signers }, sources, origin))
 }

@@ -1,13 +1,17 @@
 //! How a new commit and the highest one accepted before are connected: the commits between them, which the
-//! accepting side follows again.
+//! accepting side follows again. One way would prove it; where there are not too many, those of merged branches
+//! come too, because they may say which revisions are superseded.
 
 use super::repository::Repository;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use steadfast_download::DownloadError;
+
+/// More than this many are not handed over for the sake of what they say.
+const MOST_BETWEEN: usize = 1_024;
 
 /// How a new commit and the one accepted before are connected.
 pub(super) enum Way {
-    /// From the tip's parent to the child of the accepted one.
+    /// The commits between them, each after one that names it as its parent.
     Found(Vec<String>),
     /// All history that there is does not lead there.
     Nowhere,
@@ -55,12 +59,54 @@ fn way_here(repository: &Repository<'_>, tip: &str, accepted: &str) -> Result<Wa
         })
         .collect();
     if let Some(way) = shortest_way(&parents, tip, accepted) {
-        return Ok(Way::Found(way));
+        return Ok(Way::Found(all_between(&parents, tip, accepted).unwrap_or(way)));
     }
     // Where the history that is here ends for want of depth, more of it may lead there.
     let ends = std::fs::read_to_string(repository.folder.join("shallow")).unwrap_or_default();
     let more = parents.len() >= most || ends.lines().any(|it| parents.contains_key(it));
     Ok(if more { Way::TooFar } else { Way::Nowhere })
+}
+
+/// All that lead from the tip to anything that is not new since the accepted one, children first; nothing
+/// where they are too many.
+fn all_between(
+    parents: &HashMap<&str, Vec<&str>>,
+    tip: &str,
+    accepted: &str,
+) -> Option<Vec<String>> {
+    let of = |commit: &str| parents.get(commit).into_iter().flatten().copied();
+    let reached = |from, without: &HashSet<&str>| {
+        let (mut all, mut next) = (HashSet::new(), vec![from]);
+        while let Some(commit) = next.pop() {
+            if !without.contains(commit) && all.insert(commit) {
+                next.extend(of(commit));
+            }
+        }
+        all
+    };
+    let old = reached(accepted, &HashSet::new());
+    let new = reached(tip, &old);
+    if new.len() > MOST_BETWEEN {
+        return None;
+    }
+    // What was not brought, because the history ends there, cannot be handed over.
+    let is_new = |it: &&str| new.contains(it) && parents.contains_key(it);
+    let mut children: HashMap<&str, usize> = HashMap::new();
+    for parent in new.iter().flat_map(|it| of(it)).filter(is_new) {
+        *children.entry(parent).or_default() += 1;
+    }
+    let (mut ordered, mut next) = (vec![], VecDeque::from([tip]));
+    while let Some(commit) = next.pop_front() {
+        for parent in of(commit).filter(is_new) {
+            let left = children.entry(parent).or_default();
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                ordered.push(parent.to_owned());
+                next.push_back(parent);
+            }
+        }
+    }
+    Some(ordered)
 }
 
 /// From the tip's parent to the child of the accepted one, by as few commits as there are.
@@ -90,4 +136,28 @@ fn shortest_way(
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_is_new_comes_children_first_and_nothing_that_was_there_before() {
+        // `t` merges `s1`, which was begun before `b`, the accepted one.
+        let parents = HashMap::from([
+            ("t", vec!["c", "s1"]),
+            ("c", vec!["b"]),
+            ("s1", vec!["s2"]),
+            ("s2", vec!["a"]),
+            ("b", vec!["a"]),
+            ("a", vec![]),
+        ]);
+        let mut all = all_between(&parents, "t", "b").unwrap();
+        let place = |name: &str| all.iter().position(|it| it == name);
+        assert!(place("s1") < place("s2"), "{all:?}");
+        all.sort_unstable();
+        assert_eq!(all, ["c", "s1", "s2"]);
+        assert_eq!(all_between(&parents, "c", "b").unwrap(), [""; 0]);
+    }
 }

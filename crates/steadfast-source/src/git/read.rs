@@ -7,6 +7,7 @@ use crate::content::{Collector, Place, place};
 use crate::object::{self, Algorithm, Commit, Malformed, Tag};
 use crate::refusal::Refusal;
 use crate::settings::Limits;
+use crate::trailers;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use steadfast_download::offer::{Reader, Record};
@@ -21,6 +22,8 @@ pub(crate) struct Delivered {
     pub commit: Commit,
     pub tag: Option<Tag>,
     pub descent: Descent,
+    /// What it and the commits on the way to it say that they take the place of.
+    pub supersedes: Vec<String>,
     pub sources: SourceSet,
 }
 
@@ -44,14 +47,16 @@ pub(crate) fn read(
             Some(tag)
         }
     };
+    let way = Way::back_from(&commit, ancestors);
     let descent = match accepted {
         None => Descent::None,
-        Some(accepted) if descends(&commit, ancestors, accepted) => Descent::Proved,
+        Some(accepted) if way.reached.contains(accepted) => Descent::Proved,
         Some(_) if too_far => Descent::TooFar,
         Some(_) => Descent::NotProved,
     };
+    let supersedes = trailers::supersedes(&raw).into_iter().chain(way.supersedes).collect();
     let sources = files(algorithm, &commit.tree, &objects)?;
-    Ok(Delivered { id, commit, tag, descent, sources })
+    Ok(Delivered { id, commit, tag, descent, supersedes, sources })
 }
 
 /// The records of an offer, each with the content that its name says, in the order in which they must come.
@@ -59,10 +64,16 @@ pub(crate) fn read(
 struct Offered {
     tag: Option<Vec<u8>>,
     tip: Option<Tip>,
-    /// Commits with their parents.
-    ancestors: Vec<(String, Vec<String>)>,
+    ancestors: Vec<Ancestor>,
     too_far: bool,
     objects: Objects,
+}
+
+/// A commit between the tip and the one accepted before.
+struct Ancestor {
+    id: String,
+    parents: Vec<String>,
+    supersedes: Vec<String>,
 }
 
 struct Tip {
@@ -94,7 +105,8 @@ impl Offered {
                     return Err(Refusal::broken("more commits were brought than allowed"));
                 }
                 named(tip.algorithm, "commit", &name, &content)?;
-                self.ancestors.push((name, parents(&content)));
+                let (parents, supersedes) = (parents(&content), trailers::supersedes(&content));
+                self.ancestors.push(Ancestor { id: name, parents, supersedes });
             }
             ("too-far", Some(_)) => self.too_far = true,
             ("tree", Some(tip)) => {
@@ -111,16 +123,26 @@ impl Offered {
     }
 }
 
-/// Whether the commit accepted before is among the parents that are reached from a commit. Ancestors count
-/// in the order in which they come: one that nothing before it names leads nowhere.
-fn descends(commit: &Commit, ancestors: Vec<(String, Vec<String>)>, accepted: &str) -> bool {
-    let mut reached: BTreeSet<String> = commit.parents.iter().cloned().collect();
-    for (id, parents) in ancestors {
-        if reached.contains(&id) {
-            reached.extend(parents);
+/// What is reached from a commit, and what is said on the way.
+struct Way {
+    reached: BTreeSet<String>,
+    supersedes: Vec<String>,
+}
+
+impl Way {
+    /// Ancestors count in the order in which they come: one that nothing before it names leads nowhere, and
+    /// what it says is said by nobody.
+    fn back_from(commit: &Commit, ancestors: Vec<Ancestor>) -> Way {
+        let reached = commit.parents.iter().cloned().collect();
+        let mut way = Way { reached, supersedes: vec![] };
+        for Ancestor { id, parents, supersedes } in ancestors {
+            if way.reached.contains(&id) {
+                way.reached.extend(parents);
+                way.supersedes.extend(supersedes);
+            }
         }
+        way
     }
-    reached.contains(accepted)
 }
 
 /// Trees and files, by their kind and name.

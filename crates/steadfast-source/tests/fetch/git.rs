@@ -3,7 +3,7 @@
 use crate::support::{World, exists, files};
 use steadfast_source::anti_rollback::{Advance, Force};
 use steadfast_source::settings::{Git, Reference, Source, Trust};
-use steadfast_source::terms::{Known, Origin};
+use steadfast_source::terms::{Fetched, Known, Origin};
 use steadfast_source::{Refusal, RefusalKind};
 use steadfast_trust::signature::SignatureError;
 
@@ -45,6 +45,46 @@ fn a_signed_branch_is_fetched_and_followed() {
     let known = Known::from_state(&world.anti_rollback, false, None);
     let fetched = world.fetch_knowing(&source, &trust, &known).unwrap().unwrap();
     assert_eq!(fetched.advance, Advance::Same);
+}
+
+#[test]
+fn what_any_of_the_new_commits_supersedes_is_told_also_from_a_branch_that_was_merged() {
+    let mut world = World::new();
+    world.repository();
+    let key = world.ssh_key("anna");
+    let trust = world.allowed(&[("", "anna")]);
+    let source = world.branch();
+    let first = world.signed("model.yaml", "model: y\n", &key);
+    let superseded = |fetched: &Fetched| match &fetched.origin {
+        Origin::Git { supersedes, .. } => supersedes.clone(),
+        Origin::Snapshot { .. } | Origin::Directory => panic!("it came from git"),
+    };
+    let fetched = world.fetch(&source, &trust).unwrap().unwrap();
+    assert_eq!(superseded(&fetched), [""; 0]);
+
+    let say = |world: &World, names: &str| {
+        let message = format!("Mend it\n\nSupersedes: {names}\n");
+        world.git(&["commit", "--quiet", "--allow-empty", "-m", &message]);
+    };
+    let second = world.signed("model.yaml", "model: z\n", &key);
+    let branch = world.git(&["symbolic-ref", "--short", "HEAD"]);
+    world.git(&["checkout", "--quiet", "-b", "mended"]);
+    say(&world, &second);
+    world.git(&["checkout", "--quiet", branch.trim()]);
+    say(&world, &first[..12]);
+    world.git(&["merge", "--quiet", "--no-ff", "-m", "merge", "mended"]);
+    world.signed("model.yaml", "model: merged\n", &key);
+    let fetched = world.fetch(&source, &trust).unwrap().unwrap();
+    assert_eq!(fetched.advance, Advance::Forward);
+    let mut told = superseded(&fetched);
+    told.sort_unstable();
+    let mut expected = [second, first[..12].to_owned()];
+    expected.sort_unstable();
+    assert_eq!(told, expected);
+    // It is told once.
+    world.signed("model.yaml", "model: next\n", &key);
+    let fetched = world.fetch(&source, &trust).unwrap().unwrap();
+    assert_eq!(superseded(&fetched), [""; 0]);
 }
 
 #[test]

@@ -22,7 +22,8 @@ pub(crate) struct AdoptArgs {
 pub(crate) fn run(args: &AdoptArgs, layout: &Layout, ui: &Ui) -> Outcome {
     let status = client::status(&layout.socket()).map_err(failure)?;
     // People type the beginning that the status shows.
-    let known = status.newer.iter().map(|it| &it.revision.revision);
+    let newer = status.newer.iter().chain(&status.waiting);
+    let known = newer.map(|it| &it.revision.revision);
     let known: Vec<&String> = known
         .chain(status.bad.iter().map(|it| &it.revision))
         .filter(|it| args.revision.len() >= 7 && it.starts_with(&args.revision))

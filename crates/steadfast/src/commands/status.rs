@@ -208,9 +208,22 @@ fn adopted(page: &mut Page<'_>, status: &Status) {
         page.put("newer", Tone::Plain, &text);
         made(page, &newer.revision);
     }
+    waiting(page, &status.waiting);
     if let Some(share) = status.share {
         let text = format!("this node is at {share:.2} % of the waves");
         page.put("wave", Tone::Plain, &text);
+    }
+}
+
+/// What was accepted before the newest and waits too: the one whose turn comes first, and how many there are.
+fn waiting(page: &mut Page<'_>, waiting: &[v1::Newer]) {
+    let Some(first) = waiting.first() else { return };
+    let because = first.because.as_deref().unwrap_or("is being examined");
+    page.put("and", Tone::Plain, &format!("{} {because}", short(&first.revision.revision)));
+    made(page, &first.revision);
+    if waiting.len() > 1 {
+        let text = format!("and {} more: steadfast status --format json", waiting.len() - 1);
+        page.put("", Tone::Plain, &text);
     }
 }
 

@@ -280,7 +280,7 @@ fn told(
             lines.push(("made", stamp(created)));
             lines.push(("expires", stamp(expires)));
         }
-        Origin::Git { commit: _, tag, author, authored, committed: _, subject } => {
+        Origin::Git { commit: _, tag, author, authored, committed: _, subject, supersedes } => {
             if let Some(tag) = tag {
                 lines.push(("tag", tag));
             }
@@ -289,6 +289,7 @@ fn told(
                 lines.push(("written", stamp(authored)));
             }
             lines.push(("subject", subject));
+            lines.extend(supersedes.into_iter().map(|it| ("supersedes", it)));
         }
         Origin::Directory => {}
     }

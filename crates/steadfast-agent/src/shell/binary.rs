@@ -88,8 +88,9 @@ fn answers(program: &Path) -> Result<(), String> {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "a test plays everybody else's part")]
 mod tests {
+    #![expect(clippy::disallowed_methods, reason = "a test plays everybody else's part")]
+
     use super::*;
 
     #[test]

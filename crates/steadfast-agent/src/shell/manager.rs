@@ -77,8 +77,9 @@ fn open(address: &[u8]) -> Option<(OwnedFd, SocketAddrUnix)> {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "a test plays everybody else's part")]
 mod tests {
+    #![expect(clippy::disallowed_methods, reason = "a test plays everybody else's part")]
+
     use super::*;
     use std::os::linux::net::SocketAddrExt as _;
     use std::os::unix::net::{SocketAddr, UnixDatagram};

@@ -60,8 +60,9 @@ pub(super) async fn asked_to_end(receive: &mut Receiver<Event>) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "a test plays everybody else's part")]
 mod tests {
+    #![expect(clippy::disallowed_methods, reason = "a test plays everybody else's part")]
+
     use super::*;
     use nix::sys::signal::raise;
     use tokio::sync::mpsc;

@@ -104,8 +104,9 @@ fn expected(path: &AbsPath, entry: Option<Entry>) -> Result<Expected, SystemErro
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "a test plays everybody else's part")]
 mod tests {
+    #![expect(clippy::disallowed_methods, reason = "a test plays everybody else's part")]
+
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
 

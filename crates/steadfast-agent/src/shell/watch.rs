@@ -247,8 +247,9 @@ fn touch(watch: i32, events: ReadFlags, name: Option<&std::ffi::CStr>) -> Option
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "a test plays everybody else's part")]
 mod tests {
+    #![expect(clippy::disallowed_methods, reason = "a test plays everybody else's part")]
+
     use super::*;
     use tokio::sync::mpsc;
 

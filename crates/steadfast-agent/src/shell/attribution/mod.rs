@@ -191,8 +191,9 @@ fn now() -> i64 {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "a test plays everybody else's part")]
 mod tests {
+    #![expect(clippy::disallowed_methods, reason = "a test plays everybody else's part")]
+
     use super::recent::{ASKED, Recent};
     use super::seen::{SIGHTINGS, note};
     use super::*;

@@ -33,6 +33,8 @@ pub enum NotKept {
     /// Everything was done, and it still differs after the change.
     StillDiffers {
         remaining: Vec<String>,
+        /// Whether all of that can be somebody's doing who has no privilege.
+        thwarted: bool,
     },
 }
 
@@ -125,7 +127,7 @@ impl NotKept {
             NotKept::Unhealthy(error) => {
                 std::iter::once("it is not healthy".to_owned()).chain(layers(error)).collect()
             }
-            NotKept::StillDiffers { remaining } => {
+            NotKept::StillDiffers { remaining, thwarted: _ } => {
                 std::iter::once("it still differs after the change".to_owned())
                     .chain(remaining.iter().cloned())
                     .collect()

@@ -10,7 +10,7 @@ use steadfast_engine::{
 use steadfast_model::PromiseId;
 use steadfast_resources::{Change, Identity, Refusal, Resource};
 use steadfast_store::Store;
-use steadfast_system::files::{Look, Wanted};
+use steadfast_system::files::{Entry, Look, Wanted};
 use steadfast_system::{AbsPath, ErrorKind, Probe, SystemError};
 
 /// The verdicts of a run, as they come.
@@ -190,7 +190,9 @@ fn fault(why: &NotKept, promised: &Promised, host: &dyn Probe, open: &HashSet<Un
     let is_settled = promised.unit.as_ref().is_some_and(|it| !open.contains(it));
     match whose(why) {
         Fault::Revision if is_settled => Fault::Unit,
-        Fault::Revision if paths(&promised.want).any(|it| is_foreign(it, host)) => Fault::Foreign,
+        Fault::Revision if paths(&promised.want).any(|it| is_foreign(it, why, host)) => {
+            Fault::Foreign
+        }
         fault @ (Fault::Revision
         | Fault::Network
         | Fault::Lock
@@ -209,12 +211,22 @@ fn whose(why: &NotKept) -> Fault {
         NotKept::Refused(reasons) if reasons.iter().any(|it| matches!(it, Refusal::Secret(_))) => {
             Fault::Secret
         }
-        NotKept::Refused(_) | NotKept::Missing(_) | NotKept::StillDiffers { .. } => Fault::Revision,
+        // What is the model's or the machine's doing stays so, whatever others add to it.
+        NotKept::Refused(reasons) => {
+            let anybodys = |it: &Refusal| match it {
+                Refusal::Anybody(_) => true,
+                Refusal::Model(_) | Refusal::Machine(_) | Refusal::Secret(_) => false,
+            };
+            if reasons.iter().all(anybodys) { Fault::Foreign } else { Fault::Revision }
+        }
+        NotKept::StillDiffers { remaining: _, thwarted: true } => Fault::Foreign,
+        NotKept::Missing(_) | NotKept::StillDiffers { .. } => Fault::Revision,
         NotKept::Unhealthy(error) => fault_of(error),
-        NotKept::Failed { change, error } => match (change.as_ref(), error.kind) {
+        NotKept::Failed { change, error } => match (change.as_ref(), fault_of(error)) {
             // What takes so long there is mostly fetching.
-            (Change::Package(_), ErrorKind::TimedOut) => Fault::Network,
-            _ => fault_of(error),
+            (Change::Package(_), _) if error.kind == ErrorKind::TimedOut => Fault::Network,
+            (change, Fault::Revision) if change.may_be_thwarted() => Fault::Foreign,
+            (_, fault) => fault,
         },
     }
 }
@@ -226,6 +238,7 @@ fn fault_of(error: &SystemError) -> Fault {
         ErrorKind::Moved => Fault::Unseen,
         ErrorKind::Network => Fault::Network,
         ErrorKind::Secret => Fault::Secret,
+        ErrorKind::Swappable => Fault::Foreign,
         ErrorKind::TimedOut
         | ErrorKind::Command
         | ErrorKind::Invalid
@@ -234,18 +247,23 @@ fn fault_of(error: &SystemError) -> Fault {
     }
 }
 
-/// Whether somebody who is not root can put something else in the place of this path.
-fn is_foreign(path: AbsPath, host: &dyn Probe) -> bool {
+/// Whether somebody who is not root can put something else in the place of this path, or write what is
+/// there where that still differs.
+fn is_foreign(path: AbsPath, why: &NotKept, host: &dyn Probe) -> bool {
     let mut path = path;
-    // What lies in the innermost directory that is there.
+    let mut differs = matches!(why, NotKept::StillDiffers { .. });
+    // What lies in the innermost directory that can be looked at: a link or a file that somebody has put in
+    // the place of a directory hides those below it.
     loop {
         match host.look(&[(&path, Wanted::Nothing)]).pop() {
-            Some(Ok(Look { folder: Some(folder), entry: _ })) => return folder.open,
-            Some(Ok(Look { folder: None, entry: _ })) => match path.parent() {
-                Some(parent) => path = parent,
+            Some(Ok(Look { folder: Some(folder), entry })) => {
+                let writable = |it: &Entry| it.uid != 0 || it.mode.0 & 0o022 != 0;
+                return folder.open || (differs && entry.as_ref().is_some_and(writable));
+            }
+            Some(Ok(Look { folder: None, entry: _ }) | Err(_)) | None => match path.parent() {
+                Some(parent) => (path, differs) = (parent, false),
                 None => return false,
             },
-            Some(Err(_)) | None => return false,
         }
     }
 }
@@ -258,8 +276,8 @@ fn paths(want: &Resource) -> impl Iterator<Item = AbsPath> {
 mod tests {
     use super::*;
     use std::time::Duration;
-    use steadfast_resources::service;
-    use steadfast_system::UnitName;
+    use steadfast_resources::{service, user};
+    use steadfast_system::{UnitName, UserName};
     use steadfast_testkit::FakeHost;
     use steadfast_testkit::host::{Matter, Thing};
     use steadfast_testkit::run::Model;
@@ -284,7 +302,7 @@ mod tests {
         assert!(is_ill(&failed(service::Change::Reload(act()))));
         assert!(!is_ill(&failed(service::Change::Enable { unit: unit() })));
         assert!(!is_ill(&NotKept::Missing(vec![Identity::Unit(unit())])));
-        assert!(!is_ill(&NotKept::Refused(vec![Refusal::from("it is masked")])));
+        assert!(!is_ill(&NotKept::Refused(vec![Refusal::machine("it is masked")])));
     }
 
     #[test]
@@ -294,14 +312,24 @@ mod tests {
             let change = Change::Service(service::Change::Enable { unit });
             NotKept::Failed { change: Box::new(change), error: SystemError::new(kind, "x") }
         };
+        let removed = |kind| {
+            let name = UserName::parse("app").unwrap();
+            let change = Change::User(user::Change::Remove { name, uid: 1000 });
+            NotKept::Failed { change: Box::new(change), error: SystemError::new(kind, "x") }
+        };
         let sick = |kind| NotKept::Unhealthy(SystemError::new(kind, "x"));
         let secret = || Refusal::Secret("x".to_owned());
         for (why, expected) in [
             (NotKept::Unobserved(SystemError::new(ErrorKind::Command, "x")), Fault::Unseen),
-            (NotKept::Refused(vec![Refusal::from("read the secret x")]), Fault::Revision),
-            (NotKept::Refused(vec![Refusal::from("x"), secret()]), Fault::Secret),
+            (NotKept::Refused(vec![Refusal::machine("read the secret x")]), Fault::Revision),
+            (NotKept::Refused(vec![Refusal::machine("x"), secret()]), Fault::Secret),
             (NotKept::Missing(vec![]), Fault::Revision),
-            (NotKept::StillDiffers { remaining: vec![] }, Fault::Revision),
+            (NotKept::Refused(vec![Refusal::model("x")]), Fault::Revision),
+            (NotKept::Refused(vec![Refusal::anybody("x")]), Fault::Foreign),
+            // What the model asks for stays wrong, whatever somebody adds to it.
+            (NotKept::Refused(vec![Refusal::anybody("x"), Refusal::model("x")]), Fault::Revision),
+            (NotKept::StillDiffers { remaining: vec![], thwarted: false }, Fault::Revision),
+            (NotKept::StillDiffers { remaining: vec![], thwarted: true }, Fault::Foreign),
             (sick(ErrorKind::Command), Fault::Revision),
             (sick(ErrorKind::TimedOut), Fault::Revision),
             (sick(ErrorKind::Other), Fault::Revision),
@@ -312,6 +340,9 @@ mod tests {
             (failed(ErrorKind::Locked), Fault::Lock),
             (failed(ErrorKind::Storage), Fault::DiskFull),
             (failed(ErrorKind::Moved), Fault::Unseen),
+            (failed(ErrorKind::Swappable), Fault::Foreign),
+            (removed(ErrorKind::Command), Fault::Foreign),
+            (removed(ErrorKind::Locked), Fault::Lock),
         ] {
             assert_eq!(whose(&why), expected, "{why:?}");
         }
@@ -366,13 +397,22 @@ mod tests {
     #[test]
     fn what_lies_where_others_can_write_is_nobody_s_fault() {
         let theirs = Thing { uid: 1000, mode: 0o755, ..Thing::of(Matter::Directory) };
-        let host = FakeHost::debian().with_directory("/srv").with_thing("/srv/theirs", theirs);
-        let why = NotKept::StillDiffers { remaining: vec![] };
+        let file = Thing { uid: 1000, ..Thing::of(Matter::File([][..].into())) };
+        let link = Thing { uid: 1000, ..Thing::of(Matter::Link("/etc".into())) };
+        let host = FakeHost::debian()
+            .with_directory("/srv")
+            .with_thing("/srv/theirs", theirs)
+            .with_thing("/srv/theirs/link", link)
+            .with_thing("/srv/file", file);
+        let why = NotKept::StillDiffers { remaining: vec![], thwarted: false };
         for (path, expected) in [
             ("/srv/ours", Fault::Revision),
             ("/srv/theirs/file", Fault::Foreign),
             // Nothing is there yet, and they could put it there.
             ("/srv/theirs/folder/file", Fault::Foreign),
+            ("/srv/theirs/link/file", Fault::Foreign),
+            // It lies in root's directory, and they can write it all the same.
+            ("/srv/file", Fault::Foreign),
         ] {
             let promises = promises(&format!("files: {{ {path}: {{ content: x }} }}\n"));
             let promised = &promises.all[0];
@@ -390,7 +430,7 @@ mod tests {
         promises.all[0].unit = Some(UnitId("component:people/api".into()));
         let mut told = Collected::new(&host);
         let unit = promises.all[0].unit.clone().unwrap();
-        let differs = || NotKept::StillDiffers { remaining: vec![] };
+        let differs = || NotKept::StillDiffers { remaining: vec![], thwarted: false };
         let network = NotKept::Unhealthy(SystemError::new(ErrorKind::Network, "x"));
         for (step, why, expected) in [
             (Step::Begun, differs(), Fault::Unit),

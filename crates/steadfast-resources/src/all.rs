@@ -2,7 +2,7 @@
 
 use crate::group::Group;
 use crate::identity::Identity;
-use crate::kind::{Applied, Difference, Kind as _};
+use crate::kind::{Applied, Difference, Kind as _, Refusal};
 use crate::kinds::{Looks, Row};
 use crate::undo::{self, About, Effect, Facet, FacetState, Now};
 use crate::{Change, KINDS, Resource, State};
@@ -74,7 +74,7 @@ pub fn plan(want: &Resource, have: &State) -> Difference<Change> {
     of_kind!(Resource, want, K, want => match K::as_state(have) {
         Some(have) => K::plan(want, have).map(K::change),
         // A state comes from a look at the same want.
-        None => Difference::refused("the look was at something else"),
+        None => Difference::refused(Refusal::machine("the look was at something else")),
     })
 }
 

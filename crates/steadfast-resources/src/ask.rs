@@ -120,6 +120,11 @@ impl Change {
         of_kind!(Change, self, K, change => K::brings(change))
     }
 
+    /// Whether somebody without any privilege can make it fail, or take it back at once.
+    pub fn may_be_thwarted(&self) -> bool {
+        of_kind!(Change, self, K, change => K::may_be_thwarted(change))
+    }
+
     /// How many things it removes from the machine.
     pub fn deletes(&self) -> u64 {
         of_kind!(Change, self, K, change => K::deletes(change))

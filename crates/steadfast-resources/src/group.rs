@@ -16,7 +16,7 @@
 use crate::account_fields::{digest, listed, short_state};
 use crate::fact::Fact;
 use crate::identity::Identity;
-use crate::kind::{Applied, Difference, Fingerprint, Kind, Obstacle, Turn};
+use crate::kind::{Applied, Difference, Fingerprint, Kind, Obstacle, Refusal, Turn};
 use crate::members::{self, Members};
 use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
 use serde::{Deserialize, Serialize};
@@ -165,18 +165,18 @@ impl Kind for Group {
         if !want.present {
             let Some(gid) = have.gid else { return Difference::none() };
             if !have.primary_of.is_empty() {
-                return Difference::refused(format!(
+                return Difference::refused(Refusal::machine(format!(
                     "it is the primary group of {}",
                     listed(&have.primary_of)
-                ));
+                )));
             }
             return Difference::new(vec![Change::Remove { name: name.clone(), gid }]);
         }
         let mut difference = match (have.gid, want.gid) {
             (None, _) if have.elsewhere.is_some() => {
-                return Difference::refused(format!(
+                return Difference::refused(Refusal::machine(format!(
                     "group {name} is not in /etc/group: the name service has it"
-                ));
+                )));
             }
             (None, gid) => Difference::new(vec![Change::Add(NewGroup {
                 name: name.clone(),
@@ -193,7 +193,7 @@ impl Kind for Group {
         };
         if let (Some(gid), Some(holder)) = (want.gid, &have.holder) {
             let words = format!("gid {gid} belongs to group {holder}");
-            difference.obstacles.push(Obstacle::refused(words));
+            difference.obstacles.push(Obstacle::refused(Refusal::machine(words)));
         }
         difference
     }
@@ -443,7 +443,7 @@ mod tests {
             ),
         ] {
             let obstacles = Group::plan(&want, &have).obstacles;
-            assert_eq!(obstacles, [Obstacle::refused(words.to_owned())]);
+            assert_eq!(obstacles, [Obstacle::refused(Refusal::machine(words))]);
         }
     }
 }

@@ -34,7 +34,7 @@ impl<C> Difference<C> {
         Difference::new(vec![])
     }
 
-    pub fn refused(why: impl Into<Refusal>) -> Difference<C> {
+    pub fn refused(why: Refusal) -> Difference<C> {
         Difference { obstacles: vec![Obstacle::refused(why)], ..Difference::none() }
     }
 
@@ -86,38 +86,52 @@ pub enum Obstacle {
 }
 
 impl Obstacle {
-    pub fn refused(why: impl Into<Refusal>) -> Obstacle {
-        Obstacle::Refused(why.into())
+    pub fn refused(why: Refusal) -> Obstacle {
+        Obstacle::Refused(why)
     }
 }
 
-/// Why a promise cannot be kept as things are. The words are for people; what a program may want to tell
-/// apart is a variant.
+/// Why a promise cannot be kept as things are, by who can bring that about: a node goes back from a
+/// revision only for what nobody but root could have made. The words are for people. There is no
+/// conversion from words alone, so that every refusal says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// What is there, or what else is promised, is at odds with it.
-    Conflict(String),
+    /// The model asks for what is at odds with itself, or is not done on any machine.
+    Model(String),
+    /// What root, or a program that root runs, has made of this machine is at odds with it.
+    Machine(String),
+    /// Somebody without any privilege can have brought it about: by a process, or by what lies where they
+    /// can write.
+    Anybody(String),
     /// A secret cannot be had.
     Secret(String),
 }
 
 impl Refusal {
+    pub fn model(words: impl Into<String>) -> Refusal {
+        Refusal::Model(words.into())
+    }
+
+    pub fn machine(words: impl Into<String>) -> Refusal {
+        Refusal::Machine(words.into())
+    }
+
+    pub fn anybody(words: impl Into<String>) -> Refusal {
+        Refusal::Anybody(words.into())
+    }
+
+    /// About a thing that others than root can put there, or cannot.
+    pub fn of_place(open: bool, words: impl Into<String>) -> Refusal {
+        if open { Refusal::anybody(words) } else { Refusal::machine(words) }
+    }
+
     pub fn words(&self) -> &str {
         match self {
-            Refusal::Conflict(words) | Refusal::Secret(words) => words,
+            Refusal::Model(words)
+            | Refusal::Machine(words)
+            | Refusal::Anybody(words)
+            | Refusal::Secret(words) => words,
         }
-    }
-}
-
-impl From<String> for Refusal {
-    fn from(words: String) -> Refusal {
-        Refusal::Conflict(words)
-    }
-}
-
-impl From<&str> for Refusal {
-    fn from(words: &str) -> Refusal {
-        Refusal::Conflict(words.to_owned())
     }
 }
 
@@ -336,6 +350,12 @@ pub trait Kind {
     /// How many things the change removes from the machine, for the budget of deletions.
     fn deletes(_change: &Self::Change) -> u64 {
         0
+    }
+
+    /// Whether somebody without any privilege can make it fail, or take it back at once: the user whom it is
+    /// about, by a process, or below their home.
+    fn may_be_thwarted(_change: &Self::Change) -> bool {
+        false
     }
 
     /// The directories that it makes.

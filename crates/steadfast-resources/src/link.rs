@@ -13,7 +13,7 @@
 
 use crate::fact::Fact;
 use crate::identity::Identity;
-use crate::kind::{self, Applied, Difference, Fingerprint, Kind, Obstacle, Turn};
+use crate::kind::{self, Applied, Difference, Fingerprint, Kind, Obstacle, Refusal, Turn};
 use crate::paths::{self, Accounts, Ids, NewLink, Owners, Removal, Setting, vital};
 use crate::undo::{Effect, Facet, Says};
 use serde::{Deserialize, Serialize};
@@ -172,7 +172,7 @@ impl Kind for Link {
 
     fn plan(want: &Desired, have: &State) -> Difference<Change> {
         if let Some(why) = &have.ours {
-            return Difference::refused(why.clone());
+            return Difference::refused(Refusal::model(why.clone()));
         }
         let Some(target) = &want.target else { return plan_absent(want, have) };
         let mut obstacles: Vec<Obstacle> =
@@ -184,12 +184,13 @@ impl Kind for Link {
             && !matches!(entry.shape, Shape::Link { .. })
         {
             let what = paths::words(&entry.shape);
+            let open = have.folder.as_ref().is_some_and(|it| it.open);
             if entry.mounted {
                 let why = format!("{what} is in the way, and something is mounted there");
-                obstacles.push(Obstacle::refused(why));
+                obstacles.push(Obstacle::refused(Refusal::of_place(open, why)));
             } else if !want.force {
                 let why = format!("{what} is in the way (`force: true` removes it)");
-                obstacles.push(Obstacle::refused(why));
+                obstacles.push(Obstacle::refused(Refusal::of_place(open, why)));
             }
         }
         if kind::refuses(&obstacles) {
@@ -292,11 +293,14 @@ fn remove(want: &Desired, seen: &Expected) -> Removal {
 fn plan_absent(want: &Desired, have: &State) -> Difference<Change> {
     let Some(entry) = &have.entry else { return Difference::none() };
     let what = paths::words(&entry.shape);
+    let open = have.folder.as_ref().is_some_and(|it| it.open);
     if entry.mounted {
-        return Difference::refused(format!("{what} is there, and something is mounted on it"));
+        let why = format!("{what} is there, and something is mounted on it");
+        return Difference::refused(Refusal::of_place(open, why));
     }
     if !want.force && !matches!(entry.shape, Shape::Link { .. }) {
-        return Difference::refused(format!("{what} is there (`force: true` removes it)"));
+        let why = format!("{what} is there (`force: true` removes it)");
+        return Difference::refused(Refusal::of_place(open, why));
     }
     let mut difference =
         Difference::new(vec![Change::Remove(vec![remove(want, &paths::seen(entry))])]);

@@ -13,7 +13,7 @@
 use crate::account_fields::{digest, list_in_form, listed};
 use crate::fact::Fact;
 use crate::identity::Identity;
-use crate::kind::{Applied, Difference, Fingerprint, Kind, Obstacle, Turn, Watch};
+use crate::kind::{Applied, Difference, Fingerprint, Kind, Obstacle, Refusal, Turn, Watch};
 use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -131,9 +131,9 @@ impl Kind for Members {
                 (&[], &[])
             }
             Found::Elsewhere => {
-                return Difference::refused(format!(
+                return Difference::refused(Refusal::machine(format!(
                     "group {group} is not in /etc/group: the name service has it"
-                ));
+                )));
             }
         };
         for user in names {
@@ -371,7 +371,9 @@ mod tests {
         let have = State { group: Found::Elsewhere, missing: vec![] };
         assert_eq!(
             Members::plan(&want(false, &["a"]), &have),
-            Difference::refused("group adm is not in /etc/group: the name service has it")
+            Difference::refused(Refusal::machine(
+                "group adm is not in /etc/group: the name service has it"
+            ))
         );
     }
 }

@@ -15,6 +15,8 @@ pub enum ErrorKind {
     Locked,
     /// The machine moved between the look and the act: the next run looks again.
     Moved,
+    /// A symbolic link that others than root can swap is on the way, so it is not followed.
+    Swappable,
     /// No space, read-only, an I/O error.
     Storage,
     /// A program ran and said no.

@@ -25,4 +25,5 @@ mod sources;
 mod taken_over;
 mod told;
 mod trust;
+mod users_who_resist;
 mod who;

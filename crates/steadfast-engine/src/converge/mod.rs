@@ -21,7 +21,7 @@ use crate::undo::traces;
 use run::{Run, Work, WrittenDown};
 use std::collections::{BTreeMap, BTreeSet};
 use steadfast_model::{Keep, PromiseId};
-use steadfast_resources::{Applied, Change, Difference, Resource};
+use steadfast_resources::{Applied, Change, Difference, Refusal, Resource};
 use steadfast_system::{Actuate, ErrorKind, SystemError};
 
 /// How often a promise is attempted in one run. Twice: a package that was installed may have moved what
@@ -379,9 +379,12 @@ fn still_differs(difference: &Difference<Change>) -> NotKept {
         return sick;
     }
     let mut remaining: Vec<String> = difference.changes.iter().map(ToString::to_string).collect();
-    remaining.extend(obstacles::refusals(&difference.obstacles).iter().map(ToString::to_string));
-    remaining.extend(
-        obstacles::missing(&difference.obstacles).iter().map(|it| format!("{it} does not exist")),
-    );
-    NotKept::StillDiffers { remaining }
+    let refusals = obstacles::refusals(&difference.obstacles);
+    let missing = obstacles::missing(&difference.obstacles);
+    remaining.extend(refusals.iter().map(ToString::to_string));
+    remaining.extend(missing.iter().map(|it| format!("{it} does not exist")));
+    let thwarted = missing.is_empty()
+        && difference.changes.iter().all(Change::may_be_thwarted)
+        && refusals.iter().all(|it| matches!(it, Refusal::Anybody(_)));
+    NotKept::StillDiffers { remaining, thwarted }
 }

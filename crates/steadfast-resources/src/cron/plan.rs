@@ -4,7 +4,7 @@ use super::change::{Change, Was};
 use super::desired::{Desired, FOLDER, Job, MODE};
 use super::state::{State, bytes_of, digest_of, noun};
 use crate::identity::Identity;
-use crate::kind::{Difference, Obstacle};
+use crate::kind::{Difference, Obstacle, Refusal};
 use crate::paths::{seen, sha256};
 use std::sync::Arc;
 use steadfast_system::AbsPath;
@@ -87,7 +87,7 @@ fn attributes(path: &AbsPath, entry: &Entry) -> Option<Change> {
 fn plan_absent(path: &AbsPath, have: &State) -> Difference<Change> {
     let Some(entry) = &have.look.entry else { return Difference::none() };
     if entry.mounted {
-        return Difference::refused(format!("something is mounted at {path}"));
+        return Difference::refused(Refusal::machine(format!("something is mounted at {path}")));
     }
     let was = match &entry.shape {
         Shape::File { size, content } => Was::File { size: *size, bytes: bytes_of(content) },
@@ -103,5 +103,8 @@ fn plan_absent(path: &AbsPath, have: &State) -> Difference<Change> {
 }
 
 fn in_the_way(path: &AbsPath, shape: &Shape) -> Obstacle {
-    Obstacle::refused(format!("{path} is a {}, not a cron job's file", noun(shape)))
+    Obstacle::refused(Refusal::machine(format!(
+        "{path} is a {}, not a cron job's file",
+        noun(shape)
+    )))
 }

@@ -324,7 +324,7 @@ fn a_plan_says_what_separates_the_machine_from_the_promise() {
         link:
             write 94 bytes (was a link to /dev/null)
         directory:
-            Refused(Conflict("/etc/cron.d/x is a directory, not a cron job's file"))
+            Refused(Machine("/etc/cron.d/x is a directory, not a cron job's file"))
         gone:
         gone without cron:
         still there:
@@ -332,9 +332,9 @@ fn a_plan_says_what_separates_the_machine_from_the_promise() {
         still linked:
             remove (link to /dev/null)
         mounted:
-            Refused(Conflict("something is mounted at /etc/cron.d/x"))
+            Refused(Machine("something is mounted at /etc/cron.d/x"))
         a socket:
-            Refused(Conflict("/etc/cron.d/x is a socket, not a cron job's file"))
+            Refused(Machine("/etc/cron.d/x is a socket, not a cron job's file"))
     "#]]
     .assert_eq(&told);
 }

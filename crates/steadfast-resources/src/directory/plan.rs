@@ -4,14 +4,14 @@ use super::below::{Below, not_kept};
 use super::desired::Desired;
 use super::state::State;
 use crate::identity::Identity;
-use crate::kind::{self, Difference, Obstacle};
+use crate::kind::{self, Difference, Obstacle, Refusal};
 use crate::mode::NEW_DIRECTORY;
 use crate::paths::{self, Change, NewDirectory, Removal, Setting};
 use steadfast_system::files::{Entry, Expected, Folder, Shape};
 
 pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
     if let Some(why) = paths::lies_in_ours(&want.path, &have.own) {
-        return Difference::refused(why);
+        return Difference::refused(Refusal::Model(why));
     }
     if want.absent {
         return plan_absent(want, have);
@@ -52,12 +52,13 @@ fn obstacles(want: &Desired, have: &State) -> Vec<Obstacle> {
         && entry.shape != Shape::Directory
     {
         let what = paths::words(&entry.shape);
+        let open = have.folder.as_ref().is_some_and(|it| it.open);
         if entry.mounted {
             let why = format!("{what} is in the way, and something is mounted there");
-            obstacles.push(Obstacle::refused(why));
+            obstacles.push(Obstacle::refused(Refusal::of_place(open, why)));
         } else if !want.force {
             let why = format!("{what} is in the way (`force: true` removes it)");
-            obstacles.push(Obstacle::refused(why));
+            obstacles.push(Obstacle::refused(Refusal::of_place(open, why)));
         }
     }
     obstacles
@@ -88,27 +89,36 @@ fn new_directory(want: &Desired, have: &State, root: &Folder) -> NewDirectory {
     }
 }
 
+/// Whether others than root can put something into it.
+pub(super) fn may_be_filled(entry: &Entry) -> bool {
+    entry.shape == Shape::Directory && (entry.uid != 0 || entry.mode.0 & 0o022 != 0)
+}
+
 fn plan_absent(want: &Desired, have: &State) -> Difference<Change> {
     let Some(entry) = &have.entry else { return Difference::none() };
     let what = paths::words(&entry.shape);
     let below = have.below.as_deref().unwrap_or(&[]);
+    let open = have.folder.as_ref().is_some_and(|it| it.open);
+    let open_below =
+        open || may_be_filled(entry) || below.iter().any(|it| may_be_filled(&it.entry));
     if let Some(why) = paths::holds_ours(&want.path, &have.own)
         && entry.shape == Shape::Directory
     {
-        return Difference::refused(why);
+        return Difference::refused(Refusal::Model(why));
     }
     if entry.mounted || below.iter().any(|it| it.entry.mounted) {
         let why = format!("{what} is there, and something is mounted on it or below it");
-        return Difference::refused(why);
+        return Difference::refused(Refusal::of_place(open_below, why));
     }
     if entry.shape != Shape::Directory && !want.force {
-        return Difference::refused(format!("{what} is there (`force: true` removes it)"));
+        let why = format!("{what} is there (`force: true` removes it)");
+        return Difference::refused(Refusal::of_place(open, why));
     }
     if !below.is_empty() && !want.force {
         let count = paths::thousands(below.len() as u64);
-        return Difference::refused(format!(
-            "the directory is not empty: {count} below it (`force: true` removes all)"
-        ));
+        let why =
+            format!("the directory is not empty: {count} below it (`force: true` removes all)");
+        return Difference::refused(Refusal::of_place(open_below, why));
     }
     let mut difference = Difference::new(vec![Change::Remove(vec![Removal {
         path: want.path.clone(),

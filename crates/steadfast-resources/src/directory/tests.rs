@@ -1,7 +1,7 @@
 //! What is read, planned and seen of directories, with literals.
 
 use super::*;
-use crate::kind::Obstacle;
+use crate::kind::{Obstacle, Refusal};
 use crate::paths::tests::{abs, bad, check_example, entry, file, folder, link, lower, show};
 use crate::paths::{Ids, Who};
 use expect_test::{Expect, expect};
@@ -163,7 +163,9 @@ fn what_is_in_the_way_gives_way_to_force_alone() {
         have.entry = Some(there);
         assert_eq!(
             Directory::plan(&want("/x: present"), &have),
-            Difference::refused(format!("{words} is in the way (`force: true` removes it)"))
+            Difference::refused(Refusal::machine(format!(
+                "{words} is in the way (`force: true` removes it)"
+            )))
         );
         let new = Directory::plan(&want("/x: { force: true }"), &have);
         assert_eq!(new.changes.len(), 1);

@@ -187,7 +187,7 @@ fn compare_whole(
 ) -> Compared {
     let other = |present| match bytes.bytes() {
         Some(bytes) => Compared::Other { wanted: Bytes(Arc::clone(bytes)), present },
-        None => Compared::Refused(paths::ONLY_REMEMBERED.into()),
+        None => Compared::Refused(Refusal::machine(paths::ONLY_REMEMBERED)),
     };
     match file {
         Some(_) if !want.replace => Compared::Same,
@@ -208,24 +208,28 @@ fn compare_edited(
     look: &Look,
     file: Option<(&Entry, &files::Content)>,
 ) -> Result<Compared, Refusal> {
+    let open = look.folder.as_ref().is_some_and(|it| it.open);
+    // Whoever owns the file decides what is in it, also where they cannot put another in its place.
+    let may_be_written = open || file.is_some_and(|(it, _)| it.uid != 0 || it.mode.0 & 0o022 != 0);
+    let of_content = |why: String| Refusal::of_place(may_be_written, why);
     let present = match file {
         Some((entry, _)) if paths::is_foreign_link(entry, look.folder.as_ref()) => {
-            return Err(
-                "it has several hard links, in a directory that others can write: it may be another's file"
-                    .into(),
-            );
+            return Err(Refusal::anybody(
+                "it has several hard links, in a directory that others can write: it may be another's file",
+            ));
         }
         Some((_, files::Content::Bytes(bytes))) => Some(bytes),
-        Some((_, _)) => return Err("it is too large to be edited".into()),
+        Some((_, _)) => return Err(of_content("it is too large to be edited".to_owned())),
         None => None,
     };
     if present.is_none() && !want.create {
-        return Err(match &look.entry {
-            Some(entry) => format!("{} is in the way", paths::words(&entry.shape)).into(),
-            None => "there is no file to edit, and `create` is not true".into(),
-        });
+        let why = match &look.entry {
+            Some(entry) => format!("{} is in the way", paths::words(&entry.shape)),
+            None => "there is no file to edit, and `create` is not true".to_owned(),
+        };
+        return Err(Refusal::of_place(open, why));
     }
-    let new = edit::apply(edits, secrets, present.map_or(&[], |it| &**it))?;
+    let new = edit::apply(edits, secrets, present.map_or(&[], |it| &**it)).map_err(of_content)?;
     if present.is_some_and(|it| **it == *new) {
         return Ok(Compared::Same);
     }

@@ -11,7 +11,7 @@ use steadfast_system::files::{Entry, Expected, Mode, NewFile, Shape};
 
 pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
     if let Some(why) = &have.ours {
-        return Difference::refused(why.clone());
+        return Difference::refused(Refusal::model(why.clone()));
     }
     if want.absent {
         return plan_absent(want, have);
@@ -108,7 +108,8 @@ fn refusal(want: &Desired, have: &State) -> Option<Refusal> {
     if let Compared::Refused(why) = &have.content {
         return Some(why.clone());
     }
-    at_odds(want, have).map(Refusal::Conflict)
+    let open = have.folder.as_ref().is_some_and(|it| it.open);
+    at_odds(want, have).map(|it| Refusal::of_place(open, it))
 }
 
 fn at_odds(want: &Desired, have: &State) -> Option<String> {
@@ -158,14 +159,17 @@ fn remove(want: &Desired, seen: &Expected) -> Removal {
 fn plan_absent(want: &Desired, have: &State) -> Difference<Change> {
     let Some(entry) = &have.entry else { return Difference::none() };
     let what = paths::words(&entry.shape);
+    let open = have.folder.as_ref().is_some_and(|it| it.open);
     if entry.mounted {
-        return Difference::refused(format!("{what} is there, and something is mounted on it"));
+        let why = format!("{what} is there, and something is mounted on it");
+        return Difference::refused(Refusal::of_place(open, why));
     }
     match entry.shape {
         Shape::File { .. } | Shape::Link { .. } => {}
         Shape::Directory | Shape::Socket | Shape::Fifo | Shape::Device if want.force => {}
         Shape::Directory | Shape::Socket | Shape::Fifo | Shape::Device => {
-            return Difference::refused(format!("{what} is there (`force: true` removes it)"));
+            let why = format!("{what} is there (`force: true` removes it)");
+            return Difference::refused(Refusal::of_place(open, why));
         }
     }
     let mut difference =

@@ -529,7 +529,9 @@ fn a_link_gives_way_and_other_things_do_not() {
         let mut have = at(Some(entry(shape, 0o755)), other("hello", None));
         assert_eq!(
             File::plan(&want("/x: { content: hello }"), &have),
-            Difference::refused(format!("{words} is in the way (`force: true` removes it)"))
+            Difference::refused(Refusal::machine(format!(
+                "{words} is in the way (`force: true` removes it)"
+            )))
         );
         let forced = File::plan(&want("/x: { content: hello, force: true }"), &have);
         assert!(matches!(written(&forced).replaces, Expected::Directory | Expected::Other));
@@ -537,7 +539,9 @@ fn a_link_gives_way_and_other_things_do_not() {
         have.entry.as_mut().unwrap().mounted = true;
         assert_eq!(
             File::plan(&want("/x: { content: hello, force: true }"), &have),
-            Difference::refused(format!("{words} is in the way, and something is mounted there"))
+            Difference::refused(Refusal::machine(format!(
+                "{words} is in the way, and something is mounted there"
+            )))
         );
     }
 }
@@ -771,8 +775,10 @@ fn edits_are_compared_with_what_is_there() {
         [
             other("x\nhello\n", Some("x\n")),
             Compared::Same,
-            Compared::Refused("it is too large to be edited".into()),
-            Compared::Refused("there is no file to edit, and `create` is not true".into()),
+            Compared::Refused(Refusal::machine("it is too large to be edited")),
+            Compared::Refused(Refusal::machine(
+                "there is no file to edit, and `create` is not true"
+            )),
             other("hello\n", None),
         ]
     );

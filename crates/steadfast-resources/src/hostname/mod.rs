@@ -33,7 +33,7 @@
 
 use crate::fact::Fact;
 use crate::identity::{Identity, Setting};
-use crate::kind::{Applied, Difference, Fingerprint, Kind, Obstacle, Turn};
+use crate::kind::{Applied, Difference, Fingerprint, Kind, Obstacle, Refusal, Turn};
 use crate::paths::{self, Owners, Was, Who, Writing};
 use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
 use serde::{Deserialize, Serialize};
@@ -312,7 +312,9 @@ fn plan_file(want: &Desired, have: &Look) -> Difference<Change> {
         }
         Shape::Directory | Shape::Socket | Shape::Fifo | Shape::Device => {
             let what = paths::words(&entry.shape);
-            return Difference::refused(format!("{FILE} is {what}, not a file with the name"));
+            return Difference::refused(Refusal::machine(format!(
+                "{FILE} is {what}, not a file with the name"
+            )));
         }
     }
     difference

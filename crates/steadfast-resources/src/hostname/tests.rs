@@ -67,9 +67,7 @@ fn what_a_machine_differs_by() {
     );
     differs(
         &have(Some(entry(Shape::Directory, 0o755)), Some("old")),
-        &expect![[
-            r#"Refused(Conflict("/etc/hostname is a directory, not a file with the name"))"#
-        ]],
+        &expect![[r#"Refused(Machine("/etc/hostname is a directory, not a file with the name"))"#]],
     );
     let nowhere = Look { folder: None::<Folder>, entry: None };
     differs(

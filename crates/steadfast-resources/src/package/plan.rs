@@ -4,7 +4,7 @@ use super::change::{Act, Change};
 use super::desired::{Desired, Presence, is_gone, within};
 use super::state::{State, is_there};
 use crate::identity::Identity;
-use crate::kind::{Difference, Obstacle, refuses};
+use crate::kind::{Difference, Obstacle, Refusal, refuses};
 use std::sync::Arc;
 use std::time::Duration;
 use steadfast_system::AbsPath;
@@ -18,10 +18,9 @@ pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
         if is_gone(want.state) { plan_gone(want, have) } else { plan_there(want, have) };
     if !difference.changes.is_empty() && have.look.interruption == Some(Interruption::Foreign) {
         difference.changes.clear();
-        difference.obstacles = vec![Obstacle::refused(
-            "dpkg was interrupted by somebody else: run `dpkg --configure -a`, or allow it with `repair_dpkg: true`"
-                .to_owned(),
-        )];
+        difference.obstacles = vec![Obstacle::refused(Refusal::machine(
+            "dpkg was interrupted by somebody else: run `dpkg --configure -a`, or allow it with `repair_dpkg: true`",
+        ))];
     }
     let unpacks =
         |it: &Change| matches!(it, Change::Install(_) | Change::Upgrade(_) | Change::Downgrade(_));
@@ -121,9 +120,9 @@ fn act(want: &Desired, goal: Goal, have: Option<&Version>, held: bool) -> Arc<Ac
 fn held_by_others(difference: Difference<Change>, what: &str) -> Difference<Change> {
     Difference {
         changes: vec![],
-        obstacles: vec![Obstacle::refused(format!(
+        obstacles: vec![Obstacle::refused(Refusal::machine(format!(
             "it would have to be {what}, and somebody else holds it; `hold: false` takes that away"
-        ))],
+        )))],
         ..difference
     }
 }
@@ -141,7 +140,9 @@ fn plan_gone(want: &Desired, have: &State) -> Difference<Change> {
         return Difference::new(changes);
     }
     if it.essential && !only_files {
-        return Difference::refused("it is essential: the system does not work without it");
+        return Difference::refused(Refusal::model(
+            "it is essential: the system does not work without it",
+        ));
     }
     let version = it.version.as_ref().filter(|_| !only_files);
     changes.push(if purge {
@@ -248,7 +249,7 @@ fn other_version(
     let too_new = |than: String| {
         let have = version.map_or("", Version::as_str);
         let words = format!("{have} is installed, above {than}, and `allow_downgrade` is false");
-        Difference::refused(words)
+        Difference::refused(Refusal::machine(words))
     };
     let Some(target) = target else {
         if wrong {
@@ -306,7 +307,7 @@ fn not_offered(want: &Desired, have: &State, change: Change) -> Difference<Chang
         }
     };
     if lists.refreshed {
-        return Difference::refused(what);
+        return Difference::refused(Refusal::machine(what));
     }
     Difference {
         obstacles: vec![Obstacle::Unknown(format!("{what}; they are {}", age(lists)))],

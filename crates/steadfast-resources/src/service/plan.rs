@@ -5,7 +5,7 @@ use super::change::{Change, MODE};
 use super::desired::{Desired, Enabled, OwnFile, in_folder};
 use super::state::State;
 use crate::identity::Identity;
-use crate::kind::{Difference, Obstacle};
+use crate::kind::{Difference, Obstacle, Refusal};
 use crate::runner::{Consequence, Health, Owing, RunnerChange as _};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use steadfast_system::services::{
 type Refused = Box<Difference<Change>>;
 
 fn refuse<T>(why: impl Into<String>) -> Result<T, Refused> {
-    Err(Box::new(Difference::refused(why.into())))
+    Err(Box::new(Difference::refused(Refusal::machine(why))))
 }
 
 pub(super) fn plan(want: &Desired, have: &State, owing: &Owing) -> Difference<Change> {

@@ -91,6 +91,31 @@ pub enum Change {
 }
 
 impl Change {
+    /// Whether the user can make it fail, or take it back at once: by a process, below the home, or with
+    /// chsh, chfn and passwd.
+    pub(super) fn may_be_thwarted(&self) -> bool {
+        match self {
+            Change::EndSessions { .. }
+            | Change::Uid { .. }
+            | Change::Home { .. }
+            | Change::Shell { .. }
+            | Change::Comment { .. }
+            | Change::Password { .. }
+            | Change::RemoveHome { .. }
+            | Change::Keys { .. }
+            | Change::Remove { .. } => true,
+            Change::Add(_)
+            | Change::Group { .. }
+            | Change::Limits { .. }
+            | Change::NoPassword { .. }
+            | Change::Lock { .. }
+            | Change::Unlock { .. }
+            | Change::Join { .. }
+            | Change::Leave { .. }
+            | Change::MakeHome { .. } => false,
+        }
+    }
+
     /// The home that it makes.
     pub(super) fn home(&self) -> Option<&AbsPath> {
         match self {

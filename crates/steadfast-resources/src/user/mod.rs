@@ -291,6 +291,10 @@ impl Kind for User {
         }
     }
 
+    fn may_be_thwarted(change: &Change) -> bool {
+        change.may_be_thwarted()
+    }
+
     fn folders(change: &Change) -> Vec<&AbsPath> {
         change.home().into_iter().collect()
     }

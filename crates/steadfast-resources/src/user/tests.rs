@@ -10,7 +10,7 @@ use expect_test::expect;
 use std::collections::BTreeMap;
 use steadfast_model::Rendered;
 use steadfast_system::accounts::{
-    self, Defaults, Home, HomeShape, KeysFile, Limit, Local, Process, Shadow,
+    self, Defaults, Home, HomeFolder, HomeShape, KeysFile, Limit, Local, Process, Shadow,
 };
 use steadfast_system::secrets::{self, Secret};
 use steadfast_system::{ErrorKind, UserName};
@@ -56,10 +56,10 @@ fn shadow(password: &str) -> Shadow {
 }
 
 fn directory(uid: u32) -> Home {
-    Home { folder_there: true, shape: HomeShape::Directory { uid, link: false } }
+    Home { folder: HomeFolder::Closed, shape: HomeShape::Directory { uid, link: false } }
 }
 
-const NO_HOME: Home = Home { folder_there: true, shape: HomeShape::Nothing };
+const NO_HOME: Home = Home { folder: HomeFolder::Closed, shape: HomeShape::Nothing };
 
 /// Nobody of that name.
 fn nobody() -> State {
@@ -322,7 +322,7 @@ fn a_new_account() {
     let resolved = || Some(Ok(Secret::new(HASH.as_bytes().to_vec())));
     let keys = || Some(Ok(KeysFile::NoHome));
     let system = || Present { system: true, ..Present::default() };
-    let home = |shape| Some((path("/home/deploy"), Home { folder_there: true, shape }));
+    let home = |shape| Some((path("/home/deploy"), Home { folder: HomeFolder::Closed, shape }));
     let link = HomeShape::Directory { uid: 5, link: true };
     let denied = SystemError::new(ErrorKind::PermissionDenied, "read secret x");
     let invalid = SystemError::new(ErrorKind::Invalid, "secret x is not a password hash");
@@ -365,7 +365,7 @@ fn a_new_account() {
             (
                 Present::default(),
                 State {
-                    home: Some((path("/a/b"), Home { folder_there: false, ..NO_HOME })),
+                    home: Some((path("/a/b"), Home { folder: HomeFolder::Missing, ..NO_HOME })),
                     ..nobody()
                 },
             ),
@@ -660,13 +660,13 @@ fn groups_of_an_account() {
 fn the_home_of_an_account() {
     let home = |state| Present { home_state: Some(state), ..Present::default() };
     let at = |at: &str, home| State { home: Some((path(at), home)), ..somebody() };
-    let shape = |shape| Home { folder_there: true, shape };
+    let shape = |shape| Home { folder: HomeFolder::Closed, shape };
     let link = shape(HomeShape::Directory { uid: 2000, link: true });
     check(
         &[
             (home(HomeState::Present), somebody()),
             (home(HomeState::Present), at("/home/deploy", NO_HOME)),
-            (home(HomeState::Present), at("/a/b", Home { folder_there: false, ..NO_HOME })),
+            (home(HomeState::Present), at("/a/b", Home { folder: HomeFolder::Missing, ..NO_HOME })),
             (home(HomeState::Present), at("/home/deploy", shape(HomeShape::Other))),
             (home(HomeState::Present), State { home: None, ..somebody() }),
             (home(HomeState::Unmanaged), at("/home/deploy", NO_HOME)),

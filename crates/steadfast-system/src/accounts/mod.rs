@@ -154,9 +154,30 @@ pub struct Process {
 /// What is at the path of a home.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Home {
-    /// Whether the directory that it lies in is there.
-    pub folder_there: bool,
+    pub folder: HomeFolder,
     pub shape: HomeShape,
+}
+
+/// The directory that a home lies in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HomeFolder {
+    Missing,
+    /// Only root can put something there.
+    Closed,
+    /// Others can: they can swap what is there at any moment.
+    Open,
+    /// A symbolic link leads there that others can swap, so nothing is done there; the words say which.
+    Unsafe(Arc<str>),
+}
+
+impl HomeFolder {
+    /// Whether others than root can put something else in the place of the home.
+    pub fn is_open(&self) -> bool {
+        match self {
+            HomeFolder::Open | HomeFolder::Unsafe(_) => true,
+            HomeFolder::Missing | HomeFolder::Closed => false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -384,7 +384,7 @@ impl Walker {
     ) -> Result<Option<Arc<Dir>>, SystemError> {
         if dir.open {
             return Err(SystemError::new(
-                ErrorKind::Other,
+                ErrorKind::Swappable,
                 format!(
                     "{link} is a symbolic link in a directory that others than root can write; it is \
                      not followed"

@@ -5,8 +5,8 @@ use super::{FakeHost, World, refuse};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use steadfast_system::accounts::{
-    Attribute, Group, Home, HomeShape, KeysFile, Limit, Local, NewGroup, NewPrimary, NewUser,
-    Process, Read, Shadow, User, Write,
+    Attribute, Group, Home, HomeFolder, HomeShape, KeysFile, Limit, Local, NewGroup, NewPrimary,
+    NewUser, Process, Read, Shadow, User, Write,
 };
 use steadfast_system::secrets::Secret;
 use steadfast_system::{AbsPath, ErrorKind, GroupName, SystemError, UserName};
@@ -337,14 +337,18 @@ impl Read for FakeHost {
     }
 
     fn home(&self, path: &AbsPath) -> Result<Home, SystemError> {
-        Ok(self.look_at(|world| {
-            let parent = path.parent().and_then(|it| world.files.get(&it));
-            Home {
-                folder_there: parent.is_none_or(|it| it.matter == Matter::Directory)
-                    && (path.parent().is_none() || parent.is_some()),
-                shape: world.shape_of_home(path),
-            }
-        }))
+        self.look_at(|world| {
+            let folder = match world.folder(path) {
+                Ok(None) => HomeFolder::Missing,
+                Ok(Some((_, folder))) if folder.open => HomeFolder::Open,
+                Ok(Some(_)) => HomeFolder::Closed,
+                Err(error) if error.kind == ErrorKind::Swappable => {
+                    HomeFolder::Unsafe(error.chain().join(": ").into())
+                }
+                Err(error) => return Err(error),
+            };
+            Ok(Home { folder, shape: world.shape_of_home(path) })
+        })
     }
 
     fn keys_file(&self, home: &AbsPath, user: Option<u32>) -> Result<KeysFile, SystemError> {

@@ -118,7 +118,7 @@ impl World {
     }
 
     /// The directory that a path lies in, without links in it; none where it is not there.
-    fn folder(&self, path: &AbsPath) -> Result<Option<(AbsPath, Folder)>, SystemError> {
+    pub(super) fn folder(&self, path: &AbsPath) -> Result<Option<(AbsPath, Folder)>, SystemError> {
         let root = AbsPath::parse("/").unwrap();
         let parent = path.parent().unwrap_or_else(|| root.clone());
         let split = |it: &str| it.split('/').rev().map(str::to_owned).collect::<Vec<String>>();
@@ -145,7 +145,7 @@ impl World {
                 }
                 Matter::Link(_) if open => {
                     let why = format!("{next} is a link in a directory that others can write");
-                    return refuse(ErrorKind::Other, why);
+                    return refuse(ErrorKind::Swappable, why);
                 }
                 Matter::Link(target) => {
                     links += 1;

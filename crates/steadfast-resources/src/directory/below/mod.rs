@@ -5,6 +5,7 @@ mod recurse;
 mod sources;
 
 use crate::directory::desired::Desired;
+use crate::directory::plan::may_be_filled;
 use crate::directory::state::State;
 use crate::kind::{self, Difference};
 use crate::paths::{self, Change, Ids, NewDirectory, Removal, STATE, Setting, Writing, grouped};
@@ -111,6 +112,12 @@ impl<'a> Below<'a> {
         difference.changes.extend(grouped(self.directories, Change::MakeDirectories));
         difference.changes.extend(grouped(self.writings, Change::Write));
         difference.changes.extend(grouped(self.settings, Change::SetAttributes));
+    }
+
+    /// Whether others than root can have put there what is there: a directory that it lies in is theirs.
+    fn is_open(&self, path: &str) -> bool {
+        let theirs = |it: &str| self.entries.get(it).is_some_and(|it| may_be_filled(&it.entry));
+        self.root.open || folders(path).any(theirs)
     }
 
     fn is_gone(&self, path: &str) -> bool {

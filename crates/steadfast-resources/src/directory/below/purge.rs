@@ -1,7 +1,8 @@
 //! What no promise names goes.
 
 use super::{Below, folders};
-use crate::kind::{Difference, Obstacle};
+use crate::directory::plan::may_be_filled;
+use crate::kind::{Difference, Obstacle, Refusal};
 use crate::paths::{self, Change, Removal};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -33,11 +34,17 @@ impl Below<'_> {
         }
         let total: u64 = counts.values().sum();
         if total > self.want.purge_max {
-            difference.obstacles.push(Obstacle::refused(format!(
+            let why = format!(
                 "purge would remove {} entries, more than {} (`purge_max`), so it removes none",
                 paths::thousands(total),
                 paths::thousands(self.want.purge_max)
-            )));
+            );
+            let open = self.gone.iter().any(|it| self.is_open(it))
+                || self
+                    .entries
+                    .iter()
+                    .any(|(path, it)| self.is_gone(path) && may_be_filled(&it.entry));
+            difference.obstacles.push(Obstacle::refused(Refusal::of_place(open, why)));
             return;
         }
         for path in &self.gone {

@@ -2,7 +2,7 @@
 
 use super::{Below, folders};
 use crate::directory::desired::SourceFile;
-use crate::kind::{Difference, Obstacle};
+use crate::kind::{Difference, Obstacle, Refusal};
 use crate::mode::{NEW_DIRECTORY, NEW_FILE};
 use crate::paths::{self, Change, NewDirectory, Owners, Setting, Was, Writing};
 use std::collections::BTreeSet;
@@ -47,7 +47,8 @@ impl<'a> Below<'a> {
     fn source_file(&mut self, file: &SourceFile, obstacles: &mut Vec<Obstacle>) {
         let Ok(path) = self.want.path.join(&file.below) else { return };
         if let Some(why) = paths::lies_in_ours(&path, self.own) {
-            obstacles.push(Obstacle::refused(format!("{}: {why}", safe(&file.below))));
+            let why = format!("{}: {why}", safe(&file.below));
+            obstacles.push(Obstacle::refused(Refusal::Model(why)));
             return;
         }
         let there = self.entries.get(&*file.below).copied();
@@ -67,7 +68,7 @@ impl<'a> Below<'a> {
             }
         }
         let Some(content) = file.bytes.bytes() else {
-            obstacles.push(Obstacle::refused(paths::ONLY_REMEMBERED.to_owned()));
+            obstacles.push(Obstacle::refused(Refusal::machine(paths::ONLY_REMEMBERED)));
             return;
         };
         let replaces = there.map_or(Expected::Nothing, |it| paths::seen(&it.entry));
@@ -145,11 +146,12 @@ impl<'a> Below<'a> {
             self.gone.insert(&it.path);
             return true;
         }
-        obstacles.push(Obstacle::refused(format!(
+        let why = format!(
             "{}: {} is in the way (`force: true` removes it)",
             safe(&it.path),
             paths::words(&it.entry.shape)
-        )));
+        );
+        obstacles.push(Obstacle::refused(Refusal::of_place(self.is_open(&it.path), why)));
         false
     }
 }

@@ -3,7 +3,7 @@
 use super::parts::not_removable;
 use super::refuse::{refuse, running};
 use crate::account_fields::listed;
-use crate::kind::Difference;
+use crate::kind::{Difference, Refusal};
 use crate::user::change::Change;
 use crate::user::state::{Account, State};
 use steadfast_system::UserName;
@@ -18,7 +18,7 @@ pub(super) fn plan_absent(
 ) -> Difference<Change> {
     let uid = account.uid;
     if uid == 0 {
-        return Difference::refused("it has uid 0, as root has");
+        return Difference::refused(Refusal::machine("it has uid 0, as root has"));
     }
     let mut difference = Difference::none();
     if !have.processes.is_empty() {
@@ -28,13 +28,13 @@ pub(super) fn plan_absent(
                 listed(&have.same_uid),
                 running(have)
             );
-            refuse(&mut difference, words);
+            refuse(&mut difference, Refusal::Anybody(words));
         } else if end_sessions {
             let processes = have.processes.len();
             difference.changes.push(Change::EndSessions { name: name.clone(), uid, processes });
         } else {
             let words = format!("the user has processes: {}", running(have));
-            refuse(&mut difference, words);
+            refuse(&mut difference, Refusal::Anybody(words));
         }
     }
     if let Some((home, look)) = &have.home {

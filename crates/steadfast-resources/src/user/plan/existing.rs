@@ -1,6 +1,6 @@
 //! A user who is there, and is to be so or otherwise.
 
-use super::parts::{missing_parent, not_removable, note_shell, plan_groups, plan_keys};
+use super::parts::{not_removable, note_shell, place_of_home, plan_groups, plan_keys};
 use super::refuse::{failed_look, no_hash, refuse, running};
 use crate::identity::Identity;
 use crate::kind::{Difference, Obstacle, Refusal};
@@ -26,7 +26,7 @@ pub(super) fn plan_existing(
                 || present.locked.is_some()
                 || !present.limits.is_empty()
             {
-                failed_look(&mut difference, "password and its limits", error, Refusal::Conflict);
+                failed_look(&mut difference, "password and its limits", error, Refusal::Machine);
             }
         }
     }
@@ -76,7 +76,8 @@ fn plan_uid(
     let Some(uid) = present.uid.filter(|it| *it != account.uid) else { return };
     refuse_if_busy(difference, "the uid cannot change", have);
     if let Some(holder) = &have.holder {
-        refuse(difference, format!("uid {uid} belongs to user {holder}"));
+        let words = format!("uid {uid} belongs to user {holder}");
+        refuse(difference, Refusal::Machine(words));
     }
     difference.notes.push(format!(
         "files of uid {} below {} are re-owned, and no others",
@@ -126,7 +127,8 @@ fn plan_home_entry(
 
 fn refuse_if_busy(difference: &mut Difference<Change>, what: &str, have: &State) {
     if !have.processes.is_empty() {
-        refuse(difference, format!("{what} while the user has processes: {}", running(have)));
+        let words = format!("{what} while the user has processes: {}", running(have));
+        refuse(difference, Refusal::Anybody(words));
     }
 }
 
@@ -188,7 +190,7 @@ fn plan_home(
     let Some((home, look)) = &have.home else {
         if present.home_state == Some(HomeState::Present) {
             let words = format!("{} is no path of a home: promise `home`", words(&account.home));
-            refuse(difference, words);
+            refuse(difference, Refusal::Machine(words));
         }
         return false;
     };
@@ -199,7 +201,7 @@ fn plan_home(
     };
     match (promised, look.shape) {
         (Some(HomeState::Present), HomeShape::Nothing) => {
-            missing_parent(difference, home, look);
+            place_of_home(difference, home, look);
             difference.changes.push(Change::MakeHome {
                 name: name.clone(),
                 home: home.clone(),
@@ -208,7 +210,8 @@ fn plan_home(
             true
         }
         (Some(HomeState::Present), HomeShape::Other) => {
-            refuse(difference, format!("{home} is in the way of the home"));
+            let words = format!("{home} is in the way of the home");
+            refuse(difference, Refusal::of_place(look.folder.is_open(), words));
             false
         }
         (Some(HomeState::Absent), HomeShape::Directory { .. } | HomeShape::Other) => {

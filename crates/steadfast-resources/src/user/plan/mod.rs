@@ -9,14 +9,16 @@ mod refuse;
 use super::change::Change;
 use super::desired::{Desired, Wanted};
 use super::state::State;
-use crate::kind::Difference;
+use crate::kind::{Difference, Refusal};
 
 pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
     match (&want.state, &have.account) {
-        (Wanted::Present(_), None) if have.elsewhere.is_some() => Difference::refused(format!(
-            "user {} is not in /etc/passwd: the name service has it",
-            want.name
-        )),
+        (Wanted::Present(_), None) if have.elsewhere.is_some() => {
+            Difference::refused(Refusal::Machine(format!(
+                "user {} is not in /etc/passwd: the name service has it",
+                want.name
+            )))
+        }
         (Wanted::Present(present), None) => new::plan_new(&want.name, present, have),
         (Wanted::Present(present), Some(account)) => {
             existing::plan_existing(&want.name, present, account, have)

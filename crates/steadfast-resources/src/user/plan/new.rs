@@ -1,9 +1,9 @@
 //! A user who is promised and is not there.
 
-use super::parts::{missing_parent, note_shell, plan_groups, plan_keys};
+use super::parts::{note_shell, place_of_home, plan_groups, plan_keys};
 use super::refuse::{no_hash, refuse};
 use crate::identity::Identity;
-use crate::kind::{Difference, Obstacle};
+use crate::kind::{Difference, Obstacle, Refusal};
 use crate::user::change::Change;
 use crate::user::desired::{HomeState, Present};
 use crate::user::state::State;
@@ -13,10 +13,13 @@ use steadfast_system::{AbsPath, GroupName, UserName};
 pub(super) fn plan_new(name: &UserName, present: &Present, have: &State) -> Difference<Change> {
     let mut difference = Difference::none();
     let Some((home, look)) = &have.home else {
-        return Difference::refused("there is no path for a home: promise `home`");
+        return Difference::refused(Refusal::machine(
+            "there is no path for a home: promise `home`",
+        ));
     };
     if let (Some(uid), Some(holder)) = (present.uid, &have.holder) {
-        refuse(&mut difference, format!("uid {uid} belongs to user {holder}"));
+        let words = format!("uid {uid} belongs to user {holder}");
+        refuse(&mut difference, Refusal::Machine(words));
     }
     let group = new_primary(&mut difference, name, present, have);
     let has_home = new_home(&mut difference, present, home, look);
@@ -75,13 +78,14 @@ fn new_home(
     let make_home = present.makes_home();
     match look.shape {
         HomeShape::Nothing if make_home => {
-            missing_parent(difference, home, look);
+            place_of_home(difference, home, look);
             true
         }
         HomeShape::Nothing => false,
         HomeShape::Directory { uid, .. } => {
             if present.home_state == Some(HomeState::Absent) {
-                refuse(difference, format!("{home} is there, and belongs to uid {uid}"));
+                let words = format!("{home} is there, and belongs to uid {uid}");
+                refuse(difference, Refusal::of_place(look.folder.is_open(), words));
             } else if make_home {
                 difference.notes.push(format!(
                     "{home} is there already and stays as it is, owned by uid {uid}"
@@ -91,7 +95,8 @@ fn new_home(
         }
         HomeShape::Other => {
             if make_home {
-                refuse(difference, format!("{home} is in the way of the home"));
+                let words = format!("{home} is in the way of the home");
+                refuse(difference, Refusal::of_place(look.folder.is_open(), words));
             }
             false
         }

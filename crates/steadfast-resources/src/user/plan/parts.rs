@@ -8,7 +8,7 @@ use crate::user::change::Change;
 use crate::user::desired::{Groups, Present};
 use crate::user::keys;
 use crate::user::state::State;
-use steadfast_system::accounts::{Home, HomeShape, KeysFile};
+use steadfast_system::accounts::{Home, HomeFolder, HomeShape, KeysFile};
 use steadfast_system::{AbsPath, GroupName, UserName};
 
 pub(super) fn note_shell(difference: &mut Difference<Change>, present: &Present, have: &State) {
@@ -34,7 +34,7 @@ pub(super) fn plan_groups(
         ),
         Groups::Without(unwanted) => {
             if unwanted.iter().any(|it| it.as_str() == primary) {
-                refuse(difference, format!("{primary} is the primary group"));
+                refuse(difference, Refusal::Model(format!("{primary} is the primary group")));
             }
             (vec![], current.iter().filter(|it| unwanted.contains(it)).collect())
         }
@@ -50,7 +50,7 @@ pub(super) fn plan_groups(
         }
         if have.foreign_groups.contains(group) {
             let words = format!("group {group} is not in /etc/group: the name service has it");
-            refuse(difference, words);
+            refuse(difference, Refusal::Machine(words));
         }
     }
     if !join.is_empty() {
@@ -72,14 +72,14 @@ pub(super) fn plan_keys(
     let seen = match found {
         Ok(seen) => seen,
         Err(error) => {
-            failed_look(difference, "ssh_keys", error, Refusal::Conflict);
+            failed_look(difference, "ssh_keys", error, Refusal::Anybody);
             return;
         }
     };
     let content: &[u8] = match seen {
         KeysFile::Content(content) => content,
         KeysFile::InTheWay(what) => {
-            refuse(difference, format!("{what}, and no file of keys"));
+            refuse(difference, Refusal::Anybody(format!("{what}, and no file of keys")));
             return;
         }
         KeysFile::Nothing | KeysFile::NoHome => &[],
@@ -93,39 +93,57 @@ pub(super) fn plan_keys(
             new,
         }),
         (Ok(Some(_)), _) => {
-            refuse(difference, "ssh_keys need a home: promise `home_state: present`");
+            let words = "ssh_keys need a home: promise `home_state: present`";
+            let open = have.home.as_ref().is_some_and(|(_, it)| it.folder.is_open());
+            refuse(difference, Refusal::of_place(open, words));
         }
         (Err(why), Some((home, _))) => {
-            refuse(difference, format!("{home}/.ssh/authorized_keys: {why}"));
+            let words = format!("{home}/.ssh/authorized_keys: {why}");
+            refuse(difference, Refusal::Anybody(words));
         }
-        (Err(why), None) => refuse(difference, why),
+        (Err(why), None) => refuse(difference, Refusal::anybody(why)),
     }
 }
 
-pub(super) fn missing_parent(difference: &mut Difference<Change>, home: &AbsPath, look: &Home) {
-    if !look.folder_there
-        && let Some(parent) = home.parent()
-    {
-        difference.obstacles.push(Obstacle::Missing(Identity::Path(parent)));
+/// What is in the way of making a home where there is nothing yet.
+pub(super) fn place_of_home(difference: &mut Difference<Change>, home: &AbsPath, look: &Home) {
+    match &look.folder {
+        HomeFolder::Missing => {
+            let missing = home.parent().map(|it| Obstacle::Missing(Identity::Path(it)));
+            difference.obstacles.extend(missing);
+        }
+        HomeFolder::Unsafe(why) => refuse(difference, Refusal::anybody(&**why)),
+        HomeFolder::Closed | HomeFolder::Open => {}
     }
 }
 
 /// Why a home is not the user's own, to be removed with the user.
-pub(super) fn not_removable(home: &AbsPath, look: &Home, uid: u32, have: &State) -> Option<String> {
+pub(super) fn not_removable(
+    home: &AbsPath,
+    look: &Home,
+    uid: u32,
+    have: &State,
+) -> Option<Refusal> {
+    let of_place = |words| Some(Refusal::of_place(look.folder.is_open(), words));
     let HomeShape::Directory { uid: owner, link } = look.shape else {
-        return Some(format!("{home} is no directory, and is not removed"));
+        return of_place(format!("{home} is no directory, and is not removed"));
     };
+    if let HomeFolder::Unsafe(why) = &look.folder {
+        return Some(Refusal::anybody(&**why));
+    }
     if link {
-        return Some(format!("{home} is a symbolic link, and is not removed"));
+        return of_place(format!("{home} is a symbolic link, and is not removed"));
     }
     if owner != uid || owner == 0 {
-        return Some(format!("{home} belongs to uid {owner}, and is not removed"));
+        return of_place(format!("{home} belongs to uid {owner}, and is not removed"));
     }
     if home.parent().is_none_or(|it| it.parent().is_none()) {
-        return Some(format!("{home} is too near to the root, and is not removed"));
+        let words = format!("{home} is too near to the root, and is not removed");
+        return Some(Refusal::Model(words));
     }
     if !have.homes_within.is_empty() {
-        return Some(format!("{home} is also the home of {}", listed(&have.homes_within)));
+        let words = format!("{home} is also the home of {}", listed(&have.homes_within));
+        return Some(Refusal::Machine(words));
     }
     None
 }

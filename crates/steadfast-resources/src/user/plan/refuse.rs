@@ -6,8 +6,8 @@ use crate::user::change::Change;
 use crate::user::state::State;
 use steadfast_system::{ErrorKind, SystemError};
 
-pub(super) fn refuse(difference: &mut Difference<Change>, words: impl Into<String>) {
-    difference.obstacles.push(Obstacle::refused(words.into()));
+pub(super) fn refuse(difference: &mut Difference<Change>, why: Refusal) {
+    difference.obstacles.push(Obstacle::refused(why));
 }
 
 /// An error at looking: what root could have seen is unknown, anything else is in the way.

@@ -6,8 +6,9 @@ mod processes;
 mod tools;
 
 use super::cache::Inner;
-use super::{Home, HomeShape, KeysFile, Local, Process, Read};
-use crate::{AbsPath, GroupName, Host, SystemError, UserName};
+use super::{Home, HomeFolder, HomeShape, KeysFile, Local, Process, Read};
+use crate::files::{self, Look, Wanted};
+use crate::{AbsPath, ErrorKind, GroupName, Host, SystemError, UserName};
 use keys::read_keys;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -126,12 +127,7 @@ impl Read for Host {
     fn home(&self, path: &AbsPath) -> Result<Home, SystemError> {
         let failed = |err| SystemError::io(format!("look at {path}"), err);
         let at = self.accounts.path(path.as_str());
-        let folder_there = match path.parent() {
-            None => true,
-            Some(parent) => fs::metadata(self.accounts.path(parent.as_str()))
-                .map(|it| it.is_dir())
-                .or_else(|err| if is_missing(&err) { Ok(false) } else { Err(failed(err)) })?,
-        };
+        let folder = self.home_folder(path)?;
         let shape = match fs::symlink_metadata(&at) {
             Err(err) if is_missing(&err) => HomeShape::Nothing,
             Err(err) => return Err(failed(err)),
@@ -146,7 +142,7 @@ impl Read for Host {
             },
             Ok(_) => HomeShape::Other,
         };
-        Ok(Home { folder_there, shape })
+        Ok(Home { folder, shape })
     }
 
     fn keys_file(&self, home: &AbsPath, user: Option<u32>) -> Result<KeysFile, SystemError> {
@@ -159,6 +155,25 @@ impl Read for Host {
             Err(err) if is_missing(&err) => Ok(false),
             Err(err) => Err(SystemError::io(format!("look at {path}"), err)),
         }
+    }
+}
+
+impl Host {
+    /// What is known of the directory that a home lies in.
+    fn home_folder(&self, home: &AbsPath) -> Result<HomeFolder, SystemError> {
+        let at = self.accounts.path(home.as_str());
+        let at = AbsPath::parse(&at.to_string_lossy()).map_err(|err| {
+            SystemError::new(ErrorKind::Other, err.to_string()).during(format!("look at {home}"))
+        })?;
+        Ok(match files::Read::look(self, &[(&at, Wanted::Nothing)]).pop() {
+            Some(Ok(Look { folder: Some(folder), entry: _ })) if folder.open => HomeFolder::Open,
+            Some(Ok(Look { folder: Some(_), entry: _ })) => HomeFolder::Closed,
+            Some(Ok(Look { folder: None, entry: _ })) | None => HomeFolder::Missing,
+            Some(Err(error)) if error.kind == ErrorKind::Swappable => {
+                HomeFolder::Unsafe(error.chain().join(": ").into())
+            }
+            Some(Err(error)) => return Err(error),
+        })
     }
 }
 

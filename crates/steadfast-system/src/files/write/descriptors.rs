@@ -62,6 +62,11 @@ fn remove_below(
     }
     match rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
+        // It was empty a moment ago.
+        Err(Errno::NOTEMPTY) => {
+            Err(SystemError::new(ErrorKind::Moved, "something was put into it meanwhile")
+                .during(format!("remove {shown}")))
+        }
         Err(err) => Err(fail(err)),
     }
 }

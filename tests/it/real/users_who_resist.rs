@@ -1,0 +1,113 @@
+//! Users without any privilege who do what they can against a revision: it is adopted all the same, the rest of
+//! it is kept, and no node goes back for what anybody could have made.
+
+use super::lab::installed::{
+    DIRECTORY, installed, is_idle, journal, kept, revision, settings, until, wait_for,
+};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDaQXvUYi0WCw6sGaPT1s7NShBxRjodeJ/EBbajCzwqg ci";
+
+const BEFORE: &str = "server: web
+files:
+  /etc/motd: { content: \"one\\n\" }
+  /etc/theirs.conf: { edits: [{ line: \"b 1\" }], create: true }
+  /srv/theirs/app/file: { content: \"one\\n\" }
+users:
+  leaver: present
+  respawner: present
+  mover: { uid: 3000 }
+  linked: present
+  swapping: present
+";
+
+fn after() -> String {
+    format!(
+        "server: web
+files:
+  /etc/motd: {{ content: \"two\\n\" }}
+  /etc/theirs.conf: {{ edits: [{{ line: \"b 2\" }}], create: true }}
+  /srv/theirs/app/file: {{ content: \"two\\n\" }}
+users:
+  leaver: absent
+  respawner: {{ state: absent, end_sessions: true }}
+  mover: {{ uid: 3001 }}
+  linked: {{ ssh_keys: [\"{KEY}\"] }}
+  swapping: {{ ssh_keys: [\"{KEY}\"] }}
+"
+    )
+}
+
+/// What each of them does, by their own processes.
+const RESISTANCE: &str = "
+    cat >/usr/local/bin/respawn <<'end'
+#!/bin/sh
+# Ends as soon as another one runs, so that no list of processes holds all of them.
+trap '' TERM
+setsid \"$0\" &
+sleep 0.1
+end
+    cat >/usr/local/bin/swap <<'end'
+#!/bin/sh
+cd; mkdir -p one
+while :; do rm -rf .ssh; ln -s one .ssh; rm -f .ssh; mkdir .ssh; touch .ssh/authorized_keys; done
+end
+    chmod 0755 /usr/local/bin/respawn /usr/local/bin/swap
+    runuser -u leaver -- setsid sleep infinity >/dev/null 2>&1 </dev/null &
+    runuser -u mover -- setsid sleep infinity >/dev/null 2>&1 </dev/null &
+    runuser -u respawner -- setsid respawn >/dev/null 2>&1 </dev/null &
+    runuser -u linked -- ln -s /root/.ssh /home/linked/.ssh
+    runuser -u swapping -- env HOME=/home/swapping setsid swap >/dev/null 2>&1 </dev/null &
+    chown linked /etc/theirs.conf /srv/theirs
+    runuser -u linked -- sh -c 'head -c 20000000 /dev/zero >/etc/theirs.conf'
+    runuser -u linked -- sh -c 'mv /srv/theirs/app /srv/theirs/old; ln -s /root /srv/theirs/app'
+";
+
+#[test]
+fn users_who_resist_bring_no_node_back() {
+    let Some(machine) = installed() else { return };
+    machine.sh("mkdir -p /srv/theirs/app /root/.ssh; chmod 0700 /root/.ssh");
+    machine.server_model(&[("servers/web.yaml", BEFORE)]);
+    settings(&machine, DIRECTORY);
+    machine.ok(&["systemctl", "start", "steadfast"]);
+    let first = kept(&machine);
+    assert_eq!(first["last_run"]["not_kept"], json!([]), "{first:#}");
+    let first = revision(&first);
+
+    machine.sh("systemctl stop steadfast");
+    machine.sh(RESISTANCE);
+    machine.server_model(&[("servers/web.yaml", &after())]);
+    machine.ok(&["systemctl", "start", "steadfast"]);
+    let adopted = |it: &Value| revision(it) != first && is_idle(it) && it["trying"].is_null();
+    let now = wait_for(&machine, "adopted for good", |it| {
+        adopted(it) && it["last_run"]["why"] == "adopt"
+    });
+    assert_eq!(now["bad"], json!([]), "{now:#}\n{}", journal(&machine));
+    assert_eq!(machine.text("/etc/motd"), "two\n", "{now:#}");
+    let failed: BTreeSet<&str> = (now["last_run"]["not_kept"].as_array().into_iter().flatten())
+        .filter_map(|it| it["promise"].as_str())
+        .collect();
+    // They did resist; who races may lose.
+    for sure in ["user:leaver", "user:mover", "user:linked", "file:/etc/theirs.conf"] {
+        assert!(failed.contains(sure), "{sure}: {now:#}");
+    }
+    assert_eq!(machine.ok(&["ls", "-A", "/root/.ssh"]), "", "root's own keys");
+    assert!(!machine.exists("/root/file"), "what belongs to them was written beyond a link");
+
+    // Once they are gone, the rest of the revision is kept as well.
+    machine.sh("loginctl kill-user leaver mover swapping respawner 2>/dev/null || true
+        for user in leaver mover swapping respawner; do
+            until ! pkill -KILL -u $user; do :; done
+        done
+        rm /home/linked/.ssh /etc/theirs.conf /srv/theirs/app; rm -rf /home/swapping/.ssh
+        mkdir /srv/theirs/app; steadfast run >/root/again.txt 2>&1 || cat /root/again.txt");
+    until(&machine, "all of it", || {
+        let passwd = machine.text("/etc/passwd");
+        !passwd.contains("leaver:") && passwd.contains("mover:x:3001:")
+    });
+    for user in ["linked", "swapping"] {
+        assert!(machine.text(&format!("/home/{user}/.ssh/authorized_keys")).contains(KEY));
+    }
+}

@@ -18,7 +18,7 @@ files:
 users:
   leaver: present
   respawner: present
-  mover: { uid: 3000 }
+  mover: { uid: 2500 }
   linked: present
   swapping: present
 ";
@@ -33,7 +33,7 @@ files:
 users:
   leaver: absent
   respawner: {{ state: absent, end_sessions: true }}
-  mover: {{ uid: 3001 }}
+  mover: {{ uid: 2400 }}
   linked: {{ ssh_keys: [\"{KEY}\"] }}
   swapping: {{ ssh_keys: [\"{KEY}\"] }}
 "
@@ -105,7 +105,7 @@ fn users_who_resist_bring_no_node_back() {
         mkdir /srv/theirs/app; steadfast run >/root/again.txt 2>&1 || cat /root/again.txt");
     until(&machine, "all of it", || {
         let passwd = machine.text("/etc/passwd");
-        !passwd.contains("leaver:") && passwd.contains("mover:x:3001:")
+        !passwd.contains("leaver:") && passwd.contains("mover:x:2400:")
     });
     for user in ["linked", "swapping"] {
         assert!(machine.text(&format!("/home/{user}/.ssh/authorized_keys")).contains(KEY));

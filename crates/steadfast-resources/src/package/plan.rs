@@ -50,7 +50,7 @@ fn doubt(have: &State, difference: &mut Difference<Change>) {
             Verdict::Goes => {}
             Verdict::Refused(words) => difference
                 .obstacles
-                .push(Obstacle::InTheWay { of: settings(), why: words.clone().into() }),
+                .push(Obstacle::InTheWay { of: settings(), why: Refusal::machine(words.clone()) }),
             Verdict::Unknown(words) => difference.obstacles.push(Obstacle::Unknown(words.clone())),
         }
         difference.notes.extend(along(&foreseen.along));

@@ -46,6 +46,7 @@ fn is_about_them(error: &SystemError) -> bool {
         | ErrorKind::Locked
         | ErrorKind::Storage
         | ErrorKind::Secret
+        | ErrorKind::Swappable
         | ErrorKind::Other => false,
     }
 }

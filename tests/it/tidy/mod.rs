@@ -24,7 +24,8 @@ fn files() -> BTreeMap<String, String> {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
-            if path.is_symlink() || ["target", ".git"].contains(&&*name) {
+            let is_built = path.file_name().is_some_and(|it| it == "target");
+            if path.is_symlink() || is_built || name == ".git" {
                 continue;
             }
             if path.is_dir() {

@@ -3,12 +3,13 @@
 use crate::model::Files;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use steadfast_engine::{Extent, Promises};
+use steadfast_engine::{Budget, Extent, Promises};
 use steadfast_model::Diagnostic;
-use steadfast_store::{Layout, ResolveCache};
+use steadfast_resources::contents::Contents;
+use steadfast_store::{KnownContents, Layout, ResolveCache};
 use steadfast_system::packages::PackagePolicy;
 
-/// All that a run needs in which everything is kept.
+/// All that a run needs, but the contents of files.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Resolution {
     pub environment: Arc<str>,
@@ -16,8 +17,31 @@ pub struct Resolution {
     pub promises: Promises,
     /// How much of what left the model goes when an agent adopts it.
     pub orphans: Option<Extent>,
+    pub limits: Limits,
     /// What was said of the model.
     pub warnings: Vec<Diagnostic>,
+}
+
+/// What one run may do at most. A budget itself is stored by name, which this form has none of.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Limits {
+    changes: Option<u64>,
+    deletions: Option<u64>,
+    restarts: Option<u64>,
+}
+
+impl From<Budget> for Limits {
+    fn from(budget: Budget) -> Limits {
+        let Budget { changes, deletions, restarts } = budget;
+        Limits { changes, deletions, restarts }
+    }
+}
+
+impl From<Limits> for Budget {
+    fn from(limits: Limits) -> Budget {
+        let Limits { changes, deletions, restarts } = limits;
+        Budget { changes, deletions, restarts }
+    }
 }
 
 impl Resolution {
@@ -28,6 +52,7 @@ impl Resolution {
             packages: PackagePolicy::default(),
             promises: Promises::default(),
             orphans: None,
+            limits: Limits::default(),
             warnings,
         }
     }
@@ -45,9 +70,23 @@ pub(crate) fn recall(cache: &ResolveCache) -> Option<Resolution> {
     found
 }
 
+/// What it takes to repair a difference without the model: its contents. None where they are not all known.
+pub(crate) fn attach_contents(
+    cache: &ResolveCache,
+    resolution: &mut Resolution,
+) -> Option<Arc<KnownContents>> {
+    let known = Arc::new(cache.contents()?);
+    let contents: Arc<dyn Contents> = known.clone();
+    resolution.promises.all.iter_mut().for_each(|it| it.want.take_contents_from(&contents));
+    Some(known)
+}
+
 /// Keeps it for the next run. It only saves time: a run without it is as good.
 pub(crate) fn remember(cache: &ResolveCache, resolution: &Resolution) {
-    match cache.remember(resolution) {
+    let all = resolution.promises.all.iter().flat_map(|it| it.want.contents());
+    let all: Vec<_> = all.map(|(digest, bytes)| (digest, &**bytes)).collect();
+    // They come first: what is found without them can be judged, but not repaired.
+    match cache.put_contents(&all).and_then(|()| cache.remember(resolution)) {
         Ok(()) => tracing::debug!("resolve: kept for the next run"),
         Err(error) => tracing::debug!(%error, "resolve: not kept for the next run"),
     }

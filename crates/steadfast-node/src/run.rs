@@ -1,9 +1,9 @@
 //! One run, from the directory of a model to verdicts. Dry runs, runs by hand and runs of the agent all
 //! take this path; they differ only in their [`Purpose`].
 //!
-//! A run takes the lock and reads the files of the model. If the promises of this node are cached and all
-//! of them are kept, the run ends there. Otherwise it resolves the model, observes the machine, and either
-//! reports the differences or repairs them and observes again. Last, it handles orphans: what earlier
+//! A run takes the lock and reads the files of the model. If the promises of this node are not cached, it
+//! resolves them. It observes the machine, and either reports the differences or repairs them and observes
+//! again. Last, it handles orphans: what earlier
 //! runs made and the model no longer promises.
 
 use crate::findings::Findings;
@@ -14,6 +14,7 @@ use crate::resolution::{self, Resolution};
 use crate::wire::Report;
 use crate::{Context, NodeError};
 use std::path::Path;
+use std::sync::Arc;
 use steadfast_engine::{
     Assessment, Budget, Circumstances, Event, Ledger as _, Observer, Plan, Promises, Reporter,
     Summary,
@@ -22,7 +23,9 @@ use steadfast_model::policy::Policy;
 use steadfast_model::{Diagnostic, Keep, SourceSet};
 use steadfast_resources::glob::Glob;
 use steadfast_source::Revision;
-use steadfast_store::{Journal, ResolveCache, RunHeader, RunLock, Store, StoreError};
+use steadfast_store::{
+    Journal, KnownContents, ResolveCache, RunHeader, RunLock, Store, StoreError,
+};
 use steadfast_system::Host;
 use steadfast_system::clock::Read as _;
 use steadfast_system::packages::{PackagePolicy, Write as _};
@@ -137,10 +140,11 @@ pub fn run(run: &Run<'_>, cx: &Context, audience: &mut dyn Audience) -> Result<D
     let model = cache.as_ref().map(ResolveCache::name);
     let mut running = Running { run, cx, node: &node, facts: &facts, model, audience };
 
-    // Where it is remembered, and the machine shows nothing else, that is all.
-    if let Some(resolution) = resolution.filter(|_| !run.is_more_than_keeping()) {
+    // Where it is remembered, and what differs can be repaired with that, that is all.
+    if let Some(mut resolution) = resolution.filter(|_| !run.is_more_than_keeping()) {
         let store = running.open()?;
-        if let Some(done) = running.if_kept(resolution, &files, &store)? {
+        let known = cache.as_ref().and_then(|it| resolution::attach_contents(it, &mut resolution));
+        if let Some(done) = running.remembered(resolution, known, &files, &store)? {
             return Ok(done);
         }
     }
@@ -152,12 +156,12 @@ pub fn run(run: &Run<'_>, cx: &Context, audience: &mut dyn Audience) -> Result<D
     let model::Loaded { sources, revision, .. } = loaded;
     let files = Files { sources, revision };
     let Some(target) = target else { return running.nothing(&files, warnings) };
-    let budget = target.resolved.policy.budget;
     let resolution = Resolution {
         environment: target.environment,
         packages: package_policy(&target.resolved.policy),
         promises: target.promises,
         orphans: orphans::extent(target.resolved.policy.orphans),
+        limits: target.resolved.policy.budget.into(),
         warnings,
     };
     drop(target.resolved);
@@ -168,7 +172,7 @@ pub fn run(run: &Run<'_>, cx: &Context, audience: &mut dyn Audience) -> Result<D
         resolution::remember(cache, &resolution);
     }
     let store = running.open()?;
-    running.resolved(resolution, &files, &store, budget)
+    running.resolved(resolution, &files, &store)
 }
 
 /// The lock of this machine, which only a look does without.
@@ -222,11 +226,11 @@ impl Running<'_> {
         store
     }
 
-    /// A run over promises that are remembered: none where something is not as it should be, because
-    /// only whoever has resolved the model can say more, or do anything.
-    fn if_kept(
+    /// A run over promises that are remembered: none where only whoever has resolved the model can go on.
+    fn remembered(
         &mut self,
         mut resolution: Resolution,
+        known: Option<Arc<KnownContents>>,
         files: &Files,
         store: &Store,
     ) -> Result<Option<Done>, NodeError> {
@@ -236,13 +240,36 @@ impl Running<'_> {
         }
         let unmatched = self.select(&mut resolution);
         let host = self.host(&resolution);
-        let assessment = self.look(&resolution.promises, &host, store, Budget::default());
-        if !assessment.plan.is_kept() {
+        let budget = Budget::from(resolution.limits);
+        let assessment = self.look(&resolution.promises, &host, store, budget);
+        let can_repair = known.is_some_and(|it| !it.has_missed());
+        if !assessment.plan.is_kept() && !can_repair {
             return Ok(None);
         }
         self.begin(&resolution, files, &unmatched);
-        let told = self.told(&resolution, files, &host, store);
+        let mut told = self.told(&resolution, files, &host, store);
+        if !assessment.plan.is_kept() {
+            // It leaves the budget alone: what a task does beside keeping has resolved the model.
+            self.before(&resolution, &host, store, &mut told);
+        }
         Ok(Some(self.carry_out(resolution, files, &host, store, assessment, told)))
+    }
+
+    /// What the agent does before it keeps, and what that leaves of the budget.
+    fn before(
+        &mut self,
+        resolution: &Resolution,
+        host: &Host,
+        store: &Store,
+        told: &mut Told<'_>,
+    ) -> Budget {
+        let budget = Budget::from(resolution.limits);
+        let Some(keeping) = self.run.keeping() else { return budget };
+        keeping.before(resolution, host, store, budget, told).unwrap_or_else(|error| {
+            // The machine is kept all the same; what is not known as ours is only never taken back.
+            self.audience.warn(&chain(&error));
+            budget
+        })
     }
 
     fn resolved(
@@ -250,23 +277,12 @@ impl Running<'_> {
         mut resolution: Resolution,
         files: &Files,
         store: &Store,
-        budget: Budget,
     ) -> Result<Done, NodeError> {
         let unmatched = self.select(&mut resolution);
         self.begin(&resolution, files, &unmatched);
         let host = self.host(&resolution);
         let mut told = self.told(&resolution, files, &host, store);
-        let budget = match self.run.keeping() {
-            Some(keeping) => {
-                let before = keeping.before(&resolution, &host, store, budget, &mut told);
-                before.unwrap_or_else(|error| {
-                    // The machine is kept all the same; what is not known as ours is only never taken back.
-                    self.audience.warn(&chain(&error));
-                    budget
-                })
-            }
-            None => budget,
-        };
+        let budget = self.before(&resolution, &host, store, &mut told);
         let assessment = self.look(&resolution.promises, &host, store, budget);
         Ok(self.carry_out(resolution, files, &host, store, assessment, told))
     }
@@ -280,7 +296,7 @@ impl Running<'_> {
             if is_going_back || is_amid_step(&store) {
                 let environment = self.run.environment.unwrap_or_default();
                 let resolution = Resolution::nothing(environment, warnings);
-                return self.resolved(resolution, files, &store, Budget::default());
+                return self.resolved(resolution, files, &store);
             }
         }
         Ok(match self.run.keeping() {

@@ -1,5 +1,6 @@
 //! What is asked of one promise, look or change, whichever kind it is of.
 
+use crate::contents::Contents;
 use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Fingerprint, Kind, Turn, Watch};
@@ -7,7 +8,9 @@ use crate::kinds::Row as _;
 use crate::undo::{Facet, Says};
 use crate::{Change, Resource, State};
 use std::fmt;
+use std::sync::Arc;
 use steadfast_system::AbsPath;
+use steadfast_system::files::Digest;
 
 impl Resource {
     pub fn kind(&self) -> &'static str {
@@ -44,6 +47,16 @@ impl Resource {
         of_kind!(Resource, self, K, old => {
             K::as_want(new).is_some_and(|new| K::wants_the_same(old, new))
         })
+    }
+
+    /// The contents that it promises, as far as they are at hand.
+    pub fn contents(&self) -> Vec<(&Digest, &Arc<[u8]>)> {
+        of_kind!(Resource, self, K, want => K::contents(want))
+    }
+
+    /// Has it take its contents from there from now on.
+    pub fn take_contents_from(&mut self, contents: &Arc<dyn Contents>) {
+        of_kind!(Resource, self, K, want => K::take_contents_from(want, contents));
     }
 
     /// Whether a package that is installed in this run could bring, change or own what is promised.

@@ -6,12 +6,14 @@
 //! Everything that is asked of a promise anywhere is a verb here, and what most kinds do not care about has an
 //! answer already. So nobody outside has to name the kinds.
 
+use crate::contents::Contents;
 use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
 use std::fmt::{Debug, Display};
 use std::sync::Arc;
 use steadfast_model::{Field, Lower, Node, Spanned, Takes};
+use steadfast_system::files::Digest;
 use steadfast_system::{AbsPath, Actuate, Probe, SystemError};
 
 /// What separates the machine from a promise.
@@ -294,6 +296,14 @@ pub trait Kind {
     fn watch(want: &Self::Desired) -> Watch {
         Watch::from_claims(&Self::claims(want))
     }
+
+    /// The contents that it promises, as far as they are at hand.
+    fn contents(_want: &Self::Desired) -> Vec<(&Digest, &Arc<[u8]>)> {
+        vec![]
+    }
+
+    /// Has it take its contents from there from now on.
+    fn take_contents_from(_want: &mut Self::Desired, _contents: &Arc<dyn Contents>) {}
 
     // What it says of what lies below it.
 

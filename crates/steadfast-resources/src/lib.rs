@@ -13,6 +13,7 @@ pub mod undo;
 mod kinds;
 
 // The kinds.
+pub mod contents;
 pub mod cron;
 pub mod directory;
 pub mod file;

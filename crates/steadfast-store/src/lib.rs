@@ -2,6 +2,8 @@
 //!
 //! A run that changes nothing writes nothing, but the first over a changed model what it came to.
 
+mod cache_file;
+pub mod contents;
 pub mod format;
 pub mod history;
 pub mod journal;
@@ -15,6 +17,7 @@ pub mod store;
 mod sweep;
 pub mod undo_ledger;
 
+pub use contents::KnownContents;
 pub use history::{Entry, RunLine};
 pub use journal::{Journal, RunHeader};
 pub use layout::Layout;

@@ -3,20 +3,21 @@
 //!
 //! It is found by a digest of everything that went into it, computed anew in each run from the bytes
 //! that this run read: the program's own build too, so what is stored may be domain types. Of the content
-//! of files it holds digests only, so whoever finds a difference with it resolves the model. It does hold
+//! of files it holds digests only; the contents themselves are beside it, see [`crate::contents`]. It does hold
 //! unit files, edits, public keys and password hashes, and the names of secrets, never what is in them:
 //! it is for root alone.
 //! A file that is damaged, is another's or belongs to other inputs counts as none. It is written by the
 //! first run after something changed, and by no other.
 
-use rustix::fs::{Mode, OFlags};
+use crate::cache_file::{open_ours, replace};
+use crate::contents::{self, KnownContents};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use steadfast_system::files::Digest;
 
 const MAGIC: &[u8; 8] = b"sfknown1";
 /// The beginning, the key, and a digest of the rest.
@@ -49,15 +50,11 @@ impl ResolveCache {
 
     /// What these inputs came to, if that is known.
     pub fn recall<T: DeserializeOwned>(&self) -> Option<T> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let mut file =
-            File::from(rustix::fs::open(self.folder.join("resolved"), flags, Mode::empty()).ok()?);
-        let meta = file.metadata().ok()?;
-        let ours = meta.uid() == rustix::process::geteuid().as_raw() && meta.mode() & 0o077 == 0;
-        if !meta.is_file() || !ours || meta.len() > BYTES_MAX {
+        let (mut file, length) = open_ours(&self.folder.join("resolved"))?;
+        if length > BYTES_MAX {
             return None;
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).ok()?);
+        let mut bytes = Vec::with_capacity(usize::try_from(length).ok()?);
         // Most often it is for these inputs; where not, the rest need not be read.
         (&mut file).take(HEAD as u64).read_to_end(&mut bytes).ok()?;
         let head = bytes.get(..HEAD)?;
@@ -76,21 +73,22 @@ impl ResolveCache {
     /// Puts it in the place of what was remembered before.
     pub fn remember<T: Serialize>(&self, value: &T) -> std::io::Result<()> {
         let body = postcard::to_stdvec(value).map_err(std::io::Error::other)?;
-        crate::store::make_folder(&self.folder, 0o700)?;
-        let (new, path) = (self.folder.join("resolved.new"), self.folder.join("resolved"));
-        // What a run left there that died is nobody's; a link is not followed.
-        match std::fs::remove_file(&new) {
-            Err(err) if err.kind() != std::io::ErrorKind::NotFound => return Err(err),
-            Err(_) | Ok(()) => {}
-        }
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let mut file = File::from(rustix::fs::open(&new, flags, Mode::from_raw_mode(0o600))?);
         let digest: [u8; 32] = Sha256::digest(&body).into();
         let head: Vec<u8> = [&MAGIC[..], &self.key, &digest].concat();
-        file.write_all(&head)?;
-        file.write_all(&body)?;
-        // Not flushed to the disk: half a file after a power cut is a damaged one, and counts as none.
-        std::fs::rename(&new, &path)
+        replace(&self.folder, "resolved", |file| {
+            file.write_all(&head)?;
+            file.write_all(&body)
+        })
+    }
+
+    /// The contents that these inputs promise, where all of them are known.
+    pub fn contents(&self) -> Option<KnownContents> {
+        KnownContents::open(&self.folder, &self.key)
+    }
+
+    /// Puts them in the place of those before. Where they are too many, there are none.
+    pub fn put_contents(&self, all: &[(&Digest, &[u8])]) -> std::io::Result<()> {
+        contents::put(&self.folder, &self.key, all)
     }
 }
 

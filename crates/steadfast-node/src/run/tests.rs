@@ -1,4 +1,5 @@
-//! What an earlier run left in the middle of a unit is never passed over.
+//! What an earlier run left in the middle of a unit is never passed over, and what differs is repaired with what
+//! is remembered of the model only where that is all there.
 
 use super::*;
 use steadfast_engine::UnitId;
@@ -53,10 +54,10 @@ fn begin_step(mut store: &Store) {
 fn only_a_resolved_model_goes_on_where_a_step_is_open() {
     with_run(|running, files, store| {
         let remembered = || Resolution::nothing("test", vec![]);
-        let done = running.if_kept(remembered(), files, store).unwrap();
+        let done = running.remembered(remembered(), None, files, store).unwrap();
         assert!(matches!(done, Some(Done::Ran { .. })), "{done:?}");
         begin_step(store);
-        let done = running.if_kept(remembered(), files, store).unwrap();
+        let done = running.remembered(remembered(), None, files, store).unwrap();
         assert!(done.is_none() && is_amid_step(store), "{done:?}");
     });
 }
@@ -71,4 +72,132 @@ fn a_node_that_nobody_names_any_more_takes_an_open_step_back() {
         assert!(matches!(done, Done::Ran { .. }), "{done:?}");
         assert!(!is_amid_step(store));
     });
+}
+
+/// A model of two files with contents, and a directory where they belong.
+struct World {
+    folder: tempfile::TempDir,
+    cx: Context,
+}
+
+impl World {
+    fn new() -> World {
+        let folder = tempfile::tempdir().unwrap();
+        let cx = Context {
+            layout: Layout::below(&folder.path().join("root")),
+            root: true,
+            credentials: None,
+        };
+        let world = World { folder, cx };
+        let write = |path: &str, text: &str| {
+            state_files::write(&world.model().join(path), text.as_bytes()).unwrap();
+        };
+        state_files::write(&world.file("other"), b"").unwrap();
+        write("model.yaml", "model: test\nformat: 1\n");
+        write("environments/test.yaml", "environment: test\nnodes:\n  node: { servers: [web] }\n");
+        let (one, two) = (world.file("one"), world.file("two"));
+        write(
+            "servers/web.yaml",
+            &format!(
+                "server: web\nfiles:\n  {}: {{ content: \"{{{{ node.name }}}}\\n\" }}\n  {}: {{ source: files/two }}\n",
+                one.display(),
+                two.display()
+            ),
+        );
+        write("files/two", "two\n");
+        world
+    }
+
+    fn model(&self) -> std::path::PathBuf {
+        self.folder.path().join("model")
+    }
+
+    fn file(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join("data").join(name)
+    }
+
+    fn texts(&self) -> [String; 2] {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        ["one", "two"].map(|it| text(state_files::read(&self.file(it)).unwrap().unwrap()))
+    }
+
+    fn drift(&self) {
+        for name in ["one", "two"] {
+            state_files::write(&self.file(name), b"somebody was here\n").unwrap();
+        }
+    }
+
+    /// How many were repaired.
+    fn run(&self) -> usize {
+        let model = self.model();
+        repaired(run(&by_hand(&model), &self.cx, &mut Nobody).unwrap())
+    }
+
+    /// A run with nothing but what is remembered; none where it could not repair anything.
+    fn run_remembered(&self) -> Option<usize> {
+        let model = self.model();
+        let run = by_hand(&model);
+        let files = model::read(&model).unwrap();
+        let (facts, _) = model::facts(&self.cx.layout);
+        let cache = resolution::cache_for(&self.cx.layout, &files, &facts, None, "node").unwrap();
+        let mut resolution = resolution::recall(&cache).unwrap();
+        let known = resolution::attach_contents(&cache, &mut resolution);
+        let mut running = Running {
+            run: &run,
+            cx: &self.cx,
+            node: "node",
+            facts: &facts,
+            model: Some(cache.name()),
+            audience: &mut Nobody,
+        };
+        let store = running.open().unwrap();
+        running.remembered(resolution, known, &files, &store).unwrap().map(repaired)
+    }
+}
+
+fn repaired(done: Done) -> usize {
+    let Done::Ran { summary, .. } = done else { panic!("{done:?}") };
+    summary.repaired
+}
+
+fn by_hand(model: &Path) -> Run<'_> {
+    Run {
+        model,
+        node: Some("node"),
+        environment: None,
+        commit: None,
+        is_adopted: false,
+        scope: Scope::All,
+        purpose: Purpose::ByHand,
+    }
+}
+
+#[test]
+fn what_differs_is_repaired_without_resolving_the_model_again() {
+    let world = World::new();
+    assert_eq!(world.run(), 2);
+    let right = world.texts();
+    assert_eq!(right, ["node\n", "two\n"]);
+    world.drift();
+    assert_eq!(world.run_remembered(), Some(2));
+    assert_eq!(world.texts(), right);
+    assert_eq!((world.run_remembered(), world.run()), (Some(0), 0));
+}
+
+#[test]
+fn where_a_content_is_not_remembered_unharmed_the_model_is_resolved() {
+    let world = World::new();
+    assert_eq!(world.run(), 2);
+    let right = world.texts();
+    let contents = world.cx.layout.cache.join("contents");
+    let good = state_files::read(&contents).unwrap().unwrap();
+    let mut bad = good.clone();
+    *bad.last_mut().unwrap() ^= 1;
+    for bad in [&bad[..], b"", &good[..60]] {
+        state_files::write(&contents, bad).unwrap();
+        world.drift();
+        assert_eq!(world.run_remembered(), None);
+        assert_eq!(world.run(), 2);
+        assert_eq!(world.texts(), right);
+    }
 }

@@ -43,6 +43,7 @@ pub use crate::paths::Change;
 pub use desired::Desired;
 pub use state::State;
 
+use crate::contents::Contents;
 use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Turn, Watch};
@@ -51,6 +52,7 @@ use crate::undo::{Effect, Facet, Says};
 use std::collections::HashMap;
 use std::sync::Arc;
 use steadfast_model::{Field, Lower, Node, Spanned, Takes};
+use steadfast_system::files::Digest;
 use steadfast_system::files::Entry;
 use steadfast_system::{AbsPath, Actuate, Probe, SystemError};
 
@@ -179,6 +181,16 @@ impl Kind for Directory {
     /// Purge spares these and the directories that lead to them, and recursion leaves these alone.
     fn set_promised(want: &mut Desired, below: Arc<[AbsPath]>) {
         want.promised_below = below;
+    }
+
+    fn contents(want: &Desired) -> Vec<(&Digest, &Arc<[u8]>)> {
+        want.sources().iter().filter_map(|it| Some((&it.digest, it.bytes.at_hand()?))).collect()
+    }
+
+    fn take_contents_from(want: &mut Desired, contents: &Arc<dyn Contents>) {
+        for source in want.source.iter_mut().flat_map(Arc::make_mut) {
+            source.bytes.take_from(contents);
+        }
     }
 
     fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {

@@ -1,5 +1,6 @@
 //! What is promised of a file.
 
+use crate::contents::Contents;
 use crate::edit::Edit;
 use crate::mode::Wish;
 use crate::paths::{self, Owners};
@@ -77,6 +78,22 @@ impl Desired {
         match &self.content {
             Content::Plain { digest, .. } => Some(*digest),
             Content::Unsaid | Content::Secret(_) | Content::Edits(_) => None,
+        }
+    }
+
+    pub(super) fn contents(&self) -> Vec<(&Digest, &Arc<[u8]>)> {
+        match &self.content {
+            Content::Plain { digest, bytes } => {
+                bytes.at_hand().map(|it| (digest, it)).into_iter().collect()
+            }
+            Content::Unsaid | Content::Secret(_) | Content::Edits(_) => vec![],
+        }
+    }
+
+    pub(super) fn take_contents_from(&mut self, contents: &Arc<dyn Contents>) {
+        match &mut self.content {
+            Content::Plain { digest: _, bytes } => bytes.take_from(contents),
+            Content::Unsaid | Content::Secret(_) | Content::Edits(_) => {}
         }
     }
 

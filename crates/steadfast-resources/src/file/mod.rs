@@ -44,6 +44,7 @@ pub use crate::paths::Change;
 pub use desired::Desired;
 pub use state::{Compared, State};
 
+use crate::contents::Contents;
 use crate::edit;
 use crate::fact::Fact;
 use crate::identity::Identity;
@@ -52,6 +53,7 @@ use crate::paths::{self, Accounts};
 use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
 use std::sync::Arc;
 use steadfast_model::{Field, Lower, Node, Spanned, Takes};
+use steadfast_system::files::Digest;
 use steadfast_system::{Actuate, Probe, SystemError};
 
 #[derive(Debug)]
@@ -130,6 +132,14 @@ impl Kind for File {
 
     fn may_come_with_packages(want: &Desired) -> bool {
         paths::may_come_with_packages(&Self::claims(want))
+    }
+
+    fn contents(want: &Desired) -> Vec<(&Digest, &Arc<[u8]>)> {
+        want.contents()
+    }
+
+    fn take_contents_from(want: &mut Desired, contents: &Arc<dyn Contents>) {
+        want.take_contents_from(contents);
     }
 
     fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {

@@ -185,8 +185,8 @@ fn compare_whole(
     digest: &Digest,
     file: Option<(&Entry, &files::Content)>,
 ) -> Compared {
-    let other = |present| match bytes.bytes() {
-        Some(bytes) => Compared::Other { wanted: Bytes(Arc::clone(bytes)), present },
+    let other = |present| match bytes.bytes(digest) {
+        Some(bytes) => Compared::Other { wanted: Bytes(bytes), present },
         None => Compared::Refused(Refusal::machine(paths::ONLY_REMEMBERED)),
     };
     match file {

@@ -1,5 +1,6 @@
 //! The content of a file: never printed, and only counted where it is written down.
 
+use crate::contents::Contents;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -15,26 +16,57 @@ impl fmt::Debug for Bytes {
     }
 }
 
-/// Bytes that the model promises. Written down and read again, only their number is left: what is
-/// remembered of a model can be compared with the machine, and never be written to it.
-#[derive(Clone, PartialEq, Eq)]
+/// Bytes that the model promises; their digest stands beside them. Written down and read again, only their
+/// number is left, and where they may be found.
+#[derive(Clone)]
 pub struct Promised {
     size: u64,
-    bytes: Option<Arc<[u8]>>,
+    bytes: Held,
+}
+
+#[derive(Clone)]
+enum Held {
+    Here(Arc<[u8]>),
+    There(Arc<dyn Contents>),
+    Nowhere,
+}
+
+/// What has the same digest has the same bytes, wherever they are.
+impl PartialEq for Promised {
+    fn eq(&self, other: &Promised) -> bool {
+        self.size == other.size
+    }
 }
 
 impl Promised {
     pub fn new(bytes: Arc<[u8]>) -> Promised {
-        Promised { size: bytes.len() as u64, bytes: Some(bytes) }
+        Promised { size: bytes.len() as u64, bytes: Held::Here(bytes) }
     }
 
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// None where only the number is known.
-    pub fn bytes(&self) -> Option<&Arc<[u8]>> {
-        self.bytes.as_ref()
+    /// The bytes of this digest; none where only their number is known.
+    pub fn bytes(&self, digest: &Digest) -> Option<Arc<[u8]>> {
+        match &self.bytes {
+            Held::Here(bytes) => Some(Arc::clone(bytes)),
+            Held::There(contents) => contents.content(digest),
+            Held::Nowhere => None,
+        }
+    }
+
+    /// The bytes, where they are at hand.
+    pub(crate) fn at_hand(&self) -> Option<&Arc<[u8]>> {
+        match &self.bytes {
+            Held::Here(bytes) => Some(bytes),
+            Held::There(_) | Held::Nowhere => None,
+        }
+    }
+
+    /// From now on they are taken from there.
+    pub(crate) fn take_from(&mut self, contents: &Arc<dyn Contents>) {
+        self.bytes = Held::There(Arc::clone(contents));
     }
 }
 
@@ -52,7 +84,7 @@ impl Serialize for Promised {
 
 impl<'de> Deserialize<'de> for Promised {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Promised, D::Error> {
-        Ok(Promised { size: u64::deserialize(deserializer)?, bytes: None })
+        Ok(Promised { size: u64::deserialize(deserializer)?, bytes: Held::Nowhere })
     }
 }
 

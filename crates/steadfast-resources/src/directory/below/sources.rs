@@ -67,12 +67,12 @@ impl<'a> Below<'a> {
                 }
             }
         }
-        let Some(content) = file.bytes.bytes() else {
+        let Some(content) = file.bytes.bytes(&file.digest) else {
             obstacles.push(Obstacle::refused(Refusal::machine(paths::ONLY_REMEMBERED)));
             return;
         };
         let replaces = there.map_or(Expected::Nothing, |it| paths::seen(&it.entry));
-        let new = self.new_file(file, path, Arc::clone(content), replaces, over);
+        let new = self.new_file(file, path, content, replaces, over);
         self.writings.push(Writing {
             file: new,
             names: self.names(),

@@ -363,6 +363,7 @@ fn look(path: &Path) {
         cache: nowhere.clone(),
         secrets: nowhere,
         credentials: None,
+        own_files: vec![],
     });
     let store = steadfast_store::Store::nowhere();
     let begin = Instant::now();

@@ -1,5 +1,6 @@
 //! Where a node is: what its surroundings say once, to whoever starts.
 
+use crate::settings;
 use std::path::PathBuf;
 use steadfast_store::Layout;
 
@@ -16,11 +17,17 @@ pub struct Context {
 impl Context {
     /// The machine, with its places.
     pub fn host(&self) -> steadfast_system::Host {
+        let textfile = settings::read_file(&self.layout.agent_settings()).ok();
+        let textfile = textfile.and_then(|(it, _)| it.textfile).map(|it| PathBuf::from(&*it));
+        let program = std::env::current_exe().ok();
         steadfast_system::Host::new(steadfast_system::host::Settings {
             state: self.layout.state.clone(),
             cache: self.layout.cache.clone(),
             secrets: self.layout.secrets(),
             credentials: self.credentials.clone(),
+            own_files: (program.map(|it| (it, true)).into_iter())
+                .chain(textfile.map(|it| (it, false)))
+                .collect(),
         })
     }
 }

@@ -1,12 +1,22 @@
 //! What the kinds of accounts have in common: lists of names with their forms, the short forms of a
 //! promise, and words.
 
+use crate::made::Made;
 use sha2::Digest as _;
 use std::fmt::Display;
 use std::sync::Arc;
 use steadfast_model::{Code, Diagnostic, Lower, Node, Scalar, Spanned, Value, codes};
-use steadfast_system::SystemError;
 use steadfast_system::text::safe;
+use steadfast_system::{AbsPath, SystemError};
+
+/// The files that hold all accounts, and those in which the tools keep what these were before.
+const SHARED_FILES: [&str; 6] = ["passwd", "shadow", "group", "gshadow", "subuid", "subgid"];
+
+/// What every promise about an account has a part in.
+pub(crate) fn shared_files() -> impl Iterator<Item = Made> {
+    let names = SHARED_FILES.iter().flat_map(|it| [format!("/etc/{it}"), format!("/etc/{it}-")]);
+    names.filter_map(|it| AbsPath::parse(&it).ok()).map(Made::Shared)
+}
 
 /// Whether `present` or `absent` stands in the place of a promise's fields; none where it has fields
 /// (or something that is neither, which is reported when the fields are read).

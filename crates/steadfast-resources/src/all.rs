@@ -4,8 +4,11 @@ use crate::group::Group;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Kind as _, Refusal};
 use crate::kinds::{Looks, Row};
+use crate::made::Made;
 use crate::undo::{self, About, Effect, Facet, FacetState, Now};
 use crate::{Change, KINDS, Resource, State};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use steadfast_model::{Lower, Node, Promise, Value, codes};
 use steadfast_system::{AbsPath, Actuate, ErrorKind, Probe, SystemError};
 
@@ -37,8 +40,10 @@ pub fn relate_going(all: &mut [&mut Resource], going: &[Identity]) {
     }
 }
 
-/// Tells every directory that purges which paths are promised below it.
+/// Tells every directory that purges which paths are promised below it, and every promise what others make
+/// where it reaches.
 pub fn relate(all: &mut [&mut Resource]) {
+    relate_made(all);
     let mut paths: Vec<AbsPath> = all
         .iter()
         .filter(|it| !it.is_absent())
@@ -54,6 +59,32 @@ pub fn relate(all: &mut [&mut Resource]) {
         let below = paths[from..].iter().take_while(|it| it.as_str().starts_with(&prefix));
         let below = below.cloned().collect();
         of_kind!(Resource, &mut **resource, K, want => K::set_promised(want, below));
+    }
+}
+
+fn relate_made(all: &mut [&mut Resource]) {
+    let mut made: Vec<(Option<AbsPath>, Made)> = vec![];
+    let mut shared = BTreeSet::new();
+    for it in all.iter().flat_map(|it| it.makes()) {
+        // Many promises have a part in one file.
+        if !matches!(&it, Made::Shared(path) if !shared.insert(path.clone())) {
+            made.push((it.path(), it));
+        }
+    }
+    if made.is_empty() {
+        return;
+    }
+    for resource in all.iter_mut() {
+        of_kind!(Resource, &mut **resource, K, want => {
+            let Some((path, below)) = K::reaches(want) else { continue };
+            let there: Arc<[Made]> = (made.iter())
+                .filter(|(known, it)| it.may_be_at(known.as_ref(), path, below))
+                .map(|(_, it)| it.clone())
+                .collect();
+            if !there.is_empty() {
+                K::set_made(want, there);
+            }
+        });
     }
 }
 

@@ -5,6 +5,7 @@ use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Fingerprint, Kind, Turn, Watch};
 use crate::kinds::Row as _;
+use crate::made::Made;
 use crate::undo::{Facet, Says};
 use crate::{Change, Resource, State};
 use std::fmt;
@@ -67,6 +68,11 @@ impl Resource {
     /// Whether packages bring just what is promised not to be.
     pub fn is_against_packages(&self) -> bool {
         of_kind!(Resource, self, K, want => K::is_against_packages(want))
+    }
+
+    /// What it makes beside what it claims.
+    pub fn makes(&self) -> Vec<Made> {
+        of_kind!(Resource, self, K, want => K::makes(want))
     }
 
     /// Whether it is promised that what it is about says itself to be well.

@@ -13,10 +13,11 @@
 //! from; it says nothing about a group that is there. `members`: see [`crate::members`]. A group that
 //! is somebody's primary group is not removed.
 
-use crate::account_fields::{digest, listed, short_state};
+use crate::account_fields::{digest, listed, shared_files, short_state};
 use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Obstacle, Refusal, Turn};
+use crate::made::Made;
 use crate::members::{self, Members};
 use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
 use serde::{Deserialize, Serialize};
@@ -146,6 +147,10 @@ impl Kind for Group {
 
     fn uses(_want: &Desired) -> Vec<Identity> {
         vec![]
+    }
+
+    fn makes(want: &Desired) -> Vec<Made> {
+        if want.present { shared_files().collect() } else { vec![] }
     }
 
     fn is_absent(want: &Desired) -> bool {

@@ -9,6 +9,7 @@
 use crate::contents::Contents;
 use crate::fact::Fact;
 use crate::identity::Identity;
+use crate::made::Made;
 use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
 use std::fmt::{Debug, Display};
 use std::sync::Arc;
@@ -327,6 +328,22 @@ pub trait Kind {
 
     /// Tells it which paths other promises name in its directory.
     fn set_promised(_want: &mut Self::Desired, _below: Arc<[AbsPath]>) {}
+
+    // What it has to do with things that no promise claims.
+
+    /// What it makes beside what it claims: no other promise takes that away.
+    fn makes(_want: &Self::Desired) -> Vec<Made> {
+        vec![]
+    }
+
+    /// The path at which it writes or takes away, and whether also what lies below it: it is told what others
+    /// make there. None of what touches nothing but its own.
+    fn reaches(_want: &Self::Desired) -> Option<(&AbsPath, bool)> {
+        None
+    }
+
+    /// Tells it what other promises make where it reaches.
+    fn set_made(_want: &mut Self::Desired, _made: Arc<[Made]>) {}
 
     // The machine.
 

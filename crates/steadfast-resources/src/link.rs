@@ -14,6 +14,7 @@
 use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{self, Applied, Difference, Fingerprint, Kind, Obstacle, Refusal, Turn};
+use crate::made::{Made, Places};
 use crate::paths::{self, Accounts, Ids, NewLink, Owners, Removal, Setting, vital};
 use crate::undo::{Effect, Facet, Says};
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,8 @@ pub struct Desired {
     target: Option<Arc<str>>,
     force: bool,
     owners: Owners,
+    /// What other promises make there without naming it.
+    made: Arc<[Made]>,
 }
 
 impl Desired {
@@ -113,6 +116,7 @@ impl Kind for Link {
                 target,
                 force: false,
                 owners: Owners::default(),
+                made: Arc::from([]),
             });
         }
         let mut fields = Fields::read(body, "link", Self::FIELDS, cx)?;
@@ -131,7 +135,7 @@ impl Kind for Link {
         if !fields.complete() {
             return None;
         }
-        Some(Desired { path: path?, target, force, owners })
+        Some(Desired { path: path?, target, force, owners, made: Arc::from([]) })
     }
 
     fn claims(want: &Desired) -> Vec<Identity> {
@@ -154,6 +158,14 @@ impl Kind for Link {
         paths::may_come_with_packages(&Self::claims(want))
     }
 
+    fn reaches(want: &Desired) -> Option<(&AbsPath, bool)> {
+        want.target.is_none().then_some((&want.path, false))
+    }
+
+    fn set_made(want: &mut Desired, made: Arc<[Made]>) {
+        want.made = made;
+    }
+
     fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
         // A file in the way is named by its digest, so that it is not another one that goes.
         let wanted = |want: &Desired| if want.force { Wanted::Digest } else { Wanted::Nothing };
@@ -164,7 +176,10 @@ impl Kind for Link {
             .map(|(want, look)| {
                 let ids = accounts.ids(&want.owners, sys)?;
                 let Look { folder, entry } = look?;
-                let ours = paths::is_ours(&want.path, entry.as_ref(), &own);
+                let mut ours = paths::is_ours(&want.path, entry.as_ref(), &own);
+                if !want.made.is_empty() && ours.is_none() {
+                    ours = Places::find(&want.made, sys)?.forbid(&want.path, entry.as_ref());
+                }
                 Ok(State { folder, entry, ids, ours })
             })
             .collect()

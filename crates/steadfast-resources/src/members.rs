@@ -10,10 +10,11 @@
 //! Somebody whose primary group it is counts as a member without standing in the list. Members may be
 //! users of the name service; the group must be a local one.
 
-use crate::account_fields::{digest, list_in_form, listed};
+use crate::account_fields::{digest, list_in_form, listed, shared_files};
 use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Obstacle, Refusal, Turn, Watch};
+use crate::made::Made;
 use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -101,6 +102,10 @@ impl Kind for Members {
         let mut uses = vec![Identity::Group(want.group.clone())];
         uses.extend(want.names.iter().cloned().map(Identity::User));
         uses
+    }
+
+    fn makes(_want: &Desired) -> Vec<Made> {
+        shared_files().collect()
     }
 
     fn is_absent(_want: &Desired) -> bool {

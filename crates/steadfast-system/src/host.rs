@@ -14,6 +14,9 @@ pub struct Settings {
     pub secrets: PathBuf,
     /// `$CREDENTIALS_DIRECTORY`, where systemd set it.
     pub credentials: Option<PathBuf>,
+    /// Files of its own elsewhere, and whether a model may promise them: the program itself, what it writes
+    /// for node_exporter.
+    pub own_files: Vec<(PathBuf, bool)>,
 }
 
 /// The real machine. Each facility keeps what it remembers in a part of its own.

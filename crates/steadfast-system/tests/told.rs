@@ -57,6 +57,7 @@ fn told(work: impl FnOnce(&Host, &AbsPath)) -> String {
         cache: folder.path().join("cache"),
         secrets: folder.path().join("secrets"),
         credentials: None,
+        own_files: vec![],
     });
     let at = AbsPath::parse(folder.path().to_str().unwrap()).unwrap();
     let listener = Listener::default();

@@ -41,6 +41,7 @@ pub(crate) fn real_host(folder: &std::path::Path) -> Host {
         cache: folder.join("cache"),
         secrets: folder.join("secrets"),
         credentials: None,
+        own_files: vec![],
     })
 }
 

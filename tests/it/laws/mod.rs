@@ -1,4 +1,5 @@
 //! The laws of promises together. Those of each kind alone are in `kinds/`.
 
 mod mixed;
+mod spared;
 mod unit;

@@ -21,6 +21,7 @@ pub fn lower(resolved: &Resolved, sources: &SourceSet) -> (Promises, Diagnostics
         builder.take(resolved, promise, sources);
     }
     builder.claims();
+    builder.made();
     builder.relate();
     builder.consequences();
     builder.needs();
@@ -47,6 +48,8 @@ pub(super) struct Builder<'d> {
     pub(super) unsound: HashSet<PromiseId>,
     pub(super) by_identity: BTreeMap<Identity, usize>,
     pub(super) inputs: BTreeMap<usize, Inputs>,
+    /// Which promise was told that it needs which one that is promised absent.
+    denied: HashSet<(usize, usize)>,
     /// How often a name that was probably meant has been looked for.
     pub(super) guesses: usize,
     pub(super) diagnostics: &'d mut Diagnostics,
@@ -59,6 +62,7 @@ impl Builder<'_> {
             written: vec![],
             by_id: HashMap::new(),
             unsound: HashSet::new(),
+            denied: HashSet::new(),
             guesses: 0,
             by_identity: BTreeMap::new(),
             inputs: BTreeMap::new(),
@@ -170,6 +174,28 @@ impl Builder<'_> {
                         let ids = [self.all[first].id.clone(), self.all[at].id.clone()];
                         self.two(&identity.to_string(), ids.each_ref(), &b, &a, conditional);
                     }
+                }
+            }
+        }
+    }
+
+    /// What a promise makes without naming it is not another's, as far as the model says where it is.
+    fn made(&mut self) {
+        for at in 0..self.all.len() {
+            for made in self.all[at].want.makes() {
+                let Some(path) = made.path() else { continue };
+                let identity = Identity::Path(path);
+                let Some(other) = self.claimed(&identity, at) else { continue };
+                let itself = self.by_identity.get(&identity) == Some(&other);
+                if self.all[other].want.is_absent() {
+                    self.absent(at, other, &identity);
+                } else if itself && made.is_alone() {
+                    let conditional =
+                        self.written[other].conditional || self.written[at].conditional;
+                    let (a, b) =
+                        (self.all[other].origins[0].clone(), self.all[at].origins[0].clone());
+                    let ids = [self.all[other].id.clone(), self.all[at].id.clone()];
+                    self.two(&identity.to_string(), ids.each_ref(), &b, &a, conditional);
                 }
             }
         }
@@ -287,6 +313,9 @@ impl Builder<'_> {
     }
 
     fn absent(&mut self, at: usize, needed: usize, used: &Identity) {
+        if !self.denied.insert((at, needed)) {
+            return;
+        }
         let message = format!("{} needs {used}, which is promised to be absent", self.all[at].id);
         let conditional = self.written[at].conditional || self.written[needed].conditional;
         let span = self.all[at].origins[0].span;

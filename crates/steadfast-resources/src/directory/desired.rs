@@ -1,6 +1,7 @@
 //! What is promised of a directory.
 
 use crate::glob::Glob;
+use crate::made::Made;
 use crate::mode::Wish;
 use crate::paths::{self, Owners};
 use crate::undo::Says;
@@ -27,6 +28,8 @@ pub struct Desired {
     pub(super) source: Option<Arc<[SourceFile]>>,
     /// What other promises name below it.
     pub promised_below: Arc<[AbsPath]>,
+    /// What they make without naming it.
+    pub(super) made: Arc<[Made]>,
 }
 
 /// A file of the model that has its place below the directory.
@@ -60,6 +63,7 @@ impl Desired {
             force: false,
             source: None,
             promised_below: Arc::from([]),
+            made: Arc::from([]),
         }
     }
 

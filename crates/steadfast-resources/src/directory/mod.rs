@@ -18,7 +18,9 @@
 //! systems, what `ignore` names, and what has a promise of its own.
 //!
 //! **purge**: what no promise names goes, in this directory and in promised directories below it; a directory
-//! that nobody promised stays as it is, unless `force` is true. Beyond `purge_max` entries nothing goes
+//! that nobody promised stays as it is, unless `force` is true. What other promises make stays too, also where
+//! they do not name it: the home, the mail and the keys of a promised user, the links by which a service that
+//! is promised `enabled` starts at boot. Beyond `purge_max` entries nothing goes
 //! and the promise is not kept. What goes is kept in the state directory.
 //!
 //! **source** is a directory of the model: its files are put below the directory, with their executable bit
@@ -47,6 +49,7 @@ use crate::contents::Contents;
 use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Turn, Watch};
+use crate::made::Made;
 use crate::paths;
 use crate::undo::{Effect, Facet, Says};
 use std::collections::HashMap;
@@ -191,6 +194,14 @@ impl Kind for Directory {
         for source in want.source.iter_mut().flat_map(Arc::make_mut) {
             source.bytes.take_from(contents);
         }
+    }
+
+    fn reaches(want: &Desired) -> Option<(&AbsPath, bool)> {
+        (want.absent || want.purge || want.recurse).then_some((&want.path, true))
+    }
+
+    fn set_made(want: &mut Desired, made: Arc<[Made]>) {
+        want.made = made;
     }
 
     fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {

@@ -3,6 +3,7 @@
 use super::desired::Desired;
 use super::state::State;
 use crate::kind::Fingerprint;
+use crate::made::Places;
 use crate::paths::{self, Accounts};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -33,7 +34,8 @@ pub(super) fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, 
                 below = Some(Arc::from(tree));
             }
             let sources = want.source.as_ref().map(|_| digest_of_sources(want, &below));
-            Ok(State { folder, entry, ids, below, sources, own: Arc::clone(&own) })
+            let made = if is_folder { Places::find(&want.made, sys)? } else { Places::default() };
+            Ok(State { folder, entry, ids, below, sources, made, own: Arc::clone(&own) })
         })
         .collect()
 }

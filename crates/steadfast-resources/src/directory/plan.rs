@@ -7,7 +7,9 @@ use crate::identity::Identity;
 use crate::kind::{self, Difference, Obstacle, Refusal};
 use crate::mode::NEW_DIRECTORY;
 use crate::paths::{self, Change, NewDirectory, Removal, Setting};
-use steadfast_system::files::{Entry, Expected, Folder, Shape};
+use std::sync::Arc;
+use steadfast_system::AbsPath;
+use steadfast_system::files::{Entry, Expected, Folder, Shape, TreeEntry};
 
 pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
     if let Some(why) = paths::lies_in_ours(&want.path, &have.own) {
@@ -120,6 +122,9 @@ fn plan_absent(want: &Desired, have: &State) -> Difference<Change> {
             format!("the directory is not empty: {count} below it (`force: true` removes all)");
         return Difference::refused(Refusal::of_place(open_below, why));
     }
+    if let Some((path, why)) = made_by_others(want, have) {
+        return Difference::refused(format!("{path} would go with it: {why}"));
+    }
     let mut difference = Difference::new(vec![Change::Remove(vec![Removal {
         path: want.path.clone(),
         below: None,
@@ -131,4 +136,15 @@ fn plan_absent(want: &Desired, have: &State) -> Difference<Change> {
     difference.notes.extend(paths::not_kept(entry));
     difference.notes.extend(not_kept(below));
     difference
+}
+
+/// What another promise makes there, and why it stays.
+fn made_by_others(want: &Desired, have: &State) -> Option<(AbsPath, Arc<str>)> {
+    let link = |it: &TreeEntry| {
+        let Shape::Link { target } = &it.entry.shape else { return None };
+        let path = want.path.join(&it.path).ok()?;
+        have.made.enables(&path, target).map(|why| (path, why))
+    };
+    let links = have.below.iter().flat_map(|it| it.iter());
+    have.made.first_within(&want.path).or_else(|| links.filter_map(link).next())
 }

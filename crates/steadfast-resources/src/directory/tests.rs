@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::kind::{Obstacle, Refusal};
+use crate::made::Places;
 use crate::paths::tests::{abs, bad, check_example, entry, file, folder, link, lower, show};
 use crate::paths::{Ids, Who};
 use expect_test::{Expect, expect};
@@ -26,6 +27,7 @@ fn at(below: &[(&str, Entry)]) -> State {
         ids: Ids::default(),
         below: Some(below.collect()),
         sources: None,
+        made: Places::default(),
         own: Arc::from([]),
     }
 }

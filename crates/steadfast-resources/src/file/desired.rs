@@ -2,6 +2,7 @@
 
 use crate::contents::Contents;
 use crate::edit::Edit;
+use crate::made::Made;
 use crate::mode::Wish;
 use crate::paths::{self, Owners};
 use crate::undo::Says;
@@ -25,6 +26,8 @@ pub struct Desired {
     pub(super) sensitive: bool,
     pub(super) force: bool,
     pub(super) keep_backup: bool,
+    /// What other promises make there without naming it.
+    pub(super) made: Arc<[Made]>,
 }
 
 /// Where the content comes from.
@@ -66,6 +69,7 @@ impl Desired {
             sensitive: false,
             force: false,
             keep_backup: true,
+            made: Arc::from([]),
         }
     }
 

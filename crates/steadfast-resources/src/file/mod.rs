@@ -49,12 +49,13 @@ use crate::edit;
 use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Turn};
+use crate::made::{Made, Places};
 use crate::paths::{self, Accounts};
 use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
 use std::sync::Arc;
 use steadfast_model::{Field, Lower, Node, Spanned, Takes};
 use steadfast_system::files::Digest;
-use steadfast_system::{Actuate, Probe, SystemError};
+use steadfast_system::{AbsPath, Actuate, Probe, SystemError};
 
 #[derive(Debug)]
 pub struct File;
@@ -144,7 +145,26 @@ impl Kind for File {
 
     fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
         let mut accounts = Accounts::default();
-        observe::observe_with(wants, sys, |owners| accounts.ids(owners, sys))
+        let states = observe::observe_with(wants, sys, |owners| accounts.ids(owners, sys));
+        let spared = |(want, state): (&&Desired, Result<State, SystemError>)| {
+            let mut state = state?;
+            if !want.made.is_empty() && state.ours.is_none() {
+                let places = Places::find(&want.made, sys)?;
+                state.ours = places.forbid(&want.path, state.entry.as_ref());
+            }
+            Ok(state)
+        };
+        wants.iter().zip(states).map(spared).collect()
+    }
+
+    /// Whoever says what keys are in a file of keys says all of it.
+    fn reaches(want: &Desired) -> Option<(&AbsPath, bool)> {
+        (want.absent || Made::is_path_of_keys(&want.path)).then_some((&want.path, false))
+    }
+
+    fn set_made(want: &mut Desired, made: Arc<[Made]>) {
+        let absent = want.absent;
+        want.made = made.iter().filter(|it| absent || it.is_alone()).cloned().collect();
     }
 
     fn plan(want: &Desired, have: &State) -> Difference<Change> {

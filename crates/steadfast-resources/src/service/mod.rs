@@ -61,6 +61,7 @@ pub use undo::{start, stop};
 use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Turn};
+use crate::made::Made;
 use crate::paths;
 use crate::runner::{Health, Owing, Runner};
 use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
@@ -153,6 +154,18 @@ impl Kind for Service {
             uses.extend(in_folder(&format!("{}.d", want.unit)).map(Identity::Path));
         }
         uses
+    }
+
+    /// What `enabled` makes: links, and where they are hangs on the unit file.
+    fn makes(want: &Desired) -> Vec<Made> {
+        let unit = want.unit.clone();
+        match want.enabled {
+            Some(Enabled::True) => vec![Made::Links(unit)],
+            Some(Enabled::Masked) => (in_folder(unit.as_str()).into_iter())
+                .map(|path| Made::Mask { unit: unit.clone(), path })
+                .collect(),
+            Some(Enabled::False) | None => vec![],
+        }
     }
 
     fn is_absent(want: &Desired) -> bool {

@@ -1,6 +1,8 @@
 //! What is promised of a user.
 
 use super::keys::Keys;
+use crate::account_fields::shared_files;
+use crate::made::Made;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -99,4 +101,25 @@ impl Present {
             None => !self.system,
         }
     }
+}
+
+/// A user that is promised has a home, mail that waits, and keys where these are promised.
+pub(super) fn makes(want: &Desired) -> Vec<Made> {
+    let Wanted::Present(present) = &want.state else { return vec![] };
+    let user = want.name.clone();
+    let home = present.home.clone();
+    let mail = ["/var/mail", "/var/spool/mail"];
+    let mail = mail.iter().filter_map(|it| AbsPath::parse(it).ok()?.join(user.as_str()).ok());
+    let mut made: Vec<Made> = shared_files().collect();
+    made.extend(mail.map(|path| Made::Mail { user: user.clone(), path }));
+    match present.home_state {
+        Some(HomeState::Present) | None => {
+            made.push(Made::Home { user: user.clone(), home: home.clone() });
+        }
+        Some(HomeState::Absent | HomeState::Unmanaged) => {}
+    }
+    if present.ssh_keys.is_some() {
+        made.push(Made::Keys { user, home });
+    }
+    made
 }

@@ -60,6 +60,7 @@ pub use state::{Account, State};
 use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Turn, Watch};
+use crate::made::Made;
 use crate::undo::{Effect, Facet, Now, Says};
 use std::sync::Arc;
 use steadfast_model::{Field, Lower, Node, Spanned, Takes};
@@ -188,6 +189,10 @@ impl Kind for User {
             uses.extend(present.home.as_ref().and_then(AbsPath::parent).map(Identity::Path));
         }
         uses
+    }
+
+    fn makes(want: &Desired) -> Vec<Made> {
+        desired::makes(want)
     }
 
     fn is_absent(want: &Desired) -> bool {

@@ -108,8 +108,10 @@ impl Read for Host {
         let settings = &self.settings;
         let ours = [&*settings.state, &*settings.cache, Path::new(RUN)].map(|it| (it, false));
         let of_people = settings.secrets.parent().into_iter().chain([&*settings.secrets]);
+        let files = settings.own_files.iter().map(|(path, promisable)| (&**path, *promisable));
         let mut all = vec![];
-        for (path, promisable) in ours.into_iter().chain(of_people.map(|it| (it, true))) {
+        let folders = ours.into_iter().chain(of_people.map(|it| (it, true)));
+        for (path, promisable) in folders.chain(files) {
             // A promise may name it as it was given, or by where its links lead.
             let names = [std::path::absolute(path), std::fs::canonicalize(path)];
             for path in names.into_iter().flatten() {

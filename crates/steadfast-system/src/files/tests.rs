@@ -19,6 +19,7 @@ pub(crate) fn host_in(folder: &Path) -> Host {
         cache: folder.join("cache"),
         secrets: folder.join("secrets"),
         credentials: None,
+        own_files: vec![],
     })
 }
 
@@ -293,6 +294,7 @@ fn our_own_folders_are_told_by_all_their_names() {
         cache: folder.join("state/cache"),
         secrets: folder.join("settings/secrets"),
         credentials: None,
+        own_files: vec![(folder.join("metrics/ours.prom"), false)],
     });
     let root = format!("{}/", folder.display());
     let own: Vec<(String, bool)> = (host.own_folders().iter())
@@ -305,6 +307,7 @@ fn our_own_folders_are_told_by_all_their_names() {
         ("/run/steadfast", false),
         ("settings", true),
         ("settings/secrets", true),
+        ("metrics/ours.prom", false),
     ];
     assert_eq!(own, expected.map(|(path, promisable)| (path.to_owned(), promisable)));
 }

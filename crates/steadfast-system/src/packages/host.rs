@@ -385,6 +385,7 @@ mod tests {
             cache: state.path().to_owned(),
             secrets: state.path().to_owned(),
             credentials: None,
+            own_files: vec![],
         });
         let (dpkg, nosuch) =
             (PackageName::parse("dpkg").unwrap(), PackageName::parse("no-such-package").unwrap());

@@ -164,6 +164,7 @@ mod tests {
             cache: folder.join("cache"),
             secrets: folder.join("secrets"),
             credentials: Some(folder.join("credentials")),
+            own_files: vec![],
         })
     }
 

@@ -10,7 +10,7 @@ use crate::directory::state::State;
 use crate::kind::{self, Difference};
 use crate::paths::{self, Change, Ids, NewDirectory, Removal, STATE, Setting, Writing, grouped};
 use std::collections::{BTreeMap, BTreeSet};
-use steadfast_system::files::{Folder, Mode, OwnFolder, TreeEntry};
+use steadfast_system::files::{Folder, Mode, OwnFolder, Shape, TreeEntry};
 
 /// The paths of the directories that an entry lies in, outermost first.
 fn folders(below: &str) -> impl Iterator<Item = &str> {
@@ -24,9 +24,10 @@ pub(super) struct Below<'a> {
     own: &'a [OwnFolder],
     root: Folder,
     entries: BTreeMap<&'a str, &'a TreeEntry>,
-    /// What another promise names.
+    /// What another promise names or makes.
     promised: BTreeSet<&'a str>,
-    /// What a pattern names, with all below it, and what is ours or another file system's.
+    /// What a pattern names, with all below it, and what is ours, a promised user's home, or another file
+    /// system's.
     ignored: BTreeSet<&'a str>,
     /// What purge leaves, with the directories that lead there.
     spared: BTreeSet<&'a str>,
@@ -49,17 +50,21 @@ impl<'a> Below<'a> {
     ) -> Below<'a> {
         let root_path = want.path.as_str();
         let relative = |path: &'a str| path.strip_prefix(root_path)?.strip_prefix('/');
-        let promised: BTreeSet<&str> =
-            want.promised_below.iter().filter_map(|it| relative(it.as_str())).collect();
+        let named = want.promised_below.iter().chain(have.made.alone());
+        let mut promised: BTreeSet<&str> = named.filter_map(|it| relative(it.as_str())).collect();
         let entries: BTreeMap<&str, &TreeEntry> =
             entries.iter().map(|it| (&*it.path, it)).collect();
+        promised.extend(links_of_units(want, have, &entries));
+        let homes: BTreeSet<&str> =
+            have.made.whole().filter_map(|it| relative(it.as_str())).collect();
         let own = have.own.iter().map(|it| it.path.as_str()).chain([STATE]);
         let own: BTreeSet<&str> = own.filter_map(relative).collect();
         let mut ignored = BTreeSet::new();
         // Directories come before what is in them.
         for (path, it) in &entries {
             let inside = path.rsplit_once('/').is_some_and(|(folder, _)| ignored.contains(folder));
-            if inside || it.entry.mounted || own.contains(path) || want.ignores(path) {
+            let foreign = it.entry.mounted || own.contains(path) || homes.contains(path);
+            if inside || foreign || want.ignores(path) {
                 ignored.insert(*path);
             }
         }
@@ -141,6 +146,24 @@ impl<'a> Below<'a> {
     fn ids(&self) -> Ids {
         if self.want.recurse { self.ids } else { Ids::default() }
     }
+}
+
+/// The links by which promised services start at boot.
+fn links_of_units<'a>(
+    want: &'a Desired,
+    have: &'a State,
+    entries: &BTreeMap<&'a str, &'a TreeEntry>,
+) -> Vec<&'a str> {
+    let enables = |it: &TreeEntry| match &it.entry.shape {
+        Shape::Link { target } => {
+            want.path.join(&it.path).is_ok_and(|path| have.made.enables(&path, target).is_some())
+        }
+        Shape::File { .. } | Shape::Directory | Shape::Socket | Shape::Fifo | Shape::Device => {
+            false
+        }
+    };
+    let links = entries.iter().filter(|(_, it)| have.made.has_units() && enables(it));
+    links.map(|(path, _)| *path).collect()
 }
 
 /// How many files go whose content is too large to be kept.

@@ -19,6 +19,7 @@ fn settings() -> Settings {
         cache: PathBuf::from("/nonexistent"),
         secrets: PathBuf::from("/nonexistent"),
         credentials: None,
+        own_files: vec![],
     }
 }
 

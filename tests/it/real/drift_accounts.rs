@@ -367,7 +367,6 @@ users: {{ keyed: {{ ssh_keys: ["{KEY} a"] }}, exact: {{ ssh_keys: {{ exactly: ["
 services: {{ cron: {{ enabled: true, running: true }} }}
 directories:
   /home: {{ purge: true, force: true }}
-  /home/keyed: {{ purge: true }}
   /home/keyed/.ssh: {{ owner: keyed, group: keyed, mode: "0700", purge: true }}
   /home/exact/.ssh: {{ owner: exact, group: exact, mode: "0700", purge: true }}
   /etc/systemd/system/multi-user.target.wants: {{ purge: true, force: true }}

@@ -120,6 +120,7 @@ mod tests {
             cache: folder.path().join("cache"),
             secrets: folder.path().join("secrets"),
             credentials: None,
+            own_files: vec![],
         };
         (folder, Host::new(settings))
     }

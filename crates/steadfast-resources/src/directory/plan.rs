@@ -123,7 +123,7 @@ fn plan_absent(want: &Desired, have: &State) -> Difference<Change> {
         return Difference::refused(Refusal::of_place(open_below, why));
     }
     if let Some((path, why)) = made_by_others(want, have) {
-        return Difference::refused(format!("{path} would go with it: {why}"));
+        return Difference::refused(Refusal::model(format!("{path} would go with it: {why}")));
     }
     let mut difference = Difference::new(vec![Change::Remove(vec![Removal {
         path: want.path.clone(),

@@ -205,6 +205,25 @@ impl<'a> Journal<'a> {
         }
     }
 
+    /// All verdicts are there: they are written where they say anything that is new.
+    fn end(&mut self, summary: &Summary) {
+        let verdicts = std::mem::take(&mut self.verdicts);
+        self.undone = 0;
+        // What is held or not kept without any change is told by the run itself and by the next
+        // one; written down each time it would fill the disk. See `is_news`.
+        let tried = |it: &v1::Judged| {
+            !it.changes.is_empty() || self.begun.contains_key(&it.promise) || it.outcome == "left"
+        };
+        if self.begun.values().any(|it| it.is_done)
+            || verdicts.iter().any(tried)
+            || is_news(self.before(), &verdicts)
+        {
+            self.finish(verdicts, summary);
+        } else {
+            self.forget();
+        }
+    }
+
     /// The run did nothing after all: it looked again, and found things as they should be.
     fn forget(&mut self) {
         let Some(run) = self.run.take() else { return };
@@ -345,23 +364,7 @@ impl Reporter for Journal<'_> {
                 self.verdict(judged);
             }
             Event::Finished { summary } => {
-                let verdicts = std::mem::take(&mut self.verdicts);
-                self.undone = 0;
-                // What is held or not kept without any change is told by the run itself and by the next
-                // one; written down each time it would fill the disk. See `is_news`.
-                let tried = |it: &v1::Judged| {
-                    !it.changes.is_empty()
-                        || self.begun.contains_key(&it.promise)
-                        || it.outcome == "left"
-                };
-                if self.begun.values().any(|it| it.is_done)
-                    || verdicts.iter().any(tried)
-                    || is_news(self.before(), &verdicts)
-                {
-                    self.finish(verdicts, summary);
-                } else {
-                    self.forget();
-                }
+                self.end(summary);
             }
         }
     }

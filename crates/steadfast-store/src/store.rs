@@ -4,8 +4,8 @@
 //! It keeps a rollback journal rather than a write-ahead log: reading it then writes nothing, and every
 //! commit is on the disk when it returns.
 
+use crate::beside::Beside;
 use crate::schema::{self, FORMAT};
-use crate::undo_ledger::Beside;
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;

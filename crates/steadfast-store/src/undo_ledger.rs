@@ -9,6 +9,7 @@
 mod rows;
 mod steps;
 
+use crate::beside::Beside;
 use crate::store::{Store, StoreError};
 use rows::{BY_HAND, Epoch, Row, delete, epoch, failed, insert, put_epoch, rows, rows_of, update};
 use rusqlite::{Connection, OptionalExtension as _};
@@ -16,14 +17,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use steadfast_engine::{Amended, Scope, UndoEntry};
 use steadfast_resources::{Facet, FacetState};
 use steadfast_system::SystemError;
-
-/// What one run has made, and the model that was known to promise all that was remembered before; no name
-/// where none was.
-#[derive(Debug)]
-pub(crate) struct Beside {
-    model: String,
-    things: BTreeSet<Facet>,
-}
 
 impl Store {
     /// Says which content is kept from now on. What follows is its doing.

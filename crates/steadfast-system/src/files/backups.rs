@@ -389,7 +389,7 @@ mod tests {
     /// A run of its own keeps one content.
     fn keep(folder: &Path, cap: u64, content: &[u8]) {
         let host = host_in(folder);
-        let mut keeping = Backups { host: &host, cap, looked_at: 64 }.keeping();
+        let mut keeping = Backups { host: &host, cap, looked_at: 256 }.keeping();
         keeping.add(content).unwrap();
         keeping.settle().unwrap();
     }
@@ -411,12 +411,12 @@ mod tests {
         let cap = 1024 * 1024 / 3;
         keep(folder.path(), cap, b"new");
         let after = count();
-        assert!((950..1_001).contains(&after), "{after}");
-        // Run after run it becomes what it should be.
+        assert!((800..1_001).contains(&after), "{after}");
+        // Run after run it becomes what it should be, as well as that was estimated from a quarter of them.
         for at in 0..60_u8 {
             keep(folder.path(), cap, &[at; 10]);
         }
-        assert!(count() < 500, "{}", count());
+        assert!(count() < 700, "{}", count());
     }
 
     #[test]

@@ -396,7 +396,7 @@ fn where_it_cannot_be_told_how_far_a_value_goes_nothing_is_done() {
         }
     }
     for edit in [matched("X=1", "^X=", false, false), gone(None, Some("^X=")), line("b")] {
-        let done = apply(&[edit.clone()], &BTreeMap::new(), b"X=\"a \\\nb\"\n\\\n");
+        let done = apply(std::slice::from_ref(&edit), &BTreeMap::new(), b"X=\"a \\\nb\"\n\\\n");
         assert!(done.is_err_and(|it| it.contains("ends in a backslash")), "{edit:?}");
     }
     // Where the line that it goes on in goes too, nothing is left of it.

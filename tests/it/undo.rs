@@ -67,6 +67,7 @@ fn seen(world: &World) -> World {
         kept: BTreeMap::new(),
         next_invocation: 0,
         read: BTreeMap::new(),
+        loaded: 0,
         ..world.clone()
     };
     for thing in seen.files.values_mut() {

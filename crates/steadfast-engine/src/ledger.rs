@@ -194,18 +194,3 @@ impl NotUndone {
 pub(crate) fn key(sys: &dyn Probe, plain: &Digest) -> Option<Digest> {
     sys.keyed_digest(plain).ok()
 }
-
-/// Whether systemd reads the file at this path.
-pub(crate) fn is_systemds(path: &str) -> bool {
-    const FOLDERS: [&str; 4] = [
-        "/etc/systemd/system/",
-        "/run/systemd/system/",
-        "/usr/lib/systemd/system/",
-        "/lib/systemd/system/",
-    ];
-    FOLDERS.iter().any(|it| path.starts_with(it))
-}
-
-pub(crate) fn is_unit_file(path: &str, unit: &UnitName) -> bool {
-    is_systemds(path) && path.rsplit('/').next() == Some(unit.as_str())
-}

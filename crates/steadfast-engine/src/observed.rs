@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use steadfast_resources::runner::{Health, Owing};
 use steadfast_resources::{Change, Difference, Resource, State};
 use steadfast_system::programs::Run;
+use steadfast_system::services::LastLoad;
 use steadfast_system::{Actuate, ErrorKind, Probe, SystemError};
 
 /// Who looks. A forecast changes nothing and starts nothing; a run may also start the programs by which a
@@ -42,6 +43,8 @@ pub struct Observed {
     owing: BTreeMap<usize, Owing>,
     /// Runners of which nobody can tell whether they owe a restart.
     pub undetermined: BTreeSet<usize>,
+    /// When systemd last began to read its files; none where no systemd runs.
+    pub(crate) last_load: Option<LastLoad>,
     /// What is written down of each runner.
     pub(crate) records: BTreeMap<usize, RunnerRecord>,
 }
@@ -60,6 +63,7 @@ impl Observed {
             states: bears.iter().map(state).collect(),
             owing: BTreeMap::new(),
             undetermined: BTreeSet::new(),
+            last_load: observer.probe().last_load(),
             records: BTreeMap::new(),
         };
         for inputs in promises.inputs.iter().filter(|it| bears[it.runner]) {
@@ -87,6 +91,7 @@ impl Observed {
                 owing.health = Health::NotAsked;
             }
         }
+        self.last_load = sys.last_load();
         let which: BTreeSet<usize> = which.iter().copied().collect();
         for inputs in promises.inputs.iter().filter(|it| which.contains(&it.runner)) {
             self.assess(promises, inputs, ledger);
@@ -95,8 +100,14 @@ impl Observed {
 
     /// What is known of a runner beside its state; of others there is nothing to know.
     pub fn owing(&self, at: usize) -> &Owing {
-        static NOTHING: Owing =
-            Owing { action: None, causes: vec![], reread: false, health: Health::NotAsked };
+        static NOTHING: Owing = Owing {
+            action: None,
+            causes: vec![],
+            read_by_then: false,
+            comes: false,
+            mask_goes: false,
+            health: Health::NotAsked,
+        };
         self.owing.get(&at).unwrap_or(&NOTHING)
     }
 
@@ -116,7 +127,19 @@ impl Observed {
         promises: &Promises,
         at: usize,
     ) -> Result<Difference<Change>, SystemError> {
-        let want = &promises.all[at].want;
-        self.states[at].as_ref().map(|have| want.plan(have, self.owing(at))).map_err(Clone::clone)
+        let have = self.states[at].as_ref().map_err(Clone::clone)?;
+        Ok(self.plan(promises, at, have, self.owing(at)))
+    }
+
+    /// The same, where a runner owes this.
+    pub(crate) fn plan(
+        &self,
+        promises: &Promises,
+        at: usize,
+        have: &State,
+        owing: &Owing,
+    ) -> Difference<Change> {
+        let difference = promises.all[at].want.plan(have, owing);
+        self.with_daemon_reload(promises, at, have, difference)
     }
 }

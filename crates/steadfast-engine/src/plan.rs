@@ -12,6 +12,7 @@ use crate::steps::{Source, Steps};
 use crate::unit::UnitId;
 use std::collections::HashMap;
 use steadfast_model::{Keep, PromiseId};
+use steadfast_resources::runner::Owing;
 use steadfast_resources::{Change, Difference, Obstacle};
 use steadfast_system::ErrorKind;
 
@@ -129,7 +130,8 @@ fn plan_turns(
         }
         if entry.is_planned() {
             let sure = !matches!(entry.forecast, Forecast::Unknown { .. });
-            steps.take(at, &promises.all[at], &entry.changes, sure);
+            let have = observed.states[at].as_ref().ok();
+            steps.take(at, &promises.all[at], have, &entry.changes, sure);
         }
         entries[at] = Some(entry);
     }
@@ -338,14 +340,25 @@ fn entry(
         Err(error) if error.kind == ErrorKind::PermissionDenied && !circumstances.root => {
             return Entry::bare(Forecast::Unknown { because: vec![Reason::Unread(error.clone())] });
         }
+        Err(error) if error.kind == ErrorKind::NotHere => {
+            let because = vec![Reason::NotHere(error.clone())];
+            return Entry::bare(Forecast::Unknown { because });
+        }
         Err(error) => return Entry::bare(Forecast::NotKept(NotKept::Unobserved(error.clone()))),
     };
     let planned = |other: usize| entries[other].as_ref().is_some_and(Entry::is_planned);
     // A runner whose input this run changes will owe a restart by the time it is its turn.
-    let foreseen = promises.inputs_of(at).map(|it| observed.foresee(promises, it, planned));
-    let owing = foreseen.as_ref().map_or(observed.owing(at), |it| &it.owing);
+    let is_cause = |other: usize| {
+        let told = |it: &Entry| it.changes.iter().all(Change::is_daemon_reload);
+        planned(other) && entries[other].as_ref().is_some_and(|it| !told(it))
+    };
+    let foreseen = promises.inputs_of(at);
+    let foreseen = foreseen.map(|it| observed.foresee(promises, it, planned, is_cause));
     let because_of_input = foreseen.as_ref().and_then(|it| it.because);
-    let Difference { changes, obstacles, notes } = promised.want.plan(have, owing);
+    let mut owing = foreseen.map_or_else(|| observed.owing(at).clone(), |it| it.owing);
+    owing.read_by_then = steps.daemon_reload;
+    owing.comes = steps.bring_unit_of(promised);
+    let Difference { changes, obstacles, notes } = observed.plan(promises, at, have, &owing);
     // What is not selected stays as it is, and is a broken need where that is not as promised.
     let left_broken = |need: usize| {
         let promised = &promises.all[need];
@@ -365,7 +378,12 @@ fn entry(
         entry.forecast = Forecast::Held(Held::RestartUndetermined);
     }
     if let Some(input) = because_of_input {
-        let alone = promised.want.plan(have, observed.owing(at)).changes;
+        let alone = Owing {
+            read_by_then: owing.read_by_then,
+            comes: owing.comes,
+            ..observed.owing(at).clone()
+        };
+        let alone = observed.plan(promises, at, have, &alone).changes;
         entry.hang_on(&promises.all[input].id, &alone);
     }
     let unasked = promised.needs.iter().find(|it| observed.awaits_health(promises, **it));

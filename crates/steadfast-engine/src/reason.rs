@@ -28,6 +28,8 @@ pub enum Reason {
     Unread(SystemError),
     /// As far as the kind knows, in its words why that is not all.
     Presumed(String),
+    /// There is nobody here to ask, such as systemd on a machine on which it does not run.
+    NotHere(SystemError),
     /// What the kind's own look cannot tell, in its words.
     Undecided(String),
 }
@@ -46,6 +48,7 @@ impl Reason {
             Reason::Unread(error) => {
                 error.chain().into_iter().chain(["run as root to see it".to_owned()]).collect()
             }
+            Reason::NotHere(error) => error.chain(),
             Reason::ChangesFirst(_)
             | Reason::ComesWith { .. }
             | Reason::ComesWithPackages { .. }
@@ -79,7 +82,9 @@ impl fmt::Display for Reason {
                 write!(f, "the health of {promise} has not been checked yet")
             }
             Reason::HealthNotAsked => f.write_str("its health has not been checked yet"),
-            Reason::Unread(error) => f.write_str(&error.chain().join(": ")),
+            Reason::Unread(error) | Reason::NotHere(error) => {
+                f.write_str(&error.chain().join(": "))
+            }
             Reason::Presumed(words) | Reason::Undecided(words) => f.write_str(words),
         }
     }

@@ -7,7 +7,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use steadfast_model::PromiseId;
 use steadfast_resources::paths::is_packages_territory;
-use steadfast_resources::{Change, Identity};
+use steadfast_resources::runner::unit_files::brought;
+use steadfast_resources::{Change, Identity, State};
 
 /// What the earlier steps of this run are expected to create.
 #[derive(Default)]
@@ -19,6 +20,8 @@ pub(crate) struct Steps {
     things: HashMap<Identity, PromiseId>,
     /// Creating a user also creates the user's own group.
     own_groups: HashMap<Arc<str>, PromiseId>,
+    /// systemd will have read its unit files again.
+    pub(crate) daemon_reload: bool,
 }
 
 /// A package to be installed, by the index of its promise.
@@ -38,12 +41,26 @@ pub(crate) enum Source {
 
 impl Steps {
     /// A promise that is to be changed in its turn; `sure`: that the changes will be enough.
-    pub(crate) fn take(&mut self, at: usize, promised: &Promised, changes: &[Change], sure: bool) {
+    pub(crate) fn take(
+        &mut self,
+        at: usize,
+        promised: &Promised,
+        have: Option<&State>,
+        changes: &[Change],
+        sure: bool,
+    ) {
         self.planned.push(at);
+        let reload = changes.iter().any(Change::is_daemon_reload);
+        self.daemon_reload |= reload;
         if promised.want.is_absent() {
             return;
         }
         let id = &promised.id;
+        if let Some(have) = have.filter(|_| reload) {
+            for unit in brought(&promised.want, have, changes) {
+                self.things.entry(unit).or_insert_with(|| id.clone());
+            }
+        }
         if changes.iter().any(Change::brings) {
             self.installs.push(Install { at, sure });
         }
@@ -57,6 +74,14 @@ impl Steps {
             }
             self.things.entry(thing).or_insert_with(|| id.clone());
         }
+    }
+
+    /// Whether the unit file of a service comes with what is planned of files and links.
+    pub(crate) fn bring_unit_of(&self, promised: &Promised) -> bool {
+        let Some(runner) = promised.want.as_runner() else { return false };
+        let unit = Identity::Unit(runner.unit().clone());
+        let known = |it: &Identity| self.things.contains_key(it);
+        known(&unit) || unit.template().as_ref().is_some_and(known)
     }
 
     /// The packages that may create what this promise is missing, if any. The packages that the promise
@@ -99,7 +124,9 @@ impl Steps {
             let Identity::Group(name) = thing else { return None };
             self.own_groups.get(name.as_str())
         };
-        if let Some(step) = self.things.get(thing).or_else(own_group).cloned() {
+        let template = || self.things.get(&thing.template()?);
+        let step = self.things.get(thing).or_else(own_group).or_else(template);
+        if let Some(step) = step.cloned() {
             return Some(Source::Step(Reason::ComesWith { thing: thing.clone(), step }));
         }
         let may_come = match thing {

@@ -235,7 +235,7 @@ fn fault_of(error: &SystemError) -> Fault {
     match error.kind {
         ErrorKind::Locked => Fault::Lock,
         ErrorKind::Storage => Fault::DiskFull,
-        ErrorKind::Moved => Fault::Unseen,
+        ErrorKind::Moved | ErrorKind::NotHere => Fault::Unseen,
         ErrorKind::Network => Fault::Network,
         ErrorKind::Secret => Fault::Secret,
         ErrorKind::Swappable => Fault::Foreign,

@@ -33,6 +33,11 @@ impl Resource {
         of_kind!(Resource, self, K, want => K::uses(want))
     }
 
+    /// Of which things one may bring what it is about.
+    pub fn comes_from(&self) -> Vec<Identity> {
+        of_kind!(Resource, self, K, want => K::comes_from(want))
+    }
+
     /// Whether the thing is promised to be gone.
     pub fn is_absent(&self) -> bool {
         of_kind!(Resource, self, K, want => K::is_absent(want))

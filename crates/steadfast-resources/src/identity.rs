@@ -38,6 +38,12 @@ impl Display for Setting {
 }
 
 impl Identity {
+    /// The unit whose file this one has, if it is an instance of a template.
+    pub fn template(&self) -> Option<Identity> {
+        let Identity::Unit(unit) = self else { return None };
+        UnitName::parse(&unit.template()?).ok().map(Identity::Unit)
+    }
+
     /// The path, if it is one.
     pub fn as_path(&self) -> Option<&AbsPath> {
         if let Identity::Path(path) = self { Some(path) } else { None }

@@ -268,6 +268,12 @@ pub trait Kind {
     /// What it needs, where that is promised: a file its parent directory, owner and group.
     fn uses(want: &Self::Desired) -> Vec<Identity>;
 
+    /// Of which things one may bring what it is about: it comes after those that are promised to be there. Where
+    /// one is promised to be gone, another may still bring it.
+    fn comes_from(_want: &Self::Desired) -> Vec<Identity> {
+        vec![]
+    }
+
     /// Whether the thing is promised to be gone, so that it takes its turn the other way round.
     fn is_absent(want: &Self::Desired) -> bool;
 

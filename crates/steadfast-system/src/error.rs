@@ -27,6 +27,8 @@ pub enum ErrorKind {
     Network,
     /// A secret is missing, or is not fit to be used.
     Secret,
+    /// Nobody is here who could be asked: this machine has no systemd that runs, no apt, no cron.
+    NotHere,
     Other,
 }
 

@@ -230,6 +230,18 @@ impl UnitName {
     pub fn short(&self) -> &str {
         self.0.strip_suffix(".service").unwrap_or(&self.0)
     }
+
+    /// `getty@.service` of `getty@tty1.service`, whose file it has.
+    pub fn template(&self) -> Option<String> {
+        template_of(&self.0)
+    }
+}
+
+/// The template of an instance, by their names.
+pub(crate) fn template_of(unit: &str) -> Option<String> {
+    let (prefix, rest) = unit.split_once('@')?;
+    let (instance, suffix) = rest.rsplit_once('.')?;
+    (!instance.is_empty()).then(|| format!("{prefix}@.{suffix}"))
 }
 
 name! {

@@ -61,6 +61,7 @@ fn frame(world: &World, subjects: &[&dyn Subject], start: &World) -> World {
         world.lists.refreshed = false;
     }
     world.clock = 0;
+    world.loaded = 0;
     world.kept.clear();
     world.next_invocation = 0;
     world.read.clear();

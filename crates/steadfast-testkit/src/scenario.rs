@@ -52,7 +52,14 @@ pub fn play(script: &str) -> String {
         writeln!(out, "> {line}").unwrap();
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         match verb {
-            "host" | "drift" => {
+            "host" => {
+                for line in block {
+                    let starts = line.starts_with("running ");
+                    host = setting(host, line);
+                    host = if starts { host } else { host.booted() };
+                }
+            }
+            "drift" => {
                 for line in block {
                     host = setting(host, line);
                 }

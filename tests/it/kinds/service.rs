@@ -164,10 +164,13 @@ fn hosts() -> Vec<FakeHost> {
         base().with_unit("app", STATIC),
         base().with_unit("app", STATIC).with_running("app"),
         // Another unit file of the administrator's.
-        base().with_file(OWN_PATH, STATIC).with_running("app"),
-        base().with_file(OWN_PATH, OWN).with_running("app").with_enabled("app"),
+        base().with_file(OWN_PATH, STATIC).booted().with_running("app"),
+        base().with_file(OWN_PATH, OWN).booted().with_running("app").with_enabled("app"),
         // Read by systemd before it was changed.
-        base().with_unit("app", STATIC).with_running("app").with_unit("app", VENDOR),
+        base()
+            .with_unit("app", STATIC)
+            .with_running("app")
+            .with_file("/usr/lib/systemd/system/app.service", VENDOR),
     ]);
     hosts
 }

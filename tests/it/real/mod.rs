@@ -25,5 +25,6 @@ mod sources;
 mod taken_over;
 mod told;
 mod trust;
+mod unit_files;
 mod users_who_resist;
 mod who;

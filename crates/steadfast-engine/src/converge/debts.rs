@@ -23,6 +23,7 @@ impl Run<'_> {
         }
         self.refresh(&services);
         let now = self.sys.now();
+        let doubts = self.doubts(work, now);
         let mut debts: Vec<(UnitName, Debt)> = vec![];
         let mut causes: BTreeSet<usize> = BTreeSet::new();
         for inputs in self.promises.inputs.iter().filter(|it| has(&services, it.runner)) {
@@ -39,13 +40,15 @@ impl Run<'_> {
                 }
             }
         }
-        if debts.is_empty() {
+        if debts.is_empty() && doubts.is_empty() {
             return vec![];
         }
         for (unit, Debt { action, cause, .. }) in &debts {
             tracing::debug!(%unit, ?action, %cause, "will owe");
         }
         let written = self.written_down(&debts);
+        causes.extend(doubts.iter().map(|(at, _)| *at));
+        debts.extend(doubts.into_iter().map(|(_, debt)| debt));
         if let Err(error) = self.ledger.owe(&debts) {
             let error = error.during("write down that a restart will be owed");
             work.retain(|(at, changes)| {
@@ -60,6 +63,27 @@ impl Run<'_> {
             return vec![];
         }
         written
+    }
+
+    /// What is owed because nobody knows what systemd had read when a service was started: it does not show any
+    /// more once systemd has read what is there, so it is written down before, each with its cause.
+    fn doubts(&self, work: &Work, now: i64) -> Vec<(usize, (UnitName, Debt))> {
+        let mut doubts = vec![];
+        let told = work.iter().filter(|(_, it)| it.iter().all(Change::is_daemon_reload));
+        for at in told.map(|(at, _)| *at) {
+            let id = &self.promises.all[at].id;
+            for inputs in &self.promises.inputs {
+                let owes = self.observed.owing(inputs.runner).causes.contains(id);
+                if let (true, Some(action)) = (owes, inputs.asks(at))
+                    && let Some((unit, Some(process))) =
+                        self.observed.runner(self.promises, inputs.runner)
+                {
+                    let debt = new_debt(self.promises, at, action, &process, now);
+                    doubts.push((at, (unit, debt)));
+                }
+            }
+        }
+        doubts
     }
 
     /// What the records of these services are before, and what causes their new debts.

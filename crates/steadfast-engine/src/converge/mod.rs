@@ -4,6 +4,7 @@
 mod debts;
 mod judge;
 mod run;
+mod unit_files;
 mod units;
 
 use crate::budget::BudgetMeter;
@@ -94,6 +95,7 @@ pub fn converge(
         outcomes: vec![None; count],
         notes: vec![vec![]; count],
         retry: vec![],
+        systemd_read: false,
         last_round: false,
     };
     if !plan.is_kept() {
@@ -108,6 +110,7 @@ pub fn converge(
             break;
         }
     }
+    run.pay_systemd();
     run.end_steps(out);
     run.judge(out)
 }
@@ -138,6 +141,7 @@ impl Run<'_> {
         self.hold_broken(&mut work);
         self.begin_steps(&mut work, out);
         let written = self.owe(&mut work);
+        self.systemd_owes(&mut work);
         if !work.is_empty() {
             out.report(&Event::Working { promises: self.promises, work: &work });
             let which: Vec<usize> = work.iter().map(|(at, _)| *at).collect();
@@ -253,6 +257,8 @@ impl Run<'_> {
             .collect();
         let mut touched: Vec<usize> = work.iter().map(|(at, _)| *at).collect();
         touched.sort_unstable();
+        let mut work = work;
+        let told = unit_files::split(&mut work);
         for batch in self.batches(work) {
             let slices: Vec<&[Change]> = batch.iter().map(|(_, it)| it.as_slice()).collect();
             let results = steadfast_resources::apply(&slices, self.sys);
@@ -260,6 +266,7 @@ impl Run<'_> {
                 self.take_in(at, changes, applied);
             }
         }
+        self.daemon_reload(&told);
         let is_package = |at: &usize| matches!(self.promises.all[*at].want, Resource::Package(_));
         let packages = touched.iter().any(is_package);
         self.invalidate(&touched, packages);
@@ -289,7 +296,11 @@ impl Run<'_> {
     fn take_in(&mut self, at: usize, changes: Vec<Change>, applied: Applied) {
         self.stale[at] = true;
         match applied {
-            Applied::All => self.done[at].extend(changes),
+            Applied::All => {
+                let told = |it: &Change| it.as_runner().is_some_and(|it| it.wants_daemon_reload());
+                self.systemd_read |= changes.iter().any(told);
+                self.done[at].extend(changes);
+            }
             Applied::Failed { at: failed, error } => {
                 self.done[at].extend_from_slice(&changes[..failed.min(changes.len())]);
                 let change = changes.into_iter().nth(failed);

@@ -36,6 +36,8 @@ pub(super) struct Run<'a> {
     pub(super) notes: Vec<Vec<String>>,
     /// What failed because the machine moved, and gets one more round.
     pub(super) retry: Vec<usize>,
+    /// Whether systemd has read its files since it was last written down that it has to.
+    pub(super) systemd_read: bool,
     pub(super) last_round: bool,
 }
 

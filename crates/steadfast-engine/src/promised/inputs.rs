@@ -3,11 +3,12 @@
 use super::Promised;
 use super::lower::{Builder, Written};
 use crate::runner::inputs::Inputs;
+use std::collections::HashMap;
 use std::sync::Arc;
 use steadfast_model::{Diagnostic, Keep, PromiseId, Spanned, codes};
 use steadfast_resources::runner::Consequence;
 use steadfast_resources::{Identity, Resource, glob::Glob};
-use steadfast_system::UnitName;
+use steadfast_system::{UnitName, services};
 
 impl Builder<'_> {
     /// Which services run with which promises.
@@ -20,9 +21,10 @@ impl Builder<'_> {
         for at in 0..count {
             self.named_by_runner(at, count);
         }
+        self.read_for_runners(count);
     }
 
-    /// The runners that an input names, and those whose files it is.
+    /// The runners that an input names.
     fn named_by_input(&mut self, at: usize) {
         let (reloads, restarts) =
             (self.written[at].reloads.clone(), self.written[at].restarts.clone());
@@ -42,12 +44,34 @@ impl Builder<'_> {
                 }
             }
         }
-        // A promised unit file or drop-in is known to systemd only after a reload of its own.
-        if let Some(unit) = unit_of(&self.all[at].want) {
-            let runner = self.service(unit, at);
-            let inputs = self.inputs.entry(runner).or_default();
-            inputs.runner = runner;
-            inputs.read.push(at);
+    }
+
+    /// The promises that systemd reads for the runners of this node, by the names of their units: a runner
+    /// comes after them. Units that nobody promised are not made up.
+    fn read_for_runners(&mut self, count: usize) {
+        let mut read: HashMap<UnitName, Vec<usize>> = HashMap::new();
+        for at in (0..count).filter(|at| self.all[*at].want.as_runner().is_none()) {
+            for path in self.all[at].want.claims().iter().filter_map(Identity::as_path) {
+                if let Some(unit) = services::unit_read_from(path) {
+                    read.entry(unit).or_default().push(at);
+                }
+            }
+        }
+        if read.is_empty() {
+            return;
+        }
+        for at in 0..self.all.len() {
+            let Some(unit) = self.all[at].want.as_runner().map(|it| it.unit().clone()) else {
+                continue;
+            };
+            let template = unit.template().and_then(|it| UnitName::parse(&it).ok());
+            let its = std::iter::once(unit).chain(template).filter_map(|it| read.get(&it));
+            let mut its: Vec<usize> = its.flatten().copied().collect();
+            its.sort_unstable();
+            if !its.is_empty() {
+                let inputs = self.inputs.entry(at).or_default();
+                (inputs.runner, inputs.read) = (at, its);
+            }
         }
     }
 
@@ -135,18 +159,4 @@ impl Builder<'_> {
         };
         list.push(input);
     }
-}
-
-/// The unit whose own file or drop-in this file is, where it is one for an administrator's units.
-fn unit_of(want: &Resource) -> Option<UnitName> {
-    let Resource::File(_) = want else { return None };
-    want.claims().iter().filter_map(Identity::as_path).find_map(|path| {
-        let below = path.as_str().strip_prefix("/etc/systemd/system/")?;
-        let unit = match below.split_once('/') {
-            None => below,
-            Some((folder, _)) => folder.strip_suffix(".d")?,
-        };
-        // A template has no process of its own.
-        if unit.contains("@.") { None } else { UnitName::parse(unit).ok() }
-    })
 }

@@ -282,6 +282,7 @@ impl Builder<'_> {
                         }
                     }
                 }
+                needs.extend(self.bringing(at));
             }
             needs.sort_unstable();
             needs.dedup();
@@ -289,6 +290,18 @@ impl Builder<'_> {
             self.all[at].needs = needs;
         }
         self.absent_folders();
+    }
+
+    /// The promises that bring what one is about, where they are promised to be there: one for a path itself,
+    /// or for the directory that it lies in.
+    fn bringing(&self, at: usize) -> Vec<usize> {
+        let paths = self.all[at].want.comes_from();
+        let paths = paths.iter().filter_map(Identity::as_path);
+        let known = |it: &AbsPath| self.by_identity.get(&Identity::Path(it.clone())).copied();
+        paths
+            .filter_map(|it| known(it).or_else(|| known(&it.parent()?)))
+            .filter(|it| *it != at && !self.all[*it].want.is_absent())
+            .collect()
     }
 
     /// The promise about a thing; for a path, that about it or the nearest directory above it.
@@ -384,6 +397,8 @@ impl Builder<'_> {
                 vec![]
             }
         };
-        Promises { all, inputs: inputs.into_values().collect(), units: vec![], waves }
+        let unit_files = (0..all.len()).filter(|it| all[*it].want.may_be_unit_file()).collect();
+        let inputs = inputs.into_values().collect();
+        Promises { all, inputs, units: vec![], unit_files, waves }
     }
 }

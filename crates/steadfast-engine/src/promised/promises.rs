@@ -20,7 +20,7 @@ pub struct Promised {
     /// Everybody who made it; the first is where it stands.
     pub origins: Vec<Origin>,
     pub description: Option<Arc<str>>,
-    /// Nobody promised it: a unit that is only named in `restarts:` or whose unit file is promised.
+    /// Nobody promised it: a unit that is only named in `restarts:` or `reloads:`.
     pub implied: bool,
     /// What it changes with, where that is more than itself.
     pub unit: Option<UnitId>,
@@ -47,6 +47,8 @@ pub struct Promises {
     pub inputs: Vec<Inputs>,
     /// What changes together, beside what changes by itself.
     pub units: Vec<Unit>,
+    /// What may be a file that systemd reads, by index, in rising order.
+    pub unit_files: Vec<usize>,
     /// Indices in the order in which they are done.
     pub waves: Vec<Vec<usize>>,
 }
@@ -104,7 +106,8 @@ impl Promises {
 
     fn select_debtors(&mut self) {
         for inputs in &self.inputs {
-            let caused = inputs.all().any(|it| self.all[it].selected);
+            let mut owed = inputs.reload.iter().chain(&inputs.restart);
+            let caused = owed.any(|it| self.all[*it].selected);
             let promised = &mut self.all[inputs.runner];
             if caused
                 && !promised.selected

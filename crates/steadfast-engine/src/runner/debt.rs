@@ -52,6 +52,9 @@ pub struct Input {
     pub digest: InputDigest,
     /// When it last changed, in microseconds since 1970, where that can be told.
     pub changed: Option<i64>,
+    /// Of what systemd reads in the place of the service: when it last began to read its files. Only a process
+    /// that was started after that is known to have the input as it is.
+    pub loaded: Option<i64>,
 }
 
 impl Inputs {
@@ -59,11 +62,27 @@ impl Inputs {
     fn changed_since(&self, running: &Running) -> bool {
         self.0.values().any(|it| it.changed_since(running))
     }
+
+    /// Whether a process is known to have started with all of them as they are.
+    fn are_known_to(&self, running: &Running) -> bool {
+        self.0.values().all(|it| it.is_known_to(running))
+    }
 }
 
 impl Input {
     fn changed_since(&self, running: &Running) -> bool {
         self.changed.is_some_and(|changed| changed > running.since)
+    }
+
+    /// Whether systemd has not read it as it is.
+    fn is_unread(&self) -> bool {
+        self.loaded.zip(self.changed).is_some_and(|(loaded, changed)| changed >= loaded)
+    }
+
+    fn is_known_to(&self, running: &Running) -> bool {
+        let read =
+            |changed| self.loaded.is_none_or(|loaded| changed < loaded && loaded <= running.since);
+        self.changed.is_none_or(|changed| changed <= running.since && read(changed))
     }
 }
 
@@ -92,7 +111,7 @@ pub fn owed(record: &RunnerRecord, running: Option<&Running>, inputs: &Inputs) -
         // written down before the change, so a start between the two is seen by the input itself.
         let paid = debt.invocation != running.invocation
             && running.since > debt.since
-            && !inputs.0.get(&debt.cause).is_some_and(|it| it.changed_since(running));
+            && inputs.0.get(&debt.cause).is_none_or(|it| it.is_known_to(running));
         if !paid {
             action = action.max(Some(debt.action));
             if !causes.contains(&debt.cause) {
@@ -102,9 +121,15 @@ pub fn owed(record: &RunnerRecord, running: Option<&Running>, inputs: &Inputs) -
     }
     match &record.baseline {
         // Another process than the one we knew has what was there when it started.
-        Some(baseline) if baseline.invocation == running.invocation || changed_since_start => {
+        Some(baseline)
+            if baseline.invocation == running.invocation || !inputs.are_known_to(running) =>
+        {
+            let is_other = baseline.invocation != running.invocation;
             for (input, now) in &inputs.0 {
-                if baseline.inputs.get(input).is_some_and(|known| *known != now.digest) {
+                // Another process was started with what systemd had read, and nobody knows what that was.
+                let is_doubtful = is_other && now.is_unread();
+                let known = baseline.inputs.get(input);
+                if known.is_some_and(|known| is_doubtful || *known != now.digest) {
                     action = action.max(Some(now.asks));
                     if !causes.contains(input) {
                         causes.push(input.clone());
@@ -157,7 +182,7 @@ mod tests {
     }
 
     fn input(asks: Action, digest: u8, changed: i64) -> Input {
-        Input { asks, digest: [digest; 32], changed: Some(changed) }
+        Input { asks, digest: [digest; 32], changed: Some(changed), loaded: None }
     }
 
     fn baseline(invocation: &str, reload: u8, restart: u8) -> Option<Baseline> {
@@ -222,6 +247,42 @@ mod tests {
         let mut now = inputs(1, 1, 54);
         now.0.insert(PromiseId::new("file", "/r"), input(Action::Reload, 1, 60));
         assert_eq!(owed(&record, Some(&two), &now), Owed::Nothing);
+    }
+
+    #[test]
+    fn a_start_pays_for_a_unit_file_only_where_systemd_had_read_it_before() {
+        let record = RunnerRecord {
+            baseline: baseline("one", 1, 1),
+            debts: vec![debt(Action::Restart, "/s", "one", 50)],
+            damaged: false,
+        };
+        let owes = |since: i64, loaded: i64| {
+            let mut now = inputs(1, 2, 60);
+            let unit_file = now.0.get_mut(&PromiseId::new("file", "/s")).unwrap();
+            unit_file.loaded = Some(loaded);
+            owed(&record, Some(&running("two", since)), &now)
+        };
+        let due = due(Action::Restart, &["/s"]);
+        assert_eq!(owes(80, 70), Owed::Nothing);
+        // systemd has not read it yet, or had not when somebody started the service by hand.
+        assert_eq!(owes(80, 10), due);
+        assert_eq!(owes(80, 60), due);
+        assert_eq!(owes(80, 90), due);
+        // The same stands in the file again: what systemd had read of it, nobody knows.
+        let mut now = inputs(1, 1, 60);
+        now.0.values_mut().for_each(|it| it.loaded = Some(55));
+        let back = RunnerRecord { baseline: baseline("one", 1, 1), ..RunnerRecord::default() };
+        let all = Owed::Due {
+            action: Action::Restart,
+            causes: ["/r", "/s"].map(|it| PromiseId::new("file", it)).to_vec(),
+        };
+        assert_eq!(owed(&back, Some(&running("two", 80)), &now), all);
+        assert_eq!(owed(&back, Some(&running("one", 10)), &now), Owed::Nothing);
+        // What is written down as what the process runs with is known, however often systemd reads since.
+        let mut now = inputs(1, 1, 60);
+        now.0.values_mut().for_each(|it| it.loaded = Some(90));
+        let known = RunnerRecord { baseline: baseline("two", 1, 1), ..RunnerRecord::default() };
+        assert_eq!(owed(&known, Some(&running("two", 80)), &now), Owed::Nothing);
     }
 
     #[test]

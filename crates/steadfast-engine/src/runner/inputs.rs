@@ -10,7 +10,7 @@ pub struct Inputs {
     pub runner: usize,
     pub reload: Vec<usize>,
     pub restart: Vec<usize>,
-    /// Promised files that systemd reads for it: they ask for nothing but that systemd does.
+    /// Promised files that systemd reads for it: they ask for nothing of it but that it comes after them.
     pub read: Vec<usize>,
 }
 
@@ -37,6 +37,10 @@ impl Inputs {
         if at == self.runner {
             let own = changes.iter().filter_map(Change::as_runner).any(|it| it.alters_own_inputs());
             return own.then_some(Consequence::Restart);
+        }
+        // That systemd reads it says nothing new to what runs.
+        if changes.iter().all(Change::is_daemon_reload) {
+            return None;
         }
         self.asks(at)
     }

@@ -6,3 +6,4 @@ mod health;
 pub mod inputs;
 pub(crate) mod owing;
 pub(crate) mod pay;
+pub(crate) mod unit_files;

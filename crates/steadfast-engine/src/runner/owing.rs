@@ -9,9 +9,10 @@ use crate::runner::inputs::{Inputs, has};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use steadfast_model::PromiseId;
-use steadfast_resources::Fingerprint;
 use steadfast_resources::runner::{Owing, Process};
-use steadfast_system::UnitName;
+use steadfast_resources::{Fingerprint, Identity};
+use steadfast_system::services::FOLDER;
+use steadfast_system::{AbsPath, UnitName};
 
 /// What a run would let a runner owe by the time it is its turn, and the first promise that does.
 pub(crate) struct Foreseen {
@@ -44,13 +45,14 @@ impl Observed {
     }
 
     /// The same, as it will be once the run has done what it plans for these inputs: the debts that it would
-    /// write down are judged with those that are. What does not run owes nothing: it starts with what is
+    /// write down for their causes are judged with those that are. What does not run owes nothing: it starts with what is
     /// there then.
     pub(crate) fn foresee(
         &self,
         promises: &Promises,
         inputs: &Inputs,
         planned: impl Fn(usize) -> bool,
+        is_cause: impl Fn(usize) -> bool,
     ) -> Foreseen {
         let at = inputs.runner;
         let mut foreseen = Foreseen { owing: self.owing(at).clone(), because: None };
@@ -59,7 +61,7 @@ impl Observed {
             Some(_) => inputs.reload.iter().chain(&inputs.restart).copied(),
             None => [].iter().chain(&[]).copied(),
         }
-        .filter(|it| planned(*it))
+        .filter(|it| is_cause(*it))
         .collect();
         if let Some(process) = process
             && !causes.is_empty()
@@ -72,14 +74,29 @@ impl Observed {
             foreseen.owing.set(self.judge(promises, inputs, &record));
             foreseen.because = causes.first().copied();
         }
-        let is_loaded = (self.states[at].as_ref().ok())
-            .and_then(|it| it.as_runner())
-            .is_some_and(|it| it.is_loaded());
-        if is_loaded && let Some(file) = inputs.read.iter().copied().find(|it| planned(*it)) {
-            foreseen.owing.reread = true;
-            foreseen.because = foreseen.because.or(Some(file));
+        if let Some(mask) = self.mask_that_goes(promises, inputs, &planned) {
+            foreseen.owing.mask_goes = true;
+            foreseen.because = foreseen.because.or(Some(mask));
         }
         foreseen
+    }
+
+    /// The promise that takes away the link by which a runner is masked.
+    fn mask_that_goes(
+        &self,
+        promises: &Promises,
+        inputs: &Inputs,
+        planned: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        let state = self.states[inputs.runner].as_ref().ok()?.as_runner()?;
+        let unit = promises.all[inputs.runner].want.as_runner()?.unit();
+        let mask = AbsPath::parse(FOLDER).and_then(|it| it.join(unit.as_str())).ok();
+        let mask = mask.filter(|_| state.is_masked_by_link())?;
+        let is_it = |it: &Identity| it.as_path() == Some(&mask);
+        inputs.read.iter().copied().find(|at| {
+            let want = &promises.all[*at].want;
+            want.is_absent() && planned(*at) && want.claims().iter().any(is_it)
+        })
     }
 
     fn has_failed(&self, at: usize) -> bool {
@@ -99,18 +116,19 @@ impl Observed {
 
     /// The inputs of a runner as the machine shows them, but for those that cannot be seen.
     pub(crate) fn inputs(&self, promises: &Promises, inputs: &Inputs) -> debt::Inputs {
-        let mut each: BTreeMap<PromiseId, (Action, Vec<debt::InputDigest>, Option<i64>)> =
-            BTreeMap::new();
-        let mut take = |id: PromiseId, action: Action, it: Fingerprint| {
+        let mut each: BTreeMap<PromiseId, Gathered> = BTreeMap::new();
+        let load = self.last_load.and_then(|it| it.began);
+        let mut take = |id: PromiseId, action: Action, read: bool, it: Fingerprint| {
             // A promise may have several parts.
-            let entry = each.entry(id).or_insert((action, vec![], None));
-            entry.0 = entry.0.max(action);
-            entry.1.push(it.digest);
-            entry.2 = entry.2.max(it.changed);
+            let entry = each.entry(id).or_insert_with(|| Gathered::new(action));
+            entry.asks = entry.asks.max(action);
+            entry.digests.push(it.digest);
+            entry.changed = entry.changed.max(it.changed);
+            entry.loaded = entry.loaded.or(load.filter(|_| read));
         };
         if let Ok(state) = &self.states[inputs.runner] {
             for (path, it) in promises.all[inputs.runner].want.own_inputs(state) {
-                take(PromiseId::new("file", path.as_str()), Action::Restart, it);
+                take(PromiseId::new("file", path.as_str()), Action::Restart, true, it);
             }
         }
         for (list, action) in [(&inputs.restart, Action::Restart), (&inputs.reload, Action::Reload)]
@@ -120,14 +138,12 @@ impl Observed {
                 if let Ok(state) = &self.states[*at]
                     && !twice
                 {
-                    take(promises.all[*at].id.clone(), action, state.fingerprint());
+                    let read = has(&promises.unit_files, *at);
+                    take(promises.all[*at].id.clone(), action, read, state.fingerprint());
                 }
             }
         }
-        let inputs = each.into_iter().map(|(id, (asks, digests, changed))| {
-            (id, debt::Input { asks, digest: Sha256::digest(digests.concat()).into(), changed })
-        });
-        debt::Inputs(inputs.collect())
+        debt::Inputs(each.into_iter().map(|(id, it)| (id, it.into())).collect())
     }
 
     /// The record of a runner that owes nothing and runs with what is there now.
@@ -141,6 +157,27 @@ impl Observed {
         let known = now.0.into_iter().map(|(id, it)| (id, it.digest)).collect();
         let baseline = process.map(|it| Baseline { invocation: it.invocation, inputs: known })?;
         Some(RunnerRecord { baseline: Some(baseline), debts: vec![], damaged: false })
+    }
+}
+
+/// What was seen of the parts of one input.
+struct Gathered {
+    asks: Action,
+    digests: Vec<debt::InputDigest>,
+    changed: Option<i64>,
+    loaded: Option<i64>,
+}
+
+impl Gathered {
+    fn new(asks: Action) -> Gathered {
+        Gathered { asks, digests: vec![], changed: None, loaded: None }
+    }
+}
+
+impl From<Gathered> for debt::Input {
+    fn from(it: Gathered) -> debt::Input {
+        let digest = Sha256::digest(it.digests.concat()).into();
+        debt::Input { asks: it.asks, digest, changed: it.changed, loaded: it.loaded }
     }
 }
 

@@ -9,16 +9,15 @@ pub(crate) mod traces;
 
 use crate::budget::{Budget, BudgetMeter, Spent};
 use crate::event::{Event, Reporter};
-use crate::ledger::{Extent, Ledger, NotUndone, UndoEntry, is_systemds, is_unit_file, key};
+use crate::ledger::{Extent, Ledger, NotUndone, UndoEntry, key};
 use crate::runner::pay::{self, Debtor};
 use crate::unit::Scope;
 use plan::{UndoPlan, look, within};
 use std::collections::{BTreeMap, HashMap};
 use steadfast_model::PromiseId;
-use steadfast_resources::service;
 use steadfast_resources::undo::Now;
 use steadfast_resources::{Applied, Change, Facet, FacetState};
-use steadfast_system::{Actuate, SystemError};
+use steadfast_system::{Actuate, SystemError, services};
 
 /// Takes things back, and looks whether they are: one result for each. What is done already is found
 /// so, also after a run that was cut off in the middle.
@@ -242,7 +241,10 @@ impl<'a> Undoing<'a> {
         self.made.iter().zip(&self.results).any(|(made, result)| {
             result.is_err()
                 && made.before == FacetState::Nothing
-                && made.facet.as_unit().is_some_and(|unit| is_unit_file(path.as_str(), unit))
+                && made
+                    .facet
+                    .as_unit()
+                    .is_some_and(|unit| services::unit_at(path).as_ref() == Some(unit))
         })
     }
 
@@ -252,14 +254,15 @@ impl<'a> Undoing<'a> {
             .iter()
             .copied()
             .filter(|at| self.results[*at].is_ok())
-            .filter(
-                |at| matches!(&self.made[*at].facet, Facet::Path(it) if is_systemds(it.as_str())),
-            )
+            .filter(|at| {
+                let path = self.made[*at].facet.as_path();
+                path.is_some_and(services::is_read_by_systemd)
+            })
             .collect();
         if its.is_empty() {
             return;
         }
-        let change = [Change::Service(service::Change::DaemonReload)];
+        let change = [Change::daemon_reload()];
         for applied in steadfast_resources::apply(&[&change], self.sys) {
             if let Applied::Failed { at: _, error } = applied {
                 for at in &its {

@@ -1,13 +1,13 @@
 //! What taking things back would do, and why some of them stay: decided from a look at each.
 
 use crate::budget::{Budget, BudgetMeter, Spent};
-use crate::ledger::{Extent, NotUndone, UndoEntry, is_unit_file, key};
+use crate::ledger::{Extent, NotUndone, UndoEntry, key};
 use crate::obstacles;
 use std::sync::Arc;
 use steadfast_resources::undo::{About, Content, Now};
 use steadfast_resources::{Change, Facet, FacetState, Resource, State};
 use steadfast_system::files::Digest;
-use steadfast_system::{AbsPath, Probe, UnitName};
+use steadfast_system::{AbsPath, Probe, UnitName, services};
 
 /// What is foreseen for one thing.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,7 +120,7 @@ fn was_made(made: &[UndoEntry], one: &UndoEntry) -> bool {
     let comes_from_ours = |unit: &UnitName| {
         (made.iter().filter(|it| it.before == FacetState::Nothing))
             .filter_map(|it| it.facet.as_path())
-            .any(|path| is_unit_file(path.as_str(), unit))
+            .any(|path| services::unit_at(path).as_ref() == Some(unit))
     };
     one.before == FacetState::Nothing && one.facet.as_unit().is_none_or(comes_from_ours)
 }

@@ -5,6 +5,7 @@
 //! inputs, and says it beside the state when the runner is planned.
 
 pub mod roles;
+pub mod unit_files;
 
 use std::sync::Arc;
 use steadfast_model::{PromiseId, Spanned};
@@ -42,8 +43,12 @@ pub struct Owing {
     pub action: Option<Consequence>,
     /// Why, for people: `file:/etc/nginx/nginx.conf`.
     pub causes: Vec<PromiseId>,
-    /// What systemd reads for it will be another by the time it is its turn.
-    pub reread: bool,
+    /// systemd will have read all unit files as they are by the time it is its turn.
+    pub read_by_then: bool,
+    /// Its unit file, which is missing now, will be there by then.
+    pub comes: bool,
+    /// The mask that it has now will be gone by then.
+    pub mask_goes: bool,
     /// What it says of itself, where it was asked.
     pub health: Health,
 }
@@ -76,6 +81,9 @@ pub trait RunnerState {
 
     /// Whether systemd has read its files.
     fn is_loaded(&self) -> bool;
+
+    /// Whether an administrator's link masks it.
+    fn is_masked_by_link(&self) -> bool;
 }
 
 /// What a change does to a runner.
@@ -90,4 +98,10 @@ pub trait RunnerChange {
     fn starts_process(&self) -> bool;
 
     fn is_restart(&self) -> bool;
+
+    /// Whether it is that systemd reads all unit files again.
+    fn is_daemon_reload(&self) -> bool;
+
+    /// Whether systemd has to read its unit files again because of it, and does as part of it.
+    fn wants_daemon_reload(&self) -> bool;
 }

@@ -91,6 +91,17 @@ impl RunnerChange for Change {
     fn is_restart(&self) -> bool {
         matches!(self, Change::Restart(_))
     }
+
+    fn is_daemon_reload(&self) -> bool {
+        self.phase() == Phase::DaemonReload
+    }
+
+    fn wants_daemon_reload(&self) -> bool {
+        match self.phase() {
+            Phase::Files | Phase::Links | Phase::DaemonReload => true,
+            Phase::Stop | Phase::Run => false,
+        }
+    }
 }
 
 impl Change {

@@ -174,13 +174,6 @@ impl Runner for Desired {
     }
 }
 
-/// `getty@.service` of `getty@tty1.service`, whose file it has.
-pub(super) fn template_of(unit: &UnitName) -> Option<String> {
-    let (prefix, rest) = unit.as_str().split_once('@')?;
-    let (instance, suffix) = rest.rsplit_once('.')?;
-    (!instance.is_empty()).then(|| format!("{prefix}@.{suffix}"))
-}
-
 /// A path in the administrator's directory of units.
 pub(super) fn in_folder(name: &str) -> Option<AbsPath> {
     AbsPath::parse(services::FOLDER).and_then(|it| it.join(name)).ok()

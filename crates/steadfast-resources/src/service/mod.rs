@@ -65,10 +65,10 @@ use crate::made::Made;
 use crate::paths;
 use crate::runner::{Health, Owing, Runner};
 use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
-use desired::{FILE_FIELDS, HEALTH_FIELDS, in_folder, template_of};
+use desired::{FILE_FIELDS, HEALTH_FIELDS, in_folder};
 use std::sync::Arc;
 use steadfast_model::{Field, Lower, Node, Spanned, Takes};
-use steadfast_system::{Actuate, Probe, SystemError};
+use steadfast_system::{Actuate, Probe, SystemError, services};
 
 /// What separates a unit from its promise, with what it owes. Pure.
 pub(crate) fn plan(want: &Desired, have: &State, owing: &Owing) -> Difference<Change> {
@@ -145,15 +145,13 @@ impl Kind for Service {
     }
 
     fn uses(want: &Desired) -> Vec<Identity> {
-        let mut uses = vec![];
-        if want.own_unit.is_none() {
-            uses.extend(in_folder(want.unit.as_str()).map(Identity::Path));
-            uses.extend(template_of(&want.unit).and_then(|it| in_folder(&it)).map(Identity::Path));
-        }
-        if !want.drop_ins.is_empty() {
-            uses.extend(in_folder(&format!("{}.d", want.unit)).map(Identity::Path));
-        }
-        uses
+        let folder = in_folder(&format!("{}.d", want.unit)).map(Identity::Path);
+        folder.filter(|_| !want.drop_ins.is_empty()).into_iter().collect()
+    }
+
+    fn comes_from(want: &Desired) -> Vec<Identity> {
+        let places = services::places_of(&want.unit).into_iter().map(Identity::Path);
+        places.filter(|_| want.own_unit.is_none()).collect()
     }
 
     /// What `enabled` makes: links, and where they are hangs on the unit file.

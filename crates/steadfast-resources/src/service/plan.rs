@@ -31,12 +31,19 @@ fn difference(want: &Desired, have: &State, owing: &Owing) -> Result<Difference<
     let mut plan = Difference::new(files.changes.clone());
     if is_missing(want, have) {
         plan.obstacles.push(Obstacle::Missing(Identity::Unit(want.unit.clone())));
+        if owing.comes {
+            once_it_is_there(want, &mut plan);
+        }
         return Ok(plan);
     }
-    let (links, notes) = boot(want, have, &files)?;
+    let mask = if owing.mask_goes { Mask::Not } else { have.unit.mask };
+    let (links, notes) = boot(want, have, &files, mask)?;
     plan.notes = notes;
+    if want.running == Some(true) && is_without_file(have) {
+        plan.notes.push("it runs, and its unit file is gone: it will not start again".into());
+    }
     let run = run(want, have, owing, files.writes);
-    may_run(want, have, run.as_ref(), &files)?;
+    may_run(want, have, owing, run.as_ref(), &files, mask)?;
     if !want.validate.is_empty() && run.as_ref().is_some_and(|it| it.pays().is_some()) {
         plan.obstacles.push(Obstacle::Unknown("`validate` has not run yet".into()));
     }
@@ -91,10 +98,31 @@ fn is_missing(want: &Desired, have: &State) -> bool {
     let exists = want.own_unit.is_some()
         || unit.enablement != Enablement::NotFound
         || unit.load == Load::Loaded
-        || unit.active.runs();
+        // What runs does not start at boot where its file is gone.
+        || (unit.active.runs() && want.enabled != Some(Enabled::True));
     let wants_it_there =
         want.running == Some(true) || want.enabled == Some(Enabled::True) || want.implied;
     !exists && wants_it_there
+}
+
+/// What follows where its unit file will be there: as it says, as far as anybody can tell before.
+fn once_it_is_there(want: &Desired, plan: &mut Difference<Change>) {
+    if want.enabled == Some(Enabled::True) {
+        plan.changes.push(Change::Enable { unit: want.unit.clone() });
+    }
+    if want.running == Some(true) {
+        plan.changes.push(Change::Start(want.act(vec![])));
+        if !want.validate.is_empty() {
+            plan.obstacles.push(Obstacle::Unknown("`validate` has not run yet".into()));
+        }
+    }
+}
+
+/// Whether it runs from a unit file that is no more.
+fn is_without_file(have: &State) -> bool {
+    have.unit.active.runs()
+        && have.unit.enablement == Enablement::NotFound
+        && have.unit.load == Load::NotFound
 }
 
 /// What its enablement will be once its files are written: links that enable it stay.
@@ -141,6 +169,7 @@ fn boot(
     want: &Desired,
     have: &State,
     files: &OwnFiles,
+    mask: Mask,
 ) -> Result<(Vec<Change>, Vec<String>), Refused> {
     let enablement = enablement(want, have, files);
     if let (Some(Enabled::True | Enabled::False), Enablement::Alias(of)) =
@@ -149,22 +178,22 @@ fn boot(
         return refuse(format!("it is another name of {of}; promise that one"));
     }
     match want.enabled {
-        Some(Enabled::True) => enable(want, have, files, &enablement),
+        Some(Enabled::True) => enable(want, mask, files, &enablement),
         Some(Enabled::False) => Ok(disable(want, &enablement)),
-        Some(Enabled::Masked) => mask(want, have),
+        Some(Enabled::Masked) => mask_it(want, have, mask),
         None => Ok((vec![], vec![])),
     }
 }
 
 fn enable(
     want: &Desired,
-    have: &State,
+    mask: Mask,
     files: &OwnFiles,
     enablement: &Enablement,
 ) -> Result<(Vec<Change>, Vec<String>), Refused> {
     let unit = || want.unit.clone();
     let mut links = vec![];
-    match have.unit.mask {
+    match mask {
         Mask::Not => {}
         Mask::Persistent if files.writes_unit => {}
         Mask::Runtime | Mask::Persistent => links.push(Change::Unmask { unit: unit() }),
@@ -202,9 +231,13 @@ fn disable(want: &Desired, enablement: &Enablement) -> (Vec<Change>, Vec<String>
     }
 }
 
-fn mask(want: &Desired, have: &State) -> Result<(Vec<Change>, Vec<String>), Refused> {
+fn mask_it(
+    want: &Desired,
+    have: &State,
+    mask: Mask,
+) -> Result<(Vec<Change>, Vec<String>), Refused> {
     let unit = &have.unit;
-    match unit.mask {
+    match mask {
         Mask::Persistent | Mask::Vendor => Ok((vec![], vec![])),
         Mask::Not | Mask::Runtime => {
             let place = in_folder(want.unit.as_str());
@@ -279,14 +312,16 @@ fn run(want: &Desired, have: &State, owing: &Owing, writes: bool) -> Option<Chan
 fn may_run(
     want: &Desired,
     have: &State,
+    owing: &Owing,
     run: Option<&Change>,
     files: &OwnFiles,
+    mask: Mask,
 ) -> Result<(), Refused> {
     let Some(Change::Start(_) | Change::Restart(_)) = run else { return Ok(()) };
     let masked = match want.enabled {
         Some(Enabled::True) => false,
         Some(Enabled::Masked) => true,
-        Some(Enabled::False) | None => have.unit.mask != Mask::Not && !files.writes_unit,
+        Some(Enabled::False) | None => mask != Mask::Not && !files.writes_unit,
     };
     let verb = if starts(want, have) { "started" } else { "restarted" };
     if masked {
@@ -295,15 +330,16 @@ fn may_run(
     if let Load::Failed(why) = &have.unit.load
         && !files.writes
         && !have.unit.needs_reload
+        && !owing.read_by_then
     {
         return refuse(format!("it cannot be {verb}: systemd cannot load it ({why})"));
     }
     Ok(())
 }
 
-/// Whether systemd has to read its files, which are others now or will be.
+/// Whether systemd has to be told that its files are others now, and nobody tells it before.
 fn needs_reload(have: &State, owing: &Owing) -> bool {
-    have.unit.needs_reload || (owing.reread && have.unit.load == Load::Loaded)
+    have.unit.needs_reload && !owing.read_by_then
 }
 
 /// What it says of itself counts where nothing else is left to do. What only pays what it owes may be

@@ -2,7 +2,7 @@
 
 use crate::runner::{Process, RunnerState};
 use steadfast_system::files::Look;
-use steadfast_system::services::{Active, Load, Unit};
+use steadfast_system::services::{Active, Load, Mask, Unit};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
@@ -24,5 +24,9 @@ impl RunnerState for State {
 
     fn is_loaded(&self) -> bool {
         self.unit.load == Load::Loaded
+    }
+
+    fn is_masked_by_link(&self) -> bool {
+        self.unit.mask == Mask::Persistent
     }
 }

@@ -163,10 +163,12 @@ fn a_unit_claims_itself_and_its_files() {
     assert_eq!(names(Service::uses(&want)), "/etc/systemd/system/a.service.d");
     let want = lowered("a@b", "{ running: true }").unwrap();
     assert_eq!(names(Service::claims(&want)), "unit a@b.service");
-    assert_eq!(
-        names(Service::uses(&want)),
-        "/etc/systemd/system/a@b.service, /etc/systemd/system/a@.service"
-    );
+    assert_eq!(names(Service::uses(&want)), "");
+    let from = names(Service::comes_from(&want));
+    for folder in ["/etc/systemd/system", "/usr/lib/systemd/system", "/run/systemd/system"] {
+        assert!(from.contains(&format!("{folder}/a@b.service")), "{from}");
+        assert!(from.contains(&format!("{folder}/a@.service")), "{from}");
+    }
 }
 
 #[test]
@@ -241,7 +243,8 @@ fn unit(words: &str) -> Unit {
 
 /// What the machine shows; what it owes stands among the words, see [`owing`].
 fn state(words: &str) -> State {
-    let shown: Vec<&str> = words.split_whitespace().filter(|it| !it.starts_with("owes-")).collect();
+    let shown: Vec<&str> =
+        words.split_whitespace().filter(|it| !it.starts_with("owes-") && *it != "comes").collect();
     State { unit: unit(&shown.join(" ")), files: vec![], process: None }
 }
 
@@ -251,6 +254,7 @@ fn owing(words: &str) -> Owing {
         match word {
             "owes-reload" => owing.action = Some(Consequence::Reload),
             "owes-restart" => owing.action = Some(Consequence::Restart),
+            "comes" => owing.comes = true,
             _ => continue,
         }
         owing.causes = vec![PromiseId::new("file", "/x")];
@@ -495,7 +499,17 @@ fn masking_takes_what_no_file_of_the_administrator_stands_for() {
 fn a_unit_that_is_not_there_may_still_come() {
     plans("{ running: true }", "not-found", "missing unit x.service");
     plans("{ running: true, enabled: true }", "not-found", "missing unit x.service");
-    plans("{ running: true }", "not-found active", "");
+    plans(
+        "{ running: true }",
+        "not-found active",
+        "(it runs, and its unit file is gone: it will not start again)",
+    );
+    plans("{ running: true, enabled: true }", "not-found active", "missing unit x.service");
+    plans(
+        "{ running: true, enabled: true }",
+        "not-found comes",
+        "enable; start; missing unit x.service",
+    );
     let implied = Desired::implied(UnitName::parse("x").unwrap());
     assert_eq!(said(&planned(&implied, "not-found")), "missing unit x.service");
     assert_eq!(said(&planned(&implied, "inactive")), "");

@@ -47,6 +47,7 @@ fn is_about_them(error: &SystemError) -> bool {
         | ErrorKind::Storage
         | ErrorKind::Secret
         | ErrorKind::Swappable
+        | ErrorKind::NotHere
         | ErrorKind::Other => false,
     }
 }

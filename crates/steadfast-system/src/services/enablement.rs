@@ -1,8 +1,10 @@
 //! Whether a unit is enabled or masked, read from its files and links as systemd reads them: asking
 //! systemd costs it two milliseconds a unit.
 
+use super::freshness::{latest, latest_drop_in};
 use super::install::Install;
-use super::{Enablement, Mask};
+use super::reach::UNIT_FOLDERS;
+use super::{Enablement, Mask, sysv};
 use crate::{AbsPath, SystemError, UnitName};
 use std::collections::BTreeSet;
 use std::fs;
@@ -37,6 +39,10 @@ pub(super) struct Found {
     pub(super) enablement: Enablement,
     pub(super) mask: Mask,
     pub(super) fragment: Option<AbsPath>,
+    /// The script of System V init that it is made of.
+    pub(super) script: Option<PathBuf>,
+    /// The latest change of the files that systemd reads for it, in microseconds since 1970.
+    pub(super) changed: Option<i64>,
 }
 
 /// The links that enable units, read once for a batch.
@@ -78,8 +84,9 @@ impl Folders {
 
     /// What the files say about a unit; an error where they cannot be read.
     pub(super) fn find(&self, unit: &UnitName) -> io::Result<Found> {
-        let mask = match self.lookup(unit.as_str(), false)? {
-            Some(File { kind: FileKind::Mask, folder, .. }) => match SEARCH[folder] {
+        let first = self.lookup(unit.as_str(), false)?;
+        let mask = match &first {
+            Some(File { kind: FileKind::Mask, folder, .. }) => match SEARCH[*folder] {
                 CONFIG => Mask::Persistent,
                 path if path.starts_with("/run/") => Mask::Runtime,
                 _ => Mask::Vendor,
@@ -88,25 +95,38 @@ impl Folders {
         };
         let file = match self.lookup(unit.as_str(), true)? {
             Some(file) => Some(file),
-            None => match template_of(unit.as_str()) {
+            None => match unit.template() {
                 Some(template) => self.lookup(&template, true)?,
                 None => None,
             },
         };
-        let Some(file) = file else {
-            return Ok(Found { enablement: Enablement::NotFound, mask, fragment: None });
+        let script = match &file {
+            Some(file) if !SEARCH[file.folder].starts_with("/run/systemd/generator") => None,
+            Some(_) | None => sysv::script_of(&self.root, unit),
         };
-        let fragment = file
-            .path
-            .strip_prefix(&self.root)
-            .ok()
-            .and_then(|it| it.to_str())
-            .and_then(|it| AbsPath::parse(&format!("/{}", it.trim_start_matches('/'))).ok());
-        let enablement = match &file.kind {
-            FileKind::Alias(of) => Enablement::Alias(Arc::from(of.as_str())),
-            FileKind::Regular | FileKind::Mask => self.enablement(unit.as_str(), &file)?,
+        let read = [first.as_ref(), file.as_ref()].into_iter().flatten();
+        let changed = read
+            .filter(|it| UNIT_FOLDERS.contains(&SEARCH[it.folder]))
+            .map(|it| latest(&it.path))
+            .chain([script.as_deref().and_then(latest), latest_drop_in(&self.root, unit)])
+            .max()
+            .flatten();
+        let fragment = file.as_ref().and_then(|it| self.fragment(it));
+        let enablement = match (&script, &file) {
+            (Some(script), _) => sysv::enablement(&self.root, script)?,
+            (None, None) => Enablement::NotFound,
+            (None, Some(File { kind: FileKind::Alias(of), .. })) => {
+                Enablement::Alias(Arc::from(of.as_str()))
+            }
+            (None, Some(file)) => self.enablement(unit.as_str(), file)?,
         };
-        Ok(Found { enablement, mask, fragment })
+        Ok(Found { enablement, mask, fragment, script, changed })
+    }
+
+    /// Where a file lies, as it is seen below our root.
+    fn fragment(&self, file: &File) -> Option<AbsPath> {
+        let below = file.path.strip_prefix(&self.root).ok()?.to_str()?;
+        AbsPath::parse(&format!("/{}", below.trim_start_matches('/'))).ok()
     }
 
     /// As `unit_file_lookup_state` of systemd's install.c does.
@@ -179,7 +199,10 @@ impl Folders {
                     FileKind::Mask
                 } else {
                     match target.file_name().and_then(|it| it.to_str()) {
-                        Some(to) if to != name && template_of(name).as_deref() != Some(to) => {
+                        Some(to)
+                            if to != name
+                                && crate::names::template_of(name).as_deref() != Some(to) =>
+                        {
                             FileKind::Alias(to.to_owned())
                         }
                         Some(_) | None => FileKind::Regular,
@@ -209,7 +232,7 @@ impl Folders {
             install.add(&text);
         }
         let mut seen = BTreeSet::new();
-        for name in std::iter::once(unit.to_owned()).chain(template_of(unit)) {
+        for name in std::iter::once(unit.to_owned()).chain(crate::names::template_of(unit)) {
             for search in SEARCH {
                 let folder = below(&self.root, search).join(format!("{name}.d"));
                 let Some(entries) = absent_is_none(fs::read_dir(&folder))? else { continue };
@@ -242,13 +265,6 @@ enum FileKind {
     Mask,
     /// Another name of this unit.
     Alias(String),
-}
-
-/// `getty@.service` of `getty@tty1.service`.
-fn template_of(unit: &str) -> Option<String> {
-    let (prefix, rest) = unit.split_once('@')?;
-    let (instance, suffix) = rest.rsplit_once('.')?;
-    (!instance.is_empty()).then(|| format!("{prefix}@.{suffix}"))
 }
 
 fn below(root: &Path, path: &str) -> PathBuf {
@@ -450,6 +466,33 @@ mod tests {
              /etc/systemd/system/app.service -> /opt/app/app.service",
             "app",
             "linked /etc/systemd/system/app.service",
+        );
+    }
+
+    #[test]
+    fn a_service_of_an_init_script_is_enabled_by_links_of_runlevels() {
+        let script = "/run/systemd/generator.late/old.service
+                      /etc/init.d/old < #!/bin/sh";
+        let executable = |entries: &str, expected: &str| {
+            let root = root(entries);
+            let script = root.path().join("etc/init.d/old");
+            let all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            fs::set_permissions(script, all).unwrap();
+            let unit = UnitName::parse("old").unwrap();
+            let found = Folders::read(root.path()).unwrap().find(&unit).unwrap();
+            assert_eq!(found.enablement.to_string(), expected, "{entries}");
+        };
+        executable(script, "disabled");
+        executable(&format!("{script}\n/etc/rc3.d/S01old -> ../init.d/old"), "enabled");
+        executable(&format!("{script}\n/etc/rc3.d/K01old -> ../init.d/old"), "disabled");
+        // systemd has not made a unit of it yet.
+        executable("/etc/init.d/old < #!/bin/sh", "disabled");
+        // A unit file is read in its place.
+        executable(
+            &format!(
+                "{script}\n/usr/lib/systemd/system/old.service\n/etc/rc3.d/S01old -> ../init.d/old"
+            ),
+            "static",
         );
     }
 

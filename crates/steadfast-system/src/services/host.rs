@@ -3,12 +3,13 @@
 
 use super::bus::{self, Bus};
 use super::enablement::{self, Folders, Found};
+use super::freshness;
 use super::health;
 use super::journal::{journal, with_journal};
 use super::settle::{PACE, Steady, Verdict, job_result, judge};
 use super::show::Shown;
 use super::systemctl;
-use super::{Active, Enablement, LastStart, Load, Mask, Question, Read, Unit, Write};
+use super::{Active, Enablement, LastLoad, LastStart, Load, Mask, Question, Read, Unit, Write};
 use crate::command::Command;
 use crate::{ErrorKind, Host, SystemError, UnitName};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -32,10 +33,9 @@ enum Way {
 
 impl Host {
     fn way(&self) -> Result<Way, SystemError> {
-        // sd_booted(3).
-        if !Path::new("/run/systemd/system").exists() {
+        if !runs() {
             return Err(SystemError::new(
-                ErrorKind::Other,
+                ErrorKind::NotHere,
                 "systemd is not running on this machine",
             ));
         }
@@ -116,7 +116,7 @@ impl Host {
             "transient" => (Enablement::Transient, Mask::Not),
             _ => (Enablement::Indirect, Mask::Not),
         };
-        Ok(Found { enablement, mask, fragment: None })
+        Ok(Found { enablement, mask, fragment: None, script: None, changed: None })
     }
 
     /// Has systemd do something with a unit, and tells whoever watches.
@@ -189,7 +189,18 @@ impl Host {
         arguments: FileArguments,
     ) -> Result<(), SystemError> {
         let files = [unit.as_str()];
-        match self.way_to_act()? {
+        let way = self.way_to_act()?;
+        let script = Folders::read(Path::new("/"))
+            .and_then(|it| it.find(unit))
+            .is_ok_and(|it| it.script.is_some());
+        if script && matches!(verb, "enable" | "disable") {
+            // systemctl hands this to update-rc.d; over the bus systemd knows of no links of runlevels.
+            return systemctl::unit_with(verb, &["--no-reload"], unit)
+                .succeed()
+                .map(|_| ())
+                .map_err(|err| err.during(format!("{verb} {unit}")));
+        }
+        match way {
             Way::Bus(bus) => match arguments {
                 FileArguments::Make => bus.call(method, &(&files[..], false, false)),
                 FileArguments::Remove => bus
@@ -223,6 +234,11 @@ fn tell(verb: &str, unit: &UnitName, began: Instant, result: &Result<(), SystemE
             tracing::debug!(verb, %unit, took_ms, error, "unit not changed");
         }
     }
+}
+
+/// As sd_booted(3) has it.
+fn runs() -> bool {
+    Path::new("/run/systemd/system").exists()
 }
 
 #[derive(Clone, Copy)]
@@ -266,17 +282,22 @@ impl Read for Host {
                 }
             }
         }
+        let load = freshness::last_load();
         names
             .iter()
             .zip(shown)
             .map(|(name, shown)| {
                 let found = self.found(&folders, name)?;
                 match shown {
-                    Some(shown) => Ok(unit(name, shown?, found)),
-                    None => Ok(template(found)),
+                    Some(shown) => Ok(unit(name, shown?, found, load)),
+                    None => Ok(template(found, load)),
                 }
             })
             .collect()
+    }
+
+    fn last_load(&self) -> Option<LastLoad> {
+        runs().then(|| LastLoad { began: freshness::last_load() })
     }
 
     fn healthy(
@@ -384,7 +405,13 @@ impl Write for Host {
     }
 }
 
-fn unit(name: &UnitName, shown: Shown, found: Found) -> Unit {
+/// Whether a file of a unit changed after systemd last began to read them.
+fn is_unread(found: &Found, load: Option<i64>) -> bool {
+    found.changed.zip(load).is_some_and(|(changed, load)| changed >= load)
+}
+
+fn unit(name: &UnitName, shown: Shown, found: Found, load: Option<i64>) -> Unit {
+    let needs_reload = shown.needs_reload || is_unread(&found, load);
     let oneshot = match shown.oneshot {
         Some(LastStart::Never) if success_of(name).exists() => Some(LastStart::Succeeded),
         other => other,
@@ -398,14 +425,15 @@ fn unit(name: &UnitName, shown: Shown, found: Found) -> Unit {
         fragment: found.fragment,
         invocation: shown.invocation,
         since: shown.since,
-        needs_reload: shown.needs_reload,
+        needs_reload,
         can_reload: shown.can_reload,
         oneshot,
     }
 }
 
 /// A template never runs; its instances do.
-fn template(found: Found) -> Unit {
+fn template(found: Found, load: Option<i64>) -> Unit {
+    let needs_reload = is_unread(&found, load);
     let there = found.enablement != Enablement::NotFound;
     Unit {
         load: if there { Load::Loaded } else { Load::NotFound },
@@ -416,7 +444,7 @@ fn template(found: Found) -> Unit {
         fragment: found.fragment,
         invocation: None,
         since: None,
-        needs_reload: false,
+        needs_reload,
         can_reload: false,
         oneshot: None,
     }

@@ -3,13 +3,16 @@
 mod bus;
 pub(crate) mod cache;
 mod enablement;
+mod freshness;
 mod health;
 mod host;
 mod install;
 mod journal;
+mod reach;
 mod settle;
 mod show;
 mod systemctl;
+mod sysv;
 mod url;
 
 use crate::{AbsPath, SystemError, UnitName, programs};
@@ -19,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use install::has_install_rules;
+pub use reach::{is_read_by_systemd, may_hold_unit_files, places_of, unit_at, unit_read_from};
 pub use url::{BadUrl, HealthUrl};
 
 /// Where an administrator's unit files, drop-ins and masks lie.
@@ -41,7 +45,8 @@ pub struct Unit {
     /// When the start of what runs now began, in microseconds since 1970. What was changed before
     /// that, it has read.
     pub since: Option<i64>,
-    /// Whether its files changed since systemd read them.
+    /// Whether systemd has not read its files as they are now: by its own word, or because one of them changed
+    /// after it last began to read them.
     pub needs_reload: bool,
     pub can_reload: bool,
     /// For a oneshot that leaves nothing behind (Type=oneshot without RemainAfterExit): how its last
@@ -102,7 +107,8 @@ pub enum Enablement {
     Static,
     /// Others are enabled in its place, or it is in use under another name.
     Indirect,
-    /// It was made at boot from another configuration (fstab, an init script).
+    /// It was made at boot from another configuration, such as /etc/fstab. What is made of an init script is
+    /// enabled or disabled.
     Generated,
     /// It was made by a program, and goes with it.
     Transient,
@@ -149,6 +155,13 @@ pub enum LastStart {
     Failed,
 }
 
+/// When the systemd of this machine last began to read all unit files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastLoad {
+    /// In microseconds since 1970; none where it does not say, as an old one.
+    pub began: Option<i64>,
+}
+
 /// How a unit is asked whether it is healthy.
 #[derive(Clone, Copy, Debug)]
 pub enum Question<'a> {
@@ -163,6 +176,9 @@ pub enum Question<'a> {
 pub trait Read: fmt::Debug {
     /// A batch: systemd is asked once. One result for each, in their order.
     fn units(&self, names: &[&UnitName]) -> Vec<Result<Unit, SystemError>>;
+
+    /// None where no systemd runs that reads unit files: in a chroot, or in a container without an init.
+    fn last_load(&self) -> Option<LastLoad>;
 
     /// Asks a unit whether it is healthy: until it is, for `patience`, and twice at least. If it is not,
     /// the error says why, with the last lines of the unit's journal.

@@ -52,6 +52,8 @@ pub struct World {
     pub interruption: Option<Interruption>,
     /// What runs, or ran and failed.
     pub started: BTreeMap<UnitName, Started>,
+    /// When systemd began to read all unit files.
+    pub loaded: i64,
     /// The units that systemd has in its memory, as it read them last.
     pub read: BTreeMap<UnitName, AsRead>,
     pub next_invocation: u64,
@@ -134,6 +136,7 @@ impl FakeHost {
             lists: Lists { age: Some(Duration::from_secs(600)), stale: false, refreshed: false },
             interruption: None,
             started: BTreeMap::new(),
+            loaded: 1_700_000_000 * TICK,
             read: BTreeMap::new(),
             next_invocation: 1,
             failing: BTreeSet::new(),
@@ -187,6 +190,12 @@ impl FakeHost {
     pub fn with(self, change: impl FnOnce(&mut World)) -> FakeHost {
         self.drift(change);
         self
+    }
+
+    /// The machine has booted since all this was put there: systemd has read its files.
+    #[must_use]
+    pub fn booted(self) -> FakeHost {
+        self.with(World::load_units)
     }
 
     /// Somebody else changes something.

@@ -224,6 +224,8 @@ impl World {
                 }
             }
         }
+        // As maintainer scripts do.
+        self.load_units();
         Ok(())
     }
 

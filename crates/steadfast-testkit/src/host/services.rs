@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use steadfast_system::programs::Program;
 use steadfast_system::services::{
-    Active, Enablement, FOLDER, LastStart, Load, Mask, Question, Read, Unit, Write,
+    Active, Enablement, FOLDER, LastLoad, LastStart, Load, Mask, Question, Read, Unit, Write,
     has_install_rules,
 };
 use steadfast_system::{AbsPath, ErrorKind, SystemError, UnitName};
@@ -54,7 +54,7 @@ impl FakeHost {
     #[must_use]
     pub fn with_unit(self, name: &str, text: &str) -> FakeHost {
         let unit = UnitName::parse(name).unwrap();
-        self.with_file(&format!("{VENDOR}/{unit}"), text)
+        self.with_file(&format!("{VENDOR}/{unit}"), text).booted()
     }
 
     #[must_use]
@@ -69,7 +69,7 @@ impl FakeHost {
 
     #[must_use]
     pub fn with_mask(self, name: &str) -> FakeHost {
-        self.with(|world| world.mask(&UnitName::parse(name).unwrap()).unwrap())
+        self.with(|world| world.mask(&UnitName::parse(name).unwrap()).unwrap()).booted()
     }
 }
 
@@ -93,11 +93,14 @@ impl World {
     }
 
     fn fragment(&self, unit: &UnitName) -> Option<(AbsPath, &str)> {
-        [FOLDER, VENDOR].iter().find_map(|folder| {
-            let path = at(folder, unit.as_str());
-            let text = self.files.get(&path)?.text()?;
-            Some((path, text))
-        })
+        let file = |name: &str| {
+            [FOLDER, VENDOR].iter().find_map(|folder| {
+                let path = at(folder, name);
+                let text = self.files.get(&path)?.text()?;
+                Some((path, text))
+            })
+        };
+        file(unit.as_str()).or_else(|| file(&unit.template()?))
     }
 
     /// The unit file and its drop-ins as they are.
@@ -109,6 +112,31 @@ impl World {
             .filter(|(path, _)| path.parent().as_ref() == Some(&folder))
             .filter_map(|(_, it)| it.text());
         self.fragment(unit).map(|(_, text)| text).into_iter().chain(drop_ins).collect()
+    }
+
+    /// When a file that systemd reads for the unit last changed.
+    fn unit_changed(&self, unit: &UnitName) -> Option<i64> {
+        let folder = at(FOLDER, &format!("{unit}.d"));
+        let drop_ins =
+            || self.files.iter().filter(|(path, _)| path.parent().as_ref() == Some(&folder));
+        let holds = drop_ins().next().is_some();
+        let of = |path: &AbsPath| self.files.get(path).map(|it| it.changed);
+        let own = self.fragment(unit).and_then(|(path, _)| of(&path));
+        let mask = self.is_mask(FOLDER, unit).then(|| of(&at(FOLDER, unit.as_str()))).flatten();
+        let drop_in = drop_ins().map(|(_, it)| it.changed).max();
+        let folder = of(&folder).filter(|_| holds);
+        [own, mask, drop_in, folder].into_iter().flatten().max()
+    }
+
+    /// systemd reads all unit files.
+    pub(super) fn load_units(&mut self) {
+        let known: Vec<UnitName> = self.read.keys().cloned().collect();
+        for unit in known {
+            let now = self.as_it_is(&unit);
+            self.read.insert(unit, now);
+        }
+        self.clock += 1;
+        self.loaded = self.clock;
     }
 
     /// The unit's files as they are.
@@ -161,7 +189,8 @@ impl World {
             fragment: fragment.map(|(path, _)| path),
             invocation: running.map(|it| it.invocation.to_string().into()),
             since: running.map(|it| it.since),
-            needs_reload: read.text != now.text,
+            needs_reload: read.text != now.text
+                || self.unit_changed(name).is_some_and(|it| it >= self.loaded),
             can_reload: running.is_some() && read.text.contains("ExecReload="),
             oneshot: self
                 .says(name, "Type=oneshot")
@@ -236,6 +265,10 @@ impl Read for FakeHost {
         self.look_at(|world| names.iter().map(|it| Ok(world.unit(it))).collect())
     }
 
+    fn last_load(&self) -> Option<LastLoad> {
+        self.look_at(|world| Some(LastLoad { began: Some(world.loaded) }))
+    }
+
     fn healthy(
         &self,
         unit: &UnitName,
@@ -257,11 +290,7 @@ impl Read for FakeHost {
 impl Write for FakeHost {
     fn daemon_reload(&self) -> Result<(), SystemError> {
         self.effect("daemon-reload", |world| {
-            let known: Vec<UnitName> = world.read.keys().cloned().collect();
-            for unit in known {
-                let now = world.as_it_is(&unit);
-                world.read.insert(unit, now);
-            }
+            world.load_units();
             Ok(())
         })
     }

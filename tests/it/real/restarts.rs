@@ -291,11 +291,14 @@ fn a_service_gets_its_inputs_once_and_in_the_way_that_was_promised() {
         ),
     );
     let dry = run(&machine, &["--dry-run"]);
-    let foreseen = dry.events.iter().find(|it| it["promise"] == "service:demo").unwrap();
-    assert_eq!(foreseen["change"], "reload systemd's unit files (daemon-reload)", "{dry:#?}");
+    let file = "file:/etc/systemd/system/demo.service.d/note.conf";
+    let read = "reload systemd's unit files (daemon-reload)";
+    let foreseen = |it: &(String, String, String)| it.0 == file && it.1 == read;
+    assert!(dry.forecasts().iter().any(foreseen), "{:?}", dry.forecasts());
     let noted = run(&machine, &[]);
     assert_eq!(noted.exit, 0, "{noted:#?}");
-    assert_eq!(done(&noted, "service:demo"), ["reload systemd's unit files (daemon-reload)"]);
+    assert_eq!(done(&noted, file).last().map(String::as_str), Some(read));
+    assert_eq!(noted.outcomes(), [(file.to_owned(), "repaired".to_owned())]);
     assert_eq!(machine.ok(&["systemctl", "show", "-P", "Description", "demo"]), "Noted\n");
     assert_eq!(process(&machine, "demo"), before);
     assert_quiet(&machine, &[]);

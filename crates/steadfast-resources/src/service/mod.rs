@@ -24,7 +24,11 @@
 //! Every field stands for itself: what is not said is left alone. `unit` becomes
 //! /etc/systemd/system/NAME, a drop-in /etc/systemd/system/NAME.d/DROP_IN.conf; when one of them changes,
 //! a service that runs is restarted. `enabled: true` lifts a mask, `running: true` alone does not. A unit
-//! that cannot be enabled (static, indirect, generated) is kept as it is, with a note.
+//! that cannot be enabled (static, indirect, generated from /etc/fstab) is kept as it is, with a note; one that is
+//! made of a script in /etc/init.d can be, by update-rc.d.
+//!
+//! systemd has to have read the files of a unit as they are. That is known from the times of the files, because
+//! its own word for it (NeedDaemonReload) misses some: see [`steadfast_system::services::LastLoad`].
 //!
 //! A service that owes a reload or a restart, because a promise that it reads was repaired, pays it when
 //! it is its turn; a stopped service is never started by that. After every start, restart and reload it must

@@ -12,9 +12,8 @@ use crate::steps::{Source, Steps};
 use crate::unit::UnitId;
 use std::collections::HashMap;
 use steadfast_model::{Keep, PromiseId};
-use steadfast_resources::runner::Owing;
 use steadfast_resources::{Change, Difference, Obstacle};
-use steadfast_system::ErrorKind;
+use steadfast_system::{ErrorKind, SystemError};
 
 /// The intended effect of a whole run: one entry for each promise, in the order of the promises.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -314,12 +313,29 @@ impl Entry {
         }
     }
 
+    /// Whether what runs with it owes something for it.
+    fn is_cause(&self) -> bool {
+        let told = !self.changes.is_empty() && self.changes.iter().all(Change::is_daemon_reload);
+        self.is_planned() && !told
+    }
+
     /// Whether a run would try to change something.
     pub fn is_planned(&self) -> bool {
         match self.forecast {
             Forecast::Certain | Forecast::Expected { .. } | Forecast::Unknown { .. } => true,
             Forecast::Kept | Forecast::NotKept(_) | Forecast::Held(_) => false,
         }
+    }
+}
+
+/// What is said of what could not be looked at.
+fn unseen(error: &SystemError, circumstances: Circumstances) -> Forecast {
+    if error.kind == ErrorKind::PermissionDenied && !circumstances.root {
+        Forecast::Unknown { because: vec![Reason::Unread(error.clone())] }
+    } else if error.kind == ErrorKind::NotHere {
+        Forecast::Unknown { because: vec![Reason::NotHere(error.clone())] }
+    } else {
+        Forecast::NotKept(NotKept::Unobserved(error.clone()))
     }
 }
 
@@ -337,27 +353,16 @@ fn entry(
     }
     let have = match &observed.states[at] {
         Ok(have) => have,
-        Err(error) if error.kind == ErrorKind::PermissionDenied && !circumstances.root => {
-            return Entry::bare(Forecast::Unknown { because: vec![Reason::Unread(error.clone())] });
-        }
-        Err(error) if error.kind == ErrorKind::NotHere => {
-            let because = vec![Reason::NotHere(error.clone())];
-            return Entry::bare(Forecast::Unknown { because });
-        }
-        Err(error) => return Entry::bare(Forecast::NotKept(NotKept::Unobserved(error.clone()))),
+        Err(error) => return Entry::bare(unseen(error, circumstances)),
     };
     let planned = |other: usize| entries[other].as_ref().is_some_and(Entry::is_planned);
     // A runner whose input this run changes will owe a restart by the time it is its turn.
-    let is_cause = |other: usize| {
-        let told = |it: &Entry| it.changes.iter().all(Change::is_daemon_reload);
-        planned(other) && entries[other].as_ref().is_some_and(|it| !told(it))
-    };
+    let is_cause = |other: usize| entries[other].as_ref().is_some_and(Entry::is_cause);
     let foreseen = promises.inputs_of(at);
     let foreseen = foreseen.map(|it| observed.foresee(promises, it, planned, is_cause));
     let because_of_input = foreseen.as_ref().and_then(|it| it.because);
-    let mut owing = foreseen.map_or_else(|| observed.owing(at).clone(), |it| it.owing);
-    owing.read_by_then = steps.daemon_reload;
-    owing.comes = steps.bring_unit_of(promised);
+    let owing = foreseen.map_or_else(|| observed.owing(at).clone(), |it| it.owing);
+    let owing = steps.tell_runner(promised, owing);
     let Difference { changes, obstacles, notes } = observed.plan(promises, at, have, &owing);
     // What is not selected stays as it is, and is a broken need where that is not as promised.
     let left_broken = |need: usize| {
@@ -378,11 +383,7 @@ fn entry(
         entry.forecast = Forecast::Held(Held::RestartUndetermined);
     }
     if let Some(input) = because_of_input {
-        let alone = Owing {
-            read_by_then: owing.read_by_then,
-            comes: owing.comes,
-            ..observed.owing(at).clone()
-        };
+        let alone = steps.tell_runner(promised, observed.owing(at).clone());
         let alone = observed.plan(promises, at, have, &alone).changes;
         entry.hang_on(&promises.all[input].id, &alone);
     }

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use steadfast_model::PromiseId;
 use steadfast_resources::paths::is_packages_territory;
+use steadfast_resources::runner::Owing;
 use steadfast_resources::runner::unit_files::brought;
 use steadfast_resources::{Change, Identity, State};
 
@@ -21,7 +22,7 @@ pub(crate) struct Steps {
     /// Creating a user also creates the user's own group.
     own_groups: HashMap<Arc<str>, PromiseId>,
     /// systemd will have read its unit files again.
-    pub(crate) daemon_reload: bool,
+    daemon_reload: bool,
 }
 
 /// A package to be installed, by the index of its promise.
@@ -76,12 +77,13 @@ impl Steps {
         }
     }
 
-    /// Whether the unit file of a service comes with what is planned of files and links.
-    pub(crate) fn bring_unit_of(&self, promised: &Promised) -> bool {
-        let Some(runner) = promised.want.as_runner() else { return false };
+    /// What a runner owes, with what the earlier steps will have done for its unit file by its turn.
+    pub(crate) fn tell_runner(&self, promised: &Promised, owing: Owing) -> Owing {
+        let Some(runner) = promised.want.as_runner() else { return owing };
         let unit = Identity::Unit(runner.unit().clone());
         let known = |it: &Identity| self.things.contains_key(it);
-        known(&unit) || unit.template().as_ref().is_some_and(known)
+        let comes = known(&unit) || unit.template().as_ref().is_some_and(known);
+        Owing { read_by_then: self.daemon_reload, comes, ..owing }
     }
 
     /// The packages that may create what this promise is missing, if any. The packages that the promise

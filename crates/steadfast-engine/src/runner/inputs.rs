@@ -39,7 +39,7 @@ impl Inputs {
             return own.then_some(Consequence::Restart);
         }
         // That systemd reads it says nothing new to what runs.
-        if changes.iter().all(Change::is_daemon_reload) {
+        if !changes.is_empty() && changes.iter().all(Change::is_daemon_reload) {
             return None;
         }
         self.asks(at)

@@ -9,7 +9,7 @@ use super::simulate::Simulations;
 use super::status::{self, Database, Health};
 use super::{Interruption, Lists, Look, PackagePolicy, Read};
 use crate::command::Command;
-use crate::{Host, PackageName, SystemError};
+use crate::{ErrorKind, Host, PackageName, SystemError};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -86,6 +86,16 @@ pub(super) struct Unrest {
     pub(super) ours: Vec<String>,
 }
 
+/// The error of reading dpkg's database. Without one there is no dpkg on this machine to be asked.
+fn unread(err: std::io::Error) -> SystemError {
+    let is_absent = err.kind() == std::io::ErrorKind::NotFound;
+    let mut error = SystemError::io(format!("read dpkg's database {STATUS}"), err);
+    if is_absent {
+        error.kind = ErrorKind::NotHere;
+    }
+    error
+}
+
 impl Host {
     /// What the model's policy says; before the first look.
     pub fn set_package_policy(&self, policy: PackagePolicy) {
@@ -115,8 +125,7 @@ impl Host {
             })
             .collect();
         let stamp = Stamp {
-            status: print(STATUS)
-                .map_err(|err| SystemError::io(format!("read dpkg's database {STATUS}"), err))?,
+            status: print(STATUS).map_err(unread)?,
             extended: print(EXTENDED).ok(),
             updates,
         };
@@ -125,8 +134,7 @@ impl Host {
         {
             return Ok(Arc::clone(known));
         }
-        let mut text = read_text(Path::new(STATUS))
-            .map_err(|err| SystemError::io(format!("read dpkg's database {STATUS}"), err))?;
+        let mut text = read_text(Path::new(STATUS)).map_err(unread)?;
         for (path, _) in &stamp.updates {
             if let Ok(update) = read_text(path) {
                 text.push_str("\n\n");

@@ -250,6 +250,18 @@ fn a_node_that_nobody_names_promises_nothing_and_says_so() {
     let said = steadfast(&["run", "--dry-run", "--model", path, "--node", "stranger"]);
     assert_eq!(said.code, 0);
     assert_eq!(said.out, "nothing is promised: no environment of the model names stranger\n");
+    // Programs are told so too, before the totals.
+    let arguments = ["run", "--dry-run", "--model", path, "--node", "stranger", "--format", "json"];
+    let said = steadfast(&arguments);
+    let lines: Vec<serde_json::Value> =
+        said.out.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
+    let expected = serde_json::json!({
+        "event": "nothing-promised",
+        "node": "stranger",
+        "words": "nothing is promised: no environment of the model names stranger",
+    });
+    assert_eq!(lines[0], expected);
+    assert_eq!((said.code, lines.len(), &lines[1]["event"]), (0, 2, &"summary".into()));
 }
 
 #[test]

@@ -143,6 +143,11 @@ pub struct TrialFailure {
     pub reason: String,
 }
 
+/// What a reason says before the lines of a unit's journal.
+pub(crate) fn first_line(reason: &str) -> &str {
+    reason.lines().next().unwrap_or_default()
+}
+
 impl Trial {
     /// Nothing has run yet, and nothing speaks against it.
     pub fn new(stage: Stage, from: Adopted) -> Trial {
@@ -164,9 +169,7 @@ impl Memory {
         self.bad.drain(..surplus);
         let explained = self.bad.len().saturating_sub(BAD_EXPLAINED);
         for old in &mut self.bad[..explained] {
-            let end = old.reason.char_indices().nth(REASON_OF_OLD).map(|(at, _)| at);
-            old.reason
-                .truncate(old.reason.find('\n').into_iter().chain(end).min().unwrap_or(usize::MAX));
+            old.reason = first_line(&old.reason).chars().take(REASON_OF_OLD).collect();
         }
     }
 
@@ -386,6 +389,23 @@ mod tests {
         let candidate = memory.candidate.clone().unwrap();
         memory.queue = vec![Candidate { seen, ..candidate }];
         assert_eq!(Memory::read([Some(&memory.to_bytes()), None]), (memory, vec![]));
+    }
+
+    #[test]
+    fn a_bad_revision_is_remembered_long_after_its_reason_was_of_interest() {
+        let mut memory = Memory::default();
+        for number in 0..200 {
+            memory.remember_bad(Bad {
+                revision: Revision::new(number.to_string()),
+                promise: None,
+                reason: format!("{}\njournal: and more", "it broke ".repeat(20)),
+                at: "2026-07-06T00:00:00Z".parse().unwrap(),
+            });
+        }
+        assert!((0..200).all(|it| memory.is_bad(&Revision::new(it.to_string())).is_some()));
+        let lines: Vec<usize> = memory.bad.iter().map(|it| it.reason.lines().count()).collect();
+        assert_eq!(lines.iter().filter(|it| **it == 2).count(), BAD_EXPLAINED);
+        assert!(memory.bad[0].reason.len() <= REASON_OF_OLD);
     }
 
     /// What was ever written is read, and the newest is written as it stands there.

@@ -2,7 +2,7 @@
 //! all render these.
 
 use crate::flapping::Flapping;
-use crate::memory::{Bad, Suspension};
+use crate::memory::{Bad, Suspension, first_line};
 use jiff::Timestamp;
 use std::fmt;
 use steadfast_model::PromiseId;
@@ -17,6 +17,8 @@ pub struct Status {
     pub source: Option<String>,
     /// Settings that are missing, in words.
     pub missing: Vec<String>,
+    /// What is wrong with the settings, so that those from before hold.
+    pub wrong_settings: Option<String>,
     /// Nobody's signature is asked for.
     pub unsigned: bool,
     pub adopted: Option<RevisionInfo>,
@@ -187,9 +189,11 @@ impl fmt::Display for Waiting {
                 write!(f, "is invalid for this node: {}", problems.join(", "))
             }
             Waiting::Bad { promise: Some(promise), reason } => {
-                write!(f, "is known to be bad: {promise} ({reason})")
+                write!(f, "is known to be bad: {promise} ({})", first_line(reason))
             }
-            Waiting::Bad { promise: None, reason } => write!(f, "is known to be bad: {reason}"),
+            Waiting::Bad { promise: None, reason } => {
+                write!(f, "is known to be bad: {}", first_line(reason))
+            }
             Waiting::Expired { expired } => write!(f, "expired at {expired}"),
             Waiting::Suspended { reason, until: None } => {
                 write!(f, "waits while the agent is suspended: {reason}")
@@ -236,12 +240,14 @@ pub(crate) fn example() -> Status {
     let unkept = |promise: &str, reason: &str| Failure {
         promise: PromiseId(promise.into()),
         reason: reason.to_owned(),
+        journal: vec![],
     };
     Status {
         version: "0.1.0".to_owned(),
         node: "web1.xyz.example".to_owned(),
         source: Some("git https://git.xyz.example/model.git branch main".to_owned()),
         missing: vec![],
+        wrong_settings: None,
         unsigned: false,
         adopted: Some(info("0123456789abcdef0123456789abcdef01234567", 6)),
         adopted_at: Some(at(7)),

@@ -60,7 +60,7 @@ fn promise_id(text: &str) -> PromiseId {
 
 fn not_kept(promise: &str, fault: Fault, health: bool, changed: bool) -> JudgedFailure {
     let (promise, reason) = (promise_id(promise), "it broke".to_owned());
-    JudgedFailure { failure: Failure { promise, reason }, fault, health, changed }
+    JudgedFailure { failure: Failure { promise, reason, journal: vec![] }, fault, health, changed }
 }
 
 fn broken(promise: &str) -> Report {

@@ -163,8 +163,11 @@ impl World {
     fn run(&mut self, job: Job) {
         let mut report = Report { kept: 1, ..Report::default() };
         if self.broken.contains(&number(&job.revision)) {
-            let failure =
-                Failure { promise: PromiseId::new("file", "/a"), reason: "it broke".to_owned() };
+            let failure = Failure {
+                promise: PromiseId::new("file", "/a"),
+                reason: "it broke".to_owned(),
+                journal: vec![],
+            };
             let fault = Fault::Revision;
             let failure = JudgedFailure { failure, fault, health: true, changed: true };
             report.not_kept.push(failure);

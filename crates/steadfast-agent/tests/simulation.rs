@@ -346,6 +346,7 @@ impl World {
                 failure: Failure {
                     promise: numbered(promise),
                     reason: "validation failed".to_owned(),
+                    journal: vec![],
                 },
                 fault,
                 health: truth.health,

@@ -65,17 +65,21 @@ impl Reporter for Collected<'_> {
             }
             Event::Judged { promise, outcome, changes: _, notes: _ } => {
                 let id = promise.id.clone();
-                let reason = || outcome.because().join(": ");
+                let failure = || Failure {
+                    promise: id.clone(),
+                    reason: outcome.reasons().join(": "),
+                    journal: outcome.journal(),
+                };
                 match outcome {
                     Outcome::Kept => {}
-                    Outcome::Repaired => self.repaired.push(id),
+                    Outcome::Repaired => self.repaired.push(id.clone()),
                     Outcome::NotKept(why) => self.not_kept.push(JudgedFailure {
-                        failure: Failure { promise: id, reason: reason() },
+                        failure: failure(),
                         fault: fault(why, promise, self.host, &self.open),
                         health: promise.want.promises_health() && is_ill(why),
                         changed: false,
                     }),
-                    Outcome::Held(_) => self.held.push(Failure { promise: id, reason: reason() }),
+                    Outcome::Held(_) => self.held.push(failure()),
                 }
             }
         }

@@ -302,4 +302,14 @@ pub enum Fault {
 pub struct Failure {
     pub promise: PromiseId,
     pub reason: String,
+    /// What its unit wrote into its journal meanwhile, line by line.
+    pub journal: Vec<String>,
+}
+
+impl Failure {
+    /// All of it, in lines: the reason is the first.
+    pub fn lines(&self) -> String {
+        let journal = self.journal.iter().map(|it| format!("\njournal: {it}"));
+        journal.fold(self.reason.clone(), |all, line| all + &line)
+    }
 }

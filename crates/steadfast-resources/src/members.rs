@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 use steadfast_model::{Field, Lower, Node, Spanned, Takes, codes};
+use steadfast_system::text::safe;
 use steadfast_system::{Actuate, GroupName, Probe, SystemError, UserName, accounts};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -241,7 +242,7 @@ impl Kind for Members {
         vec![match change {
             Change::Add { group: _, user } => Fact::new("add", "members").after(user),
             Change::Remove { group: _, member } => {
-                Fact::new("remove", "members").before(member.escape_debug())
+                Fact::new("remove", "members").before(safe(member))
             }
         }]
     }
@@ -267,7 +268,7 @@ impl fmt::Display for Change {
         match self {
             Change::Add { group: _, user } => write!(f, "add member {user}"),
             Change::Remove { group: _, member } => {
-                write!(f, "remove member {}", member.escape_debug())
+                write!(f, "remove member {}", safe(member))
             }
         }
     }
@@ -298,7 +299,7 @@ fn look(want: &Desired, sys: &dyn accounts::Read) -> Result<State, SystemError> 
 }
 
 fn shown<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    names.map(|it| it.escape_debug().to_string()).collect::<Vec<_>>().join(", ")
+    names.map(safe).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -100,6 +100,11 @@ impl Layout {
         self.state.join("validator.json")
     }
 
+    /// The agent's settings as they were when they last had no errors.
+    pub fn last_settings(&self) -> PathBuf {
+        self.state.join("last-settings.yaml")
+    }
+
     pub fn agent_settings(&self) -> PathBuf {
         self.settings.join("agent.yaml")
     }

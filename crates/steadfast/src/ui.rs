@@ -155,9 +155,9 @@ impl Ui {
         if let Some(mistakes) = failure.mistakes() {
             self.diagnostics(&mistakes.all, &mistakes.sources);
         }
-        self.labelled("error", Tone::Bad, &clean(&failure.error.to_string()));
+        self.labelled("error", Tone::Bad, &clean_lines(&failure.error.to_string()));
         for cause in failure.error.chain().skip(1) {
-            self.say(&format!("  because: {}", clean(&cause.to_string())));
+            self.say(&format!("  because: {}", clean_lines(&cause.to_string())));
         }
         if let Some(help) = &failure.help {
             self.say(&format!("  help: {help}"));
@@ -185,6 +185,11 @@ pub(crate) fn clean(text: &str) -> String {
     without_control(text, "    ")
 }
 
+/// The same of a text of several lines, which stay lines.
+pub(crate) fn clean_lines(text: &str) -> String {
+    text.lines().map(clean).collect::<Vec<_>>().join("\n")
+}
+
 /// The same, with a mark for each tab: where spaces take the place of tabs, both lines would look alike.
 fn clean_exactly(text: &str) -> String {
     without_control(text, "→   ")
@@ -204,9 +209,12 @@ fn without_control(text: &str, tab: &str) -> String {
 
 /// Breaks text at spaces into lines of at most `width`.
 pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+    // Lines that are set in stay so, also where they are broken.
+    let words = text.trim_start_matches(' ');
+    let indent = " ".repeat((text.len() - words.len()).min(width / 2));
+    let room = width.saturating_sub(indent.len()).max(20);
     let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let room = width.max(20);
+    for word in words.split(' ') {
         match lines.last_mut() {
             Some(line) if line.is_empty() => line.push_str(word),
             Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
@@ -216,5 +224,5 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
             Some(_) | None => lines.push(word.to_owned()),
         }
     }
-    lines
+    lines.into_iter().map(|line| format!("{indent}{line}")).collect()
 }

@@ -414,3 +414,39 @@ fn a_revision_that_waits_can_be_adopted_though_the_source_has_newer_ones_by_now(
     // The one before it is of no use any more, and the newest still waits.
     assert_eq!((&next["newer"]["revision"], &next["waiting"]), (&json!(all[2]), &Value::Null));
 }
+
+#[test]
+fn settings_that_are_wrong_at_the_start_stop_nobody_from_keeping_what_was_adopted() {
+    let Some(machine) = installed() else { return };
+    motd(&machine, "kept");
+    settings(&machine, DIRECTORY);
+    machine.ok(&["systemctl", "start", "steadfast"]);
+    kept(&machine);
+    let good = machine.text("/etc/steadfast/agent.yaml");
+    let is_wrong = |it: &Value| !it["wrong_settings"].is_null() && is_idle(it);
+    // As an editor, a full disk or somebody in a hurry leaves them.
+    for wrong in [&*good.replace("source: {", "source: { git: {"), "", "enviroment: test\n"] {
+        machine.write("/etc/steadfast/agent.yaml", wrong);
+        machine.ok(&["systemctl", "restart", "steadfast"]);
+        let now = wait_for(&machine, "started", is_wrong);
+        let why = now["wrong_settings"].as_str().unwrap();
+        assert!(why.contains("/etc/steadfast/agent.yaml"), "{why}");
+        machine.write("/etc/motd", "drifted\n");
+        until(&machine, "kept", || machine.text("/etc/motd") == "kept\n");
+        let page = machine.ok(&["steadfast", "status"]);
+        assert!(page.contains("settings     have errors"), "{page}");
+        assert!(page.contains("adopted "), "{page}");
+    }
+    // What is to be read as lines arrives as lines.
+    let all = machine.ok(&["journalctl", "-q", "-u", "steadfast", "-o", "cat"]);
+    let at = all.lines().position(|it| it.contains("those from before stay in effect")).unwrap();
+    let lines: Vec<&str> = all.lines().skip(at + 1).take(3).collect();
+    assert!(lines[0].contains("agent.yaml") && lines.len() == 3, "{all}");
+    assert!(!all.contains("\\n"), "{all}");
+    let restarts = machine.ok(&["systemctl", "show", "-P", "NRestarts", "steadfast"]);
+    assert_eq!(restarts, "0\n");
+
+    // Once they are mended nobody has to say so.
+    machine.write("/etc/steadfast/agent.yaml", &good);
+    wait_for(&machine, "mended", |it| it["wrong_settings"].is_null() && is_idle(it));
+}

@@ -19,6 +19,9 @@ pub struct Status {
     /// Settings that are missing, in words; the agent waits for them.
     #[serde(default)]
     pub missing: Vec<String>,
+    /// What is wrong with the settings, so that those from before hold, in lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wrong_settings: Option<String>,
     /// Nobody's signature is asked for.
     #[serde(default)]
     pub unsigned: bool,
@@ -116,6 +119,9 @@ pub struct LastRun {
 pub struct Failure {
     pub promise: String,
     pub because: String,
+    /// What its unit wrote into its journal meanwhile, line by line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub journal: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -233,6 +239,7 @@ impl From<&status::Status> for Status {
             node,
             source,
             missing,
+            wrong_settings,
             unsigned,
             adopted,
             adopted_at,
@@ -254,23 +261,18 @@ impl From<&status::Status> for Status {
             next_fetch,
             next_keep,
         } = status;
-        let one = |info: &revision::RevisionInfo, waiting: Option<&status::Waiting>| Newer {
-            revision: info.into(),
-            waits_for: waiting.map(|it| it.word().to_owned()),
-            because: waiting.map(ToString::to_string),
-            until: waiting.and_then(status::Waiting::until),
-        };
         Status {
             format: 1,
             version: version.clone(),
             node: node.clone(),
             source: source.clone(),
             missing: missing.clone(),
+            wrong_settings: wrong_settings.clone(),
             unsigned: *unsigned,
             adopted: adopted.as_ref().map(Revision::from),
             adopted_at: *adopted_at,
-            newer: newer.as_ref().map(|it| one(it, waiting.as_ref())),
-            waiting: known.iter().map(|it| one(&it.info, Some(&it.waiting))).collect(),
+            newer: newer.as_ref().map(|it| Newer::new(it, waiting.as_ref())),
+            waiting: known.iter().map(|it| Newer::new(&it.info, Some(&it.waiting))).collect(),
             share: *share,
             trying: trying.as_ref().map(|it| it.word().to_owned()),
             bad: bad.iter().map(Bad::from).collect(),
@@ -285,6 +287,17 @@ impl From<&status::Status> for Status {
             storage_trouble: storage.clone(),
             next_fetch: *next_fetch,
             next_keep: *next_keep,
+        }
+    }
+}
+
+impl Newer {
+    fn new(info: &revision::RevisionInfo, waiting: Option<&status::Waiting>) -> Newer {
+        Newer {
+            revision: info.into(),
+            waits_for: waiting.map(|it| it.word().to_owned()),
+            because: waiting.map(ToString::to_string),
+            until: waiting.and_then(status::Waiting::until),
         }
     }
 }
@@ -321,6 +334,7 @@ impl From<&status::LastRun> for LastRun {
             let one = |it: &wire::Failure| Failure {
                 promise: it.promise.to_string(),
                 because: it.reason.clone(),
+                journal: it.journal.clone(),
             };
             all.iter().map(one).collect()
         };

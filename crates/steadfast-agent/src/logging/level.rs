@@ -10,6 +10,21 @@ pub enum Level {
     Debug,
 }
 
+/// Tells an event at a level that is known only when it is told: for `tracing` that is a constant of the
+/// place. In brackets: its target, where it has one.
+macro_rules! tell_at {
+    ($level:expr, [$($target:tt)*], $($event:tt)*) => {
+        match $level {
+            Level::Error => tracing::error!($($target)* notice = false, $($event)*),
+            Level::Warning => tracing::warn!($($target)* notice = false, $($event)*),
+            Level::Notice => tracing::info!($($target)* notice = true, $($event)*),
+            Level::Info => tracing::info!($($target)* notice = false, $($event)*),
+            Level::Debug => tracing::debug!($($target)* notice = false, $($event)*),
+        }
+    };
+}
+pub(crate) use tell_at;
+
 impl Level {
     /// An event of the level INFO is a notice where its field `notice` says so.
     pub(super) fn from_event(level: tracing::Level, notice: bool) -> Level {

@@ -11,6 +11,7 @@ pub(crate) use filter::CHILD;
 pub use filter::{Filter, VARIABLE};
 pub use journal::{Journal, SOCKET};
 pub use level::Level;
+pub(crate) use level::tell_at;
 pub(crate) use line::one_line;
 
 use fields::Fields;

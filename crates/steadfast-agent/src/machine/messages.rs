@@ -1,7 +1,7 @@
 //! The inputs of the agent's state machine, and the actions and notes that come out of it.
 
 use crate::flapping::Flapping;
-use crate::memory::{Memory, TrialFailure};
+use crate::memory::{Memory, TrialFailure, first_line};
 use jiff::{SignedDuration, Timestamp};
 use std::fmt;
 use std::time::Duration;
@@ -239,8 +239,8 @@ impl Input {
 impl fmt::Display for TrialFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.promise {
-            Some(promise) => write!(f, "{promise} ({})", self.reason),
-            None => f.write_str(&self.reason),
+            Some(promise) => write!(f, "{promise} ({})", first_line(&self.reason)),
+            None => f.write_str(first_line(&self.reason)),
         }
     }
 }

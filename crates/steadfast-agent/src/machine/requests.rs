@@ -3,7 +3,7 @@
 use super::agent::Agent;
 use super::messages::{Action, Answer, Client, Note, Request};
 use super::state::requests::Waiter;
-use crate::memory::{Suspension, Wanted};
+use crate::memory::{Suspension, Wanted, first_line};
 use jiff::Timestamp;
 use steadfast_node::revision::Revision;
 use steadfast_node::wire::Selection;
@@ -105,7 +105,7 @@ impl Agent {
             let promise = bad.promise.as_ref().map_or("its run", |it| &it.0);
             return Err(format!(
                 "{revision} was rolled back because of {promise} ({}); adopt it anyway with --reason",
-                bad.reason
+                first_line(&bad.reason)
             ));
         }
         if reason.is_some() {

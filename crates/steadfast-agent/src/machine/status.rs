@@ -19,6 +19,8 @@ impl Agent {
             node: self.config.node.clone(),
             source: self.config.source.clone(),
             missing: self.config.missing.clone(),
+            // The machine is given good ones alone.
+            wrong_settings: None,
             unsigned: self.config.unsigned,
             adopted: adopted.as_ref().map(|it| it.info.clone()),
             adopted_at: adopted.as_ref().map(|it| it.at),

@@ -271,7 +271,7 @@ fn failures(report: &Report, before: &Adopted) -> Vec<TrialFailure> {
     };
     let failure = |it: &JudgedFailure| TrialFailure {
         promise: Some(it.failure.promise.clone()),
-        reason: it.failure.reason.clone(),
+        reason: it.failure.lines(),
     };
     report.not_kept.iter().filter(counts).map(failure).collect()
 }

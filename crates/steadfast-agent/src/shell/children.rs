@@ -2,7 +2,7 @@
 //! in return. Each has a session of its own, whose process group ends as a whole.
 
 use super::event::Event;
-use crate::logging::{self, Level, one_line};
+use crate::logging::{self, Level, one_line, tell_at};
 use crate::machine::RunResult;
 use rustix::process::{Pid, Signal, WaitOptions};
 use serde::Serialize;
@@ -81,7 +81,9 @@ impl Alive {
 
     /// Whether this process group is one of them.
     pub(super) fn leads(&self, group: i32) -> bool {
-        Pid::from_raw(group).is_some_and(|it| self.with(|all| all.contains(&it)))
+        // A process that is about to end has the number -1 for its group, which is no number of one.
+        let group = (group > 0).then(|| Pid::from_raw(group)).flatten();
+        group.is_some_and(|it| self.with(|all| all.contains(&it)))
     }
 
     #[cfg(test)]
@@ -280,18 +282,7 @@ async fn wait(
 
 /// What a child has said: it has passed the filter of the child.
 fn pass_on(level: Level, words: &str) {
-    macro_rules! say {
-        ($level:ident, $notice:literal) => {
-            tracing::$level!(target: logging::CHILD, notice = $notice, "{words}")
-        };
-    }
-    match level {
-        Level::Error => say!(error, false),
-        Level::Warning => say!(warn, false),
-        Level::Notice => say!(info, true),
-        Level::Info => say!(info, false),
-        Level::Debug => say!(debug, false),
-    }
+    tell_at!(level, [target: logging::CHILD,], "{words}");
 }
 
 fn end(group: Option<Pid>, signal: Signal) {

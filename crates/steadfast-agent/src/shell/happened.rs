@@ -93,7 +93,7 @@ impl Shell {
         let now = Timestamp::now();
         match request {
             v1::Request::Status {} => {
-                let mut status = v1::Status::from(&self.agent.status(now));
+                let mut status = v1::Status::from(&self.status(now));
                 revisions::name(&mut status, &self.setup.layout);
                 // Plain data, whose serialization cannot fail.
                 let text = serde_json::to_string(&status).unwrap_or_default();
@@ -101,7 +101,7 @@ impl Shell {
                 None
             }
             v1::Request::Metrics {} => {
-                let text = metrics::text(&self.agent.status(now), now);
+                let text = metrics::text(&self.status(now), now);
                 let _gone = reply.send(Reply::Metrics(text));
                 None
             }

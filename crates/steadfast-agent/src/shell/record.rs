@@ -1,7 +1,7 @@
 //! What the agent tells by fields: an event of `tracing` with a name and a number that stay as they are, so
 //! that it can be asked for in the journal.
 
-use crate::logging::{Level, one_line};
+use crate::logging::{Level, one_line, tell_at};
 use crate::machine::Note;
 use crate::memory::TrialFailure;
 use steadfast_model::PromiseId;
@@ -17,6 +17,8 @@ pub(super) struct Record {
     pub revision: Option<String>,
     pub promises: Vec<PromiseId>,
     pub reason: Option<String>,
+    /// What a unit wrote into its journal meanwhile: lines below the words.
+    pub journal: Vec<String>,
     /// Who had changed what is promised.
     pub changed_by: Option<String>,
 }
@@ -77,7 +79,8 @@ impl Kind {
 impl Record {
     fn new(level: Level, kind: Kind, words: String) -> Record {
         let (revision, reason, changed_by) = (None, None, None);
-        Record { level, kind, words, revision, promises: vec![], reason, changed_by }
+        let (promises, journal) = (vec![], vec![]);
+        Record { level, kind, words, revision, promises, reason, journal, changed_by }
     }
 
     fn with_revision(self, revision: &Revision) -> Record {
@@ -167,43 +170,25 @@ impl Record {
     pub(super) fn not_kept(broken: &JudgedFailure, revision: &Revision) -> Record {
         let words = format!("{} is not kept: {}", broken.failure.promise, broken.failure.reason);
         let record = Record::new(Level::Warning, Kind::NotKept, words);
-        record
+        let record = record
             .with_revision(revision)
             .with_promise(&broken.failure.promise)
-            .with_reason(&broken.failure.reason)
+            .with_reason(&broken.failure.reason);
+        Record { journal: broken.failure.journal.clone(), ..record }
     }
 
     /// Says it. Whoever subscribes sees fields; whoever reads lines, the words.
     pub(super) fn tell(&self) {
-        let Record { level, kind, words, revision, promises, reason, changed_by } = self;
+        let Record { level, kind, words, revision, promises, reason, journal, changed_by } = self;
+        let lines = journal.iter().map(|it| format!("\njournal: {it}"));
+        let words = lines.fold(words.clone(), |words, line| words + &line);
         let (event, message_id) = kind.name_and_id();
         let (revision, reason) = (revision.as_deref(), reason.as_deref());
         let changed_by = changed_by.as_deref();
         let promises: Vec<String> = promises.iter().map(|it| one_line(&it.0)).collect();
         let promises = (!promises.is_empty()).then(|| promises.join("\n"));
         let promises = promises.as_deref();
-        // The level of an event is a constant of the place where it is said.
-        macro_rules! say {
-            ($level:ident, $notice:literal) => {
-                tracing::$level!(
-                    notice = $notice,
-                    event,
-                    message_id,
-                    revision,
-                    promises,
-                    reason,
-                    changed_by,
-                    "{words}"
-                )
-            };
-        }
-        match level {
-            Level::Error => say!(error, false),
-            Level::Warning => say!(warn, false),
-            Level::Notice => say!(info, true),
-            Level::Info => say!(info, false),
-            Level::Debug => say!(debug, false),
-        }
+        tell_at!(level, [], event, message_id, revision, promises, reason, changed_by, "{words}");
     }
 }
 
@@ -251,7 +236,11 @@ mod tests {
     fn a_value_of_many_lines_has_its_length_and_none_becomes_another_field() {
         let reason = "one\u{7}\nMESSAGE_ID=forged\r\n".repeat(1_000);
         let broken = JudgedFailure {
-            failure: Failure { promise: PromiseId::new("file", "/x\nPRIORITY=0"), reason },
+            failure: Failure {
+                promise: PromiseId::new("file", "/x\nPRIORITY=0"),
+                reason,
+                journal: vec![],
+            },
             fault: Fault::Revision,
             health: false,
             changed: false,

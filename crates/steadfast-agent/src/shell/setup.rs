@@ -3,7 +3,6 @@
 use crate::memory::Unreadable;
 use std::path::PathBuf;
 use std::sync::Arc;
-use steadfast_node::settings::SettingsError;
 use steadfast_store::{Layout, LockError};
 use steadfast_system::attribution::Group;
 
@@ -48,8 +47,6 @@ pub enum ShellError {
     },
     #[error("{0}: this program is older than its state")]
     Newer(Unreadable),
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
     #[error("start the agent's loop")]
     Runtime(#[source] std::io::Error),
     #[error("open the agent's socket {path}")]

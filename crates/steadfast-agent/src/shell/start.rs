@@ -1,11 +1,12 @@
 //! How the agent begins, and how it ends.
 
+use super::reload::tell_wrong;
 use super::setup::{Ended, Setup, ShellError};
 use super::state::Shell;
 use super::{signals, socket, stored};
 use crate::machine::{Agent, Config, Input};
 use jiff::Timestamp;
-use steadfast_node::settings;
+use steadfast_node::settings::InEffect;
 use steadfast_store::{LockError, RunLock};
 use tokio::sync::mpsc;
 
@@ -28,9 +29,13 @@ async fn begin(setup: Setup) -> Result<Ended, ShellError> {
             create @ LockError::Create { .. } => ShellError::Lock(create),
         })?;
     let memory = stored::recall(&setup.layout.state)?;
-    let (settings, warnings) = settings::read_file(&setup.settings)?;
+    let InEffect { settings, warnings, wrong } =
+        InEffect::read(&setup.settings, &setup.layout.last_settings());
     for warning in warnings {
         tracing::warn!("{warning}");
+    }
+    if let Some(why) = &wrong {
+        tell_wrong(why);
     }
     let (send, receive) = mpsc::channel(256);
     let socket = socket::open(&setup.layout.socket(), &settings.group)
@@ -41,6 +46,7 @@ async fn begin(setup: Setup) -> Result<Ended, ShellError> {
     let config = Config::from_settings(&settings, &setup.host);
     let agent = Agent::new(config, memory, seed(&setup.host, now), now);
     let mut shell = Shell::new(setup, settings, agent, send);
+    shell.wrong_settings = wrong;
     shell.serve_metrics();
     shell.step(Input::Woke);
     shell.manager.ping();

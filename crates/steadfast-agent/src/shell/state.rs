@@ -10,6 +10,8 @@ use super::setup::Setup;
 use super::textfile::Textfile;
 use super::watch::Watches;
 use crate::machine::Agent;
+use crate::status::Status;
+use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use steadfast_model::PromiseId;
@@ -23,6 +25,8 @@ use tracing::Span;
 pub(super) struct Shell {
     pub(super) setup: Setup,
     pub(super) settings: Settings,
+    /// Why these are not the settings that the file has now.
+    pub(super) wrong_settings: Option<String>,
     pub(super) agent: Agent,
     pub(super) send: mpsc::Sender<Event>,
     pub(super) wake: Instant,
@@ -65,9 +69,17 @@ impl Shell {
             status_line: String::new(),
             setup,
             settings,
+            wrong_settings: None,
             agent,
             send,
         }
+    }
+}
+
+impl Shell {
+    /// Everything that somebody might want to know.
+    pub(super) fn status(&self, now: Timestamp) -> Status {
+        Status { wrong_settings: self.wrong_settings.clone(), ..self.agent.status(now) }
     }
 }
 

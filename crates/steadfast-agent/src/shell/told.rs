@@ -41,7 +41,7 @@ impl Shell {
 
     /// The line that `systemctl status` shows. The first one is told in the journal too.
     pub(super) fn say_status(&mut self) {
-        let line = status_line(&self.agent.status(Timestamp::now()));
+        let line = status_line(&self.status(Timestamp::now()));
         if self.status_line.is_empty() {
             tracing::info!("{line}");
         }
@@ -52,7 +52,7 @@ impl Shell {
     pub(super) fn write_textfile(&self) {
         let Some(path) = &self.settings.textfile else { return };
         let now = Timestamp::now();
-        let text = metrics::text(&self.agent.status(now), now);
+        let text = metrics::text(&self.status(now), now);
         self.textfile.write(path, text, || {
             let layout = self.setup.layout.clone();
             Context { layout, root: true, credentials: None }.host()
@@ -81,6 +81,9 @@ fn status_line(status: &Status) -> String {
     }
     if status.unsigned {
         line += " (unsigned)";
+    }
+    if status.wrong_settings.is_some() {
+        line += " (the settings have errors: see steadfast status)";
     }
     line
 }

@@ -32,6 +32,11 @@ impl Shell {
             if by.abs() > JUMP {
                 ended = self.step(Input::ClockJumped { by });
             }
+            if event.is_err()
+                && let Some(input) = self.look_at_wrong_settings()
+            {
+                ended = ended.or(self.step(input));
+            }
             let next = match event {
                 Ok(Some(event)) => self.happened(event),
                 // There is always a sender: this one's own.

@@ -11,9 +11,12 @@
 //!
 //! A file that says nothing is a good one: the agent then waits, and says what it misses.
 
+mod in_effect;
 mod show;
 mod source;
 mod values;
+
+pub use in_effect::InEffect;
 
 use source::{SOURCE, TIMEOUT, TRUST};
 use std::path::{Path, PathBuf};
@@ -117,13 +120,28 @@ pub enum SettingsError {
 
 /// Reads the file; one that is not there says nothing. Gives the warnings too, as text.
 pub fn read_file(path: &Path) -> Result<(Settings, Vec<String>), SettingsError> {
+    parse(path, &bytes_of(path)?)
+}
+
+/// The bytes of the file; none where it is not there.
+fn bytes_of(path: &Path) -> Result<Vec<u8>, SettingsError> {
     #[expect(clippy::disallowed_methods, reason = "root's own file, wherever a link leads")]
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(err) if err.kind() == std::io::ErrorKind::NotFound => vec![],
-        Err(err) => return Err(SettingsError::Read { path: path.to_owned(), err }),
-    };
-    let (settings, diagnostics, sources) = read(&path.display().to_string(), &bytes);
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(bytes),
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => Ok(vec![]),
+        Err(err) => Err(SettingsError::Read { path: path.to_owned(), err }),
+    }
+}
+
+/// Whether nothing is said: all is commented out, which is not the same as an empty value.
+fn is_silent(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| {
+        text.lines().map(str::trim_start).all(|it| it.is_empty() || it.starts_with('#'))
+    })
+}
+
+fn parse(path: &Path, bytes: &[u8]) -> Result<(Settings, Vec<String>), SettingsError> {
+    let (settings, diagnostics, sources) = read(&path.display().to_string(), bytes);
     let all = |severity: Severity| {
         diagnostics
             .iter()
@@ -150,11 +168,7 @@ pub fn read(path: &str, bytes: &[u8]) -> (Option<Settings>, Diagnostics, SourceS
         diagnostics.push(Diagnostic::error(codes::TOO_LARGE, start_of(id), message));
         return (None, diagnostics, sources);
     }
-    // All commented out: nothing is said, which is not the same as an empty value.
-    let silent = sources.get(id).and_then(steadfast_model::Source::text).is_some_and(|text| {
-        text.lines().map(str::trim_start).all(|it| it.is_empty() || it.starts_with('#'))
-    });
-    if silent {
+    if is_silent(bytes) {
         return (Some(settings), diagnostics, sources);
     }
     let Some(source) = sources.get(id) else { return (None, diagnostics, sources) };

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use steadfast_system::AbsPath;
 use steadfast_system::files::{Attributes, Expected, NewFile};
+use steadfast_system::text::safe;
 
 /// One for each promise at most.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,7 +53,7 @@ impl fmt::Display for Change {
                     Was::HardLinks(links) => {
                         write!(f, " (was one file with {links} names, which cron ignores)")
                     }
-                    Was::Link(target) => write!(f, " (was a link to {})", target.escape_debug()),
+                    Was::Link(target) => write!(f, " (was a link to {})", safe(target)),
                 }
             }
             Change::SetAttributes { was, attributes, .. } => {
@@ -62,7 +63,7 @@ impl fmt::Display for Change {
                 Was::Nothing => f.write_str("remove"),
                 Was::File { size, .. } => write!(f, "remove ({})", paths::bytes(*size)),
                 Was::HardLinks(links) => write!(f, "remove (one of {links} names)"),
-                Was::Link(target) => write!(f, "remove (link to {})", target.escape_debug()),
+                Was::Link(target) => write!(f, "remove (link to {})", safe(target)),
             },
         }
     }

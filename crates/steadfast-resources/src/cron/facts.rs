@@ -3,6 +3,7 @@
 use super::{Change, Was};
 use crate::fact::{ABSENT, Fact};
 use crate::paths::{self, Owners};
+use steadfast_system::text::safe;
 
 pub(super) fn facts(change: &Change) -> Vec<Fact> {
     match change {
@@ -24,6 +25,6 @@ fn before(was: &Was) -> String {
         Was::Nothing => ABSENT.to_owned(),
         Was::File { size, bytes: _ } => size.to_string(),
         Was::HardLinks(links) => format!("one file with {links} names"),
-        Was::Link(target) => format!("link to {}", target.escape_debug()),
+        Was::Link(target) => format!("link to {}", safe(target)),
     }
 }

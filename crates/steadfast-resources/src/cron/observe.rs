@@ -5,6 +5,7 @@ use super::state::{State, digest_of, noun};
 use crate::kind::Fingerprint;
 use crate::paths::{self, sha256};
 use steadfast_system::files::{Look, Shape, Wanted};
+use steadfast_system::text::safe;
 use steadfast_system::{AbsPath, Probe, SystemError};
 
 pub(super) fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
@@ -79,7 +80,7 @@ pub(super) fn describe(have: &State) -> Vec<(&'static str, String)> {
         Some(entry) => {
             let what = match &entry.shape {
                 Shape::File { size, .. } => paths::bytes(*size),
-                Shape::Link { target } => format!("link to {}", target.escape_debug()),
+                Shape::Link { target } => format!("link to {}", safe(target)),
                 Shape::Directory | Shape::Socket | Shape::Fifo | Shape::Device => {
                     noun(&entry.shape).to_owned()
                 }

@@ -222,7 +222,7 @@ fn add_line(f: &mut fmt::Formatter<'_>, user: &NewUser) -> fmt::Result {
 /// What was in a file, in quotes where it could be taken for our own words.
 pub(super) fn words(text: &str) -> String {
     if text.is_empty() || text.contains(char::is_whitespace) || text.contains(char::is_control) {
-        format!("\"{}\"", text.escape_debug())
+        format!("\"{}\"", steadfast_system::text::safe(text))
     } else {
         text.to_owned()
     }

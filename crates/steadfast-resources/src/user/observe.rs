@@ -9,6 +9,7 @@ use crate::kind::Fingerprint;
 use std::sync::Arc;
 use steadfast_system::accounts::{self, KeysFile, Local, User};
 use steadfast_system::secrets::{self, Secret};
+use steadfast_system::text::safe;
 use steadfast_system::{AbsPath, ErrorKind, GroupName, SystemError, UserName};
 
 pub(super) fn look(
@@ -200,9 +201,9 @@ pub(super) fn describe(have: &State) -> Vec<(&'static str, String)> {
         ("uid", uid.to_string()),
         ("group", group_shown(group.as_ref(), *gid)),
         ("groups", names.join(", ")),
-        ("home", home.escape_debug().to_string()),
-        ("shell", shell.escape_debug().to_string()),
-        ("comment", comment.escape_debug().to_string()),
+        ("home", safe(home)),
+        ("shell", safe(shell)),
+        ("comment", safe(comment)),
     ];
     match shadow {
         Ok(None) => all.push(("password", "no entry in /etc/shadow".to_owned())),

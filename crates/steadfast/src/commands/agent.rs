@@ -81,8 +81,6 @@ pub(crate) fn run(
 fn failure(error: ShellError) -> Failure {
     let exit = match &error {
         ShellError::Running { .. } => Exit::Locked,
-        ShellError::Settings(SettingsError::Wrong { .. }) => Exit::Usage,
-        ShellError::Settings(SettingsError::Read { .. }) => Exit::Unreachable,
         ShellError::Lock(_)
         | ShellError::Memory { .. }
         | ShellError::Newer(_)

@@ -1,6 +1,7 @@
 //! `steadfast publish`: a model as a signed snapshot in a directory that any web server can serve.
 
 use crate::exit::{Exit, Failure, Outcome};
+use crate::render::time::utc;
 use crate::ui::Ui;
 use anyhow::Error;
 use clap::Args;
@@ -146,7 +147,7 @@ fn told(published: &Published, publication: &Publication<'_>, checked: Checked) 
         publication.channel,
         counted(checked.nodes, "node"),
         counted(checked.promises, "promise"),
-        published.expires.strftime("%Y-%m-%d %H:%M:%SZ"),
+        utc(published.expires),
     )
 }
 

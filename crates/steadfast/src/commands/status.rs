@@ -2,9 +2,9 @@
 
 use super::adopt::failure;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::render::time::utc;
 use crate::ui::{Format, Tone, Ui, clean, wrap};
 use clap::Args;
-use jiff::tz::TimeZone;
 use jiff::{Timestamp, Unit};
 use steadfast_agent::api::v1::{self, LastRun, Revision, Status};
 use steadfast_agent::client;
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &StatusArgs, layout: &Layout, ui: &Ui) -> Outcome {
         }
         Format::Text => {
             let width = ui.width.min(100);
-            for (tone, line) in lines(&status, Timestamp::now(), &TimeZone::system(), width) {
+            for (tone, line) in lines(&status, Timestamp::now(), width) {
                 ui.line(&ui.paint(tone, &line));
             }
         }
@@ -40,25 +40,25 @@ pub(crate) fn run(args: &StatusArgs, layout: &Layout, ui: &Ui) -> Outcome {
 const NAMED: usize = 20;
 const LABEL: usize = 12;
 
-struct Page<'a> {
+struct Page {
     lines: Vec<(Tone, String)>,
     width: usize,
     now: Timestamp,
-    zone: &'a TimeZone,
 }
 
-impl Page<'_> {
-    /// A label and a text, which is broken at the width.
+impl Page {
+    /// A label and a text, whose lines stay lines and are broken at the width.
     fn put(&mut self, label: &str, tone: Tone, text: &str) {
         let room = self.width.saturating_sub(LABEL + 1);
-        for (at, line) in wrap(&clean(text), room).into_iter().enumerate() {
+        let lines = text.lines().flat_map(|it| wrap(&clean(it), room));
+        for (at, line) in lines.enumerate() {
             let label = if at == 0 { label } else { "" };
             self.lines.push((tone, format!("{label:<LABEL$} {line}")));
         }
     }
 
     fn time(&self, at: Timestamp) -> String {
-        let wall = at.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string();
+        let wall = utc(at);
         let apart = at.duration_since(self.now);
         let seconds = apart.as_secs().unsigned_abs();
         let span = match seconds {
@@ -82,9 +82,9 @@ fn short(revision: &str) -> String {
 }
 
 /// The page, from top to bottom: whose it is, what it keeps, what stands in the way, how it went, what comes.
-fn lines(status: &Status, now: Timestamp, zone: &TimeZone, width: usize) -> Vec<(Tone, String)> {
+fn lines(status: &Status, now: Timestamp, width: usize) -> Vec<(Tone, String)> {
     let now = now.round(Unit::Second).unwrap_or(now);
-    let mut page = Page { lines: vec![], width, now, zone };
+    let mut page = Page { lines: vec![], width, now };
     settings(&mut page, status);
     adopted(&mut page, status);
     obstacles(&mut page, status);
@@ -99,7 +99,7 @@ fn lines(status: &Status, now: Timestamp, zone: &TimeZone, width: usize) -> Vec<
 }
 
 /// Which node this is, where its model comes from, and what the settings lack.
-fn settings(page: &mut Page<'_>, status: &Status) {
+fn settings(page: &mut Page, status: &Status) {
     page.put("node", Tone::Plain, &status.node);
     match &status.source {
         Some(source) => page.put("source", Tone::Plain, source),
@@ -112,10 +112,15 @@ fn settings(page: &mut Page<'_>, status: &Status) {
     for missing in &status.missing {
         page.put("missing", Tone::Bad, missing);
     }
+    if let Some(why) = &status.wrong_settings {
+        let words = "have errors: those from before hold, and nothing new is fetched";
+        page.put("settings", Tone::Bad, words);
+        page.put("", Tone::Bad, why);
+    }
 }
 
 /// Why the agent does not do now what it else would, or not with what is newest.
-fn obstacles(page: &mut Page<'_>, status: &Status) {
+fn obstacles(page: &mut Page, status: &Status) {
     if let Some(suspended) = &status.suspended {
         let until = suspended.until.map(|it| format!(" until {}", page.time(it)));
         let since = page.time(suspended.since);
@@ -150,7 +155,7 @@ fn obstacles(page: &mut Page<'_>, status: &Status) {
 }
 
 /// What somebody else writes again each time that it was repaired.
-fn flapping(page: &mut Page<'_>, status: &Status) {
+fn flapping(page: &mut Page, status: &Status) {
     for it in &status.fights {
         let since = page.time(it.since);
         let (promise, repairs) = (&it.promise, it.repairs);
@@ -162,7 +167,7 @@ fn flapping(page: &mut Page<'_>, status: &Status) {
 }
 
 /// What is going on, when the source was last heard, and what comes next.
-fn times(page: &mut Page<'_>, status: &Status) {
+fn times(page: &mut Page, status: &Status) {
     if let Some(running) = &status.running {
         page.put("running", Tone::Plain, &format!("a run is in progress ({running})"));
     }
@@ -178,7 +183,7 @@ fn times(page: &mut Page<'_>, status: &Status) {
     }
 }
 
-fn adopted(page: &mut Page<'_>, status: &Status) {
+fn adopted(page: &mut Page, status: &Status) {
     match (&status.adopted, status.adopted_at) {
         (Some(adopted), Some(at)) => {
             let sequence = adopted.sequence.map(|it| format!(" (number {it})"));
@@ -216,7 +221,7 @@ fn adopted(page: &mut Page<'_>, status: &Status) {
 }
 
 /// What was accepted before the newest and waits too: the one whose turn comes first, and how many there are.
-fn waiting(page: &mut Page<'_>, waiting: &[v1::Newer]) {
+fn waiting(page: &mut Page, waiting: &[v1::Newer]) {
     let Some(first) = waiting.first() else { return };
     let because = first.because.as_deref().unwrap_or("is being examined");
     page.put("and", Tone::Plain, &format!("{} {because}", short(&first.revision.revision)));
@@ -228,13 +233,13 @@ fn waiting(page: &mut Page<'_>, waiting: &[v1::Newer]) {
 }
 
 /// Whose a revision is, and what it is about.
-fn made(page: &mut Page<'_>, revision: &Revision) {
+fn made(page: &mut Page, revision: &Revision) {
     if let (Some(author), Some(subject)) = (&revision.author, &revision.subject) {
         page.put("", Tone::Plain, &format!("by {author}: {subject}"));
     }
 }
 
-fn last_run(page: &mut Page<'_>, run: &LastRun) {
+fn last_run(page: &mut Page, run: &LastRun) {
     let (not_kept, held) = (run.not_kept.len(), run.held.len());
     let good = not_kept == 0;
     let text = format!(
@@ -252,9 +257,11 @@ fn last_run(page: &mut Page<'_>, run: &LastRun) {
     }
 }
 
-fn unkept(page: &mut Page<'_>, label: &str, tone: Tone, all: &[v1::Failure]) {
+fn unkept(page: &mut Page, label: &str, tone: Tone, all: &[v1::Failure]) {
     for one in all.iter().take(NAMED) {
         page.put(label, tone, &format!("{}: {}", one.promise, one.because));
+        // The unit's own words, as it wrote them.
+        one.journal.iter().for_each(|it| page.put("", Tone::Doubt, &format!("journal: {it}")));
     }
     if all.len() > NAMED {
         let text = format!("and {} more: steadfast status --format json", all.len() - NAMED);
@@ -271,12 +278,12 @@ mod tests {
         let text = include_str!("../../../../tests/formats/agent-status-1-named.json");
         let status: Status = serde_json::from_str(text).unwrap();
         let now = "2026-07-06T12:00:00Z".parse().unwrap();
-        let lines = lines(&status, now, &TimeZone::UTC, 80);
+        let lines = lines(&status, now, 80);
         let lines: Vec<&str> = lines.iter().map(|it| it.1.as_str()).collect();
         assert_eq!(
             lines[2..8],
             [
-                "adopted      0123456789ab, since 2026-07-06 07:00:00 (5 h ago)",
+                "adopted      0123456789ab, since 2026-07-06 07:00:00Z (5 h ago)",
                 "             by Anna Peeters <anna@xyz.example>: Greet otherwise",
                 "newer        1123456789ab waits for its window, which opens at",
                 "             2026-07-06T13:00:00Z",
@@ -284,5 +291,31 @@ mod tests {
                 "wave         this node is at 36.87 % of the waves",
             ]
         );
+    }
+
+    #[test]
+    fn what_a_unit_has_said_and_what_is_wrong_with_settings_is_shown_in_lines() {
+        let text = include_str!("../../../../tests/formats/agent-status-1-named.json");
+        let mut status: Status = serde_json::from_str(text).unwrap();
+        let now = "2026-07-06T12:00:00Z".parse().unwrap();
+        status.wrong_settings = Some("agent.yaml:1:2 is wrong\n  1 | a:\u{7}\n".to_owned());
+        let run = status.last_run.as_mut().unwrap();
+        run.not_kept = vec![v1::Failure {
+            promise: "service:a".to_owned(),
+            because: "it is not active".to_owned(),
+            journal: vec!["cannot open the file".to_owned(), "giving up".to_owned()],
+        }];
+        let all: Vec<String> = lines(&status, now, 80).into_iter().map(|(_, line)| line).collect();
+        let page = all.join("\n");
+        for expected in [
+            "settings     have errors: those from before hold, and nothing new is fetched\n\
+             \u{20}            agent.yaml:1:2 is wrong\n\
+             \u{20}              1 | a:\\u{7}",
+            "not kept     service:a: it is not active\n\
+             \u{20}            journal: cannot open the file\n\
+             \u{20}            journal: giving up",
+        ] {
+            assert!(page.contains(expected), "{page}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! `steadfast verify`: whether a node would accept a snapshot, commit or tag.
 
 use crate::exit::{Exit, Failure, Outcome};
+use crate::render::time::utc;
 use crate::ui::{Tone, Ui, clean};
 use anyhow::Error;
 use clap::{ArgGroup, Args};
@@ -259,7 +260,6 @@ fn told(
 ) -> (Vec<(&'static str, String)>, steadfast_model::SourceSet) {
     let Fetched { sources, point, advance: _, origin, signers, validator: _ } = fetched;
     let mut lines = vec![];
-    let stamp = |it: Timestamp| it.strftime("%Y-%m-%d %H:%M:%SZ").to_string();
     match &point {
         Point::Snapshot { model, channel, sequence, .. } => {
             lines.push(("snapshot", format!("{sequence} of {model} for {channel}")));
@@ -277,8 +277,8 @@ fn told(
                 lines.push(("author", commit.author.clone()));
                 lines.push(("subject", commit.subject.clone()));
             }
-            lines.push(("made", stamp(created)));
-            lines.push(("expires", stamp(expires)));
+            lines.push(("made", utc(created)));
+            lines.push(("expires", utc(expires)));
         }
         Origin::Git { commit: _, tag, author, authored, committed: _, subject, supersedes } => {
             if let Some(tag) = tag {
@@ -286,7 +286,7 @@ fn told(
             }
             lines.push(("author", author));
             if let Some(authored) = authored {
-                lines.push(("written", stamp(authored)));
+                lines.push(("written", utc(authored)));
             }
             lines.push(("subject", subject));
             lines.extend(supersedes.into_iter().map(|it| ("supersedes", it)));

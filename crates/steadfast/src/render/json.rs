@@ -104,6 +104,11 @@ impl Reporter for JsonLines<'_> {
 }
 
 /// The last line of a run.
+pub(crate) fn nothing_promised(ui: &Ui, node: &str, words: &str) {
+    let event = json!({ "event": "nothing-promised", "node": node, "words": words });
+    ui.line(&event.to_string());
+}
+
 pub(crate) fn summary(ui: &Ui, summary: &Summary, implied: &Summary, exit: Exit) {
     let Summary { kept, repaired, not_kept, held, certain, expected } = *summary;
     let event = json!({

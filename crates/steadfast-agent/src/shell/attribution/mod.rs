@@ -339,6 +339,16 @@ mod tests {
     }
 
     #[test]
+    fn a_process_that_is_in_no_group_any_more_is_led_by_none_of_ours() {
+        let children = Alive::default();
+        children.add(7);
+        assert_eq!(
+            [7, 8, 0, -1, i32::MIN].map(|it| children.leads(it)),
+            [true, false, false, false, false]
+        );
+    }
+
+    #[test]
     fn a_process_is_named_for_the_promise_that_it_touched_and_children_of_ours_are_not() {
         let folder = tempfile::tempdir().unwrap();
         let Some((group, _)) = group_and_place(folder.path()) else { return };

@@ -9,11 +9,11 @@ use steadfast_engine::{Plan, Promises, Summary};
 use steadfast_node::counted;
 
 pub(super) fn nothing_promised(args: &RunArgs, ui: &Ui, node: &str) {
+    let words = format!("nothing is promised: no environment of the model names {node}");
     match args.format {
-        Format::Text => {
-            ui.line(&format!("nothing is promised: no environment of the model names {node}"));
-        }
+        Format::Text => ui.line(&words),
         Format::Json => {
+            json::nothing_promised(ui, node, &words);
             if args.dry_run {
                 json::forecasts(ui, &Forecasts::default(), Exit::Fine);
             } else {

@@ -115,3 +115,49 @@ fn a_revision_with_a_window_in_an_unknown_zone_is_not_taken() {
     assert_eq!(revision(&waits), good, "{waits:#}");
     assert_eq!(machine.text("/etc/motd"), "one\n");
 }
+
+#[test]
+fn of_a_service_that_fails_the_words_of_its_last_start_are_shown_in_lines_and_no_others() {
+    let Some(machine) = Machine::boot() else { return };
+    machine.write(
+        "/usr/lib/systemd/system/broken.service",
+        "[Service]\nExecStart=/bin/sh /srv/broken.sh\n",
+    );
+    let script = "echo attempt $(cat /srv/attempt)\necho \"it's \\\"broken\\\"\"\nexit 7\n";
+    machine.write("/srv/broken.sh", script);
+    machine.ok(&["systemctl", "daemon-reload"]);
+    machine.server_model(&[(
+        "servers/web.yaml",
+        "server: web\nservices: { broken: { running: true, settle: 1s } }\n",
+    )]);
+    // One after the other, and well within the time of which its journal is of interest.
+    for attempt in ["one", "two", "three"] {
+        machine.write("/srv/attempt", format!("{attempt}\n"));
+        let run = machine.steadfast(&["run", "--model", "/srv/model"]);
+        assert_eq!(run.status, 4, "{run:#?}");
+        let said: Vec<&str> = run.stdout.lines().filter(|it| it.contains("attempt ")).collect();
+        assert_eq!(said.len(), 1, "{run:#?}");
+        assert!(said[0].ends_with(&format!("journal: attempt {attempt}")), "{run:#?}");
+        assert!(run.stdout.contains("journal: it's \"broken\""), "{run:#?}");
+    }
+}
+
+#[test]
+fn an_agent_shows_the_words_of_a_service_that_fails_in_lines() {
+    let Some(machine) = installed() else { return };
+    machine.write("/srv/api.pl", SERVER);
+    model(&machine, "one", Some("'500 Internal Server Error' 0"));
+    settings(&machine, DIRECTORY);
+    machine.ok(&["systemctl", "start", "steadfast"]);
+    let now = wait_for(&machine, "not kept", |it| !it["last_run"]["not_kept"][0].is_null());
+    let broken = &now["last_run"]["not_kept"][0];
+    let because = broken["because"].as_str().unwrap();
+    assert!(because.contains("answers 500 Internal Server Error"), "{because}");
+    assert!(!because.contains("journal") && !because.contains('\n'), "{because}");
+    let said = |line: &Value| line.as_str().is_some_and(|it| it.starts_with("asked, and says 500"));
+    assert!(broken["journal"].as_array().unwrap().iter().any(said), "{broken:#}");
+    let page = machine.ok(&["steadfast", "status"]);
+    assert!(page.contains("\n             journal: asked, and says 500 "), "{page}");
+    let told = machine.ok(&["journalctl", "STEADFAST_EVENT=not-kept", "-o", "cat"]);
+    assert!(told.contains("\njournal: asked, and says 500 "), "{told}");
+}

@@ -262,6 +262,9 @@ fn a_node_that_nobody_names_promises_nothing_and_says_so() {
     });
     assert_eq!(lines[0], expected);
     assert_eq!((said.code, lines.len(), &lines[1]["event"]), (0, 2, &"summary".into()));
+    let arguments = ["explain", "/a", "--model", path, "--node", "stranger", "--format", "json"];
+    let said = steadfast(&arguments);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&said.out).unwrap(), expected);
 }
 
 #[test]

@@ -106,3 +106,15 @@ fn every_program_is_started_apart_from_us() {
         ["agent/src/shell/binary.rs", "agent/src/shell/children.rs", "download/src/process.rs"];
     assert!(known.iter().all(|it| starters.iter().any(|path| path.ends_with(it))), "{starters:?}");
 }
+
+#[test]
+fn what_the_lints_forbid_is_allowed_function_by_function() {
+    for (path, text) in sources().filter(|(path, _)| path.contains("/src/")) {
+        // A file that is nothing but tests says so in its name; a module of tests in a file is indented.
+        let whole = text.lines().any(|it| it.starts_with("#![expect(clippy::disallowed_methods"));
+        assert!(
+            !whole || path.ends_with("/tests.rs"),
+            "{path} allows itself all that is forbidden"
+        );
+    }
+}

@@ -18,7 +18,7 @@ impl Agent {
     }
 
     /// The others, the oldest first, and why they wait.
-    pub(super) fn others_waiting(&self, now: Timestamp) -> Vec<Known> {
+    pub fn others_waiting(&self, now: Timestamp) -> Vec<Known> {
         let known =
             |it: &Candidate| Known { info: it.info.clone(), waiting: self.why_waits(it, now) };
         self.memory.queue.iter().map(known).collect()

@@ -26,7 +26,8 @@ impl Agent {
             adopted_at: adopted.as_ref().map(|it| it.at),
             newer: candidate.as_ref().map(|it| it.info.clone()),
             waiting: self.waiting(now),
-            known: self.others_waiting(now),
+            // Asked for by those who show it: there may be many.
+            known: vec![],
             share: adopted.as_ref().map(|it| self.share(it).percent()),
             trying: trial.as_ref().map(|it| match it.stage {
                 Stage::First | Stage::Second => Trying::New,

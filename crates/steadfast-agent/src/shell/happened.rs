@@ -7,6 +7,7 @@ use super::{binary, revisions};
 use crate::api::v1;
 use crate::machine::{Input, Request, RunResult, Shutdown};
 use crate::metrics;
+use crate::status::Status;
 use jiff::Timestamp;
 use steadfast_model::PromiseId;
 use steadfast_node::revision::Revision;
@@ -93,7 +94,8 @@ impl Shell {
         let now = Timestamp::now();
         match request {
             v1::Request::Status {} => {
-                let mut status = v1::Status::from(&self.status(now));
+                let known = self.agent.others_waiting(now);
+                let mut status = v1::Status::from(&Status { known, ..self.status(now) });
                 revisions::name(&mut status, &self.setup.layout);
                 // Plain data, whose serialization cannot fail.
                 let text = serde_json::to_string(&status).unwrap_or_default();

@@ -2,16 +2,20 @@
 
 use super::setup::ShellError;
 use crate::memory::{Memory, Unreadable};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use steadfast_store::state_files;
 
 /// Reads the agent's memory without touching it: for commands beside an agent.
 pub fn read_memory(state: &Path) -> Result<(Memory, Vec<Unreadable>), ShellError> {
-    let [first, second] = state_files::copies(state);
-    let read = |path: PathBuf| {
+    let [first, second] = state_files::copies(state).map(|path| {
         state_files::read(&path).map_err(|err| ShellError::Memory { path: path.clone(), err })
+    });
+    // A disk that cannot give one of them back has damaged it; that is what the other is for.
+    let damaged = || Some(vec![]);
+    let [first, second] = match (first, second) {
+        (Err(err), Err(_)) => return Err(err),
+        (first, second) => [first, second].map(|it| it.unwrap_or_else(|_| damaged())),
     };
-    let (first, second) = (read(first)?, read(second)?);
     Ok(Memory::read([first.as_deref(), second.as_deref()]))
 }
 
@@ -50,4 +54,30 @@ pub(super) fn store(state: &Path, memory: &Memory) -> std::io::Result<()> {
         state_files::write(&path, &bytes)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_methods, reason = "a test plays everybody else's part")]
+
+    use super::*;
+
+    #[test]
+    fn a_copy_that_the_disk_does_not_give_back_costs_nothing_while_there_is_the_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let memory = Memory { written: 7, ..Memory::default() };
+        store(folder.path(), &memory).unwrap();
+        let [first, second] = state_files::copies(folder.path());
+        std::fs::remove_file(&first).unwrap();
+        std::fs::create_dir(&first).unwrap();
+        assert!(state_files::read(&first).is_err());
+        assert_eq!(
+            read_memory(folder.path()).unwrap(),
+            (memory.clone(), vec![Unreadable::Damaged])
+        );
+        assert_eq!(recall(folder.path()).unwrap(), memory);
+        std::fs::remove_file(&second).unwrap();
+        std::fs::create_dir(&second).unwrap();
+        assert!(matches!(read_memory(folder.path()), Err(ShellError::Memory { .. })));
+    }
 }

@@ -5,6 +5,7 @@ use crate::commands::{facts_of, look_at_state};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::render::changed;
 use crate::render::explained::{About, comes_from, was};
+use crate::render::json::nothing_promised;
 use crate::render::time::stamp;
 use crate::ui::{Format, Tone, Ui, clean};
 use clap::Args;
@@ -68,7 +69,12 @@ pub(crate) fn run(args: &ExplainArgs, cx: &Context, ui: &Ui) -> Outcome {
         Format::Json => ui.say(words),
     };
     let Some(target) = target else {
-        tell(&format!("nothing is promised: no environment of the model names {node}"));
+        let words = format!("nothing is promised: no environment of the model names {node}");
+        match args.format {
+            Format::Text => ui.line(&words),
+            // That the node has no place in the model is more than that this thing is not in it.
+            Format::Json => nothing_promised(ui, &node, &words),
+        }
         return Ok(Exit::Fine);
     };
     let found = find(&target, &args.thing);

@@ -162,6 +162,8 @@ pub struct Fingerprint {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Applied {
     All,
+    /// All of them, and something that an operator should know.
+    Noted(Vec<String>),
     /// The change at this index failed; those before it are done, those after it were not tried.
     Failed {
         at: usize,

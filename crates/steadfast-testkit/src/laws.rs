@@ -59,6 +59,7 @@ fn frame(world: &World, subjects: &[&dyn Subject], start: &World) -> World {
         world.lists.age = None;
         world.lists.stale = false;
         world.lists.refreshed = false;
+        world.lists.failed = None;
     }
     world.clock = 0;
     world.loaded = 0;

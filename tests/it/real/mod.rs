@@ -18,6 +18,7 @@ mod health;
 pub(crate) mod lab;
 mod main_job;
 mod others;
+mod package_sources;
 mod package_transactions;
 mod packaged;
 mod restarts;

@@ -94,6 +94,7 @@ pub fn converge(
         done: vec![vec![]; count],
         outcomes: vec![None; count],
         notes: vec![vec![]; count],
+        noted: BTreeMap::new(),
         retry: vec![],
         systemd_read: false,
         last_round: false,
@@ -292,14 +293,21 @@ impl Run<'_> {
         kinds.into_values().collect()
     }
 
+    /// Takes note of what was done.
+    fn did(&mut self, at: usize, changes: Vec<Change>) {
+        let told = |it: &Change| it.as_runner().is_some_and(|it| it.wants_daemon_reload());
+        self.systemd_read |= changes.iter().any(told);
+        self.done[at].extend(changes);
+    }
+
     /// What came of the changes of one promise.
     fn take_in(&mut self, at: usize, changes: Vec<Change>, applied: Applied) {
         self.stale[at] = true;
         match applied {
-            Applied::All => {
-                let told = |it: &Change| it.as_runner().is_some_and(|it| it.wants_daemon_reload());
-                self.systemd_read |= changes.iter().any(told);
-                self.done[at].extend(changes);
+            Applied::All => self.did(at, changes),
+            Applied::Noted(notes) => {
+                self.did(at, changes);
+                self.noted.entry(at).or_default().extend(notes);
             }
             Applied::Failed { at: failed, error } => {
                 self.done[at].extend_from_slice(&changes[..failed.min(changes.len())]);
@@ -322,6 +330,7 @@ impl Run<'_> {
             Err(error) => Outcome::NotKept(NotKept::Unobserved(error)),
             Ok(difference) if difference.is_kept() => {
                 self.notes[at] = difference.notes;
+                self.notes[at].extend(self.noted.get(&at).into_iter().flatten().cloned());
                 if self.only_looked(at, before) {
                     self.done[at].clear();
                     Outcome::Kept

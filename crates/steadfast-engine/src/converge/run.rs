@@ -34,6 +34,8 @@ pub(super) struct Run<'a> {
     pub(super) done: Vec<Vec<Change>>,
     pub(super) outcomes: Vec<Option<Outcome>>,
     pub(super) notes: Vec<Vec<String>>,
+    /// What was said of what was done; it is told with the outcome.
+    pub(super) noted: BTreeMap<usize, Vec<String>>,
     /// What failed because the machine moved, and gets one more round.
     pub(super) retry: Vec<usize>,
     /// Whether systemd has read its files since it was last written down that it has to.

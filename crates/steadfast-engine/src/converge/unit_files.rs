@@ -73,7 +73,7 @@ impl Run<'_> {
         let change = [Change::daemon_reload()];
         match steadfast_resources::apply(&[&change], self.sys).pop() {
             Some(Applied::Failed { at: _, error }) => Some(error),
-            Some(Applied::All) | None => None,
+            Some(Applied::All | Applied::Noted(_)) | None => None,
         }
     }
 

@@ -222,10 +222,9 @@ impl<'a> Undoing<'a> {
                     self.done[at].extend(changes);
                     Ok(())
                 }
-                (Applied::Failed { at: _, error }, _) | (Applied::All, Err(error)) => {
-                    Err(NotUndone::Failed(error))
-                }
-                (Applied::All, Ok(_)) => Err(NotUndone::StillDiffers),
+                (Applied::Failed { at: _, error }, _)
+                | (Applied::All | Applied::Noted(_), Err(error)) => Err(NotUndone::Failed(error)),
+                (Applied::All | Applied::Noted(_), Ok(_)) => Err(NotUndone::StillDiffers),
             };
         }
     }

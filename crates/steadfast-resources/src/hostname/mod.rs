@@ -259,7 +259,7 @@ fn apply(change: &Change, sys: &dyn Actuate) -> Result<(), SystemError> {
             let done = paths::apply(&[std::slice::from_ref(change)], sys);
             match done.into_iter().next() {
                 Some(Applied::Failed { at: _, error }) => Err(error),
-                Some(Applied::All) | None => Ok(()),
+                Some(Applied::All | Applied::Noted(_)) | None => Ok(()),
             }
         }
         Change::Running { was: _, name } => sys.set_running_hostname(name),

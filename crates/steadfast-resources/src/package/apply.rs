@@ -41,7 +41,32 @@ pub(super) fn apply(batch: &[&[Change]], sys: &dyn Actuate) -> Vec<Applied> {
     }
     let marks = |it: &Change| matches!(it, Change::Hold { .. } | Change::MarkManual { .. });
     mark(&all(&marks), &mut applied, sys);
+    note_sources(&acts, &mut applied, sys);
     applied
+}
+
+/// Says which sources could not be fetched, once for what is installed, and to each that only looked for
+/// something newer: what those sources have is not known.
+fn note_sources(acts: &[(usize, usize, Change)], applied: &mut [Applied], sys: &dyn Actuate) {
+    let installs = |it: &&(usize, usize, Change)| {
+        it.2.act().is_some_and(|(verb, _)| verb == Verb::Install) && applied[it.0] == Applied::All
+    };
+    let done: Vec<(usize, bool)> = acts
+        .iter()
+        .filter(installs)
+        .map(|it| (it.0, matches!(it.2, Change::LookForNewer(_))))
+        .collect();
+    if done.is_empty() {
+        return;
+    }
+    let Some(why) = sys.apt_lists().failed else { return };
+    let first = done.iter().find(|it| !it.1).map(|it| it.0);
+    for (promise, only_looks) in done {
+        if only_looks || Some(promise) == first {
+            let words = format!("not all of apt's sources could be fetched: {why}");
+            applied[promise] = Applied::Noted(vec![words]);
+        }
+    }
 }
 
 /// The promise in the batch, the change in the promise, and what a transaction does for it.

@@ -30,7 +30,7 @@ pub(super) fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, 
         .into_iter()
         .zip(asked)
         .map(|(look, asked)| {
-            let Some(lists) = lists.filter(|_| asked) else {
+            let Some(lists) = lists.clone().filter(|_| asked) else {
                 return Ok(State { look, apt: None, foreseen: None });
             };
             let answers = answers.as_ref().map_err(Clone::clone)?;

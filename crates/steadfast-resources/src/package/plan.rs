@@ -63,8 +63,8 @@ fn doubt(have: &State, difference: &mut Difference<Change>) {
         };
         if lists.stale && difference.changes.iter().any(is_chosen) {
             difference.obstacles.push(Obstacle::Presumed(format!(
-                "apt's lists are {}, and are fetched first",
-                age(lists)
+                "apt's lists {}; they are fetched first",
+                freshness(lists)
             )));
         }
     }
@@ -285,7 +285,7 @@ fn other_version(
         if lists.stale {
             let look = act(want, goal(want, None), version, held);
             return Difference {
-                obstacles: vec![Obstacle::Unknown(format!("apt's lists are {}", age(lists)))],
+                obstacles: vec![Obstacle::Unknown(format!("apt's lists {}", freshness(lists)))],
                 ..Difference::new(vec![Change::LookForNewer(look)])
             };
         }
@@ -298,20 +298,26 @@ fn not_offered(want: &Desired, have: &State, change: Change) -> Difference<Chang
     let Some((offers, lists)) = &have.apt else { return Difference::new(vec![change]) };
     let what = match offers {
         None => format!("{} is not in apt's lists", want.name),
-        Some(offers) => {
-            let within = want.version.as_ref().map_or(String::new(), |it| format!(" in `{it}`"));
-            let from = want.options.from.as_ref().map_or(String::new(), |it| format!(" from {it}"));
-            let has: Vec<&str> =
-                offers.versions.iter().take(5).map(|it| it.version.as_str()).collect();
-            format!("apt's lists have no version{within}{from}, only {}", has.join(", "))
-        }
+        Some(offers) => offers.lacking(want.version.as_ref(), want.options.from.as_deref()),
     };
+    if let (true, Some(why)) = (lists.refreshed, &lists.failed) {
+        let words = format!("{what}; not all sources could be fetched: {why}");
+        return Difference::refused(Refusal::machine(words));
+    }
     if lists.refreshed {
         return Difference::refused(Refusal::machine(what));
     }
     Difference {
-        obstacles: vec![Obstacle::Unknown(format!("{what}; they are {}", age(lists)))],
+        obstacles: vec![Obstacle::Unknown(format!("{what}; they {}", freshness(lists)))],
         ..Difference::new(vec![change])
+    }
+}
+
+/// What is known of how fresh lists are: that they `are 3 h old`, or why nobody knows.
+fn freshness(lists: &Lists) -> String {
+    match &lists.failed {
+        Some(why) => format!("could not all be fetched when that was last tried: {why}"),
+        None => format!("are {}", age(lists)),
     }
 }
 

@@ -58,10 +58,12 @@ fn offers() -> Offers {
     apt::policy(text, &std::collections::BTreeMap::new())["nginx"].clone()
 }
 
-const FRESH: Lists = Lists { age: Some(Duration::from_secs(600)), stale: false, refreshed: false };
+const FRESH: Lists =
+    Lists { age: Some(Duration::from_secs(600)), stale: false, refreshed: false, failed: None };
 const OLD: Lists =
-    Lists { age: Some(Duration::from_secs(3 * 3600)), stale: true, refreshed: false };
-const JUST_NOW: Lists = Lists { age: Some(Duration::ZERO), stale: false, refreshed: true };
+    Lists { age: Some(Duration::from_secs(3 * 3600)), stale: true, refreshed: false, failed: None };
+const JUST_NOW: Lists =
+    Lists { age: Some(Duration::ZERO), stale: false, refreshed: true, failed: None };
 
 fn state(installed: Option<Installed>) -> State {
     State {
@@ -233,6 +235,24 @@ fn what_apt_does_not_know_hangs_on_newer_lists() {
     );
     have.apt = Some((None, JUST_NOW));
     plans("nosuch: present", &have, expect!["refused: nosuch is not in apt's lists"]);
+    // What could not be fetched may have it.
+    let failed = Some("Failed to fetch http://x  Connection refused".into());
+    have.apt = Some((None, Lists { failed: failed.clone(), ..JUST_NOW }));
+    plans(
+        "nosuch: present",
+        &have,
+        expect![
+            "refused: nosuch is not in apt's lists; not all sources could be fetched: Failed to fetch http://x  Connection refused"
+        ],
+    );
+    have.apt = Some((None, Lists { failed, ..OLD }));
+    plans(
+        "nosuch: present",
+        &have,
+        expect![[r#"
+        install
+        unknown: nosuch is not in apt's lists; they could not all be fetched when that was last tried: Failed to fetch http://x  Connection refused"#]],
+    );
     have.apt = Some((Some(offers()), JUST_NOW));
     plans(
         "nginx: \"> 2, < 1\"",
@@ -470,7 +490,7 @@ fn what_old_lists_offer_is_presumed_to_be_offered_still() {
         &have,
         expect![[r#"
             install 1.22.1-9
-            presumed: apt's lists are 3 h old, and are fetched first"#]],
+            presumed: apt's lists are 3 h old; they are fetched first"#]],
     );
 }
 

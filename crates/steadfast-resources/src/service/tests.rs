@@ -865,6 +865,7 @@ fn applies(fails: Option<&'static str>, done: &str, how: &str) {
     let ended: Vec<String> = applied
         .iter()
         .map(|it| match it {
+            Applied::Noted(notes) => notes.join("; "),
             Applied::All => "all".to_owned(),
             Applied::Failed { at, .. } => format!("failed at {at}"),
         })

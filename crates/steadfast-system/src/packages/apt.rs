@@ -25,6 +25,38 @@ pub struct Offer {
 }
 
 impl Offers {
+    /// The versions that would do, if apt's preferences did not forbid them (a negative priority).
+    pub fn forbidden(&self, range: Option<&Range>, from: Option<&str>) -> Vec<&Version> {
+        let fits = |it: &&Offer| {
+            range.is_none_or(|range| range.holds(&it.version))
+                && from.is_none_or(|from| it.comes_from(from))
+        };
+        let fitting = self.versions.iter().filter(fits);
+        fitting.filter(|it| it.priority < 0).map(|it| &it.version).collect()
+    }
+
+    /// Why none of them is chosen, in words that follow on the name of the package.
+    pub fn lacking(&self, range: Option<&Range>, from: Option<&str>) -> String {
+        let list = |versions: &mut dyn Iterator<Item = &Version>| {
+            let versions: Vec<&str> = versions.take(5).map(Version::as_str).collect();
+            versions.join(", ")
+        };
+        let forbidden = self.forbidden(range, from);
+        if !forbidden.is_empty() {
+            let forbidden = list(&mut forbidden.into_iter());
+            return format!("apt's preferences forbid {forbidden} (a negative priority)");
+        }
+        let within = range.map_or(String::new(), |it| format!(" in `{it}`"));
+        let from = from.map_or(String::new(), |it| format!(" from {it}"));
+        match self.versions.is_empty() {
+            true => format!("apt's lists have no version{within}{from}, and no other"),
+            false => {
+                let all = list(&mut self.versions.iter().map(|it| &it.version));
+                format!("apt's lists have no version{within}{from}, only {all}")
+            }
+        }
+    }
+
     /// The version that a promise asks for: within the range and from the suite, where they are said,
     /// as apt would choose: the highest priority, then the newest. A version of negative priority is
     /// never chosen.
@@ -194,6 +226,27 @@ pub fn simulation(text: &str) -> Simulation {
     simulation
 }
 
+/// The first list of each source, from `apt-get --print-uris update`: that of its release, which is fetched
+/// before all others. `'URI' NAME SIZE`.
+pub fn releases(text: &str) -> Vec<&str> {
+    text.lines()
+        .filter_map(|it| it.split_once("' ")?.1.split(' ').next())
+        .filter(|it| it.ends_with(RELEASE))
+        .collect()
+}
+
+/// How the first list of a source ends; the others begin as it does.
+const RELEASE: &str = "InRelease";
+
+/// The sources of which nothing is among these lists.
+pub fn unfetched(text: &str, lists: &[String]) -> Vec<Arc<str>> {
+    let is_there = |first: &str| {
+        let source = first.strip_suffix(RELEASE).unwrap_or(first);
+        lists.iter().any(|it| it.starts_with(source))
+    };
+    releases(text).into_iter().filter(|it| !is_there(it)).map(Arc::from).collect()
+}
+
 /// The words in which apt or dpkg say why they failed: their error lines, else the last lines.
 pub fn complaint(text: &str) -> String {
     let mut errors = vec![];
@@ -315,6 +368,8 @@ pub struct Answers {
     pub key: String,
     /// Whether the suites were asked for too.
     pub suites: bool,
+    /// The sources of which there is no list at all, by the name that the first would have.
+    pub unfetched: Vec<Arc<str>>,
     /// None: apt does not know the name.
     pub offers: BTreeMap<Arc<str>, Option<Offers>>,
 }
@@ -324,6 +379,9 @@ const HEADER: &str = "steadfast apt answers 1";
 impl Answers {
     pub fn encode(&self) -> String {
         let mut text = format!("{HEADER}\nkey {}\nsuites {}\n", self.key, self.suites);
+        for name in &self.unfetched {
+            text.push_str(&format!("unfetched {name}\n"));
+        }
         for (name, offers) in &self.offers {
             let Some(offers) = offers else {
                 text.push_str(&format!("unknown {name}\n"));
@@ -353,6 +411,7 @@ impl Answers {
         let mut it = Answers {
             key: lines.next()?.strip_prefix("key ")?.to_owned(),
             suites: lines.next()?.strip_prefix("suites ")?.parse().ok()?,
+            unfetched: vec![],
             offers: BTreeMap::new(),
         };
         let mut last: Option<Arc<str>> = None;
@@ -360,6 +419,7 @@ impl Answers {
             let mut words = line.split(' ');
             match (words.next()?, words.next()) {
                 ("end", None) => return Some(it),
+                ("unfetched", Some(name)) => it.unfetched.push(Arc::from(name)),
                 ("unknown", Some(name)) => {
                     it.offers.insert(Arc::from(name), None);
                     last = None;
@@ -453,6 +513,37 @@ mod tests {
     }
 
     #[test]
+    fn what_the_preferences_forbid_is_said() {
+        let text = "a:\n  Candidate: (none)\n  Version table:\n     3-1 -1\n       -1 http://x evil/main amd64 Packages\n     1-1 500\n        500 http://x bookworm/main amd64 Packages\n";
+        let known = policy(text, &BTreeMap::new());
+        let said = |range: &str| {
+            let range = (!range.is_empty()).then(|| Range::parse(range).unwrap());
+            known["a"].lacking(range.as_ref(), None)
+        };
+        assert_eq!(said(""), "apt's preferences forbid 3-1 (a negative priority)");
+        assert_eq!(said("> 2"), "apt's preferences forbid 3-1 (a negative priority)");
+        assert_eq!(said("> 5"), "apt's lists have no version in `> 5`, only 3-1, 1-1");
+        assert_eq!(
+            known["a"].lacking(None, Some("sid")),
+            "apt's lists have no version from sid, only 3-1, 1-1"
+        );
+        assert_eq!(
+            Offers::default().lacking(None, None),
+            "apt's lists have no version, and no other"
+        );
+    }
+
+    #[test]
+    fn a_source_that_was_never_fetched_is_known() {
+        let text = "'http://x/debian/dists/stable/InRelease' x_debian_dists_stable_InRelease 0 \n'http://x/debian/dists/stable/main/binary-amd64/Packages.xz' x_debian_dists_stable_main_binary-amd64_Packages 0 \n'file:/opt/nowhere/./InRelease' _opt_nowhere_._InRelease 0 \n";
+        let lists = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+        let there = lists(&["lock", "x_debian_dists_stable_main_binary-amd64_Packages.lz4"]);
+        assert_eq!(unfetched(text, &there), [Arc::from("_opt_nowhere_._InRelease")]);
+        assert_eq!(unfetched(text, &lists(&["_opt_nowhere_._Packages"])).len(), 1);
+        assert_eq!(unfetched("", &there), []);
+    }
+
+    #[test]
     fn a_simulation_says_what_is_unpacked_and_removed() {
         let text = include_str!("captures/simulate-install");
         let shown: Vec<String> = simulation(text)
@@ -538,7 +629,8 @@ mod tests {
         let mut offers: BTreeMap<Arc<str>, Option<Offers>> =
             offers().into_iter().map(|(name, it)| (name, Some(it))).collect();
         offers.insert(Arc::from("nosuch"), None);
-        let remembered = Answers { key: "00ff".to_owned(), suites: true, offers };
+        let unfetched = vec![Arc::from("_opt_nowhere_._InRelease")];
+        let remembered = Answers { key: "00ff".to_owned(), suites: true, unfetched, offers };
         let text = remembered.encode();
         assert_eq!(Answers::decode(&text), Some(remembered));
         for end in 0..text.len() - 1 {
@@ -553,6 +645,7 @@ mod tests {
             simulation(&text);
             complaint(&text);
             blamed(&text);
+            releases(&text);
             Answers::decode(&text);
         }
     }

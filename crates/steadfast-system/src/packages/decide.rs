@@ -56,21 +56,10 @@ pub(super) fn is_lacking(item: &Item, offers: Option<&Offers>, from: Option<&str
 }
 
 fn lacking(item: &Item, offers: Option<&Offers>, from: Option<&str>) -> SystemError {
-    let package = &item.package;
     let words = match (offers, &item.goal) {
-        (Some(offers), Goal::Install { range, .. }) => {
-            let within = range.as_ref().map_or(String::new(), |it| format!(" in `{it}`"));
-            let from = from.map_or(String::new(), |it| format!(" from {it}"));
-            let versions: Vec<&str> =
-                offers.versions.iter().take(5).map(|it| it.version.as_str()).collect();
-            let all = match versions.is_empty() {
-                true => "none at all".to_owned(),
-                false => format!("they have {}", versions.join(", ")),
-            };
-            format!("apt's lists have no version of {package}{within}{from}: {all}")
-        }
+        (Some(offers), Goal::Install { range, .. }) => offers.lacking(range.as_ref(), from),
         (None, _) | (Some(_), Goal::Remove | Goal::Purge) => {
-            format!("apt's lists have no package {package}")
+            format!("apt's lists have no package {}", item.package)
         }
     };
     SystemError::new(ErrorKind::Command, words)
@@ -172,7 +161,7 @@ mod tests {
             &item,
             &["1", "2"],
             None,
-            "Command: apt's lists have no version of app in `>= 3`: they have 1, 2",
+            "Command: apt's lists have no version in `>= 3`, only 1, 2",
         );
     }
 }

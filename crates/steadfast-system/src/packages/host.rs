@@ -3,7 +3,7 @@
 
 use super::apt::{self, Offers};
 use super::locks::{self, DPKG_LOCKS};
-use super::on_disk::{entries, print, read_text};
+use super::on_disk::{REFRESH_FAILED, REFRESHED, entries, print, read_text};
 use super::run::running_unit;
 use super::simulate::Simulations;
 use super::status::{self, Database, Health};
@@ -27,6 +27,9 @@ const STAMP: &str = "/var/lib/apt/periodic/update-success-stamp";
 const SOURCES: [&str; 2] = ["/etc/apt/sources.list", "/etc/apt/sources.list.d"];
 const SETTINGS: [&str; 4] =
     ["/etc/apt/preferences", "/etc/apt/preferences.d", "/etc/apt/apt.conf", "/etc/apt/apt.conf.d"];
+
+/// What apt answered. In the state directory and not in the cache, because a dry run writes nothing elsewhere.
+const ANSWERS: &str = "apt-answers";
 
 /// How often apt is asked again where it could not answer.
 const RETRIES: usize = 3;
@@ -173,6 +176,22 @@ impl Host {
         }
     }
 
+    /// What apt has answered while nothing changed that its answers hang on.
+    fn answered(&self, suites: bool) -> apt::Answers {
+        let key = self.answers_key();
+        let remembered = self.package_cache().answers.take();
+        remembered
+            .filter(|it| it.key == key)
+            .or_else(|| apt::Answers::decode(&read_text(&self.state_path(ANSWERS)).ok()?))
+            .filter(|it| it.key == key && (it.suites || !suites))
+            .unwrap_or_else(|| apt::Answers {
+                key,
+                suites,
+                unfetched: unfetched(),
+                offers: BTreeMap::new(),
+            })
+    }
+
     /// Digest of everything that apt's answers hang on.
     pub(super) fn answers_key(&self) -> String {
         let mut hash = Sha256::new();
@@ -220,6 +239,19 @@ fn ask_apt(names: &[&str]) -> Result<String, SystemError> {
         answer = command.succeed();
     }
     answer.map(|it| it.stdout_text()).map_err(|it| it.during("ask apt for candidates"))
+}
+
+/// The sources of which apt has no list at all. Where it cannot tell, there are none.
+fn unfetched() -> Vec<Arc<str>> {
+    let asked = Command::tool("apt-get")
+        .args(["-q", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="])
+        .args(["--print-uris", "update"])
+        .timeout(Duration::from_secs(60))
+        .succeed();
+    let Ok(asked) = asked else { return vec![] };
+    let name = |it: PathBuf| Some(it.file_name()?.to_str()?.to_owned());
+    let lists: Vec<String> = entries(LISTS).into_iter().filter_map(name).collect();
+    apt::unfetched(&asked.stdout_text(), &lists)
 }
 
 /// Adds what apt says about packages to what is remembered of its answers.
@@ -312,15 +344,7 @@ impl Read for Host {
             return Ok(vec![]);
         }
         let known = self.known()?;
-        let key = self.answers_key();
-        // In the state directory and not in the cache, because a dry run writes nothing elsewhere.
-        let path = self.state_path("apt-answers");
-        let remembered = self.package_cache().answers.take();
-        let mut answers = remembered
-            .filter(|it| it.key == key)
-            .or_else(|| apt::Answers::decode(&read_text(&path).ok()?))
-            .filter(|it| it.key == key && (it.suites || !suites))
-            .unwrap_or(apt::Answers { key, suites, offers: BTreeMap::new() });
+        let mut answers = self.answered(suites);
         let short: Vec<&str> = names.iter().map(|it| known.database.short(it.as_str())).collect();
         let mut missing: Vec<&str> =
             short.iter().copied().filter(|it| !answers.offers.contains_key(*it)).collect();
@@ -328,7 +352,7 @@ impl Read for Host {
         missing.dedup();
         if !missing.is_empty() {
             ask_for(&missing, &mut answers)?;
-            let new = self.state_path("apt-answers.new");
+            let (path, new) = (self.state_path(ANSWERS), self.state_path("apt-answers.new"));
             // Where it cannot be written, apt is asked again next time.
             let _asked_again =
                 fs::write(&new, answers.encode()).and_then(|()| fs::rename(&new, &path));
@@ -344,18 +368,19 @@ impl Read for Host {
             let cache = self.package_cache();
             (cache.refreshed, cache.policy.refresh_after)
         };
+        let failed = read_text(&self.state_path(REFRESH_FAILED)).ok().map(Arc::from);
         let there = entries(LISTS).iter().any(|it| {
             let name =
                 it.file_name().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
             name.ends_with("InRelease") || name.ends_with("Release") || name.contains("_Packages")
         });
-        let fetched = [Path::new(LISTS), Path::new(STAMP), &self.state_path("apt-refreshed")]
+        let fetched = [Path::new(LISTS), Path::new(STAMP), &self.state_path(REFRESHED)]
             .into_iter()
             .filter_map(time)
             .max()
             .filter(|_| there);
         let Some(fetched) = fetched else {
-            return Lists { age: None, stale: !refreshed, refreshed };
+            return Lists { age: None, stale: !refreshed, refreshed, failed };
         };
         // A clock that went back makes them new, not ancient.
         let age = SystemTime::now().duration_since(fetched).unwrap_or_default();
@@ -371,7 +396,14 @@ impl Read for Host {
             })
             .max()
             .is_some_and(|it| it > fetched);
-        Lists { age: Some(age), stale: !refreshed && (age > limit || changed), refreshed }
+        let mut stale = age > limit || changed || failed.is_some();
+        if !stale {
+            // These times say that something was fetched, and not that everything was.
+            let answers = self.answered(false);
+            stale = !answers.unfetched.is_empty();
+            self.package_cache().answers = Some(answers);
+        }
+        Lists { age: Some(age), stale: stale && !refreshed, refreshed, failed }
     }
 }
 

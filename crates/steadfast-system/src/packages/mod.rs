@@ -85,14 +85,17 @@ pub enum Interruption {
 }
 
 /// How fresh apt's lists are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lists {
     /// None where there are none.
     pub age: Option<Duration>,
-    /// They are older than the policy allows for fetching, or a source changed after they were fetched.
+    /// They are older than the policy allows for fetching, a source changed after they were fetched, a source
+    /// has never been fetched, or not all could be when that was last tried.
     pub stale: bool,
-    /// They were fetched in this run, so fetching them again would bring nothing.
+    /// That was tried in this run, so fetching them again would bring nothing.
     pub refreshed: bool,
+    /// Which sources could not be fetched when that was last tried, and why; none where all could.
+    pub failed: Option<Arc<str>>,
 }
 
 /// What apt's simulation says of one item of a transaction.

@@ -4,6 +4,11 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+/// When we last fetched all lists; in the state directory.
+pub(super) const REFRESHED: &str = "apt-refreshed";
+/// Why not all lists could be fetched when we last tried, in apt's words; gone once all could.
+pub(super) const REFRESH_FAILED: &str = "apt-refresh-failed";
+
 /// What tells one content of a file from the next, without reading it.
 pub(super) fn print(path: &str) -> std::io::Result<(i128, u64, u64)> {
     let meta = fs::metadata(path)?;

@@ -3,7 +3,7 @@
 use super::apt::{self, refusal};
 use super::locks::{self, LOCKS};
 use super::marker::Marker;
-use super::on_disk::{entries, read_text};
+use super::on_disk::{REFRESH_FAILED, REFRESHED, entries, read_text};
 use super::{Conffiles, OUR_UNITS, Options, Write as _};
 use crate::command::{Command, Finished};
 use crate::{ErrorKind, Host, SystemError};
@@ -116,13 +116,17 @@ impl Host {
         }
     }
 
-    /// Fetches apt's lists, once in a run, and tries again a few times.
+    /// Fetches apt's lists, once in a run, and tries again a few times. What could not be fetched is written
+    /// down, so that nobody takes the lists for fresh.
     pub(super) fn refresh(&self) -> Result<(), SystemError> {
         if std::mem::replace(&mut self.package_cache().refreshed, true) {
             return Ok(());
         }
+        let record = self.state_path(REFRESH_FAILED);
+        // What failed in an earlier run too is no mishap of this moment.
+        let pauses: &[u64] = if record.exists() { &[0] } else { &[0, 2, 5] };
         let mut failed = None;
-        for pause in [0, 2, 5] {
+        for pause in pauses.iter().copied() {
             std::thread::sleep(Duration::from_secs(pause));
             self.wait_for_locks()?;
             let finished = Command::tool("apt-get")
@@ -131,12 +135,16 @@ impl Host {
                 .run()?;
             if finished.success() {
                 // apt itself leaves no trace where nothing was new.
-                let _only_asked_sooner = fs::write(self.state_path("apt-refreshed"), "");
+                let _only_asked_sooner = fs::write(self.state_path(REFRESHED), "");
+                let _only_asked_sooner = fs::remove_file(record);
                 return Ok(());
             }
-            failed = Some(apt::failure(&said(&finished)).during("refresh apt's lists"));
+            failed = Some(apt::failure(&said(&finished)));
         }
-        failed.map_or(Ok(()), Err)
+        let Some(failed) = failed else { return Ok(()) };
+        fs::write(&record, failed.to_string())
+            .map_err(|err| SystemError::io(format!("write {}", record.display()), err))?;
+        Err(failed.during("refresh apt's lists"))
     }
 
     /// Locks free, what a dead run left behind gone, and dpkg at rest.

@@ -15,19 +15,13 @@ use super::{Conffiles, Goal, Item, Mark, Options, Read as _, Transaction, Write}
 use crate::command::Command;
 use crate::{ErrorKind, Host, PackageName, SystemError};
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Lists of this age are not fetched again because something is not in them.
 const FRESH: Duration = Duration::from_secs(5 * 60);
 
 type Results = Vec<Option<Result<(), SystemError>>>;
-
-/// What apt's lists offer, item by item.
-struct Lookup {
-    offers: Vec<Option<Offers>>,
-    /// Why they could not be fetched again, where that was tried.
-    refused: Option<SystemError>,
-}
 
 /// Answers a package's questions before it asks them. The question's own template, which comes with
 /// the package, says its type; until then true and false are booleans and all else is a string.
@@ -185,7 +179,8 @@ impl Host {
         let items: Vec<(usize, &Item)> =
             pending.iter().filter_map(|at| Some((*at, transaction.items.get(*at)?))).collect();
         let from = transaction.options.from.as_deref();
-        let Lookup { offers, refused } = self.current_offers(&items, from)?;
+        let offers = self.current_offers(&items, from)?;
+        let failed = self.apt_lists().failed;
         let known = self.known()?;
         let torn = known.database.torn();
         let mut offers = offers.into_iter();
@@ -207,8 +202,10 @@ impl Host {
                 Ok(None) => results[at] = Some(Ok(())),
                 // It may be what could not be fetched that is lacking.
                 Err(error) if is_lacking(item, offers.as_ref(), from) => {
-                    results[at] = Some(Err(match &refused {
-                        Some(refused) => refused.clone().during(error.to_string()),
+                    results[at] = Some(Err(match &failed {
+                        Some(why) => SystemError::new(ErrorKind::Network, Arc::clone(why))
+                            .during("refresh apt's lists")
+                            .during(error.to_string()),
                         None => error,
                     }));
                 }
@@ -224,24 +221,24 @@ impl Host {
         &self,
         items: &[(usize, &Item)],
         from: Option<&str>,
-    ) -> Result<Lookup, SystemError> {
+    ) -> Result<Vec<Option<Offers>>, SystemError> {
         let installs: Vec<&Item> =
             items.iter().map(|(_, it)| *it).filter(|it| it.installs()).collect();
         let names: Vec<&PackageName> = installs.iter().map(|it| &it.package).collect();
-        let mut refused = None;
+        // Where they cannot be fetched, what they have may do all the same; what is lacking says why.
         if !names.is_empty() && self.apt_lists().stale {
-            refused = self.refresh().err();
+            let _written_down = self.refresh();
         }
-        let mut offers = self.offers(&names, from.is_some())?;
+        let offers = self.offers(&names, from.is_some())?;
         let lacks =
             installs.iter().zip(&offers).any(|(it, all)| is_lacking(it, all.as_ref(), from));
         // What was fetched minutes ago is not fetched again for a name that is probably mistyped.
         let lists = self.apt_lists();
         if lacks && !lists.refreshed && lists.age.is_none_or(|it| it > FRESH) {
-            refused = self.refresh().err();
-            offers = self.offers(&names, from.is_some())?;
+            let _written_down = self.refresh();
+            return self.offers(&names, from.is_some());
         }
-        Ok(Lookup { offers, refused })
+        Ok(offers)
     }
 
     /// Questions answered, and holds that are promised lifted for as long as it takes.

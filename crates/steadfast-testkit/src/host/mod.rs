@@ -133,7 +133,12 @@ impl FakeHost {
             packages: BTreeMap::new(),
             shelves: BTreeMap::new(),
             news: BTreeMap::new(),
-            lists: Lists { age: Some(Duration::from_secs(600)), stale: false, refreshed: false },
+            lists: Lists {
+                age: Some(Duration::from_secs(600)),
+                stale: false,
+                refreshed: false,
+                failed: None,
+            },
             interruption: None,
             started: BTreeMap::new(),
             loaded: 1_700_000_000 * TICK,
@@ -244,6 +249,8 @@ impl FakeHost {
 
     /// Forgets the effects so far, and sets a fault for those that follow.
     pub fn expect_fault(&self, fault: Option<Fault>) {
+        // Another run may fetch lists again.
+        lock(&self.world).lists.refreshed = false;
         let mut effects = lock(&self.effects);
         effects.log.clear();
         effects.fault = fault;

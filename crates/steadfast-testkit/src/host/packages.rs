@@ -1,7 +1,7 @@
 //! Packages of the machine in memory: shelves of versions, and what their installation brings.
 
 use super::files::{Matter, Thing};
-use super::{FakeHost, World, refuse};
+use super::{FakeHost, World, lock, refuse};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use steadfast_system::accounts::NewGroup;
@@ -301,7 +301,7 @@ impl Read for FakeHost {
         }
         for (at, why) in refused {
             let words = why.to_string();
-            all[at].verdict = match world.lists.stale && items.iter().any(Item::installs) {
+            all[at].verdict = match self.apt_lists().stale && items.iter().any(Item::installs) {
                 true => Verdict::Unknown(words),
                 false => Verdict::Refused(words),
             };
@@ -333,35 +333,50 @@ impl Read for FakeHost {
     }
 
     fn apt_lists(&self) -> Lists {
-        self.look_at(|world| world.lists)
+        self.look_at(|world| {
+            let lists = world.lists.clone();
+            Lists { stale: lists.stale && !lists.refreshed, ..lists }
+        })
     }
 }
 
 impl Write for FakeHost {
     fn transact(&self, transaction: &Transaction) -> Vec<Result<(), SystemError>> {
         let installs = |it: &Item| matches!(it.goal, Goal::Install { .. });
-        let stale = self.look_at(|world| world.lists.stale);
+        let stale = self.apt_lists().stale;
         if stale && transaction.items.iter().any(installs) {
             let refreshed = self.effect("refresh lists", |world| {
                 let news = std::mem::take(&mut world.news);
                 for (name, shelf) in news {
                     world.shelves.entry(name).or_default().extend(shelf);
                 }
-                world.lists =
-                    Lists { age: Some(std::time::Duration::ZERO), stale: false, refreshed: true };
+                world.lists = Lists {
+                    age: Some(std::time::Duration::ZERO),
+                    stale: false,
+                    refreshed: true,
+                    failed: None,
+                };
                 Ok(())
             });
             if let Err(error) = refreshed {
-                return vec![Err(error); transaction.items.len()];
+                // What the lists have may do all the same.
+                let lists = &mut lock(&self.world).lists;
+                lists.refreshed = true;
+                lists.failed = Some(error.chain().join(": ").into());
             }
         }
+        let failed = self.apt_lists().failed;
         let carry_out = |item: &Item| {
             // What has to be planned anew is refused before anything is done.
             let decided = self.look_at(|world| world.decided(item, &transaction.options));
-            if let Err(error) = decided
+            if let Err(error) = &decided
                 && error.kind == ErrorKind::Moved
             {
-                return Err(error);
+                return Err(error.clone());
+            }
+            if let (Err(error), Some(why)) = (&decided, &failed) {
+                let why = SystemError::new(ErrorKind::Network, Arc::clone(why));
+                return Err(why.during(error.to_string()));
             }
             let verb = match item.goal {
                 Goal::Install { .. } => "install",

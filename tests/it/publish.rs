@@ -1,6 +1,6 @@
 //! Publishing, signing and verifying, by the commands that people use. Nothing here needs root.
 
-use crate::cli::{Said, model, steadfast};
+use crate::cli::{Said, model, steadfast, steadfast_with_its_users};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -508,8 +508,10 @@ fn commits_and_tags_are_verified_as_a_node_would() {
     }
     let no_repository = steadfast(&["verify", path, "--commit", "HEAD", "--trust-none"]);
     assert!(no_repository.code == 2 && no_repository.err.contains("is in no git repository"));
-    let gone = steadfast(&["verify", "http://127.0.0.1:1/", "--trust-none"]);
+    let gone = steadfast_with_its_users(&["verify", "https://127.0.0.1:1/", "--trust-none"]);
     assert_eq!(gone.code, 7, "{}", gone.err);
+    let plain = steadfast(&["verify", "http://127.0.0.1:1/", "--trust-none"]);
+    assert!(plain.code == 2 && plain.err.contains("nothing protects"), "{}", plain.err);
 }
 
 #[test]

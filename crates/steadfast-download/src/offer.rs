@@ -86,7 +86,7 @@ impl Writer {
     }
 
     pub fn finish(mut self) -> Result<(), DownloadError> {
-        self.try_add("end", "", b"")
+        self.try_add(END, "", b"")
             .and_then(|()| self.file.flush())
             .and_then(|()| std::fs::rename(self.path.with_extension("new"), &self.path))
             .map_err(|err| DownloadError::local("write the download", err))
@@ -109,11 +109,42 @@ pub fn clear(folder: &Path, beside: &[&str]) -> Result<(), DownloadError> {
     Ok(())
 }
 
-/// An offer that is being read.
+/// The line before a record: what it is, and the lengths of its name and content.
+#[derive(Debug)]
+struct Head {
+    kind: String,
+    name: u64,
+    content: u64,
+}
+
+impl Head {
+    fn read(line: &str) -> Option<Head> {
+        let mut words = line.split(' ');
+        let (kind, name, content) = (words.next()?, words.next()?, words.next()?);
+        let none = words.next().is_none();
+        let head = Head {
+            kind: kind.to_owned(),
+            name: name.parse().ok()?,
+            content: content.parse().ok()?,
+        };
+        none.then_some(head)
+    }
+}
+
+/// What the last line says that it is.
+const END: &str = "end";
+
+fn malformed() -> OfferError {
+    OfferError::broken("a record of the offer is malformed")
+}
+
+/// An offer that is being read. What comes next is known before it is read, so that whoever reads need not
+/// take in what he has no use for yet.
 #[derive(Debug)]
 pub struct Reader {
     file: BufReader<File>,
     left: u64,
+    next: Option<Head>,
 }
 
 impl Reader {
@@ -133,7 +164,7 @@ impl Reader {
         if !meta.is_file() {
             return Err(OfferError::broken("the offer is not a file"));
         }
-        let mut reader = Reader { file: BufReader::new(file), left: limit };
+        let mut reader = Reader { file: BufReader::new(file), left: limit, next: None };
         if reader.line()? != FIRST.trim_end() {
             return Err(OfferError::broken("the offer has another format"));
         }
@@ -142,28 +173,46 @@ impl Reader {
 
     /// The next record; none at the end.
     pub fn next_record(&mut self) -> Result<Option<Record>, OfferError> {
-        let line = self.line()?;
-        let mut words = line.split(' ');
-        let (Some(kind), Some(name), Some(content), None) =
-            (words.next(), words.next(), words.next(), words.next())
-        else {
-            return Err(OfferError::broken("a record of the offer is malformed"));
+        match self.next_kind()? {
+            Some(_) => self.take(u64::MAX).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// What the next record is, of which nothing is read yet; none at the end.
+    pub fn next_kind(&mut self) -> Result<Option<&str>, OfferError> {
+        if self.next.is_none() {
+            let line = self.line()?;
+            let head = Head::read(&line).ok_or_else(malformed)?;
+            // The last one is whole too, or something is missing.
+            if head.kind == END && (head.name, head.content, self.bytes(1)?) != (0, 0, b"\n".into())
+            {
+                return Err(malformed());
+            }
+            self.next = Some(head);
+        }
+        let kind = self.next.as_ref().map(|it| it.kind.as_str());
+        Ok(kind.filter(|it| *it != END))
+    }
+
+    /// Reads that record, if its content has no more than so many bytes.
+    pub fn take(&mut self, most: u64) -> Result<Record, OfferError> {
+        let Some(Head { kind, name, content }) = self.next.take() else {
+            return Err(malformed());
         };
-        let length = |it: &str| {
-            it.parse::<u64>().map_err(|_| OfferError::broken("a record of the offer is malformed"))
-        };
-        let (name, content) = (length(name)?, length(content)?);
         if name > MAX_NAME as u64 {
             return Err(OfferError::broken("a name in the offer is too long"));
+        }
+        if content > most {
+            return Err(OfferError::broken("a record of the offer is larger than it may be"));
         }
         let name = String::from_utf8(self.bytes(name)?)
             .map_err(|_| OfferError::broken("a name in the offer is not UTF-8"))?;
         let content = self.bytes(content)?;
         if self.bytes(1)? != b"\n" {
-            return Err(OfferError::broken("a record of the offer is malformed"));
+            return Err(malformed());
         }
-        let kind = kind.to_owned();
-        Ok((kind != "end").then_some(Record { kind, name, content }))
+        Ok(Record { kind, name, content })
     }
 
     fn bytes(&mut self, count: u64) -> Result<Vec<u8>, OfferError> {
@@ -198,8 +247,7 @@ impl Reader {
         if line.pop() != Some(b'\n') {
             return Err(OfferError::broken("the offer ends early"));
         }
-        String::from_utf8(line)
-            .map_err(|_| OfferError::broken("a record of the offer is malformed"))
+        String::from_utf8(line).map_err(|_| malformed())
     }
 }
 
@@ -214,6 +262,24 @@ mod tests {
             records.push(record);
         }
         Ok(records)
+    }
+
+    #[test]
+    fn nothing_of_a_record_is_read_before_it_is_taken_nor_more_than_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = Writer::new(folder.path()).unwrap();
+        for (kind, length) in [("small", 3), ("large", 1 << 20)] {
+            writer.add(kind, "", &vec![0; length]).unwrap();
+        }
+        writer.finish().unwrap();
+        let mut reader = Reader::open(folder.path(), 2 << 20).unwrap();
+        assert_eq!(reader.next_kind().unwrap(), Some("small"));
+        assert_eq!(reader.next_kind().unwrap(), Some("small"), "it is still there");
+        assert_eq!(reader.take(3).unwrap().content.len(), 3);
+        let left = reader.left;
+        assert_eq!(reader.next_kind().unwrap(), Some("large"));
+        assert!(left - reader.left < 64);
+        assert!(reader.take((1 << 20) - 1).unwrap_err().to_string().contains("larger than it may"));
     }
 
     #[test]

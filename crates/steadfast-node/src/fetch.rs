@@ -20,6 +20,7 @@ use steadfast_source::terms::{Download, Fetched as Accepted, Known, Origin, Term
 use steadfast_store::{Layout, state_files};
 use steadfast_system::text::hex;
 use steadfast_trust::copies::{CopiesError, Loaded};
+use steadfast_trust::signature::SignatureError;
 use steadfast_trust::text::chain;
 
 /// The settings, if they still name the source that the agent asked for, with all that belongs to it.
@@ -60,9 +61,12 @@ fn try_fetch(task: &FetchTask, layout: &Layout) -> Result<(Fetched, Option<After
         loaded: load_anti_rollback(task, layout)?,
     };
     fetching.forget_another_source();
-    let Some(validator) = fetching.download()? else { return Ok((Fetched::Unchanged, None)) };
-    let before = fetching.loaded.value.highest.clone();
     let now = Timestamp::now();
+    let Some(validator) = fetching.download()? else {
+        fetching.hear(now)?;
+        return Ok((Fetched::Unchanged, None));
+    };
+    let before = fetching.loaded.value.highest.clone();
     let (accepted, raised) = fetching.verify(now)?;
     let revision = name_of(&accepted.point);
     fetching.is_what_was_asked_for(&revision)?;
@@ -182,11 +186,18 @@ impl Fetching<'_> {
         match accept(&terms, &mut raised, &layout.fetch()) {
             Ok(accepted) => Ok((accepted, raised)),
             Err(refusal) => {
-                // Whatever was refused: keys that are no longer trusted are remembered.
+                // When something had expired is remembered.
                 self.raise(raised)?;
                 Err(refused(&refusal))
             }
         }
+    }
+
+    /// The source has answered at this time.
+    fn hear(&mut self, now: Timestamp) -> Result<(), Refusal> {
+        let mut raised = self.loaded.value.clone();
+        raised.hear(now);
+        self.raise(raised)
     }
 
     fn raise(&mut self, raised: AntiRollback) -> Result<(), Refusal> {
@@ -380,5 +391,37 @@ fn refused(refusal: &steadfast_source::Refusal) -> Refusal {
         SourceKind::Stale => RefusalKind::Expired,
         SourceKind::Settings | SourceKind::Local => RefusalKind::Here,
     };
-    Refusal { kind, words: refusal.line() }
+    Refusal { kind, words: refusal.line() + way_back(refusal) }
+}
+
+/// What root can say against a refusal that only remembers something; anything else is not root's to waive.
+fn way_back(refusal: &steadfast_source::Refusal) -> &'static str {
+    use steadfast_source::Refusal as Source;
+    match refusal {
+        Source::Signature(SignatureError::RemovedKey { .. }) => {
+            "; if it is to be trusted again: steadfast adopt REVISION --reason TEXT"
+        }
+        Source::ExpiredBefore { .. } => {
+            "; if the clock is right now: steadfast adopt REVISION --reason TEXT"
+        }
+        Source::Signature(_)
+        | Source::Source(_)
+        | Source::Plain { .. }
+        | Source::TrustMismatch { .. }
+        | Source::TrustedKeys(_)
+        | Source::NoVerifier
+        | Source::WrongTag { .. }
+        | Source::WrongModel { .. }
+        | Source::WrongChannel { .. }
+        | Source::OtherSource { .. }
+        | Source::LowerSequence { .. }
+        | Source::TwoContents { .. }
+        | Source::OlderKeys { .. }
+        | Source::NotDescended { .. }
+        | Source::TooFar { .. }
+        | Source::Expired { .. }
+        | Source::Broken { .. }
+        | Source::Content(_)
+        | Source::Local { .. } => "",
+    }
 }

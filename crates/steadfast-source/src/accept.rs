@@ -12,9 +12,17 @@ use crate::{git, snapshot};
 use std::path::Path;
 use steadfast_model::SourceSet;
 
-/// Verifies and judges what was brought. `anti_rollback` moves forward where the model may be taken, and
-/// takes note of the trusted keys in any case: the caller saves it where it changed, before anything is
-/// adopted.
+/// Whether anything from a source may be taken at all: what nobody signs is not to be changed on its way.
+pub fn permitted(source: &Source, trust: &Trust) -> Result<(), Refusal> {
+    match trust {
+        Trust::None if source.is_plain() => Err(Refusal::Plain { what: source.to_string() }),
+        Trust::None | Trust::AllowedSigners(_) | Trust::OpenPgp(_) | Trust::Keys { .. } => Ok(()),
+    }
+}
+
+/// Verifies and judges what was brought. `anti_rollback` moves forward where the model may be taken, and else
+/// takes note of nothing but the time at which something had expired: the caller saves it where it changed,
+/// before anything is adopted.
 pub fn accept(
     terms: &Terms<'_>,
     anti_rollback: &mut AntiRollback,
@@ -40,6 +48,7 @@ fn verify_and_judge(
     anti_rollback: &mut AntiRollback,
     cache: &Path,
 ) -> Result<Fetched, Refusal> {
+    permitted(terms.source, terms.trust)?;
     let (candidate, sources, origin) = match terms.source {
         Source::Git(git) => git::accept(terms, git, anti_rollback, cache)?,
         Source::Snapshot(_) => snapshot::accept(terms, anti_rollback, cache)?,
@@ -53,8 +62,12 @@ fn verify_and_judge(
             (unsigned(point, Descent::None), sources, Origin::Directory)
         }
     };
-    let advance = judge(anti_rollback, &candidate, terms.expected, terms.now, terms.force)?;
-    anti_rollback.take(&candidate, advance, &terms.source.to_string());
-    let Candidate { point, descent: _, key_set: _, signers } = candidate;
+    let judged = judge(anti_rollback, &candidate, terms.expected, terms.now, terms.force);
+    if let Err(Refusal::Expired { .. }) = judged {
+        anti_rollback.saw_expired(terms.now);
+    }
+    let advance = judged?;
+    anti_rollback.take(&candidate, advance, &terms.source.to_string(), terms.now);
+    let Candidate { point, descent: _, key_set: _, keys: _, signers } = candidate;
     Ok(Fetched { sources, point, advance, origin, signers, validator: None })
 }

@@ -136,6 +136,22 @@ struct RotationV1 {
     keys: Vec<String>,
 }
 
+/// What of a manifest is needed before it is known to be signed: of the rest nothing is taken in.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ManifestHead {
+    pub model: String,
+    pub sequence: u64,
+    pub keys: u32,
+}
+
+impl ManifestHead {
+    pub(crate) fn read(text: &str) -> Result<ManifestHead, String> {
+        format_of(text)?;
+        let head: ManifestHead = serde_json::from_str(text).map_err(|it| it.to_string())?;
+        Ok(ManifestHead { model: steadfast_trust::text::one_line(&head.model), ..head })
+    }
+}
+
 impl Manifest {
     /// The text that is signed.
     pub fn write(&self) -> String {

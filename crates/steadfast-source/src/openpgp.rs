@@ -2,6 +2,7 @@
 //! they say is judged in [`steadfast_trust::openpgp`].
 
 use crate::refusal::Refusal;
+use base64::Engine as _;
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,6 +14,7 @@ use steadfast_download::process::{Finished, program, run_apart};
 use steadfast_download::{DownloadError, DownloadErrorKind};
 use steadfast_trust::envelope::Signed;
 use steadfast_trust::files::FileError;
+use steadfast_trust::key_set::KeysError;
 use steadfast_trust::openpgp::{openpgp_signature, signer_by_gpgv, signer_by_sqv};
 use steadfast_trust::signature::Signer;
 use tempfile::TempDir;
@@ -46,6 +48,11 @@ pub(crate) fn verify_openpgp(
     let signed = openpgp_signature(what, signed)?;
     let keys = std::fs::read(keyring)
         .map_err(|err| Refusal::TrustedKeys(FileError { path: keyring.to_owned(), err }.into()))?;
+    let keys = binary(keys).ok_or_else(|| {
+        let why = "the armor of this key is damaged".to_owned();
+        let file = keyring.display().to_string();
+        Refusal::TrustedKeys(KeysError::Line { file, line: 1, why })
+    })?;
     let room = Room::new(run_as.map(|it| &*it.room))
         .and_then(|room| hand_over(room, &keys, signed))
         .map_err(|err| Refusal::local("hand a signature to gpgv", err))?;
@@ -67,6 +74,33 @@ pub(crate) fn verify_openpgp(
         Err(Refusal::Source(error)) if not_installed(&error) => Err(Refusal::NoVerifier),
         Err(refusal) => Err(refusal),
     }
+}
+
+/// What the first and the last line of armor begin with.
+const DASHES: &str = "-----";
+
+/// The keys as gpgv reads them, also where `gpg --armor --export` wrote them. None where armor is damaged.
+fn binary(keys: Vec<u8>) -> Option<Vec<u8>> {
+    if !keys.trim_ascii_start().starts_with(DASHES.as_bytes()) {
+        return Some(keys);
+    }
+    let text = String::from_utf8(keys).ok()?;
+    let mut all = vec![];
+    let mut lines = text.lines().map(str::trim);
+    while lines.by_ref().any(|it| it.starts_with(DASHES)) {
+        // Headers, an empty line, the keys, and a checksum behind `=`.
+        lines.by_ref().find(|it| it.is_empty())?;
+        let mut body = String::new();
+        loop {
+            match lines.next()? {
+                line if line.starts_with(DASHES) => break,
+                line if line.starts_with('=') => {}
+                line => body.push_str(line),
+            }
+        }
+        all.extend(base64::engine::general_purpose::STANDARD.decode(body).ok()?);
+    }
+    Some(all)
 }
 
 /// The directory in which a verifier finds what it reads.

@@ -32,6 +32,8 @@ pub enum Refusal {
     #[error(transparent)]
     Source(#[from] DownloadError),
 
+    #[error("nothing protects {what} on its way: without signatures, use https or ssh")]
+    Plain { what: String },
     #[error("a {origin} source is not signed with what trust names: {trust}")]
     TrustMismatch { origin: &'static str, trust: &'static str },
     #[error("read the trusted keys")]
@@ -64,6 +66,11 @@ pub enum Refusal {
     #[error("snapshot {sequence} expired at {expires}: the model is stale")]
     Expired { sequence: u64, expires: Timestamp },
 
+    #[error(
+        "snapshot {sequence} expired at {expires}, and this machine's clock says {now} but was at {believed} before"
+    )]
+    ExpiredBefore { sequence: u64, expires: Timestamp, now: Timestamp, believed: Timestamp },
+
     #[error("what was downloaded is inconsistent: {why}")]
     Broken { why: String },
     #[error("read the model")]
@@ -87,9 +94,10 @@ impl Refusal {
                 DownloadErrorKind::Settings => RefusalKind::Settings,
                 DownloadErrorKind::Local | DownloadErrorKind::NotInstalled => RefusalKind::Local,
             },
-            Refusal::TrustMismatch { .. } | Refusal::TrustedKeys(_) | Refusal::NoVerifier => {
-                RefusalKind::Settings
-            }
+            Refusal::Plain { .. }
+            | Refusal::TrustMismatch { .. }
+            | Refusal::TrustedKeys(_)
+            | Refusal::NoVerifier => RefusalKind::Settings,
             Refusal::Signature(_)
             | Refusal::WrongTag { .. }
             | Refusal::WrongModel { .. }
@@ -100,7 +108,7 @@ impl Refusal {
             | Refusal::OlderKeys { .. }
             | Refusal::NotDescended { .. }
             | Refusal::TooFar { .. } => RefusalKind::NotForward,
-            Refusal::Expired { .. } => RefusalKind::Stale,
+            Refusal::Expired { .. } | Refusal::ExpiredBefore { .. } => RefusalKind::Stale,
             Refusal::Broken { .. } | Refusal::Content(_) => RefusalKind::Broken,
             Refusal::Local { .. } => RefusalKind::Local,
         }

@@ -103,6 +103,20 @@ impl Source {
     }
 }
 
+impl Source {
+    /// Whether anybody between the source and this machine could change what it delivers. What is not known to
+    /// be protected is not.
+    pub fn is_plain(&self) -> bool {
+        match self {
+            Source::Git(Git { url, .. }) | Source::Snapshot(Snapshot { url, .. }) => {
+                let scheme = url.split_once("://").map_or("", |it| it.0);
+                !["https", "ssh", "file"].contains(&scheme)
+            }
+            Source::Directory(_) => false,
+        }
+    }
+}
+
 /// As a status names it.
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

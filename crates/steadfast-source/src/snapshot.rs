@@ -5,12 +5,14 @@
 //! The fetching side downloads and unpacks; the accepting side ([`accept`]) reads plain files and never
 //! decompresses anything.
 
-use crate::anti_rollback::{AntiRollback, Candidate, Descent, Force, KeySetPoint, Point};
+use crate::anti_rollback::{
+    AntiRollback, Candidate, Descent, Force, KeySetPoint, Point, TrustedKeys,
+};
 use crate::attribution::{self, Attribution};
 use crate::content::{Collector, Place, place};
 use crate::manifest::{
-    Archive, File, Lines, MAX_KEYS, MAX_MANIFEST, MAX_ROTATIONS, Manifest, NAME, Rotation, file_of,
-    parts, set_digest,
+    Archive, File, Lines, MAX_KEYS, MAX_MANIFEST, MAX_ROTATIONS, Manifest, ManifestHead, NAME,
+    Rotation, file_of, parts, set_digest,
 };
 use crate::refusal::Refusal;
 use crate::settings::{Limits, Snapshot, Trust};
@@ -140,10 +142,11 @@ fn is_it(lines: &Lines, text: &[u8]) -> bool {
     digest == lines.digest && text.len() as u64 == lines.size
 }
 
-/// Verifies a snapshot that was brought.
+/// Verifies a snapshot that was brought. Of its manifest only what leads to the signature is read before that
+/// is good, and of its files nothing.
 pub(crate) fn accept(
     terms: &Terms<'_>,
-    anti_rollback: &mut AntiRollback,
+    known: &AntiRollback,
     cache: &Path,
 ) -> Result<(Candidate, SourceSet, Origin), Refusal> {
     let trusted = match terms.trust {
@@ -153,23 +156,30 @@ pub(crate) fn accept(
         Trust::None => None,
         Trust::AllowedSigners(_) | Trust::OpenPgp(_) => return Err(mismatch(terms)),
     };
-    let Offered { manifest, rotations, contents, lines: told } = Offered::read(cache)?;
-    let raw = manifest.ok_or_else(|| Refusal::broken("no manifest was downloaded"))?;
+    // A little more than the files themselves, for the manifest and the keys.
+    let mut reader = Reader::open(cache, crate::directory::MAX_BYTES + 2 * MAX_MANIFEST)?;
+    let raw = match reader.next_kind()? {
+        Some("manifest") => reader.take(MAX_MANIFEST)?.content,
+        Some(_) => return Err(out_of_place()),
+        None => return Err(Refusal::broken("no manifest was downloaded")),
+    };
     let (text, armors) = parts("the manifest", &raw)?;
-    let manifest = Manifest::read(text)
-        .map_err(|why| Refusal::broken(format!("the manifest: {}", printable(&why))))?;
-
-    // Who signed it, before anything in it counts.
-    let signed = SignedManifest { manifest: &manifest, text, armors: &armors };
-    let (signers, key_set) = match trusted {
-        None => (vec![], None),
-        Some(trusted) => {
-            let (signers, reached) = verify(terms, anti_rollback, &signed, trusted, &rotations)?;
-            (signers, Some(reached))
+    let broken = |why: String| Refusal::broken(format!("the manifest: {}", printable(&why)));
+    let head = ManifestHead::read(text).map_err(broken)?;
+    let signed = SignedManifest { head: &head, text, armors: &armors };
+    let verified = match trusted {
+        None => {
+            while reader.next_kind()? == Some("keys") {
+                reader.take(MAX_KEYS)?;
+            }
+            Verified { signers: vec![], key_set: None, keys: None }
         }
+        Some(trusted) => verify(terms, known, &signed, trusted, &mut reader)?,
     };
 
-    let sources = files(&manifest, contents)?;
+    // Now it counts what it says.
+    let manifest = Manifest::read(text).map_err(broken)?;
+    let (sources, told) = files(&manifest, &mut reader)?;
     // What is wrong with it is the publisher's, and no reason to go without the model.
     let attribution = told
         .zip(manifest.lines.as_ref())
@@ -184,65 +194,62 @@ pub(crate) fn accept(
     };
     let Manifest { created, expires, commit, .. } = manifest;
     let origin = Origin::Snapshot { created, expires, commit, attribution };
-    Ok((Candidate { key_set, signers, ..unsigned(point, Descent::None) }, sources, origin))
+    let Verified { signers, key_set, keys } = verified;
+    let candidate = Candidate { key_set, keys, signers, ..unsigned(point, Descent::None) };
+    Ok((candidate, sources, origin))
 }
 
-/// The records of an offer, in the order in which they must come.
-#[derive(Default)]
-struct Offered {
-    manifest: Option<Vec<u8>>,
-    rotations: Vec<Vec<u8>>,
-    contents: BTreeMap<String, Vec<u8>>,
-    lines: Option<Vec<u8>>,
-}
-
-impl Offered {
-    fn read(cache: &Path) -> Result<Offered, Refusal> {
-        // A little more than the files themselves, for the manifest and the keys.
-        let limit = crate::directory::MAX_BYTES + 2 * MAX_MANIFEST;
-        let mut reader = Reader::open(cache, limit)?;
-        let mut offered = Offered::default();
-        while let Some(Record { kind, name, content }) = reader.next_record()? {
-            match (kind.as_str(), &offered.manifest) {
-                ("manifest", None) => offered.manifest = Some(content),
-                ("keys", Some(_)) if offered.rotations.len() < MAX_ROTATIONS as usize => {
-                    offered.rotations.push(content);
-                }
-                ("lines", Some(_)) if offered.lines.is_none() => offered.lines = Some(content),
-                ("file", Some(_)) => {
-                    offered.contents.insert(name, content);
-                }
-                _other => return Err(Refusal::broken("a record of the offer is out of place")),
-            }
-        }
-        Ok(offered)
-    }
+fn out_of_place() -> Refusal {
+    Refusal::broken("a record of the offer is out of place")
 }
 
 /// A manifest as it was signed.
 struct SignedManifest<'a> {
-    manifest: &'a Manifest,
+    head: &'a ManifestHead,
     text: &'a str,
     armors: &'a [String],
 }
 
+/// Who has signed it, and by which keys that counts.
+struct Verified {
+    signers: Vec<Signer>,
+    key_set: Option<KeySetPoint>,
+    keys: Option<TrustedKeys>,
+}
+
 fn verify(
     terms: &Terms<'_>,
-    anti_rollback: &mut AntiRollback,
+    known: &AntiRollback,
     signed: &SignedManifest<'_>,
     trusted: KeySet,
-    rotations: &[Vec<u8>],
-) -> Result<(Vec<Signer>, KeySetPoint), Refusal> {
-    let SignedManifest { manifest, text, armors } = *signed;
-    if rotations.len() != manifest.keys as usize {
+    reader: &mut Reader,
+) -> Result<Verified, Refusal> {
+    let SignedManifest { head, text, armors } = *signed;
+    let model = terms.expected.model.as_deref().unwrap_or(&head.model);
+    // Root's word takes removed keys back.
+    let none = BTreeSet::new();
+    let removed = match terms.force {
+        Force::No => &known.removed_keys,
+        Force::Yes => &none,
+    };
+    let reached = known.key_set.map_or(0, |it| it.number);
+    let mut walk = Walk::from(trusted);
+    while reader.next_kind()? == Some("keys") {
+        if walk.number == MAX_ROTATIONS {
+            return Err(out_of_place());
+        }
+        let raw = reader.take(MAX_KEYS)?.content;
+        // What was walked before was signed by keys that are removed now.
+        walk.step(&raw, model, |number| if number <= reached { &none } else { removed })?;
+    }
+    if walk.number != head.keys {
         return Err(Refusal::broken("the sets of keys that lead to the manifest are not complete"));
     }
-    let model = terms.expected.model.as_deref().unwrap_or(&manifest.model);
-    let walked = walk(anti_rollback, trusted, rotations, model)?;
-    let reached = KeySetPoint { number: manifest.keys, digest: set_digest(&walked.current) };
+    let walked = walk.end()?;
+    let reached = KeySetPoint { number: head.keys, digest: set_digest(&walked.current) };
     // A set that was once reached by rotation is not left again for an older one, nor for another one
     // under its number, whoever signed it: its keys may be why there was a rotation.
-    if let Some(highest) = &anti_rollback.key_set
+    if let Some(highest) = &known.key_set
         && terms.force == Force::No
     {
         if reached.number < highest.number {
@@ -256,35 +263,44 @@ fn verify(
             return Err(Refusal::Broken { why });
         }
     }
-    let removed = &anti_rollback.removed_keys;
-    let what = format!("snapshot {}", manifest.sequence);
+    let what = format!("snapshot {}", head.sequence);
     let signers = walked.current.verify(&what, text.as_bytes(), armors, SNAPSHOT, removed)?;
-    // Only now: rotations that nobody has used to sign a snapshot remove no keys.
-    let mut known = walked.earlier;
-    known.extend(anti_rollback.known_keys.iter().cloned());
-    anti_rollback.known_keys = known;
-    anti_rollback.see_keys(&walked.current.fingerprints());
-    Ok((signers, reached))
+    let now = walked.current.fingerprints();
+    let keys = Some(TrustedKeys { now, replaced: walked.earlier });
+    Ok(Verified { signers, key_set: Some(reached), keys })
 }
 
-struct Walked {
+/// From the keys of the settings along the rotations: each is signed under the one before it. One is
+/// looked at after the other, and none is kept.
+struct Walk {
+    trusted: KeySet,
     current: KeySet,
-    /// Number and digest of every set after that of the settings.
+    /// Number and digest of every set after that of the settings, which is root's word: only what was
+    /// reached from it is compared with what was accepted.
     passed: Vec<(u32, [u8; 32])>,
     /// The keys of all sets before the current one.
     earlier: BTreeSet<String>,
+    /// Of the set that was looked at last.
+    number: u32,
+    /// Why the set of the settings does not lead on. They may name a later one than the first, and then it does
+    /// not matter what led there.
+    torn: Option<Refusal>,
 }
 
-/// From the keys of the settings along the rotations: each is signed under the one before it.
-fn walk(
-    anti_rollback: &AntiRollback,
-    trusted: KeySet,
-    rotations: &[Vec<u8>],
-    model: &str,
-) -> Result<Walked, Refusal> {
-    let mut parsed = vec![];
-    for (at, raw) in rotations.iter().enumerate() {
-        let number = u32::try_from(at + 1).unwrap_or(u32::MAX);
+impl Walk {
+    fn from(trusted: KeySet) -> Walk {
+        let (current, passed, earlier) = (trusted.clone(), vec![], BTreeSet::new());
+        Walk { trusted, current, passed, earlier, number: 0, torn: None }
+    }
+
+    fn step<'k>(
+        &mut self,
+        raw: &[u8],
+        model: &str,
+        removed: impl FnOnce(u32) -> &'k BTreeSet<String>,
+    ) -> Result<(), Refusal> {
+        self.number += 1;
+        let number = self.number;
         let what = format!("key set {number}");
         let (text, armors) = parts(&what, raw)?;
         let rotation = Rotation::read(text)
@@ -296,51 +312,73 @@ fn walk(
             let (named, expected) = (rotation.model, model.to_owned());
             return Err(Refusal::WrongModel { named, expected });
         }
-        parsed.push((number, what, text, armors, rotation.set));
+        if rotation.set.same(&self.trusted) {
+            let number = self.number;
+            *self = Walk { number, ..Walk::from(self.trusted.clone()) };
+            return Ok(());
+        }
+        if self.torn.is_some() {
+            return Ok(());
+        }
+        match self.current.verify(&what, text.as_bytes(), &armors, KEYS, removed(number)) {
+            Ok(_) => {
+                self.earlier.extend(self.current.fingerprints());
+                self.current = rotation.set;
+                self.passed.push((number, set_digest(&self.current)));
+            }
+            Err(error) => self.torn = Some(error.into()),
+        }
+        Ok(())
     }
-    // The settings may already name a later set than the first.
-    let start = parsed.iter().rposition(|it| it.4.same(&trusted)).map_or(0, |at| at + 1);
-    // The settings' own set is root's word; only what was reached from it is compared with what was accepted.
-    let mut passed = vec![];
-    let mut earlier = BTreeSet::new();
-    let mut current = trusted;
-    let highest = anti_rollback.key_set.map_or(0, |it| it.number);
-    let none = BTreeSet::new();
-    for (number, what, text, armors, set) in parsed.drain(..).skip(start) {
-        // What was walked before was signed by keys that are removed now.
-        let removed = if number <= highest { &none } else { &anti_rollback.removed_keys };
-        current.verify(&what, text.as_bytes(), &armors, KEYS, removed)?;
-        earlier.extend(current.fingerprints());
-        current = set;
-        passed.push((number, set_digest(&current)));
+
+    fn end(mut self) -> Result<Walk, Refusal> {
+        if let Some(refusal) = self.torn {
+            return Err(refusal);
+        }
+        let now = self.current.fingerprints();
+        self.earlier.retain(|it| !now.contains(it));
+        Ok(self)
     }
-    let now = current.fingerprints();
-    earlier.retain(|it| !now.contains(it));
-    Ok(Walked { current, passed, earlier })
 }
 
-/// The files, each with the content that the manifest names.
+/// The files, each with the content that the manifest names, and who wrote which line.
 fn files(
     manifest: &Manifest,
-    mut contents: BTreeMap<String, Vec<u8>>,
-) -> Result<SourceSet, Refusal> {
-    let mut collector = Collector::default();
-    for File { path, digest, size: _, executable } in &manifest.files {
-        debug_assert_eq!(place(path), Place::Model);
-        let content = contents
-            .remove(path)
-            .ok_or_else(|| Refusal::broken(format!("{path} was not downloaded")))?;
+    reader: &mut Reader,
+) -> Result<(SourceSet, Option<Vec<u8>>), Refusal> {
+    let named: BTreeMap<&str, &File> =
+        manifest.files.iter().map(|it| (it.path.as_str(), it)).collect();
+    let largest = manifest.files.iter().map(|it| it.size).max().unwrap_or(0);
+    let (mut contents, mut lines) = (BTreeMap::new(), None);
+    while let Some(kind) = reader.next_kind()? {
+        let most = match kind {
+            "file" => largest,
+            "lines" if lines.is_none() => attribution::MAX_BYTES,
+            _other => return Err(out_of_place()),
+        };
+        let Record { kind, name, content } = reader.take(most)?;
+        if kind == "lines" {
+            lines = Some(content);
+            continue;
+        }
+        let Some(File { path, digest, .. }) = named.get(name.as_str()) else {
+            let why = format!("the manifest does not name {}", printable(&name));
+            return Err(Refusal::broken(why));
+        };
         let computed: [u8; 32] = sha2::Sha256::digest(&content).into();
         if computed != *digest {
             let why = format!("{path} has the digest {} and not the signed one", hex(&computed));
             return Err(Refusal::Broken { why });
         }
+        contents.insert(path.as_str(), content);
+    }
+    let mut collector = Collector::default();
+    for File { path, executable, .. } in &manifest.files {
+        debug_assert_eq!(place(path), Place::Model);
+        let content = contents
+            .remove(path.as_str())
+            .ok_or_else(|| Refusal::broken(format!("{path} was not downloaded")))?;
         collector.add(path, content.into(), *executable)?;
     }
-    match contents.pop_first() {
-        Some((path, _)) => {
-            Err(Refusal::broken(format!("the manifest does not name {}", printable(&path))))
-        }
-        None => Ok(collector.finish()),
-    }
+    Ok((collector.finish(), lines))
 }

@@ -158,7 +158,7 @@ pub enum Origin {
 }
 
 pub(crate) fn unsigned(point: Point, descent: Descent) -> Candidate {
-    Candidate { point, descent, key_set: None, signers: vec![] }
+    Candidate { point, descent, key_set: None, keys: None, signers: vec![] }
 }
 
 pub(crate) fn mismatch(terms: &Terms<'_>) -> Refusal {

@@ -40,6 +40,9 @@ impl AllowedSigners {
                 why,
             })?);
         }
+        if entries.is_empty() {
+            return Err(KeysError::Empty { file: file.to_owned() });
+        }
         Ok(AllowedSigners { entries })
     }
 

@@ -13,6 +13,8 @@ pub enum KeysError {
     Read(#[from] FileError),
     #[error("line {line} of {file}: {why}")]
     Line { file: String, line: usize, why: String },
+    #[error("there is no key in {file}")]
+    Empty { file: String },
     #[error("a threshold of {threshold} with {keys} different keys")]
     Threshold { threshold: usize, keys: usize },
 }

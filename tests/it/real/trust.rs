@@ -1,7 +1,7 @@
 //! Whom the agent believes, as an installed service: OpenPGP keys, whose program runs as a user of its own; and
 //! what a fetch leaves behind, which believes nobody.
 
-use super::lab::beside::{Authority, HOST, desk, push, says};
+use super::lab::beside::{Authority, HOST, commit, desk, push, says};
 use super::lab::installed::{
     ask, installed, is_idle, journal, revision, settings, status, until, wait_for,
 };
@@ -191,4 +191,54 @@ trust: {{ allowed_signers: /etc/steadfast/allowed_signers }}"
     machine.ok(&["systemd-sysusers", "steadfast.conf"]);
     ask(&machine);
     until(&machine, "adopted", || revision(&status(&machine)) == first);
+}
+
+#[test]
+fn a_file_of_keys_that_is_empty_for_a_moment_bans_nobody_and_root_takes_a_removed_key_back() {
+    let Some(machine) = installed() else { return };
+    let desk = desk(&machine, &["anna", "eve"]);
+    let trusts = |keys: &[&str]| {
+        desk.allow(keys);
+        push(&machine, &desk.path("allowed_signers"));
+    };
+    let authority = Authority::new("ours");
+    let _server = authority.server(&machine, git(desk.model.path().to_owned()));
+    let source = follows("branch: main").split("trust:").next().unwrap().to_owned();
+    settings(
+        &machine,
+        &format!("{source}trust: {{ allowed_signers: /etc/steadfast/allowed_signers }}"),
+    );
+    trusts(&["anna", "eve"]);
+    let takes = |wanted: &str| {
+        ask(&machine);
+        wait_for(&machine, "adopted", |it| revision(it) == wanted && is_idle(it))
+    };
+    let first = commit(&desk, "one", "anna");
+    machine.ok(&["systemctl", "start", "steadfast"]);
+    takes(&first);
+
+    let second = commit(&desk, "two", "eve");
+    machine.write("/etc/steadfast/allowed_signers", "");
+    ask(&machine);
+    let because = |words: &'static str| {
+        wait_for(&machine, words, |it| {
+            it["refusal"]["because"].as_str().is_some_and(|it| it.contains(words))
+        })
+    };
+    because("there is no key in /etc/steadfast/allowed_signers");
+    trusts(&["anna", "eve"]);
+    takes(&second);
+
+    // Gone from the file while something new is adopted, and brought back by an older one.
+    trusts(&["anna"]);
+    let third = commit(&desk, "three", "anna");
+    takes(&third);
+    trusts(&["anna", "eve"]);
+    let fourth = commit(&desk, "four", "eve");
+    ask(&machine);
+    because("removed from the trusted keys before; if it is to be trusted again: steadfast adopt");
+    machine.ok(&["steadfast", "adopt", &fourth, "--reason", "eve is with us again"]);
+    takes(&fourth);
+    let fifth = commit(&desk, "five", "eve");
+    takes(&fifth);
 }

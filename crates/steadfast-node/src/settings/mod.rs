@@ -276,16 +276,13 @@ impl Settings {
             (Some(Source::Git(_) | Source::Snapshot(_) | Source::Directory(_)), Some(_))
             | (None, _) => {}
         }
-        if let Some(Source::Snapshot(Snapshot { url, .. })) = &self.source
-            && url.starts_with("http:")
-            && unsigned
-        {
+        if unsigned && self.source.as_ref().is_some_and(Source::is_plain) {
             // Neither the way nor the content would be proved.
-            let message = format!(
-                "without signatures, anybody on the network path could change what {url} delivers"
-            );
+            let message = "without signatures, anybody on the network path could change what this \
+                           source delivers";
             cx.report(
-                Diagnostic::warning(codes::BAD_VALUE, spans.source, message).help("use https"),
+                Diagnostic::error(codes::CONFLICTING_FIELDS, spans.source, message)
+                    .help("use https or ssh, or name whom to trust"),
             );
         }
     }

@@ -159,14 +159,26 @@ fn what_cannot_be_meant_is_an_error_with_its_line() {
         "source: { snapshot: { url: \"http://a.example/\", timeout: 2h } }\ntrust: none\n",
         expect![[r#"
             bad-value agent.yaml:1: `2h` is not between 5s and 1h
-            bad-value agent.yaml:1: without signatures, anybody on the network path could change what http://a.example/ delivers"#]],
+            conflicting-fields agent.yaml:1: without signatures, anybody on the network path could change what this source delivers"#]],
     );
-    problems(
-        "source: { snapshot: { url: \"http://a.example/\" } }\ntrust: none\n",
-        expect![
-            "bad-value agent.yaml:1: without signatures, anybody on the network path could change what http://a.example/ delivers"
-        ],
-    );
+    for source in [
+        "snapshot: { url: \"http://a.example/\" }",
+        "git: { url: \"http://a.example/m\", branch: main }",
+    ] {
+        problems(
+            &format!("source: {{ {source} }}\ntrust: none\n"),
+            expect![
+                "conflicting-fields agent.yaml:1: without signatures, anybody on the network path could change what this source delivers"
+            ],
+        );
+    }
+    for scheme in ["git", "ftp", "ftps", "rsync", "HTTP"] {
+        let text = format!(
+            "source: {{ git: {{ url: \"{scheme}://a/m\", branch: main }} }}\ntrust: none\n"
+        );
+        let (settings, diagnostics, _) = read("agent.yaml", text.as_bytes());
+        assert!(settings.is_none() && diagnostics.has_errors(), "{scheme}");
+    }
     problems(
         "source: { directory: /srv/model }\n",
         expect![

@@ -2,6 +2,7 @@
 
 use super::point::{KeySetPoint, Point};
 use super::state::AntiRollback;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use steadfast_trust::copies::Copied;
 use steadfast_trust::text::{hex, unhex};
@@ -15,6 +16,9 @@ struct V1 {
     key_set: Option<KeySetV1>,
     known_keys: Vec<String>,
     removed_keys: Vec<String>,
+    /// Older releases neither write it nor mind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    believed: Option<String>,
     /// Revisions known as bad had a place here, and no release ever wrote one. Older releases want the list.
     bad: Vec<serde_json::Value>,
 }
@@ -39,7 +43,7 @@ impl Copied for AntiRollback {
     const COPIES: [&'static str; 2] = ["floor.1", "floor.2"];
 
     fn write(&self, generation: u64) -> String {
-        let AntiRollback { source, highest, key_set, known_keys, removed_keys } = self;
+        let AntiRollback { source, highest, key_set, known_keys, removed_keys, believed } = self;
         let v1 = V1 {
             format: 1,
             generation,
@@ -48,6 +52,7 @@ impl Copied for AntiRollback {
             key_set: key_set.map(|it| KeySetV1 { number: it.number, digest: hex(&it.digest) }),
             known_keys: known_keys.iter().cloned().collect(),
             removed_keys: removed_keys.iter().cloned().collect(),
+            believed: believed.map(|it| it.to_string()),
             bad: vec![],
         };
         serde_json::to_string(&v1).unwrap_or_default()
@@ -71,6 +76,7 @@ impl Copied for AntiRollback {
             key_set,
             known_keys: v1.known_keys.into_iter().collect(),
             removed_keys: v1.removed_keys.into_iter().collect(),
+            believed: v1.believed.map(|it| read_time(&it)).transpose()?,
         };
         Ok((v1.generation, state))
     }
@@ -105,11 +111,15 @@ impl PointV1 {
                 channel,
                 sequence,
                 content: read_digest(&content)?,
-                expires: expires.parse().map_err(|_| "a time is malformed")?,
+                expires: read_time(&expires)?,
             },
             PointV1::Directory { content } => Point::Directory { content: read_digest(&content)? },
         })
     }
+}
+
+fn read_time(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| "a time is malformed".to_owned())
 }
 
 fn read_digest(text: &str) -> Result<[u8; 32], String> {
@@ -136,12 +146,29 @@ mod tests {
             key_set: Some(KeySetPoint { number: 1, digest: [7; 32] }),
             known_keys: ["K".to_owned()].into(),
             removed_keys: ["L".to_owned()].into(),
+            believed: None,
         }
     }
 
+    fn sample(name: &str) -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/formats").join(name)
+    }
+
     fn released() -> String {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/formats/floor-1.txt");
-        std::fs::read_to_string(path).unwrap()
+        std::fs::read_to_string(sample("floor-1.txt")).unwrap()
+    }
+
+    #[test]
+    fn the_time_that_was_believed_is_stored_beside_what_older_releases_read() {
+        let believed = Some("2026-02-01T10:00:00Z".parse().unwrap());
+        let state = AntiRollback { believed, ..example() };
+        let path = sample("floor-1-believed.txt");
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            std::fs::write(&path, seal(&state.write(3))).unwrap();
+        }
+        let stored = std::fs::read_to_string(path).unwrap();
+        assert_eq!(AntiRollback::read(unseal(&stored).unwrap()), Ok((3, state.clone())));
+        assert_eq!(stored, seal(&state.write(3)));
     }
 
     #[test]

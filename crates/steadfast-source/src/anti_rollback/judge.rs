@@ -15,20 +15,26 @@ pub fn judge(
     now: Timestamp,
     force: Force,
 ) -> Result<Advance, Refusal> {
-    let Candidate { point, descent, key_set, signers } = candidate;
-    // Names, removed keys and expiry hold even where root forces history.
+    let Candidate { point, descent, key_set, keys: _, signers } = candidate;
+    // Names and expiry hold even where root forces history.
     is_expected(point, expected)?;
-    if let Some(signer) = signers.iter().find(|it| known.removed_keys.contains(&it.key)) {
+    if let Some(signer) = signers.iter().find(|it| known.removed_keys.contains(&it.key))
+        && force == Force::No
+    {
         let (what, key) = (point.to_string(), signer.key.clone());
         return Err(SignatureError::RemovedKey { what, key }.into());
     }
     if let (Some(offered), Some(highest), Force::No) = (key_set, &known.key_set, force) {
         key_set_leads_forward(offered, highest)?;
     }
-    if let Point::Snapshot { sequence, expires, .. } = point
-        && *expires <= now
-    {
-        return Err(Refusal::Expired { sequence: *sequence, expires: *expires });
+    if let Point::Snapshot { sequence, expires, .. } = point {
+        let (sequence, expires, believed) = (*sequence, *expires, known.time(now, force));
+        if expires <= now {
+            return Err(Refusal::Expired { sequence, expires });
+        }
+        if expires <= believed {
+            return Err(Refusal::ExpiredBefore { sequence, expires, now, believed });
+        }
     }
     match (force, &known.highest) {
         (Force::Yes, _) => Ok(Advance::Forced),
@@ -104,6 +110,7 @@ fn leads_forward(point: &Point, descent: Descent, highest: &Point) -> Result<Adv
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::anti_rollback::TrustedKeys;
     use std::collections::BTreeSet;
     use steadfast_trust::signature::Signer;
 
@@ -127,7 +134,7 @@ mod tests {
 
     fn candidate(point: Point, descent: Descent) -> Candidate {
         let signers = vec![Signer { key: "K".into(), name: String::new() }];
-        Candidate { point, descent, key_set: None, signers }
+        Candidate { point, descent, key_set: None, keys: None, signers }
     }
 
     fn judged(
@@ -204,34 +211,82 @@ mod tests {
     }
 
     #[test]
-    fn force_waives_history_and_nothing_else() {
-        let mut anti_rollback =
+    fn force_waives_history_and_neither_expiry_nor_names() {
+        let mut known =
             AntiRollback { highest: Some(snapshot(5, 1, LATE)), ..AntiRollback::default() };
-        anti_rollback.removed_keys.insert("K".into());
-        let it = candidate(snapshot(4, 1, LATE), Descent::None);
-        let removed = "snapshot 4 is signed by K, which was removed from the trusted keys before";
-        assert_eq!(judged(&anti_rollback, &it, Force::Yes), Err(removed.to_owned()));
-        anti_rollback.removed_keys.clear();
+        let older = candidate(snapshot(4, 1, LATE), Descent::None);
+        assert_eq!(judged(&known, &older, Force::Yes), Ok(Advance::Forced));
         let expired = candidate(snapshot(4, 1, EARLY), Descent::None);
-        assert!(judged(&anti_rollback, &expired, Force::Yes).unwrap_err().contains("expired"));
+        assert!(judged(&known, &expired, Force::Yes).unwrap_err().contains("expired"));
         let mut other = candidate(snapshot(6, 1, LATE), Descent::None);
         if let Point::Snapshot { channel, .. } = &mut other.point {
             *channel = "staging".into();
         }
         let wrong = "the snapshot is for channel `staging`, and not for `c`";
-        assert_eq!(judged(&anti_rollback, &other, Force::Yes), Err(wrong.to_owned()));
+        assert_eq!(judged(&known, &other, Force::Yes), Err(wrong.to_owned()));
+
+        // A key that was removed is root's to take back, with what it has signed.
+        known.removed_keys.insert("K".into());
+        let removed = "snapshot 4 is signed by K, which was removed from the trusted keys before";
+        assert_eq!(judged(&known, &older, Force::No), Err(removed.to_owned()));
+        assert_eq!(judged(&known, &older, Force::Yes), Ok(Advance::Forced));
+        known.take(&older, Advance::Forced, "s", NOW.parse().unwrap());
+        assert!(known.removed_keys.is_empty());
+    }
+
+    fn keys(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|it| (*it).to_owned()).collect()
+    }
+
+    /// Accepts a commit while these keys are trusted.
+    fn takes(known: &mut AntiRollback, commit: &str, trusted: &[&str], advance: Advance) {
+        let keys = Some(TrustedKeys::listed(keys(trusted)));
+        let candidate = Candidate { keys, ..candidate(git(commit), Descent::None) };
+        known.take(&candidate, advance, "s", NOW.parse().unwrap());
     }
 
     #[test]
     fn a_key_that_was_removed_stays_removed_when_it_comes_back() {
-        let mut anti_rollback = AntiRollback::default();
-        let keys = |it: &[&str]| it.iter().map(|it| (*it).to_owned()).collect::<BTreeSet<_>>();
-        anti_rollback.see_keys(&keys(&["K", "L"]));
-        anti_rollback.see_keys(&keys(&["L"]));
-        anti_rollback.see_keys(&keys(&["K", "L"]));
+        let mut known = AntiRollback::default();
+        takes(&mut known, "a", &["K", "L"], Advance::First);
+        takes(&mut known, "b", &["L"], Advance::Forward);
+        takes(&mut known, "c", &["K", "L"], Advance::Forward);
         let it = candidate(git("a"), Descent::None);
-        assert!(judged(&anti_rollback, &it, Force::No).unwrap_err().contains("was removed"));
-        assert_eq!(anti_rollback.removed_keys, keys(&["K"]));
+        assert!(judged(&known, &it, Force::No).unwrap_err().contains("was removed"));
+        assert_eq!(known.removed_keys, keys(&["K"]));
+    }
+
+    #[test]
+    fn a_key_is_removed_by_something_new_or_by_a_rotation_and_not_by_one_look_at_a_file() {
+        let mut known = AntiRollback::default();
+        takes(&mut known, "a", &["K", "L"], Advance::First);
+        takes(&mut known, "a", &["K"], Advance::Same);
+        takes(&mut known, "a", &["K", "M"], Advance::Same);
+        assert_eq!((&known.removed_keys, &known.known_keys), (&keys(&[]), &keys(&["K", "L", "M"])));
+        let rotated = TrustedKeys { now: keys(&["M"]), replaced: keys(&["K"]) };
+        let candidate = Candidate { keys: Some(rotated), ..candidate(git("a"), Descent::None) };
+        known.take(&candidate, Advance::Same, "s", NOW.parse().unwrap());
+        assert_eq!((&known.removed_keys, &known.known_keys), (&keys(&["K"]), &keys(&["L", "M"])));
+    }
+
+    #[test]
+    fn what_has_expired_is_not_taken_when_the_clock_is_put_back() {
+        let mut known = AntiRollback::default();
+        let late: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+        let six = candidate(snapshot(6, 1, LATE), Descent::None);
+        known.hear(late);
+        let words = "snapshot 6 expired at 2026-03-01T00:00:00Z, and this machine's clock says \
+                     2026-02-01T00:00:00Z but was at 2026-03-01T12:00:00Z before";
+        assert_eq!(judged(&known, &six, Force::No), Err(words.to_owned()));
+        // Not every moment is noted, for each is written; but one at which something had expired.
+        known.hear("2026-03-01T12:59:59Z".parse().unwrap());
+        assert_eq!(known.believed, Some(late));
+        known.saw_expired("2026-03-01T12:00:01Z".parse().unwrap());
+        assert_eq!(known.believed, Some("2026-03-01T12:00:01Z".parse().unwrap()));
+        // The clock was ahead then, and root says so.
+        assert_eq!(judged(&known, &six, Force::Yes), Ok(Advance::Forced));
+        known.take(&six, Advance::Forced, "s", NOW.parse().unwrap());
+        assert_eq!(judged(&known, &six, Force::No), Ok(Advance::Same));
     }
 
     #[test]

@@ -11,5 +11,5 @@ mod point;
 mod state;
 
 pub use judge::judge;
-pub use point::{Advance, Candidate, Descent, Expected, Force, KeySetPoint, Point};
+pub use point::{Advance, Candidate, Descent, Expected, Force, KeySetPoint, Point, TrustedKeys};
 pub use state::AntiRollback;

@@ -1,6 +1,7 @@
 //! Revisions and key sets, as far as going forward is concerned, and what is said of them.
 
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::fmt;
 use steadfast_trust::signature::Signer;
 use steadfast_trust::text::hex;
@@ -67,7 +68,24 @@ pub struct Candidate {
     pub point: Point,
     pub descent: Descent,
     pub key_set: Option<KeySetPoint>,
+    /// None where no keys are trusted that have names here.
+    pub keys: Option<TrustedKeys>,
     pub signers: Vec<Signer>,
+}
+
+/// The keys that are trusted while something is accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedKeys {
+    pub now: BTreeSet<String>,
+    /// Those that a signed rotation has replaced.
+    pub replaced: BTreeSet<String>,
+}
+
+impl TrustedKeys {
+    /// The keys of a file of this machine.
+    pub fn listed(now: BTreeSet<String>) -> TrustedKeys {
+        TrustedKeys { now, replaced: BTreeSet::new() }
+    }
 }
 
 /// How a commit relates to the highest one that was accepted.
@@ -88,8 +106,8 @@ pub struct Expected {
     pub channel: Option<String>,
 }
 
-/// Whether history may be forced, that of the model and that of the snapshot keys. Signatures by whom the
-/// settings trust, removed keys, names and expiry are never waived.
+/// Whether history may be forced: that of the model, of the snapshot keys, of keys that were removed, and of
+/// this machine's clock. Signatures by whom the settings trust now, names and expiry are never waived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Force {
     No,

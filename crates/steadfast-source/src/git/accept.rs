@@ -1,7 +1,7 @@
 //! Whether a commit or tag that was read is signed as the settings want it.
 
-use super::read::{Delivered, read};
-use crate::anti_rollback::{AntiRollback, Candidate, Point};
+use super::read::{Delivered, Tip};
+use crate::anti_rollback::{AntiRollback, Candidate, Point, TrustedKeys};
 use crate::object::{Commit, Tag};
 use crate::openpgp::verify_openpgp;
 use crate::refusal::Refusal;
@@ -19,30 +19,37 @@ use steadfast_trust::key_set::KeysError;
 use steadfast_trust::signature::GIT;
 use steadfast_trust::text::printable;
 
-/// Verifies a commit or tag that was brought.
+/// Verifies a commit or tag that was brought, and only then reads what belongs to it.
 pub(crate) fn accept(
     terms: &Terms<'_>,
     followed: &Git,
-    anti_rollback: &mut AntiRollback,
+    known: &AntiRollback,
     cache: &Path,
 ) -> Result<(Candidate, SourceSet, Origin), Refusal> {
-    let signers = allowed_signers(terms, anti_rollback)?;
-    let highest = match &anti_rollback.highest {
-        Some(Point::Git { commit, .. }) => Some(commit.clone()),
+    let signers = allowed_signers(terms)?;
+    let highest = match &known.highest {
+        Some(Point::Git { commit, .. }) => Some(commit.as_str()),
         Some(Point::Snapshot { .. } | Point::Directory { .. }) | None => None,
     };
     let mut reader = Reader::open(cache, 2 * crate::directory::MAX_BYTES)?;
-    let delivered = read(&mut reader, highest.as_deref(), terms.limits)?;
-    let Delivered { id, commit, tag, descent, supersedes, sources } = delivered;
-
-    let (what, signed) = what_is_signed(&followed.reference, &id, &commit, tag.as_ref())?;
+    let tip = Tip::read(&mut reader)?;
+    let (what, signed) =
+        what_is_signed(&followed.reference, &tip.id, &tip.commit, tip.tag.as_ref())?;
+    let keys = signers.as_ref().map(|it| TrustedKeys::listed(it.keys()));
     let signers = match (terms.trust, signers) {
         (Trust::OpenPgp(keyring), _) => {
             vec![verify_openpgp(&what, signed, keyring, terms.run_as.as_ref())?]
         }
-        (_, Some(signers)) => vec![signers.verify(&what, signed, GIT, terms.now)?],
+        (_, Some(signers)) => {
+            let now = known.time(terms.now, terms.force);
+            vec![signers.verify(&what, signed, GIT, now)?]
+        }
         (_, None) => vec![],
     };
+
+    let Delivered { descent, supersedes, sources } =
+        tip.delivered(&mut reader, highest, terms.limits)?;
+    let Tip { id, commit, tag, .. } = tip;
     let point = Point::Git { commit: id.clone(), content: content_digest(&sources) };
     let origin = Origin::Git {
         commit: id,
@@ -53,14 +60,11 @@ pub(crate) fn accept(
         subject: commit.subject,
         supersedes,
     };
-    Ok((Candidate { point, descent, key_set: None, signers }, sources, origin))
+    Ok((Candidate { point, descent, key_set: None, keys, signers }, sources, origin))
 }
 
-/// The file of allowed signers, where the settings trust one. Keys that are gone from it are remembered.
-fn allowed_signers(
-    terms: &Terms<'_>,
-    anti_rollback: &mut AntiRollback,
-) -> Result<Option<AllowedSigners>, Refusal> {
+/// The file of allowed signers, where the settings trust one.
+fn allowed_signers(terms: &Terms<'_>) -> Result<Option<AllowedSigners>, Refusal> {
     match terms.trust {
         Trust::AllowedSigners(path) => {
             let text = read_small(path).map_err(KeysError::from).map_err(Refusal::TrustedKeys)?;
@@ -68,7 +72,6 @@ fn allowed_signers(
             let file = path.display().to_string();
             let signers =
                 AllowedSigners::parse(&file, &text, terms.zone).map_err(Refusal::TrustedKeys)?;
-            anti_rollback.see_keys(&signers.keys());
             Ok(Some(signers))
         }
         Trust::OpenPgp(_) | Trust::None => Ok(None),

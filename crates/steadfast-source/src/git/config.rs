@@ -15,6 +15,8 @@ pub(super) const CONFIG: &str = "\
 \tfsmonitor = false
 \tattributesFile = /dev/null
 \texcludesFile = /dev/null
+\tbigFileThreshold = 16m
+\tdeltaBaseCacheLimit = 32m
 [init]
 \tdefaultBranch = none
 [protocol]

@@ -9,7 +9,7 @@ use steadfast_download::process::Talk;
 use steadfast_download::{DownloadError, DownloadErrorKind};
 
 /// Trees of directories with very many files are larger than other objects.
-const MAX_TREE: usize = 64 * 1024 * 1024;
+pub(super) const MAX_TREE: usize = 64 * 1024 * 1024;
 /// Directories, each visited once for every place where it stands.
 pub(super) const MAX_FOLDERS: usize = 100_000;
 

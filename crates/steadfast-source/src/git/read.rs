@@ -1,149 +1,197 @@
 //! Reading what was brought: git is never started for it. It computes the name of every object from its content, and
 //! follows those names from the signed commit or tag down.
 
-use super::export::MAX_FOLDERS;
+use super::export::{MAX_FOLDERS, MAX_TREE};
 use crate::anti_rollback::Descent;
 use crate::content::{Collector, Place, place};
-use crate::object::{self, Algorithm, Commit, Malformed, Tag};
+use crate::directory::MAX_BYTES;
+use crate::object::{self, Algorithm, Commit, MAX_COMMIT, Malformed, Tag};
 use crate::refusal::Refusal;
 use crate::settings::Limits;
 use crate::trailers;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use steadfast_download::offer::{Reader, Record};
 use steadfast_model::SourceSet;
 use steadfast_trust::signature::SignatureError;
 use steadfast_trust::text::printable;
 
-/// What was brought, with every name computed again.
+/// The commit or tag that was brought. It is read first and by itself: who signed it is looked at before
+/// anything else is taken in, which may be as large as a model.
 #[derive(Debug)]
-pub(crate) struct Delivered {
+pub(crate) struct Tip {
     pub id: String,
     pub commit: Commit,
     pub tag: Option<Tag>,
+    algorithm: Algorithm,
+    /// What it says that it takes the place of.
+    supersedes: Vec<String>,
+}
+
+/// What belongs to it, with every name computed again.
+#[derive(Debug)]
+pub(crate) struct Delivered {
     pub descent: Descent,
     /// What it and the commits on the way to it say that they take the place of.
     pub supersedes: Vec<String>,
     pub sources: SourceSet,
 }
 
-/// Reads an offer and believes nothing of it that does not follow from the content of the tip.
-pub(crate) fn read(
-    reader: &mut Reader,
-    accepted: Option<&str>,
-    limits: &Limits,
-) -> Result<Delivered, Refusal> {
-    let Offered { tag, tip, ancestors, too_far, objects } = Offered::read(reader, limits)?;
-    let Tip { id, algorithm, raw } = tip.ok_or_else(|| Refusal::broken("no commit was brought"))?;
-    let what = format!("commit {id}");
-    let commit = Commit::parse(algorithm, &raw).map_err(|it| malformed(&what, it))?;
-    let tag = match tag {
-        None => None,
-        Some(raw) => {
-            let tag = Tag::parse(algorithm, &raw).map_err(|it| malformed("the tag", it))?;
-            if tag.kind != "commit" || tag.object != id {
-                return Err(Refusal::broken("the tag names another commit"));
+impl Tip {
+    pub(crate) fn read(reader: &mut Reader) -> Result<Tip, Refusal> {
+        let raw_tag = match reader.next_kind()? {
+            Some("tag") => Some(reader.take(MAX_COMMIT as u64)?.content),
+            Some(_) | None => None,
+        };
+        match reader.next_kind()? {
+            Some("commit") => {}
+            Some(_) => return Err(out_of_place()),
+            None => return Err(Refusal::broken("no commit was brought")),
+        }
+        let Record { kind: _, name: id, content } = reader.take(MAX_COMMIT as u64)?;
+        let algorithm = Algorithm::from_name(&id).ok_or_else(|| bad_name(&id))?;
+        named(algorithm, "commit", &id, &content)?;
+        let what = format!("commit {id}");
+        let commit = Commit::parse(algorithm, &content).map_err(|it| malformed(&what, it))?;
+        let tag = match raw_tag {
+            None => None,
+            Some(raw) => {
+                let tag = Tag::parse(algorithm, &raw).map_err(|it| malformed("the tag", it))?;
+                if tag.kind != "commit" || tag.object != id {
+                    return Err(Refusal::broken("the tag names another commit"));
+                }
+                Some(tag)
             }
-            Some(tag)
-        }
-    };
-    let way = Way::back_from(&commit, ancestors);
-    let descent = match accepted {
-        None => Descent::None,
-        Some(accepted) if way.reached.contains(accepted) => Descent::Proved,
-        Some(_) if too_far => Descent::TooFar,
-        Some(_) => Descent::NotProved,
-    };
-    let supersedes = trailers::supersedes(&raw).into_iter().chain(way.supersedes).collect();
-    let sources = files(algorithm, &commit.tree, &objects)?;
-    Ok(Delivered { id, commit, tag, descent, supersedes, sources })
-}
-
-/// The records of an offer, each with the content that its name says, in the order in which they must come.
-#[derive(Default)]
-struct Offered {
-    tag: Option<Vec<u8>>,
-    tip: Option<Tip>,
-    ancestors: Vec<Ancestor>,
-    too_far: bool,
-    objects: Objects,
-}
-
-/// A commit between the tip and the one accepted before.
-struct Ancestor {
-    id: String,
-    parents: Vec<String>,
-    supersedes: Vec<String>,
-}
-
-struct Tip {
-    id: String,
-    algorithm: Algorithm,
-    raw: Vec<u8>,
-}
-
-impl Offered {
-    fn read(reader: &mut Reader, limits: &Limits) -> Result<Offered, Refusal> {
-        let mut offered = Offered::default();
-        while let Some(record) = reader.next_record()? {
-            offered.take(record, limits)?;
-        }
-        Ok(offered)
+        };
+        let supersedes = trailers::supersedes(&content);
+        Ok(Tip { id, commit, tag, algorithm, supersedes })
     }
 
+    /// Reads the rest of the offer, and believes nothing of it that does not follow from the tip.
+    pub(crate) fn delivered(
+        &self,
+        reader: &mut Reader,
+        accepted: Option<&str>,
+        limits: &Limits,
+    ) -> Result<Delivered, Refusal> {
+        let mut taken = Taken {
+            algorithm: self.algorithm,
+            reached: self.commit.parents.iter().cloned().collect(),
+            ancestors: 0,
+            supersedes: self.supersedes.clone(),
+            too_far: false,
+            objects: Objects::default(),
+            wanted: HashSet::from([("tree", self.commit.tree.clone())]),
+            trees: 0,
+        };
+        while let Some(kind) = reader.next_kind()? {
+            let most = most_of(kind).ok_or_else(out_of_place)?;
+            let record = reader.take(most)?;
+            taken.take(record, limits)?;
+        }
+        let descent = match accepted {
+            None => Descent::None,
+            Some(accepted) if taken.reached.contains(accepted) => Descent::Proved,
+            Some(_) if taken.too_far => Descent::TooFar,
+            Some(_) => Descent::NotProved,
+        };
+        let sources = files(self.algorithm, &self.commit.tree, &taken.objects)?;
+        Ok(Delivered { descent, supersedes: taken.supersedes, sources })
+    }
+}
+
+/// How large a record may be; none for one that has no place behind the tip.
+fn most_of(kind: &str) -> Option<u64> {
+    match kind {
+        "ancestor" => Some(MAX_COMMIT as u64),
+        "too-far" => Some(0),
+        "tree" => Some(MAX_TREE as u64),
+        "blob" => Some(MAX_BYTES),
+        _other => None,
+    }
+}
+
+/// What has been read behind the tip. Only what something before it names is kept.
+struct Taken {
+    algorithm: Algorithm,
+    /// The commits that the tip descends from, as far as it was shown.
+    reached: BTreeSet<String>,
+    ancestors: usize,
+    /// What the tip and they say that they take the place of.
+    supersedes: Vec<String>,
+    too_far: bool,
+    objects: Objects,
+    /// What trees have named and has not come yet.
+    wanted: HashSet<(&'static str, String)>,
+    /// Bytes of all trees.
+    trees: usize,
+}
+
+impl Taken {
     fn take(&mut self, record: Record, limits: &Limits) -> Result<(), Refusal> {
         let Record { kind, name, content } = record;
-        match (kind.as_str(), &self.tip) {
-            ("tag", None) => self.tag = Some(content),
-            ("commit", None) => {
-                let algorithm = Algorithm::from_name(&name).ok_or_else(|| bad_name(&name))?;
-                named(algorithm, "commit", &name, &content)?;
-                self.tip = Some(Tip { id: name, algorithm, raw: content });
-            }
-            ("ancestor", Some(tip)) => {
-                if self.ancestors.len() >= limits.commits {
+        match kind.as_str() {
+            "ancestor" => {
+                self.ancestors += 1;
+                if self.ancestors > limits.commits {
                     return Err(Refusal::broken("more commits were brought than allowed"));
                 }
-                named(tip.algorithm, "commit", &name, &content)?;
-                let (parents, supersedes) = (parents(&content), trailers::supersedes(&content));
-                self.ancestors.push(Ancestor { id: name, parents, supersedes });
+                named(self.algorithm, "commit", &name, &content)?;
+                // They count in the order in which they come: one that nothing before it names leads nowhere,
+                // and what it says is said by nobody.
+                if self.reached.contains(&name) {
+                    self.reached.extend(parents(&content));
+                    self.supersedes.extend(trailers::supersedes(&content));
+                }
+                Ok(())
             }
-            ("too-far", Some(_)) => self.too_far = true,
-            ("tree", Some(tip)) => {
-                named(tip.algorithm, "tree", &name, &content)?;
-                self.objects.insert(("tree", name), content.into());
+            "too-far" => {
+                self.too_far = true;
+                Ok(())
             }
-            ("blob", Some(tip)) => {
-                named(tip.algorithm, "blob", &name, &content)?;
-                self.objects.insert(("blob", name), content.into());
+            "tree" => {
+                self.trees += content.len();
+                if self.trees > MAX_TREE {
+                    return Err(Refusal::broken("the model has too many directories"));
+                }
+                self.want(&content, &name)?;
+                self.keep("tree", name, content)
             }
-            _other => return Err(Refusal::broken("a record of the offer is out of place")),
+            "blob" => self.keep("blob", name, content),
+            _other => Err(out_of_place()),
         }
+    }
+
+    /// What a tree names may come after it.
+    fn want(&mut self, raw: &[u8], id: &str) -> Result<(), Refusal> {
+        let entries = object::tree(self.algorithm, raw)
+            .map_err(|_| Refusal::broken(format!("tree {} is malformed", printable(id))))?;
+        for entry in entries {
+            let key = (if entry.mode == FOLDER { "tree" } else { "blob" }, entry.object);
+            if !self.objects.contains_key(&key) {
+                self.wanted.insert(key);
+            }
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, kind: &'static str, name: String, content: Vec<u8>) -> Result<(), Refusal> {
+        let key = (kind, name);
+        if !self.wanted.remove(&key) {
+            return Err(out_of_place());
+        }
+        named(self.algorithm, kind, &key.1, &content)?;
+        self.objects.insert(key, content.into());
         Ok(())
     }
 }
 
-/// What is reached from a commit, and what is said on the way.
-struct Way {
-    reached: BTreeSet<String>,
-    supersedes: Vec<String>,
+fn out_of_place() -> Refusal {
+    Refusal::broken("a record of the offer is out of place")
 }
 
-impl Way {
-    /// Ancestors count in the order in which they come: one that nothing before it names leads nowhere, and
-    /// what it says is said by nobody.
-    fn back_from(commit: &Commit, ancestors: Vec<Ancestor>) -> Way {
-        let reached = commit.parents.iter().cloned().collect();
-        let mut way = Way { reached, supersedes: vec![] };
-        for Ancestor { id, parents, supersedes } in ancestors {
-            if way.reached.contains(&id) {
-                way.reached.extend(parents);
-                way.supersedes.extend(supersedes);
-            }
-        }
-        way
-    }
-}
+/// The mode of a directory in a tree.
+const FOLDER: u32 = 0o040_000;
 
 /// Trees and files, by their kind and name.
 pub(super) type Objects = HashMap<(&'static str, String), Arc<[u8]>>;
@@ -186,7 +234,7 @@ pub(super) fn files(
                 }
             }
             match entry.mode {
-                0o040_000 => folders.push_back((entry.object, path)),
+                FOLDER => folders.push_back((entry.object, path)),
                 0o100_644 | 0o100_664 => {
                     collector.add(&path, find("blob", &entry.object)?, false)?;
                 }

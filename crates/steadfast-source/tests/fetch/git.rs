@@ -2,7 +2,7 @@
 
 use crate::support::{World, exists, files};
 use steadfast_source::anti_rollback::{Advance, Force};
-use steadfast_source::settings::{Git, Reference, Source, Trust};
+use steadfast_source::settings::{Git, Reference, Snapshot, Source, Trust};
 use steadfast_source::terms::{Fetched, Known, Origin};
 use steadfast_source::{Refusal, RefusalKind};
 use steadfast_trust::signature::SignatureError;
@@ -103,16 +103,111 @@ fn who_is_not_trusted_is_refused() {
     let other = world.allowed(&[("namespaces=\"file\"", "anna")]);
     assert!(world.refused(&source, &other).ends_with("trusted for file and not for git"));
 
-    // Trusted, removed, and brought back by an older file.
+    // Trusted, removed while something new was taken, and brought back by an older file.
     let trust = world.allowed(&[("", "anna"), ("", "eve")]);
     world.fetch(&source, &trust).unwrap().unwrap();
-    world.signed("model.yaml", "model: z\n", &eve);
+    world.signed("model.yaml", "model: z\n", &anna);
     let without = world.allowed(&[("", "anna")]);
+    world.fetch(&source, &without).unwrap().unwrap();
+    world.signed("model.yaml", "model: z2\n", &eve);
     assert!(world.refused(&source, &without).ends_with("which is not trusted"));
     let again = world.allowed(&[("", "anna"), ("", "eve")]);
     let refusal = world.fetch(&source, &again).unwrap_err();
     assert!(matches!(refusal, Refusal::Signature(SignatureError::RemovedKey { .. })), "{refusal}");
     assert_eq!(refusal.kind(), RefusalKind::Untrusted);
+
+    // Root's word takes it back, for good.
+    world.force = Force::Yes;
+    assert_eq!(world.fetch(&source, &again).unwrap().unwrap().advance, Advance::Forced);
+    world.force = Force::No;
+    world.signed("model.yaml", "model: z3\n", &eve);
+    assert_eq!(world.fetch(&source, &again).unwrap().unwrap().advance, Advance::Forward);
+}
+
+#[test]
+fn a_file_of_keys_that_is_empty_torn_or_away_for_a_moment_bans_nobody() {
+    let mut world = World::new();
+    world.repository();
+    let (anna, eve) = (world.ssh_key("anna"), world.ssh_key("eve"));
+    let trust = world.allowed(&[("", "anna"), ("", "eve")]);
+    let source = world.branch();
+    world.signed("model.yaml", "model: y\n", &anna);
+    world.fetch(&source, &trust).unwrap().unwrap();
+    // Nothing is known to be new while it is so; the whole is asked for nevertheless.
+    let anew = |world: &mut World| {
+        let known = Known::from_state(&world.anti_rollback, false, None);
+        world.fetch_knowing(&source, &trust, &known)
+    };
+    let path = world.path("allowed_signers");
+    let whole = std::fs::read(&path).unwrap();
+    let first_line = whole.iter().position(|it| *it == b'\n').unwrap() + 1;
+    for (content, words) in [
+        (&b""[..], "there is no key in"),
+        (b"# all of them are gone\n", "there is no key in"),
+        (&whole[..first_line + 30], "line 2 of"),
+    ] {
+        std::fs::write(&path, content).unwrap();
+        let refusal = anew(&mut world).unwrap_err();
+        assert_eq!(refusal.kind(), RefusalKind::Settings);
+        assert!(refusal.line().contains(words), "{refusal}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(anew(&mut world).unwrap_err().kind(), RefusalKind::Settings);
+    // Cut off behind a line it says something, and the revision of before is signed by that.
+    std::fs::write(&path, &whole[..first_line]).unwrap();
+    assert_eq!(anew(&mut world).unwrap().unwrap().advance, Advance::Same);
+    std::fs::write(&path, &whole).unwrap();
+    world.signed("model.yaml", "model: z\n", &eve);
+    assert_eq!(world.fetch(&source, &trust).unwrap().unwrap().signers[0].name, "eve@x");
+}
+
+#[test]
+fn who_has_signed_is_asked_before_anything_else_is_read() {
+    let mut world = World::new();
+    world.repository();
+    world.ssh_key("anna");
+    let trust = world.allowed(&[("", "anna")]);
+    let source = world.branch();
+    assert!(world.refused(&source, &trust).ends_with("is not signed"));
+    // Behind the commit comes something that nobody would have room for, and it is not even there.
+    let offer = world.path("cache/offer");
+    let brought = std::fs::read(&offer).unwrap();
+    let cut = brought.windows(6).position(|it| it == b"\nblob ").unwrap() + 1;
+    let bomb = [&brought[..cut], b"blob 40 99999999999\n"].concat();
+    std::fs::write(&offer, bomb).unwrap();
+    let refusal = world.accept(&source, &trust).unwrap_err();
+    assert!(refusal.line().ends_with("is not signed"), "{refusal}");
+    // Where nobody has to sign it is seen that it is too much, before it is read.
+    let refusal = world.accept(&source, &Trust::None).unwrap_err();
+    assert!(refusal.line().ends_with("larger than it may be"), "{refusal}");
+    // And what no tree has named is not kept.
+    let stray = [&brought[..cut], b"blob 40 1\n", &[b'a'; 40], b"x\n"].concat();
+    std::fs::write(&offer, stray).unwrap();
+    let refusal = world.accept(&source, &Trust::None).unwrap_err();
+    assert!(refusal.line().ends_with("a record of the offer is out of place"), "{refusal}");
+}
+
+#[test]
+fn without_signatures_nothing_is_taken_that_anybody_on_the_way_could_change() {
+    let mut world = World::new();
+    let git = |url: &str| Source::Git(Git::new(url, Reference::Branch("main".into())));
+    let snapshot = |url: &str| Source::Snapshot(Snapshot::new(url));
+    for source in [
+        git("http://h/x"),
+        git("git://h/x"),
+        git("ftp://h/x"),
+        git("HTTP://h/x"),
+        snapshot("http://h/x"),
+        snapshot("ftp://h/x"),
+    ] {
+        let refusal = world.accept(&source, &Trust::None).unwrap_err();
+        assert_eq!(refusal.kind(), RefusalKind::Settings);
+        assert!(refusal.line().starts_with("nothing protects "), "{refusal}");
+    }
+    for source in [git("https://h/x"), git("ssh://h/x"), git("file:///x"), snapshot("https://h/x")]
+    {
+        assert!(!source.is_plain(), "{source}");
+    }
 }
 
 #[test]
@@ -370,5 +465,17 @@ fn openpgp_signatures_are_verified_by_gpgv_and_do_not_pass_for_ssh_ones() {
     assert!(world.refused(&source, &allowed).ends_with("and SSH keys are trusted"));
     let fetched = world.fetch(&source, &trust).unwrap().unwrap();
     assert_eq!(fetched.signers[0].key.len(), 40);
+    // The same keys as people send them to each other; and with a part missing.
+    let armored = world.path("keyring.asc");
+    let path = armored.to_str().unwrap();
+    world.run("gpg", &["--batch", "--armor", "--output", path, "--export", "pat@x"]);
+    let known = Known::from_state(&world.anti_rollback, false, None);
+    let trust = Trust::OpenPgp(armored.clone());
+    let fetched = world.fetch_knowing(&source, &trust, &known).unwrap().unwrap();
+    assert_eq!(fetched.advance, Advance::Same);
+    let whole = std::fs::read_to_string(&armored).unwrap();
+    std::fs::write(&armored, &whole[..whole.len() / 2]).unwrap();
+    let refusal = world.fetch_knowing(&source, &trust, &known).unwrap_err();
+    assert!(refusal.line().contains("the armor of this key is damaged"), "{refusal}");
     world.run("gpgconf", &["--kill", "all"]);
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use steadfast_model::SourceSet;
-use steadfast_source::anti_rollback::{Advance, Expected};
+use steadfast_source::anti_rollback::{Advance, Expected, Force};
 use steadfast_source::manifest::{Archive, File, Manifest};
 use steadfast_source::publish::{
     EXPIRES, Publication, PublishError, Published, add_signature, create_key, publish, read_key,
@@ -136,6 +136,55 @@ fn an_old_an_expired_and_a_second_content_are_refused() {
     assert!(refusal.line().ends_with("the model is stale"), "{refusal}");
     assert!(put(&world, "a: 2\n", &[&anna]).renewed);
     assert_eq!(world.fetch(&source, &trust).unwrap().unwrap().advance, Advance::Renewed);
+}
+
+#[test]
+fn what_has_expired_stays_so_when_the_clock_is_put_back() {
+    let mut world = World::new();
+    let anna = key(&world, "anna");
+    let (trust, source) = (trust(1, &[&anna]), local(&world));
+    put(&world, "a: 1\n", &[&anna]);
+    let before = world.now;
+    world.now += EXPIRES;
+    assert!(world.refused(&source, &trust).ends_with("the model is stale"));
+    world.now = before;
+    let refusal = world.fetch(&source, &trust).unwrap_err();
+    assert_eq!(refusal.kind(), RefusalKind::Stale);
+    assert!(refusal.line().contains("this machine's clock says"), "{refusal}");
+    // So does a key that was good until then.
+    let believed = world.anti_rollback.believed.unwrap();
+    assert_eq!(believed, before + EXPIRES);
+    assert_eq!(world.anti_rollback.time(before, Force::No), believed);
+    // The clock was ahead, and root says so.
+    world.force = Force::Yes;
+    world.fetch(&source, &trust).unwrap().unwrap();
+    world.force = Force::No;
+    assert_eq!(world.fetch(&source, &trust).unwrap().unwrap().advance, Advance::Same);
+}
+
+#[test]
+fn who_has_signed_is_asked_before_any_file_is_read() {
+    let mut world = World::new();
+    let (anna, eve) = (key(&world, "anna"), key(&world, "eve"));
+    let (trusted, source) = (trust(1, &[&anna]), local(&world));
+    put(&world, "a: 1\n", &[&eve]);
+    assert!(world.refused(&source, &trusted).ends_with("which is not trusted"));
+    let offer = world.path("cache/offer");
+    let brought = std::fs::read(&offer).unwrap();
+    let at = brought.windows(6).position(|it| it == b"\nfile ").unwrap() + 1;
+    for (behind, words) in [
+        (&b"file 40 99999999999\n"[..], "larger than it may be"),
+        (b"keys 1 99999999999\n", "larger than it may be"),
+        (b"tree 1 1\n", "out of place"),
+    ] {
+        std::fs::write(&offer, [&brought[..at], behind].concat()).unwrap();
+        let refusal = world.accept(&source, &trust(1, &[&eve])).unwrap_err();
+        assert!(refusal.line().ends_with(words), "{refusal}");
+        if !behind.starts_with(b"keys") {
+            let refusal = world.accept(&source, &trusted).unwrap_err();
+            assert!(refusal.line().ends_with("which is not trusted"), "{refusal}");
+        }
+    }
 }
 
 #[test]

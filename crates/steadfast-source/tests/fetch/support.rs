@@ -5,6 +5,7 @@ use jiff::tz::TimeZone;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use steadfast_source::Refusal;
+use steadfast_source::accept::accept;
 use steadfast_source::anti_rollback::{AntiRollback, Expected, Force};
 use steadfast_source::fetch::fetch;
 use steadfast_source::settings::{Git, Limits, Reference, Source, Trust};
@@ -147,6 +148,21 @@ impl World {
             limits: &self.limits,
         };
         fetch(&terms, known, &mut self.anti_rollback, &self.folder.path().join("cache"))
+    }
+
+    /// Of what lies there already.
+    pub(crate) fn accept(&mut self, source: &Source, trust: &Trust) -> Result<Fetched, Refusal> {
+        let terms = Terms {
+            source,
+            trust,
+            expected: &self.expected,
+            now: self.now,
+            zone: &TimeZone::UTC,
+            force: self.force,
+            run_as: None,
+            limits: &self.limits,
+        };
+        accept(&terms, &mut self.anti_rollback, &self.folder.path().join("cache"))
     }
 
     /// The words of a refusal.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use steadfast_node::counted;
 use steadfast_node::download::{DownloadTask, Duty, OwnUser, download_in_child, verifier};
 use steadfast_node::model::{self, every_node};
-use steadfast_source::accept::accept;
+use steadfast_source::accept::{accept, permitted};
 use steadfast_source::anti_rollback::{AntiRollback, Expected, Force, Point};
 use steadfast_source::directory::is_folder;
 use steadfast_source::fetch::{fetch, fetch_local};
@@ -111,6 +111,7 @@ pub(crate) fn run(args: &VerifyArgs, ui: &Ui) -> Outcome {
     let room = room(0o711)?;
     let cache = room.path().join("fetch");
     let trust = trust(args);
+    permitted(&source, &trust).map_err(unread)?;
     let terms = Terms {
         source: &source,
         trust: &trust,

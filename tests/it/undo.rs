@@ -1,10 +1,12 @@
 //! Going back undoes what a bad revision did, wherever the process dies on the way, and never more.
 
 use std::collections::BTreeMap;
-use steadfast_engine::{Budget, Managed};
+use steadfast_engine::Budget;
 use steadfast_system::{AbsPath, GroupName, UnitName, UserName};
 use steadfast_testkit::host::Thing;
-use steadfast_testkit::run::{Model, Notebook, converge, converge_or_die, go_back, or_die};
+use steadfast_testkit::run::{
+    Model, Notebook, converge, converge_or_die, go_back, managed_by, or_die,
+};
 use steadfast_testkit::{FakeHost, Fault, Moment, World};
 
 const GOOD: &str = "files: { /etc/both: { content: \"good\\n\" } }\n";
@@ -197,7 +199,7 @@ fn whatever_a_run_makes_belongs_to_the_promises_that_made_it() {
     let mut ledger = Notebook::default();
     let run = converge(&host, &model.promises, &mut ledger, Budget::default());
     assert_eq!((run.summary.not_kept, run.summary.held), (0, 0), "{:#?}", run.verdicts);
-    let managed = Managed::from_promises(&model.promises);
+    let managed = managed_by(&host, &model.promises, &ledger);
     assert!(ledger.made.len() > 18, "{:#?}", ledger.made.keys());
     for made in ledger.made.values() {
         assert!(managed.names(made), "{}", made.facet);
@@ -205,7 +207,7 @@ fn whatever_a_run_makes_belongs_to_the_promises_that_made_it() {
     }
     // Of another model nothing is said.
     let other = Model::of(GOOD, &[]).unwrap();
-    let managed = Managed::from_promises(&other.promises);
+    let managed = managed_by(&host, &other.promises, &ledger);
     for made in ledger.made.values() {
         assert!(!managed.names(made), "{}", made.facet);
         assert_eq!(managed.leaves(made).as_ref(), Some(made));
@@ -242,7 +244,7 @@ fn what_others_refer_to_is_not_released() {
     converge(&host, &model(all).promises, &mut ledger, Budget::default());
     let rest = "files: { /etc/x: { content: \"x\\n\", owner: deploy, group: web } }\n";
     let rest = model(rest);
-    let managed = Managed::from_promises(&rest.promises);
+    let managed = managed_by(&host, &rest.promises, &ledger);
     let named: Vec<String> = ledger
         .made
         .values()

@@ -91,7 +91,7 @@ pub fn check(promises: &Promises, observed: &Observed, plan: &Plan, budget: Budg
     let mut flaws = checked.turns();
     for at in 0..all {
         flaws.extend(checked.entry(at));
-        flaws.extend(checked.needs(at));
+        flaws.extend(checked.needs(at, observed));
     }
     flaws.extend(checked.units());
     flaws.extend(checked.one_thing(observed));
@@ -177,7 +177,7 @@ impl Checked<'_> {
         flaws
     }
 
-    fn needs(&self, at: usize) -> Vec<Flaw> {
+    fn needs(&self, at: usize, observed: &Observed) -> Vec<Flaw> {
         let mut flaws = vec![];
         for need in self.promises.all[at].needs.iter().copied() {
             let (promise, need_id) = (self.id(at), self.id(need));
@@ -185,7 +185,9 @@ impl Checked<'_> {
                 flaws.push(Flaw::BeforeItsNeed { promise, need: need_id });
                 continue;
             }
-            let broken = self.plan.entries[need].will_not_be_kept();
+            let is_place = self.promises.all[at].lies_in.contains(&need)
+                && observed.is_place(self.promises, need);
+            let broken = self.plan.entries[need].will_not_be_kept() && !is_place;
             if broken && self.planned(at) {
                 flaws.push(Flaw::BrokenNeed { promise, need: need_id });
             }

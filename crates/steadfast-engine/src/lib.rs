@@ -1,5 +1,6 @@
 //! Orders, plans, converges and judges promises; defines outcomes and events.
 
+mod aliases;
 pub mod budget;
 pub mod check;
 pub mod converge;

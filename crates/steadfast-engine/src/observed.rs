@@ -1,11 +1,12 @@
 //! What the machine shows of all promises at one moment, and what is known of its runners beside that.
 
+use crate::aliases::Aliases;
 use crate::ledger::Ledger;
 use crate::promised::Promises;
 use crate::runner::debt::RunnerRecord;
 use std::collections::{BTreeMap, BTreeSet};
 use steadfast_resources::runner::{Health, Owing};
-use steadfast_resources::{Change, Difference, Resource, State};
+use steadfast_resources::{Change, Difference, Refusal, Resource, State};
 use steadfast_system::programs::Run;
 use steadfast_system::services::LastLoad;
 use steadfast_system::{Actuate, ErrorKind, Probe, SystemError};
@@ -39,6 +40,8 @@ impl<'a> Observer<'a> {
 #[derive(Debug)]
 pub struct Observed {
     pub states: Vec<Result<State, SystemError>>,
+    /// What follows from links of the machine.
+    aliases: Aliases,
     /// What runners owe.
     owing: BTreeMap<usize, Owing>,
     /// Runners of which nobody can tell whether they owe a restart.
@@ -61,11 +64,15 @@ impl Observed {
         let state = |bears: &bool| bears.then(|| seen.next()).flatten().unwrap_or_else(unseen);
         let mut observed = Observed {
             states: bears.iter().map(state).collect(),
+            aliases: Aliases::look(promises, observer.probe()),
             owing: BTreeMap::new(),
             undetermined: BTreeSet::new(),
             last_load: observer.probe().last_load(),
             records: BTreeMap::new(),
         };
+        for at in 0..promises.all.len() {
+            observed.tell_aliases(at);
+        }
         for inputs in promises.inputs.iter().filter(|it| bears[it.runner]) {
             observed.assess(promises, inputs, ledger);
         }
@@ -87,6 +94,7 @@ impl Observed {
         let wants: Vec<&Resource> = which.iter().map(|at| &promises.all[*at].want).collect();
         for (at, state) in which.iter().zip(steadfast_resources::observe(&wants, sys)) {
             self.states[*at] = state;
+            self.tell_aliases(*at);
             if let Some(owing) = self.owing.get_mut(at) {
                 owing.health = Health::NotAsked;
             }
@@ -96,6 +104,20 @@ impl Observed {
         for inputs in promises.inputs.iter().filter(|it| which.contains(&it.runner)) {
             self.assess(promises, inputs, ledger);
         }
+    }
+
+    /// A look at a directory is told what others promise below it by other paths.
+    fn tell_aliases(&mut self, at: usize) {
+        if let Some(below) = self.aliases.below(at)
+            && let Ok(have) = &mut self.states[at]
+        {
+            steadfast_resources::set_also_promised(have, below);
+        }
+    }
+
+    /// Why a promise cannot be kept beside the others on this machine.
+    pub(crate) fn clash(&self, at: usize) -> Option<&Refusal> {
+        self.aliases.clash(at)
     }
 
     /// What is known of a runner beside its state; of others there is nothing to know.
@@ -121,12 +143,21 @@ impl Observed {
         self.states[at].as_ref().map(said).map_err(Clone::clone)
     }
 
+    /// Whether what is promised can hold what lies in it, though not all of it is kept.
+    pub(crate) fn is_place(&self, promises: &Promises, at: usize) -> bool {
+        let want = &promises.all[at].want;
+        self.states[at].as_ref().is_ok_and(|have| steadfast_resources::is_place(want, have))
+    }
+
     /// What separates the machine from a promise.
     pub fn difference(
         &self,
         promises: &Promises,
         at: usize,
     ) -> Result<Difference<Change>, SystemError> {
+        if let Some(why) = self.clash(at) {
+            return Ok(Difference::refused(why.clone()));
+        }
         let have = self.states[at].as_ref().map_err(Clone::clone)?;
         Ok(self.plan(promises, at, have, self.owing(at)))
     }

@@ -131,6 +131,7 @@ fn plan_turns(
             let sure = !matches!(entry.forecast, Forecast::Unknown { .. });
             let have = observed.states[at].as_ref().ok();
             steps.take(at, &promises.all[at], have, &entry.changes, sure);
+            steps.take_folder(&promises.all[at], have);
         }
         entries[at] = Some(entry);
     }
@@ -351,10 +352,14 @@ fn entry(
     if !promised.selected {
         return Entry::bare(Forecast::Kept);
     }
+    if let Some(why) = observed.clash(at) {
+        return Entry::bare(Forecast::NotKept(NotKept::Refused(vec![why.clone()])));
+    }
     let have = match &observed.states[at] {
         Ok(have) => have,
         Err(error) => return Entry::bare(unseen(error, circumstances)),
     };
+    let have = &*steps.foresee(promised, have);
     let planned = |other: usize| entries[other].as_ref().is_some_and(Entry::is_planned);
     // A runner whose input this run changes will owe a restart by the time it is its turn.
     let is_cause = |other: usize| entries[other].as_ref().is_some_and(Entry::is_cause);
@@ -373,7 +378,10 @@ fn entry(
                 Err(error) => error.kind != ErrorKind::PermissionDenied || circumstances.root,
             }
     };
-    let forecast = forecast(promises, at, &changes, &obstacles, entries, steps, left_broken);
+    let needed = broken_need(promises, observed, promised, |need| {
+        left_broken(need) || entries[need].as_ref().is_some_and(Entry::will_not_be_kept)
+    });
+    let forecast = forecast(promises, at, &changes, &obstacles, entries, steps, needed);
     let mut entry = Entry { changes, notes, forecast, certain: vec![] };
     if let Forecast::NotKept(NotKept::Refused(_)) = entry.forecast {
         // These would follow if nothing were in the way.
@@ -404,7 +412,7 @@ fn forecast(
     obstacles: &[Obstacle],
     entries: &[Option<Entry>],
     steps: &Steps,
-    left_broken: impl Fn(usize) -> bool,
+    broken_need: Option<PromiseId>,
 ) -> Forecast {
     let promised = &promises.all[at];
     let (obstacles, first) = revised(obstacles, |it| steps.changes(it, promises));
@@ -419,9 +427,7 @@ fn forecast(
     if promised.keep == Keep::Report {
         return Forecast::Held(Held::ReportOnly { difference: changes.to_vec() });
     }
-    if let Some(needed) = broken_need(promises, promised, |need| {
-        left_broken(need) || entries[need].as_ref().is_some_and(Entry::will_not_be_kept)
-    }) {
+    if let Some(needed) = broken_need {
         return Forecast::Held(Held::NeedNotKept { needed });
     }
     let mut because = None;
@@ -490,11 +496,16 @@ fn mark_health_uncertain(promises: &Promises, observed: &Observed, entries: &mut
     }
 }
 
-/// The first need that is broken.
+/// The first need that is broken: one that is not kept, unless it is a directory that is there as promised
+/// and all that is needed is to lie in it.
 pub(crate) fn broken_need(
     promises: &Promises,
+    observed: &Observed,
     promised: &Promised,
-    broken: impl Fn(usize) -> bool,
+    not_kept: impl Fn(usize) -> bool,
 ) -> Option<PromiseId> {
-    promised.needs.iter().find(|it| broken(**it)).map(|it| promises.all[*it].id.clone())
+    let is_place =
+        |need: usize| promised.lies_in.contains(&need) && observed.is_place(promises, need);
+    let broken = |need: &&usize| not_kept(**need) && !is_place(**need);
+    promised.needs.iter().find(broken).map(|it| promises.all[*it].id.clone())
 }

@@ -3,13 +3,15 @@
 
 use crate::promised::{Promised, Promises};
 use crate::reason::{Packages, Reason};
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use steadfast_model::PromiseId;
-use steadfast_resources::paths::is_packages_territory;
+use steadfast_resources::paths::{Inherited, is_packages_territory};
 use steadfast_resources::runner::Owing;
 use steadfast_resources::runner::unit_files::brought;
 use steadfast_resources::{Change, Identity, State};
+use steadfast_system::AbsPath;
 
 /// What the earlier steps of this run are expected to create.
 #[derive(Default)]
@@ -19,6 +21,8 @@ pub(crate) struct Steps {
     /// The packages to be installed or upgraded.
     installs: Vec<Install>,
     things: HashMap<Identity, PromiseId>,
+    /// What is new in these directories gets from them, once they are as promised.
+    folders: HashMap<AbsPath, Option<Inherited>>,
     /// Creating a user also creates the user's own group.
     own_groups: HashMap<Arc<str>, PromiseId>,
     /// systemd will have read its unit files again.
@@ -84,6 +88,28 @@ impl Steps {
         let known = |it: &Identity| self.things.contains_key(it);
         let comes = known(&unit) || unit.template().as_ref().is_some_and(known);
         Owing { read_by_then: self.daemon_reload, comes, ..owing }
+    }
+
+    /// Takes note of what a directory hands on, where this is a promise about one.
+    pub(crate) fn take_folder(&mut self, promised: &Promised, have: Option<&State>) {
+        if let (Some(folder), Some(have), false) =
+            (promised.want.folder(), have, promised.want.is_absent())
+        {
+            let inherits = steadfast_resources::hands_on(&promised.want, have);
+            self.folders.insert(folder.clone(), inherits);
+        }
+    }
+
+    /// What was seen of a promise, with what an earlier step makes of the directory that it lies in.
+    pub(crate) fn foresee<'o>(&self, promised: &Promised, have: &'o State) -> Cow<'o, State> {
+        let claims = if self.folders.is_empty() { vec![] } else { promised.want.claims() };
+        let folder = claims.first().and_then(|it| it.as_path()?.parent());
+        let Some(inherits) = folder.and_then(|it| self.folders.get(&it)) else {
+            return Cow::Borrowed(have);
+        };
+        let mut have = have.clone();
+        steadfast_resources::set_inherits(&mut have, inherits.as_ref());
+        Cow::Owned(have)
     }
 
     /// The packages that may create what this promise is missing, if any. The packages that the promise

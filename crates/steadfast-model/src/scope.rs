@@ -18,6 +18,12 @@ impl Scope {
         self.names.get(name)
     }
 
+    /// A fact that is text, where it is known.
+    pub fn fact(&self, name: &str) -> Option<Arc<str>> {
+        let fact = self.names.get("facts")?.get_attr(name).ok()?;
+        fact.as_str().map(Arc::from)
+    }
+
     pub fn set(&mut self, name: impl Into<Arc<str>>, value: Value) {
         self.names.insert(name.into(), value);
     }

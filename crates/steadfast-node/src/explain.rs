@@ -10,7 +10,7 @@ use steadfast_system::AbsPath;
 /// Promises of this name or about this path; else the directory that holds for all below it.
 pub fn find(target: &Target, thing: &str) -> Vec<usize> {
     let all = &target.promises.all;
-    let path = AbsPath::parse(thing).ok();
+    let path = AbsPath::parse(thing).ok().map(AbsPath::usual);
     let exact: Vec<usize> = (0..all.len())
         .filter(|at| {
             &*all[*at].id.0 == thing

@@ -89,14 +89,18 @@ struct Unpromised {
     taken: Vec<UndoEntry>,
 }
 
-fn unpromised(store: &Store, promises: &Promises) -> Result<Unpromised, StoreError> {
-    Ok(unpromised_of(store.made()?, promises))
+fn unpromised(
+    store: &Store,
+    promises: &Promises,
+    sys: &dyn Probe,
+) -> Result<Unpromised, StoreError> {
+    Ok(unpromised_of(store.made()?, promises, sys))
 }
 
-fn unpromised_of(mut made: Vec<UndoEntry>, promises: &Promises) -> Unpromised {
+fn unpromised_of(mut made: Vec<UndoEntry>, promises: &Promises, sys: &dyn Probe) -> Unpromised {
     let some = !made.is_empty();
     if some {
-        let managed = Managed::from_promises(promises);
+        let managed = Managed::from_promises(promises, &made, sys);
         made.retain(|it| !managed.names(it));
     }
     let (ours, taken) = made.into_iter().partition(|it| it.after != FacetState::Nothing);
@@ -110,7 +114,7 @@ pub fn find(
     extent: Option<Extent>,
     sys: &dyn Probe,
 ) -> Orphans {
-    among(unpromised(store, promises).unwrap_or_default(), promises, extent, sys)
+    among(unpromised(store, promises, sys).unwrap_or_default(), promises, extent, sys)
 }
 
 /// The same of what this run has made, where this model was known to promise all that was remembered before;
@@ -123,7 +127,7 @@ pub fn find_after(
 ) -> Orphans {
     let made = model.and_then(|it| store.made_beside_promised(it).ok().flatten());
     match made {
-        Some(made) => among(unpromised_of(made, promises), promises, None, sys),
+        Some(made) => among(unpromised_of(made, promises, sys), promises, None, sys),
         None => find(store, promises, None, sys),
     }
 }
@@ -171,7 +175,7 @@ pub fn cost(
     sys: &dyn Probe,
 ) -> Result<Spent, StoreError> {
     let Some(extent) = extent else { return Ok(Spent::default()) };
-    let made = unpromised(store, promises)?.ours;
+    let made = unpromised(store, promises, sys)?.ours;
     let plans = steadfast_engine::plan_undo(&made, extent, Budget::default(), sys);
     Ok(Spent::count(plans.iter().flat_map(|it| match it {
         UndoPlan::Changes(changes) => changes.as_slice(),
@@ -205,7 +209,7 @@ pub fn act(
         });
         return Ok(Acted { rest: budget, told: told.collect() });
     };
-    let Unpromised { some: _, ours: made, taken } = unpromised(store, promises)?;
+    let Unpromised { some: _, ours: made, taken } = unpromised(store, promises, sys.as_probe())?;
     let mut spent = Spending { out, rest: budget };
     let mut ledger = store;
     let results = steadfast_engine::undo(&made, extent, budget, sys, &mut ledger, &mut spent);
@@ -251,7 +255,7 @@ pub fn go_back(
     }
     // It was taken back already, where the run was cut off after that.
     let Some(made) = store.made_since(from)? else { return store.is_adopted(to) };
-    let managed = Managed::from_promises(promises);
+    let managed = Managed::from_promises(promises, &made, sys.as_probe());
     let (mut decided, mut whole, mut parts): (Vec<UndoEntry>, Vec<UndoEntry>, Vec<UndoEntry>) =
         Default::default();
     for one in made {

@@ -5,6 +5,7 @@ use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Kind as _, Refusal};
 use crate::kinds::{Looks, Row};
 use crate::made::Made;
+use crate::paths::Inherited;
 use crate::undo::{self, About, Effect, Facet, FacetState, Now};
 use crate::{Change, KINDS, Resource, State};
 use std::collections::BTreeSet;
@@ -106,6 +107,30 @@ pub fn plan(want: &Resource, have: &State) -> Difference<Change> {
         Some(have) => K::plan(want, have).map(K::change),
         // A state comes from a look at the same want.
         None => Difference::refused(Refusal::machine("the look was at something else")),
+    })
+}
+
+/// Tells a look at a directory which names below it other promises have, by other paths.
+pub fn set_also_promised(have: &mut State, below: &Arc<[Arc<str>]>) {
+    of_kind!(State, have, K, have => K::set_also_promised(have, below));
+}
+
+/// What is new in a promised directory gets from it, once the promise is kept.
+pub fn hands_on(want: &Resource, have: &State) -> Option<Inherited> {
+    of_kind!(Resource, want, K, want => {
+        K::as_state(have).and_then(|have| K::hands_on(want, have))
+    })
+}
+
+/// Tells a look what something new will get from its directory.
+pub fn set_inherits(have: &mut State, inherits: Option<&Inherited>) {
+    of_kind!(State, have, K, have => K::set_inherits(have, inherits));
+}
+
+/// Whether what belongs in what it promises can lie there, though not all of it is kept.
+pub fn is_place(want: &Resource, have: &State) -> bool {
+    of_kind!(Resource, want, K, want => {
+        K::as_state(have).is_some_and(|have| K::is_place(want, have))
     })
 }
 

@@ -44,6 +44,24 @@ impl Identity {
         UnitName::parse(&unit.template()?).ok().map(Identity::Unit)
     }
 
+    /// The one name of this thing, whatever names it has; `native` is the architecture of the machine, where
+    /// that is known.
+    #[must_use]
+    pub fn usual(self, native: Option<&str>) -> Identity {
+        match (self, native) {
+            (Identity::Package(name), Some(native)) => Identity::Package(name.usual(native)),
+            (Identity::Path(path), _) => Identity::Path(path.usual()),
+            (
+                it @ (Identity::Package(_)
+                | Identity::Group(_)
+                | Identity::User(_)
+                | Identity::Unit(_)
+                | Identity::Setting(_)),
+                _,
+            ) => it,
+        }
+    }
+
     /// The path, if it is one.
     pub fn as_path(&self) -> Option<&AbsPath> {
         if let Identity::Path(path) = self { Some(path) } else { None }

@@ -10,6 +10,7 @@ use crate::contents::Contents;
 use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::made::Made;
+use crate::paths::Inherited;
 use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
 use std::fmt::{Debug, Display};
 use std::sync::Arc;
@@ -169,9 +170,33 @@ pub enum Applied {
         at: usize,
         error: SystemError,
     },
+    /// All were tried; those at these indices failed, each for its own reason.
+    Partly {
+        failed: Vec<(usize, SystemError)>,
+    },
 }
 
 impl Applied {
+    /// Those that failed, by their index, and why.
+    pub fn failed(&self) -> impl Iterator<Item = (usize, &SystemError)> {
+        let (one, several) = match self {
+            Applied::All | Applied::Noted(_) => (None, &[][..]),
+            Applied::Failed { at, error } => (Some((*at, error)), &[][..]),
+            Applied::Partly { failed } => (None, &**failed),
+        };
+        one.into_iter().chain(several.iter().map(|(at, error)| (*at, error)))
+    }
+
+    /// Those that were done, of these.
+    pub fn done<'c, C>(&self, changes: &'c [C]) -> Vec<&'c C> {
+        let is_done = |at: usize| match self {
+            Applied::All | Applied::Noted(_) => true,
+            Applied::Failed { at: first, error: _ } => at < *first,
+            Applied::Partly { failed } => failed.iter().all(|(it, _)| *it != at),
+        };
+        changes.iter().enumerate().filter(|(at, _)| is_done(*at)).map(|(_, it)| it).collect()
+    }
+
     /// Applies changes one after the other, up to the first that fails.
     pub fn each<C>(changes: &[C], mut apply: impl FnMut(&C) -> Result<(), SystemError>) -> Applied {
         for (at, change) in changes.iter().enumerate() {
@@ -334,6 +359,12 @@ pub trait Kind {
     /// Tells it what the same run promises to be gone, and takes away.
     fn set_going(_want: &mut Self::Desired, _going: &[Identity]) {}
 
+    /// Whether what belongs in it can lie there, though not all of it is kept: a directory with its owner and
+    /// mode, in which something nobody promised could not be removed.
+    fn is_place(_want: &Self::Desired, _have: &Self::State) -> bool {
+        false
+    }
+
     /// Tells it which paths other promises name in its directory.
     fn set_promised(_want: &mut Self::Desired, _below: Arc<[AbsPath]>) {}
 
@@ -352,6 +383,19 @@ pub trait Kind {
 
     /// Tells it what other promises make where it reaches.
     fn set_made(_want: &mut Self::Desired, _made: Arc<[Made]>) {}
+
+    /// What is new in its directory gets from that, once the promise is kept.
+    fn hands_on(_want: &Self::Desired, _have: &Self::State) -> Option<Inherited> {
+        None
+    }
+
+    /// Tells a look what something new will get from the directory that it lies in, where that is about to be
+    /// another one.
+    fn set_inherits(_have: &mut Self::State, _inherits: Option<&Inherited>) {}
+
+    /// Tells a look at its directory which names below it other promises have that go by other paths, because
+    /// a link of this machine leads there.
+    fn set_also_promised(_have: &mut Self::State, _below: &Arc<[Arc<str>]>) {}
 
     // The machine.
 

@@ -15,7 +15,7 @@ use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{self, Applied, Difference, Fingerprint, Kind, Obstacle, Refusal, Turn};
 use crate::made::{Made, Places};
-use crate::paths::{self, Accounts, Ids, NewLink, Owners, Removal, Setting, vital};
+use crate::paths::{self, Accounts, Ids, Inherited, NewLink, Owners, Removal, Setting, vital};
 use crate::undo::{Effect, Facet, Says};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -55,6 +55,8 @@ pub struct State {
     pub folder: Option<Folder>,
     pub entry: Option<Entry>,
     pub ids: Ids,
+    /// What a new link gets from the directory.
+    pub inherits: Option<Inherited>,
     /// Why it is no place for a promise.
     pub ours: Option<String>,
 }
@@ -180,9 +182,14 @@ impl Kind for Link {
                 if !want.made.is_empty() && ours.is_none() {
                     ours = Places::find(&want.made, sys)?.forbid(&want.path, entry.as_ref());
                 }
-                Ok(State { folder, entry, ids, ours })
+                let inherits = accounts.inherited(folder.as_ref(), sys);
+                Ok(State { folder, entry, ids, inherits, ours })
             })
             .collect()
+    }
+
+    fn set_inherits(have: &mut State, inherits: Option<&Inherited>) {
+        have.inherits = inherits.cloned();
     }
 
     fn plan(want: &Desired, have: &State) -> Difference<Change> {
@@ -212,7 +219,8 @@ impl Kind for Link {
             return Difference { obstacles, ..Difference::none() };
         }
         let replaces = have.entry.as_ref().map_or(Expected::Nothing, paths::seen);
-        let (mut uid, mut gid) = have.ids.of_new(have.folder.as_ref());
+        let mut names = want.owners.of_new(have.inherits.as_ref());
+        let (mut uid, mut gid) = have.ids.of_new(have.inherits.as_ref());
         if let Some(entry) = &have.entry
             && let Shape::Link { target: there } = &entry.shape
         {
@@ -223,13 +231,14 @@ impl Kind for Link {
             }
             uid = have.ids.owner.id().unwrap_or(entry.uid);
             gid = have.ids.group.id().unwrap_or(entry.gid);
+            names = want.owners.clone();
         }
         let link = NewLink {
             path: want.path.clone(),
             target: Arc::clone(target),
             uid,
             gid,
-            names: want.owners.clone(),
+            names,
             replaces,
         };
         let notes = have.entry.as_ref().and_then(paths::not_kept).into_iter().collect();
@@ -335,7 +344,7 @@ mod tests {
     }
 
     fn at(entry: Option<Entry>) -> State {
-        State { folder: folder(), entry, ids: Ids::default(), ours: None }
+        State { folder: folder(), entry, ids: Ids::default(), inherits: None, ours: None }
     }
 
     #[track_caller]

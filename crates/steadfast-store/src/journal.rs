@@ -483,6 +483,7 @@ mod tests {
                 members: None,
             }),
             needs: vec![],
+            lies_in: vec![],
             keep: Keep::Repair,
             origins: vec![],
             description: None,

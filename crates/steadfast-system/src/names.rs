@@ -1,6 +1,7 @@
 //! Names of things on a machine, checked once, where they come in. After that no `String` holds a
 //! path, a user or a unit.
 
+use crate::text;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -40,13 +41,52 @@ macro_rules! name {
     };
 }
 
-name! {
-    /// An absolute path without `.`, `..` or empty parts; `/x/` is `/x`. UTF-8, 4,096 bytes at most,
-    /// 255 a part (Linux' PATH_MAX and NAME_MAX).
-    AbsPath
+/// An absolute path without `.`, `..` or empty parts; `/x/` is `/x`. What people write is UTF-8 without
+/// control characters, 4,096 bytes at most, 255 a part (Linux' PATH_MAX and NAME_MAX). What a look found
+/// below a directory may have any name that the kernel takes: see [`AbsPath::found`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AbsPath(Arc<str>);
+
+/// Harmless on a terminal, whoever gave something its name.
+impl fmt::Display for AbsPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.chars().any(char::is_control) {
+            f.write_str(&text::safe(&self.0))
+        } else {
+            f.write_str(&self.0)
+        }
+    }
 }
 
+/// Directories of every supported system that are links, and where they lead: since /usr was merged, and
+/// since /run is in memory.
+pub const SYSTEM_LINKS: [(&str, &str); 8] = [
+    ("/bin", "/usr/bin"),
+    ("/sbin", "/usr/sbin"),
+    ("/lib", "/usr/lib"),
+    ("/lib32", "/usr/lib32"),
+    ("/lib64", "/usr/lib64"),
+    ("/libx32", "/usr/libx32"),
+    ("/var/run", "/run"),
+    ("/var/lock", "/run/lock"),
+];
+
 impl AbsPath {
+    /// The one name of what lies below a directory that is a link on every supported system: of
+    /// `/lib/x` that is `/usr/lib/x`. The link itself keeps its name.
+    #[must_use]
+    pub fn usual(self) -> AbsPath {
+        let real = SYSTEM_LINKS.iter().find_map(|(link, real)| {
+            let below = self.0.strip_prefix(link)?;
+            below.starts_with('/').then(|| AbsPath(format!("{real}{below}").into()))
+        });
+        real.unwrap_or(self)
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     pub fn parse(text: &str) -> Result<AbsPath, BadName> {
         const WHAT: &str = "an absolute path";
         let trimmed = if text.len() > 1 { text.strip_suffix('/').unwrap_or(text) } else { text };
@@ -78,10 +118,6 @@ impl AbsPath {
         Ok(AbsPath(Arc::from(trimmed)))
     }
 
-    pub fn as_path(&self) -> &std::path::Path {
-        std::path::Path::new(&*self.0)
-    }
-
     /// The directory that it lies in; none for `/`.
     pub fn parent(&self) -> Option<AbsPath> {
         match self.0.rsplit_once('/') {
@@ -103,6 +139,24 @@ impl AbsPath {
                 .0
                 .strip_prefix(&*folder.0)
                 .is_some_and(|it| it.is_empty() || it.starts_with('/'))
+    }
+
+    /// The path of something that a look found below this directory, by the name that the look gave it: any
+    /// characters, and bytes that are no UTF-8 as [`text::of_bytes`] has them.
+    pub fn found(&self, name: &str) -> AbsPath {
+        AbsPath(format!("{}/{name}", self.0.trim_end_matches('/')).into())
+    }
+
+    /// The same from the text of a path that was found once.
+    pub fn parse_found(text: &str) -> Result<AbsPath, BadName> {
+        const WHAT: &str = "an absolute path";
+        let Some(below) = text.strip_prefix('/') else {
+            return bad(text, WHAT, "it must begin with `/`");
+        };
+        if !below.is_empty() && below.split('/').any(|it| ["", ".", ".."].contains(&it)) {
+            return bad(text, WHAT, "it has an empty part, or a part `.` or `..`");
+        }
+        Ok(AbsPath(Arc::from(text)))
     }
 
     /// The path of `name` in this directory; `name` may have several parts.
@@ -250,6 +304,24 @@ name! {
 }
 
 impl PackageName {
+    /// The architecture that it names.
+    pub fn architecture(&self) -> Option<&str> {
+        self.0.split_once(':').map(|(_, architecture)| architecture)
+    }
+
+    /// The same package without its architecture.
+    pub fn without_architecture(&self) -> PackageName {
+        PackageName(self.0.split_once(':').map_or_else(|| Arc::clone(&self.0), |(it, _)| it.into()))
+    }
+
+    /// The one name of it on a machine of this architecture: `nginx:amd64` is `nginx` on amd64.
+    pub fn usual(&self, native: &str) -> PackageName {
+        match self.architecture() {
+            Some(it) if [native, "native", "all"].contains(&it) => self.without_architecture(),
+            Some(_) | None => self.clone(),
+        }
+    }
+
     /// Debian policy 5.6.1: at least two of lower case letters, digits, `+-.`, the first alphanumeric.
     pub fn parse(text: &str) -> Result<PackageName, BadName> {
         const WHAT: &str = "a package name";
@@ -281,6 +353,29 @@ mod tests {
         for bad in ["", "x", "/x//y", "/x/../y", "/x/./y", "/x\n", "/x//"] {
             assert!(AbsPath::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_lies_behind_a_link_of_every_system_has_one_name() {
+        let usual = |it: &str| AbsPath::parse(it).unwrap().usual().to_string();
+        assert_eq!(usual("/lib/systemd/system"), "/usr/lib/systemd/system");
+        assert_eq!(usual("/bin/sh"), "/usr/bin/sh");
+        assert_eq!(usual("/var/run/x.pid"), "/run/x.pid");
+        assert_eq!(usual("/var/lock/x"), "/run/lock/x");
+        // The links themselves, and what only begins alike.
+        for same in
+            ["/lib", "/var/run", "/", "/libexec/x", "/var/lockers/x", "/srv/lib/x", "/usr/lib/x"]
+        {
+            assert_eq!(usual(same), same);
+        }
+    }
+
+    #[test]
+    fn a_package_of_the_machines_architecture_has_one_name() {
+        let usual = |it: &str| PackageName::parse(it).unwrap().usual("amd64").to_string();
+        assert_eq!(usual("nginx:amd64"), "nginx");
+        assert_eq!(usual("nginx"), "nginx");
+        assert_eq!(usual("libc6:i386"), "libc6:i386");
     }
 
     #[test]

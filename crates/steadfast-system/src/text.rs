@@ -1,5 +1,6 @@
 //! Bytes and text of the machine as they are shown to people.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// `00ff`
@@ -10,12 +11,57 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// A name of the kernel as text, so that [`to_bytes`] gives it back: each byte that is no UTF-8 stands as
+/// `\0` and two hex digits. No name and no target of a link has a NUL byte in it, so no two names are one
+/// text.
+pub fn of_bytes(name: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(name) {
+        return Cow::Borrowed(text);
+    }
+    let mut text = String::with_capacity(name.len() + 8);
+    for chunk in name.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            let _infallible = write!(text, "\0{byte:02x}");
+        }
+    }
+    Cow::Owned(text)
+}
+
+/// The name that [`of_bytes`] made a text of.
+pub fn to_bytes(text: &str) -> Cow<'_, [u8]> {
+    let Some((plain, rest)) = text.split_once('\0') else { return Cow::Borrowed(text.as_bytes()) };
+    let mut name = plain.as_bytes().to_vec();
+    for part in rest.split('\0') {
+        match byte_of(part) {
+            Some(byte) => {
+                name.push(byte);
+                name.extend_from_slice(&part.as_bytes()[2..]);
+            }
+            // Nothing that was made of a name: the kernel takes none with this byte.
+            None => {
+                name.push(0);
+                name.extend_from_slice(part.as_bytes());
+            }
+        }
+    }
+    Cow::Owned(name)
+}
+
+/// The byte that two hex digits at the start of a text stand for.
+fn byte_of(text: &str) -> Option<u8> {
+    let digits = text.get(..2).filter(|it| it.bytes().all(|it| it.is_ascii_hexdigit()))?;
+    u8::from_str_radix(digits, 16).ok()
+}
+
 /// Text from the machine, harmless on a terminal and on one line: control characters, and those that
 /// turn the direction of text, are shown as what they are. (A tab does no harm.)
 pub fn safe(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for it in text.chars() {
-        if it != '\t' && is_unsafe(it) {
+    for (at, it) in text.char_indices() {
+        if it == '\0' && byte_of(&text[at + 1..]).is_some() {
+            out.push_str("\\x");
+        } else if it != '\t' && is_unsafe(it) {
             out.extend(it.escape_default());
         } else {
             out.push(it);
@@ -54,6 +100,7 @@ mod tests {
             ("plain, ünïcode and \t tabs", "plain, ünïcode and \t tabs"),
             ("\u{1b}[2J\r\n\0", "\\u{1b}[2J\\r\\n\\u{0}"),
             ("\u{9b}31m", "\\u{9b}31m"),
+            (&of_bytes(b"bad\xff\xfename"), "bad\\xff\\xfename"),
             ("a\u{202e}b\u{2066}c", "a\\u{202e}b\\u{2066}c"),
         ] {
             assert_eq!(safe(text), shown);
@@ -61,6 +108,31 @@ mod tests {
         assert_eq!(safe_start("ü\u{1b}üü", 3), "ü\\u{1b}ü");
         assert_eq!(safe_start("üü", 3), "üü");
         assert_eq!(safe_lines("one\n \n\u{7}\n").collect::<Vec<_>>(), ["one", "\\u{7}"]);
+    }
+
+    #[test]
+    fn a_name_of_the_kernel_is_text_and_back_and_no_two_are_one() {
+        let names: [&[u8]; 8] = [
+            b"plain",
+            "\u{fc}\n".as_bytes(),
+            b"bad\xff",
+            b"bad\xfe",
+            b"\xc3",
+            b"badff",
+            b"\xc3\xff\xc3\xbc",
+            b"",
+        ];
+        let texts: Vec<_> = names.iter().map(|it| of_bytes(it)).collect();
+        assert_eq!(texts[2], "bad\0ff");
+        assert_eq!(texts[6], "\0c3\0ff\u{fc}");
+        for (at, name) in names.iter().enumerate() {
+            assert_eq!(*to_bytes(&texts[at]), **name);
+            assert_eq!(texts.iter().filter(|it| **it == texts[at]).count(), 1);
+        }
+        // What no name is stays what the kernel refuses.
+        for text in ["a\0", "a\0zz", "a\0f"] {
+            assert!(to_bytes(text).contains(&0), "{text:?}");
+        }
     }
 
     #[test]

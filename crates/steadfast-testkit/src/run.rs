@@ -236,14 +236,20 @@ const SCOPED: &str = "a scoped thread panicked";
 /// Goes back to these promises: what they do not decide is taken back first, then they are kept. What
 /// was taken back is forgotten.
 pub fn go_back(host: &FakeHost, promises: &Promises, ledger: &mut Notebook) -> Run {
-    let managed = Managed::from_promises(promises);
+    let managed = managed_by(host, promises, ledger);
     take_back(host, promises, ledger, Extent::Everything, |it| managed.leaves(it))
 }
 
 /// Acts on what these promises do not name any more, and keeps them.
 pub fn release(host: &FakeHost, promises: &Promises, ledger: &mut Notebook, extent: Extent) -> Run {
-    let managed = Managed::from_promises(promises);
+    let managed = managed_by(host, promises, ledger);
     take_back(host, promises, ledger, extent, |it| (!managed.names(it)).then(|| it.clone()))
+}
+
+/// What these promises are about, beside what the ledger remembers.
+pub fn managed_by<'a>(host: &FakeHost, promises: &'a Promises, ledger: &Notebook) -> Managed<'a> {
+    let made: Vec<UndoEntry> = ledger.made.values().cloned().collect();
+    Managed::from_promises(promises, &made, host)
 }
 
 fn take_back(

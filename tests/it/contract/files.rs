@@ -6,6 +6,7 @@ use expect_test::expect_file;
 use steadfast_system::files::{
     Attributes, Content, Digest, Expected, Mode, NewFile, Shape, Staged, Validation, Wanted,
 };
+use steadfast_system::text::safe;
 use steadfast_system::{AbsPath, Actuate};
 use steadfast_testkit::FakeHost;
 use steadfast_testkit::host::{Matter, Thing};
@@ -32,7 +33,7 @@ fn link(target: &str) -> Expected {
 
 impl Suite<'_> {
     fn at(&self, name: &str) -> AbsPath {
-        self.root.join(name).unwrap()
+        self.root.found(name)
     }
 
     fn new_file(&self, name: &str, content: &str, replaces: Expected) -> NewFile {
@@ -59,7 +60,7 @@ impl Suite<'_> {
     fn write(&mut self, name: &str, content: &str, replaces: Expected) {
         let file = self.new_file(name, content, replaces);
         let result = self.sys.write_files(&[file]).remove(0);
-        self.said.done(&format!("write {name}"), result);
+        self.said.done(&format!("write {}", safe(name)), result);
         self.look(name, Wanted::Bytes);
     }
 
@@ -88,25 +89,25 @@ impl Suite<'_> {
         let mode = to.mode.map_or("-".to_owned(), |it| it.to_string());
         let path = self.at(name);
         let result = self.sys.set_attributes(&[(&path, seen, to)]).remove(0);
-        self.said.done(&format!("set {name} {ids:?} {mode}"), result);
+        self.said.done(&format!("set {} {ids:?} {mode}", safe(name)), result);
         self.look(name, Wanted::Nothing);
     }
 
     fn directory(&mut self, name: &str, replaces: &Expected) {
         let result = self.sys.make_directory(&self.at(name), 0, 0, Mode(0o750), replaces);
-        self.said.done(&format!("make directory {name}"), result);
+        self.said.done(&format!("make directory {}", safe(name)), result);
         self.look(name, Wanted::Nothing);
     }
 
     fn link(&mut self, name: &str, target: &str, replaces: &Expected) {
         let result = self.sys.make_link(&self.at(name), target, 0, 0, replaces);
-        self.said.done(&format!("link {name} to {target}"), result);
+        self.said.done(&format!("link {} to {}", safe(name), safe(target)), result);
         self.look(name, Wanted::Nothing);
     }
 
     fn remove(&mut self, name: &str, seen: &Expected, whole: bool) {
         let result = self.sys.remove(&self.at(name), seen, whole, true);
-        self.said.done(&format!("remove {name}"), result);
+        self.said.done(&format!("remove {}", safe(name)), result);
         self.look(name, Wanted::Nothing);
     }
 
@@ -130,7 +131,7 @@ impl Suite<'_> {
                             format!("file of {size}: {content}")
                         }
                         Shape::Directory => "directory".to_owned(),
-                        Shape::Link { target } => format!("link to {target}"),
+                        Shape::Link { target } => format!("link to {}", safe(target)),
                         Shape::Socket | Shape::Fifo | Shape::Device => format!("{:?}", it.shape),
                     };
                     // A folder's count of links says how many are in it, on some file systems.
@@ -143,13 +144,20 @@ impl Suite<'_> {
                 format!("{entry} ({folder})")
             }
         };
-        self.said.say(format_args!("  {name}: {line}"));
+        self.said.say(format_args!("  {}: {line}", safe(name)));
     }
 
     fn kept(&mut self, text: &str) {
         let found = self.sys.kept(&digest(text)).unwrap();
         let found = found.map(|it| String::from_utf8_lossy(&it).into_owned());
         self.said.say(format_args!("kept {text:?}: {found:?}"));
+    }
+
+    /// Where a folder really is, below the root of the suite.
+    fn real(&mut self, name: &str) {
+        let real = self.sys.real_folders(&[&self.at(name)]).remove(0);
+        let below = real.map(|it| it.as_str().replace(self.root.as_str(), "."));
+        self.said.say(format_args!("really {name}: {below:?}"));
     }
 
     fn tree(&mut self, name: &str) {
@@ -160,7 +168,7 @@ impl Suite<'_> {
                 .map(|it| {
                     let digest =
                         matches!(it.entry.shape, Shape::File { content: Content::Digest(_), .. });
-                    format!("{} {} digest={digest}", it.path, it.entry.mode)
+                    format!("{} {} digest={digest}", safe(&it.path), it.entry.mode)
                 })
                 .collect(),
         };
@@ -245,6 +253,10 @@ fn suite<'a>(sys: &'a dyn Actuate, next: &'a dyn Actuate, root: AbsPath) -> Stri
     it.tree("f");
     it.tree("l");
     it.tree("gone");
+    for folder in ["d", "d/sub", "l", "l/sub", "l/sub/none/x", "gone/x", "f"] {
+        it.real(folder);
+    }
+    names(&mut it);
 
     it.remove("gone", &Expected::AnyFile, false);
     it.remove("gone", &Expected::Nothing, false);
@@ -266,6 +278,30 @@ fn suite<'a>(sys: &'a dyn Actuate, next: &'a dyn Actuate, root: AbsPath) -> Stri
     it.remove("f", &Expected::AnyFile, true);
     staging(&mut it, next);
     it.said.0
+}
+
+/// Names are bytes: of control characters, and of what is no UTF-8.
+fn names(it: &mut Suite<'_>) {
+    it.directory("n", &Expected::Nothing);
+    for name in ["n/bad\0ff", "n/bad\0fe", "n/bad\u{fffd}", "n/line\n\u{1b}[2J", "n/\0c3\0ff"] {
+        it.write(name, "one", Expected::Nothing);
+        it.write(name, "two", file("one"));
+        it.set(name, &Expected::AnyFile, Some(33), Some(0o600));
+    }
+    it.link("n/link\0ff", "to\0fe", &Expected::Nothing);
+    it.link("n/link\0ff", "to\0fd", &link("to\0fe"));
+    it.set("n/link\0ff", &link("to\0fe"), Some(33), None);
+    it.set("n/link\0ff", &link("to\0fd"), Some(33), None);
+    it.directory("n/dir\0ff", &Expected::Nothing);
+    it.write("n/dir\0ff/in\0ff", "one", Expected::Nothing);
+    it.tree("n");
+    it.remove("n/bad\0ff", &file("two"), false);
+    it.remove("n/bad\0fd", &Expected::AnyFile, false);
+    it.remove("n/link\0ff", &link("to\0fd"), false);
+    it.remove("n/dir\0ff", &Expected::Directory, false);
+    it.remove("n/dir\0ff", &Expected::Directory, true);
+    it.tree("n");
+    it.remove("n", &Expected::Directory, true);
 }
 
 /// Files of several promises that take their places together, and what becomes of those that do not.
@@ -344,8 +380,8 @@ fn in_a_closed_folder_both_machines_are_the_same() {
     }
     let real = tempfile::tempdir_in("/root").unwrap();
     let below = path(real.path().to_str().unwrap()).join("closed").unwrap();
-    std::fs::create_dir(below.as_path()).unwrap();
-    make_private(below.as_path());
+    std::fs::create_dir(below.as_str()).unwrap();
+    make_private(std::path::Path::new(below.as_str()));
     let host = real_host(real.path());
     golden.assert_eq(&suite(&host, &real_host(real.path()), below));
 }

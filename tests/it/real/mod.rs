@@ -21,6 +21,7 @@ mod others;
 mod package_sources;
 mod package_transactions;
 mod packaged;
+mod paths;
 mod restarts;
 mod sources;
 mod taken_over;

@@ -216,7 +216,7 @@ impl Run<'_> {
         if let Some(held) = self.beyond_budget(at) {
             return Decision::Settled(Outcome::Held(held));
         }
-        if let Some(needed) = plan::broken_need(self.promises, promised, broken) {
+        if let Some(needed) = plan::broken_need(self.promises, &self.observed, promised, broken) {
             return Decision::Settled(Outcome::Held(Held::NeedNotKept { needed }));
         }
         if let Some(unit) = self.promises.unit_of(at)
@@ -303,25 +303,27 @@ impl Run<'_> {
     /// What came of the changes of one promise.
     fn take_in(&mut self, at: usize, changes: Vec<Change>, applied: Applied) {
         self.stale[at] = true;
-        match applied {
-            Applied::All => self.did(at, changes),
-            Applied::Noted(notes) => {
-                self.did(at, changes);
-                self.noted.entry(at).or_default().extend(notes);
-            }
-            Applied::Failed { at: failed, error } => {
-                self.done[at].extend_from_slice(&changes[..failed.min(changes.len())]);
-                let change = changes.into_iter().nth(failed);
-                // The machine moved between the look and the act: the next round looks again.
-                if error.kind == ErrorKind::Moved && !self.last_round {
-                    self.retry.push(at);
-                }
-                self.outcomes[at] = Some(Outcome::NotKept(match change {
-                    Some(change) => NotKept::Failed { change: Box::new(change), error },
-                    None => NotKept::Unobserved(error),
-                }));
-            }
+        self.did(at, applied.done(&changes).into_iter().cloned().collect());
+        if let Applied::Noted(notes) = &applied {
+            self.noted.entry(at).or_default().extend(notes.iter().cloned());
         }
+        let mut failed = applied.failed();
+        let Some((first, error)) = failed.next() else { return };
+        let told = |(at, error): (usize, &SystemError)| {
+            let words = error.chain().join(": ");
+            changes.get(at).map_or_else(|| words.clone(), |change| format!("{change}: {words}"))
+        };
+        self.notes[at].extend(failed.map(|it| format!("also failed: {}", told(it))));
+        // The machine moved between the look and the act: the next round looks again.
+        if applied.failed().any(|(_, it)| it.kind == ErrorKind::Moved) && !self.last_round {
+            self.retry.push(at);
+        }
+        self.outcomes[at] = Some(Outcome::NotKept(match changes.get(first) {
+            Some(change) => {
+                NotKept::Failed { change: Box::new(change.clone()), error: error.clone() }
+            }
+            None => NotKept::Unobserved(error.clone()),
+        }));
     }
 
     /// The verdict on what was acted on and did not fail.

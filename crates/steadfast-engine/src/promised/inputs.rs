@@ -130,6 +130,7 @@ impl Builder<'_> {
             id: id.clone(),
             want: Resource::implied_runner(unit),
             needs: vec![],
+            lies_in: vec![],
             keep: Keep::Repair,
             origins: vec![self.all[cause].origins[0].clone()],
             description: None,

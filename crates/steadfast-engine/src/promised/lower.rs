@@ -17,6 +17,7 @@ use steadfast_system::AbsPath;
 pub fn lower(resolved: &Resolved, sources: &SourceSet) -> (Promises, Diagnostics) {
     let mut diagnostics = Diagnostics::default();
     let mut builder = Builder::new(&mut diagnostics);
+    builder.architecture = resolved.promises.first().and_then(|it| it.scope.fact("architecture"));
     for promise in &resolved.promises {
         builder.take(resolved, promise, sources);
     }
@@ -50,6 +51,8 @@ pub(super) struct Builder<'d> {
     pub(super) inputs: BTreeMap<usize, Inputs>,
     /// Which promise was told that it needs which one that is promised absent.
     denied: HashSet<(usize, usize)>,
+    /// Of the machine, where it is known.
+    pub(super) architecture: Option<Arc<str>>,
     /// How often a name that was probably meant has been looked for.
     pub(super) guesses: usize,
     pub(super) diagnostics: &'d mut Diagnostics,
@@ -64,6 +67,7 @@ impl Builder<'_> {
             unsound: HashSet::new(),
             denied: HashSet::new(),
             guesses: 0,
+            architecture: None,
             by_identity: BTreeMap::new(),
             inputs: BTreeMap::new(),
             diagnostics,
@@ -109,6 +113,7 @@ impl Builder<'_> {
                 id: promise.id.clone(),
                 want,
                 needs: vec![],
+                lies_in: vec![],
                 keep: promise.keep,
                 origins: vec![promise.origin.clone()],
                 description: promise.description.clone(),
@@ -157,26 +162,44 @@ impl Builder<'_> {
         self.diagnostics.push(diagnostic.help("keep one, or make the difference a parameter"));
     }
 
-    /// One thing has one promise, whatever sections they stand in.
+    /// One thing has one promise, whatever sections they stand in and whichever of its names they use.
     fn claims(&mut self) {
+        let mut foreign = vec![];
         for at in 0..self.all.len() {
             for identity in self.all[at].want.claims() {
+                if let Identity::Package(name) = &identity
+                    && name.architecture().is_some()
+                    && self.architecture.is_none()
+                {
+                    foreign.push((at, name.without_architecture()));
+                }
+                let identity = identity.usual(self.architecture.as_deref());
                 match self.by_identity.get(&identity).copied() {
                     None => {
                         self.by_identity.insert(identity, at);
                     }
-                    Some(first) if self.all[first].id == self.all[at].id => {}
-                    Some(first) => {
-                        let conditional =
-                            self.written[first].conditional || self.written[at].conditional;
-                        let (a, b) =
-                            (self.all[first].origins[0].clone(), self.all[at].origins[0].clone());
-                        let ids = [self.all[first].id.clone(), self.all[at].id.clone()];
-                        self.two(&identity.to_string(), ids.each_ref(), &b, &a, conditional);
-                    }
+                    Some(first) => self.claimed_twice(&identity.to_string(), first, at, false),
                 }
             }
         }
+        // Whether `nginx` and `nginx:amd64` are one package hangs on the machine.
+        for (at, name) in foreign {
+            if let Some(other) = self.by_identity.get(&Identity::Package(name)).copied() {
+                let thing = format!("{} on a machine of that architecture", self.all[at].id);
+                self.claimed_twice(&thing, other.min(at), other.max(at), true);
+            }
+        }
+    }
+
+    fn claimed_twice(&mut self, thing: &str, first: usize, second: usize, is_doubtful: bool) {
+        let ids = [self.all[first].id.clone(), self.all[second].id.clone()];
+        if ids[0] == ids[1] {
+            return;
+        }
+        let conditional =
+            is_doubtful || self.written[first].conditional || self.written[second].conditional;
+        let origins = [first, second].map(|at| self.all[at].origins[0].clone());
+        self.two(thing, ids.each_ref(), &origins[1], &origins[0], conditional);
     }
 
     /// What a promise makes without naming it is not another's, as far as the model says where it is.
@@ -272,11 +295,14 @@ impl Builder<'_> {
             if at > 0 && self.all[at - 1].id == self.all[at].id {
                 needs.push(at - 1);
             }
+            let mut lies_in = vec![];
             if !self.all[at].want.is_absent() {
                 for used in self.all[at].want.uses() {
                     if let Some(needed) = self.claimed(&used, at) {
                         if self.all[needed].want.is_absent() {
                             self.absent(at, needed, &used);
+                        } else if used.as_path().is_some() {
+                            lies_in.push(needed);
                         } else {
                             needs.push(needed);
                         }
@@ -284,9 +310,13 @@ impl Builder<'_> {
                 }
                 needs.extend(self.bringing(at));
             }
+            // What somebody wrote down as a need has to be kept as a whole.
+            lies_in.retain(|it| *it != at && !needs.contains(it));
+            needs.extend(&lies_in);
             needs.sort_unstable();
             needs.dedup();
             needs.retain(|it| *it != at);
+            self.all[at].lies_in = lies_in;
             self.all[at].needs = needs;
         }
         self.absent_folders();
@@ -306,7 +336,8 @@ impl Builder<'_> {
 
     /// The promise about a thing; for a path, that about it or the nearest directory above it.
     fn claimed(&self, used: &Identity, by: usize) -> Option<usize> {
-        match used {
+        let used = used.clone().usual(self.architecture.as_deref());
+        match &used {
             Identity::Path(path) => {
                 let mut next: Option<AbsPath> = Some(path.clone());
                 while let Some(here) = next {
@@ -321,7 +352,7 @@ impl Builder<'_> {
             | Identity::Group(_)
             | Identity::User(_)
             | Identity::Unit(_)
-            | Identity::Setting(_) => self.by_identity.get(used).copied().filter(|at| *at != by),
+            | Identity::Setting(_) => self.by_identity.get(&used).copied().filter(|at| *at != by),
         }
     }
 
@@ -359,7 +390,7 @@ impl Builder<'_> {
     }
 
     fn finish(self) -> Promises {
-        let Builder { all, mut inputs, diagnostics, .. } = self;
+        let Builder { all, mut inputs, diagnostics, architecture, .. } = self;
         for inputs in inputs.values_mut() {
             for list in [&mut inputs.reload, &mut inputs.restart] {
                 list.sort_unstable();
@@ -399,6 +430,6 @@ impl Builder<'_> {
         };
         let unit_files = (0..all.len()).filter(|it| all[*it].want.may_be_unit_file()).collect();
         let inputs = inputs.into_values().collect();
-        Promises { all, inputs, units: vec![], unit_files, waves }
+        Promises { all, inputs, units: vec![], unit_files, waves, architecture }
     }
 }

@@ -16,6 +16,9 @@ pub struct Promised {
     pub want: Resource,
     /// What must be kept before it is attempted, by index.
     pub needs: Vec<usize>,
+    /// Those of them that it only lies in: they have to be there, and what else they promise need not be
+    /// kept.
+    pub lies_in: Vec<usize>,
     pub keep: Keep,
     /// Everybody who made it; the first is where it stands.
     pub origins: Vec<Origin>,
@@ -51,6 +54,8 @@ pub struct Promises {
     pub unit_files: Vec<usize>,
     /// Indices in the order in which they are done.
     pub waves: Vec<Vec<usize>>,
+    /// The architecture of the machine, as Debian names it, where it is known.
+    pub architecture: Option<Arc<str>>,
 }
 
 impl Promises {

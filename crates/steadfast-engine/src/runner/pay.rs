@@ -6,7 +6,7 @@ use crate::runner::debt::{self, Debt, RunnerRecord};
 use crate::runner::owing::SetOwed as _;
 use std::collections::BTreeMap;
 use steadfast_resources::runner::{Consequence, Owing, Process, RunnerState};
-use steadfast_resources::{Applied, Change, Difference, Resource, State};
+use steadfast_resources::{Change, Difference, Resource, State};
 use steadfast_system::{Actuate, ErrorKind, SystemError, UnitName};
 
 /// A unit that reads what is taken back.
@@ -93,8 +93,8 @@ pub(crate) fn pay(
         results.iter().map(|it| it.as_ref().map_or(&[][..], Vec::as_slice)).collect();
     let applied = steadfast_resources::apply(&slices, sys);
     for (result, applied) in results.iter_mut().zip(applied) {
-        if let Applied::Failed { at: _, error } = applied {
-            *result = Err(error);
+        if let Some((_, error)) = applied.failed().next() {
+            *result = Err(error.clone());
         }
     }
     let paid = debtors.iter().zip(&results).filter(|(_, it)| it.is_ok());

@@ -16,7 +16,7 @@ use plan::{UndoPlan, look, within};
 use std::collections::{BTreeMap, HashMap};
 use steadfast_model::PromiseId;
 use steadfast_resources::undo::Now;
-use steadfast_resources::{Applied, Change, Facet, FacetState};
+use steadfast_resources::{Change, Facet, FacetState};
 use steadfast_system::{Actuate, SystemError, services};
 
 /// Takes things back, and looks whether they are: one result for each. What is done already is found
@@ -217,14 +217,14 @@ impl<'a> Undoing<'a> {
         let now = steadfast_resources::observe_facets(&things, self.sys.as_probe());
         for (((at, changes), applied), now) in work.into_iter().zip(applied).zip(now) {
             let is_back = now.as_ref().is_ok_and(|it| self.is_back(at, it));
-            self.results[at] = match (applied, now) {
+            let failed = applied.failed().next().map(|(_, error)| error.clone());
+            self.results[at] = match (failed, now) {
                 (_, Ok(_)) if is_back => {
                     self.done[at].extend(changes);
                     Ok(())
                 }
-                (Applied::Failed { at: _, error }, _)
-                | (Applied::All | Applied::Noted(_), Err(error)) => Err(NotUndone::Failed(error)),
-                (Applied::All | Applied::Noted(_), Ok(_)) => Err(NotUndone::StillDiffers),
+                (Some(error), _) | (None, Err(error)) => Err(NotUndone::Failed(error)),
+                (None, Ok(_)) => Err(NotUndone::StillDiffers),
             };
         }
     }
@@ -263,7 +263,7 @@ impl<'a> Undoing<'a> {
         }
         let change = [Change::daemon_reload()];
         for applied in steadfast_resources::apply(&[&change], self.sys) {
-            if let Applied::Failed { at: _, error } = applied {
+            if let Some((_, error)) = applied.failed().next() {
                 for at in &its {
                     self.results[*at] = Err(NotUndone::Failed(error.clone()));
                 }

@@ -21,7 +21,8 @@
 //! that nobody promised stays as it is, unless `force` is true. What other promises make stays too, also where
 //! they do not name it: the home, the mail and the keys of a promised user, the links by which a service that
 //! is promised `enabled` starts at boot. Beyond `purge_max` entries nothing goes
-//! and the promise is not kept. What goes is kept in the state directory.
+//! and the promise is not kept. What goes is kept in the state directory. What cannot be removed
+//! is told, and holds nothing else.
 //!
 //! **source** is a directory of the model: its files are put below the directory, with their executable bit
 //! and nothing else of theirs. With `recurse`, owner, group and mode hold for them too.
@@ -50,7 +51,7 @@ use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Turn, Watch};
 use crate::made::Made;
-use crate::paths;
+use crate::paths::{self, Inherited};
 use crate::undo::{Effect, Facet, Says};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -181,6 +182,14 @@ impl Kind for Directory {
         !want.absent && want.purge && want.below(path).is_some_and(goes)
     }
 
+    fn set_also_promised(have: &mut State, below: &Arc<[Arc<str>]>) {
+        have.also_promised = Arc::clone(below);
+    }
+
+    fn is_place(want: &Desired, have: &State) -> bool {
+        plan::is_place(want, have)
+    }
+
     /// Purge spares these and the directories that lead to them, and recursion leaves these alone.
     fn set_promised(want: &mut Desired, below: Arc<[AbsPath]>) {
         want.promised_below = below;
@@ -206,6 +215,14 @@ impl Kind for Directory {
 
     fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
         observe::observe(wants, sys)
+    }
+
+    fn set_inherits(have: &mut State, inherits: Option<&Inherited>) {
+        have.inherits = inherits.cloned();
+    }
+
+    fn hands_on(want: &Desired, have: &State) -> Option<Inherited> {
+        plan::hands_on(want, have)
     }
 
     fn plan(want: &Desired, have: &State) -> Difference<Change> {

@@ -35,7 +35,20 @@ pub(super) fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, 
             }
             let sources = want.source.as_ref().map(|_| digest_of_sources(want, &below));
             let made = if is_folder { Places::find(&want.made, sys)? } else { Places::default() };
-            Ok(State { folder, entry, ids, below, sources, made, own: Arc::clone(&own) })
+            let inherits = accounts.inherited(folder.as_ref(), sys);
+            let group = entry.as_ref().and_then(|it| accounts.group_of(it, sys));
+            Ok(State {
+                folder,
+                entry,
+                ids,
+                inherits,
+                group,
+                below,
+                also_promised: Arc::from([]),
+                sources,
+                made,
+                own: Arc::clone(&own),
+            })
         })
         .collect()
 }

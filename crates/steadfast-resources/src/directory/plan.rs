@@ -6,10 +6,10 @@ use super::state::State;
 use crate::identity::Identity;
 use crate::kind::{self, Difference, Obstacle, Refusal};
 use crate::mode::NEW_DIRECTORY;
-use crate::paths::{self, Change, NewDirectory, Removal, Setting};
+use crate::paths::{self, Change, Inherited, NewDirectory, Removal, Setting};
 use std::sync::Arc;
-use steadfast_system::AbsPath;
 use steadfast_system::files::{Entry, Expected, Folder, Shape, TreeEntry};
+use steadfast_system::{AbsPath, GroupName};
 
 pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
     if let Some(why) = paths::lies_in_ours(&want.path, &have.own) {
@@ -36,12 +36,38 @@ pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
     let mut difference = Difference { changes, obstacles, notes };
     if want.looks_below() {
         let entries = have.below.as_deref().filter(|_| there.is_some()).unwrap_or(&[]);
-        Below::new(want, have, root, entries).plan(&mut difference);
+        let inherits = Inherited::from_folder(&root, group_after(want, have, there));
+        Below::new(want, have, root, inherits, entries).plan(&mut difference);
     }
     if kind::refuses(&difference.obstacles) {
         difference.changes.clear();
     }
     difference
+}
+
+/// What is new in the directory gets from it once the promise is kept.
+pub(super) fn hands_on(want: &Desired, have: &State) -> Option<Inherited> {
+    let there = have.entry.as_ref().filter(|it| it.shape == Shape::Directory);
+    let root = folder_after(want, have, there);
+    Inherited::from_folder(&root, group_after(want, have, there))
+}
+
+/// The name of the group that the directory has then.
+fn group_after(want: &Desired, have: &State, there: Option<&Entry>) -> Option<GroupName> {
+    let unsaid = || match there {
+        Some(_) => have.group.clone(),
+        None => have.inherits.as_ref()?.name.clone(),
+    };
+    want.owners.group.clone().or_else(unsaid)
+}
+
+/// Whether the directory itself is as promised, whatever is below it.
+pub(super) fn is_place(want: &Desired, have: &State) -> bool {
+    let there = have.entry.as_ref().filter(|it| it.shape == Shape::Directory);
+    let Some(entry) = there.filter(|_| !want.absent) else { return false };
+    let mode = folder_after(want, have, there).mode;
+    have.ids.missing(&want.owners).is_empty()
+        && Setting::between(&want.path, None, entry, have.ids, Some(mode), &want.owners).is_none()
 }
 
 fn obstacles(want: &Desired, have: &State) -> Vec<Obstacle> {
@@ -72,7 +98,7 @@ fn folder_after(want: &Desired, have: &State, there: Option<&Entry>) -> Folder {
     let mode = want.mode.as_ref().map_or(base, |it| it.of(base, true));
     let (uid, gid) = match there {
         Some(it) => (have.ids.owner.id().unwrap_or(it.uid), have.ids.group.id().unwrap_or(it.gid)),
-        None => have.ids.of_new(have.folder.as_ref()),
+        None => have.ids.of_new(have.inherits.as_ref()),
     };
     // Whoever can write the directory can write below it.
     let open = have.folder.as_ref().is_some_and(|it| it.open) || uid != 0 || mode.0 & 0o022 != 0;
@@ -86,7 +112,7 @@ fn new_directory(want: &Desired, have: &State, root: &Folder) -> NewDirectory {
         uid: root.uid,
         gid: root.gid,
         mode: root.mode,
-        names: want.owners.clone(),
+        names: want.owners.of_new(have.inherits.as_ref()),
         replaces: have.entry.as_ref().map_or(Expected::Nothing, paths::seen),
     }
 }

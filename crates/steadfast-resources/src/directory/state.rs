@@ -1,8 +1,9 @@
 //! What the machine shows of a directory.
 
 use crate::made::Places;
-use crate::paths::Ids;
+use crate::paths::{Ids, Inherited};
 use std::sync::Arc;
+use steadfast_system::GroupName;
 use steadfast_system::files::{Digest, Entry, Folder, OwnFolder, TreeEntry};
 
 /// What is at the path, and below it where that matters.
@@ -11,7 +12,13 @@ pub struct State {
     pub folder: Option<Folder>,
     pub entry: Option<Entry>,
     pub ids: Ids,
+    /// What a new directory gets from the one that it lies in.
+    pub inherits: Option<Inherited>,
+    /// The name of its own group, where that matters and there is one.
+    pub group: Option<GroupName>,
     pub below: Option<Arc<[TreeEntry]>>,
+    /// What other promises name below it by other paths, because a link of this machine leads there.
+    pub also_promised: Arc<[Arc<str>]>,
     /// A digest over the files that have their source in the model, as they are.
     pub sources: Option<Digest>,
     /// Where it is what other promises make.

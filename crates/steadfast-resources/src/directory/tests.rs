@@ -6,7 +6,7 @@ use crate::made::Places;
 use crate::paths::tests::{abs, bad, check_example, entry, file, folder, link, lower, show};
 use crate::paths::{Ids, Who};
 use expect_test::{Expect, expect};
-use steadfast_system::files::{Folder, Mode, Shape, TreeEntry};
+use steadfast_system::files::{Mode, Shape, TreeEntry};
 
 fn want(text: &str) -> Desired {
     let files = [
@@ -25,7 +25,10 @@ fn at(below: &[(&str, Entry)]) -> State {
         folder: folder(),
         entry: Some(dir()),
         ids: Ids::default(),
+        inherits: None,
+        group: None,
         below: Some(below.collect()),
+        also_promised: Arc::from([]),
         sources: None,
         made: Places::default(),
         own: Arc::from([]),
@@ -125,11 +128,11 @@ fn a_missing_directory_is_made_and_its_parent_is_not() {
         make directory (mode 0755)
     "#]],
     );
-    have.folder = Some(Folder { uid: 0, gid: 6, mode: Mode(0o2755), open: false });
+    have.inherits = Some(Inherited { gid: 6, name: None });
     let new = Directory::plan(&want("/x: { mode: g+w }"), &have);
     let Change::MakeDirectories(all) = &new.changes[0] else { panic!("{new:?}") };
     assert_eq!((all[0].uid, all[0].gid, all[0].mode), (0, 6, Mode(0o775)));
-    have.folder = None;
+    (have.folder, have.inherits) = (None, None);
     have.ids.owner = Who::Missing;
     plans(
         "/srv/x: { owner: deploy }",
@@ -201,9 +204,9 @@ fn recursion_reaches_all_but_links_and_what_has_a_promise_of_its_own() {
             a: set owner root -> deploy
             a/file: set mode 0600 -> 0644, owner root -> deploy
             a/tool: set mode 0700 -> 0755, owner root -> deploy
+            odd\u{1b}[2J: set mode 0600 -> 0644, owner root -> deploy
             note: symbolic links left alone, whatever they have: 1
             note: files with several hard links left alone, whatever they have: 1
-            note: left alone, because their names have control characters in them: 1
         "#]],
     );
 }
@@ -302,6 +305,48 @@ fn purge_removes_what_no_promise_names_and_leaves_folders() {
     assert!(matches!(Directory::plan(&want, &purged()).obstacles[..], [Obstacle::Refused(_)]));
     // A refusal leaves everything.
     assert_eq!(Directory::plan(&want, &purged()).changes, []);
+}
+
+#[test]
+fn whoever_makes_names_that_no_text_has_stops_no_purge() {
+    let have = at(&[
+        ("bad\u{0}ff", file("", 0o644)),
+        ("line\n\u{1b}[2J", file("", 0o644)),
+        ("promised", file("", 0o644)),
+        ("z", file("", 0o644)),
+    ]);
+    let mut want = want("/x: { purge: true }");
+    Directory::set_promised(&mut want, Arc::from([abs("/x/promised")]));
+    let gone = check(
+        &want,
+        &have,
+        expect![[r#"
+        bad\xff: remove file
+        line\n\u{1b}[2J: remove file
+        z: remove file
+    "#]],
+    );
+    let Change::Remove(all) = &gone.changes[0] else { panic!("{gone:?}") };
+    assert_eq!(all[0].path.as_str(), "/x/bad\u{0}ff");
+    assert_eq!(all[0].path.to_string(), "/x/bad\\xff");
+}
+
+#[test]
+fn what_is_promised_by_another_name_is_spared() {
+    let mut have = purged();
+    Directory::set_also_promised(&mut have, &Arc::from([Arc::from("stray"), Arc::from("keep/x")]));
+    check(
+        &want("/x: { purge: true, force: true }"),
+        &have,
+        expect![[r#"
+        dir: remove directory and 1 below it
+        keep/promised: remove file
+        keep/stray: remove file
+        link: remove symbolic link
+        stray.bak: remove file
+        sub: remove directory and 1 below it
+    "#]],
+    );
 }
 
 #[test]

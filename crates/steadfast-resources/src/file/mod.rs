@@ -50,7 +50,7 @@ use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Turn};
 use crate::made::{Made, Places};
-use crate::paths::{self, Accounts};
+use crate::paths::{self, Accounts, Inherited};
 use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
 use std::sync::Arc;
 use steadfast_model::{Field, Lower, Node, Spanned, Takes};
@@ -145,7 +145,9 @@ impl Kind for File {
 
     fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
         let mut accounts = Accounts::default();
-        let states = observe::observe_with(wants, sys, |owners| accounts.ids(owners, sys));
+        let states = observe::observe_with(wants, sys, |owners, folder| {
+            Ok((accounts.ids(owners, sys)?, accounts.inherited(folder, sys)))
+        });
         let spared = |(want, state): (&&Desired, Result<State, SystemError>)| {
             let mut state = state?;
             if !want.made.is_empty() && state.ours.is_none() {
@@ -165,6 +167,10 @@ impl Kind for File {
     fn set_made(want: &mut Desired, made: Arc<[Made]>) {
         let absent = want.absent;
         want.made = made.iter().filter(|it| absent || it.is_alone()).cloned().collect();
+    }
+
+    fn set_inherits(have: &mut State, inherits: Option<&Inherited>) {
+        have.inherits = inherits.cloned();
     }
 
     fn plan(want: &Desired, have: &State) -> Difference<Change> {

@@ -4,20 +4,23 @@ use super::desired::{Content, Desired, secrets_of};
 use super::state::{Compared, State};
 use crate::edit::{self, Edit};
 use crate::kind::{Fingerprint, Refusal};
-use crate::paths::{self, Bytes, Ids, Owners, SHOWN};
+use crate::paths::{self, Bytes, Ids, Inherited, Owners, SHOWN};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use steadfast_model::lower::Piece;
-use steadfast_system::files::{self, Digest, Entry, Look, OwnFolder, Shape, Wanted};
+use steadfast_system::files::{self, Digest, Entry, Folder, Look, OwnFolder, Shape, Wanted};
 use steadfast_system::secrets::{self, Secret};
 use steadfast_system::text::hex;
 use steadfast_system::{AbsPath, SystemError};
+
+/// Whose a file is to be, and what a new one gets from its directory.
+pub(super) type Whose = Result<(Ids, Option<Inherited>), SystemError>;
 
 /// One look for all; a second one for those whose content is another.
 pub(super) fn observe_with<S: files::Read + secrets::Read + ?Sized>(
     wants: &[&Desired],
     sys: &S,
-    mut ids: impl FnMut(&Owners) -> Result<Ids, SystemError>,
+    mut whose: impl FnMut(&Owners, Option<&Folder>) -> Whose,
 ) -> Vec<Result<State, SystemError>> {
     let mut vault = Vault::default();
     let targets: Vec<Target<'_>> =
@@ -40,8 +43,9 @@ pub(super) fn observe_with<S: files::Read + secrets::Read + ?Sized>(
     let own = sys.own_folders();
     (wants.iter().zip(targets).zip(looks))
         .map(|((want, target), look)| {
-            let ids = ids(&want.owners)?;
-            state(want, &target, look?, ids, &own, sys)
+            let look = look?;
+            let whose = whose(&want.owners, look.folder.as_ref())?;
+            state(want, &target, look, whose, &own, sys)
         })
         .collect()
 }
@@ -144,7 +148,7 @@ fn state<S: secrets::Read + ?Sized>(
     want: &Desired,
     target: &Target<'_>,
     look: Look,
-    ids: Ids,
+    (ids, inherits): (Ids, Option<Inherited>),
     own: &[OwnFolder],
     sys: &S,
 ) -> Result<State, SystemError> {
@@ -160,7 +164,7 @@ fn state<S: secrets::Read + ?Sized>(
             mark = Some(if want.sensitive { sys.keyed_digest(&*digest)? } else { *digest });
         }
     }
-    Ok(State { folder, entry, ids, content, mark, sensitive: want.sensitive, ours })
+    Ok(State { folder, entry, ids, inherits, content, mark, sensitive: want.sensitive, ours })
 }
 
 /// Compares what is there with what is wanted.

@@ -80,7 +80,7 @@ fn writing(
 ) -> Writing {
     let (uid, gid) = match file {
         Some(it) => (have.ids.owner.id().unwrap_or(it.uid), have.ids.group.id().unwrap_or(it.gid)),
-        None => have.ids.of_new(have.folder.as_ref()),
+        None => have.ids.of_new(have.inherits.as_ref()),
     };
     Writing {
         file: NewFile {
@@ -94,7 +94,10 @@ fn writing(
             keep: want.keep_backup,
             in_place: file.is_some_and(|it| it.mounted),
         },
-        names: want.owners.clone(),
+        names: match file {
+            Some(_) => want.owners.clone(),
+            None => want.owners.of_new(have.inherits.as_ref()),
+        },
         below: None,
         was: file.map(|it| Was { size: paths::size(it), uid: it.uid, gid: it.gid, mode: it.mode }),
         present: present.cloned(),

@@ -1,7 +1,7 @@
 //! What the machine shows of a file, compared with the promise.
 
 use crate::kind::Refusal;
-use crate::paths::{Bytes, Ids};
+use crate::paths::{Bytes, Ids, Inherited};
 use steadfast_system::files::{Entry, Folder};
 
 /// What is at the path, beside what is promised of it.
@@ -11,6 +11,8 @@ pub struct State {
     /// Its content is a digest, or was not read.
     pub entry: Option<Entry>,
     pub ids: Ids,
+    /// What a new file gets from the directory.
+    pub inherits: Option<Inherited>,
     pub content: Compared,
     /// The digest of the content, keyed where the file is sensitive.
     pub mark: Option<[u8; 32]>,

@@ -4,15 +4,15 @@ use super::observe::observe_with;
 use super::*;
 use crate::kind::{self, Refusal};
 use crate::paths::tests::{abs, bad, check_example, entry, file, folder, link, lower, show};
-use crate::paths::{Bytes, Ids, Who};
+use crate::paths::{Bytes, Ids, Inherited, Who};
 use expect_test::{Expect, expect};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use steadfast_system::files::{
-    self, Digest, Entry, Expected, Folder, Look, Mode, NewFile, OwnFolder, Shape, TreeEntry, Wanted,
+    self, Digest, Entry, Expected, Look, Mode, NewFile, OwnFolder, Shape, TreeEntry, Wanted,
 };
 use steadfast_system::secrets::{self, Secret};
-use steadfast_system::{AbsPath, ErrorKind};
+use steadfast_system::{AbsPath, ErrorKind, GroupName};
 
 fn want(text: &str) -> Desired {
     lower::<File>(text, &[("files/motd", "from the model\n"), ("servers/t.j2", "text\n")]).unwrap()
@@ -304,6 +304,7 @@ fn at(entry: Option<Entry>, content: Compared) -> State {
         folder: folder(),
         entry,
         ids: Ids::default(),
+        inherits: None,
         content,
         mark: None,
         sensitive: false,
@@ -320,7 +321,8 @@ fn what_is_ours_is_no_target() {
         ("/x/settings/a: { content: a }", false),
     ] {
         let want = want(text);
-        let have = observe_with(&[&want], &machine, |_| Ok(Ids::default())).remove(0).unwrap();
+        let have =
+            observe_with(&[&want], &machine, |_, _| Ok((Ids::default(), None))).remove(0).unwrap();
         let refused = kind::refuses(&File::plan(&want, &have).obstacles);
         assert_eq!(refused, ours, "{text}");
     }
@@ -354,7 +356,7 @@ fn a_missing_file_is_written() {
         (0, 0, Mode(0o644), &Expected::Nothing)
     );
     let mut have = at(None, other("hello", None));
-    have.folder = Some(Folder { uid: 5, gid: 6, mode: Mode(0o2775), open: true });
+    have.inherits = Some(Inherited { gid: 6, name: Some(GroupName::parse("www").unwrap()) });
     let new = File::plan(&want("/x: { content: hello, mode: g+w }"), &have);
     let file = written(&new);
     assert_eq!((file.uid, file.gid, file.mode), (0, 6, Mode(0o664)));
@@ -652,6 +654,10 @@ impl files::Read for Machine {
     fn own_folders(&self) -> Vec<OwnFolder> {
         paths::tests::own_folders()
     }
+    fn real_folders(&self, folders: &[&AbsPath]) -> Vec<Option<AbsPath>> {
+        vec![None; folders.len()]
+    }
+
     fn tree(
         &self,
         _: &AbsPath,
@@ -685,7 +691,7 @@ impl Machine {
 
     fn states(&self, wants: &[Desired]) -> Vec<State> {
         let wants: Vec<&Desired> = wants.iter().collect();
-        let states = observe_with(&wants, self, |_| Ok(Ids::default()));
+        let states = observe_with(&wants, self, |_, _| Ok((Ids::default(), None)));
         states.into_iter().map(Result::unwrap).collect()
     }
 

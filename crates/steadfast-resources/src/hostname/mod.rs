@@ -257,10 +257,7 @@ fn apply(change: &Change, sys: &dyn Actuate) -> Result<(), SystemError> {
     match change {
         Change::File(change) => {
             let done = paths::apply(&[std::slice::from_ref(change)], sys);
-            match done.into_iter().next() {
-                Some(Applied::Failed { at: _, error }) => Err(error),
-                Some(Applied::All | Applied::Noted(_)) | None => Ok(()),
-            }
+            done.iter().flat_map(Applied::failed).next().map_or(Ok(()), |(_, it)| Err(it.clone()))
         }
         Change::Running { was: _, name } => sys.set_running_hostname(name),
     }

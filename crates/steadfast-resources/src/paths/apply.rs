@@ -6,10 +6,10 @@ use steadfast_system::SystemError;
 use steadfast_system::files::{self, NewFile};
 
 /// Applies the changes of many promises. What is of one sort goes in one batch, so that files share
-/// one flush. Within such a batch those behind the first that fails may have been done too.
+/// one flush. A change that fails below a promised directory holds nothing else: whoever can put something
+/// there that cannot be changed or removed would hold the rest. One of what is promised itself does.
 pub fn apply(batch: &[&[Change]], sys: &dyn files::Write) -> Vec<Applied> {
-    let mut run =
-        Run { batch, next: vec![0; batch.len()], results: vec![Applied::All; batch.len()], sys };
+    let mut run = Run { batch, next: vec![0; batch.len()], failed: vec![vec![]; batch.len()], sys };
     loop {
         let mut shared = Shared::default();
         let mut moved = false;
@@ -17,7 +17,7 @@ pub fn apply(batch: &[&[Change]], sys: &dyn files::Write) -> Vec<Applied> {
             moved |= run.advance(promise, &mut shared);
         }
         if !moved {
-            return run.results;
+            return run.results();
         }
         run.flush(&shared);
     }
@@ -28,7 +28,8 @@ struct Run<'a> {
     batch: &'a [&'a [Change]],
     /// The index of the change of each promise that is next.
     next: Vec<usize>,
-    results: Vec<Applied>,
+    /// The changes of each that failed, by their index, in the order in which they did.
+    failed: Vec<Vec<(usize, SystemError)>>,
     sys: &'a dyn files::Write,
 }
 
@@ -46,7 +47,7 @@ impl<'a> Run<'a> {
     fn advance(&mut self, promise: usize, shared: &mut Shared<'a>) -> bool {
         let changes = self.batch[promise];
         let Some(first) = changes.get(self.next[promise]) else { return false };
-        if self.results[promise] != Applied::All {
+        if self.is_stopped(promise) {
             return false;
         }
         while let Some(change) = changes.get(self.next[promise])
@@ -55,11 +56,34 @@ impl<'a> Run<'a> {
             let at = self.next[promise];
             self.next[promise] += 1;
             if let Err(error) = self.begin(change, (promise, at), shared) {
-                self.results[promise] = Applied::Failed { at, error };
-                break;
+                self.failed[promise].push((at, error));
+                if self.is_stopped(promise) {
+                    break;
+                }
             }
         }
         true
+    }
+
+    /// Whether a change of what is promised itself failed, so that nothing more is tried.
+    fn is_stopped(&self, promise: usize) -> bool {
+        self.failed[promise].iter().any(|(at, _)| is_of_itself(&self.batch[promise][*at]))
+    }
+
+    fn results(self) -> Vec<Applied> {
+        let result = |(mut failed, changes): (Vec<(usize, SystemError)>, &&[Change])| {
+            failed.sort_by_key(|(at, _)| *at);
+            failed.dedup_by_key(|(at, _)| *at);
+            if failed.is_empty() {
+                Applied::All
+            } else if failed.iter().any(|(at, _)| is_of_itself(&changes[*at])) {
+                let (at, error) = failed.swap_remove(0);
+                Applied::Failed { at, error }
+            } else {
+                Applied::Partly { failed }
+            }
+        };
+        self.failed.into_iter().zip(self.batch).map(result).collect()
     }
 
     /// Makes a change, or leaves it to what is done for all.
@@ -80,14 +104,14 @@ impl<'a> Run<'a> {
                 shared.of_settings.extend(all.iter().map(|_| of));
                 Ok(())
             }
-            Change::MakeDirectories(all) => all.iter().try_for_each(|it| {
+            Change::MakeDirectories(all) => each(all, |it| {
                 self.sys.make_directory(&it.path, it.uid, it.gid, it.mode, &it.replaces)
             }),
             Change::MakeLink(it) => {
                 self.sys.make_link(&it.path, &it.target, it.uid, it.gid, &it.replaces)
             }
             Change::Remove(all) => {
-                all.iter().try_for_each(|it| self.sys.remove(&it.path, &it.seen, it.whole, it.keep))
+                each(all, |it| self.sys.remove(&it.path, &it.seen, it.whole, it.keep))
             }
         }
     }
@@ -104,14 +128,35 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Of several changes of a promise that failed, the first counts.
     fn note(&mut self, of: &[(usize, usize)], done: Vec<Result<(), SystemError>>) {
         for ((promise, at), done) in of.iter().zip(done) {
-            if let Err(error) = done
-                && self.results[*promise] == Applied::All
-            {
-                self.results[*promise] = Applied::Failed { at: *at, error };
+            if let Err(error) = done {
+                self.failed[*promise].push((*at, error));
             }
         }
+    }
+}
+
+/// Tries all. Of those that fail, the first counts.
+fn each<T>(
+    all: &[T],
+    mut act: impl FnMut(&T) -> Result<(), SystemError>,
+) -> Result<(), SystemError> {
+    let mut result = Ok(());
+    for it in all {
+        let done = act(it);
+        result = result.and(done);
+    }
+    result
+}
+
+/// Whether a change is one of what is promised, and not only of something below it.
+fn is_of_itself(change: &Change) -> bool {
+    match change {
+        Change::MakeDirectories(all) => all.iter().any(|it| it.below.is_none()),
+        Change::MakeLink(_) => true,
+        Change::Write(all) => all.iter().any(|it| it.below.is_none()),
+        Change::SetAttributes(all) => all.iter().any(|it| it.below.is_none()),
+        Change::Remove(all) => all.iter().any(|it| it.below.is_none()),
     }
 }

@@ -24,7 +24,9 @@ pub use entry::{
 };
 pub use facts::{entry_word, facts};
 pub use numbers::{bytes, thousands};
-pub use owners::{Accounts, Ids, Owners, Who, attributes as attributes_facts, lower_mode};
+pub use owners::{
+    Accounts, Ids, Inherited, Owners, Who, attributes as attributes_facts, lower_mode,
+};
 pub(crate) use undo::{
     attributes as attributes_set, back, effects, former, observe_facets, of_file,
 };
@@ -64,10 +66,11 @@ pub fn may_come_with_packages(claims: &[Identity]) -> bool {
     claims.iter().filter_map(Identity::as_path).any(is_packages_territory)
 }
 
-/// The path that a promise is named by.
+/// The path that a promise is named by. Where every supported system has a link on the way, it is the one
+/// behind it.
 pub fn lower_path(name: &Spanned<Arc<str>>, cx: &mut Lower<'_>) -> Option<AbsPath> {
     let path = match AbsPath::parse(&name.value) {
-        Ok(path) => path,
+        Ok(path) => path.usual(),
         Err(refusal) => {
             cx.error(codes::BAD_PATH, name.span, refusal.to_string());
             return None;

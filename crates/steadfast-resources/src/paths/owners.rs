@@ -7,7 +7,7 @@ use crate::undo::Says;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use steadfast_model::{Fields, codes};
-use steadfast_system::files::{Attributes, Folder};
+use steadfast_system::files::{Attributes, Entry, Folder};
 use steadfast_system::{AbsPath, GroupName, Probe, SystemError, UserName};
 
 /// What all three kinds may say about whose it is. (A link has no mode.)
@@ -23,6 +23,13 @@ impl Owners {
             owner: fields.parsed("owner", codes::BAD_NAME, UserName::parse),
             group: fields.parsed("group", codes::BAD_NAME, GroupName::parse),
         }
+    }
+
+    /// The names that something new is told by.
+    #[must_use]
+    pub fn of_new(&self, inherits: Option<&Inherited>) -> Owners {
+        let group = self.group.clone().or_else(|| inherits?.name.clone());
+        Owners { owner: self.owner.clone(), group }
     }
 
     /// What a promise with this mode says of a path.
@@ -88,9 +95,24 @@ impl Ids {
     }
 
     /// Whose something new becomes: root's and its group, or the directory's where that is setgid.
-    pub fn of_new(self, folder: Option<&Folder>) -> (u32, u32) {
-        let inherited = folder.filter(|it| it.mode.0 & 0o2000 != 0).map_or(0, |it| it.gid);
+    pub fn of_new(self, inherits: Option<&Inherited>) -> (u32, u32) {
+        let inherited = inherits.map_or(0, |it| it.gid);
         (self.owner.id().unwrap_or(0), self.group.id().unwrap_or(inherited))
+    }
+}
+
+/// The group that something new gets from its directory, which is setgid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inherited {
+    pub gid: u32,
+    /// Where the machine has a name for it, or gets one in this run.
+    pub name: Option<GroupName>,
+}
+
+impl Inherited {
+    /// From this directory.
+    pub fn from_folder(folder: &Folder, name: Option<GroupName>) -> Option<Inherited> {
+        (folder.mode.0 & 0o2000 != 0).then_some(Inherited { gid: folder.gid, name })
     }
 }
 
@@ -99,9 +121,25 @@ impl Ids {
 pub struct Accounts {
     users: BTreeMap<UserName, Result<Option<u32>, SystemError>>,
     groups: BTreeMap<GroupName, Result<Option<u32>, SystemError>>,
+    names: BTreeMap<u32, Option<GroupName>>,
 }
 
 impl Accounts {
+    /// The name of the group that a setgid directory hands on.
+    pub fn group_of(&mut self, entry: &Entry, sys: &dyn Probe) -> Option<GroupName> {
+        let folder = Folder { uid: entry.uid, gid: entry.gid, mode: entry.mode, open: false };
+        self.inherited(Some(&folder), sys)?.name
+    }
+
+    /// What something new in this directory gets from it.
+    pub fn inherited(&mut self, folder: Option<&Folder>, sys: &dyn Probe) -> Option<Inherited> {
+        Inherited::from_folder(folder?, None).map(|it| {
+            // A name is for people only.
+            let find = || sys.group_of(it.gid).ok().flatten();
+            Inherited { name: self.names.entry(it.gid).or_insert_with(find).clone(), ..it }
+        })
+    }
+
     pub fn ids(&mut self, owners: &Owners, sys: &dyn Probe) -> Result<Ids, SystemError> {
         let owner = match &owners.owner {
             None => Who::Unsaid,

@@ -265,6 +265,7 @@ fn files_of_many_promises_are_written_together_and_a_failure_stays_with_its_prom
     expect![[r#"
         remove /a/old
         remove /c/bad
+        remove /c/x
         4 files:
         write /b/one
         write /b/bad
@@ -275,6 +276,50 @@ fn files_of_many_promises_are_written_together_and_a_failure_stays_with_its_prom
         write /a/two
         1 attributes:
         set /a/one
+    "#]]
+    .assert_eq(&notes.0.lock().unwrap().iter().fold(String::new(), |all, it| all + it + "\n"));
+}
+
+#[test]
+fn a_failure_below_a_directory_holds_nothing_else_and_one_of_its_own_holds_all() {
+    let below = |path: &str| Some(Arc::from(path));
+    let remove = |path: &str| {
+        Change::Remove(vec![Removal { below: below(path), ..removal(&format!("/a/{path}")) }])
+    };
+    let write = |path: &str| {
+        let writing = writing(&format!("/a/{path}"), "x");
+        Change::Write(vec![Writing { below: below(path), ..writing }])
+    };
+    let make = |path: &str| {
+        Change::MakeDirectories(vec![NewDirectory {
+            path: abs(path),
+            below: None,
+            uid: 0,
+            gid: 0,
+            mode: Mode(0o755),
+            names: Owners::default(),
+            replaces: Expected::Nothing,
+        }])
+    };
+    let below =
+        [make("/a"), remove("bad1"), remove("x"), remove("bad2"), write("bad3"), write("y")];
+    let own = [make("/bad"), remove("z")];
+    let notes = Notes::default();
+    let results = apply(&[&below, &own], &notes);
+    let error = SystemError::new(ErrorKind::Moved, "it moved");
+    let failed = [1, 3, 4].map(|at| (at, error.clone())).into();
+    assert_eq!(results, [Applied::Partly { failed }, Applied::Failed { at: 0, error }]);
+    assert_eq!(results[0].done(&below), [&below[0], &below[2], &below[5]]);
+    assert_eq!(results[1].done(&own), [&own[0]; 0]);
+    expect![[r#"
+        mkdir /a
+        mkdir /bad
+        remove /a/bad1
+        remove /a/x
+        remove /a/bad2
+        2 files:
+        write /a/bad3
+        write /a/y
     "#]]
     .assert_eq(&notes.0.lock().unwrap().iter().fold(String::new(), |all, it| all + it + "\n"));
 }

@@ -6,6 +6,7 @@ use crate::mode::{NEW_DIRECTORY, Wish};
 use steadfast_model::{Diagnostic, Fields, Lower, Span, codes};
 use steadfast_system::AbsPath;
 use steadfast_system::files::Mode;
+use steadfast_system::names::SYSTEM_LINKS;
 
 /// What a directory of the system has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,18 +89,6 @@ const VITAL: &[Vital] = &[
     shared("/var/tmp"),
 ];
 
-/// The links that stand for directories of the system, and where they lead on every supported one.
-const LINKS: &[(&str, &str)] = &[
-    ("/bin", "/usr/bin"),
-    ("/sbin", "/usr/sbin"),
-    ("/lib", "/usr/lib"),
-    ("/lib32", "/usr/lib32"),
-    ("/lib64", "/usr/lib64"),
-    ("/libx32", "/usr/libx32"),
-    ("/var/run", "/run"),
-    ("/var/lock", "/run/lock"),
-];
-
 fn find(path: &AbsPath) -> Option<&'static Vital> {
     VITAL.iter().find(|it| it.path == path.as_str())
 }
@@ -125,7 +114,8 @@ pub(crate) fn refuse_link(path: &AbsPath, target: Option<&str>, name: Span, cx: 
     if find(path).is_none() {
         return;
     }
-    let usual = LINKS.iter().find(|(link, _)| *link == path.as_str()).map(|(_, target)| *target);
+    let usual =
+        SYSTEM_LINKS.iter().find(|(link, _)| *link == path.as_str()).map(|(_, target)| *target);
     match (target, usual) {
         (Some(target), Some(usual)) if leads_to(path, target, usual) => {}
         (Some(_), _) => refuse(cx, name, path, "cannot be a link to elsewhere"),

@@ -868,6 +868,7 @@ fn applies(fails: Option<&'static str>, done: &str, how: &str) {
             Applied::Noted(notes) => notes.join("; "),
             Applied::All => "all".to_owned(),
             Applied::Failed { at, .. } => format!("failed at {at}"),
+            Applied::Partly { failed } => format!("failed in part: {failed:?}"),
         })
         .collect();
     assert_eq!(ended.join(", "), how);

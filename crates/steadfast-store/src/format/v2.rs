@@ -193,7 +193,7 @@ impl Record {
 /// `path:/etc/motd`.
 pub fn text_of(facet: &Facet) -> String {
     match facet {
-        Facet::Path(path) => format!("path:{path}"),
+        Facet::Path(path) => format!("path:{}", path.as_str()),
         Facet::Group(name) => format!("group:{name}"),
         Facet::Member { group, user } => format!("member:{group}:{user}"),
         Facet::User(name) => format!("user:{name}"),
@@ -208,7 +208,7 @@ pub fn text_of(facet: &Facet) -> String {
 pub fn thing_of(text: &str) -> Option<Facet> {
     let (kind, name) = text.split_once(':')?;
     Some(match kind {
-        "path" => Facet::Path(AbsPath::parse(name).ok()?),
+        "path" => Facet::Path(AbsPath::parse_found(name).ok()?),
         "group" => Facet::Group(GroupName::parse(name).ok()?),
         "member" => {
             let (group, user) = name.split_once(':')?;

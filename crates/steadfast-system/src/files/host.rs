@@ -3,6 +3,7 @@
 use super::backups::Backups;
 use super::walk::{self, Facts, Walker, failed};
 use super::{Content, Digest, Entry, Look, OwnFolder, Read, Shape, TreeEntry, Wanted};
+use crate::text::safe;
 use crate::{AbsPath, ErrorKind, Host, SystemError};
 use rustix::io::Errno;
 use std::path::Path;
@@ -59,6 +60,11 @@ impl Read for Host {
         portions.into_iter().flat_map(|(_, looks)| looks).collect()
     }
 
+    fn real_folders(&self, folders: &[&AbsPath]) -> Vec<Option<AbsPath>> {
+        let mut walker = Walker::default();
+        folders.iter().map(|it| walker.real(it).filter(|real| real != *it)).collect()
+    }
+
     fn tree(
         &self,
         root: &AbsPath,
@@ -75,7 +81,7 @@ impl Read for Host {
                     format!("{shown} has more than {ENTRIES_MAX} entries"),
                 ));
             }
-            let unreadable = |err| failed(format!("read {shown}/{path}"), err);
+            let unreadable = |err| failed(format!("read {shown}/{}", safe(path)), err);
             let promised = promised(path).filter(|_| facts.is_file());
             let entry = if promised.is_some() {
                 match dir.open_file(name) {
@@ -150,7 +156,8 @@ impl Looker {
         let Some(dir) = self.walker.folder(parent)? else {
             return Ok(Look { folder: None, entry: None });
         };
-        let entry = dir.entry(name, wanted, &mut self.buffer).map_err(|err| {
+        let entry = walk::kernel_name(name).and_then(|it| dir.entry(&it, wanted, &mut self.buffer));
+        let entry = entry.map_err(|err| {
             if err == Errno::LOOP {
                 // It became a link between two questions.
                 SystemError::new(ErrorKind::Moved, format!("{path} changed while it was read"))

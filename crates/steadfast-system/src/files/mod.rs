@@ -228,6 +228,10 @@ pub trait Read: fmt::Debug {
     /// A batch, so that it can be spread over the cores. One result for each path, in their order.
     fn look(&self, wanted: &[(&AbsPath, Wanted)]) -> Vec<Result<Look, SystemError>>;
 
+    /// Where directories really are: for each its path without a link in it, as far as it is there; none
+    /// where that is its own, or where no link is followed on the way.
+    fn real_folders(&self, folders: &[&AbsPath]) -> Vec<Option<AbsPath>>;
+
     /// Everything below a directory, in the order of paths, links not followed, other file systems not
     /// entered. The content of a path below the root is read (its digest) where `promised` gives the
     /// size that is promised for it: as with [`Wanted::DigestIfSize`] where it has that size, and as

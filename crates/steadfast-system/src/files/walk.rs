@@ -7,6 +7,7 @@
 use super::read::needs_content;
 pub(super) use super::read::{BUFFER, bytes, content, digest};
 use super::{Content, Entry, Folder, Mode, Shape, Wanted};
+use crate::text::{of_bytes, safe, to_bytes};
 use crate::{AbsPath, ErrorKind, SystemError};
 use rustix::fd::{AsFd, AsRawFd as _, OwnedFd};
 use rustix::fs::{AtFlags, FileType, OFlags, RawDir, Statx, StatxAttributes, StatxFlags};
@@ -189,7 +190,7 @@ impl Dir {
     /// A directory in this one, to be listed; no link is followed.
     pub(super) fn to_be_listed(&self, name: &CStr) -> Result<Dir, Errno> {
         let fd = open_listed(&self.fd, name)?;
-        let real = self.real_path_of(&name.to_string_lossy());
+        let real = self.real_path_of(&of_bytes(name.to_bytes()));
         Dir::new(fd, real, self.open)
     }
 
@@ -212,13 +213,13 @@ impl Dir {
     /// Where a link in this directory points.
     pub(super) fn link_target(&self, name: impl rustix::path::Arg) -> Result<Arc<str>, Errno> {
         let target = rustix::fs::readlinkat(&self.fd, name, Vec::new())?;
-        Ok(target.to_string_lossy().into())
+        Ok(of_bytes(target.to_bytes()).into())
     }
 
     /// What is at `name`, with as few questions to the kernel as it takes.
     pub(super) fn entry(
         &self,
-        name: &str,
+        name: &CStr,
         wanted: Wanted,
         buffer: &mut [u8],
     ) -> Result<Option<Entry>, Errno> {
@@ -288,6 +289,11 @@ fn open_listed(dir: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
     rustix::fs::openat(dir, name, READ | OFlags::DIRECTORY, rustix::fs::Mode::empty())
 }
 
+/// A part of a path as the kernel has it.
+pub(super) fn kernel_name(part: &str) -> Result<CString, Errno> {
+    CString::new(to_bytes(part)).map_err(|_| Errno::INVAL)
+}
+
 /// The parent and the last part of an absolute path; none for `/`.
 pub(super) fn split(path: &str) -> Option<(&str, &str)> {
     match path.rsplit_once('/') {
@@ -307,6 +313,19 @@ impl Walker {
     /// The directory at a path; none where it does not exist or is no directory.
     pub(super) fn folder(&mut self, path: &str) -> Result<Option<Arc<Dir>>, SystemError> {
         self.folder_within(path, &mut 0)
+    }
+
+    /// The path of a directory without a link in it, as far as it is there; none where that cannot be told.
+    pub(super) fn real(&mut self, folder: &AbsPath) -> Option<AbsPath> {
+        let mut there = folder.as_str();
+        loop {
+            if let Some(dir) = self.folder(there).ok()? {
+                let below = folder.as_str().get(there.trim_end_matches('/').len()..)?;
+                let real = format!("{}{below}", dir.real.trim_end_matches('/'));
+                return AbsPath::parse_found(if real.is_empty() { "/" } else { &real }).ok();
+            }
+            there = split(there)?.0;
+        }
     }
 
     fn folder_within(
@@ -349,29 +368,29 @@ impl Walker {
         links: &mut usize,
     ) -> Result<Option<Arc<Dir>>, SystemError> {
         let real = dir.real_path_of(name);
+        let shown = || safe(&real);
+        let name = kernel_name(name).map_err(|err| failed(format!("open {}", shown()), err))?;
         let fd = rustix::fs::openat(
             &dir.fd,
-            name,
+            &*name,
             OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
             rustix::fs::Mode::empty(),
         );
         match fd {
-            Ok(fd) => match Dir::new(fd, real, dir.open) {
+            Ok(fd) => match Dir::new(fd, real.clone(), dir.open) {
                 Ok(dir) => Ok(Some(Arc::new(dir))),
-                Err(err) => {
-                    Err(failed(format!("look at the directory {}", dir.real_path_of(name)), err))
-                }
+                Err(err) => Err(failed(format!("look at the directory {}", shown()), err)),
             },
             Err(Errno::NOENT) => Ok(None),
             Err(Errno::NOTDIR | Errno::LOOP) => {
-                match rustix::fs::readlinkat(&dir.fd, name, Vec::new()) {
-                    Ok(target) => self.follow(dir, &real, &target, links),
+                match dir.link_target(&*name) {
+                    Ok(target) => self.follow(dir, &shown(), &target, links),
                     // Something that is no directory.
                     Err(Errno::INVAL | Errno::NOENT) => Ok(None),
-                    Err(err) => Err(failed(format!("read the link {real}"), err)),
+                    Err(err) => Err(failed(format!("read the link {}", shown()), err)),
                 }
             }
-            Err(err) => Err(failed(format!("open the directory {real}"), err)),
+            Err(err) => Err(failed(format!("open the directory {}", shown()), err)),
         }
     }
 
@@ -379,7 +398,7 @@ impl Walker {
         &mut self,
         dir: &Arc<Dir>,
         link: &str,
-        target: &CStr,
+        target: &str,
         links: &mut usize,
     ) -> Result<Option<Arc<Dir>>, SystemError> {
         if dir.open {
@@ -395,12 +414,6 @@ impl Walker {
         if *links > LINKS_MAX {
             return Err(failed(format!("follow the link {link}"), Errno::LOOP));
         }
-        let Ok(target) = target.to_str() else {
-            return Err(SystemError::new(
-                ErrorKind::Other,
-                format!("the link {link} points to a name that is not UTF-8"),
-            ));
-        };
         let start = if target.starts_with('/') { "/" } else { &*dir.real };
         let Some(mut current) = self.folder_within(start, links)? else {
             return Ok(None);
@@ -425,10 +438,9 @@ impl Walker {
 pub(super) fn open_tree(walker: &mut Walker, root: &AbsPath) -> Result<Dir, SystemError> {
     let opened = match split(root.as_str()) {
         None => walker.folder("/")?.map(|root| root.to_be_listed(c".")),
-        Some((parent, name)) => walker.folder(parent)?.map(|parent| {
-            let name = CString::new(name).map_err(|_| Errno::INVAL)?;
-            parent.to_be_listed(&name)
-        }),
+        Some((parent, name)) => {
+            walker.folder(parent)?.map(|parent| parent.to_be_listed(&*kernel_name(name)?))
+        }
     };
     let what = || format!("open the directory {root}");
     match opened {
@@ -457,7 +469,7 @@ pub(super) fn names(fd: impl AsFd) -> Result<Vec<CString>, Errno> {
 pub(super) type Visitor<'v> = dyn FnMut(&Dir, &CStr, &str, &Facts) -> Result<(), SystemError> + 'v;
 
 /// Visits everything below a directory, which is readable. Links are not followed and mounted file
-/// systems not entered. `shown` is the directory's path for errors.
+/// systems not entered. Paths are told as [`of_bytes`] has names. `shown` is the directory's path for errors.
 pub(super) fn visit(dir: &Dir, shown: &str, visitor: &mut Visitor<'_>) -> Result<(), SystemError> {
     visit_below(dir, shown, "", 0, visitor)
 }
@@ -469,7 +481,8 @@ fn visit_below(
     depth: usize,
     visitor: &mut Visitor<'_>,
 ) -> Result<(), SystemError> {
-    let here = || if below.is_empty() { shown.to_owned() } else { format!("{shown}/{below}") };
+    let here =
+        || if below.is_empty() { shown.to_owned() } else { format!("{shown}/{}", safe(below)) };
     if depth > DEPTH_MAX {
         return Err(SystemError::new(
             ErrorKind::Other,
@@ -483,11 +496,11 @@ fn visit_below(
             Ok(facts) => facts,
             Err(Errno::NOENT) => continue,
             Err(err) => {
-                let name = name.to_string_lossy();
+                let name = safe(&of_bytes(name.to_bytes()));
                 return Err(failed(format!("look at {}/{name}", here()), err));
             }
         };
-        let text = name.to_string_lossy();
+        let text = of_bytes(name.to_bytes());
         let path = if below.is_empty() { text.into_owned() } else { format!("{below}/{text}") };
         visitor(dir, &name, &path, &facts)?;
         if facts.is_directory() && !facts.is_mounted(dir.facts.device()) {
@@ -496,7 +509,10 @@ fn visit_below(
                 Ok(inner) => visit_below(&inner, shown, &path, depth + 1, visitor)?,
                 // It went, or became something else, while we looked.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-                Err(err) => return Err(failed(format!("open the directory {shown}/{path}"), err)),
+                Err(err) => {
+                    let path = safe(&path);
+                    return Err(failed(format!("open the directory {shown}/{path}"), err));
+                }
             }
         }
     }

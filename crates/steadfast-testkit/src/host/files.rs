@@ -136,7 +136,7 @@ impl World {
                 here = here.parent().unwrap_or_else(|| root.clone());
                 continue;
             }
-            let next = here.join(&part).unwrap();
+            let next = here.found(&part);
             let Some(thing) = self.files.get(&next) else { return Ok(None) };
             match &thing.matter {
                 Matter::Directory => {
@@ -173,7 +173,7 @@ impl World {
         if path.as_str() == "/" {
             return Ok(Some((folder, facts)));
         }
-        Ok(Some((folder.join(path.file_name()).unwrap(), facts)))
+        Ok(Some((folder.found(path.file_name()), facts)))
     }
 
     fn real_to_write(&self, path: &AbsPath) -> Result<(AbsPath, Folder), SystemError> {
@@ -330,6 +330,25 @@ impl Read for FakeHost {
                 Ok(Look { folder: Some(folder), entry })
             };
             wanted.iter().map(look).collect()
+        })
+    }
+
+    fn real_folders(&self, folders: &[&AbsPath]) -> Vec<Option<AbsPath>> {
+        self.look_at(|world| {
+            let real = |folder: &&AbsPath| {
+                let mut there = (*folder).clone();
+                let real = loop {
+                    if let Some((real, _)) = world.folder(&there.found("x")).ok()? {
+                        break real;
+                    }
+                    there = there.parent()?;
+                };
+                let below = folder.as_str()[there.as_str().trim_end_matches('/').len()..]
+                    .trim_start_matches('/');
+                let real = if below.is_empty() { real } else { real.found(below) };
+                (real != **folder).then_some(real)
+            };
+            folders.iter().map(real).collect()
         })
     }
 

@@ -8,7 +8,9 @@ use crate::directory::desired::Desired;
 use crate::directory::plan::may_be_filled;
 use crate::directory::state::State;
 use crate::kind::{self, Difference};
-use crate::paths::{self, Change, Ids, NewDirectory, Removal, STATE, Setting, Writing, grouped};
+use crate::paths::{
+    self, Change, Ids, Inherited, NewDirectory, Removal, STATE, Setting, Writing, grouped,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use steadfast_system::files::{Folder, Mode, OwnFolder, Shape, TreeEntry};
 
@@ -23,6 +25,8 @@ pub(super) struct Below<'a> {
     ids: Ids,
     own: &'a [OwnFolder],
     root: Folder,
+    /// What is new directly in it gets from it.
+    inherits: Option<Inherited>,
     entries: BTreeMap<&'a str, &'a TreeEntry>,
     /// What another promise names or makes.
     promised: BTreeSet<&'a str>,
@@ -33,8 +37,6 @@ pub(super) struct Below<'a> {
     spared: BTreeSet<&'a str>,
     /// Directories that go as a whole, and what goes alone.
     gone: BTreeSet<&'a str>,
-    /// How many entries have a name that no path can have.
-    nameless: u64,
     removals: Vec<Removal>,
     directories: Vec<NewDirectory>,
     writings: Vec<Writing>,
@@ -46,12 +48,15 @@ impl<'a> Below<'a> {
         want: &'a Desired,
         have: &'a State,
         root: Folder,
+        inherits: Option<Inherited>,
         entries: &'a [TreeEntry],
     ) -> Below<'a> {
         let root_path = want.path.as_str();
         let relative = |path: &'a str| path.strip_prefix(root_path)?.strip_prefix('/');
         let named = want.promised_below.iter().chain(have.made.alone());
-        let mut promised: BTreeSet<&str> = named.filter_map(|it| relative(it.as_str())).collect();
+        let also = have.also_promised.iter().map(|it| &**it);
+        let mut promised: BTreeSet<&str> =
+            named.filter_map(|it| relative(it.as_str())).chain(also).collect();
         let entries: BTreeMap<&str, &TreeEntry> =
             entries.iter().map(|it| (&*it.path, it)).collect();
         promised.extend(links_of_units(want, have, &entries));
@@ -79,12 +84,12 @@ impl<'a> Below<'a> {
             ids: have.ids,
             own: &have.own,
             root,
+            inherits,
             entries,
             promised,
             ignored,
             spared,
             gone: BTreeSet::new(),
-            nameless: 0,
             removals: vec![],
             directories: vec![],
             writings: vec![],
@@ -99,12 +104,6 @@ impl<'a> Below<'a> {
         self.sources(difference);
         if self.want.recurse {
             self.recurse(difference);
-        }
-        if self.nameless > 0 {
-            difference.notes.push(format!(
-                "left alone, because their names have control characters in them: {}",
-                paths::thousands(self.nameless)
-            ));
         }
         if !kind::refuses(&difference.obstacles) {
             let written: BTreeSet<&str> =

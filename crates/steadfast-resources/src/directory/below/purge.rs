@@ -25,10 +25,6 @@ impl Below<'_> {
                 left.insert(path);
                 continue;
             }
-            if self.want.path.join(path).is_err() {
-                self.nameless += 1;
-                continue;
-            }
             self.gone.insert(path);
             *counts.entry(path).or_default() += 1;
         }
@@ -48,12 +44,9 @@ impl Below<'_> {
             return;
         }
         for path in &self.gone {
-            let (Some(it), Ok(whole_path)) = (self.entries.get(path), self.want.path.join(path))
-            else {
-                continue;
-            };
+            let Some(it) = self.entries.get(path) else { continue };
             self.removals.push(Removal {
-                path: whole_path,
+                path: self.want.path.found(path),
                 below: Some(Arc::clone(&it.path)),
                 seen: paths::seen(&it.entry),
                 whole: it.entry.shape == Shape::Directory,

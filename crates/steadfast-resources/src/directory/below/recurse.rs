@@ -16,10 +16,7 @@ impl Below<'_> {
             if named || self.ignored.contains(path) || self.is_gone(path) {
                 continue;
             }
-            let Ok(whole_path) = self.want.path.join(path) else {
-                self.nameless += 1;
-                continue;
-            };
+            let whole_path = self.want.path.found(path);
             let entry = &it.entry;
             let is_folder = entry.shape == Shape::Directory;
             let is_link = matches!(entry.shape, Shape::Link { .. });

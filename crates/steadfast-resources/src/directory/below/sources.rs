@@ -32,14 +32,14 @@ impl<'a> Below<'a> {
         {
             return;
         }
-        let (uid, gid) = self.ids().of_new(Some(&self.root));
+        let (uid, gid) = self.ids().of_new(self.inherits.as_ref());
         self.directories.push(NewDirectory {
             path,
             below: Some(Arc::from(below)),
             uid,
             gid,
             mode: self.mode(NEW_DIRECTORY, true),
-            names: self.names(),
+            names: self.names().of_new(self.inherits.as_ref()),
             replaces: there.map_or(Expected::Nothing, |it| paths::seen(&it.entry)),
         });
     }
@@ -75,7 +75,10 @@ impl<'a> Below<'a> {
         let new = self.new_file(file, path, content, replaces, over);
         self.writings.push(Writing {
             file: new,
-            names: self.names(),
+            names: match over {
+                Some(_) => self.names(),
+                None => self.names().of_new(self.inherits.as_ref()),
+            },
             below: Some(Arc::clone(&file.below)),
             was: over.map(|it| Was {
                 size: paths::size(it),
@@ -115,7 +118,7 @@ impl<'a> Below<'a> {
         let ids = self.ids();
         let (uid, gid) = match over {
             Some(it) => (ids.owner.id().unwrap_or(it.uid), ids.group.id().unwrap_or(it.gid)),
-            None => ids.of_new(Some(&self.root)),
+            None => ids.of_new(self.inherits.as_ref()),
         };
         NewFile {
             path,

@@ -7,6 +7,7 @@ use super::verify::is_shape;
 use crate::files::backups::FLUSHED_ALONE;
 use crate::files::walk::{self, ACCESS_LIST, Dir, Facts, failed};
 use crate::files::{Attributes, Expected, Mode, NewFile};
+use crate::text::of_bytes;
 use crate::{AbsPath, ErrorKind, SystemError};
 use rustix::fd::{AsRawFd as _, OwnedFd};
 use rustix::fs::{AtFlags, Gid, OFlags, Uid};
@@ -51,11 +52,11 @@ impl Batch<'_> {
         let (dir, name) = match walk::split(path.as_str()) {
             Some(_) => self.folder_of(path)?,
             None => match self.walker.folder("/")? {
-                Some(root) => (root, "."),
+                Some(root) => (root, c".".to_owned()),
                 None => return Err(failed("open the directory /", Errno::NOENT)),
             },
         };
-        let (fd, facts) = open_seen(&dir, name, path, seen)?;
+        let (fd, facts) = open_seen(&dir, &name, path, seen)?;
         let refuse = |why: &str| Err(SystemError::new(ErrorKind::Other, format!("{path} {why}")));
         if dir.open && facts.is_file() && facts.links() > 1 {
             return refuse(
@@ -69,7 +70,7 @@ impl Batch<'_> {
         let flushed = change(&fd, attributes).and_then(|()| {
             if flush { flush_one(&fd, &facts, &dir) } else { self.flush_later(&fd, &facts, &dir) }
         });
-        flushed.map_err(|err| refused(format!("set owner or mode of {path}"), err, &dir, name))?;
+        flushed.map_err(|err| refused(format!("set owner or mode of {path}"), err, &dir, &name))?;
         Ok(facts.device())
     }
 
@@ -89,7 +90,7 @@ impl Batch<'_> {
 /// What is at a name, open without any right to it, and as it was seen there.
 fn open_seen(
     dir: &Dir,
-    name: &str,
+    name: &CStr,
     path: &AbsPath,
     seen: &Expected,
 ) -> Result<(OwnedFd, Facts), SystemError> {
@@ -106,7 +107,7 @@ fn open_seen(
     }
     if let Expected::Link { target } = seen {
         let now = rustix::fs::readlinkat(&fd, c"", Vec::new()).map_err(fail)?;
-        if *now.to_string_lossy() != **target {
+        if of_bytes(now.to_bytes()) != **target {
             return Err(moved(path, "the link points elsewhere now"));
         }
     }

@@ -1,7 +1,7 @@
 //! One batch of changes at work: the directories that it walks, the contents that it keeps, the file systems
 //! that it has to flush.
 
-use super::descriptors::{remove_any, remove_quietly};
+use super::descriptors::{c_string, remove_any, remove_quietly};
 use crate::files::backups::{Backups, Keeping};
 use crate::files::walk::{self, Dir, Facts, Walker, failed};
 use crate::{AbsPath, ErrorKind, Host, SystemError};
@@ -9,6 +9,7 @@ use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry::Vacant;
+use std::ffi::CString;
 use std::sync::{Arc, PoisonError};
 
 /// One batch at work.
@@ -33,24 +34,21 @@ impl<'h> Batch<'h> {
     }
 
     /// The directory that a path lies in, which must be there, and its name in it.
-    pub(super) fn folder_of<'p>(
-        &mut self,
-        path: &'p AbsPath,
-    ) -> Result<(Arc<Dir>, &'p str), SystemError> {
+    pub(super) fn folder_of(&mut self, path: &AbsPath) -> Result<(Arc<Dir>, CString), SystemError> {
         let Some((parent, name)) = walk::split(path.as_str()) else {
             return Err(SystemError::new(ErrorKind::Other, "/ is neither replaced nor removed"));
         };
         match self.walker.folder(parent)? {
-            Some(dir) => Ok((dir, name)),
+            Some(dir) => Ok((dir, c_string(name)?)),
             None => Err(failed(format!("open the directory {parent}"), Errno::NOENT)),
         }
     }
 
     /// The same for a directory that is about to be written to.
-    pub(super) fn folder_to_write<'p>(
+    pub(super) fn folder_to_write(
         &mut self,
-        path: &'p AbsPath,
-    ) -> Result<(Arc<Dir>, &'p str), SystemError> {
+        path: &AbsPath,
+    ) -> Result<(Arc<Dir>, CString), SystemError> {
         let (dir, name) = self.folder_of(path)?;
         self.clear_left_overs(&dir);
         self.note_device(&dir, path)?;

@@ -1,6 +1,7 @@
 //! What is done by descriptors: a content written, things removed, a directory flushed.
 
 use crate::files::walk::{self, Dir, Facts, failed};
+use crate::text::{of_bytes, safe};
 use crate::{AbsPath, ErrorKind, SystemError};
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, OFlags};
@@ -57,7 +58,7 @@ fn remove_below(
         return Err(fail(Errno::BUSY));
     }
     for inner in walk::names(&fd).map_err(fail)? {
-        let shown = format!("{shown}/{}", inner.to_string_lossy());
+        let shown = format!("{shown}/{}", safe(&of_bytes(inner.to_bytes())));
         remove_below(fd.as_fd(), &inner, &shown, None, depth + 1)?;
     }
     match rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR) {
@@ -89,7 +90,7 @@ pub(super) fn folder_path(path: &AbsPath) -> String {
 }
 
 pub(super) fn c_string(name: &str) -> Result<CString, SystemError> {
-    CString::new(name).map_err(|_| failed(format!("use the name {name}"), Errno::INVAL))
+    walk::kernel_name(name).map_err(|err| failed(format!("use the name {}", safe(name)), err))
 }
 
 pub(super) fn write_at_start(fd: &OwnedFd, content: &[u8]) -> Result<(), Errno> {

@@ -23,9 +23,9 @@ impl Batch<'_> {
             return Err(moved(path, "the directory is there already"));
         }
         let (dir, name) = self.folder_to_write(path)?;
-        let prior = self.verify(&dir, name, path, replaces, true, None)?;
+        let prior = self.verify(&dir, &name, path, replaces, true, None)?;
         let temporary = self.host.files.temporary_name("");
-        let make = |err| refused(format!("make the directory {path}"), err, &dir, name);
+        let make = |err| refused(format!("make the directory {path}"), err, &dir, &name);
         rustix::fs::mkdirat(&dir.fd, &*temporary, rustix::fs::Mode::RWXU).map_err(make)?;
         let made = (|| {
             let fd = rustix::fs::openat(
@@ -61,13 +61,14 @@ impl Batch<'_> {
         replaces: &Expected,
     ) -> Result<(), SystemError> {
         let (dir, name) = self.folder_to_write(path)?;
-        let prior = self.verify(&dir, name, path, replaces, true, None)?;
+        let prior = self.verify(&dir, &name, path, replaces, true, None)?;
         if *replaces == Expected::Directory {
             self.examine_tree(path, true)?;
         }
         let temporary = self.host.files.temporary_name("");
-        let make = |err| refused(format!("make the link {path}"), err, &dir, name);
-        rustix::fs::symlinkat(target, &dir.fd, &*temporary).map_err(make)?;
+        let make = |err| refused(format!("make the link {path}"), err, &dir, &name);
+        let target = walk::kernel_name(target).map_err(make)?;
+        rustix::fs::symlinkat(&*target, &dir.fd, &*temporary).map_err(make)?;
         let made = (|| {
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let fd = rustix::fs::openat(&dir.fd, &*temporary, flags, rustix::fs::Mode::empty())

@@ -2,7 +2,7 @@
 
 use super::attributes::set_owner_and_mode;
 use super::batch::Batch;
-use super::descriptors::{flush_folder, folder_path, write_at_start};
+use super::descriptors::{c_string, flush_folder, folder_path, write_at_start};
 use super::errors::{moved, refused};
 use super::stage::Beside;
 use crate::files::KEPT_FILE_MAX;
@@ -13,6 +13,7 @@ use crate::{AbsPath, SystemError};
 use rustix::fs::{OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::collections::HashMap;
+use std::ffi::CStr;
 
 /// Something that made way and is to be removed.
 struct Aside {
@@ -59,7 +60,7 @@ impl Batch<'_> {
         }
         self.note_device(&dir, path)?;
         let Some(temporary) = &beside.temporary else {
-            self.write_in_place(&dir, name, file, beside.prior.as_ref())?;
+            self.write_in_place(&dir, &name, file, beside.prior.as_ref())?;
             return Ok(None);
         };
         let aside =
@@ -108,7 +109,7 @@ impl Batch<'_> {
         prior: Option<&Facts>,
         is_directory: bool,
     ) -> Result<Option<String>, SystemError> {
-        let name = path.file_name();
+        let name = &*c_string(path.file_name())?;
         let fail = |err| match err {
             Errno::EXIST => moved(path, "something is there now"),
             Errno::NOENT => moved(path, "the temporary file beside it is gone"),
@@ -153,7 +154,7 @@ impl Batch<'_> {
     fn write_in_place(
         &mut self,
         dir: &Dir,
-        name: &str,
+        name: &CStr,
         file: &NewFile,
         prior: Option<&Facts>,
     ) -> Result<(), SystemError> {
@@ -191,6 +192,6 @@ impl Batch<'_> {
     }
 }
 
-fn rename_with(dir: &Dir, from: &str, to: &str, flags: RenameFlags) -> Result<(), Errno> {
+fn rename_with(dir: &Dir, from: &str, to: &CStr, flags: RenameFlags) -> Result<(), Errno> {
     rustix::fs::renameat_with(&dir.fd, from, &dir.fd, to, flags)
 }

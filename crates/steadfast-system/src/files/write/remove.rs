@@ -6,6 +6,7 @@ use super::errors::{moved, refused};
 use crate::files::Expected;
 use crate::files::KEPT_FILE_MAX;
 use crate::files::walk::{self, Facts, failed};
+use crate::text::safe;
 use crate::{AbsPath, ErrorKind, SystemError};
 use rustix::fd::AsFd as _;
 use rustix::fs::AtFlags;
@@ -21,19 +22,19 @@ impl Batch<'_> {
     ) -> Result<(), SystemError> {
         if *seen == Expected::Nothing {
             let (dir, name) = self.folder_of(path)?;
-            return self.verify(&dir, name, path, seen, false, None).map(|_| ());
+            return self.verify(&dir, &name, path, seen, false, None).map(|_| ());
         }
         let (dir, name) = self.folder_to_write(path)?;
-        let prior = self.verify(&dir, name, path, seen, keep, None)?;
-        let fail = |err| refused(format!("remove {path}"), err, &dir, name);
+        let prior = self.verify(&dir, &name, path, seen, keep, None)?;
+        let fail = |err| refused(format!("remove {path}"), err, &dir, &name);
         if *seen == Expected::Directory && whole {
             self.examine_tree(path, keep)?;
         }
         self.keep(&prior)?;
-        self.verify_still(&dir, name, path, prior.facts.as_ref())?;
+        self.verify_still(&dir, &name, path, prior.facts.as_ref())?;
         match &prior.facts {
             Some(was) if *seen == Expected::Directory && whole => {
-                remove_any(dir.fd.as_fd(), &c_string(name)?, path.as_str(), was)?;
+                remove_any(dir.fd.as_fd(), &name, &path.to_string(), was)?;
             }
             Some(_) | None => {
                 let flags = if *seen == Expected::Directory {
@@ -41,7 +42,7 @@ impl Batch<'_> {
                 } else {
                     AtFlags::empty()
                 };
-                rustix::fs::unlinkat(&dir.fd, name, flags).map_err(fail)?;
+                rustix::fs::unlinkat(&dir.fd, &*name, flags).map_err(fail)?;
             }
         }
         flush_folder(&dir, path)
@@ -66,7 +67,7 @@ impl Batch<'_> {
             return Err(failed(format!("remove {path}"), Errno::BUSY));
         }
         self.examine_tree(path, false)?;
-        remove_any(dir.fd.as_fd(), &name, path.as_str(), &found)?;
+        remove_any(dir.fd.as_fd(), &name, &path.to_string(), &found)?;
         flush_folder(&dir, path)
     }
 
@@ -75,11 +76,11 @@ impl Batch<'_> {
     pub(super) fn examine_tree(&mut self, path: &AbsPath, keep: bool) -> Result<(), SystemError> {
         let root = walk::open_tree(&mut self.walker, path)?;
         let (keeping, buffer) = (&mut self.keeping, &mut self.buffer);
-        walk::visit(&root, path.as_str(), &mut |dir, name, below, facts| {
+        walk::visit(&root, &path.to_string(), &mut |dir, name, below, facts| {
             if facts.is_mounted(dir.facts.device()) {
                 return Err(SystemError::new(
                     ErrorKind::Other,
-                    format!("something is mounted at {path}/{below}"),
+                    format!("something is mounted at {path}/{}", safe(below)),
                 ));
             }
             if !keep || !facts.is_file() || facts.size() > KEPT_FILE_MAX {
@@ -90,7 +91,7 @@ impl Batch<'_> {
                 Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => Ok(None),
                 Err(err) => Err(err),
             };
-            match content.map_err(|err| failed(format!("read {path}/{below}"), err))? {
+            match content.map_err(|err| failed(format!("read {path}/{}", safe(below)), err))? {
                 Some(content) => keeping.add(&content),
                 None => Ok(()),
             }
@@ -105,7 +106,8 @@ impl Batch<'_> {
     ) -> Result<(), SystemError> {
         let Some(dir) = self.walker.folder(folder)? else { return Ok(()) };
         let name = c_string(name)?;
-        remove_any(dir.fd.as_fd(), &name, folder, was)
-            .map_err(|err| err.during(format!("remove what made way in {folder}")))
+        let shown = safe(folder);
+        remove_any(dir.fd.as_fd(), &name, &shown, was)
+            .map_err(|err| err.during(format!("remove what made way in {shown}")))
     }
 }

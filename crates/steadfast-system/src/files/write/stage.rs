@@ -13,6 +13,7 @@ use crate::files::{Expected, NewFile, Staged};
 use crate::{AbsPath, SystemError};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
+use std::ffi::CStr;
 
 /// What waits beside its place. Dropped without having taken it, it goes.
 #[derive(Debug)]
@@ -75,7 +76,7 @@ impl Batch<'_> {
         let path = &file.path;
         let (dir, name) = self.folder_to_write(path)?;
         let promised = Some(file.content.len() as u64);
-        let prior = self.verify(&dir, name, path, &file.replaces, file.keep, promised)?;
+        let prior = self.verify(&dir, &name, path, &file.replaces, file.keep, promised)?;
         let mut beside = Beside {
             path: path.clone(),
             temporary: None,
@@ -89,10 +90,10 @@ impl Batch<'_> {
             }
             self.validate(file, None)?;
         } else {
-            let temporary = self.host.files.temporary_name(suffix_for(file, name));
+            let temporary = self.host.files.temporary_name(suffix_for(file));
             // From here on it goes with `beside` where anything fails.
             beside.temporary = Some(temporary.clone());
-            write_beside(&dir, &temporary, file, &prior, flush)?;
+            write_beside(&dir, &name, &temporary, file, &prior, flush)?;
             self.validate(file, (!dir.open).then_some(&temporary))?;
         }
         match &prior.content {
@@ -130,7 +131,8 @@ impl Batch<'_> {
 }
 
 /// What the name of a candidate ends in: a validator may go by it.
-fn suffix_for<'n>(file: &NewFile, name: &'n str) -> &'n str {
+fn suffix_for(file: &NewFile) -> &str {
+    let name = file.path.file_name();
     let dot = name.rfind('.').filter(|_| file.validate.is_some());
     dot.map(|dot| &name[dot..]).filter(|it| is_plain_suffix(it)).unwrap_or_default()
 }
@@ -138,6 +140,7 @@ fn suffix_for<'n>(file: &NewFile, name: &'n str) -> &'n str {
 /// Writes the new file with all that belongs to it.
 fn write_beside(
     dir: &Dir,
+    name: &CStr,
     temporary: &str,
     file: &NewFile,
     prior: &Prior,
@@ -147,7 +150,7 @@ fn write_beside(
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let private = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     let fd = rustix::fs::openat(&dir.fd, temporary, flags, private)
-        .map_err(|err| refused(what(), err, dir, file.path.file_name()))?;
+        .map_err(|err| refused(what(), err, dir, name))?;
     let write = || -> Result<(), Errno> {
         write_at_start(&fd, &file.content)?;
         copy_attributes(dir, file, prior.facts.as_ref(), prior.file.as_ref(), &fd)?;

@@ -8,6 +8,7 @@ use crate::files::{Content, Digest, Expected, Wanted};
 use crate::{AbsPath, SystemError};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
+use std::ffi::CStr;
 
 /// What was found where something is to be put.
 pub(super) struct Prior {
@@ -25,7 +26,7 @@ impl Batch<'_> {
     pub(super) fn verify(
         &mut self,
         dir: &Dir,
-        name: &str,
+        name: &CStr,
         path: &AbsPath,
         seen: &Expected,
         keep: bool,
@@ -61,7 +62,7 @@ impl Batch<'_> {
     fn verify_file(
         &mut self,
         dir: &Dir,
-        name: &str,
+        name: &CStr,
         path: &AbsPath,
         seen: Option<&Digest>,
         keep: bool,
@@ -111,7 +112,7 @@ impl Batch<'_> {
     pub(super) fn verify_still(
         &self,
         dir: &Dir,
-        name: &str,
+        name: &CStr,
         path: &AbsPath,
         prior: Option<&Facts>,
     ) -> Result<(), SystemError> {
@@ -136,7 +137,7 @@ impl Batch<'_> {
 }
 
 /// Why what was seen is not seen any more.
-fn unseen(path: &AbsPath, err: Errno, dir: &Dir, name: &str) -> SystemError {
+fn unseen(path: &AbsPath, err: Errno, dir: &Dir, name: &CStr) -> SystemError {
     match err {
         Errno::NOENT | Errno::NOTDIR => moved(path, "nothing is there any more"),
         Errno::LOOP | Errno::NXIO | Errno::INVAL => moved(path, "it became something else"),

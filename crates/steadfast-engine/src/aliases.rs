@@ -20,7 +20,12 @@ impl RealFolders {
         paths: impl IntoIterator<Item = &'p AbsPath>,
         sys: &dyn Probe,
     ) -> RealFolders {
-        let folders: BTreeSet<AbsPath> = paths.into_iter().filter_map(AbsPath::parent).collect();
+        // Most paths share their directory with others.
+        let folders = paths.into_iter().filter_map(|it| it.as_str().rsplit_once('/'));
+        let folders: BTreeSet<&str> =
+            folders.map(|(folder, _)| if folder.is_empty() { "/" } else { folder }).collect();
+        let folders: Vec<AbsPath> =
+            folders.into_iter().filter_map(|it| AbsPath::parse_found(it).ok()).collect();
         let folders: Vec<&AbsPath> = folders.iter().collect();
         let real = sys.real_folders(&folders).into_iter();
         let elsewhere = folders.into_iter().zip(real);

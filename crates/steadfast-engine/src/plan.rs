@@ -12,7 +12,7 @@ use crate::steps::{Source, Steps};
 use crate::unit::UnitId;
 use std::collections::HashMap;
 use steadfast_model::{Keep, PromiseId};
-use steadfast_resources::{Change, Difference, Obstacle};
+use steadfast_resources::{Change, Difference, Obstacle, State};
 use steadfast_system::{ErrorKind, SystemError};
 
 /// The intended effect of a whole run: one entry for each promise, in the order of the promises.
@@ -340,6 +340,14 @@ fn unseen(error: &SystemError, circumstances: Circumstances) -> Forecast {
     }
 }
 
+/// What was seen of a promise, or what that alone says of it.
+fn seen(observed: &Observed, circumstances: Circumstances, at: usize) -> Result<&State, Forecast> {
+    match observed.clash(at) {
+        Some(why) => Err(Forecast::NotKept(NotKept::Refused(vec![why.clone()]))),
+        None => observed.states[at].as_ref().map_err(|error| unseen(error, circumstances)),
+    }
+}
+
 fn entry(
     promises: &Promises,
     observed: &Observed,
@@ -352,14 +360,10 @@ fn entry(
     if !promised.selected {
         return Entry::bare(Forecast::Kept);
     }
-    if let Some(why) = observed.clash(at) {
-        return Entry::bare(Forecast::NotKept(NotKept::Refused(vec![why.clone()])));
-    }
-    let have = match &observed.states[at] {
-        Ok(have) => have,
-        Err(error) => return Entry::bare(unseen(error, circumstances)),
+    let have = match seen(observed, circumstances, at) {
+        Ok(have) => &*steps.foresee(promised, have),
+        Err(forecast) => return Entry::bare(forecast),
     };
-    let have = &*steps.foresee(promised, have);
     let planned = |other: usize| entries[other].as_ref().is_some_and(Entry::is_planned);
     // A runner whose input this run changes will owe a restart by the time it is its turn.
     let is_cause = |other: usize| entries[other].as_ref().is_some_and(Entry::is_cause);

@@ -63,6 +63,17 @@ fn what_cannot_be_removed_holds_nothing_else(machine: &Machine) {
     assert_eq!(outcome(&run, "directory:/srv/pu"), "not-kept");
     assert!(run.because("directory:/srv/pu").contains("chattr -i"), "{run:#?}");
     machine.sh("chattr -i /srv/pu/stuck");
+
+    machine.sh(
+        "mkdir -p /srv/ab/m; touch /srv/ab/a /srv/ab/m/a /srv/ab/m/stuck /srv/ab/m/z /srv/ab/z; \
+         chattr +i /srv/ab/m/stuck",
+    );
+    let absent = "directories: { /srv/ab: { state: absent, force: true } }\n";
+    let run = promise(machine, absent, &[]);
+    assert_eq!(outcome(&run, "directory:/srv/ab"), "not-kept");
+    assert!(run.because("directory:/srv/ab").contains("chattr -i"), "{run:#?}");
+    assert_eq!(machine.sh("find /srv/ab ! -type d"), "/srv/ab/m/stuck\n", "{run:#?}");
+    machine.sh("chattr -i /srv/ab/m/stuck");
 }
 
 fn one_thing_has_one_promise(machine: &Machine) {

@@ -4,7 +4,7 @@ use super::run::{Run, Work};
 use crate::outcome::{NotKept, Outcome};
 use crate::runner::debt::RunnerRecord;
 use crate::runner::unit_files::{is_owed, owed_load, systemd};
-use steadfast_resources::{Applied, Change};
+use steadfast_resources::Change;
 
 /// Takes out of the work that systemd reads its files, where that is a part of another promise than that
 /// about a service; gives whose.
@@ -71,10 +71,8 @@ impl Run<'_> {
 
     fn reload_now(&self) -> Option<steadfast_system::SystemError> {
         let change = [Change::daemon_reload()];
-        match steadfast_resources::apply(&[&change], self.sys).pop() {
-            Some(Applied::Failed { at: _, error }) => Some(error),
-            Some(Applied::All | Applied::Noted(_)) | None => None,
-        }
+        let applied = steadfast_resources::apply(&[&change], self.sys).pop()?;
+        applied.failed().next().map(|(_, error)| error.clone())
     }
 
     /// What is still owed at the end, by this run or by one that was cut off, is paid.

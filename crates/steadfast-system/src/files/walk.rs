@@ -439,7 +439,7 @@ pub(super) fn open_tree(walker: &mut Walker, root: &AbsPath) -> Result<Dir, Syst
     let opened = match split(root.as_str()) {
         None => walker.folder("/")?.map(|root| root.to_be_listed(c".")),
         Some((parent, name)) => {
-            walker.folder(parent)?.map(|parent| parent.to_be_listed(&*kernel_name(name)?))
+            walker.folder(parent)?.map(|parent| parent.to_be_listed(&kernel_name(name)?))
         }
     };
     let what = || format!("open the directory {root}");

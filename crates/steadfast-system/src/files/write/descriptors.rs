@@ -57,10 +57,13 @@ fn remove_below(
     if facts.is_mounted(Facts::about(folder).map_err(fail)?.device()) {
         return Err(fail(Errno::BUSY));
     }
+    // What cannot be removed keeps nothing else.
+    let mut removed = Ok(());
     for inner in walk::names(&fd).map_err(fail)? {
         let shown = format!("{shown}/{}", safe(&of_bytes(inner.to_bytes())));
-        remove_below(fd.as_fd(), &inner, &shown, None, depth + 1)?;
+        removed = removed.and(remove_below(fd.as_fd(), &inner, &shown, None, depth + 1));
     }
+    removed?;
     match rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         // It was empty a moment ago.

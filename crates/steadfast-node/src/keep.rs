@@ -8,6 +8,7 @@ use crate::resolution::Resolution;
 use crate::verdict::Collected;
 use crate::wire::{Changed, Report, RunReason, RunTask};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use steadfast_engine::{Assessment, Budget, Event, Promises, Reporter};
 use steadfast_store::{Journal, Layout, Store, StoreError};
 use steadfast_system::Host;
@@ -21,6 +22,8 @@ pub struct Keeping {
     /// The content that is compared with, to tell what a revision has changed.
     pub against: Option<PathBuf>,
     pub report_only: bool,
+    /// How long a file that was read is not read again, where the kernel says that it is the same.
+    pub verify: Duration,
     /// Who has changed what the run is about.
     pub changed: Vec<Changed>,
 }
@@ -74,6 +77,7 @@ pub fn task(task: &RunTask, layout: &Layout) -> Result<Kept, crate::NodeError> {
         task: beside,
         against: against.map(|it| layout.content().join(it.content)),
         report_only: task.report_only,
+        verify: Duration::from_secs(task.verify),
         changed: task.changed.clone(),
     };
     Ok(Kept { path: layout.content().join(&record.content), commit: record.commit, keeping })

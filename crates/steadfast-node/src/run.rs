@@ -11,10 +11,12 @@ use crate::keep::{Keeping, Told};
 use crate::model::{self, Files};
 use crate::orphans::{self, Orphans};
 use crate::resolution::{self, Resolution};
+use crate::settings::VERIFY;
 use crate::wire::Report;
 use crate::{Context, NodeError};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use steadfast_engine::{
     Assessment, Budget, Circumstances, Event, Ledger as _, Observer, Plan, Promises, Reporter,
     Summary,
@@ -44,6 +46,8 @@ pub struct Run<'a> {
     pub commit: Option<String>,
     /// Whether this is the model that the agent has adopted.
     pub is_adopted: bool,
+    /// Whether every file is read, even if the kernel says that it is the same as when it was last read.
+    pub reads_all: bool,
     pub scope: Scope,
     pub purpose: Purpose,
 }
@@ -125,7 +129,10 @@ pub fn run(run: &Run<'_>, cx: &Context, audience: &mut dyn Audience) -> Result<D
         return Err(NodeError::NotRoot);
     }
     let _lock = lock(run, cx)?;
+    run_locked(run, cx, audience)
+}
 
+fn run_locked(run: &Run<'_>, cx: &Context, audience: &mut dyn Audience) -> Result<Done, NodeError> {
     // What goes into it.
     let mut files = model::read(run.model)?;
     let (facts, unread) = model::facts(&cx.layout);
@@ -199,6 +206,14 @@ impl Run<'_> {
             Purpose::Keep(keeping) => Some(keeping),
             Purpose::Forecast | Purpose::ByHand => None,
         }
+    }
+
+    /// For how long a file that was read need not be read again.
+    fn verify(&self) -> Duration {
+        if self.reads_all {
+            return Duration::ZERO;
+        }
+        self.keeping().map_or(VERIFY, |it| it.verify)
     }
 
     /// Whether more than the promises has to be known.
@@ -346,6 +361,7 @@ impl Running<'_> {
 
     fn host(&mut self, resolution: &Resolution) -> Host {
         let host = self.cx.host();
+        host.trust_looks(self.run.verify());
         host.set_package_policy(resolution.packages);
         if !self.run.is_forecast()
             && let Err(error) = host.tidy_packages()
@@ -375,6 +391,25 @@ impl Running<'_> {
     }
 
     fn carry_out(
+        &mut self,
+        resolution: Resolution,
+        files: &Files,
+        host: &Host,
+        store: &Store,
+        assessment: Assessment,
+        told: Told<'_>,
+    ) -> Done {
+        let done = self.done(resolution, files, host, store, assessment, told);
+        if !self.run.is_forecast()
+            && let Err(error) = host.keep_looks()
+        {
+            // They only save time.
+            tracing::debug!(%error, "the looks of this run are not kept");
+        }
+        done
+    }
+
+    fn done(
         &mut self,
         resolution: Resolution,
         files: &Files,

@@ -74,6 +74,8 @@ pub struct RunTask {
     pub against: Option<Revision>,
     /// Only report, whatever the model says.
     pub report_only: bool,
+    /// For how many seconds a file that was read is not read again.
+    pub verify: u64,
     /// Tell what is to be watched.
     pub watch: bool,
     /// Who has changed what it is about.

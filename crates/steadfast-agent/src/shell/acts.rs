@@ -116,6 +116,7 @@ impl Shell {
             node: self.agent.config().node.clone(),
             environment: self.settings.environment.as_deref().unwrap_or_default().to_owned(),
             report_only: self.settings.keep == Keep::Report,
+            verify: self.settings.verify.as_secs(),
             watch: self.runs.watched.as_ref() != Some(&revision),
             changed: self.attribution.run_begins(only.as_ref()),
             revision: revision.clone(),

@@ -30,6 +30,7 @@ fn with_run<T>(then: impl FnOnce(&mut Running<'_>, &Files, &Store) -> T) -> T {
         environment: None,
         commit: None,
         is_adopted: false,
+        reads_all: false,
         scope: Scope::All,
         purpose: Purpose::ByHand,
     };
@@ -130,7 +131,7 @@ impl World {
     /// How many were repaired.
     fn run(&self) -> usize {
         let model = self.model();
-        repaired(run(&by_hand(&model), &self.cx, &mut Nobody).unwrap())
+        repaired(run_locked(&by_hand(&model), &self.cx, &mut Nobody).unwrap())
     }
 
     /// A run with nothing but what is remembered; none where it could not repair anything.
@@ -167,6 +168,7 @@ fn by_hand(model: &Path) -> Run<'_> {
         environment: None,
         commit: None,
         is_adopted: false,
+        reads_all: false,
         scope: Scope::All,
         purpose: Purpose::ByHand,
     }

@@ -6,7 +6,7 @@
 //! source:
 //!   git: { url: "https://git.xyz.example/model.git", branch: main }
 //! trust: { allowed_signers: /etc/steadfast/allowed_signers }
-//! intervals: { fetch: 5m, keep: 30m }
+//! intervals: { fetch: 5m, keep: 30m, verify: 24h }
 //! ```
 //!
 //! A file that says nothing is a good one: the agent then waits, and says what it misses.
@@ -40,6 +40,8 @@ pub struct Settings {
     pub trust: Option<Trust>,
     pub fetch: Duration,
     pub keep_every: Duration,
+    /// How long a file that was read is not read again, where the kernel says that it is the same.
+    pub verify: Duration,
     pub keep: Keep,
     /// An address and port for the metrics; none where nothing is said.
     pub listen: Option<Arc<str>>,
@@ -59,6 +61,7 @@ impl Default for Settings {
             trust: None,
             fetch: Duration::from_secs(300),
             keep_every: Duration::from_secs(1_800),
+            verify: VERIFY,
             keep: Keep::Repair,
             listen: None,
             textfile: None,
@@ -66,6 +69,9 @@ impl Default for Settings {
         }
     }
 }
+
+/// Also of runs by hand.
+pub const VERIFY: Duration = Duration::from_secs(24 * 3_600);
 
 const MOST_BYTES: usize = 1024 * 1024;
 
@@ -94,6 +100,11 @@ const FIELDS: &[Field] = &[
 const INTERVALS: &[Field] = &[
     Field::new("fetch", Takes::Duration, "How often the source is polled (default: 5m)"),
     Field::new("keep", Takes::Duration, "How often a full run looks for drift (default: 30m)"),
+    Field::new(
+        "verify",
+        Takes::Duration,
+        "How often every file is read, even if the kernel reports no change to it (default: 24h)",
+    ),
 ];
 const METRICS: &[Field] = &[
     Field::new(
@@ -205,6 +216,7 @@ impl Settings {
             };
             set(&mut self.fetch, inner.parsed("fetch", codes::BAD_VALUE, interval));
             set(&mut self.keep_every, inner.parsed("keep", codes::BAD_VALUE, interval));
+            set(&mut self.verify, inner.parsed("verify", codes::BAD_VALUE, interval));
         }
         let words = [("repair", Keep::Repair), ("report", Keep::Report)];
         self.keep = fields.one_of("keep", &words).unwrap_or(self.keep);

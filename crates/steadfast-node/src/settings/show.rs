@@ -18,6 +18,7 @@ impl fmt::Display for Settings {
             trust,
             fetch,
             keep_every,
+            verify,
             keep,
             listen,
             textfile,
@@ -47,8 +48,8 @@ impl fmt::Display for Settings {
                 writeln!(f, "trust: {{ keys: {file}, threshold: {threshold} }}")?;
             }
         }
-        let (fetch, every) = (in_units(*fetch), in_units(*keep_every));
-        writeln!(f, "intervals: {{ fetch: {fetch}, keep: {every} }}")?;
+        let [fetch, every, verify] = [*fetch, *keep_every, *verify].map(in_units);
+        writeln!(f, "intervals: {{ fetch: {fetch}, keep: {every}, verify: {verify} }}")?;
         let word = match keep {
             Keep::Repair => "repair",
             Keep::Report => "report",

@@ -90,7 +90,7 @@ fn every_setting_stands_in_the_installed_file() {
 fn what_is_effective_is_read_as_what_it_was() {
     let texts = [
         "environment: a\nsource: { snapshot: { url: \"https://a.example/\", ca: /etc/ca.pem, timeout: 1m30s } }\ntrust: { keys: /etc/keys, threshold: 2 }\nkeep: report\n",
-        "source: { git: { url: \"ssh://git@git.example/model.git\", tag: live, ssh_key: /etc/key, known_hosts: /etc/known } }\ntrust: { openpgp: /etc/keys.asc }\nintervals: { fetch: 1h30m }\nmetrics: { listen: \"[::1]:9270\", textfile: /a.prom }\nsocket: { group: ops }\n",
+        "source: { git: { url: \"ssh://git@git.example/model.git\", tag: live, ssh_key: /etc/key, known_hosts: /etc/known } }\ntrust: { openpgp: /etc/keys.asc }\nintervals: { fetch: 1h30m, verify: 6h }\nmetrics: { listen: \"[::1]:9270\", textfile: /a.prom }\nsocket: { group: ops }\n",
         "node: web1\nsource: { directory: /srv/model }\ntrust: none\n",
         "",
     ];
@@ -103,7 +103,7 @@ fn what_is_effective_is_read_as_what_it_was() {
         node: web1
         source: { directory: /srv/model }
         trust: none
-        intervals: { fetch: 5m, keep: 30m }
+        intervals: { fetch: 5m, keep: 30m, verify: 1d }
         keep: repair
         socket: { group: adm }
     "#]]

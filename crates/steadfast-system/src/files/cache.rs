@@ -1,5 +1,6 @@
 //! What the real machine remembers of its files within one run.
 
+use super::looks::Looks;
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -14,6 +15,8 @@ pub(crate) struct Cache {
     /// Directories (device and inode) that were searched for what killed runs left there.
     pub(super) searched: Mutex<HashSet<(u64, u64)>>,
     pub(super) kept: Total,
+    /// None in it where the kernel does not tell enough.
+    pub(super) looks: OnceLock<Option<Looks>>,
 }
 
 /// How many bytes of replaced contents are kept, once that was counted.

@@ -1,13 +1,16 @@
 //! Looking at the real machine's files.
 
 use super::backups::Backups;
-use super::walk::{self, Facts, Walker, failed};
+use super::looks::{self, Looks};
+use super::walk::{self, Dir, Facts, Walker, failed};
 use super::{Content, Digest, Entry, Look, OwnFolder, Read, Shape, TreeEntry, Wanted};
 use crate::text::safe;
 use crate::{AbsPath, ErrorKind, Host, SystemError};
 use rustix::io::Errno;
+use std::ffi::CStr;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// Smaller batches are not worth a thread.
 const ALONE: usize = 64;
@@ -30,12 +33,12 @@ impl Read for Host {
             std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX)
         };
         if threads == 1 {
-            let mut looker = Looker::new();
+            let mut looker = Looker::new(self);
             return wanted.iter().map(|(path, wanted)| looker.look(path, *wanted)).collect();
         }
         let next = AtomicUsize::new(0);
         let work = || {
-            let mut looker = Looker::new();
+            let mut looker = Looker::new(self);
             let mut done = vec![];
             loop {
                 let portion = next.fetch_add(1, Ordering::Relaxed);
@@ -74,6 +77,7 @@ impl Read for Host {
         let dir = walk::open_tree(&mut Walker::default(), root)?;
         let mut buffer = vec![0; walk::BUFFER];
         let mut entries = vec![];
+        let mut glance = Glance::new(self);
         walk::visit(&dir, shown, &mut |dir, name, path, facts| {
             if entries.len() >= ENTRIES_MAX {
                 return Err(SystemError::new(
@@ -83,13 +87,17 @@ impl Read for Host {
             }
             let unreadable = |err| failed(format!("read {shown}/{}", safe(path)), err);
             let promised = promised(path).filter(|_| facts.is_file());
-            let entry = if promised.is_some() {
+            let entry = if let Some(content) = glance.known(dir, facts, promised) {
+                facts.entry(Shape::File { size: facts.size(), content }, dir.facts.device())
+            } else if promised.is_some() {
                 match dir.open_file(name) {
                     Ok((fd, facts)) => {
                         let wanted = Wanted::digest_beside(promised, facts.size());
                         let content =
                             walk::content(&fd, facts.size(), wanted, dir.open, &mut buffer)
                                 .map_err(unreadable)?;
+                        let at = || AbsPath::parse(&format!("{shown}/{path}")).ok();
+                        glance.read(dir, &facts, &content, at);
                         facts.entry(Shape::File { size: facts.size(), content }, dir.facts.device())
                     }
                     // It went while we looked, or is no regular file any more: the next look tells.
@@ -136,15 +144,95 @@ impl Read for Host {
     }
 }
 
+impl Host {
+    /// From now on a file that was read as a whole within this time is not read again, where the kernel says
+    /// that it is the same.
+    pub fn trust_looks(&self, verify: Duration) {
+        self.files.looks.get_or_init(|| Looks::open(&self.settings.cache, verify));
+    }
+
+    /// Keeps the looks of this run for the next one.
+    pub fn keep_looks(&self) -> std::io::Result<()> {
+        let Some(looks) = self.files.looks.get().and_then(Option::as_ref) else { return Ok(()) };
+        // What this run has just written is read once more when the clock is past that, so that the next run
+        // has nothing to write down.
+        let racy = looks.take_racy();
+        if !racy.is_empty() {
+            looks::pass_grain();
+            let wanted: Vec<_> =
+                racy.iter().map(|(path, size)| (path, Wanted::DigestIfSize(*size))).collect();
+            drop(self.look(&wanted));
+        }
+        looks.keep()
+    }
+
+    /// Has the next run read every file.
+    pub fn forget_looks(&self) -> std::io::Result<()> {
+        looks::forget(&self.settings.cache)
+    }
+}
+
+/// What is known of files without reading them.
+struct Glance<'h> {
+    looks: Option<&'h Looks>,
+    /// The mount that was asked about last, and whether what its kernel says can be trusted.
+    last: Option<((u64, u64), bool)>,
+}
+
+impl<'h> Glance<'h> {
+    fn new(host: &'h Host) -> Glance<'h> {
+        Glance { looks: host.files.looks.get().and_then(Option::as_ref), last: None }
+    }
+
+    /// The looks that hold for a file of this directory.
+    fn at(&mut self, dir: &Dir, facts: &Facts) -> Option<&'h Looks> {
+        let looks = self.looks?;
+        let mount = (facts.device(), facts.mount());
+        if mount != (dir.facts.device(), dir.facts.mount()) {
+            return None;
+        }
+        let is_on_disk = match self.last {
+            Some((last, is_on_disk)) if last == mount => is_on_disk,
+            Some(_) | None => dir.is_on_disk(),
+        };
+        self.last = Some((mount, is_on_disk));
+        is_on_disk.then_some(looks)
+    }
+
+    /// The content of a file that has the promised size, where it need not be read.
+    fn known(&mut self, dir: &Dir, facts: &Facts, promised: Option<u64>) -> Option<Content> {
+        if !facts.is_file() || promised != Some(facts.size()) {
+            return None;
+        }
+        self.at(dir, facts)?.digest(facts).map(Content::Digest)
+    }
+
+    fn read(
+        &mut self,
+        dir: &Dir,
+        facts: &Facts,
+        content: &Content,
+        path: impl FnOnce() -> Option<AbsPath>,
+    ) {
+        if let Content::Digest(digest) = content
+            && let Some(looks) = self.at(dir, facts)
+        {
+            looks.verified(facts, digest, path);
+        }
+    }
+}
+
 /// What one thread looks with.
-struct Looker {
+struct Looker<'h> {
     walker: Walker,
+    glance: Glance<'h>,
     buffer: Vec<u8>,
 }
 
-impl Looker {
-    fn new() -> Looker {
-        Looker { walker: Walker::default(), buffer: vec![0; walk::BUFFER] }
+impl<'h> Looker<'h> {
+    fn new(host: &'h Host) -> Looker<'h> {
+        let (walker, buffer) = (Walker::default(), vec![0; walk::BUFFER]);
+        Looker { walker, glance: Glance::new(host), buffer }
     }
 
     fn look(&mut self, path: &AbsPath, wanted: Wanted) -> Result<Look, SystemError> {
@@ -156,16 +244,35 @@ impl Looker {
         let Some(dir) = self.walker.folder(parent)? else {
             return Ok(Look { folder: None, entry: None });
         };
-        let entry = walk::kernel_name(name).and_then(|it| dir.entry(&it, wanted, &mut self.buffer));
-        let entry = entry.map_err(|err| {
+        let failed = |err| {
             if err == Errno::LOOP {
                 // It became a link between two questions.
                 SystemError::new(ErrorKind::Moved, format!("{path} changed while it was read"))
             } else {
                 failed(format!("read {path}"), err)
             }
-        })?;
+        };
+        let name = walk::kernel_name(name).map_err(failed)?;
+        if let Some(entry) = self.glanced(&dir, &name, wanted) {
+            return Ok(Look { folder: Some(dir.folder()), entry: Some(entry) });
+        }
+        let Looker { glance, buffer, .. } = self;
+        let mut read = |facts: &Facts, content: &Content| {
+            glance.read(&dir, facts, content, || Some(path.clone()));
+        };
+        let entry = dir.entry(&name, wanted, buffer, &mut read).map_err(failed)?;
         Ok(Look { folder: Some(dir.folder()), entry })
+    }
+
+    /// A file of which the kernel says the same as when it was read.
+    fn glanced(&mut self, dir: &Dir, name: &CStr, wanted: Wanted) -> Option<Entry> {
+        let Wanted::DigestIfSize(promised) = wanted else { return None };
+        if !self.glance.looks.is_some_and(Looks::is_any) {
+            return None;
+        }
+        let facts = Facts::at(&dir.fd, name).ok()?;
+        let content = self.glance.known(dir, &facts, Some(promised))?;
+        dir.described(name, &facts, content).ok()
     }
 }
 

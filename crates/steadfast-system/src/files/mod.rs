@@ -6,6 +6,7 @@
 mod backups;
 pub(crate) mod cache;
 mod host;
+mod looks;
 pub(crate) mod private;
 mod read;
 #[cfg(test)]

@@ -10,7 +10,9 @@ use super::{Content, Entry, Folder, Mode, Shape, Wanted};
 use crate::text::{of_bytes, safe, to_bytes};
 use crate::{AbsPath, ErrorKind, SystemError};
 use rustix::fd::{AsFd, AsRawFd as _, OwnedFd};
-use rustix::fs::{AtFlags, FileType, OFlags, RawDir, Statx, StatxAttributes, StatxFlags};
+use rustix::fs::{
+    AtFlags, FileType, OFlags, RawDir, Statx, StatxAttributes, StatxFlags, StatxTimestamp,
+};
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
@@ -50,8 +52,8 @@ impl Facts {
     }
 
     fn ask(fd: impl AsFd, name: impl rustix::path::Arg, flags: AtFlags) -> Result<Facts, Errno> {
-        rustix::fs::statx(fd, name, flags | AtFlags::NO_AUTOMOUNT, StatxFlags::BASIC_STATS)
-            .map(Facts)
+        let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID | UNIQUE_MOUNT;
+        rustix::fs::statx(fd, name, flags | AtFlags::NO_AUTOMOUNT, wanted).map(Facts)
     }
 
     pub(super) fn uid(&self) -> u32 {
@@ -92,6 +94,21 @@ impl Facts {
 
     pub(super) fn device(&self) -> u64 {
         (u64::from(self.0.stx_dev_major) << 32) | u64::from(self.0.stx_dev_minor)
+    }
+
+    /// On which mount it is; zero where the kernel does not tell. Before Linux 6.8 numbers are used again.
+    pub(super) fn mount(&self) -> u64 {
+        self.0.stx_mnt_id
+    }
+
+    /// When content or attributes last changed (ctime), in nanoseconds since 1970.
+    pub(super) fn changed(&self) -> i128 {
+        nanoseconds(self.0.stx_ctime)
+    }
+
+    /// When the content last changed (mtime), as far as nobody has set it.
+    pub(super) fn modified(&self) -> i128 {
+        nanoseconds(self.0.stx_mtime)
     }
 
     /// Which thing it is, for as long as it exists.
@@ -137,6 +154,13 @@ impl Facts {
             mounted: self.is_mounted(folder_device),
         }
     }
+}
+
+/// `STATX_MNT_ID_UNIQUE`, which kernels before 6.8 pass over.
+const UNIQUE_MOUNT: StatxFlags = StatxFlags::from_bits_retain(0x4000);
+
+fn nanoseconds(time: StatxTimestamp) -> i128 {
+    i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec)
 }
 
 /// An open directory and what was known about it when it was opened.
@@ -216,12 +240,28 @@ impl Dir {
         Ok(of_bytes(target.to_bytes()).into())
     }
 
-    /// What is at `name`, with as few questions to the kernel as it takes.
+    /// Whether nobody but the kernel says what its files are, so that what it said once holds until a file
+    /// changes.
+    pub(super) fn is_on_disk(&self) -> bool {
+        const KNOWN: [u64; 5] = [
+            0xEF53,      // ext2, ext3, ext4
+            0x5846_5342, // xfs
+            0x9123_683E, // btrfs
+            0xF2F5_2010, // f2fs
+            0x794C_7630, // overlayfs
+        ];
+        let kind = rustix::fs::fstatfs(&self.fd).ok().and_then(|it| u64::try_from(it.f_type).ok());
+        kind.is_some_and(|it| KNOWN.contains(&it))
+    }
+
+    /// What is at `name`, with as few questions to the kernel as it takes. `read` is told what was read of a
+    /// file, and what the kernel said of it before.
     pub(super) fn entry(
         &self,
         name: &CStr,
         wanted: Wanted,
         buffer: &mut [u8],
+        read: &mut dyn FnMut(&Facts, &Content),
     ) -> Result<Option<Entry>, Errno> {
         // Opening some devices does something, so they are only opened where they are not expected.
         let mut stat_first = wanted == Wanted::Nothing || self.real.starts_with("/dev");
@@ -253,6 +293,7 @@ impl Dir {
             } else {
                 Content::NotRead
             };
+            read(&facts, &content);
             return self.described(name, &facts, content).map(Some);
         }
     }

@@ -110,6 +110,7 @@ fn try_to_keep(
         environment: Some(&task.environment),
         commit: kept.commit,
         is_adopted: true,
+        reads_all: false,
         scope: task.only.clone().map_or(Scope::All, |it| Scope::Named(it.0)),
         purpose: Purpose::Keep(kept.keeping),
     };

@@ -32,6 +32,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "GLOB", value_parser = Glob::of_ids)]
     pub(super) only: Vec<Glob>,
 
+    /// Read every file, also where the kernel reports no change
+    #[arg(long)]
+    pub(super) verify: bool,
+
     /// The output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(super) format: Format,

@@ -38,6 +38,13 @@ pub(crate) fn run(args: &RunArgs, cx: &Context, ui: &Ui) -> Outcome {
         return Err(failure.help("look with --dry-run, or name a --model"));
     }
     if !args.dry_run && cx.root && client::is_running(&layout.socket()) {
+        if args.verify {
+            let forgotten = cx.host().forget_looks();
+            forgotten.map_err(|err| {
+                let error = anyhow::Error::new(err).context("forget what was read before");
+                Failure::new(Exit::State, error)
+            })?;
+        }
         return through_the_agent(args, &adopted, layout, ui);
     }
     run_once(args, &adopted.content, Some(&adopted), cx, ui)
@@ -156,6 +163,7 @@ fn run_once(
         environment: args.environment.as_deref().or(environment),
         commit: adopted.and_then(|it| it.commit.clone()),
         is_adopted: adopted.is_some(),
+        reads_all: args.verify,
         scope: match args.only[..] {
             [] => Scope::All,
             _ => Scope::Matching(args.only.clone()),

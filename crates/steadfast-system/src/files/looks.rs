@@ -1,0 +1,261 @@
+//! Looks that were verified: what the kernel said of a file when all of it was read, and the digest of what was
+//! read. Where the kernel says the same again, the file is the same, and need not be read.
+//!
+//! Nobody but the kernel sets the time of the last change (ctime) of a file, and any change sets it: content, size,
+//! owner, mode, a time that is put back. What would fool a look is left out, and read each time:
+//!
+//! - a file that was changed less than the clock's grain before it was read, because a later change may have
+//!   the same time;
+//! - a file whose time lies ahead, and everything once the clock was set back;
+//! - everything after a boot, and a file on another mount than then, because numbers of devices are used again;
+//! - file systems of which others say what their files are (network, FUSE), and those in memory, where what is
+//!   written through a mapping need not show.
+//!
+//! And each file is read anew after some time (`verify`), whatever the kernel says: a disk or somebody who writes
+//! to the device may have changed it. The looks are in the cache directory (`looks`), for root alone. A file that
+//! is damaged has none.
+
+use super::Digest;
+use super::walk::Facts;
+use crate::AbsPath;
+use rustix::fs::{Mode, OFlags};
+use rustix::time::{ClockId, clock_gettime};
+use sha2::{Digest as _, Sha256};
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+const NAME: &str = "looks";
+const MAGIC: &[u8; 8] = b"sflooks1";
+const BOOT: usize = 36;
+/// The beginning, the boot, how far the clock was ahead of the time since then, and a digest of all that and of
+/// the rest.
+const HEAD: usize = 8 + BOOT + 8 + 32;
+const RECORD: usize = 104;
+/// About 50 MB in memory.
+const RECORDS_MAX: usize = 500_000;
+/// A change within this time of another one may have the same time, in nanoseconds: a kernel counts 100 times a
+/// second or more often.
+const GRAIN: i128 = 20_000_000;
+/// The same where a file system counts seconds.
+const COARSE_GRAIN: i128 = 2_000_000_000;
+/// By how much the clock may be behind without having been set back.
+const SLEWED: i64 = 2;
+
+/// What was known when a run began, and what it has found.
+#[derive(Debug)]
+pub(crate) struct Looks {
+    path: PathBuf,
+    now: Now,
+    /// How long a look holds, in seconds.
+    verify: u64,
+    /// Records in their order.
+    known: Vec<u8>,
+    news: Mutex<Vec<[u8; RECORD]>>,
+    /// Files that were changed too shortly before they were read, and their sizes.
+    racy: Mutex<Vec<(AbsPath, u64)>>,
+}
+
+/// Which boot this is, and its two clocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Now {
+    boot: [u8; BOOT],
+    /// Seconds since then, which nobody sets.
+    since_boot: u64,
+    /// How far the clock that files go by is ahead of that, in seconds.
+    ahead: i64,
+}
+
+impl Now {
+    /// None where the kernel does not tell its boots apart.
+    fn read() -> Option<Now> {
+        let boot = std::fs::read("/proc/sys/kernel/random/boot_id").ok()?;
+        let boot = boot.get(..BOOT)?.try_into().ok()?;
+        let since_boot = clock_gettime(ClockId::Boottime).tv_sec;
+        let ahead = clock_gettime(ClockId::Realtime).tv_sec - since_boot;
+        Some(Now { boot, since_boot: u64::try_from(since_boot).ok()?, ahead })
+    }
+}
+
+impl Looks {
+    /// What earlier runs have verified, which holds for so long.
+    pub(super) fn open(cache: &Path, verify: Duration) -> Option<Looks> {
+        Some(Looks::open_at(Now::read()?, cache, verify))
+    }
+
+    fn open_at(now: Now, cache: &Path, verify: Duration) -> Looks {
+        let path = cache.join(NAME);
+        let known = read(&path, &now).unwrap_or_default();
+        Looks {
+            path,
+            now,
+            verify: verify.as_secs(),
+            known,
+            news: Mutex::default(),
+            racy: Mutex::default(),
+        }
+    }
+
+    /// Whether anything is known.
+    pub(super) fn is_any(&self) -> bool {
+        !self.known.is_empty()
+    }
+
+    /// The digest of a file, as a look found it that still holds.
+    pub(super) fn digest(&self, facts: &Facts) -> Option<Digest> {
+        let (records, _) = self.known.as_chunks::<RECORD>();
+        if records.is_empty() || is_racy(facts, clock()) {
+            return None;
+        }
+        let wanted = record(facts, &[0; 32], 0);
+        let at = records.binary_search_by(|it| it[..KEY].cmp(&wanted[..KEY])).ok()?;
+        let found = &records[at];
+        let is_same = found[..SAME] == wanted[..SAME] && self.holds(found);
+        is_same.then(|| found[SAME..SAME + 32].try_into().ok()).flatten()
+    }
+
+    fn holds(&self, record: &[u8; RECORD]) -> bool {
+        let verified = number(&record[SAME + 32..]);
+        verified <= self.now.since_boot && self.now.since_boot - verified < self.verify
+    }
+
+    /// A file was read as a whole, after the kernel had said this of it.
+    pub(super) fn verified(
+        &self,
+        facts: &Facts,
+        digest: &Digest,
+        path: impl FnOnce() -> Option<AbsPath>,
+    ) {
+        if is_racy(facts, clock()) {
+            let its = path().map(|it| (it, facts.size()));
+            self.racy.lock().unwrap_or_else(PoisonError::into_inner).extend(its);
+        } else {
+            let record = record(facts, digest, self.now.since_boot);
+            self.news.lock().unwrap_or_else(PoisonError::into_inner).push(record);
+        }
+    }
+
+    /// What was read too shortly after it was changed.
+    pub(super) fn take_racy(&self) -> Vec<(AbsPath, u64)> {
+        std::mem::take(&mut *self.racy.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Keeps what was found for the next run: nothing where there is no news.
+    pub(super) fn keep(&self) -> std::io::Result<()> {
+        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        if news.is_empty() {
+            return Ok(());
+        }
+        // The news come first, so they take the place of what was known.
+        let (known, _) = self.known.as_chunks::<RECORD>();
+        news.extend(known.iter().filter(|it| self.holds(it)));
+        news.sort_by(|one, other| one[..KEY].cmp(&other[..KEY]));
+        news.dedup_by(|later, first| later[..KEY] == first[..KEY]);
+        news.truncate(RECORDS_MAX);
+        write(&self.path, &self.now, &news.concat())?;
+        news.clear();
+        Ok(())
+    }
+}
+
+/// Returns when what was changed before cannot have the same time as what is changed then.
+pub(super) fn pass_grain() {
+    std::thread::sleep(Duration::from_millis(35));
+}
+
+/// Has the next run read every file.
+pub(super) fn forget(cache: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(cache.join(NAME)) {
+        Err(err) if err.kind() != std::io::ErrorKind::NotFound => Err(err),
+        Err(_) | Ok(()) => Ok(()),
+    }
+}
+
+/// By what a record is found: device, inode and mount.
+const KEY: usize = 24;
+/// All that the kernel has to say again: also ctime, mtime and size.
+const SAME: usize = KEY + 16 + 16 + 8;
+
+fn record(facts: &Facts, digest: &Digest, verified: u64) -> [u8; RECORD] {
+    let (device, inode) = facts.identity();
+    let mut all = [0; RECORD];
+    let mut at = 0;
+    let mut put = |bytes: &[u8]| {
+        all[at..at + bytes.len()].copy_from_slice(bytes);
+        at += bytes.len();
+    };
+    for number in [device, inode, facts.mount()] {
+        put(&number.to_be_bytes());
+    }
+    for time in [facts.changed(), facts.modified()] {
+        put(&time.to_be_bytes());
+    }
+    put(&facts.size().to_be_bytes());
+    put(digest);
+    put(&verified.to_be_bytes());
+    all
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().take(8).fold(0, |value, byte| value << 8 | u64::from(*byte))
+}
+
+/// The clock that files go by, in nanoseconds since 1970.
+fn clock() -> i128 {
+    let now = clock_gettime(ClockId::RealtimeCoarse);
+    i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec)
+}
+
+/// Whether a change at this time or later may have the same time as the last one.
+fn is_racy(facts: &Facts, now: i128) -> bool {
+    let changed = facts.changed();
+    let grain = if changed % 1_000_000_000 == 0 { COARSE_GRAIN } else { GRAIN };
+    changed + grain > now
+}
+
+/// The records of a file that is ours and unharmed, of this boot, and from before no other time.
+fn read(path: &Path, now: &Now) -> Option<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
+    let about = file.metadata().ok()?;
+    let ours = about.uid() == rustix::process::geteuid().as_raw() && about.mode() & 0o077 == 0;
+    if !about.is_file() || !ours || about.len() > (HEAD + RECORDS_MAX * RECORD) as u64 {
+        return None;
+    }
+    let mut head = [0; HEAD];
+    file.read_exact(&mut head).ok()?;
+    let ahead = i64::from_be_bytes(head[8 + BOOT..8 + BOOT + 8].try_into().ok()?);
+    let set_back = now.ahead + SLEWED < ahead;
+    if head[..8] != *MAGIC || head[8..8 + BOOT] != now.boot || set_back {
+        return None;
+    }
+    let mut body = Vec::with_capacity(usize::try_from(about.len()).ok()?);
+    file.take((RECORDS_MAX * RECORD) as u64).read_to_end(&mut body).ok()?;
+    (seal(&head[..8 + BOOT + 8], &body) == head[8 + BOOT + 8..]).then_some(body)
+}
+
+fn seal(head: &[u8], body: &[u8]) -> Digest {
+    Sha256::new().chain_update(head).chain_update(body).finalize().into()
+}
+
+fn write(path: &Path, now: &Now, body: &[u8]) -> std::io::Result<()> {
+    let new = path.with_extension("new");
+    match std::fs::remove_file(&new) {
+        Err(err) if err.kind() != std::io::ErrorKind::NotFound => return Err(err),
+        Err(_) | Ok(()) => {}
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::open(&new, flags, Mode::from_raw_mode(0o600))?);
+    let head = [&MAGIC[..], &now.boot, &now.ahead.to_be_bytes()].concat();
+    file.write_all(&head)?;
+    file.write_all(&seal(&head, body))?;
+    file.write_all(body)?;
+    // Not flushed: half a file after a power cut is a damaged one, and another boot's in any case.
+    std::fs::rename(&new, path)
+}
+
+#[cfg(test)]
+mod tests;

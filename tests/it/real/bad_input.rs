@@ -285,6 +285,10 @@ fn dpkg_that_others_hold_or_left_half_done_is_said_and_not_forced() {
         assert_eq!(ours.exit, 4, "{ours:#?}");
         assert_has(&verdict(&ours, "package:broken"), &["not-kept", "broken"]);
     }
+    // What failed before is not called certain.
+    let dry = run(&machine, &["--dry-run"]);
+    let certainties: Vec<String> = dry.forecasts().into_iter().map(|it| it.2).collect();
+    assert_eq!(certainties, ["unknown"], "{dry:#?}");
     machine.write("/run/mended", "");
     assert_eq!(run(&machine, &[]).exit, 0);
 }

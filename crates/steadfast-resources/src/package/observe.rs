@@ -108,6 +108,9 @@ pub(super) fn describe(have: &State) -> Vec<(&'static str, String)> {
         let candidate = offers.as_ref().and_then(|it| it.candidate.as_ref());
         said.push(("candidate", candidate.map_or("none".to_owned(), ToString::to_string)));
         said.push(("apt's lists", age(lists)));
+        if let Some(why) = &lists.failed {
+            said.push(("sources that are away", why.to_string()));
+        }
     }
     said
 }

@@ -22,6 +22,12 @@ pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
             "dpkg was interrupted by somebody else: run `dpkg --configure -a`, or allow it with `repair_dpkg: true`",
         ))];
     }
+    if difference.changes.iter().any(|it| matches!(it, Change::Configure { .. })) {
+        difference.obstacles.push(Obstacle::Unknown(
+            "its scripts failed or were interrupted; whether they succeed now is known when they have run"
+                .to_owned(),
+        ));
+    }
     let unpacks =
         |it: &Change| matches!(it, Change::Install(_) | Change::Upgrade(_) | Change::Downgrade(_));
     if want.options.conffiles == Conffiles::Fail && difference.changes.iter().any(unpacks) {

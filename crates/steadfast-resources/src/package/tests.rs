@@ -408,7 +408,8 @@ fn what_was_cut_is_completed_where_it_is_ours() {
         &have,
         expect![[r#"
             complete its installation (it is half configured)
-            upgrade 1.18.0-6 -> 1.22.1-9"#]],
+            upgrade 1.18.0-6 -> 1.22.1-9
+            unknown: its scripts failed or were interrupted; whether they succeed now is known when they have run"#]],
     );
     have.look.interruption = Some(Interruption::Foreign);
     plans(

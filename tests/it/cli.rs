@@ -394,7 +394,7 @@ fn a_unit_that_nobody_promised_is_shown_and_is_no_promise() {
     let Some(said) = steadfast_without_systemd(&arguments) else { return };
     assert!(said.out.starts_with("node1 in test: 1 promise ("), "{}", said.out);
     assert!(said.out.contains("service:nowhere-at-all"), "{}", said.out);
-    let totals = "\nForecast: 0 kept, 1 to repair, and 1 unpromised unit that cannot be kept.\n";
+    let totals = "\nForecast: 0 kept, 1 to repair, and 1 unpromised unit to repair.\n";
     assert!(said.out.contains(totals), "{}", said.out);
 }
 

@@ -70,6 +70,7 @@ fn seen(world: &World) -> World {
         next_invocation: 0,
         read: BTreeMap::new(),
         loaded: 0,
+        waited: BTreeMap::new(),
         ..world.clone()
     };
     for thing in seen.files.values_mut() {

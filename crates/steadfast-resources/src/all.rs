@@ -11,6 +11,7 @@ use crate::{Change, KINDS, Resource, State};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use steadfast_model::{Lower, Node, Promise, Value, codes};
+use steadfast_system::services::Settling;
 use steadfast_system::{AbsPath, Actuate, ErrorKind, Probe, SystemError};
 
 /// Reads one promise of a model. A promise about a group with members has two parts, because groups
@@ -136,6 +137,31 @@ pub fn is_place(want: &Resource, have: &State) -> bool {
 
 /// Carries out the changes of several promises, those of one kind as one batch; one result for each.
 pub fn apply(batch: &[&[Change]], sys: &dyn Actuate) -> Vec<Applied> {
+    each_kind(batch, sys, How::Wait)
+}
+
+/// The same, but that the end of what is still under way ([`awaited`]) is left to the caller.
+pub fn act(batch: &[&[Change]], sys: &dyn Actuate) -> Vec<Applied> {
+    each_kind(batch, sys, How::GoOn)
+}
+
+/// What is under way after these changes of one promise, and which of them it is.
+pub fn awaited(changes: &[Change]) -> Option<(usize, Settling)> {
+    let first = changes.first()?;
+    of_kind!(Change, first, K, _it => {
+        let own: Vec<_> = changes.iter().filter_map(K::as_change).cloned().collect();
+        K::awaited(&own)
+    })
+}
+
+/// Whether what was begun is waited for.
+#[derive(Clone, Copy)]
+enum How {
+    Wait,
+    GoOn,
+}
+
+fn each_kind(batch: &[&[Change]], sys: &dyn Actuate, how: How) -> Vec<Applied> {
     let mut results = vec![None; batch.len()];
     for at in 0..batch.len() {
         let Some(first) = batch[at].first().filter(|_| results[at].is_none()) else { continue };
@@ -143,18 +169,21 @@ pub fn apply(batch: &[&[Change]], sys: &dyn Actuate) -> Vec<Applied> {
         let is_same = |it: &[Change]| it.first().map(std::mem::discriminant) == Some(kind);
         let its: Vec<usize> = (at..batch.len()).filter(|at| is_same(batch[*at])).collect();
         let part: Vec<&[Change]> = its.iter().map(|at| batch[*at]).collect();
-        let applied = of_kind!(Change, first, K, _it => carry_out::<K>(&part, sys));
+        let applied = of_kind!(Change, first, K, _it => carry_out::<K>(&part, sys, how));
         its.into_iter().zip(applied).for_each(|(at, it)| results[at] = Some(it));
     }
     results.into_iter().map(|it| it.unwrap_or(Applied::All)).collect()
 }
 
 /// Hands a batch to its kind.
-fn carry_out<K: Row>(batch: &[&[Change]], sys: &dyn Actuate) -> Vec<Applied> {
+fn carry_out<K: Row>(batch: &[&[Change]], sys: &dyn Actuate, how: How) -> Vec<Applied> {
     let changes = |it: &&[Change]| it.iter().filter_map(K::as_change).cloned().collect();
     let owned: Vec<Vec<K::Change>> = batch.iter().map(changes).collect();
     let slices: Vec<&[K::Change]> = owned.iter().map(Vec::as_slice).collect();
-    K::apply(&slices, sys)
+    match how {
+        How::Wait => K::apply(&slices, sys),
+        How::GoOn => K::act(&slices, sys),
+    }
 }
 
 /// What the changes of one promise make of which facets; each facet once.

@@ -16,6 +16,7 @@ use std::fmt::{Debug, Display};
 use std::sync::Arc;
 use steadfast_model::{Field, Lower, Node, Spanned, Takes};
 use steadfast_system::files::Digest;
+use steadfast_system::services::Settling;
 use steadfast_system::{AbsPath, Actuate, Probe, SystemError};
 
 /// What separates the machine from a promise.
@@ -409,6 +410,16 @@ pub trait Kind {
     /// in each item, so that packages are one transaction and files share one flush; one result for
     /// each promise.
     fn apply(batch: &[&[Self::Change]], sys: &dyn Actuate) -> Vec<Applied>;
+
+    /// The same, but that what has to be waited for at the end ([`Kind::awaited`]) is left to the caller.
+    fn act(batch: &[&[Self::Change]], sys: &dyn Actuate) -> Vec<Applied> {
+        Self::apply(batch, sys)
+    }
+
+    /// What these changes have to be waited for at the end, and which of them it is.
+    fn awaited(_changes: &[Self::Change]) -> Option<(usize, Settling)> {
+        None
+    }
 
     /// What a service that has this promise as an input runs with.
     fn fingerprint(have: &Self::State) -> Fingerprint;

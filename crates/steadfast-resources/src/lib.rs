@@ -52,8 +52,8 @@ mod all;
 mod ask;
 
 pub use all::{
-    absence, apply, changes_back, effects, hands_on, is_place, lower, observe, observe_facets,
-    plan, relate, relate_going, set_also_promised, set_inherits,
+    absence, act, apply, awaited, changes_back, effects, hands_on, is_place, lower, observe,
+    observe_facets, plan, relate, relate_going, set_also_promised, set_inherits,
 };
 pub use fact::Fact;
 pub use identity::Identity;

@@ -180,7 +180,8 @@ impl Places {
 
     /// Why a link stays: by it, one of these units starts at boot.
     pub(crate) fn enables(&self, path: &AbsPath, target: &str) -> Option<Arc<str>> {
-        let folder = enabling_folder(path)?;
+        // A mask starts nothing.
+        let folder = enabling_folder(path).filter(|_| target != "/dev/null")?;
         let name = path.file_name();
         let leads_to = target.rsplit('/').next().unwrap_or(target);
         let enables = |unit: &&UnitName| {

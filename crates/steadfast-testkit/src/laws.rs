@@ -66,6 +66,7 @@ fn frame(world: &World, subjects: &[&dyn Subject], start: &World) -> World {
     world.kept.clear();
     world.next_invocation = 0;
     world.read.clear();
+    world.waited.clear();
     world.asked.clear();
     world
 }

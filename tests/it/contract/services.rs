@@ -5,7 +5,7 @@ use crate::real::lab::machine::Machine;
 use expect_test::expect_file;
 use std::time::Duration;
 use steadfast_system::files::{Expected, Mode, NewFile};
-use steadfast_system::services::Question;
+use steadfast_system::services::{Question, Settling};
 use steadfast_system::{Actuate, SystemError, UnitName};
 use steadfast_testkit::FakeHost;
 
@@ -21,6 +21,12 @@ fn unit(name: &str) -> UnitName {
 }
 
 const LIMIT: Duration = Duration::from_secs(20);
+
+/// Waits until it has settled.
+fn settled(sys: &dyn Actuate, unit: &UnitName) -> Result<(), SystemError> {
+    let mut waits = [Settling::new(unit.clone(), Duration::ZERO, LIMIT)];
+    sys.settled(&mut waits, LIMIT).pop().flatten().unwrap()
+}
 
 impl Suite<'_> {
     fn show(&mut self, name: &str) {
@@ -86,7 +92,7 @@ fn suite(sys: &dyn Actuate) -> Transcript {
     it.file("one.service", &plain, Expected::Nothing);
     it.act("reload all for", "one", |sys, _| sys.daemon_reload());
     it.act("start", "one", |sys, it| sys.start(it, LIMIT));
-    it.act("settle", "one", |sys, it| sys.settled(it, Duration::ZERO, LIMIT));
+    it.act("settle", "one", |sys, it| settled(sys, it));
     it.act("start again", "one", |sys, it| sys.start(it, LIMIT));
     it.act("reload", "one", |sys, it| sys.reload(it, LIMIT));
     it.act("restart", "one", |sys, it| sys.restart(it, LIMIT));
@@ -102,7 +108,7 @@ fn suite(sys: &dyn Actuate) -> Transcript {
     it.act("disable again", "one", |sys, it| sys.disable(it));
     it.act("stop", "one", |sys, it| sys.stop(it, LIMIT));
     it.act("stop again", "one", |sys, it| sys.stop(it, LIMIT));
-    it.act("settle", "one", |sys, it| sys.settled(it, Duration::ZERO, LIMIT));
+    it.act("settle", "one", |sys, it| settled(sys, it));
 
     it.file("static.service", "[Service]\nExecStart=/bin/sleep infinity\n", Expected::Nothing);
     it.act("reload all for", "static", |sys, _| sys.daemon_reload());
@@ -113,7 +119,7 @@ fn suite(sys: &dyn Actuate) -> Transcript {
     it.file("once.service", "[Service]\nType=oneshot\nExecStart=/bin/true\n", Expected::Nothing);
     it.act("reload all for", "once", |sys, _| sys.daemon_reload());
     it.act("start", "once", |sys, it| sys.start(it, LIMIT));
-    it.act("settle", "once", |sys, it| sys.settled(it, Duration::ZERO, LIMIT));
+    it.act("settle", "once", |sys, it| settled(sys, it));
 
     it.act("mask", "vendor", |sys, it| sys.mask(it));
     it.act("reload all for", "vendor", |sys, _| sys.daemon_reload());

@@ -2,11 +2,12 @@
 
 use super::file::File;
 use super::{each, field, fields, starts};
-use steadfast_engine::Outcome;
+use steadfast_engine::{Budget, Outcome};
 use steadfast_system::services::Mask;
 use steadfast_system::{AbsPath, UnitName};
 use steadfast_testkit::host::Started;
 use steadfast_testkit::laws::{self, Subject};
+use steadfast_testkit::run::{Model, Notebook, converge};
 use steadfast_testkit::{FakeHost, World};
 
 const VENDOR: &str = "[Service]\nExecStart=/bin/sleep 1\n[Install]\nWantedBy=multi-user.target\n";
@@ -241,4 +242,34 @@ fn a_service_runs_with_its_inputs_whatever_fails_and_whoever_dies() {
         }
     }
     assert!(tried > 50);
+}
+
+/// What is started after something that settles at once does not wait for what settles for long.
+#[test]
+fn what_settles_holds_only_what_comes_after_it() {
+    let host = FakeHost::debian()
+        .with_unit("slow", VENDOR)
+        .with_unit("quick", VENDOR)
+        .with_unit("after-quick", VENDOR)
+        .with_unit("after-slow", VENDOR);
+    let model = Model::of(
+        "services:
+  slow: { running: true, settle: 5m }
+  quick: { running: true }
+  after-quick: { running: true, after: [service:quick] }
+  after-slow: { running: true, after: [service:slow] }
+files:
+  /srv/after-quick: { content: x, after: [service:after-quick] }
+",
+        &[],
+    )
+    .unwrap();
+    let run = converge(&host, &model.promises, &mut Notebook::default(), Budget::default());
+    assert_eq!(run.summary.repaired, 5, "{:?}", run.verdicts);
+    let world = host.world();
+    let unit = |name: &str| UnitName::parse(name).unwrap();
+    let began = |name: &str| world.started[&unit(name)].since;
+    let slow = world.waited[&unit("slow")].settled.unwrap();
+    assert!(began("after-quick") <= slow && slow < began("after-slow"));
+    assert!(world.files[&AbsPath::parse("/srv/after-quick").unwrap()].changed <= slow);
 }

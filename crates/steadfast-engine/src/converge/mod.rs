@@ -4,6 +4,7 @@
 mod debts;
 mod judge;
 mod run;
+mod settling;
 mod unit_files;
 mod units;
 
@@ -96,6 +97,7 @@ pub fn converge(
         notes: vec![vec![]; count],
         noted: BTreeMap::new(),
         retry: vec![],
+        pending: vec![],
         systemd_read: false,
         last_round: false,
     };
@@ -104,9 +106,7 @@ pub fn converge(
     }
     for round in 0..ROUNDS {
         run.last_round = round + 1 == ROUNDS;
-        for wave in &promises.waves {
-            run.wave(wave, out);
-        }
+        run.waves(out);
         if round + 1 < ROUNDS && !run.reopen() {
             break;
         }
@@ -127,6 +127,7 @@ impl Run<'_> {
             .iter()
             .copied()
             .filter(|at| self.outcomes[*at].is_none() && self.promises.all[*at].selected)
+            .filter(|at| !self.waits(*at))
             .collect();
         self.refresh(&open);
         self.ask(&open);
@@ -149,6 +150,7 @@ impl Run<'_> {
             let made = traces::of_work(self.promises, &self.observed, &work, self.sys.as_probe());
             let written_down = self.ledger.trace(&made);
             self.apply(work, &written);
+            self.remember_made(&made);
             match written_down {
                 Ok(()) => self.amend(&which, &made),
                 Err(error) => self.not_remembered(&which, &error),
@@ -262,9 +264,14 @@ impl Run<'_> {
         let told = unit_files::split(&mut work);
         for batch in self.batches(work) {
             let slices: Vec<&[Change]> = batch.iter().map(|(_, it)| it.as_slice()).collect();
-            let results = steadfast_resources::apply(&slices, self.sys);
+            let results = steadfast_resources::act(&slices, self.sys);
             for ((at, changes), applied) in batch.into_iter().zip(results) {
-                self.take_in(at, changes, applied);
+                match steadfast_resources::awaited(&changes) {
+                    Some(wait) if applied == Applied::All => {
+                        self.begin_to_settle(at, changes, wait);
+                    }
+                    Some(_) | None => self.take_in(at, changes, applied),
+                }
             }
         }
         self.daemon_reload(&told);
@@ -273,11 +280,17 @@ impl Run<'_> {
         self.invalidate(&touched, packages);
         self.refresh(&touched);
         self.take_back(written);
-        self.pay(&touched);
-        self.ask(&touched);
-        for at in touched {
+        touched.retain(|at| !self.pending.iter().any(|it| it.at == *at));
+        self.look_again(&touched, &before);
+    }
+
+    /// Judges what was acted on, and is not under way any more.
+    fn look_again(&mut self, touched: &[usize], before: &BTreeMap<usize, [u8; 32]>) {
+        self.pay(touched);
+        self.ask(touched);
+        for at in touched.iter().copied() {
             if self.outcomes[at].is_none() {
-                self.outcomes[at] = Some(self.second_look(at, &before));
+                self.outcomes[at] = Some(self.second_look(at, before));
             }
         }
     }

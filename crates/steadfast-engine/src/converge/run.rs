@@ -1,7 +1,7 @@
 //! A run that is under way.
 
 use crate::budget::{BudgetMeter, Spent};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, UndoEntry};
 use crate::observed::Observed;
 use crate::outcome::{Held, Outcome};
 use crate::plan::Plan;
@@ -10,6 +10,7 @@ use crate::runner::debt::{Debt, RunnerRecord};
 use crate::unit::UnitId;
 use std::collections::{BTreeMap, BTreeSet};
 use steadfast_resources::{Change, Fingerprint};
+use steadfast_system::services::Settling;
 use steadfast_system::{Actuate, UnitName};
 
 pub(super) struct Run<'a> {
@@ -38,9 +39,22 @@ pub(super) struct Run<'a> {
     pub(super) noted: BTreeMap<usize, Vec<String>>,
     /// What failed because the machine moved, and gets one more round.
     pub(super) retry: Vec<usize>,
+    /// What was started and has to settle yet.
+    pub(super) pending: Vec<Pending>,
     /// Whether systemd has read its files since it was last written down that it has to.
     pub(super) systemd_read: bool,
     pub(super) last_round: bool,
+}
+
+/// A promise whose last change is under way.
+pub(super) struct Pending {
+    pub(super) at: usize,
+    pub(super) changes: Vec<Change>,
+    /// The change that is waited for.
+    pub(super) last: usize,
+    pub(super) wait: Settling,
+    /// What was written down of it before the work.
+    pub(super) made: Vec<UndoEntry>,
 }
 
 /// Promises by index, and what is to be done to each.

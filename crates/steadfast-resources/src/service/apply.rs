@@ -2,7 +2,9 @@
 
 use super::change::{Act, Change, FOLDER_MODE, MODE, Phase};
 use crate::kind::Applied;
+use std::time::Duration;
 use steadfast_system::files::{self, Attributes, Expected};
+use steadfast_system::services::Settling;
 use steadfast_system::{SystemError, services};
 
 /// How many services are started, waited for and asked at one time.
@@ -32,7 +34,57 @@ impl Progress<'_> {
     }
 }
 
+/// Does all of it, and waits until what was started has settled: all of them side by side.
 pub(super) fn carry_out<S>(batch: &[&[Change]], sys: &S) -> Vec<Applied>
+where
+    S: files::Write + services::Write + Sync + ?Sized,
+{
+    let mut results = act(batch, sys);
+    let mut open: Vec<(usize, usize, Settling)> = vec![];
+    for (index, changes) in batch.iter().enumerate() {
+        if results[index] == Applied::All
+            && let Some((at, wait)) = awaited(changes)
+        {
+            open.push((index, at, wait));
+        }
+    }
+    while !open.is_empty() {
+        let mut waits: Vec<Settling> = open.iter().map(|it| it.2.clone()).collect();
+        let ended = sys.settled(&mut waits, Duration::MAX);
+        let mut left = vec![];
+        for (((index, at, _), wait), ended) in open.into_iter().zip(waits).zip(ended) {
+            match ended {
+                None => left.push((index, at, wait)),
+                Some(Ok(())) => {}
+                Some(Err(error)) => results[index] = Applied::Failed { at, error },
+            }
+        }
+        open = left;
+    }
+    results
+}
+
+/// What was started by these changes has to settle yet.
+pub(super) fn awaited(changes: &[Change]) -> Option<(usize, Settling)> {
+    let (at, change) =
+        changes.iter().enumerate().rfind(|(_, change)| change.phase() == Phase::Run)?;
+    let act = match change {
+        Change::Start(act) | Change::Await(act) | Change::Reload(act) | Change::Restart(act) => act,
+        Change::MakeFolder { .. }
+        | Change::Write { .. }
+        | Change::SetAttributes { .. }
+        | Change::Stop { .. }
+        | Change::Enable { .. }
+        | Change::Disable { .. }
+        | Change::Mask { .. }
+        | Change::Unmask { .. }
+        | Change::DaemonReload => return None,
+    };
+    Some((at, Settling::new(act.unit.clone(), act.settle, act.timeout)))
+}
+
+/// Does all of it but to wait for what was started.
+pub(super) fn act<S>(batch: &[&[Change]], sys: &S) -> Vec<Applied>
 where
     S: files::Write + services::Write + Sync + ?Sized,
 {
@@ -146,8 +198,7 @@ fn daemon_reload<S: services::Write + ?Sized>(all: &mut [Progress<'_>], sys: &S)
 fn one<S: services::Write + ?Sized>(change: &Change, sys: &S) -> Result<(), SystemError> {
     let act = |act: &Act, how: &dyn Fn() -> Result<(), SystemError>| {
         sys.validate(&act.validate)?;
-        how()?;
-        sys.settled(&act.unit, act.settle, act.timeout)
+        how()
     };
     match change {
         Change::Stop { unit, timeout } => sys.stop(unit, *timeout),
@@ -158,7 +209,8 @@ fn one<S: services::Write + ?Sized>(change: &Change, sys: &S) -> Result<(), Syst
         Change::Start(it) => act(it, &|| sys.start(&it.unit, it.timeout)),
         Change::Restart(it) => act(it, &|| sys.restart(&it.unit, it.timeout)),
         Change::Reload(it) => act(it, &|| sys.reload(&it.unit, it.timeout)),
-        Change::Await(it) => sys.settled(&it.unit, it.settle, it.timeout),
+        // It is under way already.
+        Change::Await(_) => Ok(()),
         // Done for the whole batch.
         Change::MakeFolder { .. }
         | Change::Write { .. }

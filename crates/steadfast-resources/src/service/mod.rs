@@ -207,6 +207,14 @@ impl Kind for Service {
         apply::carry_out(batch, sys)
     }
 
+    fn act(batch: &[&[Change]], sys: &dyn Actuate) -> Vec<Applied> {
+        apply::act(batch, sys)
+    }
+
+    fn awaited(changes: &[Change]) -> Option<(usize, services::Settling)> {
+        apply::awaited(changes)
+    }
+
     fn effects(change: &Change, want: &Desired, have: &State) -> Vec<Effect> {
         undo::effects(change, want, have)
     }

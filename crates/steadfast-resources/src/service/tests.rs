@@ -815,8 +815,13 @@ impl services::Write for Machine {
     fn reload(&self, unit: &UnitName, _: Duration) -> Result<(), SystemError> {
         self.does(format!("reload {}", unit.short()))
     }
-    fn settled(&self, unit: &UnitName, _: Duration, _: Duration) -> Result<(), SystemError> {
-        self.does(format!("settled {}", unit.short()))
+    fn settled(
+        &self,
+        units: &mut [services::Settling],
+        _: Duration,
+    ) -> Vec<Option<Result<(), SystemError>>> {
+        let one = |it: &services::Settling| self.does(format!("settled {}", it.unit.short()));
+        units.iter().map(|it| Some(one(it))).collect()
     }
     fn enable(&self, unit: &UnitName) -> Result<(), SystemError> {
         self.does(format!("enable {}", unit.short()))

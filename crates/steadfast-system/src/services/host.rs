@@ -6,7 +6,8 @@ use super::enablement::{self, Folders, Found};
 use super::freshness;
 use super::health;
 use super::journal::{journal, with_journal};
-use super::settle::{PACE, Steady, Verdict, job_result, judge};
+use super::settle::{PACE, Verdict, job_result, judge};
+use super::settling::Settling;
 use super::show::Shown;
 use super::systemctl;
 use super::{Active, Enablement, LastLoad, LastStart, Load, Mask, Question, Read, Unit, Write};
@@ -20,9 +21,7 @@ use std::time::{Duration, Instant};
 /// systemd forgets a oneshot that has ended and that nothing refers to. What we have started and seen
 /// succeed is written down here until the next boot.
 const STARTED: &str = "/run/steadfast/started";
-/// How long before we began to wait for a unit its journal is of interest, in seconds.
-const JOURNAL_BEFORE: i64 = 60;
-/// And how long before one that runs was found not to be healthy.
+/// How long before one that runs was found not to be healthy.
 const JOURNAL_OF_SICK: i64 = 300;
 
 /// How systemd is reached.
@@ -83,12 +82,6 @@ impl Host {
         }
     }
 
-    fn shown_one(&self, name: &UnitName) -> Result<Shown, SystemError> {
-        self.shown(&[name.as_str()], true)?
-            .pop()
-            .ok_or_else(|| SystemError::new(ErrorKind::Other, "systemd said nothing"))
-    }
-
     /// What the files say, or systemd where they are an odd case.
     fn found(
         &self,
@@ -117,6 +110,32 @@ impl Host {
             _ => (Enablement::Indirect, Mask::Not),
         };
         Ok(Found { enablement, mask, fragment: None, script: None, changed: None })
+    }
+
+    /// One look at all units that are waited for, and when to look again at the latest.
+    fn settled_now(
+        &self,
+        units: &mut [Settling],
+    ) -> (Vec<Option<Result<(), SystemError>>>, Duration) {
+        let names: Vec<&str> = units.iter().map(|it| it.unit.as_str()).collect();
+        let shown = match self.shown(&names, true) {
+            Ok(shown) if shown.len() == units.len() => shown.into_iter().map(Ok).collect(),
+            Ok(_) => vec![Err(silence()); units.len()],
+            Err(err) => vec![Err(err); units.len()],
+        };
+        let mut pause = PACE;
+        let mut results = vec![];
+        for (wait, shown) in units.iter_mut().zip(shown) {
+            results.push(match shown.and_then(|it| settle_one(wait, &it)) {
+                Ok(Progress::Settled) => Some(Ok(())),
+                Ok(Progress::Waits(longest)) => {
+                    pause = pause.min(longest);
+                    None
+                }
+                Err(err) => Some(Err(err)),
+            });
+        }
+        (results, pause)
     }
 
     /// Has systemd do something with a unit, and tells whoever watches.
@@ -236,6 +255,36 @@ fn tell(verb: &str, unit: &UnitName, began: Instant, result: &Result<(), SystemE
     }
 }
 
+enum Progress {
+    Settled,
+    /// Look again after this at the latest.
+    Waits(Duration),
+}
+
+fn settle_one(wait: &mut Settling, shown: &Shown) -> Result<Progress, SystemError> {
+    let failed = |kind, why: String| {
+        let error = SystemError::new(kind, why);
+        Err(with_journal(error, &wait.unit, wait.journal_from))
+    };
+    let now = Instant::now();
+    match judge(shown, &mut wait.steady, now, wait.settle, &wait.unit) {
+        Verdict::Settled => {
+            if shown.oneshot.is_some() {
+                remember_success(&wait.unit)?;
+            }
+            Ok(Progress::Settled)
+        }
+        Verdict::Failed(why) => failed(ErrorKind::Command, why),
+        Verdict::Wait(_)
+            if wait.steady.is_none() && now.duration_since(wait.began) > wait.limit =>
+        {
+            let why = format!("it is not active after {} s", wait.limit.as_secs());
+            failed(ErrorKind::TimedOut, why)
+        }
+        Verdict::Wait(longest) => Ok(Progress::Waits(longest)),
+    }
+}
+
 /// As sd_booted(3) has it.
 fn runs() -> bool {
     Path::new("/run/systemd/system").exists()
@@ -343,37 +392,17 @@ impl Write for Host {
 
     fn settled(
         &self,
-        unit: &UnitName,
-        settle: Duration,
-        limit: Duration,
-    ) -> Result<(), SystemError> {
+        units: &mut [Settling],
+        patience: Duration,
+    ) -> Vec<Option<Result<(), SystemError>>> {
         let began = Instant::now();
-        // What it said while it was being started is of interest too.
-        let journal_from = jiff::Timestamp::now().as_second() - JOURNAL_BEFORE;
-        let mut steady: Option<Steady> = None;
         loop {
-            let shown = self.shown_one(unit)?;
-            let now = Instant::now();
-            match judge(&shown, &mut steady, now, settle, unit) {
-                Verdict::Settled => {
-                    if shown.oneshot.is_some() {
-                        remember_success(unit)?;
-                    }
-                    return Ok(());
-                }
-                Verdict::Failed(why) => {
-                    let error = SystemError::new(ErrorKind::Command, why);
-                    return Err(with_journal(error, unit, journal_from));
-                }
-                Verdict::Wait(longest) => {
-                    if steady.is_none() && now.duration_since(began) > limit {
-                        let why = format!("it is not active after {} s", limit.as_secs());
-                        let error = SystemError::new(ErrorKind::TimedOut, why);
-                        return Err(with_journal(error, unit, journal_from));
-                    }
-                    std::thread::sleep(PACE.min(longest));
-                }
+            let (results, pause) = self.settled_now(units);
+            let left = patience.saturating_sub(began.elapsed());
+            if left.is_zero() || results.iter().any(Option::is_some) {
+                return results;
             }
+            std::thread::sleep(PACE.min(pause).min(left));
         }
     }
 

@@ -10,6 +10,7 @@ mod install;
 mod journal;
 mod reach;
 mod settle;
+mod settling;
 mod show;
 mod systemctl;
 mod sysv;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 pub use install::has_install_rules;
 pub use reach::{is_read_by_systemd, may_hold_unit_files, places_of, unit_at, unit_read_from};
+pub use settling::Settling;
 pub use url::{BadUrl, HealthUrl};
 
 /// Where an administrator's unit files, drop-ins and masks lie.
@@ -202,14 +204,13 @@ pub trait Write {
     fn restart(&self, unit: &UnitName, limit: Duration) -> Result<(), SystemError>;
     fn reload(&self, unit: &UnitName, limit: Duration) -> Result<(), SystemError>;
 
-    /// Waits until it is active (for `limit` at most), and looks whether it stays so for `settle`: the
-    /// same process all the time. A oneshot is done when it has succeeded.
+    /// Looks at units that are waited for, again and again until one of them has settled or failed, and for
+    /// `patience` at most. For each, in their order, how that ended; none where it is waited for yet.
     fn settled(
         &self,
-        unit: &UnitName,
-        settle: Duration,
-        limit: Duration,
-    ) -> Result<(), SystemError>;
+        units: &mut [Settling],
+        patience: Duration,
+    ) -> Vec<Option<Result<(), SystemError>>>;
 
     /// These change links below /etc/systemd/system; systemd sees them after [`Write::daemon_reload`].
     fn enable(&self, unit: &UnitName) -> Result<(), SystemError>;

@@ -1,22 +1,14 @@
 //! Whether a unit that is waited for has settled, from one look at it after another; and what became of a
 //! job.
 
+use super::settling::Steady;
 use super::show::{self, Shown};
 use super::{Active, LastStart};
 use crate::{ErrorKind, SystemError, UnitName};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How often we look at a unit while we wait for it.
 pub(super) const PACE: Duration = Duration::from_millis(200);
-
-/// The process that a unit has been active with.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Steady {
-    since: Instant,
-    invocation: Option<Arc<str>>,
-    restarts: u32,
-}
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Verdict {
@@ -98,6 +90,7 @@ pub(super) fn job_result(result: &str) -> Result<(), SystemError> {
 mod tests {
     use super::*;
     use crate::services::Load;
+    use std::sync::Arc;
 
     fn shown(active: &str, sub: &str) -> Shown {
         Shown {

@@ -12,7 +12,7 @@ mod services;
 pub use accounts::Account;
 pub use files::{Matter, Thing};
 pub use packages::{Brought, Shelf, Stock};
-pub use services::{AsRead, Started};
+pub use services::{AsRead, Started, Waited};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -56,6 +56,8 @@ pub struct World {
     pub loaded: i64,
     /// The units that systemd has in its memory, as it read them last.
     pub read: BTreeMap<UnitName, AsRead>,
+    /// The units that were waited for.
+    pub waited: BTreeMap<UnitName, Waited>,
     pub next_invocation: u64,
     /// Units that end as soon as they are started.
     pub failing: BTreeSet<UnitName>,
@@ -143,6 +145,7 @@ impl FakeHost {
             started: BTreeMap::new(),
             loaded: 1_700_000_000 * TICK,
             read: BTreeMap::new(),
+            waited: BTreeMap::new(),
             next_invocation: 1,
             failing: BTreeSet::new(),
             sick: BTreeMap::new(),

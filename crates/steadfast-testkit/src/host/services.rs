@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use steadfast_system::programs::Program;
 use steadfast_system::services::{
-    Active, Enablement, FOLDER, LastLoad, LastStart, Load, Mask, Question, Read, Unit, Write,
-    has_install_rules,
+    Active, Enablement, FOLDER, LastLoad, LastStart, Load, Mask, Question, Read, Settling, Unit,
+    Write, has_install_rules,
 };
 use steadfast_system::{AbsPath, ErrorKind, SystemError, UnitName};
 
@@ -31,6 +31,17 @@ pub struct AsRead {
     /// The unit file and its drop-ins.
     pub text: String,
     pub masked: bool,
+}
+
+/// What is to settle for as long as this has not when it is first looked at.
+const LONG: Duration = Duration::from_secs(60);
+
+/// What was seen of a unit that was waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Waited {
+    pub looks: usize,
+    /// When it had settled.
+    pub settled: Option<i64>,
 }
 
 /// Where packages have their unit files.
@@ -230,6 +241,28 @@ impl World {
         if fails { failed("it failed") } else { Ok(()) }
     }
 
+    /// Whether it has settled; one that is to settle for long does when it is looked at once more.
+    fn settled(&mut self, unit: &UnitName, settle: Duration) -> Option<Result<(), SystemError>> {
+        let seen = self.unit(unit);
+        if seen.active.runs() {
+            let waited = self.waited.entry(unit.clone()).or_default();
+            waited.looks += 1;
+            if settle >= LONG && waited.looks < 2 {
+                return None;
+            }
+            *waited = Waited { looks: 0, settled: Some(self.clock) };
+            return Some(Ok(()));
+        }
+        if let Some(started) = self.started.get_mut(unit)
+            && let Some(LastStart::Never | LastStart::Succeeded) = started.oneshot
+        {
+            started.oneshot = Some(LastStart::Succeeded);
+            Some(Ok(()))
+        } else {
+            Some(failed(format!("it is {} ({})", seen.active, seen.sub)))
+        }
+    }
+
     fn healthy(&mut self, unit: &UnitName, how: &str) -> Result<(), SystemError> {
         *self.asked.entry(unit.clone()).or_default() += 1;
         match self.sick.get(unit) {
@@ -334,26 +367,14 @@ impl Write for FakeHost {
         })
     }
 
+    /// What settles here does at once; what is waited for is looked at in turn.
     fn settled(
         &self,
-        unit: &UnitName,
-        _settle: Duration,
-        _limit: Duration,
-    ) -> Result<(), SystemError> {
-        self.remember(|world| {
-            let seen = world.unit(unit);
-            if seen.active.runs() {
-                return Ok(());
-            }
-            if let Some(started) = world.started.get_mut(unit)
-                && let Some(LastStart::Never | LastStart::Succeeded) = started.oneshot
-            {
-                started.oneshot = Some(LastStart::Succeeded);
-                Ok(())
-            } else {
-                failed(format!("it is {} ({})", seen.active, seen.sub))
-            }
-        })
+        units: &mut [Settling],
+        _patience: Duration,
+    ) -> Vec<Option<Result<(), SystemError>>> {
+        let one = |it: &Settling| self.remember(|world| world.settled(&it.unit, it.settle));
+        units.iter().map(one).collect()
     }
 
     fn enable(&self, unit: &UnitName) -> Result<(), SystemError> {

@@ -80,7 +80,7 @@ fn one_thing_has_one_promise(machine: &Machine) {
     for sections in [
         "files:\n  /lib/two.conf: { content: \"a\\n\" }\n  /usr/lib/two.conf: { content: \"b\\n\" }\n",
         "files: { /var/run/two: { content: a } }\ndirectories: { /run/two: {} }\n",
-        "links: { /bin/two: true }\nfiles: { /usr/bin/two: absent }\n",
+        "links: { /bin/two: /bin/true }\nfiles: { /usr/bin/two: absent }\n",
         "packages:\n  \"bash:amd64\": present\n  bash: absent\n",
     ] {
         if sections.contains("amd64") && machine.sh("dpkg --print-architecture") != "amd64\n" {

@@ -60,11 +60,9 @@ pub(super) fn listen(group: &Group, seen: &Seen, own: &Own) {
             }
             let process =
                 recent.about(&event, tokio::time::Instant::now().into_std(), attribution::ask);
-            let running = seen.running.load(Ordering::Relaxed);
             let ours = match &process {
-                // One that is about to end is in no process group any more.
-                Some(process) => own.is(process) || (process.group <= 0 && running),
-                None => event.pid != 0 && running,
+                Some(process) => own.is(process),
+                None => event.pid != 0 && seen.running.load(Ordering::Relaxed),
             };
             if !ours {
                 let Event { pid, ended: _, act, place, name } = event;

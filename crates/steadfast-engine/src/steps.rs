@@ -23,6 +23,8 @@ pub(crate) struct Steps {
     things: HashMap<Identity, PromiseId>,
     /// What is new in these directories gets from them, once they are as promised.
     folders: HashMap<AbsPath, Option<Inherited>>,
+    /// What is free once they are done.
+    freed: HashMap<Identity, PromiseId>,
     /// Creating a user also creates the user's own group.
     own_groups: HashMap<Arc<str>, PromiseId>,
     /// systemd will have read its unit files again.
@@ -57,6 +59,9 @@ impl Steps {
         self.planned.push(at);
         let reload = changes.iter().any(Change::is_daemon_reload);
         self.daemon_reload |= reload;
+        for thing in changes.iter().flat_map(Change::frees) {
+            self.freed.entry(thing).or_insert_with(|| promised.id.clone());
+        }
         if promised.want.is_absent() {
             return;
         }
@@ -127,8 +132,11 @@ impl Steps {
         Some(Packages { first: ids.next()?, others: ids.collect() })
     }
 
-    /// The first step that changes a thing, or something below a directory.
+    /// The first step that changes a thing or makes it free, or that changes something below a directory.
     pub(crate) fn changes(&self, thing: &Identity, promises: &Promises) -> Option<PromiseId> {
+        if let Some(step) = self.freed.get(thing) {
+            return Some(step.clone());
+        }
         let is_it = |other: &Identity| match (thing, other) {
             (Identity::Path(folder), Identity::Path(path)) => path
                 .as_str()

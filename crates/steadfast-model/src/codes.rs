@@ -73,6 +73,12 @@ codes! {
     /// A schedule restricts both the day of the month and the weekday. Cron then runs the job when
     /// either matches, which is rarely what is meant.
     EITHER_DAY = "either-day";
+    /// A file whose name the program that reads its directory passes over without a word: cron takes letters,
+    /// digits, `_` and `-`, and sudo nothing with a dot in it.
+    UNREAD_NAME = "unread-name";
+    /// A variable in the environment of a cron job. Cron expands nothing there: `PATH=$HOME/bin` is a directory
+    /// of that very name. Write it out, or set it in the command.
+    NOT_EXPANDED = "not-expanded";
     /// A secret stands where its value would be seen: in a condition, a name, a path or a command.
     MISPLACED_SECRET = "misplaced-secret";
     /// Two fields exclude each other, or one needs another that is not there.

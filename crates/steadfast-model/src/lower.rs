@@ -157,6 +157,36 @@ impl<'a> Lower<'a> {
         }
     }
 
+    /// Text that `parse` understands; its refusal becomes the message. What is no text is told to be put in
+    /// quotes only where that is enough.
+    pub fn as_parsed<T, E: Display>(
+        &mut self,
+        node: &Node,
+        what: &str,
+        code: Code,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        if let Node::Scalar(Spanned { value: Scalar { value, text, style: Style::Plain }, span }) =
+            node
+            && *value != Value::Text
+            && *value != Value::Null
+        {
+            match parse(text) {
+                Ok(_) => drop(self.as_text(node, what)),
+                Err(refusal) => self.error(code, *span, refusal.to_string()),
+            }
+            return None;
+        }
+        let text = self.as_text(node, what)?;
+        match parse(&text.value) {
+            Ok(value) => Some(value),
+            Err(refusal) => {
+                self.error(code, text.span, refusal.to_string());
+                None
+            }
+        }
+    }
+
     pub fn as_boolean(&mut self, node: &Node, what: &str) -> Option<bool> {
         match node {
             Node::Scalar(Spanned { value: Scalar { value: Value::Boolean(it), .. }, .. }) => {
@@ -379,14 +409,8 @@ impl<'n, 'c, 'a> Fields<'n, 'c, 'a> {
         code: Code,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
-        let text = self.text(key)?;
-        match parse(&text.value) {
-            Ok(value) => Some(value),
-            Err(refusal) => {
-                self.cx.error(code, text.span, refusal.to_string());
-                None
-            }
-        }
+        let node = self.node(key)?;
+        self.cx.as_parsed(node, &format!("`{key}`"), code, parse)
     }
 
     /// A list of texts.

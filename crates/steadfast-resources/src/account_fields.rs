@@ -77,21 +77,18 @@ pub(crate) fn list_in_form<T: PartialEq, E: Display>(
     let mut items: Vec<T> = Vec::with_capacity(nodes.len());
     let mut sound = true;
     for node in nodes {
-        let Some(text) = cx.as_text(node, what) else {
-            sound = false;
-            continue;
-        };
-        match parse(&text.value) {
-            Ok(item) if items.contains(&item) => {}
-            Ok(item) => items.push(item),
-            Err(refusal) => {
-                cx.error(code, text.span, refusal.to_string());
-                sound = false;
-            }
+        match cx.as_parsed(node, what, code, &parse) {
+            Some(item) if items.contains(&item) => {}
+            Some(item) => items.push(item),
+            None => sound = false,
         }
     }
     sound.then_some((form, items))
 }
+
+/// The rule for names holds for what we make. What a package has made has the name that it has.
+pub(crate) const NOT_MADE: &str = "by this name it is kept where it is there, and not made: that takes lower \
+    case letters, digits, `_` and `-`, 32 at most, a letter or `_` first";
 
 /// `a, b and 3 more`: names for a message, made harmless for a terminal.
 pub(crate) fn listed<T: Display>(items: &[T]) -> String {

@@ -149,6 +149,11 @@ impl Change {
         of_kind!(Change, self, K, change => K::may_be_thwarted(change))
     }
 
+    /// What it makes free for a later step.
+    pub fn frees(&self) -> Vec<Identity> {
+        of_kind!(Change, self, K, change => K::frees(change))
+    }
+
     /// How many things it removes from the machine.
     pub fn deletes(&self) -> u64 {
         of_kind!(Change, self, K, change => K::deletes(change))

@@ -13,7 +13,7 @@
 //! from; it says nothing about a group that is there. `members`: see [`crate::members`]. A group that
 //! is somebody's primary group is not removed.
 
-use crate::account_fields::{digest, listed, shared_files, short_state};
+use crate::account_fields::{NOT_MADE, digest, listed, shared_files, short_state};
 use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Obstacle, Refusal, Turn};
@@ -128,16 +128,6 @@ impl Kind for Group {
             }
             parsed.clone().map(|name| Desired { name, present, gid, system, members })
         };
-        if let Some(parsed) = &parsed
-            && want.as_ref().is_some_and(|it| it.present)
-            && !parsed.is_creatable()
-        {
-            let message = format!(
-                "a group named `{parsed}` is not made: lower case letters, digits, `_` and `-`, 32 \
-                 at most, a letter or `_` first"
-            );
-            cx.error(codes::BAD_NAME, name.span, message);
-        }
         if cx.is_sound() { want } else { None }
     }
 
@@ -158,7 +148,11 @@ impl Kind for Group {
     }
 
     fn turn(want: &Desired) -> Turn {
-        if want.present { Turn::Groups } else { Turn::GroupsGo }
+        match (want.present, want.gid) {
+            (true, Some(_)) => Turn::NumberedGroups,
+            (true, None) => Turn::Groups,
+            (false, _) => Turn::GroupsGo,
+        }
     }
 
     fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
@@ -169,13 +163,14 @@ impl Kind for Group {
         let name = &want.name;
         if !want.present {
             let Some(gid) = have.gid else { return Difference::none() };
-            if !have.primary_of.is_empty() {
-                return Difference::refused(Refusal::machine(format!(
-                    "it is the primary group of {}",
-                    listed(&have.primary_of)
-                )));
-            }
-            return Difference::new(vec![Change::Remove { name: name.clone(), gid }]);
+            let mut difference = Difference::new(vec![Change::Remove { name: name.clone(), gid }]);
+            // One for all of them, as long as no step takes one of them away.
+            let words = format!("it is the primary group of {}", listed(&have.primary_of));
+            difference.obstacles.extend(have.primary_of.iter().map(|it| Obstacle::InTheWay {
+                of: vec![Identity::primary_of(it)],
+                why: Refusal::machine(words.clone()),
+            }));
+            return difference;
         }
         let mut difference = match (have.gid, want.gid) {
             (None, _) if have.elsewhere.is_some() => {
@@ -183,11 +178,18 @@ impl Kind for Group {
                     "group {name} is not in /etc/group: the name service has it"
                 )));
             }
-            (None, gid) => Difference::new(vec![Change::Add(NewGroup {
-                name: name.clone(),
-                gid,
-                system: want.system,
-            })]),
+            (None, gid) => {
+                let mut difference = Difference::new(vec![Change::Add(NewGroup {
+                    name: name.clone(),
+                    gid,
+                    system: want.system,
+                })]);
+                if !name.is_creatable() {
+                    difference.obstacles.push(Obstacle::Missing(Identity::Group(name.clone())));
+                    difference.notes.push(NOT_MADE.to_owned());
+                }
+                difference
+            }
             (Some(was), Some(gid)) if was != gid => {
                 let mut difference =
                     Difference::new(vec![Change::SetGid { name: name.clone(), was, gid }]);
@@ -198,7 +200,10 @@ impl Kind for Group {
         };
         if let (Some(gid), Some(holder)) = (want.gid, &have.holder) {
             let words = format!("gid {gid} belongs to group {holder}");
-            difference.obstacles.push(Obstacle::refused(Refusal::machine(words)));
+            difference.obstacles.push(Obstacle::InTheWay {
+                of: vec![Identity::gid(gid), Identity::own_group(holder.as_str())],
+                why: Refusal::Machine(words),
+            });
         }
         difference
     }
@@ -210,6 +215,15 @@ impl Kind for Group {
             Change::Remove { name, gid: _ } => sys.remove_group(name),
         };
         batch.iter().map(|changes| Applied::each(changes, apply)).collect()
+    }
+
+    fn frees(change: &Change) -> Vec<Identity> {
+        match change {
+            Change::Add(_) => vec![],
+            Change::SetGid { name: _, was: gid, gid: _ } | Change::Remove { name: _, gid } => {
+                vec![Identity::gid(*gid)]
+            }
+        }
     }
 
     fn effects(change: &Change, _want: &Desired, _have: &State) -> Vec<Effect> {
@@ -384,7 +398,6 @@ mod tests {
             "web: { gdi: 1 }",
             "web: { gid: x, members: [\"a b\"] }",
             "web: { state: absent, gid: 1, members: [] }",
-            "Web: present",
             "-r: present",
         ];
         let told: Vec<String> = table.map(|it| lowered::<Group>(it).unwrap_err()).to_vec();
@@ -398,7 +411,6 @@ mod tests {
             bad-name: `a b` is not a user name: it has a `:`, `/`, `,`, space or control character @ "a b"
             conflicting-fields: a group that is absent has no `gid` @ gid
             conflicting-fields: a group that is absent has no `members` @ members
-            bad-name: a group named `Web` is not made: lower case letters, digits, `_` and `-`, 32 at most, a letter or `_` first @ Web
             bad-name: `-r` is not a group name: it begins with `-`, as an option does @ -r"#]]
         .assert_eq(&told.join("\n"));
     }
@@ -433,22 +445,32 @@ mod tests {
     fn refusals() {
         let users = vec![UserName::parse("a").unwrap(), UserName::parse("b").unwrap()];
         let taken = State { holder: Some(name("other")), ..have(None) };
-        for (want, have, words) in [
+        let in_the_way = |of: Vec<Identity>, words: &str| {
+            let why = Refusal::machine(words);
+            Obstacle::InTheWay { of, why }
+        };
+        let of_users = users.iter().map(|it| {
+            in_the_way(vec![Identity::primary_of(it)], "it is the primary group of a and b")
+        });
+        let of_other = || {
+            let of = vec![Identity::gid(33), Identity::own_group("other")];
+            vec![in_the_way(of, "gid 33 belongs to group other")]
+        };
+        let elsewhere = "group web is not in /etc/group: the name service has it";
+        let elsewhere = vec![Obstacle::refused(Refusal::machine(elsewhere))];
+        let missing = vec![Obstacle::Missing(Identity::Group(name("Web")))];
+        for (want, have, expected) in [
             (
                 absent(),
-                State { primary_of: users, ..have(Some(33)) },
-                "it is the primary group of a and b",
+                State { primary_of: users.clone(), ..have(Some(33)) },
+                of_users.collect::<Vec<_>>(),
             ),
-            (want(Some(33)), taken.clone(), "gid 33 belongs to group other"),
-            (want(Some(33)), State { gid: Some(1), ..taken }, "gid 33 belongs to group other"),
-            (
-                want(None),
-                State { elsewhere: Some(7), ..have(None) },
-                "group web is not in /etc/group: the name service has it",
-            ),
+            (want(Some(33)), taken.clone(), of_other()),
+            (want(Some(33)), State { gid: Some(1), ..taken }, of_other()),
+            (want(None), State { elsewhere: Some(7), ..have(None) }, elsewhere),
+            (Desired { name: name("Web"), ..want(None) }, have(None), missing),
         ] {
-            let obstacles = Group::plan(&want, &have).obstacles;
-            assert_eq!(obstacles, [Obstacle::refused(Refusal::machine(words))]);
+            assert_eq!(Group::plan(&want, &have).obstacles, expected);
         }
     }
 }

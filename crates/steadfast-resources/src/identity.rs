@@ -62,6 +62,26 @@ impl Identity {
         }
     }
 
+    /// A number of a user, which one of them has.
+    pub fn uid(uid: u32) -> Identity {
+        Identity::Setting(Setting::new("uid", &uid.to_string()))
+    }
+
+    /// A number of a group, which one of them has.
+    pub fn gid(gid: u32) -> Identity {
+        Identity::Setting(Setting::new("gid", &gid.to_string()))
+    }
+
+    /// The hold that a user has on the group that is their primary one.
+    pub fn primary_of(user: &UserName) -> Identity {
+        Identity::Setting(Setting::new("primary group", user.as_str()))
+    }
+
+    /// The group of a user's name, which goes with the user.
+    pub fn own_group(name: &str) -> Identity {
+        Identity::Setting(Setting::new("own group", name))
+    }
+
     /// The path, if it is one.
     pub fn as_path(&self) -> Option<&AbsPath> {
         if let Identity::Path(path) = self { Some(path) } else { None }

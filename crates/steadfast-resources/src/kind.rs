@@ -222,7 +222,10 @@ pub enum Turn {
     Settings,
     AptSources,
     Packages,
+    /// Those with a promised number come first, so that no other takes it.
+    NumberedGroups,
     Groups,
+    NumberedUsers,
     Users,
     Members,
     Paths,
@@ -446,6 +449,11 @@ pub trait Kind {
     /// about, by a process, or below their home.
     fn may_be_thwarted(_change: &Self::Change) -> bool {
         false
+    }
+
+    /// What it makes free for a later step: numbers, and whom a thing was held by.
+    fn frees(_change: &Self::Change) -> Vec<Identity> {
+        vec![]
     }
 
     /// The directories that it makes.

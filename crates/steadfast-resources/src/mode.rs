@@ -1,8 +1,8 @@
 //! File modes as people write them.
 //!
 //! - Octal, in quotes, three to five digits: `"0644"`, `"2755"`. It says all twelve bits.
-//! - Symbolic, as for chmod: `u=rwX,go-w`, `a+x`, `g+s`, `+t`. It says some of the bits and leaves the
-//!   others alone, so it starts from the mode that is there. For something new it starts from the mode
+//! - Symbolic, as for chmod: `u=rwX,go-w`, `a+x`, `g+s`, `+t`, `g=u` (what another class has), `+0111`. It
+//!   says some of the bits and leaves the others alone, so it starts from the mode that is there. For something new it starts from the mode
 //!   that new things get (a file 0644, a directory 0755, a sensitive file 0600), whatever the umask.
 //!   That way `go-w` never makes a private file readable, and never takes a program its `x`.
 //!
@@ -37,6 +37,28 @@ pub struct Clause {
     bits: u16,
     /// Whether `X` stands there.
     executable: bool,
+    /// The class whose bits are copied, where one stands there.
+    from: Option<Class>,
+}
+
+/// A class whose bits can be copied to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Class {
+    User,
+    Group,
+    Other,
+}
+
+impl Class {
+    /// The bits that it has of a mode, for all classes.
+    fn bits(self, mode: u16) -> u16 {
+        let of_one = match self {
+            Class::User => mode >> 6,
+            Class::Group => mode >> 3,
+            Class::Other => mode,
+        };
+        (of_one & 0o7) * 0o111
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,9 +86,25 @@ impl Wish {
         } else if text.starts_with("0o") {
             Err("write the octal digits alone")
         } else {
-            symbolic(text).map(|it| Wish::Symbolic(Arc::from(it)))
+            symbolic(text).and_then(|it| {
+                let wish = Wish::Symbolic(Arc::from(it));
+                if wish.rests() { Ok(wish) } else { Err("the changes undo each other") }
+            })
         };
         read.map_err(|why| BadMode { text: text.escape_debug().take(60).collect(), why })
+    }
+
+    /// Whether what it makes of any mode is the same again. Where bits are copied to and fro it may not be.
+    fn rests(&self) -> bool {
+        let copies = match self {
+            Wish::Exact(_) => false,
+            Wish::Symbolic(clauses) => clauses.iter().any(|it| it.from.is_some()),
+        };
+        let rests = |bits: u16, directory| {
+            let once = self.of(Mode(bits), directory);
+            self.of(once, directory) == once
+        };
+        !copies || (0..=0o777).all(|bits| rests(bits, false) && rests(bits, true))
     }
 
     /// What it makes of the mode that is there, or that something new gets. What it makes of that is
@@ -99,6 +137,10 @@ fn octal(digits: &str) -> Result<Mode, Why> {
     if !(3..=5).contains(&digits.len()) {
         return Err("octal modes have three to five digits");
     }
+    octal_bits(digits)
+}
+
+fn octal_bits(digits: &str) -> Result<Mode, Why> {
     match u16::from_str_radix(digits, 8) {
         Ok(bits) if bits <= 0o7777 => Ok(Mode(bits)),
         Ok(_) => Err("octal modes end at 7777"),
@@ -119,10 +161,27 @@ fn symbolic(text: &str) -> Result<Vec<Clause>, Why> {
         while let Some(sign) = rest.chars().next() {
             let what = operator(sign)?;
             let after = &rest[1..];
+            let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+            if digits > 0 {
+                // As chmod: numbers speak for all classes, and of all bits.
+                let (digits, after) = after.split_at(digits);
+                if !who.is_empty() || !after.is_empty() {
+                    return Err("octal digits after an operator stand alone: +0111");
+                }
+                let Mode(bits) = octal_bits(digits)?;
+                clauses.push(Clause { whose, what, bits, executable: false, from: None });
+                rest = after;
+                continue;
+            }
+            if let Some(from) = after.chars().next().and_then(class) {
+                clauses.push(Clause { whose, what, bits: 0, executable: false, from: Some(from) });
+                rest = &after[1..];
+                continue;
+            }
             let length = after.bytes().take_while(|it| b"rwxXst".contains(it)).count();
             let (letters, after) = after.split_at(length);
             let (bits, executable) = permissions(letters, whose)?;
-            clauses.push(Clause { whose, what, bits, executable });
+            clauses.push(Clause { whose, what, bits, executable, from: None });
             rest = after;
         }
     }
@@ -144,12 +203,20 @@ fn classes(who: &str) -> u16 {
     })
 }
 
+fn class(letter: char) -> Option<Class> {
+    match letter {
+        'u' => Some(Class::User),
+        'g' => Some(Class::Group),
+        'o' => Some(Class::Other),
+        _ => None,
+    }
+}
+
 fn operator(sign: char) -> Result<Operator, Why> {
     match sign {
         '+' => Ok(Operator::Add),
         '-' => Ok(Operator::Take),
         '=' => Ok(Operator::Set),
-        'u' | 'g' | 'o' => Err("the bits of one class cannot be copied to another"),
         _ => Err(BOTH_WAYS),
     }
 }
@@ -184,6 +251,7 @@ fn change(clauses: &[Clause], base: u16, directory: bool) -> u16 {
         if clause.executable && (directory || mode & EXECUTE != 0) {
             bits |= EXECUTE;
         }
+        bits |= clause.from.map_or(0, |it| it.bits(mode));
         let bits = bits & clause.whose;
         match clause.what {
             Operator::Add => mode | bits,
@@ -242,6 +310,16 @@ mod tests {
             ("u+rw-x", 0o500, false, 0o600),
             ("a=", 0o777, false, 0),
             ("+X,g+x", 0o600, false, 0o711),
+            ("g=u", 0o640, false, 0o660),
+            ("g=u,o=", 0o755, true, 0o770),
+            ("go=u-w", 0o700, false, 0o755),
+            ("o+g", 0o650, false, 0o655),
+            ("g-o", 0o775, false, 0o725),
+            ("ug+o,o-o", 0o004, false, 0o440),
+            ("g=u", 0o2700, true, 0o2770),
+            ("=755", 0o644, false, 0o755),
+            ("+0111", 0o644, false, 0o755),
+            ("-022", 0o666, false, 0o644),
         ];
         for (text, base, directory, wanted) in cases {
             let mode = Wish::parse(text).unwrap().of(Mode(*base), *directory);
@@ -269,7 +347,10 @@ mod tests {
                 "u=rw, g=r",
                 "`u=rw, g=r` is not a mode: write octal digits (0644) or changes (u=rw,go=r)",
             ),
-            ("g=u", "`g=u` is not a mode: the bits of one class cannot be copied to another"),
+            ("g=uw", "`g=uw` is not a mode: write octal digits (0644) or changes (u=rw,go=r)"),
+            ("g=7", "`g=7` is not a mode: octal digits after an operator stand alone: +0111"),
+            ("+0811", "`+0811` is not a mode: octal digits go from 0 to 7"),
+            ("g=u,u=o,o=g", "`g=u,u=o,o=g` is not a mode: the changes undo each other"),
             ("o+s", "`o+s` is not a mode: `s` is for u and g, `t` for o"),
             ("u+t", "`u+t` is not a mode: `s` is for u and g, `t` for o"),
             ("é", "`é` is not a mode: write octal digits (0644) or changes (u=rw,go=r)"),

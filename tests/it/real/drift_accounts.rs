@@ -111,6 +111,16 @@ fn every_drift_of_an_account_is_repaired() {
             "user:deploy",
             shadow(2, HASH),
         ),
+        ("keys for all to read", format!("chmod 0644 {keys}"), "user:deploy", has_key.clone()),
+        ("keys for all to write", format!("chmod 0666 {keys}"), "user:deploy", has_key.clone()),
+        ("keys of root", format!("chown root:root {keys}"), "user:deploy", has_key.clone()),
+        ("keys of another", format!("chown games {keys}"), "user:deploy", has_key.clone()),
+        (
+            "a directory of keys for all to write",
+            "chmod 0777 /srv/deploy/.ssh".into(),
+            "user:deploy",
+            has_key.clone(),
+        ),
         ("no password", "passwd -d deploy".into(), "user:deploy", shadow(2, HASH)),
         ("locked", "passwd -l deploy".into(), "user:deploy", shadow(2, HASH)),
         (

@@ -15,6 +15,7 @@ mod drift_services;
 mod explain;
 mod going_back;
 mod health;
+mod homes;
 pub(crate) mod lab;
 mod main_job;
 mod others;

@@ -120,7 +120,7 @@ fn what_cannot_be_meant_is_an_error_with_its_line() {
             unknown-field agent.yaml:1: `node's settings` has no field `enviroment` (did you mean `environment`?)
             conflicting-fields agent.yaml:3: `branch` and `tag` exclude each other
             bad-value agent.yaml:4: `1s` is not between 10s and 7d
-            unquoted agent.yaml:4: `keep` is an integer, not text
+            bad-value agent.yaml:4: `30` is not a time: write a number with its unit, as in 30s, 15m, 2h or 7d
             bad-value agent.yaml:5: `keep` cannot be `never`"#]],
     );
     problems(

@@ -152,6 +152,14 @@ fn spelled(name: &str, value: &Node, what: &str, cx: &mut Lower<'_>) -> Option<S
         cx.error(codes::BAD_VALUE, text.span, format!("{what} has a control character"));
         return None;
     }
+    let is_name = |it: char| it.is_ascii_alphabetic() || it == '_' || it == '{';
+    if text.value.split('$').skip(1).any(|it| it.starts_with(is_name)) {
+        let message = format!("cron does not expand the variable in {what}");
+        cx.report(
+            Diagnostic::warning(codes::NOT_EXPANDED, text.span, message)
+                .help("`$` stands for itself there: write the value out, or set it in the command"),
+        );
+    }
     let Some(spelled) = spell(&text.value) else {
         let message = format!("no quotes make cron read {what} as it is");
         cx.report(

@@ -6,7 +6,7 @@ use super::state::State;
 use crate::identity::Identity;
 use crate::kind::{self, Difference, Obstacle, Refusal};
 use crate::mode::NEW_DIRECTORY;
-use crate::paths::{self, Change, Inherited, NewDirectory, Removal, Setting};
+use crate::paths::{self, Change, Inherited, NewDirectory, Removal, Setting, Whose};
 use std::sync::Arc;
 use steadfast_system::files::{Entry, Expected, Folder, Shape, TreeEntry};
 use steadfast_system::{AbsPath, GroupName};
@@ -58,7 +58,11 @@ fn group_after(want: &Desired, have: &State, there: Option<&Entry>) -> Option<Gr
         Some(_) => have.group.clone(),
         None => have.inherits.as_ref()?.name.clone(),
     };
-    want.owners.group.clone().or_else(unsaid)
+    match &want.owners.group {
+        Some(Whose::Name(name)) => Some(name.clone()),
+        Some(Whose::Number(_)) => None,
+        None => unsaid(),
+    }
 }
 
 /// Whether the directory itself is as promised, whatever is below it.
@@ -117,18 +121,14 @@ fn new_directory(want: &Desired, have: &State, root: &Folder) -> NewDirectory {
     }
 }
 
-/// Whether others than root can put something into it.
-pub(super) fn may_be_filled(entry: &Entry) -> bool {
-    entry.shape == Shape::Directory && (entry.uid != 0 || entry.mode.0 & 0o022 != 0)
-}
-
 fn plan_absent(want: &Desired, have: &State) -> Difference<Change> {
     let Some(entry) = &have.entry else { return Difference::none() };
     let what = paths::words(&entry.shape);
     let below = have.below.as_deref().unwrap_or(&[]);
     let open = have.folder.as_ref().is_some_and(|it| it.open);
-    let open_below =
-        open || may_be_filled(entry) || below.iter().any(|it| may_be_filled(&it.entry));
+    let open_below = open
+        || paths::may_be_filled(entry)
+        || below.iter().any(|it| paths::may_be_filled(&it.entry));
     if let Some(why) = paths::holds_ours(&want.path, &have.own)
         && entry.shape == Shape::Directory
     {

@@ -4,7 +4,7 @@ use super::File;
 use super::desired::{Content, Desired, secrets_of};
 use crate::edit;
 use crate::kind::Kind as _;
-use crate::paths::{self, Owners, vital};
+use crate::paths::{self, Owners, unread, vital};
 use base64::Engine as _;
 use std::sync::Arc;
 use steadfast_model::{Fields, Lower, Node, Rendered, Spanned, codes};
@@ -37,6 +37,9 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
     check_agreement(&mut fields);
     if !fields.complete() {
         return None;
+    }
+    if let Some(path) = path.as_ref().filter(|_| absent != Some(true)) {
+        unread::warn(path, name.span, fields.cx);
     }
     let content = content?;
     let sensitive = sensitive || secrets_of(&content).next().is_some();

@@ -23,6 +23,20 @@ fn secret(name: &str) -> Refusal {
 }
 
 #[test]
+fn an_owner_may_be_a_number_that_no_account_here_has() {
+    for text in [
+        "/srv/x: { content: a, owner: 4242, group: 4243 }",
+        "/srv/x: { content: a, owner: \"4242\", group: \"4243\" }",
+    ] {
+        let want = want(text);
+        assert_eq!(want.owners.owner, Some(paths::Whose::Number(4242)), "{text}");
+        assert_eq!(want.owners.group, Some(paths::Whose::Number(4243)), "{text}");
+        let uses: Vec<String> = File::uses(&want).iter().map(ToString::to_string).collect();
+        assert_eq!(uses, ["/srv"], "{text}");
+    }
+}
+
+#[test]
 fn what_is_wrong_with_a_promise_is_said() {
     bad::<File>(
         "etc/motd: present",
@@ -65,7 +79,6 @@ fn what_is_wrong_with_a_promise_is_said() {
         expect![[r#"
             unknown-field at 1:45: `file` has no field `stat`
             bad-name at 1:28: `a b` is not a user name: it has a `:`, `/`, `,`, space or control character
-            unquoted at 1:42: `group` is an integer, not text
             bad-mode at 1:13: `0999` is not a mode: octal digits go from 0 to 7
         "#]],
     );

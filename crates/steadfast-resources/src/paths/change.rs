@@ -6,9 +6,9 @@ use super::numbers::{bytes, thousands};
 use super::owners::{self, Ids, Owners, named};
 use std::fmt;
 use std::sync::Arc;
+use steadfast_system::AbsPath;
 use steadfast_system::files::{Attributes, Entry, Expected, Mode, NewFile, Shape};
 use steadfast_system::text::safe;
-use steadfast_system::{AbsPath, GroupName, UserName};
 
 /// How many changes of one sort have a line each.
 const LINES: usize = 20;
@@ -184,8 +184,8 @@ fn in_place_of(seen: &Expected) -> &'static str {
 /// `deploy:www-data`, and nothing where it is root's, as new things are unless something else is said.
 /// Where a name is promised it is that: the machine may not know it yet.
 fn whose(uid: u32, gid: u32, names: &Owners) -> Option<String> {
-    let owner = named(names.owner.as_ref().map(UserName::as_str), uid);
-    let group = named(names.group.as_ref().map(GroupName::as_str), gid);
+    let owner = named(names.owner_name(), uid);
+    let group = named(names.group_name(), gid);
     ((&*owner, &*group) != ("root", "root")).then(|| format!("{owner}:{group}"))
 }
 

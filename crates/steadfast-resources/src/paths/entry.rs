@@ -57,6 +57,11 @@ pub fn is_ours(path: &AbsPath, entry: Option<&Entry>, own: &[OwnFolder]) -> Opti
     lies_in_ours(path, own).or_else(|| holds_ours(path, own).filter(|_| is_folder))
 }
 
+/// Whether it is a directory that others than root can put something into.
+pub fn may_be_filled(entry: &Entry) -> bool {
+    entry.shape == Shape::Directory && (entry.uid != 0 || entry.mode.0 & 0o022 != 0)
+}
+
 /// Whether it is a file that is too large for its content to be kept when it goes.
 pub fn is_too_large_to_keep(entry: &Entry) -> bool {
     matches!(entry.shape, Shape::File { size, .. } if size > KEPT_FILE_MAX)

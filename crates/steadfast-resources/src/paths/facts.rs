@@ -5,7 +5,6 @@ use super::owners::{Owners, attributes, named};
 use crate::fact::{ABSENT, Fact};
 use steadfast_system::files::{Attributes, Expected};
 use steadfast_system::text::safe;
-use steadfast_system::{GroupName, UserName};
 
 /// Of many things that have one line, only how many.
 pub fn facts(change: &Change) -> Vec<Fact> {
@@ -99,8 +98,8 @@ fn given(to: &Attributes, names: &Owners) -> Vec<Fact> {
     let of = |id: Option<u32>, name: Option<&str>| id.map(|id| named(name, id));
     let facts = [
         ("mode", to.mode.map(|it| it.to_string())),
-        ("owner", of(to.uid, names.owner.as_ref().map(UserName::as_str))),
-        ("group", of(to.gid, names.group.as_ref().map(GroupName::as_str))),
+        ("owner", of(to.uid, names.owner_name())),
+        ("group", of(to.gid, names.group_name())),
     ];
     let given = facts.into_iter().filter_map(|(facet, to)| Some((facet, to?)));
     given.map(|(facet, to)| Fact::given(facet, to)).collect()

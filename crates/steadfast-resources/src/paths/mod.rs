@@ -10,6 +10,7 @@ mod facts;
 mod numbers;
 mod owners;
 mod undo;
+pub(crate) mod unread;
 pub(crate) mod vital;
 
 pub use apply::apply;
@@ -19,13 +20,13 @@ pub use change::{
 pub use content::{Bytes, ONLY_REMEMBERED, Promised, sha256};
 pub use detail::{SHOWN, detail, diff};
 pub use entry::{
-    describe, holds_ours, is_foreign_link, is_ours, is_too_large_to_keep, lies_in_ours, not_kept,
-    seen, size, words,
+    describe, holds_ours, is_foreign_link, is_ours, is_too_large_to_keep, lies_in_ours,
+    may_be_filled, not_kept, seen, size, words,
 };
 pub use facts::{entry_word, facts};
 pub use numbers::{bytes, thousands};
 pub use owners::{
-    Accounts, Ids, Inherited, Owners, Who, attributes as attributes_facts, lower_mode,
+    Accounts, Ids, Inherited, Owners, Who, Whose, attributes as attributes_facts, lower_mode,
 };
 pub(crate) use undo::{
     attributes as attributes_set, back, effects, former, observe_facets, of_file,

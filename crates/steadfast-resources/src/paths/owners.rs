@@ -6,29 +6,93 @@ use crate::mode::Wish;
 use crate::undo::Says;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use steadfast_model::{Fields, codes};
+use steadfast_model::{Fields, Node, Value, codes};
 use steadfast_system::files::{Attributes, Entry, Folder};
 use steadfast_system::{AbsPath, GroupName, Probe, SystemError, UserName};
 
 /// What all three kinds may say about whose it is. (A link has no mode.)
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Owners {
-    pub owner: Option<UserName>,
-    pub group: Option<GroupName>,
+    pub owner: Option<Whose<UserName>>,
+    pub group: Option<Whose<GroupName>>,
+}
+
+/// Whose something is promised to be: by name, or by a number that needs no name here. What a container
+/// writes belongs to such numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Whose<N> {
+    Name(N),
+    Number(u32),
+}
+
+impl<N: Clone> Whose<N> {
+    fn name(&self) -> Option<N> {
+        match self {
+            Whose::Name(name) => Some(name.clone()),
+            Whose::Number(_) => None,
+        }
+    }
+
+    /// An integer, or text; as with chown(1), text that is digits alone is a number too.
+    fn lower<E: std::fmt::Display>(
+        fields: &mut Fields<'_, '_, '_>,
+        key: &str,
+        parse: impl Fn(&str) -> Result<N, E>,
+    ) -> Option<Whose<N>> {
+        if let Some(Node::Scalar(scalar)) = fields.node(key)
+            && let Value::Integer(_) = scalar.value.value
+        {
+            return fields.id(key).map(Whose::Number);
+        }
+        fields.parsed(key, codes::BAD_NAME, |text| {
+            let is_number = !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
+            if !is_number {
+                return parse(text).map(Whose::Name).map_err(|err| err.to_string());
+            }
+            let number = text.parse().ok().filter(|it| *it < u32::MAX);
+            let too_large = || format!("`{key}` must be from 0 to {}", u32::MAX - 1);
+            number.map(Whose::Number).ok_or_else(too_large)
+        })
+    }
 }
 
 impl Owners {
     pub fn lower(fields: &mut Fields<'_, '_, '_>) -> Owners {
         Owners {
-            owner: fields.parsed("owner", codes::BAD_NAME, UserName::parse),
-            group: fields.parsed("group", codes::BAD_NAME, GroupName::parse),
+            owner: Whose::lower(fields, "owner", UserName::parse),
+            group: Whose::lower(fields, "group", GroupName::parse),
+        }
+    }
+
+    /// The promised name, where it is one.
+    pub fn owner_name(&self) -> Option<&str> {
+        match &self.owner {
+            Some(Whose::Name(name)) => Some(name.as_str()),
+            Some(Whose::Number(_)) | None => None,
+        }
+    }
+
+    /// The promised name, where it is one.
+    pub fn group_name(&self) -> Option<&str> {
+        match &self.group {
+            Some(Whose::Name(name)) => Some(name.as_str()),
+            Some(Whose::Number(_)) | None => None,
+        }
+    }
+
+    /// Whether it is promised to belong to somebody other than root.
+    pub fn is_not_roots(&self) -> bool {
+        match &self.owner {
+            Some(Whose::Name(name)) => name.as_str() != "root",
+            Some(Whose::Number(uid)) => *uid != 0,
+            None => false,
         }
     }
 
     /// The names that something new is told by.
     #[must_use]
     pub fn of_new(&self, inherits: Option<&Inherited>) -> Owners {
-        let group = self.group.clone().or_else(|| inherits?.name.clone());
+        let group = self.group.clone().or_else(|| inherits?.name.clone().map(Whose::Name));
         Owners { owner: self.owner.clone(), group }
     }
 
@@ -45,8 +109,8 @@ impl Owners {
     /// The directory, the owner and the group, as needs of what is at the path.
     pub fn uses(&self, path: &AbsPath) -> Vec<Identity> {
         let parent = path.parent().map(Identity::Path);
-        let owner = self.owner.clone().map(Identity::User);
-        let group = self.group.clone().map(Identity::Group);
+        let owner = self.owner.as_ref().and_then(Whose::name).map(Identity::User);
+        let group = self.group.as_ref().and_then(Whose::name).map(Identity::Group);
         parent.into_iter().chain(owner).chain(group).collect()
     }
 }
@@ -89,8 +153,10 @@ pub struct Ids {
 impl Ids {
     /// What is missing of what is promised.
     pub fn missing(self, owners: &Owners) -> Vec<Identity> {
-        let owner = owners.owner.clone().filter(|_| self.owner == Who::Missing);
-        let group = owners.group.clone().filter(|_| self.group == Who::Missing);
+        let owner = owners.owner.as_ref().and_then(Whose::name);
+        let owner = owner.filter(|_| self.owner == Who::Missing);
+        let group = owners.group.as_ref().and_then(Whose::name);
+        let group = group.filter(|_| self.group == Who::Missing);
         owner.map(Identity::User).into_iter().chain(group.map(Identity::Group)).collect()
     }
 
@@ -143,14 +209,16 @@ impl Accounts {
     pub fn ids(&mut self, owners: &Owners, sys: &dyn Probe) -> Result<Ids, SystemError> {
         let owner = match &owners.owner {
             None => Who::Unsaid,
-            Some(name) => {
+            Some(Whose::Number(uid)) => Who::Id(*uid),
+            Some(Whose::Name(name)) => {
                 let found = self.users.entry(name.clone()).or_insert_with(|| sys.uid(name));
                 Who::from_found(found.clone()?)
             }
         };
         let group = match &owners.group {
             None => Who::Unsaid,
-            Some(name) => {
+            Some(Whose::Number(gid)) => Who::Id(*gid),
+            Some(Whose::Name(name)) => {
                 let found = self.groups.entry(name.clone()).or_insert_with(|| sys.gid(name));
                 Who::from_found(found.clone()?)
             }
@@ -179,13 +247,13 @@ pub fn attributes(from: &Attributes, to: &Attributes, names: &Owners) -> Vec<Fac
     if let (Some(to), Some(from)) = (to.uid, from.uid)
         && to != from
     {
-        let to = named(names.owner.as_ref().map(UserName::as_str), to);
+        let to = named(names.owner_name(), to);
         facts.push(Fact::set("owner", named(None, from), to));
     }
     if let (Some(to), Some(from)) = (to.gid, from.gid)
         && to != from
     {
-        let to = named(names.group.as_ref().map(GroupName::as_str), to);
+        let to = named(names.group_name(), to);
         facts.push(Fact::set("group", named(None, from), to));
     }
     facts

@@ -158,7 +158,7 @@ pub(crate) fn refuse_directory(said: &Said<'_>, fields: &mut Fields<'_, '_, '_>)
         let span = fields.key_span(key);
         refuse(fields.cx, span, said.path, what);
     };
-    if said.owners.owner.as_ref().is_some_and(|it| it.as_str() != "root") {
+    if said.owners.is_not_roots() {
         refuse("owner", "cannot belong to anybody but root");
     }
     if let Some(wish) = said.mode {

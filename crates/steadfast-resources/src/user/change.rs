@@ -3,6 +3,7 @@
 use super::desired::PasswordHash;
 use super::keys::NewKeys;
 use super::limits::{limit_name, limit_shown};
+use crate::identity::Identity;
 use std::fmt;
 use std::sync::Arc;
 use steadfast_system::accounts::{KeysFile, Limit, NewPrimary, NewUser};
@@ -91,6 +92,34 @@ pub enum Change {
 }
 
 impl Change {
+    /// What it makes free for a later step.
+    pub(super) fn frees(&self) -> Vec<Identity> {
+        match self {
+            Change::Remove { name, uid } => vec![
+                Identity::uid(*uid),
+                Identity::primary_of(name),
+                Identity::own_group(name.as_str()),
+            ],
+            Change::Uid { name: _, was, uid: _ } => vec![Identity::uid(*was)],
+            Change::Group { name, .. } => vec![Identity::primary_of(name)],
+            Change::EndSessions { .. }
+            | Change::Add(_)
+            | Change::Home { .. }
+            | Change::Shell { .. }
+            | Change::Comment { .. }
+            | Change::Limits { .. }
+            | Change::Password { .. }
+            | Change::NoPassword { .. }
+            | Change::Lock { .. }
+            | Change::Unlock { .. }
+            | Change::Join { .. }
+            | Change::Leave { .. }
+            | Change::MakeHome { .. }
+            | Change::RemoveHome { .. }
+            | Change::Keys { .. } => vec![],
+        }
+    }
+
     /// Whether the user can make it fail, or take it back at once: by a process, below the home, or with
     /// chsh, chfn and passwd.
     pub(super) fn may_be_thwarted(&self) -> bool {
@@ -184,9 +213,16 @@ impl fmt::Display for Change {
             Change::RemoveHome { home, uid: _ } => {
                 write!(f, "remove home {home} with all that is in it")
             }
-            Change::Keys { name: _, home, seen: _, new } => {
+            Change::Keys { name: _, home, seen, new } => {
                 let (added, removed) = (new.added.len(), new.removed);
-                write!(f, "write {home}/.ssh/authorized_keys (+{added} -{removed} keys)")
+                write!(f, "write {home}/.ssh/authorized_keys (+{added} -{removed} keys")?;
+                match seen {
+                    KeysFile::Unfit { content: _, why } => write!(f, "; {why})"),
+                    KeysFile::NoHome
+                    | KeysFile::Nothing
+                    | KeysFile::Content(_)
+                    | KeysFile::InTheWay(_) => f.write_str(")"),
+                }
             }
             Change::Remove { name: _, uid } => write!(f, "remove user (uid {uid})"),
         }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use thiserror::Error;
 
 /// The block that is ours in a file where others may have lines too.
-const BEGIN: &str = "# BEGIN steadfast ssh_keys";
-const END: &str = "# END steadfast ssh_keys";
+pub(super) const BEGIN: &str = "# BEGIN steadfast ssh_keys";
+pub(super) const END: &str = "# END steadfast ssh_keys";
 
 /// What sshd takes in a file of keys.
 const TYPES: [&str; 7] = [

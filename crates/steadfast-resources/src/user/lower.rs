@@ -8,7 +8,7 @@ use crate::account_fields::{list_in_form, one_field, short_state};
 use crate::kind::Kind as _;
 use std::sync::Arc;
 use steadfast_model::lower::nearest;
-use steadfast_model::{Diagnostic, Fields, Lower, Node, Spanned, Value, codes};
+use steadfast_model::{Diagnostic, Fields, Lower, Node, Rendered, Spanned, Value, codes};
 use steadfast_system::accounts::Limit;
 use steadfast_system::{AbsPath, GroupName, UserName};
 
@@ -53,13 +53,6 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
     };
     let parsed = parsed?;
     match &state {
-        Wanted::Present(_) if !parsed.is_creatable() => {
-            let message = format!(
-                "a user named `{parsed}` is not made: lower case letters, digits, `_` and `-`, \
-                 32 at most, a letter or `_` first"
-            );
-            cx.error(codes::BAD_NAME, name.span, message);
-        }
         Wanted::Absent { .. } if parsed.as_str() == "root" => {
             cx.error(codes::BAD_VALUE, name.span, "root cannot be absent");
         }
@@ -99,19 +92,7 @@ fn read_present(fields: &mut Fields<'_, '_, '_>) -> Wanted {
             (None, names) => Groups::AtLeast(names),
         })
     });
-    let ssh_keys = fields.node("ssh_keys").and_then(|node| {
-        let forms = ["exactly"];
-        let list =
-            list_in_form(node, "`ssh_keys`", &forms, codes::BAD_VALUE, fields.cx, SshKey::parse);
-        let (form, mut keys) = list?;
-        let mut once: Vec<SshKey> = vec![];
-        for key in keys.drain(..) {
-            if !once.iter().any(|it| it.same(&key)) {
-                once.push(key);
-            }
-        }
-        Some(if form.is_some() { Keys::Exactly(once) } else { Keys::AtLeast(once) })
-    });
+    let ssh_keys = read_keys(fields);
     let home_states = [
         ("present", HomeState::Present),
         ("absent", HomeState::Absent),
@@ -122,6 +103,7 @@ fn read_present(fields: &mut Fields<'_, '_, '_>) -> Wanted {
         let message = "`ssh_keys` lie in the home, and `home_state: absent` takes it away";
         fields.error(codes::CONFLICTING_FIELDS, fields.key_span("ssh_keys"), message);
     }
+    let (password_hash, locked) = read_password(fields);
     Wanted::Present(Box::new(Present {
         uid: fields.id("uid"),
         group: fields.parsed("group", codes::BAD_NAME, GroupName::parse),
@@ -130,8 +112,8 @@ fn read_present(fields: &mut Fields<'_, '_, '_>) -> Wanted {
         home_state,
         shell: fields.parsed("shell", codes::BAD_PATH, passwd_path),
         comment: fields.parsed("comment", codes::BAD_VALUE, one_field),
-        password_hash: read_hash(fields),
-        locked: fields.boolean("locked"),
+        password_hash,
+        locked,
         limits: LIMITS
             .into_iter()
             .filter_map(|limit| read_limit(fields, limit).map(|value| (limit, value)))
@@ -141,6 +123,27 @@ fn read_present(fields: &mut Fields<'_, '_, '_>) -> Wanted {
     }))
 }
 
+fn read_keys(fields: &mut Fields<'_, '_, '_>) -> Option<Keys> {
+    let node = fields.node("ssh_keys")?;
+    let forms = ["exactly"];
+    let parse = |text: &str| {
+        // A block of text ends in a newline.
+        SshKey::parse(text.trim_end()).map_err(|why| format!("`ssh_keys`: {why}"))
+    };
+    let list = list_in_form(node, "`ssh_keys`", &forms, codes::BAD_VALUE, fields.cx, parse);
+    let (form, mut keys) = list?;
+    let mut once: Vec<SshKey> = vec![];
+    for key in keys.drain(..) {
+        if !once.iter().any(|it| it.same(&key)) {
+            once.push(key);
+        }
+    }
+    Some(if form.is_some() { Keys::Exactly(once) } else { Keys::AtLeast(once) })
+}
+
+/// What stands in the place of a hash where no password is right.
+pub(super) const NO_PASSWORD: &str = "*";
+
 fn passwd_path(text: &str) -> Result<AbsPath, String> {
     let path = AbsPath::parse(text).map_err(|refusal| refusal.to_string())?;
     if text.contains(':') {
@@ -149,15 +152,38 @@ fn passwd_path(text: &str) -> Result<AbsPath, String> {
     Ok(path)
 }
 
+/// The hash and the lock. As in shadow(5), `!` before the hash is a lock.
+fn read_password(fields: &mut Fields<'_, '_, '_>) -> (Option<PasswordHash>, Option<bool>) {
+    let locked = fields.boolean("locked");
+    let Some(PasswordHash(hash)) = read_hash(fields) else { return (None, locked) };
+    let Some(field) = hash.as_plain().filter(|it| it.starts_with('!')) else {
+        return (Some(PasswordHash(hash)), locked);
+    };
+    if locked == Some(false) {
+        let message = "`password_hash` begins with `!`, which is a lock, and `locked` is false";
+        fields.error(codes::CONFLICTING_FIELDS, fields.key_span("locked"), message);
+    }
+    let hash = Rendered::plain(field.trim_start_matches('!'));
+    (Some(PasswordHash(hash)), Some(true))
+}
+
 fn read_hash(fields: &mut Fields<'_, '_, '_>) -> Option<PasswordHash> {
     let hash = fields.rendered("password_hash")?;
-    let good = hash.as_plain().is_none_or(|text| is_hash(text.as_bytes()));
+    let good = hash.as_plain().is_none_or(|text| {
+        let unlocked = text.trim_start_matches('!');
+        is_hash(unlocked.as_bytes())
+            || unlocked == NO_PASSWORD
+            || (unlocked.is_empty() && unlocked.len() < text.len())
+    });
     if !good {
         // What stands there may be the password itself, so it is not repeated.
         let span = fields.node("password_hash").map_or(fields.span(), Node::span);
         fields.cx.report(
             Diagnostic::error(codes::BAD_VALUE, span, "`password_hash` is not a password hash")
-                .help("what `mkpasswd` or `openssl passwd -6` prints, or { secret: NAME }"),
+                .help(
+                    "what `mkpasswd` or `openssl passwd -6` prints, \"*\" or \"!\" for no password, or \
+                     { secret: NAME }",
+                ),
         );
         return None;
     }

@@ -25,17 +25,21 @@
 //! `uid` or `home` is not set while the user has processes; with a new uid, what is the user's below
 //! the home is re-owned, and nothing else.
 //!
-//! `password_hash` is what crypt(5) makes, never the password. A lock (`!` before the hash) is kept
+//! `password_hash` is what crypt(5) makes, never the password; `"*"` is none that opens, and `!` before it, or
+//! alone, is a lock. A lock (`!` before the hash) is kept
 //! apart from it: `locked: true` and `false` set and take it, and setting a hash leaves it. `locked:
 //! false` where there is no password at all makes it `*`: no login by password, and none refused for
 //! being locked. `expires`, `inactive`, `password_min_days`, `password_max_days`, `password_warn_days`
 //! are the limits of chage(1); `never` takes one of the first two away.
 //!
 //! `ssh_keys`: these keys at least stand in ~/.ssh/authorized_keys, ours in a block of our own; `{
-//! exactly: […] }`: these and no others. Options are part of a key, its comment is not. No link is
-//! followed there.
+//! exactly: […] }`: these and no others. Options are part of a key, its comment is not. The file belongs to the
+//! user and has the mode 0600. No link is followed there. In a home that belongs to root, and that nobody else
+//! can write, root makes it.
 //!
-//! `absent` removes the account and leaves its home (and its mail); `remove_home: true` takes the home,
+//! An account whose name we would not make (`Debian-exim`) is kept where it is there.
+//!
+//! `absent` removes the account and leaves its home, its mail, its crontab and its jobs, which the plan names; `remove_home: true` takes the home,
 //! if it is the user's own. With processes it is refused, unless `end_sessions: true` ends them.
 
 mod apply;
@@ -203,7 +207,11 @@ impl Kind for User {
     }
 
     fn turn(want: &Desired) -> Turn {
-        if Self::is_absent(want) { Turn::UsersGo } else { Turn::Users }
+        match &want.state {
+            Wanted::Present(present) if present.uid.is_some() => Turn::NumberedUsers,
+            Wanted::Present(_) => Turn::Users,
+            Wanted::Absent { .. } => Turn::UsersGo,
+        }
     }
 
     /// The keys too, where they are promised and the home is known.
@@ -220,7 +228,15 @@ impl Kind for User {
     }
 
     fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
-        wants.iter().map(|want| observe::look(want, sys, sys)).collect()
+        let look = |want: &&Desired| {
+            let mut have = observe::look(want, sys, sys)?;
+            if let (Wanted::Absent { .. }, Some(account)) = (&want.state, &have.account) {
+                have.left = observe::left_behind(&want.name, sys);
+                have.left.extend(observe::jobs_left(account.uid, sys));
+            }
+            Ok(have)
+        };
+        wants.iter().map(look).collect()
     }
 
     fn plan(want: &Desired, have: &State) -> Difference<Change> {
@@ -294,6 +310,10 @@ impl Kind for User {
             | Change::RemoveHome { .. }
             | Change::Remove { .. } => None,
         }
+    }
+
+    fn frees(change: &Change) -> Vec<Identity> {
+        change.frees()
     }
 
     fn may_be_thwarted(change: &Change) -> bool {

@@ -2,12 +2,13 @@
 
 use super::desired::{Desired, Groups, PasswordHash, Present, Wanted};
 use super::limits::{LIMITS, limit_name, limit_of, limit_shown};
-use super::lower::is_hash;
+use super::lower::{NO_PASSWORD, is_hash};
 use super::state::{Account, State, group_shown};
 use crate::account_fields::{because, digest};
 use crate::kind::Fingerprint;
 use std::sync::Arc;
 use steadfast_system::accounts::{self, KeysFile, Local, User};
+use steadfast_system::files::{self, Look, Shape};
 use steadfast_system::secrets::{self, Secret};
 use steadfast_system::text::safe;
 use steadfast_system::{AbsPath, ErrorKind, GroupName, SystemError, UserName};
@@ -31,10 +32,7 @@ pub(super) fn look(
         Ok(group) => sys.gid(&group)?.is_some(),
         Err(_) => false,
     };
-    let holder = match present.and_then(|it| it.uid) {
-        Some(uid) => sys.user_of(uid)?.filter(|it| it != name),
-        None => None,
-    };
+    let holder = holder(name, present, sys)?;
     let (missing_groups, foreign_groups) =
         not_local(present.and_then(|it| it.groups.as_ref()), &local, sys)?;
     let home = home_after(name, present, account.as_ref(), &local);
@@ -70,7 +68,41 @@ pub(super) fn look(
         home: home.zip(look),
         account,
         defaults: local.defaults.clone(),
+        left: vec![],
     })
+}
+
+/// What other programs keep for a user by name, and do not take away with the account. A user of that name
+/// who comes later has it again.
+pub(super) fn left_behind(name: &UserName, sys: &dyn files::Read) -> Vec<AbsPath> {
+    let places = ["/var/spool/cron/crontabs", "/var/mail", "/var/lib/systemd/linger"];
+    let paths = places.iter().filter_map(|it| AbsPath::parse(&format!("{it}/{name}")).ok());
+    // It is worth a note and no more.
+    let is_there = |path: &AbsPath| {
+        let look = sys.look(&[(path, files::Wanted::Nothing)]).pop();
+        matches!(look, Some(Ok(Look { folder: _, entry: Some(_) })))
+    };
+    paths.filter(is_there).collect()
+}
+
+/// The jobs that at(1) has still to run for a user: they are known by the number, and would run as whoever has
+/// that next.
+pub(super) fn jobs_left(uid: u32, sys: &dyn files::Read) -> Vec<AbsPath> {
+    let Ok(folder) = AbsPath::parse("/var/spool/cron/atjobs") else { return vec![] };
+    let entries = sys.tree(&folder, &|_| None).unwrap_or_default();
+    let theirs =
+        entries.iter().filter(|it| it.entry.uid == uid && it.entry.shape != Shape::Directory);
+    theirs.filter_map(|it| folder.join(&it.path).ok()).collect()
+}
+
+/// Another user who has the promised uid.
+fn holder(
+    name: &UserName,
+    present: Option<&Present>,
+    sys: &dyn accounts::Read,
+) -> Result<Option<UserName>, SystemError> {
+    let Some(uid) = present.and_then(|it| it.uid) else { return Ok(None) };
+    Ok(sys.user_of(uid)?.filter(|it| it != name))
 }
 
 /// What the local files say of a user.
@@ -172,7 +204,9 @@ pub(super) fn resolve(
     }
     // A secret in a file mostly ends with a newline.
     let bytes = bytes.trim_ascii_end();
-    if !is_hash(bytes) {
+    // Without a secret in it, the field was judged when it was read: it may be one that no password opens.
+    let is_said = hash.0.secrets().next().is_none();
+    if !is_said && !is_hash(bytes) && bytes != NO_PASSWORD.as_bytes() {
         let names: Vec<&str> = hash.0.secrets().map(|it| &**it).collect();
         let words = format!("secret {} is not a password hash", names.join(", "));
         return Err(SystemError::new(ErrorKind::Secret, words));

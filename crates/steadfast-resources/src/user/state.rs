@@ -35,6 +35,8 @@ pub struct State {
     /// The keys file, where keys are promised.
     pub keys: Option<Result<KeysFile, SystemError>>,
     pub defaults: Defaults,
+    /// What stays of a user who is to go, beside the home.
+    pub left: Vec<AbsPath>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -5,7 +5,7 @@ use super::lower::is_hash;
 use super::observe::{look, resolve};
 use super::*;
 use crate::account_fields::tests::lowered;
-use crate::{Obstacle, members};
+use crate::{Obstacle, Refusal, members};
 use expect_test::expect;
 use std::collections::BTreeMap;
 use steadfast_model::Rendered;
@@ -79,6 +79,7 @@ fn nobody() -> State {
         hash: None,
         keys: None,
         defaults: Defaults::default(),
+        left: vec![],
     }
 }
 
@@ -219,7 +220,9 @@ fn every_mistake_is_told() {
         "deploy: { groups: ['a b'], group: 7 }",
         "deploy: { comment: \"a:b\" }",
         "deploy: { password_hash: hunter2 }",
-        "deploy: { password_hash: '!' }",
+        "deploy: { password_hash: '' }",
+        "deploy: { password_hash: '!', locked: false }",
+        "deploy: { ssh_keys: [\"ssh-ed25519 x\\nssh-ed25519 y\"] }",
         "deploy: { expires: 2027-02-29, inactive: 100000 }",
         "deploy: { inactive: nver, password_max_days: never }",
         "deploy: { ssh_keys: ['ssh-ed25519 x'] }",
@@ -227,7 +230,6 @@ fn every_mistake_is_told() {
         "deploy: { state: absent, home: /x, uid: 1 }",
         "deploy: { remove_home: true }",
         "deploy: { shel: /bin/sh }",
-        "Deploy: present",
         "root: absent",
         "-x: absent",
     ];
@@ -240,23 +242,122 @@ fn every_mistake_is_told() {
         unknown-field: `groups` has no form `at_least` @ at_least
         conflicting-fields: `groups` has one form @ { exactly: [a], without: [b] }
         bad-name: `a b` is not a group name: it has a `:`, `/`, `,`, space or control character @ 'a b'
-        unquoted: `group` is an integer, not text @ 7
+        bad-name: `7` is not a group name: it is a number @ 7
         bad-value: it would break a line of /etc/passwd: no `:` and no control character @ "a:b"
         bad-value: `password_hash` is not a password hash @ hunter2
-        bad-value: `password_hash` is not a password hash @ '!'
+        bad-value: `password_hash` is not a password hash @ ''
+        conflicting-fields: `password_hash` begins with `!`, which is a lock, and `locked` is false @ locked
+        bad-value: `ssh_keys`: not a public SSH key: it has a control character or is more than one line @ "ssh-ed25519 x\nssh-ed25519 y"
         bad-value: `2027-02-29` is not a date: write YYYY-MM-DD, or never @ 2027-02-29
         bad-value: `inactive` must be from 0 to 99999 @ 100000
         bad-value: `inactive` cannot be `nver` @ nver
         wrong-type: `password_max_days` must be an integer, and is text @ never
-        bad-value: not a public SSH key: what stands after the type is not base64 @ 'ssh-ed25519 x'
+        bad-value: `ssh_keys`: not a public SSH key: what stands after the type is not base64 @ 'ssh-ed25519 x'
         conflicting-fields: `ssh_keys` lie in the home, and `home_state: absent` takes it away @ ssh_keys
         conflicting-fields: a user who is absent has no `uid` @ uid
         conflicting-fields: a user who is absent has no `home` @ home
         conflicting-fields: `remove_home` needs `state: absent` @ remove_home
         unknown-field: `user` has no field `shel` @ shel
-        bad-name: a user named `Deploy` is not made: lower case letters, digits, `_` and `-`, 32 at most, a letter or `_` first @ Deploy
         bad-value: root cannot be absent @ root
         bad-name: `-x` is not a user name: it begins with `-`, as an option does @ -x"#]].assert_eq(&told.join("\n"));
+}
+
+#[test]
+fn what_shadow_takes_in_the_place_of_a_hash_is_taken() {
+    let locked_hash = format!("!{HASH}");
+    for (field, hash, locked) in [
+        ("*", "*", None),
+        ("!", "", Some(true)),
+        ("!!", "", Some(true)),
+        ("!*", "*", Some(true)),
+        (&*locked_hash, HASH, Some(true)),
+    ] {
+        let found = lowered::<User>(&format!("deploy: {{ password_hash: '{field}' }}"));
+        let password_hash = Some(PasswordHash(Rendered::plain(hash)));
+        let expected =
+            want(Present { password_hash: password_hash.clone(), locked, ..Present::default() });
+        assert_eq!(found, Ok(expected), "{field}");
+        // What is written is kept by the next look, whatever was there before.
+        for before in ["!", "*", "!*", "", HASH, &locked_hash, field] {
+            let wanted = Secret::new(hash.as_bytes().to_vec());
+            let present =
+                Present { password_hash: password_hash.clone(), locked, ..Present::default() };
+            let state =
+                |field: &str| State { hash: Some(Ok(wanted.clone())), ..with_password(field) };
+            let is_as_promised = |field: &str| {
+                let lock = if field.starts_with('!') { Some(true) } else { None };
+                field.trim_start_matches('!') == hash && (locked.is_none() || lock == locked)
+            };
+            let planned = planned(&want(present), &state(before));
+            assert_eq!(
+                planned.lines().all(|it| it.starts_with("note: ")),
+                is_as_promised(before),
+                "{field} on {before}: {planned}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_account_of_a_package_is_kept_by_its_name_and_never_made() {
+    let found = lowered::<User>("Debian-exim: { groups: [games] }").unwrap();
+    assert_eq!(planned(&found, &somebody()), "add to games");
+    let missing = planned(&found, &nobody());
+    assert!(missing.starts_with("missing: user Debian-exim\nnote: by this name"), "{missing}");
+}
+
+#[test]
+fn what_the_user_can_bring_about_is_told_as_anybodys_doing() {
+    let keys = |found: KeysFile| State { keys: Some(Ok(found)), ..somebody() };
+    let with_keys = || {
+        want(Present {
+            ssh_keys: Some(Keys::AtLeast(vec![SshKey::parse(KEY).unwrap()])),
+            ..Present::default()
+        })
+    };
+    let torn = KeysFile::Content(keys::BEGIN.as_bytes().into());
+    for (want, have) in [
+        (absent(false, false), busy(somebody())),
+        (want(Present { uid: Some(2001), ..Present::default() }), busy(somebody())),
+        (want(Present { home: Some(path("/x/y")), ..Present::default() }), busy(somebody())),
+        (with_keys(), keys(KeysFile::InTheWay("/home/deploy/.ssh is a symbolic link".into()))),
+        (with_keys(), keys(torn)),
+    ] {
+        let obstacles = User::plan(&want, &have).obstacles;
+        let [Obstacle::Refused(Refusal::Anybody(_))] = &*obstacles else { panic!("{obstacles:?}") };
+    }
+}
+
+#[test]
+fn a_keys_file_that_is_not_the_users_alone_is_drift_and_what_others_may_have_written_is_not_taken_over()
+ {
+    let key = SshKey::parse(KEY).unwrap();
+    let with_keys =
+        want(Present { ssh_keys: Some(Keys::AtLeast(vec![key])), ..Present::default() });
+    let foreign = "ssh-ed25519 AAAA another\n";
+    let whole = format!("{foreign}{}\n{KEY}\n{}\n", keys::BEGIN, keys::END);
+    for (content, why, expected, notes) in [
+        (Some(&*whole), "its mode is 0644", &*whole, 0),
+        (Some(foreign), "its mode is 0644", &*whole, 0),
+        (None, "its mode is 0666", &whole[foreign.len()..], 1),
+    ] {
+        let seen =
+            KeysFile::Unfit { content: content.map(|it| it.as_bytes().into()), why: why.into() };
+        let have = State { keys: Some(Ok(seen)), ..somebody() };
+        let difference = User::plan(&with_keys, &have);
+        let [Change::Keys { new, .. }] = &*difference.changes else { panic!("{difference:?}") };
+        assert_eq!(String::from_utf8_lossy(&new.content), expected);
+        assert_eq!(difference.notes.len(), notes, "{difference:?}");
+        assert!(difference.changes[0].to_string().ends_with(&format!("keys; {why})")));
+    }
+}
+
+#[test]
+fn what_stays_of_a_user_who_goes_is_told() {
+    let left = vec![path("/var/spool/cron/crontabs/deploy"), path("/var/mail/deploy")];
+    let told = planned(&absent(false, false), &State { left, ..somebody() });
+    let words = "note: this stays of it: /var/spool/cron/crontabs/deploy and /var/mail/deploy";
+    assert!(told.lines().any(|it| it == words), "{told}");
 }
 
 #[test]
@@ -397,7 +498,7 @@ fn a_new_account() {
             set password hash, locked
             add to adm
             write /home/deploy/.ssh/authorized_keys (+1 -0 keys)
-            refused: uid 2000 belongs to user other
+            in the way: uid 2000 belongs to user other
             missing: group web
             missing: group adm
             --
@@ -489,7 +590,7 @@ fn attributes_of_an_account_that_is_there() {
             --
             set uid 2000 -> 2001
             refused: the uid cannot change while the user has processes: sleep (pid 7)
-            refused: uid 2001 belongs to user other
+            in the way: uid 2001 belongs to user other
             note: files of uid 2000 below /home/deploy are re-owned, and no others
             --
             set group deploy -> web

@@ -77,8 +77,11 @@ fn added(user: &NewUser) -> Vec<Effect> {
 /// Which keys there were is not remembered, only that there were none of ours.
 fn keys_written(name: &UserName, seen: &KeysFile, new: &NewKeys, exactly: bool) -> Effect {
     let seen: &[u8] = match seen {
-        KeysFile::Content(content) => content,
-        KeysFile::Nothing | KeysFile::NoHome | KeysFile::InTheWay(_) => &[],
+        KeysFile::Content(content) | KeysFile::Unfit { content: Some(content), why: _ } => content,
+        KeysFile::Unfit { content: None, .. }
+        | KeysFile::Nothing
+        | KeysFile::NoHome
+        | KeysFile::InTheWay(_) => &[],
     };
     let before = match (exactly, keys::block(seen)) {
         (false, Ok(None)) => FacetState::Nothing,
@@ -135,8 +138,10 @@ fn keys_of(name: &UserName, sys: &dyn accounts::Read) -> Result<FacetState, Syst
     let Ok(home) = AbsPath::parse(&user.home) else { return Ok(FacetState::Unknown) };
     Ok(match sys.keys_file(&home, Some(user.uid))? {
         KeysFile::NoHome | KeysFile::Nothing => FacetState::Nothing,
-        KeysFile::Content(content) => of_block(keys::block(&content)),
-        KeysFile::InTheWay(_) => FacetState::Unknown,
+        KeysFile::Content(content) | KeysFile::Unfit { content: Some(content), why: _ } => {
+            of_block(keys::block(&content))
+        }
+        KeysFile::Unfit { content: None, .. } | KeysFile::InTheWay(_) => FacetState::Unknown,
     })
 }
 

@@ -4,6 +4,7 @@
 //! referred to (owners, members) may also come from the name service.
 
 pub(crate) mod cache;
+pub mod fitness;
 mod host;
 mod parse;
 
@@ -77,11 +78,18 @@ pub struct Defaults {
     pub home_umask: u16,
     /// The directory of homes.
     pub homes: Arc<str>,
+    /// What a new home is filled with.
+    pub skeleton: Arc<str>,
 }
 
 impl Default for Defaults {
     fn default() -> Defaults {
-        Defaults { user_groups: false, home_umask: 0o022, homes: Arc::from("/home") }
+        Defaults {
+            user_groups: false,
+            home_umask: 0o022,
+            homes: Arc::from("/home"),
+            skeleton: Arc::from("/etc/skel"),
+        }
     }
 }
 
@@ -199,6 +207,14 @@ pub enum KeysFile {
     /// There is a home, and no such file in it.
     Nothing,
     Content(Arc<[u8]>),
+    /// There is one, and not as the file of a user's keys is promised to be: whose it is, or who may write or
+    /// read it.
+    Unfit {
+        /// None where somebody else may have written it, or the user must not come to read it: it is kept
+        /// beside the file that is written.
+        content: Option<Arc<[u8]>>,
+        why: Arc<str>,
+    },
     /// It cannot be a file of keys: what it is instead, with its path.
     InTheWay(Arc<str>),
 }
@@ -210,6 +226,10 @@ impl fmt::Debug for KeysFile {
             KeysFile::Nothing => f.write_str("Nothing"),
             // A user's own file: options may hold what is nobody else's business.
             KeysFile::Content(content) => write!(f, "Content({} bytes)", content.len()),
+            KeysFile::Unfit { content: Some(content), why } => {
+                write!(f, "Unfit({} bytes, {why})", content.len())
+            }
+            KeysFile::Unfit { content: None, why } => write!(f, "Unfit({why})"),
             KeysFile::InTheWay(what) => write!(f, "InTheWay({what})"),
         }
     }
@@ -236,9 +256,10 @@ pub trait Read: fmt::Debug {
 
     fn home(&self, path: &AbsPath) -> Result<Home, SystemError>;
 
-    /// The keys file of a home. Below the home no link is followed, and only a regular file of 1 MiB
-    /// at most is read, which has no other name and belongs to root or to the user, where there is one
-    /// already: another's file could have been linked or moved there to be read.
+    /// The keys file of a home, and whether it is fit to be that of the user with this uid, where there is one
+    /// already. Below the home no link is followed, and only a regular file of 1 MiB at most is read, which
+    /// has no other name and is the user's, or root's for everybody to read: another's file could have been
+    /// linked or moved there to be read.
     fn keys_file(&self, home: &AbsPath, user: Option<u32>) -> Result<KeysFile, SystemError>;
 
     /// Whether a program that may be run is at this path.
@@ -279,7 +300,8 @@ pub struct NewUser {
 /// One field of a line of /etc/passwd, with what it becomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attribute {
-    /// The files below the home that belong to the user are re-owned, and nothing else.
+    /// The files below the home that belong to the user are re-owned, and nothing else. The tool goes there by
+    /// its path, so not where others could swap what is on the way.
     Uid(u32),
     Group(GroupName),
     /// The entry only: nothing is moved.
@@ -323,7 +345,7 @@ pub trait Write {
     fn lock(&self, user: &UserName) -> Result<(), SystemError>;
     fn unlock(&self, user: &UserName) -> Result<(), SystemError>;
     fn join_groups(&self, user: &UserName, groups: &[GroupName]) -> Result<(), SystemError>;
-    /// Makes the home that /etc/passwd names, from the skeleton.
+    /// Makes the home that /etc/passwd names, from the skeleton, where nothing is there.
     fn make_home(&self, user: &UserName, umask: u16) -> Result<(), SystemError>;
     /// Removes a directory with all below it, on its file system only; it must be owned by `uid`.
     fn remove_home(&self, path: &AbsPath, uid: u32) -> Result<(), SystemError>;
@@ -331,8 +353,8 @@ pub trait Write {
     fn end_processes(&self, user: &UserName, uid: u32) -> Result<(), SystemError>;
     /// The account alone.
     fn remove_user(&self, user: &UserName) -> Result<(), SystemError>;
-    /// Replaces the keys file below `home`, as the user itself. `seen` is what it was when the
-    /// decision was made.
+    /// Replaces the keys file below `home` with the rights that the user has, or as root where only root can
+    /// write. It becomes the user's, with the mode 0600. `seen` is what it was when the decision was made.
     fn write_keys(
         &self,
         user: &UserName,

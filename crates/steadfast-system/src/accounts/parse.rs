@@ -92,6 +92,11 @@ pub(super) fn defaults(login_defs: &[u8], useradd: &[u8]) -> Defaults {
         {
             defaults.homes = Arc::from(folder.trim_end_matches('/'));
         }
+        if let Some(folder) = line.trim().strip_prefix("SKEL=")
+            && folder.starts_with('/')
+        {
+            defaults.skeleton = Arc::from(folder.trim_end_matches('/'));
+        }
     }
     defaults
 }
@@ -212,13 +217,18 @@ mod tests {
         assert_eq!(defaults(b"", b""), Defaults::default());
         let found = defaults(
             b"# UMASK 077\nUMASK\t\t 027\nUSERGROUPS_ENAB yes\nBROKEN\nHOME_MODE 0750\n",
-            b"# HOME=/x\nHOME=/srv/home/\nSHELL=/bin/sh\n",
+            b"# HOME=/x\nHOME=/srv/home/\nSHELL=/bin/sh\nSKEL=/srv/skel/\n",
         );
         assert_eq!(
             found,
-            Defaults { user_groups: true, home_umask: 0o027, homes: Arc::from("/srv/home") }
+            Defaults {
+                user_groups: true,
+                home_umask: 0o027,
+                homes: Arc::from("/srv/home"),
+                skeleton: Arc::from("/srv/skel"),
+            }
         );
-        assert_eq!(defaults(b"UMASK 099\n", b"HOME=relative\n"), Defaults::default());
+        assert_eq!(defaults(b"UMASK 099\n", b"HOME=relative\nSKEL=x\n"), Defaults::default());
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub(crate) mod tests;
 mod walk;
 pub(crate) mod write;
 
+pub(crate) use walk::closed_folder;
+
 use crate::{AbsPath, ErrorKind, SystemError};
 use serde::{Deserialize, Serialize};
 use std::any::Any;

@@ -475,6 +475,20 @@ impl Walker {
     }
 }
 
+/// A directory that only root can write, as all above it: what root does there nobody can swap. None where
+/// others can write there, or nothing is there.
+pub(crate) fn closed_folder(path: &std::path::Path) -> Result<Option<OwnedFd>, SystemError> {
+    let Some(path) = path.to_str() else { return Ok(None) };
+    match Walker::default().folder(path) {
+        Ok(Some(dir)) if !dir.open => {
+            dir.readable().map(Some).map_err(|err| failed(format!("open {path}"), err))
+        }
+        Ok(Some(_) | None) => Ok(None),
+        Err(error) if error.kind == ErrorKind::Swappable => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// The root of a tree, to be listed.
 pub(super) fn open_tree(walker: &mut Walker, root: &AbsPath) -> Result<Dir, SystemError> {
     let opened = match split(root.as_str()) {

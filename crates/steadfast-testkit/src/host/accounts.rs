@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use steadfast_system::accounts::{
     Attribute, Group, Home, HomeFolder, HomeShape, KeysFile, Limit, Local, NewGroup, NewPrimary,
-    NewUser, Process, Read, Shadow, User, Write,
+    NewUser, Process, Read, Shadow, User, Write, fitness,
 };
 use steadfast_system::secrets::Secret;
 use steadfast_system::{AbsPath, ErrorKind, GroupName, SystemError, UserName};
@@ -141,8 +141,7 @@ impl World {
         if self.files.contains_key(home) {
             return Ok(());
         }
-        let parent = home.parent().and_then(|it| self.files.get(&it).cloned());
-        if parent.is_none_or(|it| it.matter != Matter::Directory) {
+        if self.folder(home)?.is_none() {
             return failed(format!("cannot create directory {home}"));
         }
         let folder = Thing { uid, gid, mode: 0o755, ..Thing::of(Matter::Directory) };
@@ -176,16 +175,27 @@ impl World {
             shell: new.shell.as_ref().map_or("/bin/sh", AbsPath::as_str).into(),
         };
         self.users.insert(new.name.clone(), Account { user, shadow: fresh_shadow() });
-        if new.make_home {
-            self.new_home(&new.home, uid, gid)?;
+        if !new.make_home {
+            return Ok(());
         }
-        Ok(())
+        self.new_home(&new.home, uid, gid).or_else(|error| {
+            self.remove_user(&new.name)?;
+            Err(error)
+        })
     }
 
     fn set_user(&mut self, name: &UserName, to: &Attribute) -> Result<(), SystemError> {
         let user = self.account(name)?.user.clone();
         let below_home =
             |path: &AbsPath| AbsPath::parse(&user.home).is_ok_and(|home| path.is_within(&home));
+        if let (Attribute::Uid(_) | Attribute::Group(_), Ok(home)) =
+            (to, AbsPath::parse(&user.home))
+            && matches!(self.shape_of_home(&home), HomeShape::Directory { .. })
+            && !home.parent().is_some_and(|it| self.is_closed(&it).unwrap_or(false))
+        {
+            let why = format!("others than root can write where {home} lies");
+            return refuse(ErrorKind::Swappable, why);
+        }
         match to {
             Attribute::Uid(uid) => {
                 if self.is_busy(user.uid) {
@@ -244,6 +254,15 @@ impl World {
         Ok(())
     }
 
+    /// Whether only root can write in a directory, and in all above it.
+    fn is_closed(&self, path: &AbsPath) -> Result<bool, SystemError> {
+        match self.folder(&path.join("x").unwrap()) {
+            Ok(found) => Ok(found.is_some_and(|(_, folder)| !folder.open)),
+            Err(error) if error.kind == ErrorKind::Swappable => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     fn keys_at(&self, home: &AbsPath, user: Option<u32>) -> KeysFile {
         let thing = |path: &str| self.files.get(&home.join(path).unwrap());
         let path = format!("{home}/.ssh/authorized_keys");
@@ -261,11 +280,20 @@ impl World {
                 format!("{path} is a file with several hard links, which may be another's").into(),
             );
         }
-        if file.uid != 0 && user.is_some_and(|user| user != file.uid) {
-            return KeysFile::InTheWay(format!("{path} is neither the user's nor root's").into());
-        }
+        let side = |it: &Thing| fitness::Side { uid: it.uid, gid: it.gid, mode: it.mode.into() };
+        let gid =
+            |uid: u32| self.users.values().find(|it| it.user.uid == uid).map(|it| it.user.gid);
+        let user = user.map(|uid| (uid, gid(uid).unwrap_or(uid)));
+        let folder = thing(".ssh").map(side);
+        let unfit =
+            user.zip(folder).and_then(|(it, folder)| fitness::unfit(it, &folder, &side(file)));
         match &file.matter {
-            Matter::File(bytes) => KeysFile::Content(Arc::clone(bytes)),
+            Matter::File(bytes) => match unfit {
+                Some(fitness::Unfit { why, counts }) => {
+                    KeysFile::Unfit { content: counts.then(|| Arc::clone(bytes)), why }
+                }
+                None => KeysFile::Content(Arc::clone(bytes)),
+            },
             Matter::Directory
             | Matter::Link(_)
             | Matter::Socket
@@ -505,6 +533,9 @@ impl Write for FakeHost {
         self.effect(format!("make home of user {user}"), |world| {
             let user = world.account(user)?.user.clone();
             let home = AbsPath::parse(&user.home).unwrap();
+            if world.files.contains_key(&home) {
+                return refuse(ErrorKind::Moved, format!("{home}: something is there now"));
+            }
             world.new_home(&home, user.uid, user.gid)
         })
     }
@@ -557,9 +588,27 @@ impl Write for FakeHost {
                 return refuse(ErrorKind::Moved, "it has changed since it was looked at");
             }
             let folder = home.join(".ssh").unwrap();
-            if !world.files.contains_key(&folder) {
+            let is_closed = world.is_closed(home)?;
+            let at = world.files.get(home).map(|it| (it.uid, it.mode));
+            if !is_closed && at.is_none_or(|(owner, mode)| owner != uid || mode & 0o300 != 0o300) {
+                return refuse(ErrorKind::PermissionDenied, "Permission denied");
+            }
+            let fit = |it: &Thing| {
+                let side = fitness::Side { uid: it.uid, gid: it.gid, mode: it.mode.into() };
+                fitness::unfit_folder((uid, gid), &side).is_none()
+            };
+            if !world.files.get(&folder).is_some_and(fit) {
                 let thing = Thing { uid, gid, mode: 0o700, ..Thing::of(Matter::Directory) };
                 world.put(&folder, thing);
+            }
+            if matches!(now, KeysFile::Unfit { content: None, .. }) {
+                let number = (1..).find(|number| {
+                    let name = format!("authorized_keys.not-used-{number}");
+                    !world.files.contains_key(&folder.join(&name).unwrap())
+                });
+                let aside = format!("authorized_keys.not-used-{}", number.unwrap());
+                let was = world.files.remove(&folder.join("authorized_keys").unwrap()).unwrap();
+                world.put(&folder.join(&aside).unwrap(), was);
             }
             let keys = Thing { uid, gid, mode: 0o600, ..Thing::of(Matter::File(content.into())) };
             world.put(&folder.join("authorized_keys").unwrap(), keys);

@@ -5,7 +5,6 @@ mod recurse;
 mod sources;
 
 use crate::directory::desired::Desired;
-use crate::directory::plan::may_be_filled;
 use crate::directory::state::State;
 use crate::kind::{self, Difference};
 use crate::paths::{
@@ -120,7 +119,8 @@ impl<'a> Below<'a> {
 
     /// Whether others than root can have put there what is there: a directory that it lies in is theirs.
     fn is_open(&self, path: &str) -> bool {
-        let theirs = |it: &str| self.entries.get(it).is_some_and(|it| may_be_filled(&it.entry));
+        let theirs =
+            |it: &str| self.entries.get(it).is_some_and(|it| paths::may_be_filled(&it.entry));
         self.root.open || folders(path).any(theirs)
     }
 

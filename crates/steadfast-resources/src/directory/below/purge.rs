@@ -1,7 +1,6 @@
 //! What no promise names goes.
 
 use super::{Below, folders};
-use crate::directory::plan::may_be_filled;
 use crate::kind::{Difference, Obstacle, Refusal};
 use crate::paths::{self, Change, Removal};
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,7 +38,7 @@ impl Below<'_> {
                 || self
                     .entries
                     .iter()
-                    .any(|(path, it)| self.is_gone(path) && may_be_filled(&it.entry));
+                    .any(|(path, it)| self.is_gone(path) && paths::may_be_filled(&it.entry));
             difference.obstacles.push(Obstacle::refused(Refusal::of_place(open, why)));
             return;
         }

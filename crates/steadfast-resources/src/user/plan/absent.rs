@@ -54,6 +54,9 @@ pub(super) fn plan_absent(
             }
         }
     }
+    if !have.left.is_empty() {
+        difference.notes.push(format!("this stays of it: {}", listed(&have.left)));
+    }
     if have.defaults.user_groups
         && account.group.as_ref().is_some_and(|it| it.as_str() == name.as_str())
     {

@@ -1,7 +1,7 @@
 //! A user who is there, and is to be so or otherwise.
 
 use super::parts::{not_removable, note_shell, place_of_home, plan_groups, plan_keys};
-use super::refuse::{failed_look, no_hash, refuse, running};
+use super::refuse::{failed_look, no_hash, refuse, running, uid_taken};
 use crate::identity::Identity;
 use crate::kind::{Difference, Obstacle, Refusal};
 use crate::user::change::{Change, words};
@@ -76,9 +76,9 @@ fn plan_uid(
     let Some(uid) = present.uid.filter(|it| *it != account.uid) else { return };
     refuse_if_busy(difference, "the uid cannot change", have);
     if let Some(holder) = &have.holder {
-        let words = format!("uid {uid} belongs to user {holder}");
-        refuse(difference, Refusal::Machine(words));
+        difference.obstacles.push(uid_taken(uid, holder));
     }
+    refuse_if_open(difference, account, have);
     difference.notes.push(format!(
         "files of uid {} below {} are re-owned, and no others",
         account.uid,
@@ -101,6 +101,7 @@ fn plan_primary(
     if have.wanted_gid.is_none() {
         difference.obstacles.push(Obstacle::Missing(Identity::Group(group.clone())));
     }
+    refuse_if_open(difference, account, have);
     let was = group_shown(account.group.as_ref(), account.gid);
     difference.changes.push(Change::Group { name: name.clone(), was, group: group.clone() });
 }
@@ -128,6 +129,20 @@ fn plan_home_entry(
 fn refuse_if_busy(difference: &mut Difference<Change>, what: &str, have: &State) {
     if !have.processes.is_empty() {
         let words = format!("{what} while the user has processes: {}", running(have));
+        refuse(difference, Refusal::Anybody(words));
+    }
+}
+
+/// usermod gives what is the user's in the home to the new number, and goes there by its path.
+fn refuse_if_open(difference: &mut Difference<Change>, account: &Account, have: &State) {
+    if let Some((home, look)) = &have.home
+        && *home.as_str() == *account.home
+        && matches!(look.shape, HomeShape::Directory { .. })
+        && look.folder.is_open()
+    {
+        let words = format!(
+            "others than root can write where {home} lies, so what is in it is not re-owned"
+        );
         refuse(difference, Refusal::Anybody(words));
     }
 }

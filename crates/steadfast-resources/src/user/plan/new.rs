@@ -1,7 +1,8 @@
 //! A user who is promised and is not there.
 
 use super::parts::{note_shell, place_of_home, plan_groups, plan_keys};
-use super::refuse::{no_hash, refuse};
+use super::refuse::{no_hash, refuse, uid_taken};
+use crate::account_fields::NOT_MADE;
 use crate::identity::Identity;
 use crate::kind::{Difference, Obstacle, Refusal};
 use crate::user::change::Change;
@@ -12,14 +13,18 @@ use steadfast_system::{AbsPath, GroupName, UserName};
 
 pub(super) fn plan_new(name: &UserName, present: &Present, have: &State) -> Difference<Change> {
     let mut difference = Difference::none();
+    if !name.is_creatable() {
+        difference.obstacles.push(Obstacle::Missing(Identity::User(name.clone())));
+        difference.notes.push(NOT_MADE.to_owned());
+        return difference;
+    }
     let Some((home, look)) = &have.home else {
         return Difference::refused(Refusal::machine(
             "there is no path for a home: promise `home`",
         ));
     };
     if let (Some(uid), Some(holder)) = (present.uid, &have.holder) {
-        let words = format!("uid {uid} belongs to user {holder}");
-        refuse(&mut difference, Refusal::Machine(words));
+        difference.obstacles.push(uid_taken(uid, holder));
     }
     let group = new_primary(&mut difference, name, present, have);
     let has_home = new_home(&mut difference, present, home, look);

@@ -6,7 +6,7 @@ use crate::identity::Identity;
 use crate::kind::{Difference, Obstacle, Refusal};
 use crate::user::change::Change;
 use crate::user::desired::{Groups, Present};
-use crate::user::keys;
+use crate::user::keys::{self, NewKeys};
 use crate::user::state::State;
 use steadfast_system::accounts::{Home, HomeFolder, HomeShape, KeysFile};
 use steadfast_system::{AbsPath, GroupName, UserName};
@@ -77,14 +77,30 @@ pub(super) fn plan_keys(
         }
     };
     let content: &[u8] = match seen {
-        KeysFile::Content(content) => content,
+        KeysFile::Content(content) | KeysFile::Unfit { content: Some(content), why: _ } => content,
+        KeysFile::Unfit { content: None, why } => {
+            difference.notes.push(format!(
+                "{why}, so the keys in it are not taken over: it is kept beside, as authorized_keys.not-used-1 or on"
+            ));
+            &[]
+        }
         KeysFile::InTheWay(what) => {
             refuse(difference, Refusal::Anybody(format!("{what}, and no file of keys")));
             return;
         }
         KeysFile::Nothing | KeysFile::NoHome => &[],
     };
-    match (keys::difference(want, content), &have.home) {
+    let is_unfit = matches!(seen, KeysFile::Unfit { .. });
+    let same = || NewKeys { content: content.into(), added: vec![], removed: 0 };
+    let found = keys::difference(want, content);
+    let found = found.map(|it| it.or_else(|| is_unfit.then(same)));
+    if let (Ok(Some(_)), Some((home, look)), true) = (&found, &have.home, has_home)
+        && let Some(why) = no_place_for_keys(home, look, present, have)
+    {
+        refuse(difference, why);
+        return;
+    }
+    match (found, &have.home) {
         (Ok(None), _) => {}
         (Ok(Some(new)), Some((home, _))) if has_home => difference.changes.push(Change::Keys {
             name: name.clone(),
@@ -103,6 +119,24 @@ pub(super) fn plan_keys(
         }
         (Err(why), None) => refuse(difference, Refusal::anybody(why)),
     }
+}
+
+/// Why no keys are made in a home that is there: it is neither the user's, nor root's where only root can write.
+fn no_place_for_keys(
+    home: &AbsPath,
+    look: &Home,
+    present: &Present,
+    have: &State,
+) -> Option<Refusal> {
+    let HomeShape::Directory { uid: owner, link: _ } = look.shape else { return None };
+    let uid = have.account.as_ref().map(|it| it.uid).or(present.uid);
+    let closed = owner == 0 && !look.folder.is_open();
+    if closed || uid == Some(owner) {
+        return None;
+    }
+    let words =
+        format!("ssh_keys: {home} belongs to uid {owner}, and others than root can write there");
+    Some(Refusal::of_place(look.folder.is_open(), words))
 }
 
 /// What is in the way of making a home where there is nothing yet.

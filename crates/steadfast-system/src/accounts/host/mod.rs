@@ -1,6 +1,7 @@
 //! The accounts of the machine that this program runs on: files are read directly, and written by the
 //! shadow tools.
 
+mod as_user;
 mod keys;
 mod processes;
 mod tools;
@@ -146,7 +147,9 @@ impl Read for Host {
     }
 
     fn keys_file(&self, home: &AbsPath, user: Option<u32>) -> Result<KeysFile, SystemError> {
-        read_keys(home, &self.accounts.path(home.as_str()), user)
+        let local = self.local()?;
+        let ids = |uid: u32| (uid, local.user_with(uid).map_or(uid, |it| it.gid));
+        read_keys(home, &self.accounts.path(home.as_str()), user.map(ids))
     }
 
     fn is_program(&self, path: &AbsPath) -> Result<bool, SystemError> {

@@ -184,22 +184,32 @@ fn keys_that_may_be_anothers_are_not_read() {
     };
     world.file("home/a/.ssh/authorized_keys", "one\n");
     let keys = world.at("home/a/.ssh/authorized_keys");
+    let set_mode = |mode| fs::set_permissions(&keys, fs::Permissions::from_mode(mode)).unwrap();
+    set_mode(0o600);
     let content = KeysFile::Content(Arc::from(&b"one\n"[..]));
+    let unfit = |content: Option<&[u8]>, why: &str| KeysFile::Unfit {
+        content: content.map(Arc::from),
+        why: why.into(),
+    };
     let owner = fs::metadata(&keys).unwrap().uid();
     assert_eq!(look(Some(owner)), content);
     fs::hard_link(&keys, world.at("home/other")).unwrap();
     assert_eq!(look(None), in_the_way("a file with several hard links, which may be another's"));
     fs::remove_file(world.at("home/other")).unwrap();
     if !rustix::process::geteuid().is_root() {
-        assert_eq!(look(Some(owner + 1)), in_the_way("neither the user's nor root's"));
+        let why = format!("it belongs to uid {owner}");
+        assert_eq!(look(Some(owner + 1)), unfit(None, &why));
         skip("the rest needs root");
         return;
     }
-    assert_eq!(look(Some(2000)), content, "root's is fine");
+    assert_eq!(look(Some(2000)), unfit(None, "it belongs to uid 0"), "only root may read it");
+    set_mode(0o644);
+    assert_eq!(look(Some(2000)), unfit(Some(b"one\n"), "it belongs to uid 0"));
+    set_mode(0o600);
     std::os::unix::fs::chown(&keys, Some(2001), None).unwrap();
     assert_eq!(look(Some(2001)), content);
     assert_eq!(look(None), content);
-    assert_eq!(look(Some(2000)), in_the_way("neither the user's nor root's"));
+    assert_eq!(look(Some(2000)), unfit(None, "it belongs to uid 2001"));
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! Changing accounts with the shadow tools.
 
-use crate::accounts::{Attribute, KeysFile, Limit, NewGroup, NewPrimary, NewUser, Write, parse};
+use crate::accounts::{
+    Attribute, HomeShape, KeysFile, Limit, NewGroup, NewPrimary, NewUser, Read as _, Write, parse,
+};
 use crate::command::Command;
+use crate::files::Mode;
+use crate::files::write::{NewHome, make_home};
 use crate::secrets::Secret;
 use crate::{AbsPath, ErrorKind, GroupName, Host, SystemError, UserName};
 use std::fs;
@@ -62,6 +66,54 @@ fn account_tool(program: &str) -> Command {
     Command::tool(program).timeout(Duration::from_secs(120))
 }
 
+impl Host {
+    /// Makes the home that /etc/passwd names. One that is there may stay as it is.
+    fn begin_home(
+        &self,
+        name: &UserName,
+        umask: u16,
+        may_be_there: bool,
+    ) -> Result<(), SystemError> {
+        let what = || format!("make the home of user {name}");
+        let failed = |why: String| SystemError::new(ErrorKind::Other, why).during(what());
+        let local = self.local()?;
+        let user = local.user(name).ok_or_else(|| failed("the user is gone".to_owned()))?;
+        let home = AbsPath::parse(&user.home).map_err(|err| failed(err.to_string()))?;
+        if may_be_there && matches!(self.home(&home)?.shape, HomeShape::Directory { .. }) {
+            return Ok(());
+        }
+        let at = |path: &str| {
+            let at = self.accounts.path(path);
+            AbsPath::parse(&at.to_string_lossy()).map_err(|err| failed(err.to_string()))
+        };
+        let new = NewHome {
+            path: &at(home.as_str())?,
+            skeleton: &at(&local.defaults.skeleton)?,
+            uid: user.uid,
+            gid: user.gid,
+            mode: Mode(0o777 & !umask),
+        };
+        make_home(self, &new).map_err(|error| error.during(what()))
+    }
+
+    /// usermod gives what is the user's in the home to the new number, and goes there by its path.
+    fn may_be_re_owned(&self, user: &UserName) -> Result<(), SystemError> {
+        let local = self.local()?;
+        let home = local.user(user).and_then(|it| AbsPath::parse(&it.home).ok());
+        let Some(home) = home else { return Ok(()) };
+        let look = self.home(&home)?;
+        let there = matches!(look.shape, HomeShape::Directory { .. });
+        if there && look.folder.is_open() {
+            let why = format!(
+                "others than root can write where {home} lies, so what is in it is not re-owned"
+            );
+            return Err(SystemError::new(ErrorKind::Swappable, why)
+                .during(format!("set the ids of user {user}")));
+        }
+        Ok(())
+    }
+}
+
 impl Write for Host {
     fn add_group(&self, group: &NewGroup) -> Result<(), SystemError> {
         let NewGroup { name, gid, system } = group;
@@ -98,7 +150,8 @@ impl Write for Host {
 
     fn add_user(&self, user: &NewUser) -> Result<(), SystemError> {
         let NewUser { name, uid, group, home, make_home, shell, comment, system } = user;
-        let mut command = account_tool("useradd").arg(if *make_home { "-m" } else { "-M" });
+        // useradd would make the home by its path, and follow a link that others have put there.
+        let mut command = account_tool("useradd").arg("-M");
         if *system {
             command = command.arg("-r");
         }
@@ -116,10 +169,24 @@ impl Write for Host {
         if let Some(comment) = comment {
             command = command.args(["-c", &**comment]);
         }
-        self.tool(|| format!("add user {name}"), &command.args(["--", name.as_str()]))
+        let what = || format!("add user {name}");
+        self.tool(what, &command.args(["--", name.as_str()]))?;
+        if !*make_home {
+            return Ok(());
+        }
+        let umask = self.local()?.defaults.home_umask;
+        self.begin_home(name, umask, true).or_else(|error| {
+            // An account without its home would be taken for whole by the next look.
+            self.remove_user(name)?;
+            Err(error.during(what()))
+        })
     }
 
     fn set_attribute(&self, user: &UserName, attribute: &Attribute) -> Result<(), SystemError> {
+        match attribute {
+            Attribute::Uid(_) | Attribute::Group(_) => self.may_be_re_owned(user)?,
+            Attribute::Home(_) | Attribute::Shell(_) | Attribute::Comment(_) => {}
+        }
         let command = account_tool("usermod");
         let (what, command) = match attribute {
             // Those two go through the whole home, and must not stop half way.
@@ -199,10 +266,9 @@ impl Write for Host {
     }
 
     fn make_home(&self, user: &UserName, umask: u16) -> Result<(), SystemError> {
-        // Of the PAM modules that every login needs: it makes what useradd makes, later.
-        let command =
-            Command::tool("mkhomedir_helper").args([user.as_str(), &format!("0{umask:03o}")]);
-        self.tool(|| format!("make the home of user {user}"), &command)
+        let made = self.begin_home(user, umask, false);
+        tell(&format!("make the home of user {user}"), &made);
+        made
     }
 
     fn remove_home(&self, path: &AbsPath, uid: u32) -> Result<(), SystemError> {

@@ -10,6 +10,7 @@ mod attributes;
 mod batch;
 mod descriptors;
 mod errors;
+mod home;
 mod make;
 mod place;
 mod remove;
@@ -20,6 +21,7 @@ mod verify;
 use super::{Attributes, Expected, Mode, NewFile, Staged, Write};
 use crate::{AbsPath, Host, SystemError};
 use batch::Batch;
+pub(crate) use home::NewHome;
 
 impl Write for Host {
     fn stage(&self, files: &[NewFile]) -> Vec<Result<Staged, SystemError>> {
@@ -94,6 +96,13 @@ fn tell(change: &str, path: &AbsPath, bytes: Option<usize>, result: &Result<(), 
             tracing::debug!(change, %path, error = error.chain().join(": "), "files not changed");
         }
     }
+}
+
+/// Makes a home and what it begins with. In a directory that others can write, no link is followed.
+pub(crate) fn make_home(host: &Host, home: &NewHome<'_>) -> Result<(), SystemError> {
+    let result = Batch::new(host).make_home(home);
+    tell("make home", home.path, None, &result);
+    result
 }
 
 /// Removes a directory that belongs to a user, with all below it. What it is and whose is asked of its

@@ -75,6 +75,11 @@ impl Resource {
         of_kind!(Resource, self, K, want => K::is_against_packages(want))
     }
 
+    /// The paths that it writes secrets to, and whether what is replaced there is kept all the same.
+    pub fn secret_paths(&self) -> Vec<(AbsPath, bool)> {
+        of_kind!(Resource, self, K, want => K::secret_paths(want))
+    }
+
     /// What it makes beside what it claims.
     pub fn makes(&self) -> Vec<Made> {
         of_kind!(Resource, self, K, want => K::makes(want))

@@ -385,6 +385,11 @@ pub trait Kind {
         None
     }
 
+    /// The paths that it writes secrets to, and whether what is replaced there is kept all the same.
+    fn secret_paths(_want: &Self::Desired) -> Vec<(AbsPath, bool)> {
+        vec![]
+    }
+
     /// Tells it what other promises make where it reaches.
     fn set_made(_want: &mut Self::Desired, _made: Arc<[Made]>) {}
 

@@ -225,7 +225,8 @@ impl Kind for Link {
             && let Shape::Link { target: there } = &entry.shape
         {
             if there == target {
-                let set = Setting::between(&want.path, None, entry, have.ids, None, &want.owners);
+                let set =
+                    Setting::between(&want.path, None, entry, have.ids, None, false, &want.owners);
                 let changes = set.map(|it| Change::SetAttributes(vec![it])).into_iter().collect();
                 return Difference { changes, obstacles, notes: vec![] };
             }

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 /// Where this program keeps what is its own, as far as this crate needs it.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The state directory (/var/lib/steadfast). Replaced contents are kept below `kept/` there.
+    /// The state directory (/var/lib/steadfast). Replaced contents are kept below `kept/` and
+    /// `kept-of-others/` there.
     pub state: PathBuf,
     /// The cache directory (/var/cache/steadfast).
     pub cache: PathBuf,

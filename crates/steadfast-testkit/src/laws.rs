@@ -64,6 +64,7 @@ fn frame(world: &World, subjects: &[&dyn Subject], start: &World) -> World {
     world.clock = 0;
     world.loaded = 0;
     world.kept.clear();
+    world.secret_paths.clear();
     world.next_invocation = 0;
     world.read.clear();
     world.waited.clear();

@@ -1,5 +1,6 @@
 //! The laws of promises together. Those of each kind alone are in `kinds/`.
 
 mod mixed;
+mod secrets;
 mod spared;
 mod unit;

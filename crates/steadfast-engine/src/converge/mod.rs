@@ -4,6 +4,7 @@
 mod debts;
 mod judge;
 mod run;
+mod secrets;
 mod settling;
 mod unit_files;
 mod units;
@@ -101,6 +102,7 @@ pub fn converge(
         systemd_read: false,
         last_round: false,
     };
+    let former_secrets = run.remember_secrets();
     if !plan.is_kept() {
         run.drifted = (0..count).filter(|at| !run.is_kept(*at)).collect();
     }
@@ -113,6 +115,7 @@ pub fn converge(
     }
     run.pay_systemd();
     run.end_steps(out);
+    run.forget_secrets(&former_secrets);
     run.judge(out)
 }
 

@@ -27,7 +27,11 @@ pub(super) fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, 
                 Some(job) => sys.uid(&job.user)?.is_some(),
                 None => true,
             };
-            Ok(State { look: look?, user_exists })
+            let mut look = look?;
+            if let Some(entry) = &mut look.entry {
+                paths::hide_secret(entry);
+            }
+            Ok(State { look, user_exists })
         })
         .collect()
 }

@@ -239,6 +239,7 @@ fn state(shape: Option<Shape>) -> State {
         links: 1,
         changed: 7,
         mounted: false,
+        marks: steadfast_system::files::Marks::default(),
     });
     State { look: Look { folder: Some(folder()), entry }, user_exists: true }
 }

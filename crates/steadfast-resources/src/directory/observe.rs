@@ -60,7 +60,9 @@ fn digest_of_sources(want: &Desired, below: &Option<Arc<[TreeEntry]>>) -> Digest
         bytes.extend_from_slice(it.path.as_bytes());
         bytes.push(0);
         bytes.extend(it.entry.mode.0.to_le_bytes());
-        if let Shape::File { content: Content::Digest(digest), .. } = &it.entry.shape {
+        if let Shape::File { content: Content::Digest(digest), .. } = &it.entry.shape
+            && !it.entry.marks.secret.is_secret()
+        {
             bytes.extend_from_slice(digest);
         }
     }

@@ -8,7 +8,7 @@ use crate::kind::{self, Difference, Obstacle, Refusal};
 use crate::mode::NEW_DIRECTORY;
 use crate::paths::{self, Change, Inherited, NewDirectory, Removal, Setting, Whose};
 use std::sync::Arc;
-use steadfast_system::files::{Entry, Expected, Folder, Shape, TreeEntry};
+use steadfast_system::files::{Entry, Expected, Folder, Mode, Shape, TreeEntry};
 use steadfast_system::{AbsPath, GroupName};
 
 pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
@@ -26,8 +26,7 @@ pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
     let root = folder_after(want, have, there);
     let change = match there {
         Some(entry) => {
-            Setting::between(&want.path, None, entry, have.ids, Some(root.mode), &want.owners)
-                .map(|it| Change::SetAttributes(vec![it]))
+            setting(want, have, entry, root.mode).map(|it| Change::SetAttributes(vec![it]))
         }
         None => Some(Change::MakeDirectories(vec![new_directory(want, have, &root)])),
     };
@@ -65,13 +64,18 @@ fn group_after(want: &Desired, have: &State, there: Option<&Entry>) -> Option<Gr
     }
 }
 
+/// What it takes to give the directory itself its owners and its mode, if anything.
+fn setting(want: &Desired, have: &State, entry: &Entry, mode: Mode) -> Option<Setting> {
+    let says_mode = want.mode.is_some();
+    Setting::between(&want.path, None, entry, have.ids, Some(mode), says_mode, &want.owners)
+}
+
 /// Whether the directory itself is as promised, whatever is below it.
 pub(super) fn is_place(want: &Desired, have: &State) -> bool {
     let there = have.entry.as_ref().filter(|it| it.shape == Shape::Directory);
     let Some(entry) = there.filter(|_| !want.absent) else { return false };
     let mode = folder_after(want, have, there).mode;
-    have.ids.missing(&want.owners).is_empty()
-        && Setting::between(&want.path, None, entry, have.ids, Some(mode), &want.owners).is_none()
+    have.ids.missing(&want.owners).is_empty() && setting(want, have, entry, mode).is_none()
 }
 
 fn obstacles(want: &Desired, have: &State) -> Vec<Obstacle> {

@@ -32,7 +32,11 @@
 //! `validate` runs on the whole new file, before it takes its place; if it says no, the old file stays.
 //!
 //! A file that got a secret is `sensitive` as a whole: nothing of it is shown, and what it replaces is
-//! only kept where `keep_backup: true` is written.
+//! only kept where `keep_backup: true` is written. It stays so where the model stops saying it, until something
+//! else is there.
+//!
+//! With a `mode`, an access list that others than root can have laid (in a directory that they can write, or on a
+//! file of theirs) is a difference, and is removed.
 
 mod desired;
 mod lower;
@@ -157,6 +161,11 @@ impl Kind for File {
             Ok(state)
         };
         wants.iter().zip(states).map(spared).collect()
+    }
+
+    fn secret_paths(want: &Desired) -> Vec<(AbsPath, bool)> {
+        let path = (want.sensitive && !want.absent).then(|| want.path.clone());
+        path.map(|it| (it, want.keep_backup)).into_iter().collect()
     }
 
     /// Whoever says what keys are in a file of keys says all of it.

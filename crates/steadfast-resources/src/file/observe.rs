@@ -133,6 +133,7 @@ impl<'a> Target<'a> {
         }
         let shown = want.replace
             && !want.sensitive
+            && !entry.marks.secret.is_secret()
             && *size <= SHOWN
             && bytes.size() <= SHOWN
             && !paths::is_foreign_link(entry, look.folder.as_ref());
@@ -156,15 +157,21 @@ fn state<S: secrets::Read + ?Sized>(
     let content = compare(want, target, &look);
     let Look { folder, mut entry } = look;
     let mut mark = None;
+    let sensitive = want.sensitive || is_secret(entry.as_ref());
     if let Some(Entry { shape: Shape::File { content, .. }, .. }) = &mut entry {
         if let files::Content::Bytes(bytes) = content {
             *content = files::Content::Digest(paths::sha256(bytes));
         }
         if let files::Content::Digest(digest) = content {
-            mark = Some(if want.sensitive { sys.keyed_digest(&*digest)? } else { *digest });
+            mark = Some(if sensitive { sys.keyed_digest(&*digest)? } else { *digest });
         }
     }
-    Ok(State { folder, entry, ids, inherits, content, mark, sensitive: want.sensitive, ours })
+    Ok(State { folder, entry, ids, inherits, content, mark, sensitive, ours })
+}
+
+/// Whether what is there was once written from a secret.
+fn is_secret(entry: Option<&Entry>) -> bool {
+    entry.is_some_and(|it| it.marks.secret.is_secret())
 }
 
 /// Compares what is there with what is wanted.
@@ -197,8 +204,9 @@ fn compare_whole(
         Some(_) if !want.replace => Compared::Same,
         Some((_, files::Content::Digest(it))) if it == digest => Compared::Same,
         Some((_, files::Content::Bytes(it))) if paths::sha256(it) == *digest => Compared::Same,
-        Some((_, files::Content::Bytes(it))) => {
-            other((!want.sensitive).then(|| Bytes(Arc::clone(it))))
+        Some((entry, files::Content::Bytes(it))) => {
+            let shown = !want.sensitive && !entry.marks.secret.is_secret();
+            other(shown.then(|| Bytes(Arc::clone(it))))
         }
         Some((_, _)) | None => other(None),
     }
@@ -234,11 +242,12 @@ fn compare_edited(
         return Err(Refusal::of_place(open, why));
     }
     let new = edit::apply(edits, secrets, present.map_or(&[], |it| &**it)).map_err(of_content)?;
+    let sensitive = want.sensitive || file.is_some_and(|(it, _)| it.marks.secret.is_secret());
     if present.is_some_and(|it| **it == *new) {
         return Ok(Compared::Same);
     }
     let shown =
-        |it: &&Arc<[u8]>| !want.sensitive && it.len() as u64 <= SHOWN && new.len() as u64 <= SHOWN;
+        |it: &&Arc<[u8]>| !sensitive && it.len() as u64 <= SHOWN && new.len() as u64 <= SHOWN;
     let present = present.filter(shown).map(|it| Bytes(Arc::clone(it)));
     Ok(Compared::Other { wanted: Bytes(Arc::from(new)), present })
 }

@@ -35,10 +35,23 @@ pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
             let writing = writing(want, have, file, mode, wanted, present.as_ref());
             difference.changes.push(Change::Write(vec![writing]));
             difference.notes.extend(not_kept(want, have.entry.as_ref()));
+            if file.is_some_and(|it| it.marks.capabilities) {
+                let words = "its file capabilities belong to the old content and go with it";
+                difference.notes.push(words.to_owned());
+            }
         }
         Compared::Unsaid | Compared::Same | Compared::Refused(_) => {
-            let setting =
-                |it| Setting::between(&want.path, None, it, have.ids, Some(mode), &want.owners);
+            let setting = |it| {
+                Setting::between(
+                    &want.path,
+                    None,
+                    it,
+                    have.ids,
+                    Some(mode),
+                    want.mode.is_some(),
+                    &want.owners,
+                )
+            };
             let setting = file.and_then(setting).map(|it| Change::SetAttributes(vec![it]));
             difference.changes.extend(setting);
         }
@@ -99,7 +112,12 @@ fn writing(
             None => want.owners.of_new(have.inherits.as_ref()),
         },
         below: None,
-        was: file.map(|it| Was { size: paths::size(it), uid: it.uid, gid: it.gid, mode: it.mode }),
+        was: file.map(|it| Was {
+            size: paths::shown_size(it),
+            uid: it.uid,
+            gid: it.gid,
+            mode: it.mode,
+        }),
         present: present.cloned(),
         sensitive: want.sensitive,
         open: have.folder.as_ref().is_some_and(|it| it.open),
@@ -131,6 +149,7 @@ fn at_odds(want: &Desired, have: &State) -> Option<String> {
                 entry,
                 have.ids,
                 want.mode.as_ref().map(|it| it.of(entry.mode, false)),
+                want.mode.is_some(),
                 &want.owners,
             );
             (only && changed.is_some()).then(|| {

@@ -331,8 +331,10 @@ fn written(want: &Desired, had: Option<&Entry>) -> Change {
         in_place: had.is_some_and(|it| it.mounted),
     };
     let was = had.filter(|it| matches!(it.shape, Shape::File { .. }));
-    let present = had.and_then(bytes_of).cloned();
-    let was = was.map(|it| Was { size: paths::size(it), uid: it.uid, gid: it.gid, mode: it.mode });
+    let shown = had.filter(|it| !it.marks.secret.is_secret());
+    let present = shown.and_then(bytes_of).cloned();
+    let was =
+        was.map(|it| Was { size: paths::shown_size(it), uid: it.uid, gid: it.gid, mode: it.mode });
     Change::File(paths::Change::Write(vec![Writing {
         file,
         names: Owners::default(),
@@ -348,7 +350,7 @@ fn written(want: &Desired, had: Option<&Entry>) -> Change {
 fn attributes(path: &AbsPath, entry: &Entry) -> Option<Change> {
     let root = paths::Ids { owner: Who::Id(0), group: Who::Id(0) };
     let below = Arc::from(FILE);
-    paths::Setting::between(path, Some(&below), entry, root, Some(MODE), &Owners::default())
+    paths::Setting::between(path, Some(&below), entry, root, Some(MODE), true, &Owners::default())
         .map(|it| Change::File(paths::Change::SetAttributes(vec![it])))
 }
 

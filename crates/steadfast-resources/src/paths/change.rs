@@ -62,7 +62,8 @@ pub struct Writing {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Was {
-    pub size: u64,
+    /// None where nothing may be told of it.
+    pub size: Option<u64>,
     pub uid: u32,
     pub gid: u32,
     pub mode: Mode,
@@ -78,6 +79,10 @@ pub struct Setting {
     pub to: Attributes,
     /// The names that `to` stands for.
     pub names: Owners,
+    /// It has an access list that lets in others than its mode says, which goes.
+    pub list: bool,
+    /// Its file capabilities go with its owner.
+    pub capabilities: bool,
 }
 
 impl Setting {
@@ -88,18 +93,20 @@ impl Setting {
         entry: &Entry,
         ids: Ids,
         mode: Option<Mode>,
+        promised_mode: bool,
         names: &Owners,
     ) -> Option<Setting> {
         let uid = ids.owner.id().filter(|it| *it != entry.uid);
         let gid = ids.group.id().filter(|it| *it != entry.gid);
         let other = mode.filter(|it| *it != entry.mode);
-        if (uid, gid, other) == (None, None, None) {
+        let list = promised_mode && entry.marks.access_list;
+        if (uid, gid, other) == (None, None, None) && !list {
             return None;
         }
         let is_link = matches!(entry.shape, Shape::Link { .. });
         // chown takes setuid and setgid away, so the mode is said again.
         let dropped = (uid.is_some() || gid.is_some()) && entry.mode.0 & 0o6000 != 0 && !is_link;
-        let mode = other.or_else(|| dropped.then_some(entry.mode));
+        let mode = other.or_else(|| (dropped || list).then_some(entry.mode));
         Some(Setting {
             path: path.clone(),
             below: below.map(Arc::clone),
@@ -115,6 +122,8 @@ impl Setting {
             from: Attributes { uid: Some(entry.uid), gid: Some(entry.gid), mode: Some(entry.mode) },
             to: Attributes { uid, gid, mode },
             names: names.clone(),
+            list,
+            capabilities: entry.marks.capabilities && (uid.is_some() || gid.is_some()),
         })
     }
 
@@ -223,8 +232,8 @@ impl fmt::Display for Writing {
                 (replaces, Some(it)) => write!(f, "{} ({it})", in_place_of(replaces)),
             };
         };
-        if !self.sensitive {
-            write!(f, " (was {})", thousands(was.size))?;
+        if let Some(size) = was.size.filter(|_| !self.sensitive) {
+            write!(f, " (was {})", thousands(size))?;
         }
         let from = Attributes { uid: Some(was.uid), gid: Some(was.gid), mode: Some(was.mode) };
         let file = &self.file;
@@ -239,7 +248,18 @@ impl fmt::Display for Writing {
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         place(f, self.below.as_ref())?;
-        write!(f, "set {}", attributes(&self.from, &self.to, &self.names))
+        let list = "remove its access list, which lets in others than the mode says";
+        let set = match attributes(&self.from, &self.to, &self.names) {
+            same if same.is_empty() => String::new(),
+            other => format!("set {other}"),
+        };
+        match (set.is_empty(), self.list) {
+            (false, true) => write!(f, "{set}, {list}")?,
+            (true, _) => f.write_str(list)?,
+            (false, false) => f.write_str(&set)?,
+        }
+        let lost = ", which takes its file capabilities away";
+        if self.capabilities { f.write_str(lost) } else { Ok(()) }
     }
 }
 
@@ -293,7 +313,16 @@ impl fmt::Display for Change {
                     if all.iter().any(Setting::sets_mode) {
                         what.push("mode");
                     }
-                    write!(f, "set {} of {} entries", what.join(", "), many(all.len()))
+                    if all.iter().any(|it| it.list) {
+                        what.push("access list");
+                    }
+                    write!(f, "set {} of {} entries", what.join(", "), many(all.len()))?;
+                    match all.iter().filter(|it| it.capabilities).count() {
+                        0 => Ok(()),
+                        lost => {
+                            write!(f, ", which takes file capabilities away from {}", many(lost))
+                        }
+                    }
                 }
             },
             Change::Remove(all) => match &**all {

@@ -67,10 +67,35 @@ pub fn is_too_large_to_keep(entry: &Entry) -> bool {
     matches!(entry.shape, Shape::File { size, .. } if size > KEPT_FILE_MAX)
 }
 
-/// What is said where such a file is to go.
+/// Whether a file's content is kept when it goes, where that is asked for.
+pub fn is_kept(entry: &Entry) -> bool {
+    !is_too_large_to_keep(entry) && entry.marks.secret.may_be_kept()
+}
+
+/// What is said where a file is to go whose content is not kept.
 pub fn not_kept(entry: &Entry) -> Option<String> {
-    let words = "its content is larger than 16 MiB and will not be kept";
-    is_too_large_to_keep(entry).then(|| words.to_owned())
+    if !matches!(entry.shape, Shape::File { .. }) || is_kept(entry) {
+        return None;
+    }
+    Some(match entry.marks.secret.may_be_kept() {
+        true => "its content is larger than 16 MiB and will not be kept".to_owned(),
+        false => "its content was written from a secret and will not be kept".to_owned(),
+    })
+}
+
+/// How large a regular file is, where that may be told: nothing is told of what was a secret.
+pub fn shown_size(entry: &Entry) -> Option<u64> {
+    (!entry.marks.secret.is_secret()).then(|| size(entry))
+}
+
+/// Takes the bytes of what was a secret out of what is shown; the digest is enough to compare.
+pub fn hide_secret(entry: &mut Entry) {
+    if entry.marks.secret.is_secret()
+        && let Shape::File { content, .. } = &mut entry.shape
+        && let Content::Bytes(bytes) = content
+    {
+        *content = Content::Digest(sha256(bytes));
+    }
 }
 
 /// Whether it is a file that somebody may have linked here to have us work on another one.

@@ -61,7 +61,10 @@ fn written(writing: &Writing) -> Vec<Fact> {
     let content = if *sensitive { content } else { content.after(file.content.len()) };
     let facts = match was {
         Some(was) => {
-            let content = if *sensitive { content } else { content.before(was.size) };
+            let content = match was.size.filter(|_| !*sensitive) {
+                Some(size) => content.before(size),
+                None => content,
+            };
             let from = Attributes { uid: Some(was.uid), gid: Some(was.gid), mode: Some(was.mode) };
             std::iter::once(content).chain(attributes(&from, &to, names)).collect()
         }
@@ -74,8 +77,11 @@ fn written(writing: &Writing) -> Vec<Fact> {
 }
 
 fn set(setting: &Setting) -> Vec<Fact> {
-    let Setting { path: _, below, seen: _, from, to, names } = setting;
-    attributes(from, to, names).into_iter().map(|it| it.at(below.as_deref())).collect()
+    let Setting { path: _, below, seen: _, from, to, names, list, capabilities } = setting;
+    let mut facts = attributes(from, to, names);
+    facts.extend(list.then(|| Fact::new("remove", "access list")));
+    facts.extend(capabilities.then(|| Fact::new("remove", "capabilities")));
+    facts.into_iter().map(|it| it.at(below.as_deref())).collect()
 }
 
 fn removed(removal: &Removal) -> Fact {

@@ -9,8 +9,8 @@ use std::sync::Mutex;
 use steadfast_model::scope::Scope;
 use steadfast_model::{Diagnostics, SourceSet, yaml};
 use steadfast_system::files::{
-    self, Attributes, Content, Entry, Expected, Folder, KEPT_FILE_MAX, Mode, NewFile, OwnFolder,
-    Shape, Staged,
+    self, Attributes, Content, Entry, Expected, Folder, KEPT_FILE_MAX, Marks, Mode, NewFile,
+    OwnFolder, Shape, Staged,
 };
 use steadfast_system::{ErrorKind, SystemError};
 
@@ -98,7 +98,16 @@ pub(crate) fn folder() -> Option<Folder> {
 }
 
 pub(crate) fn entry(shape: Shape, mode: u16) -> Entry {
-    Entry { shape, uid: 0, gid: 0, mode: Mode(mode), links: 1, changed: 7, mounted: false }
+    Entry {
+        shape,
+        uid: 0,
+        gid: 0,
+        mode: Mode(mode),
+        links: 1,
+        changed: 7,
+        mounted: false,
+        marks: steadfast_system::files::Marks::default(),
+    }
 }
 
 pub(crate) fn file(content: &str, mode: u16) -> Entry {
@@ -156,6 +165,12 @@ impl Notes {
 }
 
 impl files::Write for Notes {
+    fn remember_secrets(&self, _: &[(AbsPath, bool)]) -> Result<Vec<AbsPath>, SystemError> {
+        Ok(vec![])
+    }
+    fn forget_secrets(&self, _: &[AbsPath]) -> Result<(), SystemError> {
+        Ok(())
+    }
     fn stage(&self, files: &[NewFile]) -> Vec<Result<Staged, SystemError>> {
         self.0.lock().unwrap().push(format!("{} files:", files.len()));
         files.iter().map(|it| Ok(Staged::new(it.clone(), ()))).collect()
@@ -239,6 +254,7 @@ fn files_of_many_promises_are_written_together_and_a_failure_stays_with_its_prom
                 &file("", 0o644),
                 Ids { owner: Who::Id(5), group: Who::Unsaid },
                 None,
+                false,
                 &Owners::default(),
             )
             .unwrap(),
@@ -328,7 +344,7 @@ fn a_failure_below_a_directory_holds_nothing_else_and_one_of_its_own_holds_all()
 fn shows(old: &[u8], new: &[u8], expected: Expect) {
     let mut it = writing("/etc/x", "");
     it.file.content = Arc::from(new);
-    it.was = Some(Was { size: old.len() as u64, uid: 0, gid: 0, mode: Mode(0o644) });
+    it.was = Some(Was { size: Some(old.len() as u64), uid: 0, gid: 0, mode: Mode(0o644) });
     it.present = Some(Bytes(Arc::from(old)));
     expected.assert_eq(&detail(&Change::Write(vec![it])).unwrap_or_default());
 }
@@ -381,7 +397,7 @@ fn a_difference_has_its_limits() {
     assert_eq!(detail(&Change::Write(vec![it.clone()])), None);
     it.sensitive = false;
     // What it is compared with was not read.
-    it.was = Some(Was { size: 3, uid: 0, gid: 0, mode: Mode(0o644) });
+    it.was = Some(Was { size: Some(3), uid: 0, gid: 0, mode: Mode(0o644) });
     assert_eq!(detail(&Change::Write(vec![it])), None);
 }
 
@@ -401,10 +417,44 @@ fn many_changes_of_one_sort_are_one_line_that_can_be_opened() {
 #[test]
 fn setuid_is_said_again_where_a_new_owner_would_take_it_away() {
     let ids = Ids { owner: Who::Id(5), group: Who::Unsaid };
-    let set = Setting::between(&abs("/x"), None, &file("", 0o4755), ids, None, &Owners::default())
-        .unwrap();
+    let set =
+        Setting::between(&abs("/x"), None, &file("", 0o4755), ids, None, false, &Owners::default())
+            .unwrap();
     assert_eq!(set.to.mode, Some(Mode(0o4755)));
     assert_eq!(set.to_string(), "set owner root -> 5");
+}
+
+#[test]
+fn what_owner_and_mode_do_not_show_is_said_before_it_goes() {
+    let marked = |access_list, capabilities| {
+        let mut entry = file("", 0o755);
+        entry.marks = Marks { access_list, capabilities, ..Marks::default() };
+        entry
+    };
+    let set = |entry: &Entry, owner, mode: Option<u16>| {
+        let ids = Ids { owner, group: Who::Unsaid };
+        let (mode, says) = (mode.or(Some(0o755)).map(Mode), mode.is_some());
+        let owners = Owners::default();
+        let set = Setting::between(&abs("/x"), None, entry, ids, mode, says, &owners)?;
+        let facts: Vec<String> = facts(&Change::SetAttributes(vec![set.clone()]))
+            .iter()
+            .map(|it| format!("{} {}", it.verb, it.facet))
+            .collect();
+        Some(format!("{set} [{}] {:?}", facts.join(", "), set.to.mode))
+    };
+    let list = marked(true, false);
+    assert_eq!(set(&list, Who::Unsaid, None), None, "no mode is promised");
+    let expected = "remove its access list, which lets in others than the mode says \
+        [remove access list] Some(Mode(493))";
+    assert_eq!(set(&list, Who::Unsaid, Some(0o755)).as_deref(), Some(expected));
+    let expected = "set mode 0755 -> 0700, remove its access list, which lets in others than the mode says \
+        [set mode, remove access list] Some(Mode(448))";
+    assert_eq!(set(&list, Who::Unsaid, Some(0o700)).as_deref(), Some(expected));
+    let program = marked(false, true);
+    assert_eq!(set(&program, Who::Unsaid, Some(0o755)), None);
+    let expected = "set owner root -> 5, which takes its file capabilities away \
+        [set owner, remove capabilities] None";
+    assert_eq!(set(&program, Who::Id(5), None).as_deref(), Some(expected));
 }
 
 #[test]

@@ -54,14 +54,12 @@ pub(crate) fn effects<'a>(
 pub(crate) fn former(seen: &Expected, entry: Option<&Entry>, kept: bool) -> FacetState {
     match (seen, entry) {
         (Expected::Nothing, _) => FacetState::Nothing,
-        (Expected::File { digest }, Some(it)) if kept && !super::is_too_large_to_keep(it) => {
-            FacetState::File {
-                content: Content::Digest(*digest),
-                uid: it.uid,
-                gid: it.gid,
-                mode: it.mode,
-            }
-        }
+        (Expected::File { digest }, Some(it)) if kept && super::is_kept(it) => FacetState::File {
+            content: Content::Digest(*digest),
+            uid: it.uid,
+            gid: it.gid,
+            mode: it.mode,
+        },
         (Expected::Link { target }, Some(it)) => {
             FacetState::Link { target: Arc::clone(target), uid: it.uid, gid: it.gid }
         }
@@ -89,7 +87,7 @@ pub(crate) fn of_file(file: &NewFile, entry: Option<&Entry>) -> Effect {
 
 /// What an entry is, its content as far as it was read.
 pub(crate) fn of_entry(entry: &Entry) -> FacetState {
-    let Entry { shape, uid, gid, mode, links: _, changed: _, mounted: _ } = entry;
+    let Entry { shape, uid, gid, mode, links: _, changed: _, mounted: _, marks: _ } = entry;
     let (uid, gid, mode) = (*uid, *gid, *mode);
     match shape {
         Shape::File { .. } => {
@@ -238,7 +236,9 @@ impl Place<'_> {
         about: &About<'_>,
     ) -> Option<Change> {
         let was = match now.state {
-            FacetState::File { uid, gid, mode, .. } => Some(Was { size: now.size, uid, gid, mode }),
+            FacetState::File { uid, gid, mode, .. } => {
+                Some(Was { size: Some(now.size), uid, gid, mode })
+            }
             FacetState::Nothing
             | FacetState::Directory { .. }
             | FacetState::Link { .. }
@@ -318,6 +318,8 @@ impl Place<'_> {
             from: Attributes { uid: Some(from.0), gid: Some(from.1), mode: from.2 },
             to: Attributes { uid, gid, mode },
             names: Owners::default(),
+            list: false,
+            capabilities: false,
         }]))
     }
 }

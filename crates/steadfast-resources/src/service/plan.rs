@@ -382,13 +382,14 @@ fn own_file_changes(file: &OwnFile, look: &Look) -> Result<Vec<Change>, Refused>
         changes.push(write(Expected::Nothing, None, false));
         return Ok(changes);
     };
-    let Entry { shape, uid, gid, mode, links: _, changed: _, mounted } = entry;
+    let Entry { shape, uid, gid, mode, links: _, changed: _, mounted, marks } = entry;
     match shape {
         Shape::File { content: Content::Bytes(bytes), .. } => {
             let seen = Expected::File { digest: Sha256::digest(bytes).into() };
             if **bytes != *file.content.as_bytes() {
-                let was = String::from_utf8_lossy(bytes).into_owned();
-                Ok(vec![write(seen, Some(was.into()), *mounted)])
+                let was = || String::from_utf8_lossy(bytes).into_owned().into();
+                let was = (!marks.secret.is_secret()).then(was);
+                Ok(vec![write(seen, was, *mounted)])
             } else if (*uid, *gid, *mode) != (0, 0, MODE) {
                 let (path, was) = (file.path.clone(), (*uid, *gid, *mode));
                 Ok(vec![Change::SetAttributes { path, seen, was }])

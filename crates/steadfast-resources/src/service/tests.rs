@@ -277,6 +277,7 @@ fn look(shape: Option<Shape>) -> Look {
         links: 1,
         changed: 7,
         mounted: false,
+        marks: steadfast_system::files::Marks::default(),
     });
     Look { folder: Some(folder), entry }
 }
@@ -762,6 +763,12 @@ impl Machine {
 }
 
 impl files::Write for Machine {
+    fn remember_secrets(&self, _: &[(AbsPath, bool)]) -> Result<Vec<AbsPath>, SystemError> {
+        Ok(vec![])
+    }
+    fn forget_secrets(&self, _: &[AbsPath]) -> Result<(), SystemError> {
+        Ok(())
+    }
     fn stage(&self, files: &[NewFile]) -> Vec<Result<files::Staged, SystemError>> {
         files.iter().map(|it| Ok(files::Staged::new(it.clone(), ()))).collect()
     }

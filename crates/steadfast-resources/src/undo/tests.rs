@@ -157,6 +157,7 @@ fn what_is_not_kept_when_it_makes_way_is_not_known() {
         links: 1,
         changed: 0,
         mounted: false,
+        marks: steadfast_system::files::Marks::default(),
     };
     let seen = Expected::File { digest: sha256(b"a") };
     let known = owned(Content::Digest(sha256(b"a")), 7, 0o600);

@@ -1,5 +1,8 @@
 //! Contents that were replaced or removed, kept in the state directory by their digest.
 //!
+//! What others than root can have filled is kept apart (`kept-of-others/`, 32 MiB), so that nobody can push out
+//! what root may want to have back. What was once written from a secret is not kept, unless the model says so.
+//!
 //! `kept/ab/cdef…` is a content whose SHA-256 begins with `abcdef`: mode 0600 in directories of 0700. A file
 //! over 16 MiB is not kept. Beyond 256 MiB in all, what was kept longest ago goes first; where very many
 //! contents are kept, the oldest of a part of them. How much is kept is written down beside them (`kept/size`),
@@ -7,6 +10,7 @@
 //! fails, what asked for it must not go on: nothing is lost for want of space.
 
 use super::Digest;
+use super::cache::Total;
 use super::walk::{self, failed};
 use crate::{ErrorKind, Host, SystemError};
 use rustix::fs::OFlags;
@@ -21,16 +25,30 @@ use std::time::SystemTime;
 
 /// How much is kept in all.
 const KEPT_MAX: u64 = 256 * 1024 * 1024;
+/// And how much of what others than root can have filled, beside that.
+const KEPT_OF_OTHERS_MAX: u64 = 32 * 1024 * 1024;
 /// What is let go for what comes, beside twice as much, where not everything is looked at.
 const AT_LEAST: u64 = 1024 * 1024;
 const LOOKED_AT: usize = 4_096;
 /// Up to this many contents are flushed one by one; more with the whole file system at once.
 pub(super) const FLUSHED_ALONE: usize = 16;
 
+/// Whose contents have a place of their own. Whoever can write files that we replace can fill only theirs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Share {
+    /// What root alone can have filled.
+    Root,
+    Others,
+}
+
+/// How much a content counts at least among those of others, however small it is: a place in a directory.
+const OTHERS_AT_LEAST: u64 = 4_096;
+
 /// The place where contents are kept.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backups<'h> {
     host: &'h Host,
+    share: Share,
     cap: u64,
     /// About how many contents are looked at to make room.
     looked_at: usize,
@@ -38,11 +56,42 @@ pub(super) struct Backups<'h> {
 
 impl<'h> Backups<'h> {
     pub(super) fn new(host: &'h Host) -> Backups<'h> {
-        Backups { host, cap: KEPT_MAX, looked_at: LOOKED_AT }
+        Backups { host, share: Share::Root, cap: KEPT_MAX, looked_at: LOOKED_AT }
+    }
+
+    /// The share of those contents that others than root can have filled.
+    pub(super) fn of_others(host: &'h Host) -> Backups<'h> {
+        Backups { host, share: Share::Others, cap: KEPT_OF_OTHERS_MAX, looked_at: LOOKED_AT }
     }
 
     fn root(&self) -> PathBuf {
-        self.host.settings.state.join("kept")
+        self.host.settings.state.join(match self.share {
+            Share::Root => "kept",
+            Share::Others => "kept-of-others",
+        })
+    }
+
+    fn total(&self) -> &'h Total {
+        match self.share {
+            Share::Root => &self.host.files.kept,
+            Share::Others => &self.host.files.kept_of_others,
+        }
+    }
+
+    /// How much a content of this size takes of the share.
+    fn weight(&self, size: u64) -> u64 {
+        match self.share {
+            Share::Root => size,
+            Share::Others => size.max(OTHERS_AT_LEAST),
+        }
+    }
+
+    /// A kept content of either share.
+    pub(super) fn find(host: &'h Host, digest: &Digest) -> Result<Option<Vec<u8>>, SystemError> {
+        match Backups::new(host).get(digest)? {
+            Some(content) => Ok(Some(content)),
+            None => Backups::of_others(host).get(digest),
+        }
     }
 
     fn folder_and_name(&self, digest: &Digest) -> (PathBuf, String) {
@@ -97,7 +146,8 @@ impl<'h> Backups<'h> {
                 }
                 let about = file.metadata()?;
                 if about.is_file() {
-                    sample.contents.push((about.modified()?, about.len(), file.path()));
+                    let weight = self.weight(about.len());
+                    sample.contents.push((about.modified()?, weight, file.path()));
                 }
             }
         }
@@ -106,7 +156,7 @@ impl<'h> Backups<'h> {
 
     /// Counts what came, and lets the oldest go where it is too much.
     fn settle(&self, came: u64) -> std::io::Result<()> {
-        let mut total = self.host.files.kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut total = self.total().0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = match *total {
             Some(before) if before + came <= self.cap => before + came,
             before => self.make_room(before, came)?,
@@ -145,7 +195,7 @@ impl<'h> Backups<'h> {
 
     /// Something is about to come: until it is there, nothing is written down about how much there is.
     fn unsettle(&self) -> std::io::Result<()> {
-        let mut total = self.host.files.kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut total = self.total().0.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.size();
         if total.is_none() {
             *total = std::fs::read_to_string(&path).ok().and_then(|it| it.trim().parse().ok());
@@ -267,7 +317,7 @@ impl Keeping<'_> {
         self.waiting.push(Waiting {
             temporary: temporary.to_owned(),
             path: path.to_owned(),
-            size: content.len() as u64,
+            size: self.backups.weight(content.len() as u64),
         });
         Ok(())
     }
@@ -362,7 +412,7 @@ mod tests {
     fn beyond_the_cap_the_oldest_go_first() {
         let folder = tempfile::tempdir().unwrap();
         let host = host_in(folder.path());
-        let backups = Backups { host: &host, cap: 25, looked_at: LOOKED_AT };
+        let backups = Backups { share: Share::Root, host: &host, cap: 25, looked_at: LOOKED_AT };
         let contents: Vec<Vec<u8>> = (0..3_u8).map(|it| vec![it; 10]).collect();
         let age = |content: &[u8], seconds| {
             let (folder, name) = backups.folder_and_name(&walk::digest(content));
@@ -389,7 +439,8 @@ mod tests {
     /// A run of its own keeps one content.
     fn keep(folder: &Path, cap: u64, content: &[u8]) {
         let host = host_in(folder);
-        let mut keeping = Backups { host: &host, cap, looked_at: 256 }.keeping();
+        let mut keeping =
+            Backups { host: &host, share: Share::Root, cap, looked_at: 256 }.keeping();
         keeping.add(content).unwrap();
         keeping.settle().unwrap();
     }
@@ -436,6 +487,26 @@ mod tests {
         assert!(!size.exists());
         keep(folder.path(), KEPT_MAX, b"last");
         assert_eq!(std::fs::read_to_string(&size).unwrap(), "10\n");
+    }
+
+    #[test]
+    fn what_others_fill_pushes_out_nothing_of_roots() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = host_in(folder.path());
+        let keep = |backups: Backups<'_>, content: &[u8]| {
+            let mut keeping = backups.keeping();
+            keeping.add(content).unwrap();
+            keeping.settle().unwrap();
+        };
+        keep(Backups::new(&host), b"root's");
+        let others = Backups { cap: 3 * OTHERS_AT_LEAST, ..Backups::of_others(&host) };
+        for content in 0..20_u8 {
+            keep(others, &[content; 2]);
+        }
+        let kept = |content: &[u8]| Backups::find(&host, &walk::digest(content)).unwrap().is_some();
+        assert!(kept(b"root's"));
+        assert!(kept(&[19; 2]), "the youngest is there");
+        assert_eq!((0..20_u8).filter(|it| kept(&[*it; 2])).count(), 3, "small ones count too");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the real machine remembers of its files within one run.
 
 use super::looks::Looks;
+use super::secret::Known;
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -17,6 +18,9 @@ pub(crate) struct Cache {
     pub(super) kept: Total,
     /// None in it where the kernel does not tell enough.
     pub(super) looks: OnceLock<Option<Looks>>,
+    /// The same for what others than root filled.
+    pub(super) kept_of_others: Total,
+    pub(super) secrets: Known,
 }
 
 /// How many bytes of replaced contents are kept, once that was counted.

@@ -2,6 +2,7 @@
 
 use super::backups::Backups;
 use super::looks::{self, Looks};
+use super::secret::SecretPaths;
 use super::walk::{self, Dir, Facts, Walker, failed};
 use super::{Content, Digest, Entry, Look, OwnFolder, Read, Shape, TreeEntry, Wanted};
 use crate::text::safe;
@@ -9,6 +10,7 @@ use crate::{AbsPath, ErrorKind, Host, SystemError};
 use rustix::io::Errno;
 use std::ffi::CStr;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -78,6 +80,7 @@ impl Read for Host {
         let mut buffer = vec![0; walk::BUFFER];
         let mut entries = vec![];
         let mut glance = Glance::new(self);
+        let secrets = self.secret_paths();
         walk::visit(&dir, shown, &mut |dir, name, path, facts| {
             if entries.len() >= ENTRIES_MAX {
                 return Err(SystemError::new(
@@ -111,6 +114,8 @@ impl Read for Host {
                     Err(err) => return Err(unreadable(err)),
                 }
             };
+            let mut entry = entry;
+            secrets.mark(dir, name, &mut entry);
             entries.push(TreeEntry { path: path.into(), entry });
             Ok(())
         })?;
@@ -140,7 +145,7 @@ impl Read for Host {
     }
 
     fn kept(&self, digest: &Digest) -> Result<Option<Vec<u8>>, SystemError> {
-        Backups::new(self).get(digest)
+        Backups::find(self, digest)
     }
 }
 
@@ -227,12 +232,13 @@ struct Looker<'h> {
     walker: Walker,
     glance: Glance<'h>,
     buffer: Vec<u8>,
+    secrets: Arc<SecretPaths>,
 }
 
 impl<'h> Looker<'h> {
     fn new(host: &'h Host) -> Looker<'h> {
         let (walker, buffer) = (Walker::default(), vec![0; walk::BUFFER]);
-        Looker { walker, glance: Glance::new(host), buffer }
+        Looker { walker, glance: Glance::new(host), buffer, secrets: host.secret_paths() }
     }
 
     fn look(&mut self, path: &AbsPath, wanted: Wanted) -> Result<Look, SystemError> {
@@ -253,14 +259,18 @@ impl<'h> Looker<'h> {
             }
         };
         let name = walk::kernel_name(name).map_err(failed)?;
-        if let Some(entry) = self.glanced(&dir, &name, wanted) {
+        if let Some(mut entry) = self.glanced(&dir, &name, wanted) {
+            self.secrets.mark(&dir, &name, &mut entry);
             return Ok(Look { folder: Some(dir.folder()), entry: Some(entry) });
         }
         let Looker { glance, buffer, .. } = self;
         let mut read = |facts: &Facts, content: &Content| {
             glance.read(&dir, facts, content, || Some(path.clone()));
         };
-        let entry = dir.entry(&name, wanted, buffer, &mut read).map_err(failed)?;
+        let mut entry = dir.entry(&name, wanted, buffer, &mut read).map_err(failed)?;
+        if let Some(entry) = &mut entry {
+            self.secrets.mark(&dir, &name, entry);
+        }
         Ok(Look { folder: Some(dir.folder()), entry })
     }
 
@@ -272,7 +282,7 @@ impl<'h> Looker<'h> {
         }
         let facts = Facts::at(&dir.fd, name).ok()?;
         let content = self.glance.known(dir, &facts, Some(promised))?;
-        dir.described(name, &facts, content).ok()
+        dir.described_whole(name, &facts, content).ok()
     }
 }
 

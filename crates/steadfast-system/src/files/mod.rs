@@ -7,8 +7,10 @@ mod backups;
 pub(crate) mod cache;
 mod host;
 mod looks;
+mod marks;
 pub(crate) mod private;
 mod read;
+mod secret;
 #[cfg(test)]
 pub(crate) mod tests;
 mod walk;
@@ -88,6 +90,48 @@ pub struct Entry {
     pub changed: i64,
     /// Something is mounted at this very path, so that it cannot be renamed over.
     pub mounted: bool,
+    pub marks: Marks,
+}
+
+/// What type, owner and mode of an entry do not show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// Whether a secret was once written there.
+    pub secret: Secrecy,
+    /// An access list lets in whom the mode does not name, or will do so for what is made in a directory. Only
+    /// what others than root can have laid is looked for: where they can write, and on what is theirs.
+    pub access_list: bool,
+    /// A program has file capabilities, which a change of its owner takes away.
+    pub capabilities: bool,
+}
+
+/// Whether what is at a path was once written from a secret. Then it is sensitive when it is read, also where
+/// the promise that wrote it is gone, and whatever somebody has made of it since.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Secrecy {
+    #[default]
+    Plain,
+    Secret {
+        /// The model said that what is replaced there is kept all the same.
+        keep: bool,
+    },
+}
+
+impl Secrecy {
+    pub fn is_secret(self) -> bool {
+        match self {
+            Secrecy::Plain => false,
+            Secrecy::Secret { .. } => true,
+        }
+    }
+
+    /// Whether the content may be kept when it is replaced or removed.
+    pub fn may_be_kept(self) -> bool {
+        match self {
+            Secrecy::Plain => true,
+            Secrecy::Secret { keep } => keep,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -254,6 +298,13 @@ pub trait Read: fmt::Debug {
 
 /// What may be done. Everything is atomic and durable when it returns.
 pub trait Write {
+    /// Remembers that secrets are written to these paths, and whether what is replaced there is kept all the
+    /// same: before anything is written. Gives the paths that are remembered from before and not among these.
+    fn remember_secrets(&self, paths: &[(AbsPath, bool)]) -> Result<Vec<AbsPath>, SystemError>;
+
+    /// What was at these paths is not there any more.
+    fn forget_secrets(&self, paths: &[AbsPath]) -> Result<(), SystemError>;
+
     /// Writes new contents beside their places, with all that belongs to them, and lets the programs that
     /// have a say have it. A batch, so that many files share one flush to the disk; one result for each.
     /// Nothing takes its place before [`Write::place`], and what is dropped instead leaves nothing behind.

@@ -806,7 +806,7 @@ fn nothing_is_replaced_where_the_old_content_cannot_be_kept() {
             assert_eq!(error.kind, ErrorKind::Storage);
             assert_eq!(
                 world.words(&error),
-                "keep the old content below /state/kept: No space left on device (os error 28)"
+                "keep the old content below /state/kept-of-others: No space left on device (os error 28)"
             );
         }
         for index in 0..count {
@@ -942,7 +942,7 @@ fn a_validator_has_its_say_before_anything_is_replaced() {
             .unwrap()
             .map(|it| it.unwrap().file_name())
             .collect();
-        assert_eq!(state, ["kept"]);
+        assert_eq!(state, [if beside { "kept" } else { "kept-of-others" }]);
     }
 }
 
@@ -1120,4 +1120,74 @@ fn a_directory_with_a_mount_in_it_is_neither_removed_nor_replaced() {
     }
     assert_eq!(world.names("tree"), ["a", "inner"]);
     assert_eq!(world.names(""), ["tree"]);
+}
+
+/// An access list that lets somebody in.
+fn list_for_somebody() -> Vec<u8> {
+    let nobody = u32::MAX;
+    let entries =
+        [(1, 7, nobody), (2, 7, SOMEBODY), (4, 5, nobody), (16, 7, nobody), (32, 0, nobody)];
+    let mut bytes = 2_u32.to_le_bytes().to_vec();
+    for (tag, rights, id) in entries {
+        bytes.extend(u16::to_le_bytes(tag));
+        bytes.extend(u16::to_le_bytes(rights));
+        bytes.extend(u32::to_le_bytes(id));
+    }
+    bytes
+}
+
+const LISTS: [&str; 2] = ["system.posix_acl_access", "system.posix_acl_default"];
+
+fn lists_of(path: &Path) -> Vec<&'static str> {
+    let has = |it: &&str| rustix::fs::getxattr(path, *it, &mut [0_u8; 0][..]).is_ok();
+    LISTS.into_iter().filter(has).collect()
+}
+
+/// Lays a list; false where the file system has none.
+fn lay(path: &Path, list: &str) -> bool {
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(path, list, &list_for_somebody(), flags).is_ok()
+}
+
+#[test]
+fn the_list_that_a_directory_of_others_hands_on_lets_nobody_into_what_root_makes_in_it() {
+    let world = World::open();
+    let folder = world.folder.path().join("theirs");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+    if !lay(&folder, LISTS[1]) {
+        return;
+    }
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let made = world.abs("theirs/made");
+    let make = |it| world.host.make_directory(it, uid, gid, Mode(0o750), &Expected::Nothing);
+    make(&made).unwrap();
+    let file = world.new_file("theirs/file", "x", Expected::Nothing);
+    world.host.write_files(&[NewFile { uid, gid, mode: Mode(0o640), ..file }]).remove(0).unwrap();
+    for name in ["made", "file"] {
+        assert_eq!(lists_of(&folder.join(name)), [""; 0], "{name}");
+    }
+}
+
+#[test]
+fn a_list_that_others_can_have_laid_is_seen_and_goes_where_a_mode_is_set() {
+    let world = World::open();
+    let folder = world.folder.path().join("theirs");
+    std::fs::create_dir_all(folder.join("made")).unwrap();
+    std::fs::write(folder.join("file"), "x").unwrap();
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+    if !lay(&folder.join("file"), LISTS[0]) {
+        return;
+    }
+    assert!(lay(&folder.join("made"), LISTS[1]));
+    for (name, seen) in [("file", Expected::AnyFile), ("made", Expected::Directory)] {
+        let path = world.abs(&format!("theirs/{name}"));
+        let entry =
+            || world.host.look(&[(&path, Wanted::Nothing)]).remove(0).unwrap().entry.unwrap();
+        assert!(entry().marks.access_list, "{name}");
+        let to = Attributes { mode: Some(entry().mode), ..Attributes::default() };
+        world.host.set_attributes(&[(&path, &seen, to)]).remove(0).unwrap();
+        assert!(!entry().marks.access_list, "{name}");
+        assert_eq!(lists_of(&folder.join(name)), [""; 0], "{name}");
+    }
 }

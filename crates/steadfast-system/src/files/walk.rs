@@ -6,7 +6,7 @@
 
 use super::read::needs_content;
 pub(super) use super::read::{BUFFER, bytes, content, digest};
-use super::{Content, Entry, Folder, Mode, Shape, Wanted};
+use super::{Content, Entry, Folder, Marks, Mode, Shape, Wanted};
 use crate::text::{of_bytes, safe, to_bytes};
 use crate::{AbsPath, ErrorKind, SystemError};
 use rustix::fd::{AsFd, AsRawFd as _, OwnedFd};
@@ -152,6 +152,7 @@ impl Facts {
             links: self.links(),
             changed: ctime.tv_sec * 1_000_000 + i64::from(ctime.tv_nsec / 1_000),
             mounted: self.is_mounted(folder_device),
+            marks: Marks::default(),
         }
     }
 }
@@ -203,7 +204,7 @@ impl Dir {
         }
     }
 
-    fn real_path_of(&self, name: &str) -> Box<str> {
+    pub(super) fn real_path_of(&self, name: &str) -> Box<str> {
         if &*self.real == "/" {
             format!("/{name}").into()
         } else {
@@ -273,7 +274,7 @@ impl Dir {
                     Err(err) => return Err(err),
                 };
                 if !(facts.is_file() && needs_content(wanted, facts.size())) {
-                    return self.described(name, &facts, Content::NotRead).map(Some);
+                    return self.described_whole(name, &facts, Content::NotRead).map(Some);
                 }
             }
             let fd = match rustix::fs::openat(&self.fd, name, READ, rustix::fs::Mode::empty()) {
@@ -294,14 +295,14 @@ impl Dir {
                 Content::NotRead
             };
             read(&facts, &content);
-            return self.described(name, &facts, content).map(Some);
+            return self.described_whole(name, &facts, content).map(Some);
         }
     }
 
     /// The entry of what `facts` is about.
     pub(super) fn described(
         &self,
-        name: impl rustix::path::Arg,
+        name: &CStr,
         facts: &Facts,
         content: Content,
     ) -> Result<Entry, Errno> {
@@ -313,12 +314,17 @@ impl Dir {
             FileType::Fifo => Shape::Fifo,
             FileType::CharacterDevice | FileType::BlockDevice | FileType::Unknown => Shape::Device,
         };
-        Ok(facts.entry(shape, self.facts.device()))
+        let mut entry = facts.entry(shape, self.facts.device());
+        entry.marks.capabilities =
+            facts.is_file() && facts.mode().0 & 0o111 != 0 && self.has_capabilities(name);
+        Ok(entry)
     }
 }
 
 /// The name of the extended attribute that holds the POSIX access list.
 pub(super) const ACCESS_LIST: &CStr = c"system.posix_acl_access";
+/// And of that which a directory hands on to what is made in it.
+pub(super) const DEFAULT_LIST: &CStr = c"system.posix_acl_default";
 
 const READ: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)

@@ -4,8 +4,8 @@ use super::{FakeHost, World, refuse};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use steadfast_system::files::{
-    Attributes, Content, Digest, Entry, Expected, Folder, Look, Mode, NewFile, OwnFolder, Read,
-    Shape, Staged, TreeEntry, Wanted, Write,
+    Attributes, Content, Digest, Entry, Expected, Folder, Look, Marks, Mode, NewFile, OwnFolder,
+    Read, Secrecy, Shape, Staged, TreeEntry, Wanted, Write,
 };
 use steadfast_system::{AbsPath, ErrorKind, SystemError};
 
@@ -19,6 +19,9 @@ pub struct Thing {
     pub links: u64,
     pub changed: i64,
     pub mounted: bool,
+    /// An access list, and of a directory that which it hands on.
+    pub list: bool,
+    pub capabilities: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -34,7 +37,17 @@ pub enum Matter {
 impl Thing {
     /// Root's, with mode 0644.
     pub fn of(matter: Matter) -> Thing {
-        Thing { matter, uid: 0, gid: 0, mode: 0o644, links: 1, changed: 0, mounted: false }
+        Thing {
+            matter,
+            uid: 0,
+            gid: 0,
+            mode: 0o644,
+            links: 1,
+            changed: 0,
+            mounted: false,
+            list: false,
+            capabilities: false,
+        }
     }
 
     pub fn file(content: &str) -> Thing {
@@ -85,6 +98,11 @@ impl Thing {
             links: self.links,
             changed: self.changed,
             mounted: self.mounted,
+            marks: Marks {
+                secret: Secrecy::Plain,
+                access_list: self.list && (open || self.uid != 0),
+                capabilities: self.capabilities,
+            },
         }
     }
 }
@@ -98,6 +116,20 @@ fn moved<T>(path: &AbsPath, why: &str) -> Result<T, SystemError> {
 }
 
 impl World {
+    /// What is at a path, as it is seen.
+    fn seen(&self, path: &AbsPath, thing: &Thing, wanted: Wanted, open: bool) -> Entry {
+        let mut entry = thing.entry(wanted, open);
+        entry.marks.secret = self.secrecy(path);
+        entry
+    }
+
+    fn secrecy(&self, path: &AbsPath) -> Secrecy {
+        match self.secret_paths.get(path) {
+            Some(keep) => Secrecy::Secret { keep: *keep },
+            None => Secrecy::Plain,
+        }
+    }
+
     /// Puts something at a path, whatever is there.
     pub fn put(&mut self, path: &AbsPath, mut thing: Thing) {
         thing.changed = self.clock;
@@ -224,7 +256,7 @@ impl World {
             let contents: Vec<Arc<[u8]>> = self
                 .files
                 .iter()
-                .filter(|(it, _)| it.is_within(path))
+                .filter(|(it, _)| it.is_within(path) && self.secrecy(it).may_be_kept())
                 .filter_map(|(_, it)| match &it.matter {
                     Matter::File(bytes) => Some(Arc::clone(bytes)),
                     Matter::Directory
@@ -297,6 +329,9 @@ impl World {
             let setgid = if thing.mode & 0o010 != 0 { 0o2000 } else { 0 };
             thing.mode &= !(0o4000 | setgid);
         }
+        thing.capabilities &= to.uid.is_none() && to.gid.is_none();
+        let of_others = folder.open || thing.uid != 0;
+        thing.list &= !(of_others && (to.uid.is_some() || to.mode.is_some()));
         thing.uid = to.uid.unwrap_or(thing.uid);
         thing.gid = to.gid.unwrap_or(thing.gid);
         thing.mode = to.mode.map_or(thing.mode, |it| it.0);
@@ -326,7 +361,8 @@ impl Read for FakeHost {
                 let Some((real, folder)) = world.real(path)? else {
                     return Ok(Look { folder: None, entry: None });
                 };
-                let entry = world.files.get(&real).map(|it| it.entry(*wanted, folder.open));
+                let thing = world.files.get(&real);
+                let entry = thing.map(|it| world.seen(&real, it, *wanted, folder.open));
                 Ok(Look { folder: Some(folder), entry })
             };
             wanted.iter().map(look).collect()
@@ -385,7 +421,9 @@ impl Read for FakeHost {
                         Some(_) => Wanted::digest_beside(promised, size),
                         None => Wanted::Nothing,
                     };
-                    TreeEntry { path: below.into(), entry: thing.entry(wanted, folder.open) }
+                    let mut entry = world.seen(path, thing, wanted, folder.open);
+                    entry.marks.access_list = false;
+                    TreeEntry { path: below.into(), entry }
                 })
                 .collect();
             entries.sort_by(|a, b| a.path.cmp(&b.path));
@@ -415,6 +453,22 @@ impl Read for FakeHost {
 struct Waiting;
 
 impl Write for FakeHost {
+    /// No part of what is managed, so no effect.
+    fn remember_secrets(&self, paths: &[(AbsPath, bool)]) -> Result<Vec<AbsPath>, SystemError> {
+        self.remember(|world| {
+            let others =
+                world.secret_paths.keys().filter(|it| !paths.iter().any(|(path, _)| path == *it));
+            let others = others.cloned().collect();
+            world.secret_paths.extend(paths.iter().cloned());
+            Ok(others)
+        })
+    }
+
+    fn forget_secrets(&self, paths: &[AbsPath]) -> Result<(), SystemError> {
+        self.remember(|world| world.secret_paths.retain(|path, _| !paths.contains(path)));
+        Ok(())
+    }
+
     /// What waits is in nobody's way and goes with the process, so it is no part of the world.
     fn stage(&self, files: &[NewFile]) -> Vec<Result<Staged, SystemError>> {
         let stage = |file: &NewFile| {
@@ -465,7 +519,12 @@ impl Write for FakeHost {
             if *replaces == Expected::Directory {
                 return moved(path, "the directory is there already");
             }
-            let thing = Thing { uid, gid, mode: mode.0, ..Thing::of(Matter::Directory) };
+            // It comes with the list of its directory; one that others can write may not say who uses it.
+            let above = world.real(path)?.and_then(|(real, folder)| {
+                Some(world.files.get(&real.parent()?)?.list && !folder.open)
+            });
+            let list = above.unwrap_or(false);
+            let thing = Thing { uid, gid, mode: mode.0, list, ..Thing::of(Matter::Directory) };
             world.replace(path, replaces, thing)
         })
     }

@@ -66,6 +66,8 @@ pub struct World {
     /// How often each was asked.
     pub asked: BTreeMap<UnitName, usize>,
     pub secrets: BTreeMap<String, Vec<u8>>,
+    /// The paths that secrets were written to, and whether what is replaced there is kept.
+    pub secret_paths: BTreeMap<AbsPath, bool>,
 }
 
 /// When a fault strikes, seen from the effect.
@@ -151,6 +153,7 @@ impl FakeHost {
             sick: BTreeMap::new(),
             asked: BTreeMap::new(),
             secrets: BTreeMap::new(),
+            secret_paths: BTreeMap::new(),
         };
         for path in [
             "/",

@@ -22,7 +22,8 @@ impl Below<'_> {
             let is_link = matches!(entry.shape, Shape::Link { .. });
             let mode = (!is_link).then(|| self.mode(entry.mode, is_folder));
             let owners = &self.want.owners;
-            let set = Setting::between(&whole_path, Some(&it.path), entry, self.ids, mode, owners);
+            let set =
+                Setting::between(&whole_path, Some(&it.path), entry, self.ids, mode, false, owners);
             let Some(set) = set else { continue };
             if is_link {
                 links += 1;

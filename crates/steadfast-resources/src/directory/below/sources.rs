@@ -81,7 +81,7 @@ impl<'a> Below<'a> {
             },
             below: Some(Arc::clone(&file.below)),
             was: over.map(|it| Was {
-                size: paths::size(it),
+                size: paths::shown_size(it),
                 uid: it.uid,
                 gid: it.gid,
                 mode: it.mode,
@@ -97,7 +97,15 @@ impl<'a> Below<'a> {
     fn attributes_do(&mut self, file: &SourceFile, path: &AbsPath, it: &TreeEntry) -> bool {
         let mode = self.file_mode(file, it.entry.mode);
         let owners = &self.want.owners;
-        let set = Setting::between(path, Some(&it.path), &it.entry, self.ids(), Some(mode), owners);
+        let set = Setting::between(
+            path,
+            Some(&it.path),
+            &it.entry,
+            self.ids(),
+            Some(mode),
+            false,
+            owners,
+        );
         let foreign = it.entry.links > 1 && self.root.open;
         if set.is_some() && foreign {
             return false;

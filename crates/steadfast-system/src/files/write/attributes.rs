@@ -5,7 +5,7 @@ use super::descriptors::OPEN_FOLDER;
 use super::errors::{moved, refused};
 use super::verify::is_shape;
 use crate::files::backups::FLUSHED_ALONE;
-use crate::files::walk::{self, ACCESS_LIST, Dir, Facts, failed};
+use crate::files::walk::{self, ACCESS_LIST, DEFAULT_LIST, Dir, Facts, failed};
 use crate::files::{Attributes, Expected, Mode, NewFile};
 use crate::text::of_bytes;
 use crate::{AbsPath, ErrorKind, SystemError};
@@ -67,7 +67,9 @@ impl Batch<'_> {
         if attributes.mode.is_some() && facts.is_link() {
             return refuse("is a symbolic link, which has no mode");
         }
-        let flushed = change(&fd, attributes).and_then(|()| {
+        // Whoever could lay a list there is not to say who uses it.
+        let of_others = (dir.open || facts.uid() != 0) && !facts.is_link();
+        let flushed = change(&fd, attributes, of_others).and_then(|()| {
             if flush { flush_one(&fd, &facts, &dir) } else { self.flush_later(&fd, &facts, &dir) }
         });
         flushed.map_err(|err| refused(format!("set owner or mode of {path}"), err, &dir, &name))?;
@@ -119,11 +121,17 @@ fn reached(fd: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
-fn change(fd: &OwnedFd, to: Attributes) -> Result<(), Errno> {
+fn change(fd: &OwnedFd, to: Attributes, clear: bool) -> Result<(), Errno> {
     let Attributes { uid, gid, mode } = to;
     if uid.is_some() || gid.is_some() {
         let (uid, gid) = ids(uid, gid)?;
         rustix::fs::chownat(fd, c"", uid, gid, AtFlags::EMPTY_PATH)?;
+    }
+    if clear && (uid.is_some() || mode.is_some()) {
+        let path = reached(fd);
+        for list in [ACCESS_LIST, DEFAULT_LIST] {
+            none_left(rustix::fs::removexattr(&*path, list))?;
+        }
     }
     // A change of owner takes setuid away, so the mode comes after it.
     match mode {
@@ -212,7 +220,18 @@ pub(super) fn copy_attributes(
         return Ok(());
     }
     // One that came from the directory's default list.
-    match rustix::fs::fremovexattr(to, ACCESS_LIST) {
+    none_left(rustix::fs::fremovexattr(to, ACCESS_LIST))
+}
+
+/// Takes away the access list of a new directory, and that which it would hand on.
+pub(super) fn clear_lists(fd: &OwnedFd) -> Result<(), Errno> {
+    none_left(rustix::fs::fremovexattr(fd, ACCESS_LIST))?;
+    none_left(rustix::fs::fremovexattr(fd, DEFAULT_LIST))
+}
+
+/// There may have been none, or the file system has none.
+fn none_left(removed: Result<(), Errno>) -> Result<(), Errno> {
+    match removed {
         Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(()),
         Err(err) => Err(err),
     }

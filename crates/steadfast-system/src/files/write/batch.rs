@@ -3,6 +3,7 @@
 
 use super::descriptors::{c_string, remove_any, remove_quietly};
 use crate::files::backups::{Backups, Keeping};
+use crate::files::secret::SecretPaths;
 use crate::files::walk::{self, Dir, Facts, Walker, failed};
 use crate::{AbsPath, ErrorKind, Host, SystemError};
 use rustix::fd::{AsFd as _, OwnedFd};
@@ -16,7 +17,10 @@ use std::sync::{Arc, PoisonError};
 pub(super) struct Batch<'h> {
     pub(super) host: &'h Host,
     pub(super) walker: Walker,
-    pub(super) keeping: Keeping<'h>,
+    keeping: Keeping<'h>,
+    /// What others than root can have filled.
+    keeping_of_others: Keeping<'h>,
+    pub(super) secrets: Arc<SecretPaths>,
     /// A descriptor on each file system that was written to, to flush it as a whole.
     pub(super) devices: HashMap<u64, OwnedFd>,
     pub(super) buffer: Vec<u8>,
@@ -28,9 +32,29 @@ impl<'h> Batch<'h> {
             host,
             walker: Walker::default(),
             keeping: Backups::new(host).keeping(),
+            keeping_of_others: Backups::of_others(host).keeping(),
+            secrets: host.secret_paths(),
             devices: HashMap::new(),
             buffer: vec![0; walk::BUFFER],
         }
+    }
+
+    /// Keeps a content, in the share of those who can have filled it.
+    pub(super) fn keep_content(
+        &mut self,
+        content: &[u8],
+        of_others: bool,
+    ) -> Result<(), SystemError> {
+        match of_others {
+            true => self.keeping_of_others.add(content),
+            false => self.keeping.add(content),
+        }
+    }
+
+    /// What was added to the backups is among them when this returns.
+    pub(super) fn settle_kept(&mut self) -> Result<(), SystemError> {
+        self.keeping.settle()?;
+        self.keeping_of_others.settle()
     }
 
     /// The directory that a path lies in, which must be there, and its name in it.

@@ -1,6 +1,6 @@
 //! Making directories and links, in the place of what was seen there.
 
-use super::attributes::{ids, mode_of};
+use super::attributes::{clear_lists, ids, mode_of};
 use super::batch::Batch;
 use super::descriptors::{OPEN_FOLDER, flush_folder, folder_path, remove_quietly};
 use super::errors::{moved, refused};
@@ -41,6 +41,10 @@ impl Batch<'_> {
                 && walk::names(&fd).map_err(make)?.is_empty();
             if !ours {
                 return Err(moved(path, "somebody put something else in its place"));
+            }
+            if dir.open {
+                // It has come from somebody who may not say who uses this directory.
+                clear_lists(&fd).map_err(make)?;
             }
             let (uid, gid) = ids(Some(uid), Some(gid)).map_err(make)?;
             rustix::fs::fchown(&fd, uid, gid).map_err(make)?;

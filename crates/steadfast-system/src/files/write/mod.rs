@@ -24,6 +24,14 @@ use batch::Batch;
 pub(crate) use home::NewHome;
 
 impl Write for Host {
+    fn remember_secrets(&self, paths: &[(AbsPath, bool)]) -> Result<Vec<AbsPath>, SystemError> {
+        self.remember_all(paths)
+    }
+
+    fn forget_secrets(&self, paths: &[AbsPath]) -> Result<(), SystemError> {
+        self.forget_all(paths)
+    }
+
     fn stage(&self, files: &[NewFile]) -> Vec<Result<Staged, SystemError>> {
         Batch::new(self).stage(files)
     }

@@ -3,6 +3,7 @@
 use super::batch::Batch;
 use super::descriptors::{c_string, flush_folder, remove_any};
 use super::errors::{moved, refused};
+use super::verify::may_be_filled_by_others;
 use crate::files::Expected;
 use crate::files::KEPT_FILE_MAX;
 use crate::files::walk::{self, Facts, failed};
@@ -11,6 +12,7 @@ use crate::{AbsPath, ErrorKind, SystemError};
 use rustix::fd::AsFd as _;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
+use std::sync::Arc;
 
 impl Batch<'_> {
     pub(super) fn remove(
@@ -75,7 +77,7 @@ impl Batch<'_> {
     /// `keep` says so.
     pub(super) fn examine_tree(&mut self, path: &AbsPath, keep: bool) -> Result<(), SystemError> {
         let root = walk::open_tree(&mut self.walker, path)?;
-        let (keeping, buffer) = (&mut self.keeping, &mut self.buffer);
+        let secrets = Arc::clone(&self.secrets);
         walk::visit(&root, &path.to_string(), &mut |dir, name, below, facts| {
             if facts.is_mounted(dir.facts.device()) {
                 return Err(SystemError::new(
@@ -83,16 +85,17 @@ impl Batch<'_> {
                     format!("something is mounted at {path}/{}", safe(below)),
                 ));
             }
+            let keep = keep && secrets.at(dir, name).may_be_kept();
             if !keep || !facts.is_file() || facts.size() > KEPT_FILE_MAX {
                 return Ok(());
             }
             let content = match dir.open_file(name) {
-                Ok((fd, facts)) => walk::bytes(&fd, facts.size(), KEPT_FILE_MAX, buffer),
+                Ok((fd, facts)) => walk::bytes(&fd, facts.size(), KEPT_FILE_MAX, &mut self.buffer),
                 Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => Ok(None),
                 Err(err) => Err(err),
             };
             match content.map_err(|err| failed(format!("read {path}/{}", safe(below)), err))? {
-                Some(content) => keeping.add(&content),
+                Some(content) => self.keep_content(&content, may_be_filled_by_others(dir, facts)),
                 None => Ok(()),
             }
         })

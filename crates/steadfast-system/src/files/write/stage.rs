@@ -48,7 +48,7 @@ impl Batch<'_> {
         let mut staged: Vec<Result<Beside, SystemError>> =
             files.iter().map(|file| self.prepare(file, alone)).collect();
         // What is replaced is safe before anything takes its place.
-        if let Err(err) = self.keeping.settle() {
+        if let Err(err) = self.settle_kept() {
             for one in &mut staged {
                 if one.as_ref().is_ok_and(|it| it.kept) {
                     *one = Err(err.clone());
@@ -97,7 +97,7 @@ impl Batch<'_> {
             self.validate(file, (!dir.open).then_some(&temporary))?;
         }
         match &prior.content {
-            Some(content) => self.keeping.add(content)?,
+            Some(content) => self.keep_content(content, prior.of_others)?,
             None if file.replaces == Expected::Directory => self.examine_tree(path, file.keep)?,
             None => {}
         }

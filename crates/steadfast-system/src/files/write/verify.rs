@@ -18,6 +18,8 @@ pub(super) struct Prior {
     pub(super) file: Option<OwnedFd>,
     /// Its content, where that is to be kept and is not too large to be.
     pub(super) content: Option<Vec<u8>>,
+    /// Whether others than root can have filled it.
+    pub(super) of_others: bool,
 }
 
 impl Batch<'_> {
@@ -35,7 +37,9 @@ impl Batch<'_> {
         match seen {
             Expected::Nothing => match Facts::at(&dir.fd, name) {
                 Ok(_) => Err(moved(path, "something is there now")),
-                Err(Errno::NOENT) => Ok(Prior { facts: None, file: None, content: None }),
+                Err(Errno::NOENT) => {
+                    Ok(Prior { facts: None, file: None, content: None, of_others: false })
+                }
                 Err(err) => Err(unseen(path, err, dir, name)),
             },
             Expected::File { digest } => {
@@ -53,7 +57,7 @@ impl Batch<'_> {
                 {
                     return Err(moved(path, "the link points elsewhere now"));
                 }
-                Ok(Prior { facts: Some(facts), file: None, content: None })
+                Ok(Prior { facts: Some(facts), file: None, content: None, of_others: false })
             }
         }
     }
@@ -71,6 +75,7 @@ impl Batch<'_> {
         let look = |err| unseen(path, err, dir, name);
         let (fd, facts) = dir.open_file(name).map_err(look)?;
         let mut content = None;
+        let keep = keep && self.secrets.at(dir, name).may_be_kept();
         if keep && facts.size() <= KEPT_FILE_MAX {
             content =
                 walk::bytes(&fd, facts.size(), KEPT_FILE_MAX, &mut self.buffer).map_err(look)?;
@@ -84,7 +89,8 @@ impl Batch<'_> {
                 return Err(moved(path, "its content changed"));
             }
         }
-        Ok(Prior { facts: Some(facts), file: Some(fd), content })
+        let of_others = may_be_filled_by_others(dir, &facts);
+        Ok(Prior { facts: Some(facts), file: Some(fd), content, of_others })
     }
 
     /// The digest of an open file as a look would give it; none where a look would not read it.
@@ -130,9 +136,9 @@ impl Batch<'_> {
     /// returns.
     pub(super) fn keep(&mut self, prior: &Prior) -> Result<(), SystemError> {
         if let Some(content) = &prior.content {
-            self.keeping.add(content)?;
+            self.keep_content(content, prior.of_others)?;
         }
-        self.keeping.settle()
+        self.settle_kept()
     }
 }
 
@@ -153,4 +159,10 @@ pub(super) fn is_shape(facts: &Facts, seen: &Expected) -> bool {
         Expected::Link { .. } => facts.is_link(),
         Expected::Other => !facts.is_file() && !facts.is_directory() && !facts.is_link(),
     }
+}
+
+/// Whether others than root decide what is in a file.
+pub(super) fn may_be_filled_by_others(dir: &Dir, facts: &Facts) -> bool {
+    let by_group = facts.mode().0 & 0o020 != 0 && facts.gid() != 0;
+    dir.open || facts.uid() != 0 || facts.mode().0 & 0o002 != 0 || by_group
 }

@@ -80,10 +80,10 @@ impl Kind for Link {
             Takes::Boolean,
             "Replace anything at this path that is not a link (default: false)",
         ),
-        Field::new("owner", Takes::Text, "The owning user (a new link: root)"),
+        Field::new("owner", paths::NAME_OR_NUMBER, "The owning user (a new link: root)"),
         Field::new(
             "group",
-            Takes::Text,
+            paths::NAME_OR_NUMBER,
             "The owning group (a new link: root, or inherited from a setgid directory)",
         ),
     ];

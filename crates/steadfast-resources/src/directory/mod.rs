@@ -77,10 +77,10 @@ impl Kind for Directory {
             Takes::Words(STATES),
             "Whether the directory exists (default: present)",
         ),
-        Field::new("owner", Takes::Text, "The owning user (a new directory: root)"),
+        Field::new("owner", paths::NAME_OR_NUMBER, "The owning user (a new directory: root)"),
         Field::new(
             "group",
-            Takes::Text,
+            paths::NAME_OR_NUMBER,
             "The owning group (a new directory: root, or inherited from a setgid parent)",
         ),
         Field::new(

@@ -77,10 +77,10 @@ impl Kind for File {
         Field::new("variables", Takes::MapOf(&Takes::Anything), "Variables for the template"),
         Field::new("source", Takes::Text, "A file of the model to copy the content from"),
         Field::new("edits", Takes::ListOf(edit::FIELDS), "Changes to the existing content"),
-        Field::new("owner", Takes::Text, "The owning user (a new file: root)"),
+        Field::new("owner", paths::NAME_OR_NUMBER, "The owning user (a new file: root)"),
         Field::new(
             "group",
-            Takes::Text,
+            paths::NAME_OR_NUMBER,
             "The owning group (a new file: root, or inherited from a setgid directory)",
         ),
         Field::new(

@@ -89,7 +89,7 @@ impl Kind for Package {
         Field::new(
             "allow_removals",
             Takes::OneOf(&[Takes::Boolean, Takes::TextList]),
-            "Whether, or which, other packages may be removed to resolve conflicts (default: false)",
+            "Whether, or which, other packages may be removed to resolve conflicts (default: false). Those that the model promises absent always may",
         ),
         Field::new("from", Takes::Text, "The suite to install from, such as bookworm-backports"),
         Field::new("debconf", Takes::MapOf(&Takes::Text), "debconf answers, by question"),

@@ -26,7 +26,8 @@ pub use entry::{
 pub use facts::{entry_word, facts};
 pub use numbers::{bytes, thousands};
 pub use owners::{
-    Accounts, Ids, Inherited, Owners, Who, Whose, attributes as attributes_facts, lower_mode,
+    Accounts, Ids, Inherited, NAME_OR_NUMBER, Owners, Who, Whose, attributes as attributes_facts,
+    lower_mode,
 };
 pub(crate) use undo::{
     attributes as attributes_set, back, effects, former, observe_facets, of_file,

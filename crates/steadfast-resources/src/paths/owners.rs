@@ -6,9 +6,12 @@ use crate::mode::Wish;
 use crate::undo::Says;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use steadfast_model::{Fields, Node, Value, codes};
+use steadfast_model::{Fields, Node, Takes, Value, codes};
 use steadfast_system::files::{Attributes, Entry, Folder};
 use steadfast_system::{AbsPath, GroupName, Probe, SystemError, UserName};
+
+/// An account by its name, or by its number where it need not have one.
+pub const NAME_OR_NUMBER: Takes = Takes::OneOf(&[Takes::Text, Takes::Integer]);
 
 /// What all three kinds may say about whose it is. (A link has no mode.)
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

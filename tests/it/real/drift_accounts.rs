@@ -373,29 +373,29 @@ fn what_a_user_and_a_service_make_is_purged_from_no_directory() {
     let Some(machine) = Machine::boot() else { return };
     let server = format!(
         r#"server: web
-users: {{ keyed: {{ ssh_keys: ["{KEY} a"] }}, exact: {{ ssh_keys: {{ exactly: ["{KEY}"] }} }} }}
+users: {{ keyed: {{ home: /srv/people/keyed, ssh_keys: ["{KEY} a"] }}, exact: {{ ssh_keys: {{ exactly: ["{KEY}"] }} }} }}
 services: {{ cron: {{ enabled: true, running: true }} }}
 directories:
-  /home: {{ purge: true, force: true }}
-  /home/keyed/.ssh: {{ owner: keyed, group: keyed, mode: "0700", purge: true }}
+  /srv/people: {{ purge: true, force: true }}
+  /srv/people/keyed/.ssh: {{ owner: keyed, group: keyed, mode: "0700", purge: true }}
   /home/exact/.ssh: {{ owner: exact, group: exact, mode: "0700", purge: true }}
   /etc/systemd/system/multi-user.target.wants: {{ purge: true, force: true }}
 "#
     );
-    machine.sh("mkdir /home/stranger; touch /home/stranger/file");
+    machine.sh("mkdir -p /srv/people/stranger; touch /srv/people/stranger/file");
     keep(&machine, &server, &[]);
-    machine.sh("grep -qF 'AAAA' /home/keyed/.ssh/authorized_keys");
+    machine.sh("grep -qF 'AAAA' /srv/people/keyed/.ssh/authorized_keys");
     machine.sh("grep -qF 'AAAA' /home/exact/.ssh/authorized_keys");
     machine.sh("test -L /etc/systemd/system/multi-user.target.wants/cron.service");
-    machine.sh("test ! -e /home/stranger");
-    machine.sh("echo 'ssh-rsa AAAA b' > /home/keyed/.ssh/authorized_keys2");
+    machine.sh("test ! -e /srv/people/stranger");
+    machine.sh("echo 'ssh-rsa AAAA b' > /srv/people/keyed/.ssh/authorized_keys2");
     let real = run(&machine, &[]);
     assert_eq!(
         real.outcomes(),
-        [("directory:/home/keyed/.ssh".to_owned(), "repaired".to_owned())],
+        [("directory:/srv/people/keyed/.ssh".to_owned(), "repaired".to_owned())],
         "{}",
         real.stderr
     );
-    machine.sh("test ! -e /home/keyed/.ssh/authorized_keys2");
-    machine.sh("grep -qF 'AAAA' /home/keyed/.ssh/authorized_keys");
+    machine.sh("test ! -e /srv/people/keyed/.ssh/authorized_keys2");
+    machine.sh("grep -qF 'AAAA' /srv/people/keyed/.ssh/authorized_keys");
 }

@@ -15,7 +15,8 @@ pub enum ErrorKind {
     Locked,
     /// The machine moved between the look and the act: the next run looks again.
     Moved,
-    /// A symbolic link that others than root can swap is on the way, so it is not followed.
+    /// What others than root can bring about at any moment: a symbolic link on the way that they can swap, so
+    /// that it is not followed, or more names than are taken in.
     Swappable,
     /// No space, read-only, an I/O error.
     Storage,

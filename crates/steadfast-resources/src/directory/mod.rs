@@ -30,6 +30,10 @@
 //! **ignore** has patterns. One without `/` is compared with every name, one with `/` with the path below
 //! the directory. What is below an ignored directory is ignored.
 //!
+//! `recurse`, `purge` and `source` look at up to 1,000,000 entries below the directory. Where others than root can
+//! write, no more than 200,000 of them may be names that nobody promised: whoever makes more of them has the
+//! promise not kept, and nothing else.
+//!
 //! **absent**: it goes if it is empty, with `force` also otherwise.
 //!
 //! The directories of the system itself (`/`, `/etc`, `/usr`, `/home`, …) are neither absent, purged nor

@@ -3,6 +3,7 @@
 use super::backups::Backups;
 use super::looks::{self, Looks};
 use super::secret::SecretPaths;
+use super::visit;
 use super::walk::{self, Dir, Facts, Walker, failed};
 use super::{Content, Digest, Entry, Look, OwnFolder, Read, Shape, TreeEntry, Wanted};
 use crate::text::safe;
@@ -24,8 +25,36 @@ const THREADS_MAX: usize = 8;
 /// Locks and sockets, and what is remembered until the next boot.
 const RUN: &str = "/run/steadfast";
 
-/// A tree is told as a list in memory.
+/// A tree is told as a list in memory, some 650 bytes an entry.
 const ENTRIES_MAX: usize = 1_000_000;
+/// What nobody promised, where others than root can write: they make names for nothing.
+const OF_OTHERS_MAX: usize = 200_000;
+
+/// How many entries of a tree were taken in.
+#[derive(Default)]
+struct Count {
+    all: usize,
+    of_others: usize,
+}
+
+impl Count {
+    fn one_more(&mut self, shown: &str, dir: &Dir, is_promised: bool) -> Result<(), SystemError> {
+        self.all += 1;
+        self.of_others += usize::from(dir.open && !is_promised);
+        if self.of_others > OF_OTHERS_MAX {
+            let words = format!(
+                "{shown} has more than {OF_OTHERS_MAX} entries that nobody promised where others than root \
+                 can write"
+            );
+            return Err(SystemError::new(ErrorKind::Swappable, words));
+        }
+        if self.all > ENTRIES_MAX {
+            let words = format!("{shown} has more than {ENTRIES_MAX} entries");
+            return Err(SystemError::new(ErrorKind::Other, words));
+        }
+        Ok(())
+    }
+}
 
 impl Read for Host {
     fn look(&self, wanted: &[(&AbsPath, Wanted)]) -> Vec<Result<Look, SystemError>> {
@@ -81,15 +110,11 @@ impl Read for Host {
         let mut entries = vec![];
         let mut glance = Glance::new(self);
         let secrets = self.secret_paths();
-        walk::visit(&dir, shown, &mut |dir, name, path, facts| {
-            if entries.len() >= ENTRIES_MAX {
-                return Err(SystemError::new(
-                    ErrorKind::Other,
-                    format!("{shown} has more than {ENTRIES_MAX} entries"),
-                ));
-            }
+        let mut count = Count::default();
+        visit::visit(&dir, shown, ENTRIES_MAX, &mut |dir, name, path, facts| {
             let unreadable = |err| failed(format!("read {shown}/{}", safe(path)), err);
             let promised = promised(path).filter(|_| facts.is_file());
+            count.one_more(shown, dir, promised.is_some())?;
             let entry = if let Some(content) = glance.known(dir, facts, promised) {
                 facts.entry(Shape::File { size: facts.size(), content }, dir.facts.device())
             } else if promised.is_some() {
@@ -288,4 +313,36 @@ impl<'h> Looker<'h> {
 
 fn root_entry(facts: &Facts) -> Entry {
     facts.entry(Shape::Directory, facts.device())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_what_others_make_less_is_taken_in_and_what_is_promised_does_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in 0..10 {
+            std::fs::write(folder.path().join(name.to_string()), "").unwrap();
+        }
+        let root = AbsPath::parse(folder.path().to_str().unwrap()).unwrap();
+        let dir = walk::open_tree(&mut Walker::default(), &root).unwrap();
+        assert!(dir.open, "whatever lies below /tmp is");
+        let mut count = Count { all: 0, of_others: OF_OTHERS_MAX - 1 };
+        count.one_more("/t", &dir, false).unwrap();
+        count.one_more("/t", &dir, true).unwrap();
+        let error = count.one_more("/t", &dir, false).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Swappable);
+        let words =
+            "/t has more than 200000 entries that nobody promised where others than root can write";
+        assert_eq!(error.chain().join(": "), words);
+        // Of one directory no more names are held than are asked for, and one.
+        let mut seen = 0;
+        visit::visit(&dir, "/t", 3, &mut |_, _, _, _| {
+            seen += 1;
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(seen, 4);
+    }
 }

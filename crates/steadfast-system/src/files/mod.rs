@@ -13,6 +13,7 @@ mod read;
 mod secret;
 #[cfg(test)]
 pub(crate) mod tests;
+mod visit;
 mod walk;
 pub(crate) mod write;
 

@@ -10,13 +10,10 @@ use super::{Content, Entry, Folder, Marks, Mode, Shape, Wanted};
 use crate::text::{of_bytes, safe, to_bytes};
 use crate::{AbsPath, ErrorKind, SystemError};
 use rustix::fd::{AsFd, AsRawFd as _, OwnedFd};
-use rustix::fs::{
-    AtFlags, FileType, OFlags, RawDir, Statx, StatxAttributes, StatxFlags, StatxTimestamp,
-};
+use rustix::fs::{AtFlags, FileType, OFlags, Statx, StatxAttributes, StatxFlags, StatxTimestamp};
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
-use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 /// How many directories a walker holds open. Several threads have one each, and 1,024 descriptors is the
@@ -510,72 +507,4 @@ pub(super) fn open_tree(walker: &mut Walker, root: &AbsPath) -> Result<Dir, Syst
         Some(Err(Errno::LOOP)) => Err(failed(what(), Errno::NOTDIR)),
         Some(Err(err)) => Err(failed(what(), err)),
     }
-}
-
-/// The names in a directory, in no order.
-pub(super) fn names(fd: impl AsFd) -> Result<Vec<CString>, Errno> {
-    let mut buffer = vec![MaybeUninit::uninit(); 32 * 1024];
-    let mut names = vec![];
-    let mut list = RawDir::new(fd, &mut buffer);
-    while let Some(entry) = list.next() {
-        let entry = entry?;
-        if entry.file_name() != c"." && entry.file_name() != c".." {
-            names.push(entry.file_name().to_owned());
-        }
-    }
-    Ok(names)
-}
-
-/// What a walk of a tree meets: the directory, the name in it, the path below the root, and the facts.
-pub(super) type Visitor<'v> = dyn FnMut(&Dir, &CStr, &str, &Facts) -> Result<(), SystemError> + 'v;
-
-/// Visits everything below a directory, which is readable. Links are not followed and mounted file
-/// systems not entered. Paths are told as [`of_bytes`] has names. `shown` is the directory's path for errors.
-pub(super) fn visit(dir: &Dir, shown: &str, visitor: &mut Visitor<'_>) -> Result<(), SystemError> {
-    visit_below(dir, shown, "", 0, visitor)
-}
-
-fn visit_below(
-    dir: &Dir,
-    shown: &str,
-    below: &str,
-    depth: usize,
-    visitor: &mut Visitor<'_>,
-) -> Result<(), SystemError> {
-    let here =
-        || if below.is_empty() { shown.to_owned() } else { format!("{shown}/{}", safe(below)) };
-    if depth > DEPTH_MAX {
-        return Err(SystemError::new(
-            ErrorKind::Other,
-            format!("{shown} is more than {DEPTH_MAX} directories deep"),
-        ));
-    }
-    let names =
-        names(&dir.fd).map_err(|err| failed(format!("list the directory {}", here()), err))?;
-    for name in names {
-        let facts = match Facts::at(&dir.fd, &*name) {
-            Ok(facts) => facts,
-            Err(Errno::NOENT) => continue,
-            Err(err) => {
-                let name = safe(&of_bytes(name.to_bytes()));
-                return Err(failed(format!("look at {}/{name}", here()), err));
-            }
-        };
-        let text = of_bytes(name.to_bytes());
-        let path = if below.is_empty() { text.into_owned() } else { format!("{below}/{text}") };
-        visitor(dir, &name, &path, &facts)?;
-        if facts.is_directory() && !facts.is_mounted(dir.facts.device()) {
-            match dir.to_be_listed(&name) {
-                Ok(inner) if inner.facts.is_mounted(dir.facts.device()) => {}
-                Ok(inner) => visit_below(&inner, shown, &path, depth + 1, visitor)?,
-                // It went, or became something else, while we looked.
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-                Err(err) => {
-                    let path = safe(&path);
-                    return Err(failed(format!("open the directory {shown}/{path}"), err));
-                }
-            }
-        }
-    }
-    Ok(())
 }

@@ -4,6 +4,7 @@
 use super::descriptors::{c_string, remove_any, remove_quietly};
 use crate::files::backups::{Backups, Keeping};
 use crate::files::secret::SecretPaths;
+use crate::files::visit;
 use crate::files::walk::{self, Dir, Facts, Walker, failed};
 use crate::{AbsPath, ErrorKind, Host, SystemError};
 use rustix::fd::{AsFd as _, OwnedFd};
@@ -102,7 +103,7 @@ impl<'h> Batch<'h> {
         if !searched.lock().unwrap_or_else(PoisonError::into_inner).insert(dir.facts.identity()) {
             return;
         }
-        let Ok(names) = dir.readable().and_then(walk::names) else { return };
+        let Ok(names) = dir.readable().and_then(visit::names) else { return };
         for name in names {
             use std::os::unix::ffi::OsStrExt as _;
             if !self.host.files.is_left_over(std::ffi::OsStr::from_bytes(name.to_bytes())) {

@@ -1,5 +1,6 @@
 //! What is done by descriptors: a content written, things removed, a directory flushed.
 
+use crate::files::visit;
 use crate::files::walk::{self, Dir, Facts, failed};
 use crate::text::{of_bytes, safe};
 use crate::{AbsPath, ErrorKind, SystemError};
@@ -59,7 +60,7 @@ fn remove_below(
     }
     // What cannot be removed keeps nothing else.
     let mut removed = Ok(());
-    for inner in walk::names(&fd).map_err(fail)? {
+    for inner in visit::names(&fd).map_err(fail)? {
         let shown = format!("{shown}/{}", safe(&of_bytes(inner.to_bytes())));
         removed = removed.and(remove_below(fd.as_fd(), &inner, &shown, None, depth + 1));
     }

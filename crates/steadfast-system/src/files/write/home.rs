@@ -5,6 +5,7 @@ use super::attributes::{ids, mode_of};
 use super::batch::Batch;
 use super::descriptors::{OPEN_FOLDER, c_string, flush_folder, remove_any};
 use super::errors::{moved, refused};
+use crate::files::visit;
 use crate::files::walk::{self, DEPTH_MAX, Dir, Facts, Walker, failed};
 use crate::files::{Expected, Mode};
 use crate::{AbsPath, SystemError};
@@ -39,7 +40,7 @@ impl Batch<'_> {
             // Who owns the directory above can have put another one there.
             let ours = was.uid() == rustix::process::geteuid().as_raw()
                 && was.mode().0 & 0o777 == 0o700
-                && walk::names(&made).map_err(fail)?.is_empty();
+                && visit::names(&made).map_err(fail)?.is_empty();
             if !ours {
                 return Err(moved(path, "somebody put something else in its place"));
             }
@@ -76,7 +77,7 @@ fn fill(from: &Dir, to: BorrowedFd<'_>, home: &NewHome<'_>, depth: usize) -> Res
     if depth > DEPTH_MAX {
         return Err(Errno::NAMETOOLONG);
     }
-    for name in walk::names(&from.fd)? {
+    for name in visit::names(&from.fd)? {
         let facts = match Facts::at(&from.fd, &*name) {
             Ok(facts) => facts,
             Err(Errno::NOENT) => continue,

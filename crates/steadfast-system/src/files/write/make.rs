@@ -5,6 +5,7 @@ use super::batch::Batch;
 use super::descriptors::{OPEN_FOLDER, flush_folder, folder_path, remove_quietly};
 use super::errors::{moved, refused};
 use super::verify::Prior;
+use crate::files::visit;
 use crate::files::walk::{self, Dir, Facts};
 use crate::files::{Expected, Mode};
 use crate::{AbsPath, SystemError};
@@ -38,7 +39,7 @@ impl Batch<'_> {
             let facts = Facts::about(&fd).map_err(make)?;
             let ours = facts.uid() == rustix::process::geteuid().as_raw()
                 && facts.mode().0 & 0o777 == 0o700
-                && walk::names(&fd).map_err(make)?.is_empty();
+                && visit::names(&fd).map_err(make)?.is_empty();
             if !ours {
                 return Err(moved(path, "somebody put something else in its place"));
             }

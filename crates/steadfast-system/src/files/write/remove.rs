@@ -6,6 +6,7 @@ use super::errors::{moved, refused};
 use super::verify::may_be_filled_by_others;
 use crate::files::Expected;
 use crate::files::KEPT_FILE_MAX;
+use crate::files::visit;
 use crate::files::walk::{self, Facts, failed};
 use crate::text::safe;
 use crate::{AbsPath, ErrorKind, SystemError};
@@ -78,7 +79,7 @@ impl Batch<'_> {
     pub(super) fn examine_tree(&mut self, path: &AbsPath, keep: bool) -> Result<(), SystemError> {
         let root = walk::open_tree(&mut self.walker, path)?;
         let secrets = Arc::clone(&self.secrets);
-        walk::visit(&root, &path.to_string(), &mut |dir, name, below, facts| {
+        visit::visit(&root, &path.to_string(), usize::MAX, &mut |dir, name, below, facts| {
             if facts.is_mounted(dir.facts.device()) {
                 return Err(SystemError::new(
                     ErrorKind::Other,

@@ -40,7 +40,7 @@ pub enum ReadError {
 }
 
 /// Reads all files of a model, whatever their names are. No part of it are the settings of other tools:
-/// see [`is_of_other_tools`].
+/// see `is_of_other_tools`.
 pub fn read_directory(root: &Path, sources: &mut SourceSet) -> Result<(), ReadError> {
     if !root.exists() {
         return Err(ReadError::NotThere { path: root.to_owned() });

@@ -62,20 +62,7 @@ fn visit(folder: &Path, each: &mut dyn FnMut(&rustix::fd::OwnedFd, &std::ffi::CS
 /// Writes files of 1 KiB so that they survive a power cut: all of them, one flush of the file system,
 /// each to its name, a flush of the directory.
 pub(crate) fn write(folder: &Path, count: usize) {
-    let dir = rustix::fs::open(folder, READ | OFlags::DIRECTORY, Mode::empty()).unwrap();
-    let content = [b'x'; 1024];
-    for at in 0..count {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let name = format!(".new-{at}");
-        let file = rustix::fs::openat(&dir, name, flags, Mode::from_raw_mode(0o600)).unwrap();
-        rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644)).unwrap();
-        File::from(file).write_all(&content).unwrap();
-    }
-    rustix::fs::syncfs(&dir).unwrap();
-    for at in 0..count {
-        rustix::fs::renameat(&dir, format!(".new-{at}"), &dir, format!("file-{at}")).unwrap();
-    }
-    rustix::fs::fsync(&dir).unwrap();
+    put(folder, (0..count).map(|at| format!("file-{at}")));
 }
 
 /// Puts new files of 1 KiB in the place of these, so that they survive a power cut.
@@ -83,9 +70,13 @@ pub(crate) fn replace<'p>(
     folder: &Path,
     paths: impl Iterator<Item = &'p std::path::PathBuf> + Clone,
 ) {
+    put(folder, paths.map(|it| it.file_name().unwrap()));
+}
+
+fn put(folder: &Path, names: impl Iterator<Item = impl rustix::path::Arg> + Clone) {
     let dir = rustix::fs::open(folder, READ | OFlags::DIRECTORY, Mode::empty()).unwrap();
     let content = [b'x'; 1024];
-    for (at, _) in paths.clone().enumerate() {
+    for (at, _) in names.clone().enumerate() {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let name = format!(".new-{at}");
         let file = rustix::fs::openat(&dir, name, flags, Mode::from_raw_mode(0o600)).unwrap();
@@ -93,8 +84,7 @@ pub(crate) fn replace<'p>(
         File::from(file).write_all(&content).unwrap();
     }
     rustix::fs::syncfs(&dir).unwrap();
-    for (at, path) in paths.enumerate() {
-        let name = path.file_name().unwrap();
+    for (at, name) in names.enumerate() {
         rustix::fs::renameat(&dir, format!(".new-{at}"), &dir, name).unwrap();
     }
     rustix::fs::fsync(&dir).unwrap();

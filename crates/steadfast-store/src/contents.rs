@@ -4,7 +4,6 @@
 //! damaged, or that somebody has swapped, has no contents, and then the model is resolved. What a secret is
 //! part of is not among them. Like what is remembered of the model, it belongs to one set of inputs.
 
-use crate::cache_file::{open_ours, remove, replace};
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -13,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use steadfast_resources::contents::Contents;
+use steadfast_system::cache_file::{open_ours, remove, replace};
 use steadfast_system::files::Digest;
 
 const NAME: &str = "contents";
@@ -93,6 +93,7 @@ pub(crate) fn put(folder: &Path, key: &[u8; 32], all: &[(&Digest, &[u8])]) -> st
     if bytes > BYTES_MAX {
         return remove(&folder.join(NAME));
     }
+    crate::store::make_folder(folder, 0o700)?;
     replace(folder, NAME, |file| {
         let mut out = BufWriter::with_capacity(256 * 1024, file);
         out.write_all(MAGIC)?;

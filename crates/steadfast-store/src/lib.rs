@@ -3,7 +3,6 @@
 //! A run that changes nothing writes nothing, but the first over a changed model what it came to.
 
 mod beside;
-mod cache_file;
 pub mod contents;
 pub mod format;
 pub mod history;

@@ -9,7 +9,6 @@
 //! A file that is damaged, is another's or belongs to other inputs counts as none. It is written by the
 //! first run after something changed, and by no other.
 
-use crate::cache_file::{open_ours, replace};
 use crate::contents::{self, KnownContents};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use steadfast_system::cache_file::{open_ours, replace};
 use steadfast_system::files::Digest;
 
 const MAGIC: &[u8; 8] = b"sfknown1";
@@ -75,6 +75,7 @@ impl ResolveCache {
         let body = postcard::to_stdvec(value).map_err(std::io::Error::other)?;
         let digest: [u8; 32] = Sha256::digest(&body).into();
         let head: Vec<u8> = [&MAGIC[..], &self.key, &digest].concat();
+        crate::store::make_folder(&self.folder, 0o700)?;
         replace(&self.folder, "resolved", |file| {
             file.write_all(&head)?;
             file.write_all(&body)

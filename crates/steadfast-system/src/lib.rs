@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod attribution;
+pub mod cache_file;
 pub mod clock;
 pub mod command;
 pub mod error;

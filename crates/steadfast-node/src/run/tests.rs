@@ -24,16 +24,7 @@ fn with_run<T>(then: impl FnOnce(&mut Running<'_>, &Files, &Store) -> T) -> T {
     let (layout, model) = (Layout::below(state.path()), content.path());
     state_files::write(&model.join("model.yaml"), b"model: test\nformat: 1\n").unwrap();
     let cx = Context { layout, root: true, credentials: None };
-    let run = Run {
-        model,
-        node: Some("node"),
-        environment: None,
-        commit: None,
-        is_adopted: false,
-        reads_all: false,
-        scope: Scope::All,
-        purpose: Purpose::ByHand,
-    };
+    let run = by_hand(model);
     let files = model::read(model).unwrap();
     let mut running = Running {
         run: &run,

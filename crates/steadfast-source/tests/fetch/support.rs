@@ -11,6 +11,8 @@ use steadfast_source::fetch::fetch;
 use steadfast_source::settings::{Git, Limits, Reference, Source, Trust};
 use steadfast_source::terms::{Fetched, Known, Terms};
 
+static UTC: TimeZone = TimeZone::UTC;
+
 pub(crate) struct World {
     pub folder: tempfile::TempDir,
     pub anti_rollback: AntiRollback,
@@ -137,32 +139,33 @@ impl World {
         trust: &Trust,
         known: &Known,
     ) -> Result<Option<Fetched>, Refusal> {
+        let (terms, anti_rollback, cache) = self.terms(source, trust);
+        fetch(&terms, known, anti_rollback, &cache)
+    }
+
+    /// By what is accepted, what was accepted before, and where it lies.
+    fn terms<'a>(
+        &'a mut self,
+        source: &'a Source,
+        trust: &'a Trust,
+    ) -> (Terms<'a>, &'a mut AntiRollback, PathBuf) {
         let terms = Terms {
             source,
             trust,
             expected: &self.expected,
             now: self.now,
-            zone: &TimeZone::UTC,
+            zone: &UTC,
             force: self.force,
             run_as: None,
             limits: &self.limits,
         };
-        fetch(&terms, known, &mut self.anti_rollback, &self.folder.path().join("cache"))
+        (terms, &mut self.anti_rollback, self.folder.path().join("cache"))
     }
 
     /// Of what lies there already.
     pub(crate) fn accept(&mut self, source: &Source, trust: &Trust) -> Result<Fetched, Refusal> {
-        let terms = Terms {
-            source,
-            trust,
-            expected: &self.expected,
-            now: self.now,
-            zone: &TimeZone::UTC,
-            force: self.force,
-            run_as: None,
-            limits: &self.limits,
-        };
-        accept(&terms, &mut self.anti_rollback, &self.folder.path().join("cache"))
+        let (terms, anti_rollback, cache) = self.terms(source, trust);
+        accept(&terms, anti_rollback, &cache)
     }
 
     /// The words of a refusal.

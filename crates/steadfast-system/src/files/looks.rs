@@ -17,13 +17,10 @@
 
 use super::Digest;
 use super::walk::Facts;
-use crate::AbsPath;
-use rustix::fs::{Mode, OFlags};
+use crate::{AbsPath, cache_file};
 use rustix::time::{ClockId, clock_gettime};
 use sha2::{Digest as _, Sha256};
-use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -48,7 +45,7 @@ const SLEWED: i64 = 2;
 /// What was known when a run began, and what it has found.
 #[derive(Debug)]
 pub(crate) struct Looks {
-    path: PathBuf,
+    cache: PathBuf,
     now: Now,
     /// How long a look holds, in seconds.
     verify: u64,
@@ -87,10 +84,9 @@ impl Looks {
     }
 
     fn open_at(now: Now, cache: &Path, verify: Duration) -> Looks {
-        let path = cache.join(NAME);
-        let known = read(&path, &now).unwrap_or_default();
+        let known = read(&cache.join(NAME), &now).unwrap_or_default();
         Looks {
-            path,
+            cache: cache.to_owned(),
             now,
             verify: verify.as_secs(),
             known,
@@ -155,7 +151,7 @@ impl Looks {
         news.sort_by(|one, other| one[..KEY].cmp(&other[..KEY]));
         news.dedup_by(|later, first| later[..KEY] == first[..KEY]);
         news.truncate(RECORDS_MAX);
-        write(&self.path, &self.now, &news.concat())?;
+        write(&self.cache, &self.now, &news.concat())?;
         news.clear();
         Ok(())
     }
@@ -168,10 +164,7 @@ pub(super) fn pass_grain() {
 
 /// Has the next run read every file.
 pub(super) fn forget(cache: &Path) -> std::io::Result<()> {
-    match std::fs::remove_file(cache.join(NAME)) {
-        Err(err) if err.kind() != std::io::ErrorKind::NotFound => Err(err),
-        Err(_) | Ok(()) => Ok(()),
-    }
+    cache_file::remove(&cache.join(NAME))
 }
 
 /// By what a record is found: device, inode and mount.
@@ -218,11 +211,8 @@ fn is_racy(facts: &Facts, now: i128) -> bool {
 
 /// The records of a file that is ours and unharmed, of this boot, and from before no other time.
 fn read(path: &Path, now: &Now) -> Option<Vec<u8>> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let mut file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
-    let about = file.metadata().ok()?;
-    let ours = about.uid() == rustix::process::geteuid().as_raw() && about.mode() & 0o077 == 0;
-    if !about.is_file() || !ours || about.len() > (HEAD + RECORDS_MAX * RECORD) as u64 {
+    let (mut file, length) = cache_file::open_ours(path)?;
+    if length > (HEAD + RECORDS_MAX * RECORD) as u64 {
         return None;
     }
     let mut head = [0; HEAD];
@@ -232,7 +222,7 @@ fn read(path: &Path, now: &Now) -> Option<Vec<u8>> {
     if head[..8] != *MAGIC || head[8..8 + BOOT] != now.boot || set_back {
         return None;
     }
-    let mut body = Vec::with_capacity(usize::try_from(about.len()).ok()?);
+    let mut body = Vec::with_capacity(usize::try_from(length).ok()?);
     file.take((RECORDS_MAX * RECORD) as u64).read_to_end(&mut body).ok()?;
     (seal(&head[..8 + BOOT + 8], &body) == head[8 + BOOT + 8..]).then_some(body)
 }
@@ -241,20 +231,13 @@ fn seal(head: &[u8], body: &[u8]) -> Digest {
     Sha256::new().chain_update(head).chain_update(body).finalize().into()
 }
 
-fn write(path: &Path, now: &Now, body: &[u8]) -> std::io::Result<()> {
-    let new = path.with_extension("new");
-    match std::fs::remove_file(&new) {
-        Err(err) if err.kind() != std::io::ErrorKind::NotFound => return Err(err),
-        Err(_) | Ok(()) => {}
-    }
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let mut file = File::from(rustix::fs::open(&new, flags, Mode::from_raw_mode(0o600))?);
-    let head = [&MAGIC[..], &now.boot, &now.ahead.to_be_bytes()].concat();
-    file.write_all(&head)?;
-    file.write_all(&seal(&head, body))?;
-    file.write_all(body)?;
-    // Not flushed: half a file after a power cut is a damaged one, and another boot's in any case.
-    std::fs::rename(&new, path)
+fn write(cache: &Path, now: &Now, body: &[u8]) -> std::io::Result<()> {
+    cache_file::replace(cache, NAME, |file| {
+        let head = [&MAGIC[..], &now.boot, &now.ahead.to_be_bytes()].concat();
+        file.write_all(&head)?;
+        file.write_all(&seal(&head, body))?;
+        file.write_all(body)
+    })
 }
 
 #[cfg(test)]

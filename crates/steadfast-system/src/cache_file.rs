@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 /// Opens a file of the cache, and says how large it is; none where it is another's.
-pub(crate) fn open_ours(path: &Path) -> Option<(File, u64)> {
+pub fn open_ours(path: &Path) -> Option<(File, u64)> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
     let meta = file.metadata().ok()?;
@@ -15,13 +15,12 @@ pub(crate) fn open_ours(path: &Path) -> Option<(File, u64)> {
     (meta.is_file() && ours).then_some((file, meta.len()))
 }
 
-/// Puts a file of the cache in the place of the one before, for root alone.
-pub(crate) fn replace(
+/// Puts a file of the cache in the place of the one before, for root alone. The directory is there.
+pub fn replace(
     folder: &Path,
     name: &str,
     write: impl FnOnce(&mut File) -> std::io::Result<()>,
 ) -> std::io::Result<()> {
-    crate::store::make_folder(folder, 0o700)?;
     let new = folder.join(format!("{name}.new"));
     // What a run left there that died is nobody's; a link is not followed.
     remove(&new)?;
@@ -32,7 +31,8 @@ pub(crate) fn replace(
     std::fs::rename(&new, folder.join(name))
 }
 
-pub(crate) fn remove(path: &Path) -> std::io::Result<()> {
+/// Takes a file of the cache away, where it is there.
+pub fn remove(path: &Path) -> std::io::Result<()> {
     match std::fs::remove_file(path) {
         Err(err) if err.kind() != std::io::ErrorKind::NotFound => Err(err),
         Err(_) | Ok(()) => Ok(()),

@@ -19,7 +19,6 @@ mod flapping;
 #[cfg(test)]
 #[path = "../../../tests/it/require.rs"]
 #[expect(
-    dead_code,
     clippy::disallowed_methods,
     clippy::print_stderr,
     reason = "it serves the tests of other crates too, and tells whoever runs them what is left out"

@@ -124,14 +124,13 @@ fn plan_turns(
         if let Err(held) = costs.spend(promises, at, &entry, &mut meter) {
             entry.forecast = Forecast::Held(held);
         }
-        if !entry.is_planned() {
-            entry.certain.clear();
-        }
         if entry.is_planned() {
             let sure = !matches!(entry.forecast, Forecast::Unknown { .. });
             let have = observed.states[at].as_ref().ok();
             steps.take(at, &promises.all[at], have, &entry.changes, sure);
             steps.take_folder(&promises.all[at], have);
+        } else {
+            entry.certain.clear();
         }
         entries[at] = Some(entry);
     }

@@ -185,7 +185,7 @@ impl Places {
         let name = path.file_name();
         let leads_to = target.rsplit('/').next().unwrap_or(target);
         let enables = |unit: &&UnitName| {
-            let same = |it: &str| it == unit.as_str() || template_of(unit).as_deref() == Some(it);
+            let same = |it: &str| it == unit.as_str() || unit.template().as_deref() == Some(it);
             match folder {
                 Enabling::Units => same(name) || same(leads_to),
                 // S01cron leads to ../init.d/cron.
@@ -232,11 +232,4 @@ fn enabling_folder(path: &AbsPath) -> Option<Enabling> {
     }
     let level = folder.as_str().strip_prefix("/etc/rc")?.strip_suffix(".d")?;
     ["0", "1", "2", "3", "4", "5", "6", "S"].contains(&level).then_some(Enabling::Scripts)
-}
-
-/// `getty@.service` of `getty@tty1.service`.
-fn template_of(unit: &UnitName) -> Option<String> {
-    let (prefix, rest) = unit.as_str().split_once('@')?;
-    let (instance, suffix) = rest.rsplit_once('.')?;
-    (!instance.is_empty()).then(|| format!("{prefix}@.{suffix}"))
 }

@@ -123,6 +123,10 @@ impl Refusal {
         Refusal::Broken { why: why.into() }
     }
 
+    pub(crate) fn out_of_place() -> Refusal {
+        Refusal::broken("a record of the offer is out of place")
+    }
+
     pub(crate) fn local(what: impl Into<String>, err: impl Into<std::io::Error>) -> Refusal {
         Refusal::Local { what: what.into(), err: err.into() }
     }

@@ -160,7 +160,7 @@ pub(crate) fn accept(
     let mut reader = Reader::open(cache, crate::directory::MAX_BYTES + 2 * MAX_MANIFEST)?;
     let raw = match reader.next_kind()? {
         Some("manifest") => reader.take(MAX_MANIFEST)?.content,
-        Some(_) => return Err(out_of_place()),
+        Some(_) => return Err(Refusal::out_of_place()),
         None => return Err(Refusal::broken("no manifest was downloaded")),
     };
     let (text, armors) = parts("the manifest", &raw)?;
@@ -199,10 +199,6 @@ pub(crate) fn accept(
     Ok((candidate, sources, origin))
 }
 
-fn out_of_place() -> Refusal {
-    Refusal::broken("a record of the offer is out of place")
-}
-
 /// A manifest as it was signed.
 struct SignedManifest<'a> {
     head: &'a ManifestHead,
@@ -236,7 +232,7 @@ fn verify(
     let mut walk = Walk::from(trusted);
     while reader.next_kind()? == Some("keys") {
         if walk.number == MAX_ROTATIONS {
-            return Err(out_of_place());
+            return Err(Refusal::out_of_place());
         }
         let raw = reader.take(MAX_KEYS)?.content;
         // What was walked before was signed by keys that are removed now.
@@ -354,7 +350,7 @@ fn files(
         let most = match kind {
             "file" => largest,
             "lines" if lines.is_none() => attribution::MAX_BYTES,
-            _other => return Err(out_of_place()),
+            _other => return Err(Refusal::out_of_place()),
         };
         let Record { kind, name, content } = reader.take(most)?;
         if kind == "lines" {

@@ -1,6 +1,8 @@
 //! The edit of one key: which line has it, how far its value goes, and what the line becomes.
 
-use super::rows::{Row, insert, is_continued, is_space, remove, spaces, trim, trim_end};
+use super::rows::{
+    Row, insert, is_comment, is_continued, is_space, remove, spaces, trim, trim_end,
+};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -251,7 +253,7 @@ fn comment(before: &[u8], value: &[u8]) -> Option<usize> {
 }
 
 fn is_blank_or_comment(text: &[u8]) -> bool {
-    matches!(trim(text).first(), None | Some(b'#' | b';'))
+    trim(text).is_empty() || is_comment(text)
 }
 
 /// What a value opens and does not close: a quote at its beginning, a bracket at its beginning or end.

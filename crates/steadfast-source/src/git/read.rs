@@ -45,7 +45,7 @@ impl Tip {
         };
         match reader.next_kind()? {
             Some("commit") => {}
-            Some(_) => return Err(out_of_place()),
+            Some(_) => return Err(Refusal::out_of_place()),
             None => return Err(Refusal::broken("no commit was brought")),
         }
         let Record { kind: _, name: id, content } = reader.take(MAX_COMMIT as u64)?;
@@ -85,7 +85,7 @@ impl Tip {
             trees: 0,
         };
         while let Some(kind) = reader.next_kind()? {
-            let most = most_of(kind).ok_or_else(out_of_place)?;
+            let most = most_of(kind).ok_or_else(Refusal::out_of_place)?;
             let record = reader.take(most)?;
             taken.take(record, limits)?;
         }
@@ -158,7 +158,7 @@ impl Taken {
                 self.keep("tree", name, content)
             }
             "blob" => self.keep("blob", name, content),
-            _other => Err(out_of_place()),
+            _other => Err(Refusal::out_of_place()),
         }
     }
 
@@ -178,16 +178,12 @@ impl Taken {
     fn keep(&mut self, kind: &'static str, name: String, content: Vec<u8>) -> Result<(), Refusal> {
         let key = (kind, name);
         if !self.wanted.remove(&key) {
-            return Err(out_of_place());
+            return Err(Refusal::out_of_place());
         }
         named(self.algorithm, kind, &key.1, &content)?;
         self.objects.insert(key, content.into());
         Ok(())
     }
-}
-
-fn out_of_place() -> Refusal {
-    Refusal::broken("a record of the offer is out of place")
 }
 
 /// The mode of a directory in a tree.

@@ -61,7 +61,7 @@ pub fn may_hold_unit_files(path: &AbsPath) -> bool {
 /// The name of the unit that has a file, a link or a script of this path.
 pub fn unit_at(path: &AbsPath) -> Option<UnitName> {
     let folder = path.parent()?;
-    let name = path.as_str().rsplit('/').next()?;
+    let name = path.file_name();
     if folder.as_str() == INIT_SCRIPTS {
         let name = name.strip_suffix(".sh").unwrap_or(name);
         return UnitName::parse(&format!("{name}.service")).ok();
@@ -79,7 +79,7 @@ pub fn unit_read_from(path: &AbsPath) -> Option<UnitName> {
         return Some(unit);
     }
     let folder = path.parent()?;
-    let name = folder.as_str().rsplit('/').next()?.strip_suffix(".d")?;
+    let name = folder.file_name().strip_suffix(".d")?;
     let above = folder.parent()?;
     if !UNIT_FOLDERS.contains(&above.as_str()) || !name.contains('.') || name.contains("-.") {
         return None;

@@ -88,6 +88,29 @@ cron:
     assert_eq!(after["last_run"]["not_kept"], json!([]), "{after:#}");
 }
 
+/// Nothing is watched before the first run has ended, and what it has looked at can be changed until then: here
+/// by the program that checks another file.
+#[test]
+fn what_drifts_after_the_first_look_and_before_it_is_watched_is_repaired() {
+    let Some(machine) = installed() else { return };
+    let server = "server: web
+files:
+  /srv/looked-at: { content: \"kept\\n\" }
+  /srv/checked:
+    content: \"checked\\n\"
+    validate: [sh, -c, 'echo drifted >/srv/looked-at; test -s $0', \"{file}\"]
+";
+    machine.server_model(&[("servers/web.yaml", server)]);
+    machine.write("/srv/looked-at", "kept\n");
+    settings(&machine, DIRECTORY);
+    machine.ok(&["systemctl", "start", "steadfast"]);
+    let before = kept(&machine);
+    assert!(machine.exists("/srv/checked"), "{before:#}");
+    until(&machine, "repaired", || machine.text("/srv/looked-at") == "kept\n");
+    let after = wait_for(&machine, "quiet", is_idle);
+    assert_eq!(after["next_keep"], before["next_keep"], "no full run was needed: {after:#}");
+}
+
 #[test]
 fn a_signed_commit_is_adopted_and_no_other() {
     let Some(machine) = installed() else { return };

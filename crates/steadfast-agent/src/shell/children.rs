@@ -1,6 +1,7 @@
 //! The agent's children: the same program, with a task on standard input, a time limit, and lines of JSON
 //! in return. Each has a session of its own, whose process group ends as a whole.
 
+use super::began::Began;
 use super::event::Event;
 use crate::logging::{self, Level, one_line, tell_at};
 use crate::machine::RunResult;
@@ -152,6 +153,7 @@ impl Starter {
     }
 
     pub(super) async fn run(&self, task: &RunTask, send: &Sender<Event>) -> RunResult {
+        let began = Began::now();
         let mut result = None;
         let mut watched = vec![];
         let finished = self
@@ -168,7 +170,7 @@ impl Starter {
             (Some(_) | None, _) => false,
         };
         if task.watch && ran {
-            let event = Event::Watch { revision: task.revision.clone(), watched };
+            let event = Event::Watch { revision: task.revision.clone(), began, watched };
             let _closed = send.send(event).await;
         }
         match (result, finished) {

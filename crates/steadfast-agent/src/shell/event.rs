@@ -1,5 +1,6 @@
 //! What wakes the loop, and what is said to whoever asked.
 
+use super::began::Began;
 use crate::api::v1;
 use crate::machine::Input;
 use steadfast_node::revision::Revision;
@@ -13,6 +14,7 @@ pub(super) enum Event {
     /// A run has told where it would show that something is touched.
     Watch {
         revision: Revision,
+        began: Began,
         watched: Vec<Watched>,
     },
     Ask {

@@ -18,8 +18,9 @@ impl Shell {
         match event {
             Event::Input(Input::RunEnded { revision, result }) => self.run_ended(revision, result),
             Event::Input(input) => self.step(input),
-            Event::Watch { revision, watched } => {
-                self.watches.set(watched, &mut self.attribution);
+            Event::Watch { revision, began, watched } => {
+                let unseen = self.watches.set(watched, &began, &mut self.attribution);
+                self.runs.touched.extend(unseen);
                 self.runs.watched = Some(revision);
                 None
             }

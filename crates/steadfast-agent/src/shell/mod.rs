@@ -6,10 +6,11 @@
 //! about it, `reload` the settings. `state` is what it holds, `setup` what it is given, and `start` where it
 //! begins. The rest each speak with somebody: `children`, `clients` by the `socket` as far as there are
 //! `places`, systemd as its `manager` and about `units`, node_exporter by a `textfile`, the kernel by `watch`
-//! (what was touched) and `attribution` (by whom).
+//! (what was touched, and since a run `began`) and `attribution` (by whom).
 
 mod acts;
 mod attribution;
+mod began;
 mod binary;
 mod children;
 mod clients;

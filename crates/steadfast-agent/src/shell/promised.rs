@@ -48,6 +48,16 @@ impl Promised {
         named.chain(all).map(|it| *it as usize)
     }
 
+    /// The names that promises are about, and their numbers.
+    pub(super) fn named(&self) -> impl Iterator<Item = (&[u8], &[u32])> {
+        self.names.iter().map(|(name, numbers)| (&**name, &**numbers))
+    }
+
+    /// The numbers of those that are about every name.
+    pub(super) fn about_all(&self) -> &[u32] {
+        &self.all
+    }
+
     /// Those that are about anything in it.
     pub(super) fn every(&self) -> impl Iterator<Item = usize> {
         self.names.values().flatten().chain(&self.all).map(|it| *it as usize)

@@ -3,6 +3,7 @@
 //! were lost, that is said, and the regular full look finds what they would have told.
 
 use super::attribution::Attribution;
+use super::began::Began;
 use super::event::{Event, Touch};
 use super::promised::Promised;
 use super::units;
@@ -85,8 +86,15 @@ impl Watches {
         }
     }
 
-    /// Watches for these promises, and for no others.
-    pub(super) fn set(&mut self, watched: Vec<Watched>, attribution: &mut Attribution) {
+    /// Watches for these promises, and for no others. Those that a run has looked at which began then, and
+    /// that somebody may have touched before they were watched.
+    #[must_use = "what was touched has to be looked at"]
+    pub(super) fn set(
+        &mut self,
+        watched: Vec<Watched>,
+        looked: &Began,
+        attribution: &mut Attribution,
+    ) -> Vec<PromiseId> {
         let mut before = std::mem::take(&mut self.folders);
         self.by_watch.clear();
         self.units.clear();
@@ -127,14 +135,23 @@ impl Watches {
         {
             tokio::spawn(units::listen(send));
         }
-        // A run has just looked at all of them.
-        let _seen = self.refresh(attribution);
+        let unseen = self.arm(attribution, |folder, promised| looked.unseen(folder, promised));
         attribution.have_marked();
+        unseen
     }
 
     /// Watches directories that were not there before. The promises about what is in them: nobody has seen
     /// what happened there meanwhile.
     pub(super) fn refresh(&mut self, attribution: &mut Attribution) -> Vec<PromiseId> {
+        self.arm(attribution, |_, promised| promised.every().collect())
+    }
+
+    /// Watches what is not watched yet. The promises about what nobody has seen there.
+    fn arm(
+        &mut self,
+        attribution: &mut Attribution,
+        unseen_in: impl Fn(&str, &Promised) -> Vec<usize>,
+    ) -> Vec<PromiseId> {
         let Some(descriptor) = &self.descriptor else { return vec![] };
         let mut unseen = BTreeSet::new();
         for (path, folder) in &mut self.folders {
@@ -147,7 +164,7 @@ impl Watches {
                     folder.watch = Some(watch);
                     self.by_watch.insert(watch, path.clone());
                     attribution.mark(path, &folder.promised);
-                    unseen.extend(folder.promised.every());
+                    unseen.extend(unseen_in(path, &folder.promised));
                 }
                 // Not there, or no directory: the run says so.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
@@ -273,14 +290,20 @@ mod tests {
             let mut watches = Watches::new(send);
             let none = Err("a test".to_owned());
             let mut attribution = Attribution::new(none, super::super::children::Alive::default());
-            watches.set(
+            let all = || {
                 vec![
                     watched("file:a", &[path("a")], &[]),
                     watched("file:later", &[path("later/x")], &[]),
                     watched("directory:purged", &[path("purged")], &[path("purged")]),
-                ],
-                &mut attribution,
-            );
+                ]
+            };
+            let began = Began::now();
+            // Written after the run began, and nobody watched.
+            std::fs::write(path("a"), "b").unwrap();
+            let unseen = watches.set(all(), &began, &mut attribution);
+            assert!(unseen.contains(&PromiseId::new("file", "a")), "{unseen:?}");
+            // Where it is watched already, what is touched is told.
+            assert_eq!(watches.set(all(), &began, &mut attribution), []);
             let mut next = async |watches: &mut Watches| loop {
                 let Some(Event::Touched(touches)) = receive.recv().await else { panic!() };
                 let promises = watches.promises(&touches);

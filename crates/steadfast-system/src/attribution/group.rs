@@ -8,6 +8,7 @@ use super::events::{Act, Place, Raw, events};
 use nix::fcntl::AT_FDCWD;
 use nix::libc;
 use nix::sys::fanotify::{EventFFlags, Fanotify, InitFlags, MarkFlags, MaskFlags};
+use rustix::event::Timespec;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, FdFlags};
 use rustix::thread::CapabilitySet;
@@ -110,12 +111,21 @@ impl Group {
 
     /// Waits until there is something to be read.
     pub fn wait(&self) -> io::Result<()> {
-        let group = self.0.as_fd();
-        let mut one = [rustix::event::PollFd::new(&group, rustix::event::PollFlags::IN)];
-        match rustix::event::poll(&mut one, None) {
+        match self.poll(None) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(err) => Err(err.into()),
         }
+    }
+
+    /// Whether there is something to be read now.
+    pub fn has_unread(&self) -> bool {
+        self.poll(Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+    }
+
+    fn poll(&self, timeout: Option<&Timespec>) -> rustix::io::Result<usize> {
+        let group = self.0.as_fd();
+        let mut one = [rustix::event::PollFd::new(&group, rustix::event::PollFlags::IN)];
+        rustix::event::poll(&mut one, timeout)
     }
 
     /// What has been told since the last time, as far as it fits the buffer. That events were lost is not

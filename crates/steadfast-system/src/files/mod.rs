@@ -5,6 +5,7 @@
 
 mod backups;
 pub(crate) mod cache;
+mod changed;
 mod host;
 mod looks;
 mod marks;
@@ -17,6 +18,7 @@ mod visit;
 mod walk;
 pub(crate) mod write;
 
+pub use changed::ChangedNames;
 pub(crate) use walk::closed_folder;
 
 use crate::{AbsPath, ErrorKind, SystemError};

@@ -15,6 +15,8 @@ use steadfast_system::packages::OUR_UNITS;
 const PAUSE: Duration = Duration::from_millis(2);
 /// What one reading takes.
 const BUFFER: usize = 16 * 1024;
+/// So many readings in a row at most. The kernel keeps 16,384 events, and this is room for more.
+const READINGS: usize = 128;
 
 /// What is ours: this process, its children, and the units in which packages are worked on.
 pub(super) struct Own {
@@ -46,30 +48,54 @@ pub(super) fn listen(group: &Group, seen: &Seen, own: &Own) {
     // be taken, and be lost. Where they cannot be held, that is a matter of one moment.
     let _held = signals::hold();
     let pid = i32::try_from(std::process::id()).unwrap_or_default();
-    let mut buffer = vec![0; BUFFER];
-    let mut recent = Recent::default();
+    let mut reader = Reader { own, pid, buffer: vec![0; BUFFER], recent: Recent::default() };
     loop {
         if group.wait().is_err() {
             return;
         }
-        let Ok(told) = group.read(&mut buffer) else { return };
-        let at = Timestamp::now().as_microsecond();
-        for event in told {
-            if event.pid == pid || !seen.matters(&event) {
-                continue;
-            }
-            let process =
-                recent.about(&event, tokio::time::Instant::now().into_std(), attribution::ask);
-            let ours = match &process {
-                Some(process) => own.is(process),
-                None => event.pid != 0 && seen.running.load(Ordering::Relaxed),
-            };
-            if !ours {
-                let Event { pid, ended: _, act, place, name } = event;
-                let changer = Changer { at, pid: Some(pid), process, work: None };
-                note(&mut seen.sightings(), Sighting { place, name, act, changer });
-            }
+        if seen.round(|| reader.read_all(group, seen)).is_err() {
+            return;
         }
         std::thread::sleep(PAUSE);
+    }
+}
+
+/// What reads, and what it remembers from one reading to the next.
+struct Reader<'a> {
+    own: &'a Own,
+    pid: i32,
+    buffer: Vec<u8>,
+    recent: Recent,
+}
+
+impl Reader<'_> {
+    /// Notes all that there is, or as much of it as somebody who writes without end is worth.
+    fn read_all(&mut self, group: &Group, seen: &Seen) -> std::io::Result<()> {
+        for _ in 0..READINGS {
+            let told = group.read(&mut self.buffer)?;
+            if told.is_empty() {
+                break;
+            }
+            let at = Timestamp::now().as_microsecond();
+            told.into_iter().for_each(|it| self.note(it, at, seen));
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, event: Event, at: i64, seen: &Seen) {
+        if event.pid == self.pid || !seen.matters(&event) {
+            return;
+        }
+        let now = tokio::time::Instant::now().into_std();
+        let process = self.recent.about(&event, now, attribution::ask);
+        let ours = match &process {
+            Some(process) => self.own.is(process),
+            None => event.pid != 0 && seen.running.load(Ordering::Relaxed),
+        };
+        if !ours {
+            let Event { pid, ended: _, act, place, name } = event;
+            let changer = Changer { at, pid: Some(pid), process, work: None };
+            note(&mut seen.sightings(), Sighting { place, name, act, changer });
+        }
     }
 }

@@ -111,6 +111,14 @@ impl Attribution {
         *self.seen.promised() = all.collect();
     }
 
+    /// The same, and nothing that has happened until now is missing.
+    fn take_all(&mut self) {
+        if let Some(group) = &self.group {
+            self.seen.catch_up(|| group.has_unread());
+        }
+        self.take();
+    }
+
     /// Takes over what the thread has seen, promise by promise.
     pub(in crate::shell) fn take(&mut self) {
         let sightings = std::mem::take(&mut *self.seen.sightings());
@@ -132,7 +140,8 @@ impl Attribution {
 
     /// A run of ours begins: what it should know of who changed what it is about.
     pub(in crate::shell) fn run_begins(&mut self, only: Option<&Selection>) -> Vec<Changed> {
-        self.take();
+        // inotify has told the loop of it, and the thread may not have been woken yet.
+        self.take_all();
         self.began = now();
         self.only = only.cloned();
         self.seen.running.store(true, Ordering::Relaxed);
@@ -142,7 +151,7 @@ impl Attribution {
 
     /// A run of ours has ended.
     pub(in crate::shell) fn run_ends(&mut self, result: &RunResult) {
-        self.take();
+        self.take_all();
         self.seen.running.store(false, Ordering::Relaxed);
         self.told.clear();
         match result {
@@ -197,9 +206,10 @@ mod tests {
     use super::recent::{ASKED, Recent};
     use super::seen::{SIGHTINGS, note};
     use super::*;
+    use crate::shell::began::Began;
     use crate::shell::watch;
     use std::collections::VecDeque;
-    use std::io::Write as _;
+    use std::io::{Read as _, Write as _};
     use std::os::unix::process::CommandExt as _;
     use std::process::{Child, Command, Stdio};
     use std::time::{Duration, Instant};
@@ -317,14 +327,51 @@ mod tests {
                 units: vec![],
             };
             let all = [Act::Written, Act::Changed];
-            watches.set(vec![watched(&[format!("{path}/a")], &[])], &mut attribution);
+            let _unseen = watches.set(vec![watched(&[format!("{path}/a")], &[])], &Began::now(), &mut attribution);
             assert_eq!(all.map(|it| attribution.seen.matters(&event("a", it))), [true, true]);
             assert_eq!(all.map(|it| attribution.seen.matters(&event("b", it))), [false, false]);
-            watches.set(vec![watched(&[], std::slice::from_ref(&path))], &mut attribution);
+            let _unseen = watches.set(vec![watched(&[], std::slice::from_ref(&path))], &Began::now(), &mut attribution);
             assert_eq!(all.map(|it| attribution.seen.matters(&event("b", it))), [false, true]);
-            watches.set(vec![], &mut attribution);
+            let _unseen = watches.set(vec![], &Began::now(), &mut attribution);
             assert_eq!(all.map(|it| attribution.seen.matters(&event("a", it))), [false, false]);
         });
+    }
+
+    /// inotify tells the loop of a change, and a run begins at once: the thread that learns who it was may not
+    /// have been woken yet.
+    #[test]
+    fn a_run_begins_and_ends_with_everybody_who_was_there_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let Some((group, _)) = group_and_place(folder.path()) else { return };
+        let path = format!("{}/a", folder.path().display());
+        let mut attribution = Attribution::new(Ok(group), Alive::default());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _within = runtime.enter();
+        let (send, _receive) = mpsc::channel(16);
+        let promise = PromiseId::new("file", "a");
+        let watched = Watched {
+            promise: promise.clone(),
+            paths: vec![path.clone()],
+            folders: vec![],
+            units: vec![],
+        };
+        let mut watches = watch::Watches::new(send);
+        let _unseen = watches.set(vec![watched], &Began::now(), &mut attribution);
+        for round in 0..50 {
+            let script = ": >\"$0\"; echo written; read stop";
+            let mut writer = Command::new("sh");
+            writer.args(["-c", script, &path]).process_group(0);
+            let mut writer = writer.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+            let mut said = [0; 8];
+            writer.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
+            let changed = attribution.run_begins(None);
+            let pids = changed.iter().flat_map(|it| &it.changers).filter_map(|it| it.pid);
+            let pid = i32::try_from(writer.id()).unwrap();
+            assert_eq!(pids.collect::<Vec<_>>(), [pid], "round {round}: {changed:?}");
+            attribution.run_ends(&RunResult::Finished(Report::default()));
+            drop(writer.stdin.take());
+            writer.wait().unwrap();
+        }
     }
 
     /// A shell in a process group of its own, which writes a file when it is told to, and lives on.
@@ -365,7 +412,7 @@ mod tests {
                 folders: vec![],
                 units: vec![],
             };
-            watches.set(vec![watched("a"), watched("b"), watched("c")], &mut attribution);
+            let _unseen = watches.set(vec![watched("a"), watched("b"), watched("c")], &Began::now(), &mut attribution);
             // inotify tells the loop, and the thread learns who it was by itself: either may be the first.
             let by = async |attribution: &mut Attribution, name: &str| loop {
                 attribution.take();

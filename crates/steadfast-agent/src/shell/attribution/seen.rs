@@ -3,13 +3,17 @@
 use crate::shell::promised::Promised;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use steadfast_system::attribution::{Act, Changer, Event, Place};
 
 /// So much waits until the loop asks. It asks whenever inotify has told something.
 pub(super) const SIGHTINGS: usize = 1_024;
 /// The same again is looked for among so many of the latest.
 const LATEST: usize = 64;
+/// The longest that the loop waits for the thread. Who is asked may be slow to answer, so this is no matter of
+/// events alone.
+const LONGEST_WAIT: Duration = Duration::from_millis(250);
 
 /// What the thread and the loop share.
 #[derive(Debug, Default)]
@@ -19,6 +23,15 @@ pub(super) struct Seen {
     promised: Mutex<HashMap<Place, Arc<Promised>>>,
     /// A run of ours is under way: a process that has ended may have been its.
     pub(super) running: AtomicBool,
+    rounds: Mutex<Rounds>,
+    round_ended: Condvar,
+}
+
+/// How often the thread has begun to read, and has noted all that there was to be read.
+#[derive(Debug, Default)]
+struct Rounds {
+    begun: u64,
+    ended: u64,
 }
 
 /// A process did something to a name in a directory.
@@ -38,6 +51,32 @@ impl Seen {
 
     pub(super) fn promised(&self) -> MutexGuard<'_, HashMap<Place, Arc<Promised>>> {
         self.promised.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rounds(&self) -> MutexGuard<'_, Rounds> {
+        self.rounds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One reading by the thread: once it is over, all is noted that had happened when it began.
+    pub(super) fn round<T>(&self, read: impl FnOnce() -> T) -> T {
+        self.rounds().begun += 1;
+        let done = read();
+        let mut rounds = self.rounds();
+        rounds.ended = rounds.begun;
+        self.round_ended.notify_all();
+        done
+    }
+
+    /// Returns when all is noted that has happened until now, or when that takes too long. `is_any_unread`:
+    /// whether the kernel has something to tell.
+    pub(super) fn catch_up(&self, is_any_unread: impl Fn() -> bool) {
+        let rounds = self.rounds();
+        let wanted = rounds.begun + 1;
+        let is_behind = |rounds: &mut Rounds| {
+            rounds.ended < wanted && (rounds.begun != rounds.ended || is_any_unread())
+        };
+        // Of who is named too late, the name is missing.
+        let _waited = self.round_ended.wait_timeout_while(rounds, LONGEST_WAIT, is_behind);
     }
 
     /// Whether something is promised about what has happened.

@@ -26,6 +26,8 @@ pub struct Keeping {
     pub verify: Duration,
     /// Who has changed what the run is about.
     pub changed: Vec<Changed>,
+    /// Whether it is asked where it would show that somebody touches what any promise is about.
+    pub watch: bool,
 }
 
 /// What a run of the agent does beside keeping a revision.
@@ -79,6 +81,7 @@ pub fn task(task: &RunTask, layout: &Layout) -> Result<Kept, crate::NodeError> {
         report_only: task.report_only,
         verify: Duration::from_secs(task.verify),
         changed: task.changed.clone(),
+        watch: task.watch,
     };
     Ok(Kept { path: layout.content().join(&record.content), commit: record.commit, keeping })
 }

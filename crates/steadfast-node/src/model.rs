@@ -18,6 +18,8 @@ use steadfast_store::Layout;
 #[derive(Debug)]
 pub struct Files {
     pub sources: SourceSet,
+    /// The digest of the model's own files. Standard bundles are a part of this program.
+    pub content: [u8; 32],
     pub revision: Revision,
 }
 
@@ -44,7 +46,7 @@ pub fn load(path: &Path) -> Result<Loaded, NodeError> {
 }
 
 pub fn parse(files: Files) -> Loaded {
-    let Files { sources, revision } = files;
+    let Files { sources, content: _, revision } = files;
     let (model, diagnostics) = document::parse(&sources);
     Loaded { sources, model, revision, diagnostics }
 }
@@ -68,11 +70,12 @@ pub fn read(path: &Path) -> Result<Files, NodeError> {
 
 /// The files of a model from anywhere, with the standard bundles.
 pub fn complete(mut sources: SourceSet, commit: Option<String>) -> Files {
+    let content = content_digest(&sources);
     for (path, bytes) in standard::FILES {
         sources.add(*path, *bytes, false);
     }
     let revision = Revision { digest: content_digest(&sources), commit };
-    Files { sources, revision }
+    Files { sources, content, revision }
 }
 
 /// The node's promises, or none where nobody names the node. All that was wrong goes to `loaded`.

@@ -2,15 +2,17 @@
 
 use crate::model::Files;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::sync::Arc;
-use steadfast_engine::{Budget, Extent, Promises};
-use steadfast_model::Diagnostic;
+use steadfast_engine::{Budget, Extent, Promised, Promises, Ties};
+use steadfast_model::{Diagnostic, PromiseId};
 use steadfast_resources::contents::Contents;
-use steadfast_store::{KnownContents, Layout, ResolveCache};
+use steadfast_store::{KnownContents, Layout, Places, Recalled, ResolveCache};
+use steadfast_system::AbsPath;
 use steadfast_system::packages::PackagePolicy;
 
 /// All that a run needs, but the contents of files.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug)]
 pub struct Resolution {
     pub environment: Arc<str>,
     pub packages: PackagePolicy,
@@ -58,9 +60,30 @@ impl Resolution {
     }
 }
 
+/// What is remembered of a resolution beside its promises.
+#[derive(Debug, Serialize, Deserialize)]
+struct Known {
+    environment: Arc<str>,
+    packages: PackagePolicy,
+    /// Without the promises themselves.
+    frame: Promises,
+    orphans: Option<Extent>,
+    limits: Limits,
+    warnings: Vec<Diagnostic>,
+    /// Of all files of the model and of the standard bundles.
+    digest: [u8; 32],
+}
+
+impl Known {
+    fn with(self, promises: Promises) -> Resolution {
+        let Known { environment, packages, frame: _, orphans, limits, warnings, digest: _ } = self;
+        Resolution { environment, packages, promises, orphans, limits, warnings }
+    }
+}
+
 /// What an earlier run has resolved from the same inputs.
 pub(crate) fn recall(cache: &ResolveCache) -> Option<Resolution> {
-    let found: Option<Resolution> = cache.recall();
+    let found = cache.recall().and_then(|it| all_of(&it));
     match &found {
         Some(it) => {
             tracing::debug!(promises = it.promises.count(), "resolve: remembered from another run");
@@ -68,6 +91,57 @@ pub(crate) fn recall(cache: &ResolveCache) -> Option<Resolution> {
         None => tracing::debug!("resolve: not remembered"),
     }
     found
+}
+
+fn all_of(recalled: &Recalled) -> Option<Resolution> {
+    let mut known: Known = recalled.whole()?;
+    let all: Option<Vec<Promised>> = (0..recalled.count()).map(|it| recalled.part(it)).collect();
+    let promises = Promises { all: all?, ..std::mem::take(&mut known.frame) };
+    Some(known.with(promises))
+}
+
+/// What a run of a few promises needs to know of a model.
+pub(crate) struct Remembered {
+    /// The promises themselves, and what they hang on.
+    pub(crate) resolution: Resolution,
+    pub(crate) places: KnownPlaces,
+    /// Where the paths of all promises lie.
+    pub(crate) folders: Vec<AbsPath>,
+    /// Of all files of the model and of the standard bundles.
+    pub(crate) digest: [u8; 32],
+}
+
+/// Where promises stand in a model that nobody has read.
+#[derive(Debug)]
+pub(crate) struct KnownPlaces(HashMap<PromiseId, String>);
+
+impl Places for KnownPlaces {
+    fn place_of(&self, promise: &Promised) -> String {
+        self.0.get(&promise.id).cloned().unwrap_or_default()
+    }
+}
+
+/// The same of a few promises. What was said of the model is not said again for them.
+pub(crate) fn recall_few(cache: &ResolveCache, names: &[String]) -> Option<Remembered> {
+    let recalled = cache.recall()?;
+    let mut known: Known = recalled.whole()?;
+    let ties: Ties = recalled.beside()?;
+    let which = ties.around(&known.frame, names)?;
+    let parts: Option<Vec<(Promised, String)>> =
+        which.iter().map(|it| recalled.part(*it)).collect();
+    let (all, places): (Vec<Promised>, Vec<String>) = parts?.into_iter().unzip();
+    let ids = all.iter().map(|it| it.id.clone());
+    let places = KnownPlaces(ids.zip(places).collect());
+    let promises = known.frame.around_only(&which, all);
+    tracing::debug!(promises = promises.count(), "resolve: a few remembered from another run");
+    let digest = known.digest;
+    known.warnings.clear();
+    Some(Remembered {
+        resolution: known.with(promises),
+        places,
+        folders: ties.into_folders(),
+        digest,
+    })
 }
 
 /// What it takes to repair a difference without the model: its contents. None where they are not all known.
@@ -82,22 +156,37 @@ pub(crate) fn attach_contents(
 }
 
 /// Keeps it for the next run. It only saves time: a run without it is as good.
-pub(crate) fn remember(cache: &ResolveCache, resolution: &Resolution) {
+pub(crate) fn remember(cache: &ResolveCache, resolution: &Resolution, files: &Files) {
     let all = resolution.promises.all.iter().flat_map(|it| it.want.contents());
     let all: Vec<_> = all.map(|(digest, bytes)| (digest, &**bytes)).collect();
     // They come first: what is found without them can be judged, but not repaired.
-    match cache.put_contents(&all).and_then(|()| cache.remember(resolution)) {
+    match cache.put_contents(&all).and_then(|()| put(cache, resolution, files)) {
         Ok(()) => tracing::debug!("resolve: kept for the next run"),
         Err(error) => tracing::debug!(%error, "resolve: not kept for the next run"),
     }
 }
 
-/// The place for what these inputs came to: the content of every file of the model and of the standard
-/// bundles, the facts, the environment that was asked for, and the node. The program itself is taken in
-/// by the store.
+fn put(cache: &ResolveCache, resolution: &Resolution, files: &Files) -> std::io::Result<()> {
+    let Resolution { environment, packages, promises, orphans, limits, warnings } = resolution;
+    let known = Known {
+        environment: Arc::clone(environment),
+        packages: *packages,
+        frame: promises.frame(),
+        orphans: *orphans,
+        limits: *limits,
+        warnings: warnings.clone(),
+        digest: files.revision.digest,
+    };
+    let parts = promises.all.iter().map(|it| (it, files.sources.place_of(it)));
+    cache.remember(&known, &Ties::of(promises), parts)
+}
+
+/// The place for what these inputs came to: the content of every file of the model, the facts, the environment
+/// that was asked for, and the node. The program itself, which brings the standard bundles, is taken in by the
+/// store.
 pub fn cache_for(
     layout: &Layout,
-    files: &Files,
+    content: &[u8; 32],
     facts: &serde_json::Value,
     environment: Option<&str>,
     node: &str,
@@ -107,6 +196,6 @@ pub fn cache_for(
         Some(name) => &[b"asked", name.as_bytes()],
         None => &[b"any"],
     };
-    let inputs = [&[&files.revision.digest[..], &facts, node.as_bytes()], asked].concat();
+    let inputs = [&[&content[..], &facts, node.as_bytes()], asked].concat();
     ResolveCache::for_inputs(&layout.cache, &inputs)
 }

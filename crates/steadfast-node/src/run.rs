@@ -6,7 +6,9 @@
 //! again. Last, it handles orphans: what earlier
 //! runs made and the model no longer promises.
 
+use crate::few::{self, Few};
 use crate::findings::Findings;
+use crate::implied::Implied;
 use crate::keep::{Keeping, Told};
 use crate::model::{self, Files};
 use crate::orphans::{self, Orphans};
@@ -18,15 +20,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use steadfast_engine::{
-    Assessment, Budget, Circumstances, Event, Ledger as _, Observer, Plan, Promises, Reporter,
-    Summary,
+    Assessment, Budget, Circumstances, Ledger as _, Observer, Plan, Promises, Reporter, Summary,
 };
 use steadfast_model::policy::Policy;
 use steadfast_model::{Diagnostic, Keep, SourceSet};
 use steadfast_resources::glob::Glob;
 use steadfast_source::Revision;
 use steadfast_store::{
-    Journal, KnownContents, ResolveCache, RunHeader, RunLock, Store, StoreError,
+    Journal, KnownContents, Places, ResolveCache, RunHeader, RunLock, Store, StoreError,
 };
 use steadfast_system::Host;
 use steadfast_system::clock::Read as _;
@@ -134,34 +135,39 @@ pub fn run(run: &Run<'_>, cx: &Context, audience: &mut dyn Audience) -> Result<D
 
 fn run_locked(run: &Run<'_>, cx: &Context, audience: &mut dyn Audience) -> Result<Done, NodeError> {
     // What goes into it.
-    let mut files = model::read(run.model)?;
     let (facts, unread) = model::facts(&cx.layout);
     unread.iter().for_each(|it| audience.warn(it));
     let node = model::node_name(run.node, &facts);
+    if let Some(done) = few(run, cx, &node, &facts, audience)? {
+        return Ok(done);
+    }
+    let mut files = model::read(run.model)?;
     if run.commit.is_some() {
         files.revision.commit.clone_from(&run.commit);
     }
-    let cache = resolution::cache_for(&cx.layout, &files, &facts, run.environment, &node);
+    let cache = resolution::cache_for(&cx.layout, &files.content, &facts, run.environment, &node);
     let resolution: Option<Resolution> = cache.as_ref().and_then(resolution::recall);
     let was_cached = resolution.is_some();
     let model = cache.as_ref().map(ResolveCache::name);
-    let mut running = Running { run, cx, node: &node, facts: &facts, model, audience };
+    let mut running =
+        Running { run, cx, node: &node, facts: &facts, model, is_few: false, audience };
 
     // Where it is remembered, and what differs can be repaired with that, that is all.
     if let Some(mut resolution) = resolution.filter(|_| !run.is_more_than_keeping()) {
         let store = running.open()?;
         let known = cache.as_ref().and_then(|it| resolution::attach_contents(it, &mut resolution));
-        if let Some(done) = running.remembered(resolution, known, &files, &store)? {
+        if let Some(done) = running.remembered(resolution, known, &files, &files.sources, &store)? {
             return Ok(done);
         }
     }
 
+    let content = files.content;
     let mut loaded = model::parse(files);
     let target = model::target(&mut loaded, run.environment, &node, &facts)?;
     let warnings = loaded.sound()?;
     // Of the model itself nothing is needed any more, and it may be large.
     let model::Loaded { sources, revision, .. } = loaded;
-    let files = Files { sources, revision };
+    let files = Files { sources, content, revision };
     let Some(target) = target else { return running.nothing(&files, warnings) };
     let resolution = Resolution {
         environment: target.environment,
@@ -176,10 +182,27 @@ fn run_locked(run: &Run<'_>, cx: &Context, audience: &mut dyn Audience) -> Resul
         && !was_cached
         && !run.is_forecast()
     {
-        resolution::remember(cache, &resolution);
+        resolution::remember(cache, &resolution, &files);
     }
     let store = running.open()?;
     running.resolved(resolution, &files, &store)
+}
+
+/// A run over a few promises, with what is remembered of those alone. None where that is not enough.
+fn few(
+    run: &Run<'_>,
+    cx: &Context,
+    node: &str,
+    facts: &serde_json::Value,
+    audience: &mut dyn Audience,
+) -> Result<Option<Done>, NodeError> {
+    let (Some(keeping), Scope::Named(names)) = (run.keeping(), &run.scope) else { return Ok(None) };
+    let few = few::recall(names, keeping, cx, facts, run.environment, node);
+    let Some(Few { resolution, contents, places, mut files }) = few else { return Ok(None) };
+    files.revision.commit.clone_from(&run.commit);
+    let mut running = Running { run, cx, node, facts, model: None, is_few: true, audience };
+    let store = running.open()?;
+    running.remembered(resolution, contents, &files, &places, &store)
 }
 
 /// The lock of this machine, which only a look does without.
@@ -230,6 +253,8 @@ struct Running<'a> {
     facts: &'a serde_json::Value,
     /// A name for all that the promises follow from, where there is one.
     model: Option<String>,
+    /// Only of a few promises is anything known.
+    is_few: bool,
     audience: &'a mut dyn Audience,
 }
 
@@ -247,6 +272,7 @@ impl Running<'_> {
         mut resolution: Resolution,
         known: Option<Arc<KnownContents>>,
         files: &Files,
+        places: &dyn Places,
         store: &Store,
     ) -> Result<Option<Done>, NodeError> {
         // What is taken back first may leave something to repair.
@@ -262,7 +288,7 @@ impl Running<'_> {
             return Ok(None);
         }
         self.begin(&resolution, files, &unmatched);
-        let mut told = self.told(&resolution, files, &host, store);
+        let mut told = self.told(&resolution, files, places, &host, store);
         if !assessment.plan.is_kept() {
             // It leaves the budget alone: what a task does beside keeping has resolved the model.
             self.before(&resolution, &host, store, &mut told);
@@ -296,7 +322,7 @@ impl Running<'_> {
         let unmatched = self.select(&mut resolution);
         self.begin(&resolution, files, &unmatched);
         let host = self.host(&resolution);
-        let mut told = self.told(&resolution, files, &host, store);
+        let mut told = self.told(&resolution, files, &files.sources, &host, store);
         let budget = self.before(&resolution, &host, store, &mut told);
         let assessment = self.look(&resolution.promises, &host, store, budget);
         Ok(self.carry_out(resolution, files, &host, store, assessment, told))
@@ -326,7 +352,8 @@ impl Running<'_> {
     fn told<'b>(
         &self,
         resolution: &Resolution,
-        files: &'b Files,
+        files: &Files,
+        places: &'b dyn Places,
         host: &'b Host,
         store: &'b Store,
     ) -> Told<'b> {
@@ -341,7 +368,7 @@ impl Running<'_> {
             revision: files.revision.to_string(),
             commit: files.revision.commit.clone(),
         };
-        Told::new(Journal::new(store, &files.sources, header, host), host)
+        Told::new(Journal::new(store, places, header, host), host)
     }
 
     /// Selects what is attempted. Gives the patterns that match nothing.
@@ -400,7 +427,9 @@ impl Running<'_> {
         told: Told<'_>,
     ) -> Done {
         let done = self.done(resolution, files, host, store, assessment, told);
+        // The look at a few costs less than writing down all that is known.
         if !self.run.is_forecast()
+            && !self.is_few
             && let Err(error) = host.keep_looks()
         {
             // They only save time.
@@ -519,26 +548,6 @@ impl Running<'_> {
             self.audience.warn(&chain(&error));
         }
         orphans
-    }
-}
-
-/// The verdicts on units that nobody promised but something else needs: they are shown, and are no
-/// promises.
-#[derive(Debug, Default)]
-struct Implied(Summary);
-
-impl Reporter for Implied {
-    fn report(&mut self, event: &Event<'_>) {
-        match event {
-            Event::Judged { promise, outcome, .. } if promise.implied => self.0.count(outcome),
-            Event::Planned { .. }
-            | Event::Working { .. }
-            | Event::Judged { .. }
-            | Event::Undoing { .. }
-            | Event::Undone { .. }
-            | Event::Step { .. }
-            | Event::Finished { .. } => {}
-        }
     }
 }
 

@@ -32,7 +32,7 @@ pub struct RunHeader {
 #[derive(Debug)]
 pub struct Journal<'a> {
     store: &'a Store,
-    sources: &'a SourceSet,
+    places: &'a dyn Places,
     header: RunHeader,
     now: &'a dyn Clock,
     run: Option<i64>,
@@ -73,16 +73,29 @@ impl<T: steadfast_system::clock::Read> Clock for T {
     }
 }
 
+/// Where promises stand in the model.
+pub trait Places: std::fmt::Debug {
+    /// `servers/web.yaml:14:5`; nothing where it stands nowhere.
+    fn place_of(&self, promise: &Promised) -> String;
+}
+
+impl Places for SourceSet {
+    fn place_of(&self, promise: &Promised) -> String {
+        let first = promise.origins.first();
+        first.map(|it| self.place(it.span).to_string()).unwrap_or_default()
+    }
+}
+
 impl<'a> Journal<'a> {
     pub fn new(
         store: &'a Store,
-        sources: &'a SourceSet,
+        places: &'a dyn Places,
         header: RunHeader,
         now: &'a dyn Clock,
     ) -> Journal<'a> {
         Journal {
             store,
-            sources,
+            places,
             header,
             now,
             run: None,
@@ -239,9 +252,8 @@ impl<'a> Journal<'a> {
     }
 
     fn judged(&self, promise: &Promised, outcome: &str, changes: &[Change]) -> v1::Judged {
-        let origin = promise.origins.first().map(|it| self.sources.place(it.span).to_string());
         let changed_by = self.changed_by.get(&*promise.id.0).cloned().unwrap_or_default();
-        let origin = origin.unwrap_or_default();
+        let origin = self.places.place_of(promise);
         let unit = promise.unit.as_ref().map(ToString::to_string);
         v1::Judged { origin, changed_by, unit, ..judged(&promise.id.0, outcome, changes) }
     }

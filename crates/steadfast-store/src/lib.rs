@@ -19,8 +19,8 @@ pub mod undo_ledger;
 
 pub use contents::KnownContents;
 pub use history::{Entry, RunLine};
-pub use journal::{Journal, RunHeader};
+pub use journal::{Journal, Places, RunHeader};
 pub use layout::Layout;
 pub use lock::{LockError, RunLock};
-pub use resolve_cache::ResolveCache;
+pub use resolve_cache::{Recalled, ResolveCache};
 pub use store::{Store, StoreError};

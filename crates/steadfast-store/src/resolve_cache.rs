@@ -19,9 +19,11 @@ use std::path::{Path, PathBuf};
 use steadfast_system::cache_file::{open_ours, replace};
 use steadfast_system::files::Digest;
 
-const MAGIC: &[u8; 8] = b"sfknown1";
+const MAGIC: &[u8; 8] = b"sfknown2";
 /// The beginning, the key, and a digest of the rest.
 const HEAD: usize = 8 + 32 + 32;
+/// Before the parts: the whole, and what is beside it.
+const PARTS: usize = 2;
 const BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// The place for what one set of inputs came to.
@@ -49,7 +51,7 @@ impl ResolveCache {
     }
 
     /// What these inputs came to, if that is known.
-    pub fn recall<T: DeserializeOwned>(&self) -> Option<T> {
+    pub fn recall(&self) -> Option<Recalled> {
         let (mut file, length) = open_ours(&self.folder.join("resolved"))?;
         if length > BYTES_MAX {
             return None;
@@ -63,16 +65,25 @@ impl ResolveCache {
         }
         let expected: [u8; 32] = head[40..].try_into().ok()?;
         file.take(BYTES_MAX).read_to_end(&mut bytes).ok()?;
-        let body = &bytes[HEAD..];
-        if <[u8; 32]>::from(Sha256::digest(body)) != expected {
+        if <[u8; 32]>::from(Sha256::digest(&bytes[HEAD..])) != expected {
             return None;
         }
-        postcard::from_bytes(body).ok()
+        Recalled::new(bytes)
     }
 
-    /// Puts it in the place of what was remembered before.
-    pub fn remember<T: Serialize>(&self, value: &T) -> std::io::Result<()> {
-        let body = postcard::to_stdvec(value).map_err(std::io::Error::other)?;
+    /// Puts it in the place of what was remembered before: what always is of use, what is of use beside it to
+    /// whoever asks for few parts, and parts that are of use one by one.
+    pub fn remember<T: Serialize, B: Serialize, P: Serialize>(
+        &self,
+        whole: &T,
+        beside: &B,
+        parts: impl IntoIterator<Item = P>,
+    ) -> std::io::Result<()> {
+        let mut all = Encoded::default();
+        all.add(whole)?;
+        all.add(beside)?;
+        parts.into_iter().try_for_each(|it| all.add(&it))?;
+        let body = all.finish()?;
         let digest: [u8; 32] = Sha256::digest(&body).into();
         let head: Vec<u8> = [&MAGIC[..], &self.key, &digest].concat();
         crate::store::make_folder(&self.folder, 0o700)?;
@@ -91,6 +102,83 @@ impl ResolveCache {
     pub fn put_contents(&self, all: &[(&Digest, &[u8])]) -> std::io::Result<()> {
         contents::put(&self.folder, &self.key, all)
     }
+}
+
+/// Values one after the other, and where each of them ends.
+#[derive(Default)]
+struct Encoded {
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+}
+
+impl Encoded {
+    fn add<T: Serialize>(&mut self, value: &T) -> std::io::Result<()> {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.bytes = postcard::to_extend(value, bytes).map_err(std::io::Error::other)?;
+        self.ends.push(u32::try_from(self.bytes.len()).map_err(std::io::Error::other)?);
+        Ok(())
+    }
+
+    fn finish(self) -> std::io::Result<Vec<u8>> {
+        let Encoded { mut bytes, ends } = self;
+        let count = u32::try_from(ends.len()).map_err(std::io::Error::other)?;
+        bytes.extend(ends.into_iter().chain([count]).flat_map(u32::to_le_bytes));
+        Ok(bytes)
+    }
+}
+
+/// What was remembered, which is decoded as far as it is of use.
+#[derive(Debug)]
+pub struct Recalled {
+    /// The head, the whole, what is beside it, the parts, where each of these ends, and how many those are.
+    bytes: Vec<u8>,
+    /// Where the ends stand.
+    ends: usize,
+    count: usize,
+}
+
+impl Recalled {
+    fn new(bytes: Vec<u8>) -> Option<Recalled> {
+        let last = bytes.len().checked_sub(4)?;
+        let count = usize::try_from(u32_at(&bytes, last)?).ok()?;
+        let ends = last.checked_sub(count.checked_mul(4)?)?;
+        Some(Recalled { bytes, ends, count })
+    }
+
+    /// What always is of use.
+    pub fn whole<T: DeserializeOwned>(&self) -> Option<T> {
+        self.decode(0)
+    }
+
+    /// What is of use beside it to whoever asks for few parts.
+    pub fn beside<T: DeserializeOwned>(&self) -> Option<T> {
+        self.decode(1)
+    }
+
+    /// How many parts there are.
+    pub fn count(&self) -> usize {
+        self.count.saturating_sub(PARTS)
+    }
+
+    /// One of the parts; what stands at its end may be left out.
+    pub fn part<T: DeserializeOwned>(&self, at: usize) -> Option<T> {
+        self.decode(at.checked_add(PARTS)?)
+    }
+
+    fn decode<T: DeserializeOwned>(&self, at: usize) -> Option<T> {
+        let start = at.checked_sub(1).map_or(Some(0), |before| self.end(before))?;
+        let body = self.bytes.get(HEAD..self.ends)?;
+        postcard::from_bytes(body.get(start..self.end(at)?)?).ok()
+    }
+
+    fn end(&self, at: usize) -> Option<usize> {
+        let is_one = at < self.count;
+        usize::try_from(is_one.then(|| u32_at(&self.bytes, self.ends + at * 4))??).ok()
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
 }
 
 /// The linker's digest of this program, from the notes in its own file.
@@ -140,6 +228,17 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
 
+    impl ResolveCache {
+        /// The whole, where all of it is there.
+        fn recall_text(&self) -> Option<String> {
+            let known = self.recall()?;
+            let parts: Option<Vec<String>> = (0..known.count()).map(|it| known.part(it)).collect();
+            assert_eq!(parts?, ["a", "part"]);
+            assert_eq!((known.part::<String>(2), known.beside::<u8>()), (None, Some(7)));
+            known.whole()
+        }
+    }
+
     fn at(folder: &Path, input: &[u8]) -> ResolveCache {
         ResolveCache::for_inputs(folder, &[input]).unwrap()
     }
@@ -149,16 +248,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = folder.path().join("cache");
         let one = at(&cache, b"one");
-        assert_eq!(one.recall::<String>(), None);
-        one.remember(&"first".to_owned()).unwrap();
-        assert_eq!(at(&cache, b"one").recall::<String>().unwrap(), "first");
-        assert_eq!(at(&cache, b"two").recall::<String>(), None);
-        assert_eq!(
-            ResolveCache::for_inputs(&cache, &[b"on", b"e"]).unwrap().recall::<String>(),
-            None
-        );
-        at(&cache, b"two").remember(&"second".to_owned()).unwrap();
-        assert_eq!(one.recall::<String>(), None);
+        assert_eq!(one.recall_text(), None);
+        one.remember(&"first", &7_u8, ["a", "part"]).unwrap();
+        assert_eq!(at(&cache, b"one").recall_text().unwrap(), "first");
+        assert_eq!(at(&cache, b"two").recall_text(), None);
+        assert_eq!(ResolveCache::for_inputs(&cache, &[b"on", b"e"]).unwrap().recall_text(), None);
+        at(&cache, b"two").remember(&"second", &7_u8, ["a", "part"]).unwrap();
+        assert_eq!(one.recall_text(), None);
         let meta = std::fs::metadata(cache.join("resolved")).unwrap();
         assert_eq!(meta.permissions().mode() & 0o7777, 0o600);
         assert_eq!(std::fs::metadata(&cache).unwrap().permissions().mode() & 0o7777, 0o700);
@@ -168,41 +264,41 @@ mod tests {
     fn a_file_that_is_damaged_anywhere_counts_as_none() {
         let folder = tempfile::tempdir().unwrap();
         let one = at(folder.path(), b"one");
-        one.remember(&"first".to_owned()).unwrap();
+        one.remember(&"first", &7_u8, ["a", "part"]).unwrap();
         let path = folder.path().join("resolved");
         let good = std::fs::read(&path).unwrap();
         for byte in 0..good.len() {
             let mut bad = good.clone();
             bad[byte] ^= 1;
             std::fs::write(&path, &bad).unwrap();
-            assert_eq!(one.recall::<String>(), None, "byte {byte}");
+            assert_eq!(one.recall_text(), None, "byte {byte}");
             std::fs::write(&path, &good[..byte]).unwrap();
-            assert_eq!(one.recall::<String>(), None, "the first {byte} bytes");
+            assert_eq!(one.recall_text(), None, "the first {byte} bytes");
         }
         std::fs::write(&path, &good).unwrap();
-        assert_eq!(one.recall::<String>().unwrap(), "first");
+        assert_eq!(one.recall_text().unwrap(), "first");
     }
 
     #[test]
     fn what_others_may_touch_is_not_believed() {
         let folder = tempfile::tempdir().unwrap();
         let one = at(folder.path(), b"one");
-        one.remember(&"first".to_owned()).unwrap();
+        one.remember(&"first", &7_u8, ["a", "part"]).unwrap();
         let path = folder.path().join("resolved");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o620)).unwrap();
-        assert_eq!(one.recall::<String>(), None);
+        assert_eq!(one.recall_text(), None);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        assert!(one.recall::<String>().is_some());
+        assert!(one.recall_text().is_some());
         let elsewhere = folder.path().join("elsewhere");
         std::fs::rename(&path, &elsewhere).unwrap();
         std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
-        assert_eq!(one.recall::<String>(), None);
+        assert_eq!(one.recall_text(), None);
         // Neither is a link in the way of the new file followed.
         std::os::unix::fs::symlink(&elsewhere, folder.path().join("resolved.new")).unwrap();
         let before = std::fs::read(&elsewhere).unwrap();
-        at(folder.path(), b"two").remember(&"second".to_owned()).unwrap();
+        at(folder.path(), b"two").remember(&"second", &7_u8, ["a", "part"]).unwrap();
         assert_eq!(std::fs::read(&elsewhere).unwrap(), before);
-        assert_eq!(at(folder.path(), b"two").recall::<String>().unwrap(), "second");
+        assert_eq!(at(folder.path(), b"two").recall_text().unwrap(), "second");
     }
 
     #[test]

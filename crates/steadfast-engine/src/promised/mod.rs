@@ -4,6 +4,8 @@
 mod inputs;
 mod lower;
 mod promises;
+mod ties;
 
 pub use lower::lower;
 pub use promises::{Promised, Promises};
+pub use ties::Ties;

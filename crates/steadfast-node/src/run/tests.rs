@@ -32,6 +32,7 @@ fn with_run<T>(then: impl FnOnce(&mut Running<'_>, &Files, &Store) -> T) -> T {
         node: "node",
         facts: &serde_json::Value::Null,
         model: None,
+        is_few: false,
         audience: &mut Nobody,
     };
     let store = running.open().unwrap();
@@ -46,10 +47,10 @@ fn begin_step(mut store: &Store) {
 fn only_a_resolved_model_goes_on_where_a_step_is_open() {
     with_run(|running, files, store| {
         let remembered = || Resolution::nothing("test", vec![]);
-        let done = running.remembered(remembered(), None, files, store).unwrap();
+        let done = running.remembered(remembered(), None, files, &files.sources, store).unwrap();
         assert!(matches!(done, Some(Done::Ran { .. })), "{done:?}");
         begin_step(store);
-        let done = running.remembered(remembered(), None, files, store).unwrap();
+        let done = running.remembered(remembered(), None, files, &files.sources, store).unwrap();
         assert!(done.is_none() && is_amid_step(store), "{done:?}");
     });
 }
@@ -131,7 +132,8 @@ impl World {
         let run = by_hand(&model);
         let files = model::read(&model).unwrap();
         let (facts, _) = model::facts(&self.cx.layout);
-        let cache = resolution::cache_for(&self.cx.layout, &files, &facts, None, "node").unwrap();
+        let cache =
+            resolution::cache_for(&self.cx.layout, &files.content, &facts, None, "node").unwrap();
         let mut resolution = resolution::recall(&cache).unwrap();
         let known = resolution::attach_contents(&cache, &mut resolution);
         let mut running = Running {
@@ -140,10 +142,11 @@ impl World {
             node: "node",
             facts: &facts,
             model: Some(cache.name()),
+            is_few: false,
             audience: &mut Nobody,
         };
         let store = running.open().unwrap();
-        running.remembered(resolution, known, &files, &store).unwrap().map(repaired)
+        running.remembered(resolution, known, &files, &files.sources, &store).unwrap().map(repaired)
     }
 }
 
@@ -193,4 +196,80 @@ fn where_a_content_is_not_remembered_unharmed_the_model_is_resolved() {
         assert_eq!(world.run(), 2);
         assert_eq!(world.texts(), right);
     }
+}
+
+impl World {
+    /// A run of the agent, which keeps the content that was adopted; `at` is where it lies.
+    fn keep(&self, at: &Path, names: Option<&[&str]>) -> Result<Vec<String>, NodeError> {
+        let content = steadfast_system::text::hex(&model::read(&self.model())?.content);
+        let name = |it: &&str| format!("file:{}", self.file(it).display());
+        let run = Run {
+            scope: names.map_or(Scope::All, |it| Scope::Named(it.iter().map(name).collect())),
+            purpose: Purpose::Keep(Keeping {
+                content,
+                task: crate::keep::Task::Nothing,
+                against: None,
+                report_only: false,
+                verify: VERIFY,
+                changed: vec![],
+                watch: names.is_none(),
+            }),
+            ..by_hand(at)
+        };
+        let Done::Kept { report, promises: _ } = run_locked(&run, &self.cx, &mut Nobody)? else {
+            panic!("the agent keeps")
+        };
+        Ok(report.repaired.iter().map(ToString::to_string).collect())
+    }
+
+    /// What the latest run in the history says of a file, but when and by which run.
+    fn latest(&self, name: &str) -> (String, String, Vec<String>) {
+        let store = Store::open(&self.cx.layout.database()).unwrap();
+        let run = store.runs(1).unwrap().remove(0).id;
+        let (line, judged) = store.run(run).unwrap().unwrap();
+        let id = format!("file:{}", self.file(name).display());
+        let its = judged.into_iter().find(|it| it.promise == id).unwrap();
+        let changes = its.changes.into_iter().map(|it| it.line).collect();
+        (line.revision, its.origin, changes)
+    }
+}
+
+#[test]
+fn what_was_touched_is_repaired_though_nobody_reads_the_model() {
+    let world = World::new();
+    let (model, nowhere) = (world.model(), world.folder.path().join("nowhere"));
+    assert_eq!(world.keep(&model, None).unwrap().len(), 2);
+    let right = world.texts();
+    world.drift();
+    assert_eq!(world.keep(&model, None).unwrap().len(), 2);
+    let by_all = world.latest("one");
+    assert!(by_all.1.starts_with("servers/web.yaml:3"), "{by_all:?}");
+    world.drift();
+    let repaired = world.keep(&nowhere, Some(&["one"])).unwrap();
+    assert_eq!(repaired, [format!("file:{}", world.file("one").display())]);
+    assert_eq!(world.texts(), [&*right[0], "somebody was here\n"]);
+    assert_eq!(world.latest("one"), by_all);
+    assert_eq!(world.keep(&nowhere, Some(&["one"])).unwrap(), [""; 0]);
+    assert_eq!(world.keep(&nowhere, Some(&["two", "one"])).unwrap().len(), 1);
+    assert_eq!(world.texts(), right);
+}
+
+#[test]
+fn where_a_few_promises_are_not_enough_the_model_is_read() {
+    let world = World::new();
+    let (model, nowhere) = (world.model(), world.folder.path().join("nowhere"));
+    // Nothing is remembered yet.
+    assert!(world.keep(&nowhere, Some(&["one"])).is_err());
+    assert_eq!(world.keep(&model, None).unwrap().len(), 2);
+    // A name that is no promise's is a pattern.
+    assert!(world.keep(&nowhere, Some(&["o*"])).is_err());
+    // A content that is gone, and something to repair.
+    world.drift();
+    state_files::write(&world.cx.layout.cache.join("contents"), b"").unwrap();
+    assert!(world.keep(&nowhere, Some(&["one"])).is_err());
+    // What an earlier run has left in the middle.
+    world.run();
+    assert_eq!(world.keep(&nowhere, Some(&["one"])).unwrap(), [""; 0]);
+    begin_step(&Store::open(&world.cx.layout.database()).unwrap());
+    assert!(world.keep(&nowhere, Some(&["one"])).is_err());
 }

@@ -73,9 +73,8 @@ mod tests {
         let file = std::fs::File::options().write(true).open(folder.path().join("a")).unwrap();
         file.set_times(times).unwrap();
         let (now, later) = now();
-        let told = |since, name: &[u8]| {
-            ChangedNames::open(folder.path(), since).unwrap().may_be(name)
-        };
+        let told =
+            |since, name: &[u8]| ChangedNames::open(folder.path(), since).unwrap().may_be(name);
         assert!(told(LONG_AGO, b"a") && told(now, b"a"));
         assert!(!told(later, b"a"));
     }

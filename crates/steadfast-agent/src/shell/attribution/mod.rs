@@ -327,10 +327,18 @@ mod tests {
                 units: vec![],
             };
             let all = [Act::Written, Act::Changed];
-            let _unseen = watches.set(vec![watched(&[format!("{path}/a")], &[])], &Began::now(), &mut attribution);
+            let _unseen = watches.set(
+                vec![watched(&[format!("{path}/a")], &[])],
+                &Began::now(),
+                &mut attribution,
+            );
             assert_eq!(all.map(|it| attribution.seen.matters(&event("a", it))), [true, true]);
             assert_eq!(all.map(|it| attribution.seen.matters(&event("b", it))), [false, false]);
-            let _unseen = watches.set(vec![watched(&[], std::slice::from_ref(&path))], &Began::now(), &mut attribution);
+            let _unseen = watches.set(
+                vec![watched(&[], std::slice::from_ref(&path))],
+                &Began::now(),
+                &mut attribution,
+            );
             assert_eq!(all.map(|it| attribution.seen.matters(&event("b", it))), [false, true]);
             let _unseen = watches.set(vec![], &Began::now(), &mut attribution);
             assert_eq!(all.map(|it| attribution.seen.matters(&event("a", it))), [false, false]);
@@ -412,7 +420,11 @@ mod tests {
                 folders: vec![],
                 units: vec![],
             };
-            let _unseen = watches.set(vec![watched("a"), watched("b"), watched("c")], &Began::now(), &mut attribution);
+            let _unseen = watches.set(
+                vec![watched("a"), watched("b"), watched("c")],
+                &Began::now(),
+                &mut attribution,
+            );
             // inotify tells the loop, and the thread learns who it was by itself: either may be the first.
             let by = async |attribution: &mut Attribution, name: &str| loop {
                 attribution.take();

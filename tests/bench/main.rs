@@ -303,19 +303,10 @@ fn first(bench: &Bench) {
     let mut line = Line::default();
     for turn in 0..3 {
         let state = bench.folder.join(format!("state-first-{turn}"));
-        let wiped = || {
-            std::fs::remove_dir_all(&data).unwrap();
-            std::fs::create_dir(&data).unwrap();
-        };
-        wiped();
-        let begin = Instant::now();
-        floor::write(&data, count);
-        line.floors.push(begin.elapsed());
-        wiped();
-        let one = bench.runs(&model, &state, 1, &mut || {});
-        line.taken.extend(one.taken);
+        growth::converge_first(bench, (&model, &data), count, &state, &mut line);
     }
     line.print(&format!("{count} files, first converged, durable"));
+    growth::remove_aside(bench);
 }
 
 fn tree(bench: &Bench) {

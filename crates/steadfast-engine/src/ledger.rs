@@ -13,7 +13,12 @@ use steadfast_system::{Probe, SystemError, UnitName};
 
 /// The records of restarts owed and of changes that can be undone. The store implements it.
 pub trait Ledger {
-    fn record(&self, unit: &UnitName) -> RunnerRecord;
+    /// What is known about units, in their order: read at once, as they were at one moment.
+    fn records(&self, units: &[UnitName]) -> Vec<RunnerRecord>;
+
+    fn record(&self, unit: &UnitName) -> RunnerRecord {
+        self.records(std::slice::from_ref(unit)).pop().unwrap_or_default()
+    }
 
     /// Records debts. When this returns, they survive a crash of the machine.
     fn owe(&mut self, debts: &[(UnitName, Debt)]) -> Result<(), SystemError>;

@@ -73,9 +73,8 @@ impl Observed {
         for at in 0..promises.all.len() {
             observed.tell_aliases(at);
         }
-        for inputs in promises.inputs.iter().filter(|it| bears[it.runner]) {
-            observed.assess(promises, inputs, ledger);
-        }
+        let runners = promises.inputs.iter().filter(|it| bears[it.runner]);
+        observed.assess(promises, runners, ledger);
         observed.ask(0..promises.all.len(), promises, observer);
         observed
     }
@@ -101,9 +100,8 @@ impl Observed {
         }
         self.last_load = sys.last_load();
         let which: BTreeSet<usize> = which.iter().copied().collect();
-        for inputs in promises.inputs.iter().filter(|it| which.contains(&it.runner)) {
-            self.assess(promises, inputs, ledger);
-        }
+        let runners = promises.inputs.iter().filter(|it| which.contains(&it.runner));
+        self.assess(promises, runners, ledger);
     }
 
     /// A look at a directory is told what others promise below it by other paths.

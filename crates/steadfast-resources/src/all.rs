@@ -90,11 +90,26 @@ fn relate_made(all: &mut [&mut Resource]) {
     }
 }
 
-/// Looks at all of them, one batch for each kind; one result for each, in their order.
+/// Looks at all of them, one batch for each kind; one result for each, in their order. While another process is
+/// asked about some, the others are looked at.
 pub fn observe(wants: &[&Resource], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
-    let mut looks: Looks<State> = wants.iter().map(|_| None).collect();
-    KINDS.iter().for_each(|kind| (kind.observe)(wants, sys, &mut looks));
-    answered(looks)
+    let look = |asks: bool| {
+        let mut looks: Looks<State> = wants.iter().map(|_| None).collect();
+        let kinds = KINDS.iter().filter(|it| it.asks == asks);
+        kinds.for_each(|kind| (kind.observe)(wants, sys, &mut looks));
+        looks
+    };
+    let asks = |want: &&Resource| of_kind!(Resource, *want, K, _it => K::ASKS);
+    let (asked, seen) = if wants.iter().any(asks) && !wants.iter().all(asks) {
+        std::thread::scope(|threads| {
+            let asked = threads.spawn(|| look(true));
+            let seen = look(false);
+            (asked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), seen)
+        })
+    } else {
+        (look(true), look(false))
+    };
+    answered(asked.into_iter().zip(seen).map(|(asked, seen)| asked.or(seen)).collect())
 }
 
 fn answered<T>(looks: Looks<T>) -> Vec<Result<T, SystemError>> {

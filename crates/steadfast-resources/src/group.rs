@@ -25,6 +25,7 @@ use std::fmt;
 use std::sync::Arc;
 use steadfast_model::{Field, Fields, Lower, Node, Spanned, Takes, Value, codes};
 use steadfast_system::accounts::NewGroup;
+use steadfast_system::accounts::at_once::AtOnce;
 use steadfast_system::{Actuate, GroupName, Probe, SystemError, UserName, accounts};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,7 +157,8 @@ impl Kind for Group {
     }
 
     fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
-        wants.iter().map(|want| look(want, sys)).collect()
+        let sys = AtOnce::new(sys);
+        wants.iter().map(|want| look(want, &sys)).collect()
     }
 
     fn plan(want: &Desired, have: &State) -> Difference<Change> {

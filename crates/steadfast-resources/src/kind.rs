@@ -278,6 +278,8 @@ pub trait Kind {
     const SHORT_FORMS: &'static [Takes] = &[];
     /// What may stand below the name, in words.
     const MAY_SAY: &'static str = "present, absent, or a map of fields";
+    /// Whether a look is mostly spent on waiting for what another process answers.
+    const ASKS: bool = false;
     type Desired: Clone + Debug + PartialEq;
     type State: Clone + Debug + PartialEq;
     type Change: Clone + Debug + Display + PartialEq;

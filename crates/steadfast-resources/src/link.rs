@@ -172,17 +172,17 @@ impl Kind for Link {
         // A file in the way is named by its digest, so that it is not another one that goes.
         let wanted = |want: &Desired| if want.force { Wanted::Digest } else { Wanted::Nothing };
         let asked: Vec<_> = wants.iter().map(|want| (&want.path, wanted(want))).collect();
-        let mut accounts = Accounts::default();
+        let mut accounts = Accounts::new(sys);
         let own = sys.own_folders();
         (wants.iter().zip(sys.look(&asked)))
             .map(|(want, look)| {
-                let ids = accounts.ids(&want.owners, sys)?;
+                let ids = accounts.ids(&want.owners)?;
                 let Look { folder, entry } = look?;
                 let mut ours = paths::is_ours(&want.path, entry.as_ref(), &own);
                 if !want.made.is_empty() && ours.is_none() {
                     ours = Places::find(&want.made, sys)?.forbid(&want.path, entry.as_ref());
                 }
-                let inherits = accounts.inherited(folder.as_ref(), sys);
+                let inherits = accounts.inherited(folder.as_ref());
                 Ok(State { folder, entry, ids, inherits, ours })
             })
             .collect()

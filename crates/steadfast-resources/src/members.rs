@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 use steadfast_model::{Field, Lower, Node, Spanned, Takes, codes};
+use steadfast_system::accounts::at_once::AtOnce;
 use steadfast_system::text::safe;
 use steadfast_system::{Actuate, GroupName, Probe, SystemError, UserName, accounts};
 
@@ -124,7 +125,8 @@ impl Kind for Members {
     }
 
     fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
-        wants.iter().map(|want| look(want, sys)).collect()
+        let sys = AtOnce::new(sys);
+        wants.iter().map(|want| look(want, &sys)).collect()
     }
 
     fn plan(want: &Desired, have: &State) -> Difference<Change> {

@@ -11,28 +11,34 @@ use steadfast_system::{ErrorKind, SystemError, UnitName};
 
 /// A shared store is enough: the history of the same run is written beside it.
 impl Ledger for &Store {
-    fn record(&self, unit: &UnitName) -> RunnerRecord {
-        let read = self.read("read the record of a service", |connection| {
-            let record: Option<String> = connection
-                .query_row("SELECT record FROM services WHERE unit = ?1", [unit.as_str()], |row| {
-                    row.get(0)
-                })
-                .optional()?;
-            let damaged = connection
+    fn records(&self, units: &[UnitName]) -> Vec<RunnerRecord> {
+        // One transaction: each by itself costs as much as all of them.
+        let read = self.read("read the records of services", |connection| {
+            let transaction = connection.unchecked_transaction()?;
+            let mut one = transaction.prepare("SELECT record FROM services WHERE unit = ?1")?;
+            let records = (units.iter())
+                .map(|it| one.query_row([it.as_str()], |row| row.get::<_, String>(0)).optional())
+                .collect::<rusqlite::Result<Vec<Option<String>>>>()?;
+            let damaged = transaction
                 .query_row("SELECT 1 FROM notes WHERE name = 'damaged'", [], |_| Ok(()))
                 .optional()?
                 .is_some();
-            Ok((record, damaged))
+            Ok((records, damaged))
         });
+        let lost = || RunnerRecord { damaged: true, ..RunnerRecord::default() };
         match read {
-            Ok(None) => RunnerRecord::default(),
-            Ok(Some((None, damaged))) => RunnerRecord { damaged, ..RunnerRecord::default() },
-            Ok(Some((Some(record), _))) => serde_json::from_str::<v1::Record>(&record)
-                .ok()
-                .and_then(v1::Record::into_domain)
-                .unwrap_or(RunnerRecord { damaged: true, ..RunnerRecord::default() }),
+            Ok(None) => vec![RunnerRecord::default(); units.len()],
+            Ok(Some((records, damaged))) => (records.into_iter())
+                .map(|record| match record {
+                    None => RunnerRecord { damaged, ..RunnerRecord::default() },
+                    Some(record) => serde_json::from_str::<v1::Record>(&record)
+                        .ok()
+                        .and_then(v1::Record::into_domain)
+                        .unwrap_or_else(lost),
+                })
+                .collect(),
             // Whatever it was, it does not say that nothing is owed.
-            Err(_) => RunnerRecord { damaged: true, ..RunnerRecord::default() },
+            Err(_) => vec![lost(); units.len()],
         }
     }
 
@@ -141,6 +147,30 @@ mod tests {
         let paid = RunnerRecord { baseline: Some(baseline), debts: vec![], damaged: false };
         store.settle(&unit, paid.clone()).unwrap();
         assert_eq!(store.record(&unit), paid);
+    }
+
+    #[test]
+    fn of_many_units_each_is_told_what_is_written_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let opened = Store::open(&folder.path().join("state.db")).unwrap();
+        let mut store = &opened;
+        let units: Vec<UnitName> =
+            ["a", "b", "c", "d"].iter().map(|it| UnitName::parse(it).unwrap()).collect();
+        let none = vec![RunnerRecord::default(); units.len()];
+        assert_eq!(store.records(&units), none);
+        store
+            .owe(&[(units[2].clone(), debt("file:/c", 1)), (units[0].clone(), debt("file:/a", 1))])
+            .unwrap();
+        let damaged = "INSERT INTO services (unit, record) VALUES ('d.service', 'no record')";
+        store.write(|it| it.execute(damaged, [])).unwrap();
+        let records = store.records(&units);
+        let debts: Vec<usize> = records.iter().map(|it| it.debts.len()).collect();
+        assert_eq!(debts, [1, 0, 1, 0]);
+        assert_eq!(records[0].debts, [debt("file:/a", 1)]);
+        // What cannot be understood does not say that nothing is owed, and says nothing about others.
+        let damaged: Vec<bool> = records.iter().map(|it| it.damaged).collect();
+        assert_eq!(damaged, [false, false, false, true]);
+        assert_eq!(store.record(&units[2]), records[2]);
     }
 
     #[test]

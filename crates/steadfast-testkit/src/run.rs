@@ -77,8 +77,8 @@ impl Notebook {
 }
 
 impl Ledger for Notebook {
-    fn record(&self, unit: &UnitName) -> RunnerRecord {
-        self.records.get(unit).cloned().unwrap_or_default()
+    fn records(&self, units: &[UnitName]) -> Vec<RunnerRecord> {
+        units.iter().map(|it| self.records.get(it).cloned().unwrap_or_default()).collect()
     }
 
     fn owe(&mut self, debts: &[(UnitName, Debt)]) -> Result<(), SystemError> {

@@ -32,7 +32,8 @@ fn a_run_with_nothing_to_change_starts_no_process() {
         if what == "resolved anew" {
             machine.sh("rm /var/cache/steadfast/resolved");
         }
-        let Some((output, log)) = machine.traced_steadfast(&arguments) else { return };
+        let calls = "execve,execveat,fork,vfork,clone,clone3";
+        let Some((output, log)) = machine.traced_steadfast(calls, &arguments) else { return };
         assert_eq!(output.status, 0, "{output:#?}");
         let Some((_, ours)) = log.split_once("/usr/local/bin/steadfast") else {
             panic!("it was not started: {log}")
@@ -45,6 +46,52 @@ fn a_run_with_nothing_to_change_starts_no_process() {
             .collect();
         assert_eq!(processes, Vec::<&str>::new(), "{what}");
     }
+}
+
+#[test]
+fn what_many_promises_share_is_asked_for_as_often_as_for_few() {
+    let Some(machine) = Machine::boot() else { return };
+    let arguments = ["run", "--model", "/srv/model"];
+    let shared = [
+        "/etc/passwd",
+        "/etc/group",
+        "/etc/shadow",
+        "/etc/nsswitch.conf",
+        "/etc/systemd/system",
+        "/run/systemd/transient",
+        "/var/lib/steadfast/state.db-journal",
+        "/var/lib/steadfast/secret-paths.json",
+    ];
+    let mut all: Vec<Vec<(&str, usize)>> = vec![];
+    for count in [2, 12] {
+        let mut server = "server: many\nusers:\n".to_owned();
+        for at in 0..count {
+            writeln!(server, "  person{at}: {{ group: adm, home: /srv/person{at} }}").unwrap();
+        }
+        server.push_str("services:\n");
+        for at in 0..count {
+            let unit = "[Service]\\nExecStart=/bin/sleep infinity\\n";
+            writeln!(
+                server,
+                "  many{at}: {{ running: true, settle: 0s, unit: {{ content: \"{unit}\" }} }}"
+            )
+            .unwrap();
+        }
+        machine.server_model(&[("servers/many.yaml", &server)]);
+        for _ in 0..2 {
+            let run = machine.steadfast(&arguments);
+            assert_eq!(run.status, 0, "{run:#?}");
+        }
+        let calls = "open,openat,stat,lstat,newfstatat,statx";
+        let Some((output, log)) = machine.traced_steadfast(calls, &arguments) else { return };
+        assert_eq!(output.status, 0, "{output:#?}");
+        let asked = |path: &&'static str| {
+            let quoted = format!("\"{path}\"");
+            (*path, log.lines().filter(|it| it.contains(&quoted)).count())
+        };
+        all.push(shared.iter().map(asked).collect());
+    }
+    assert_eq!(all[0], all[1]);
 }
 
 #[test]

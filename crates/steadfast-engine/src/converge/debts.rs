@@ -130,7 +130,7 @@ impl Run<'_> {
                         .is_some_and(|(it, _)| it == *unit)
                 });
                 if let Some(inputs) = inputs {
-                    self.observed.assess(self.promises, inputs, self.ledger);
+                    self.observed.assess(self.promises, [inputs], self.ledger);
                 }
             }
         }
@@ -143,29 +143,41 @@ impl Run<'_> {
             let at = inputs.runner;
             if self.outcomes[at].is_none() && self.done[at].iter().any(pays) {
                 tracing::debug!(runner = %self.promises.all[at].id, "paid what it owed");
-                self.put_record(inputs);
-                self.observed.assess(self.promises, inputs, self.ledger);
+                self.put_records(&[inputs]);
+                self.observed.assess(self.promises, [inputs], self.ledger);
             }
         }
     }
 
-    fn put_record(&mut self, inputs: &Inputs) {
-        let Some((unit, Some(_))) = self.observed.runner(self.promises, inputs.runner) else {
+    fn put_records(&mut self, which: &[&Inputs]) {
+        let (mut units, mut paid) = (vec![], vec![]);
+        for inputs in which {
+            let Some((unit, Some(_))) = self.observed.runner(self.promises, inputs.runner) else {
+                continue;
+            };
+            if let Some(record) = self.observed.paid_up(self.promises, inputs) {
+                units.push(unit);
+                paid.push((inputs.runner, record));
+            }
+        }
+        if units.is_empty() {
             return;
-        };
-        let Some(record) = self.observed.paid_up(self.promises, inputs) else { return };
-        if self.ledger.record(&unit) != record
-            && let Err(error) = self.ledger.settle(&unit, record)
-        {
-            // The debt stays written down: the next run restarts once more than needed.
-            let words = error.chain().join(": ");
-            self.notes[inputs.runner].push(format!("its restart is done and still owed: {words}"));
+        }
+        let known = self.ledger.records(&units);
+        for ((unit, (at, record)), known) in units.iter().zip(paid).zip(known) {
+            if known != record
+                && let Err(error) = self.ledger.settle(unit, record)
+            {
+                // The debt stays written down: the next run restarts once more than needed.
+                let words = error.chain().join(": ");
+                self.notes[at].push(format!("its restart is done and still owed: {words}"));
+            }
         }
     }
 
     /// Brings the records of services up to date where nothing is owed any more.
     pub(super) fn settle(&mut self, which: &[usize]) {
-        for inputs in self.promises.inputs.iter().filter(|it| has(which, it.runner)) {
+        let settled = |inputs: &&Inputs| {
             let at = inputs.runner;
             // Whether it is healthy says nothing about what it runs with.
             let good = self.outcomes[at].as_ref().is_some_and(|it| match it {
@@ -174,10 +186,11 @@ impl Run<'_> {
             });
             let seen = self.observed.states[at].is_ok();
             let owes = !seen || self.observed.owing(at).action.is_some();
-            if good && !owes {
-                self.put_record(inputs);
-            }
-        }
+            good && !owes
+        };
+        let its = self.promises.inputs.iter().filter(|it| has(which, it.runner));
+        let settled: Vec<&Inputs> = its.filter(settled).collect();
+        self.put_records(&settled);
     }
 }
 

@@ -21,19 +21,34 @@ pub(crate) struct Foreseen {
 }
 
 impl Observed {
-    /// Says what a runner owes.
-    pub(crate) fn assess(&mut self, promises: &Promises, inputs: &Inputs, ledger: &dyn Ledger) {
-        let at = inputs.runner;
-        self.undetermined.remove(&at);
-        self.records.remove(&at);
-        let Some((unit, _)) = self.runner(promises, at) else { return };
-        let record = ledger.record(&unit);
-        let owed = self.judge(promises, inputs, &record);
-        if owed == Owed::Perhaps {
-            self.undetermined.insert(at);
+    /// Says what runners owe.
+    pub(crate) fn assess<'i>(
+        &mut self,
+        promises: &Promises,
+        which: impl IntoIterator<Item = &'i Inputs>,
+        ledger: &dyn Ledger,
+    ) {
+        let (mut runners, mut units) = (vec![], vec![]);
+        for inputs in which {
+            self.undetermined.remove(&inputs.runner);
+            self.records.remove(&inputs.runner);
+            if let Some((unit, _)) = self.runner(promises, inputs.runner) {
+                runners.push(inputs);
+                units.push(unit);
+            }
         }
-        self.owing_mut(at).set(owed);
-        self.records.insert(at, record);
+        if units.is_empty() {
+            return;
+        }
+        for (inputs, record) in runners.into_iter().zip(ledger.records(&units)) {
+            let at = inputs.runner;
+            let owed = self.judge(promises, inputs, &record);
+            if owed == Owed::Perhaps {
+                self.undetermined.insert(at);
+            }
+            self.owing_mut(at).set(owed);
+            self.records.insert(at, record);
+        }
     }
 
     fn judge(&self, promises: &Promises, inputs: &Inputs, record: &RunnerRecord) -> Owed {

@@ -15,11 +15,11 @@ pub(super) fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, 
         .iter()
         .map(|it| (&it.path, if it.force { Wanted::Digest } else { Wanted::Nothing }))
         .collect();
-    let mut accounts = Accounts::default();
+    let mut accounts = Accounts::new(sys);
     let own: Arc<[OwnFolder]> = Arc::from(sys.own_folders());
     (wants.iter().zip(sys.look(&asked)))
         .map(|(want, look)| {
-            let ids = accounts.ids(&want.owners, sys)?;
+            let ids = accounts.ids(&want.owners)?;
             let Look { folder, entry } = look?;
             let is_folder = entry.as_ref().is_some_and(|it| it.shape == Shape::Directory);
             let mut below = None;
@@ -35,8 +35,8 @@ pub(super) fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, 
             }
             let sources = want.source.as_ref().map(|_| digest_of_sources(want, &below));
             let made = if is_folder { Places::find(&want.made, sys)? } else { Places::default() };
-            let inherits = accounts.inherited(folder.as_ref(), sys);
-            let group = entry.as_ref().and_then(|it| accounts.group_of(it, sys));
+            let inherits = accounts.inherited(folder.as_ref());
+            let group = entry.as_ref().and_then(|it| accounts.group_of(it));
             Ok(State {
                 folder,
                 entry,

@@ -148,9 +148,9 @@ impl Kind for File {
     }
 
     fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
-        let mut accounts = Accounts::default();
+        let mut accounts = Accounts::new(sys);
         let states = observe::observe_with(wants, sys, |owners, folder| {
-            Ok((accounts.ids(owners, sys)?, accounts.inherited(folder, sys)))
+            Ok((accounts.ids(owners)?, accounts.inherited(folder)))
         });
         let spared = |(want, state): (&&Desired, Result<State, SystemError>)| {
             let mut state = state?;

@@ -7,6 +7,8 @@ use crate::undo::Says;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use steadfast_model::{Fields, Node, Takes, Value, codes};
+use steadfast_system::accounts::Read as _;
+use steadfast_system::accounts::at_once::AtOnce;
 use steadfast_system::files::{Attributes, Entry, Folder};
 use steadfast_system::{AbsPath, GroupName, Probe, SystemError, UserName};
 
@@ -186,35 +188,41 @@ impl Inherited {
 }
 
 /// Names that have been looked up in one batch.
-#[derive(Debug, Default)]
-pub struct Accounts {
+#[derive(Debug)]
+pub struct Accounts<'a> {
+    sys: AtOnce<'a>,
     users: BTreeMap<UserName, Result<Option<u32>, SystemError>>,
     groups: BTreeMap<GroupName, Result<Option<u32>, SystemError>>,
     names: BTreeMap<u32, Option<GroupName>>,
 }
 
-impl Accounts {
+impl<'a> Accounts<'a> {
+    pub fn new(sys: &'a dyn Probe) -> Accounts<'a> {
+        let (users, groups, names) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Accounts { sys: AtOnce::new(sys), users, groups, names }
+    }
+
     /// The name of the group that a setgid directory hands on.
-    pub fn group_of(&mut self, entry: &Entry, sys: &dyn Probe) -> Option<GroupName> {
+    pub fn group_of(&mut self, entry: &Entry) -> Option<GroupName> {
         let folder = Folder { uid: entry.uid, gid: entry.gid, mode: entry.mode, open: false };
-        self.inherited(Some(&folder), sys)?.name
+        self.inherited(Some(&folder))?.name
     }
 
     /// What something new in this directory gets from it.
-    pub fn inherited(&mut self, folder: Option<&Folder>, sys: &dyn Probe) -> Option<Inherited> {
+    pub fn inherited(&mut self, folder: Option<&Folder>) -> Option<Inherited> {
         Inherited::from_folder(folder?, None).map(|it| {
             // A name is for people only.
-            let find = || sys.group_of(it.gid).ok().flatten();
+            let find = || self.sys.group_of(it.gid).ok().flatten();
             Inherited { name: self.names.entry(it.gid).or_insert_with(find).clone(), ..it }
         })
     }
 
-    pub fn ids(&mut self, owners: &Owners, sys: &dyn Probe) -> Result<Ids, SystemError> {
+    pub fn ids(&mut self, owners: &Owners) -> Result<Ids, SystemError> {
         let owner = match &owners.owner {
             None => Who::Unsaid,
             Some(Whose::Number(uid)) => Who::Id(*uid),
             Some(Whose::Name(name)) => {
-                let found = self.users.entry(name.clone()).or_insert_with(|| sys.uid(name));
+                let found = self.users.entry(name.clone()).or_insert_with(|| self.sys.uid(name));
                 Who::from_found(found.clone()?)
             }
         };
@@ -222,7 +230,7 @@ impl Accounts {
             None => Who::Unsaid,
             Some(Whose::Number(gid)) => Who::Id(*gid),
             Some(Whose::Name(name)) => {
-                let found = self.groups.entry(name.clone()).or_insert_with(|| sys.gid(name));
+                let found = self.groups.entry(name.clone()).or_insert_with(|| self.sys.gid(name));
                 Who::from_found(found.clone()?)
             }
         };

@@ -86,6 +86,7 @@ pub struct Service;
 impl Kind for Service {
     const NAME: &'static str = "service";
     const MAY_SAY: &'static str = "a map of fields, as in { running: true }";
+    const ASKS: bool = true;
     const FIELDS: &'static [Field] = &[
         Field::new("running", Takes::Boolean, "Whether it runs"),
         Field::new(

@@ -228,15 +228,15 @@ impl Kind for User {
     }
 
     fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
-        let look = |want: &&Desired| {
-            let mut have = observe::look(want, sys, sys)?;
+        let look = |(want, have): (&&Desired, Result<State, SystemError>)| {
+            let mut have = have?;
             if let (Wanted::Absent { .. }, Some(account)) = (&want.state, &have.account) {
                 have.left = observe::left_behind(&want.name, sys);
                 have.left.extend(observe::jobs_left(account.uid, sys));
             }
             Ok(have)
         };
-        wants.iter().map(look).collect()
+        wants.iter().zip(observe::looks(wants, sys, sys)).map(look).collect()
     }
 
     fn plan(want: &Desired, have: &State) -> Difference<Change> {

@@ -7,35 +7,54 @@ use super::state::{Account, State, group_shown};
 use crate::account_fields::{because, digest};
 use crate::kind::Fingerprint;
 use std::sync::Arc;
-use steadfast_system::accounts::{self, KeysFile, Local, User};
+use steadfast_system::accounts::at_once::AtOnce;
+use steadfast_system::accounts::{self, Home, KeysFile, Local, Read as _, User};
 use steadfast_system::files::{self, Look, Shape};
 use steadfast_system::secrets::{self, Secret};
 use steadfast_system::text::safe;
 use steadfast_system::{AbsPath, ErrorKind, GroupName, SystemError, UserName};
 
-pub(super) fn look(
+/// One look at many users, in their order: the files of accounts are read once for all of them.
+pub(super) fn looks(
+    wants: &[&Desired],
+    sys: &dyn accounts::Read,
+    secrets: &dyn secrets::Read,
+) -> Vec<Result<State, SystemError>> {
+    let sys = &AtOnce::new(sys);
+    let local = match sys.local() {
+        Ok(local) => local,
+        Err(error) => return vec![Err(error); wants.len()],
+    };
+    let places: Vec<Option<AbsPath>> = wants.iter().map(|it| home_after(it, &local)).collect();
+    let mut homes = sys.homes(&places.iter().flatten().collect::<Vec<_>>()).into_iter();
+    let look = |(want, place): (&&Desired, Option<AbsPath>)| {
+        let home = place.and_then(|place| Some((place, homes.next()?)));
+        look(want, &local, home, sys, secrets)
+    };
+    wants.iter().zip(places).map(look).collect()
+}
+
+fn look(
     want: &Desired,
+    local: &Local,
+    home: Option<(AbsPath, Result<Home, SystemError>)>,
     sys: &dyn accounts::Read,
     secrets: &dyn secrets::Read,
 ) -> Result<State, SystemError> {
-    let local = sys.local()?;
     let name = &want.name;
-    let present = match &want.state {
-        Wanted::Present(present) => Some(&**present),
-        Wanted::Absent { .. } => None,
-    };
-    let account = local.user(name).map(|it| account_of(it, &local, sys)).transpose()?;
+    let present = present(want);
+    let account = local.user(name).map(|it| account_of(it, local, sys)).transpose()?;
     let elsewhere = if account.is_some() { None } else { sys.uid(name)? };
     let wanted_group = present.and_then(|it| it.group.as_ref());
     let wanted_gid = wanted_group.map(|it| sys.gid(it)).transpose()?.flatten();
-    let own_group = match GroupName::parse(name.as_str()) {
-        Ok(group) => sys.gid(&group)?.is_some(),
-        Err(_) => false,
+    // It tells what useradd does, and only that. Where no file has it, the name service is asked.
+    let own_group = match (&account, GroupName::parse(name.as_str())) {
+        (None, Ok(group)) => sys.gid(&group)?.is_some(),
+        (Some(_), _) | (_, Err(_)) => false,
     };
     let holder = holder(name, present, sys)?;
     let (missing_groups, foreign_groups) =
-        not_local(present.and_then(|it| it.groups.as_ref()), &local, sys)?;
-    let home = home_after(name, present, account.as_ref(), &local);
+        not_local(present.and_then(|it| it.groups.as_ref()), local, sys)?;
     // usermod and userdel refuse what would pull the ground away from under a process.
     let processes = match &account {
         Some(account) if present.is_none_or(|it| pulls_away(it, account)) => {
@@ -47,11 +66,11 @@ pub(super) fn look(
     let shell_there = present.and_then(|it| sys.is_program(it.shell.as_ref()?).ok());
     let hash = present.and_then(|it| it.password_hash.as_ref()).map(|hash| resolve(hash, secrets));
     let keys = match (present.and_then(|it| it.ssh_keys.as_ref()), &home) {
-        (Some(_), Some(home)) => Some(sys.keys_file(home, account.as_ref().map(|it| it.uid))),
+        (Some(_), Some((home, _))) => Some(sys.keys_file(home, account.as_ref().map(|it| it.uid))),
         (Some(_), None) => Some(Ok(KeysFile::NoHome)),
         (None, _) => None,
     };
-    let look = home.as_ref().map(|it| sys.home(it)).transpose()?;
+    let home = home.map(|(path, it)| it.map(|it| (path, it))).transpose()?;
     Ok(State {
         elsewhere,
         wanted_gid,
@@ -59,13 +78,13 @@ pub(super) fn look(
         holder,
         missing_groups,
         foreign_groups,
-        homes_within: homes_within(name, home.as_ref(), &local),
-        same_uid: same_uid(name, account.as_ref(), &local),
+        homes_within: homes_within(name, home.as_ref().map(|(path, _)| path), local),
+        same_uid: same_uid(name, account.as_ref(), local),
         processes,
         shell_there,
         hash,
         keys,
-        home: home.zip(look),
+        home,
         account,
         defaults: local.defaults.clone(),
         left: vec![],
@@ -151,16 +170,18 @@ fn not_local(
 
 /// The home that the account has after this promise: the promised one, else the one that it has, else the
 /// one that it will get.
-fn home_after(
-    name: &UserName,
-    present: Option<&Present>,
-    account: Option<&Account>,
-    local: &Local,
-) -> Option<AbsPath> {
-    match (present.and_then(|it| it.home.as_ref()), account) {
+fn home_after(want: &Desired, local: &Local) -> Option<AbsPath> {
+    match (present(want).and_then(|it| it.home.as_ref()), local.user(&want.name)) {
         (Some(home), _) => Some(home.clone()),
-        (None, Some(account)) => AbsPath::parse(&account.home).ok(),
-        (None, None) => AbsPath::parse(&format!("{}/{name}", local.defaults.homes)).ok(),
+        (None, Some(user)) => AbsPath::parse(&user.home).ok(),
+        (None, None) => AbsPath::parse(&format!("{}/{}", local.defaults.homes, want.name)).ok(),
+    }
+}
+
+fn present(want: &Desired) -> Option<&Present> {
+    match &want.state {
+        Wanted::Present(present) => Some(present),
+        Wanted::Absent { .. } => None,
     }
 }
 

@@ -12,7 +12,7 @@ pub struct State {
     pub elsewhere: Option<u32>,
     /// The gid of the promised primary group, where it is there.
     pub wanted_gid: Option<u32>,
-    /// Whether there is a group of the user's name.
+    /// Where there is no account: whether there is a group of its name.
     pub own_group: bool,
     /// Another user who has the promised uid.
     pub holder: Option<UserName>,

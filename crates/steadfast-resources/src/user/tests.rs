@@ -2,7 +2,7 @@
 
 use super::limits::{date_of, days_of, limit_shown, parse_date};
 use super::lower::is_hash;
-use super::observe::{look, resolve};
+use super::observe::{looks, resolve};
 use super::*;
 use crate::account_fields::tests::lowered;
 use crate::{Obstacle, Refusal, members};
@@ -96,7 +96,6 @@ fn somebody() -> State {
             groups: vec![group("adm"), group("video")],
             shadow: Ok(Some(shadow("!"))),
         }),
-        own_group: true,
         home: Some((path("/home/deploy"), directory(2000))),
         ..nobody()
     }
@@ -1014,8 +1013,8 @@ impl accounts::Read for Fake {
     fn processes_of(&self, _uid: u32) -> Result<Vec<Process>, SystemError> {
         Ok(busy(nobody()).processes)
     }
-    fn home(&self, _path: &AbsPath) -> Result<Home, SystemError> {
-        Ok(directory(2000))
+    fn homes(&self, paths: &[&AbsPath]) -> Vec<Result<Home, SystemError>> {
+        paths.iter().map(|_| Ok(directory(2000))).collect()
     }
     fn keys_file(&self, _home: &AbsPath, _user: Option<u32>) -> Result<KeysFile, SystemError> {
         Ok(self.keys.clone())
@@ -1069,7 +1068,7 @@ fn fake() -> Fake {
 #[test]
 fn what_is_there_is_found() {
     let fake = fake();
-    let look = |want: &Desired| look(want, &fake, &fake).unwrap();
+    let look = |want: &Desired| looks(&[want], &fake, &fake).remove(0).unwrap();
     let inner = State { homes_within: vec![user("inner")], ..somebody() };
     assert_eq!(look(&want(Present::default())), inner);
     assert_eq!(look(&absent(false, false)), busy(inner.clone()));

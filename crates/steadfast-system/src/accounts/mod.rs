@@ -3,13 +3,14 @@
 //! What is promised are the *local* accounts, those of /etc/passwd and /etc/group. Names that are only
 //! referred to (owners, members) may also come from the name service.
 
+pub mod at_once;
 pub(crate) mod cache;
 pub mod fitness;
 mod host;
 mod parse;
 
 use crate::secrets::Secret;
-use crate::{AbsPath, GroupName, SystemError, UserName};
+use crate::{AbsPath, ErrorKind, GroupName, SystemError, UserName};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -254,7 +255,13 @@ pub trait Read: fmt::Debug {
     /// The processes that run as this user, those in containers with a root of their own left out.
     fn processes_of(&self, uid: u32) -> Result<Vec<Process>, SystemError>;
 
-    fn home(&self, path: &AbsPath) -> Result<Home, SystemError>;
+    /// What is at the paths of homes, in their order.
+    fn homes(&self, paths: &[&AbsPath]) -> Vec<Result<Home, SystemError>>;
+
+    fn home(&self, path: &AbsPath) -> Result<Home, SystemError> {
+        let silence = || SystemError::new(ErrorKind::Other, "the look gave no answer");
+        self.homes(&[path]).pop().unwrap_or_else(|| Err(silence()))
+    }
 
     /// The keys file of a home, and whether it is fit to be that of the user with this uid, where there is one
     /// already. Below the home no link is followed, and only a regular file of 1 MiB at most is read, which

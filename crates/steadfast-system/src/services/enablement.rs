@@ -1,8 +1,9 @@
 //! Whether a unit is enabled or masked, read from its files and links as systemd reads them: asking
 //! systemd costs it two milliseconds a unit.
 
-use super::freshness::{latest, latest_drop_in};
+use super::freshness::{latest, latest_drop_in, latest_of};
 use super::install::Install;
+use super::listed::{CONFIG, Listed, SEARCH, absent_is_none, below};
 use super::reach::UNIT_FOLDERS;
 use super::{Enablement, Mask, sysv};
 use crate::{AbsPath, SystemError, UnitName};
@@ -11,24 +12,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Where systemd looks for unit files, in its order (systemd.unit(5)).
-const SEARCH: [&str; 13] = [
-    "/etc/systemd/system.control",
-    "/run/systemd/system.control",
-    "/run/systemd/transient",
-    "/run/systemd/generator.early",
-    CONFIG,
-    "/etc/systemd/system.attached",
-    "/run/systemd/system",
-    "/run/systemd/system.attached",
-    "/run/systemd/generator",
-    "/usr/local/lib/systemd/system",
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
-    "/run/systemd/generator.late",
-];
-const CONFIG: &str = super::FOLDER;
 
 /// A unit file is small; what is larger than this is not read.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -45,46 +28,21 @@ pub(super) struct Found {
     pub(super) changed: Option<i64>,
 }
 
-/// The links that enable units, read once for a batch.
+/// The directories of units, read once for a batch.
 #[derive(Debug)]
 pub(super) struct Folders {
-    root: PathBuf,
-    links: Vec<Link>,
-}
-
-/// A symbolic link in a directory of the search path, or in a `.wants` or `.requires` directory there.
-#[derive(Debug)]
-struct Link {
-    /// Which directory of [`SEARCH`].
-    folder: usize,
-    /// Directly in that directory.
-    top: bool,
-    name: String,
-    /// The last part of what it points to.
-    to: String,
+    listed: Listed,
 }
 
 impl Folders {
-    /// Reads the links below `root`.
+    /// Reads them below `root`.
     pub(super) fn read(root: &Path) -> io::Result<Folders> {
-        let mut links = vec![];
-        for (folder, path) in SEARCH.iter().enumerate() {
-            // Elsewhere a link enables nothing.
-            if *path != CONFIG && !path.starts_with("/run/") {
-                continue;
-            }
-            let path = below(root, path);
-            let subfolders = read_links(&path, folder, true, &mut links)?;
-            for subfolder in subfolders {
-                read_links(&path.join(subfolder), folder, false, &mut links)?;
-            }
-        }
-        Ok(Folders { root: root.to_owned(), links })
+        Ok(Folders { listed: Listed::read(root)? })
     }
 
     /// What the files say about a unit; an error where they cannot be read.
     pub(super) fn find(&self, unit: &UnitName) -> io::Result<Found> {
-        let first = self.lookup(unit.as_str(), false)?;
+        let (first, file) = self.lookup(unit.as_str())?;
         let mask = match &first {
             Some(File { kind: FileKind::Mask, folder, .. }) => match SEARCH[*folder] {
                 CONFIG => Mask::Persistent,
@@ -93,27 +51,24 @@ impl Folders {
             },
             Some(File { kind: FileKind::Regular | FileKind::Alias(_), .. }) | None => Mask::Not,
         };
-        let file = match self.lookup(unit.as_str(), true)? {
-            Some(file) => Some(file),
-            None => match unit.template() {
-                Some(template) => self.lookup(&template, true)?,
-                None => None,
-            },
+        let file = match (file, unit.template()) {
+            (None, Some(template)) => self.lookup(&template)?.1,
+            (file, _) => file,
         };
         let script = match &file {
             Some(file) if !SEARCH[file.folder].starts_with("/run/systemd/generator") => None,
-            Some(_) | None => sysv::script_of(&self.root, unit),
+            Some(_) | None => sysv::script_of(&self.listed.root, unit),
         };
         let read = [first.as_ref(), file.as_ref()].into_iter().flatten();
         let changed = read
             .filter(|it| UNIT_FOLDERS.contains(&SEARCH[it.folder]))
-            .map(|it| latest(&it.path))
-            .chain([script.as_deref().and_then(latest), latest_drop_in(&self.root, unit)])
+            .map(|it| it.changed)
+            .chain([script.as_deref().and_then(latest), latest_drop_in(&self.listed, unit)])
             .max()
             .flatten();
         let fragment = file.as_ref().and_then(|it| self.fragment(it));
         let enablement = match (&script, &file) {
-            (Some(script), _) => sysv::enablement(&self.root, script)?,
+            (Some(script), _) => sysv::enablement(&self.listed.root, script)?,
             (None, None) => Enablement::NotFound,
             (None, Some(File { kind: FileKind::Alias(of), .. })) => {
                 Enablement::Alias(Arc::from(of.as_str()))
@@ -125,7 +80,7 @@ impl Folders {
 
     /// Where a file lies, as it is seen below our root.
     fn fragment(&self, file: &File) -> Option<AbsPath> {
-        let below = file.path.strip_prefix(&self.root).ok()?.to_str()?;
+        let below = file.path.strip_prefix(&self.listed.root).ok()?.to_str()?;
         AbsPath::parse(&format!("/{}", below.trim_start_matches('/'))).ok()
     }
 
@@ -137,6 +92,10 @@ impl Folders {
         }
         if folder == "/run/systemd/transient" {
             return Ok(Enablement::Transient);
+        }
+        // A link of the unit's own name says it whatever [Install] knows beside that.
+        if let Some(Enablement::Enabled) = self.linked(unit, file, |name| name == unit) {
+            return Ok(Enablement::Enabled);
         }
         let install = self.install(unit, file)?;
         let known = |name: &str| {
@@ -164,7 +123,7 @@ impl Folders {
     fn linked(&self, unit: &str, file: &File, known: impl Fn(&str) -> bool) -> Option<Enablement> {
         let (mut persistent, mut runtime) = (false, false);
         let (mut same_name_persistent, mut same_name_runtime) = (false, false);
-        for link in &self.links {
+        for link in &self.listed.links {
             // Below the directory where the unit's file was found, a file of its name means nothing.
             let by_name = link.folder <= file.folder && link.name == unit;
             let by_target = link.to == unit;
@@ -188,10 +147,10 @@ impl Folders {
         }
     }
 
-    /// The first file of this name in the search path; masks are left out where `unmasked`.
-    fn lookup(&self, name: &str, unmasked: bool) -> io::Result<Option<File>> {
-        for (folder, search) in SEARCH.iter().enumerate() {
-            let path = below(&self.root, search).join(name);
+    /// The first file of this name in the search path, and the first that is no mask.
+    fn lookup(&self, name: &str) -> io::Result<(Option<File>, Option<File>)> {
+        let mut first = None;
+        for (folder, path) in self.listed.places(name) {
             let Some(found) = absent_is_none(fs::symlink_metadata(&path))? else { continue };
             let kind = if found.is_symlink() {
                 let target = fs::read_link(&path)?;
@@ -213,11 +172,13 @@ impl Folders {
             } else {
                 FileKind::Regular
             };
-            if kind != FileKind::Mask || !unmasked {
-                return Ok(Some(File { folder, path, kind }));
+            let file = File { folder, changed: latest_of(&path, &found), path, kind };
+            if file.kind != FileKind::Mask {
+                return Ok((Some(first.unwrap_or_else(|| file.clone())), Some(file)));
             }
+            first = first.or(Some(file));
         }
-        Ok(None)
+        Ok((first, None))
     }
 
     /// What the file and its drop-ins say below `[Install]`.
@@ -225,7 +186,9 @@ impl Folders {
         let mut install = Install::default();
         let path = match fs::read_link(&file.path) {
             // A link to the file elsewhere: absolute paths are below our root.
-            Ok(target) if target.is_absolute() => below(&self.root, &target.to_string_lossy()),
+            Ok(target) if target.is_absolute() => {
+                below(&self.listed.root, &target.to_string_lossy())
+            }
             Ok(_) | Err(_) => file.path.clone(),
         };
         if let Some(text) = read(&path)? {
@@ -233,8 +196,7 @@ impl Folders {
         }
         let mut seen = BTreeSet::new();
         for name in std::iter::once(unit.to_owned()).chain(crate::names::template_of(unit)) {
-            for search in SEARCH {
-                let folder = below(&self.root, search).join(format!("{name}.d"));
+            for (_, folder) in self.listed.places(&format!("{name}.d")) {
                 let Some(entries) = absent_is_none(fs::read_dir(&folder))? else { continue };
                 for entry in entries {
                     let entry = entry?;
@@ -252,49 +214,22 @@ impl Folders {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct File {
+    /// Which directory of [`SEARCH`].
     folder: usize,
     path: PathBuf,
     kind: FileKind,
+    /// The latest change of it and of what it leads to.
+    changed: Option<i64>,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum FileKind {
     Regular,
     Mask,
     /// Another name of this unit.
     Alias(String),
-}
-
-fn below(root: &Path, path: &str) -> PathBuf {
-    root.join(path.trim_start_matches('/'))
-}
-
-/// Adds the links of one directory, and gives the names of the `.wants` and `.requires` directories in it.
-fn read_links(
-    path: &Path,
-    folder: usize,
-    top: bool,
-    links: &mut Vec<Link>,
-) -> io::Result<Vec<String>> {
-    let mut subfolders = vec![];
-    let Some(entries) = absent_is_none(fs::read_dir(path))? else { return Ok(subfolders) };
-    for entry in entries {
-        let entry = entry?;
-        // A name that is no text is no unit's.
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let kind = entry.file_type()?;
-        if kind.is_symlink() {
-            let target = fs::read_link(entry.path())?;
-            let to = target.file_name().and_then(|it| it.to_str()).unwrap_or("").to_owned();
-            links.push(Link { folder, top, name, to });
-        } else if top && kind.is_dir() && (name.ends_with(".wants") || name.ends_with(".requires"))
-        {
-            subfolders.push(name);
-        }
-    }
-    Ok(subfolders)
 }
 
 fn read(path: &Path) -> io::Result<Option<String>> {
@@ -307,19 +242,6 @@ fn read(path: &Path) -> io::Result<Option<String>> {
     let mut bytes = vec![];
     file.take(MAX_FILE).read_to_end(&mut bytes)?;
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
-}
-
-fn absent_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Ok(it) => Ok(Some(it)),
-        Err(err)
-            if err.kind() == io::ErrorKind::NotFound
-                || err.kind() == io::ErrorKind::NotADirectory =>
-        {
-            Ok(None)
-        }
-        Err(err) => Err(err),
-    }
 }
 
 /// The error for a unit whose files cannot be read.

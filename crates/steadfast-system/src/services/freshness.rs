@@ -5,11 +5,12 @@
 //! may choose. So the moment when it began to read is compared with the times at which the kernel says that
 //! each of the files became what it is, which nobody chooses.
 
+use super::listed::{Listed, SEARCH};
 use super::reach::{UNIT_FOLDERS, drop_in_names};
 use crate::UnitName;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// systemd puts this file's time to when it last began to read all units, at boot or after.
 const LAST_LOAD: &str = "/run/systemd/systemd-units-load";
@@ -32,17 +33,23 @@ fn changed(found: &Metadata) -> Option<i64> {
 /// The latest change of what is at a path, and of what it leads to. What cannot be seen has none: systemd's
 /// own word is left for it.
 pub(super) fn latest(path: &Path) -> Option<i64> {
-    let here = fs::symlink_metadata(path).ok()?;
+    latest_of(path, &fs::symlink_metadata(path).ok()?)
+}
+
+/// The same, where what is at the path was looked at.
+pub(super) fn latest_of(path: &Path, here: &Metadata) -> Option<i64> {
     let there = here.is_symlink().then(|| fs::metadata(path).ok()).flatten();
-    [Some(&here), there.as_ref()].into_iter().flatten().filter_map(changed).max()
+    [Some(here), there.as_ref()].into_iter().flatten().filter_map(changed).max()
 }
 
 /// The latest change of the drop-ins of a unit, and of the directories that they lie in.
-pub(super) fn latest_drop_in(root: &Path, unit: &UnitName) -> Option<i64> {
+pub(super) fn latest_drop_in(listed: &Listed, unit: &UnitName) -> Option<i64> {
     let mut newest = None;
     for name in drop_in_names(unit) {
-        for folder in folders(root) {
-            let folder = folder.join(format!("{name}.d"));
+        for (at, folder) in listed.places(&format!("{name}.d")) {
+            if !UNIT_FOLDERS.contains(&SEARCH[at]) {
+                continue;
+            }
             let Some(at) = latest(&folder) else { continue };
             newest = newest.max(Some(at));
             let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
@@ -54,15 +61,6 @@ pub(super) fn latest_drop_in(root: &Path, unit: &UnitName) -> Option<i64> {
     newest
 }
 
-/// The directories of units; /lib is mostly /usr/lib under another name.
-fn folders(root: &Path) -> impl Iterator<Item = PathBuf> {
-    let merged = fs::symlink_metadata(root.join("lib")).is_ok_and(|it| it.is_symlink());
-    let root = root.to_owned();
-    (UNIT_FOLDERS.into_iter())
-        .filter(move |it| !merged || !it.starts_with("/lib/"))
-        .map(move |it| root.join(it.trim_start_matches('/')))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,7 +70,7 @@ mod tests {
     fn whatever_is_done_to_a_drop_in_or_its_directory_is_a_later_change() {
         let root = tempfile::tempdir().unwrap();
         let unit = UnitName::parse("a-b").unwrap();
-        let newest = || latest_drop_in(root.path(), &unit);
+        let newest = || latest_drop_in(&Listed::read(root.path()).unwrap(), &unit);
         assert_eq!(newest(), None);
         let at = |name: &str| root.path().join("etc/systemd/system").join(name);
         let mut before = None;

@@ -8,6 +8,7 @@ mod health;
 mod host;
 mod install;
 mod journal;
+mod listed;
 mod reach;
 mod settle;
 mod settling;

@@ -364,19 +364,22 @@ impl Read for FakeHost {
         Ok(self.look_at(|world| world.processes.get(&uid).cloned().unwrap_or_default()))
     }
 
-    fn home(&self, path: &AbsPath) -> Result<Home, SystemError> {
-        self.look_at(|world| {
-            let folder = match world.folder(path) {
-                Ok(None) => HomeFolder::Missing,
-                Ok(Some((_, folder))) if folder.open => HomeFolder::Open,
-                Ok(Some(_)) => HomeFolder::Closed,
-                Err(error) if error.kind == ErrorKind::Swappable => {
-                    HomeFolder::Unsafe(error.chain().join(": ").into())
-                }
-                Err(error) => return Err(error),
-            };
-            Ok(Home { folder, shape: world.shape_of_home(path) })
-        })
+    fn homes(&self, paths: &[&AbsPath]) -> Vec<Result<Home, SystemError>> {
+        let home = |path: &&AbsPath| {
+            self.look_at(|world| {
+                let folder = match world.folder(path) {
+                    Ok(None) => HomeFolder::Missing,
+                    Ok(Some((_, folder))) if folder.open => HomeFolder::Open,
+                    Ok(Some(_)) => HomeFolder::Closed,
+                    Err(error) if error.kind == ErrorKind::Swappable => {
+                        HomeFolder::Unsafe(error.chain().join(": ").into())
+                    }
+                    Err(error) => return Err(error),
+                };
+                Ok(Home { folder, shape: world.shape_of_home(path) })
+            })
+        };
+        paths.iter().map(home).collect()
     }
 
     fn keys_file(&self, home: &AbsPath, user: Option<u32>) -> Result<KeysFile, SystemError> {

@@ -181,9 +181,13 @@ impl Machine {
         self.spawn(&self.steadfast_command(arguments))
     }
 
-    /// Runs the product inside, and says which programs were started and which processes and threads
-    /// made on the way there and by it, a line each. `None`, saying so, where there is no strace.
-    pub(crate) fn traced_steadfast(&self, arguments: &[&str]) -> Option<(Output, String)> {
+    /// Runs the product inside, and says which of these system calls were made on the way there and by it, a
+    /// line each. `None`, saying so, where there is no strace.
+    pub(crate) fn traced_steadfast(
+        &self,
+        calls: &str,
+        arguments: &[&str],
+    ) -> Option<(Output, String)> {
         if !Path::new("/usr/bin/strace").exists() {
             require::skip("needs strace (tests/run installs it)");
             return None;
@@ -191,7 +195,7 @@ impl Machine {
         let log = tempfile::NamedTempFile::new().unwrap();
         let inside = self.inside(&self.steadfast_command(arguments));
         let mut tracing = Command::new("/usr/bin/strace");
-        tracing.args(["-f", "-e", "trace=execve,execveat,fork,vfork,clone,clone3", "-o"]);
+        tracing.args(["-f", "-e", &format!("trace={calls}"), "-o"]);
         tracing.arg(log.path()).arg(inside.get_program()).args(inside.get_args());
         tracing.env_clear().env("PATH", PATH).env("LC_ALL", "C").env("HOME", "/root");
         let output = tracing.stdin(Stdio::null()).output().unwrap();

@@ -8,7 +8,7 @@ mod tools;
 
 use super::cache::Inner;
 use super::{Home, HomeFolder, HomeShape, KeysFile, Local, Process, Read};
-use crate::files::{self, Look, Wanted};
+use crate::files::{self, Look, Shape, Wanted};
 use crate::{AbsPath, ErrorKind, GroupName, Host, SystemError, UserName};
 use keys::read_keys;
 use std::fs;
@@ -125,25 +125,18 @@ impl Read for Host {
         Ok(found)
     }
 
-    fn home(&self, path: &AbsPath) -> Result<Home, SystemError> {
-        let failed = |err| SystemError::io(format!("look at {path}"), err);
-        let at = self.accounts.path(path.as_str());
-        let folder = self.home_folder(path)?;
-        let shape = match fs::symlink_metadata(&at) {
-            Err(err) if is_missing(&err) => HomeShape::Nothing,
-            Err(err) => return Err(failed(err)),
-            Ok(found) if found.is_dir() => HomeShape::Directory { uid: found.uid(), link: false },
-            Ok(found) if found.is_symlink() => match fs::metadata(&at) {
-                Ok(found) if found.is_dir() => {
-                    HomeShape::Directory { uid: found.uid(), link: true }
-                }
-                Ok(_) => HomeShape::Other,
-                Err(err) if is_missing(&err) => HomeShape::Other,
-                Err(err) => return Err(failed(err)),
-            },
-            Ok(_) => HomeShape::Other,
+    fn homes(&self, paths: &[&AbsPath]) -> Vec<Result<Home, SystemError>> {
+        let placed: Vec<Result<AbsPath, SystemError>> =
+            paths.iter().map(|it| self.placed(it)).collect();
+        let asked: Vec<(&AbsPath, Wanted)> =
+            placed.iter().flatten().map(|it| (it, Wanted::Nothing)).collect();
+        let mut looks = files::Read::look(self, &asked).into_iter();
+        let silence = || SystemError::new(ErrorKind::Other, "the look gave no answer");
+        let home = |at: &Result<AbsPath, SystemError>| {
+            let at = at.as_ref().map_err(Clone::clone)?;
+            home_at(at, looks.next().unwrap_or_else(|| Err(silence())))
         };
-        Ok(Home { folder, shape })
+        placed.iter().map(home).collect()
     }
 
     fn keys_file(&self, home: &AbsPath, user: Option<u32>) -> Result<KeysFile, SystemError> {
@@ -162,22 +155,59 @@ impl Read for Host {
 }
 
 impl Host {
-    /// What is known of the directory that a home lies in.
-    fn home_folder(&self, home: &AbsPath) -> Result<HomeFolder, SystemError> {
-        let at = self.accounts.path(home.as_str());
-        let at = AbsPath::parse(&at.to_string_lossy()).map_err(|err| {
-            SystemError::new(ErrorKind::Other, err.to_string()).during(format!("look at {home}"))
-        })?;
-        Ok(match files::Read::look(self, &[(&at, Wanted::Nothing)]).pop() {
-            Some(Ok(Look { folder: Some(folder), entry: _ })) if folder.open => HomeFolder::Open,
-            Some(Ok(Look { folder: Some(_), entry: _ })) => HomeFolder::Closed,
-            Some(Ok(Look { folder: None, entry: _ })) | None => HomeFolder::Missing,
-            Some(Err(error)) if error.kind == ErrorKind::Swappable => {
-                HomeFolder::Unsafe(error.chain().join(": ").into())
-            }
-            Some(Err(error)) => return Err(error),
+    /// Where a path of the machine is.
+    fn placed(&self, path: &AbsPath) -> Result<AbsPath, SystemError> {
+        AbsPath::parse(&self.accounts.path(path.as_str()).to_string_lossy()).map_err(|err| {
+            SystemError::new(ErrorKind::Other, err.to_string()).during(format!("look at {path}"))
         })
     }
+}
+
+/// What a look at the path of a home says of it.
+fn home_at(at: &AbsPath, look: Result<Look, SystemError>) -> Result<Home, SystemError> {
+    Ok(match look {
+        Ok(Look { folder: None, entry: _ }) => {
+            Home { folder: HomeFolder::Missing, shape: HomeShape::Nothing }
+        }
+        Ok(Look { folder: Some(folder), entry }) => {
+            let folder = if folder.open { HomeFolder::Open } else { HomeFolder::Closed };
+            let shape = match entry.map(|it| (it.shape, it.uid)) {
+                None => HomeShape::Nothing,
+                Some((Shape::Directory, uid)) => HomeShape::Directory { uid, link: false },
+                Some((Shape::Link { .. }, _)) => behind_link(at)?,
+                Some((Shape::File { .. } | Shape::Socket | Shape::Fifo | Shape::Device, _)) => {
+                    HomeShape::Other
+                }
+            };
+            Home { folder, shape }
+        }
+        // Nothing is done there; what is there is told all the same.
+        Err(error) if error.kind == ErrorKind::Swappable => {
+            let folder = HomeFolder::Unsafe(error.chain().join(": ").into());
+            let shape = match fs::symlink_metadata(at.as_str()) {
+                Err(err) if is_missing(&err) => HomeShape::Nothing,
+                Err(err) => return Err(unseen(at, err)),
+                Ok(it) if it.is_dir() => HomeShape::Directory { uid: it.uid(), link: false },
+                Ok(it) if it.is_symlink() => behind_link(at)?,
+                Ok(_) => HomeShape::Other,
+            };
+            Home { folder, shape }
+        }
+        Err(error) => return Err(error),
+    })
+}
+
+fn behind_link(at: &AbsPath) -> Result<HomeShape, SystemError> {
+    match fs::metadata(at.as_str()) {
+        Ok(it) if it.is_dir() => Ok(HomeShape::Directory { uid: it.uid(), link: true }),
+        Ok(_) => Ok(HomeShape::Other),
+        Err(err) if is_missing(&err) => Ok(HomeShape::Other),
+        Err(err) => Err(unseen(at, err)),
+    }
+}
+
+fn unseen(at: &AbsPath, err: std::io::Error) -> SystemError {
+    SystemError::io(format!("look at {at}"), err)
 }
 
 fn is_missing(err: &std::io::Error) -> bool {

@@ -493,7 +493,7 @@ fn the_schemas_are_closed_json() {
     assert!(file.to_string().contains("keep_backup"), "{file}");
     let all = steadfast(&["schema"]);
     let all: serde_json::Value = serde_json::from_str(&all.out).unwrap();
-    assert_eq!(all["anyOf"].as_array().unwrap().len(), 4);
+    assert_eq!(all["anyOf"].as_array().unwrap().len(), 7);
     assert_eq!(steadfast(&["schema", "sever"]).code, 2);
 }
 

@@ -41,6 +41,7 @@ fn checked(text: &str) -> (String, Vec<(&'static str, Severity)>) {
     let (model, mut diagnostics) = document::parse(&sources);
     let (targets, more) = check::targets(&model, &sources);
     diagnostics.extend(more);
+    model.catalog.mistakes().for_each(|it| diagnostics.push(it.clone()));
     for target in &targets {
         let facts = target.facts.as_ref();
         let input = NodeInput {
@@ -51,6 +52,7 @@ fn checked(text: &str) -> (String, Vec<(&'static str, Severity)>) {
         };
         let (resolved, more) = resolve(&model, &sources, &input);
         diagnostics.extend(more);
+        let resolved = resolved.with_components(&mut diagnostics);
         let (_, more) = promised::lower(&resolved, &sources);
         diagnostics.extend(more);
     }

@@ -4,9 +4,9 @@
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
-use sha2::{Digest as _, Sha256};
 use std::time::Duration;
 use steadfast_model::policy::{Wave, Window};
+use steadfast_model::share;
 
 /// A window whose time zone has been found.
 ///
@@ -111,7 +111,7 @@ pub struct Share(u32);
 
 impl Share {
     pub fn from_names(node: &str, model: &str) -> Share {
-        let place = hash(&["wave", node, model]) % 1_000_000;
+        let place = share::place(&["wave", node, model]) % 1_000_000;
         Share(u32::try_from(place).unwrap_or(0) + 1)
     }
 
@@ -136,7 +136,7 @@ impl Share {
 /// after `at`, and at most one interval.
 pub fn splayed(at: Timestamp, interval: Duration, node: &str, source: &str) -> Timestamp {
     let interval = i128::try_from(interval.as_millis()).unwrap_or(i128::MAX).max(1);
-    let place = i128::from(hash(&["splay", node, source])) % interval;
+    let place = i128::from(share::place(&["splay", node, source])) % interval;
     let now = i128::from(at.as_millisecond());
     let wait = interval - (now - place).rem_euclid(interval);
     later(at, Duration::from_millis(u64::try_from(wait).unwrap_or(u64::MAX)))
@@ -192,17 +192,6 @@ pub fn later(at: Timestamp, by: Duration) -> Timestamp {
 /// How long from `earlier` to `at`; nothing where the clock went back.
 pub fn since(earlier: Timestamp, at: Timestamp) -> Duration {
     Duration::try_from(at.duration_since(earlier)).unwrap_or(Duration::ZERO)
-}
-
-/// The same on every machine and in every version: places of nodes must not move with an upgrade.
-fn hash(words: &[&str]) -> u64 {
-    let mut digest = Sha256::new();
-    for word in words {
-        digest.update((word.len() as u64).to_le_bytes());
-        digest.update(word.as_bytes());
-    }
-    let bytes: [u8; 32] = digest.finalize().into();
-    bytes.iter().take(8).fold(0, |all, byte| all << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]

@@ -42,7 +42,8 @@ codes! {
     UNKNOWN_FORMAT = "unknown-format";
     /// The first key of a document is none of those that say what a document is.
     UNKNOWN_DOCUMENT = "unknown-document";
-    /// A file lies where documents of its kind do not belong, or where none is read.
+    /// A file lies where documents of its kind do not belong, or where none is read. Who may change a release or
+    /// a target is decided by its path, so those are errors elsewhere.
     OUT_OF_PLACE = "out-of-place";
     /// Two documents of one kind have one name.
     DUPLICATE_DOCUMENT = "duplicate-document";
@@ -129,6 +130,34 @@ codes! {
     /// A window is not of the form `DAYS HH:MM-HH:MM ZONE`, as in
     /// `Mon..Thu 09:00-16:00 Europe/Brussels`, or its zone has another name in the time zone database.
     BAD_WINDOW = "bad-window";
+    /// A version is not of the form `1.4.0` or `2.0-rc.1`: numbers with dots between, and after `-` the words
+    /// of a pre-release.
+    BAD_VERSION = "bad-version";
+    /// An artifact's place or digest has a form that none has: an URL of another kind, credentials in it, a
+    /// digest that is no SHA-256.
+    BAD_ARTIFACT = "bad-artifact";
+    /// A release names a component that is unpacked, and says nothing of its artifact. What a release says of
+    /// a component is whole; an artifact is never inherited.
+    NO_ARTIFACT = "no-artifact";
+    /// A release or a target is of an application that the model does not have.
+    UNKNOWN_APPLICATION = "unknown-application";
+    /// A target, or a `follows`, `since` or `via`, names a release that the application does not have.
+    UNKNOWN_RELEASE = "unknown-release";
+    /// A release names a component that its application does not have.
+    UNKNOWN_COMPONENT = "unknown-component";
+    /// A release or a target names a flag that the application does not declare.
+    UNKNOWN_FLAG = "unknown-flag";
+    /// A flag is given a value that is none of its variants.
+    BAD_FLAG = "bad-flag";
+    /// A target promises a release that was withdrawn.
+    WITHDRAWN = "withdrawn";
+    /// The line of releases does not lead where it must: a release follows one that is not lower, or `since`
+    /// is not among those that the target's release follows.
+    BROKEN_CHAIN = "broken-chain";
+    /// A component is on no node: no release up to the target names it.
+    NOT_PLACED = "not-placed";
+    /// A node is to have more than 200 components.
+    TOO_MANY_COMPONENTS = "too-many-components";
     /// Waves are not rising shares of the nodes, each with its time, up to 100%.
     BAD_WAVES = "bad-waves";
 }

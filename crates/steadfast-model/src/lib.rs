@@ -2,9 +2,10 @@
 //!
 //! This crate has no idea that machines exist: no file is opened, no clock read, no process started.
 
-mod application;
+pub mod application;
 pub mod check;
 pub mod codes;
+pub mod date;
 pub mod diagnostic;
 pub mod document;
 mod expression;
@@ -21,6 +22,7 @@ pub mod schema_json;
 pub mod scope;
 pub mod section;
 pub mod select;
+pub mod share;
 pub mod source;
 pub mod span;
 mod substitute;
@@ -35,7 +37,7 @@ pub use lower::{Fields, Lower, Piece, Read, Rendered};
 pub use node::{Entry, Node, Scalar, Style, Value};
 pub use policy::Policy;
 pub use promise::{
-    Author, Origin, ParameterSource, ParameterTrace, Promise, PromiseId, Resolved, Used,
+    Author, Origin, ParameterSource, ParameterTrace, Placed, Promise, PromiseId, Resolved, Used,
 };
 pub use resolve::{NodeInput, resolve};
 pub use schema::{Field, Takes};

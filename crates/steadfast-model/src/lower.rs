@@ -422,6 +422,17 @@ impl<'n, 'c, 'a> Fields<'n, 'c, 'a> {
         (texts.len() == items.len()).then_some(texts)
     }
 
+    /// One text or a list of them; none where the field is not there.
+    pub fn one_or_more(&mut self, key: &str) -> Vec<Spanned<Arc<str>>> {
+        match self.node(key) {
+            None => vec![],
+            Some(Node::List(..)) => self.texts(key).unwrap_or_default(),
+            Some(Node::Scalar(_) | Node::Map(..) | Node::Unknown(_)) => {
+                self.text(key).into_iter().collect()
+            }
+        }
+    }
+
     /// A list of texts that `parse` understands.
     pub fn parsed_list<T, E: Display>(
         &mut self,
@@ -516,4 +527,16 @@ pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
         .filter(|(distance, it)| *distance <= (it.len() / 3).max(1))
         .min()
         .map(|(_, it)| it)
+}
+
+/// The same mistake with the known words, and the one that was probably meant.
+pub(crate) fn suggest(error: Diagnostic, word: &str, known: &[&str], what: &str) -> Diagnostic {
+    let error = match nearest(word, known) {
+        Some(near) => error.label(format!("did you mean `{near}`?")),
+        None => error,
+    };
+    match known {
+        [] => error.help(format!("{what}: none")),
+        [..] => error.help(format!("{what}: {}", known.join(", "))),
+    }
 }

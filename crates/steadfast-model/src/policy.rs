@@ -224,13 +224,8 @@ fn set<T>(place: &mut T, value: Option<T>) {
 impl Adopt {
     fn take(&mut self, node: &Node, cx: &mut Lower<'_>) {
         let Some(mut fields) = Fields::read(node, "adopt", ADOPT, cx) else { return };
-        if let Some(node) = fields.node("window") {
-            let texts = match node {
-                Node::List(..) => fields.texts("window").unwrap_or_default(),
-                Node::Scalar(_) | Node::Map(..) | Node::Unknown(_) => {
-                    fields.text("window").into_iter().collect()
-                }
-            };
+        if fields.has("window") {
+            let texts = fields.one_or_more("window");
             self.windows = texts.iter().filter_map(|text| window(text, fields.cx)).collect();
         }
         if let Some(node) = fields.node("waves") {
@@ -266,7 +261,7 @@ impl Budget {
     }
 }
 
-fn window(text: &Spanned<Arc<str>>, cx: &mut Lower<'_>) -> Option<Spanned<Window>> {
+pub(crate) fn window(text: &Spanned<Arc<str>>, cx: &mut Lower<'_>) -> Option<Spanned<Window>> {
     match parse_window(&text.value) {
         Ok(window) => Some(Spanned::new(window, text.span)),
         Err(why) => {
@@ -340,7 +335,7 @@ fn minutes(text: &str) -> Result<u16, String> {
 }
 
 /// Shares in percent and their times: both rise, and the last share is everybody.
-fn waves(node: &Node, cx: &mut Lower<'_>) -> Vec<Wave> {
+pub(crate) fn waves(node: &Node, cx: &mut Lower<'_>) -> Vec<Wave> {
     let Some(entries) = cx.as_map(node, "`waves`") else { return vec![] };
     let mut waves: Vec<Wave> = vec![];
     let mut sound = true;

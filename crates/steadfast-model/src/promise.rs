@@ -1,7 +1,8 @@
 //! What resolution gives: the promises that one node has made, still untyped below `body`, because
 //! the kind owns its own schema.
 
-use crate::application::ComponentId;
+use crate::application::{Artifact, ComponentId, ReleaseId, Settings};
+use crate::diagnostic::Diagnostics;
 use crate::keep::Keep;
 use crate::lower::Read;
 use crate::node::Node;
@@ -77,6 +78,8 @@ pub enum ParameterSource {
     /// model.yaml.
     Model,
     Environment,
+    /// The target of an application.
+    Target,
     Node,
     /// The argument of an include.
     Argument,
@@ -127,6 +130,26 @@ pub struct Promise {
     pub conditional: bool,
 }
 
+/// A component as one node is to have it.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    pub id: ComponentId,
+    /// The release that last named it.
+    pub release: ReleaseId,
+    /// Where the application says it.
+    pub span: Span,
+    pub keep: Keep,
+    /// Where its deployments are; none where it has no files of its own.
+    pub directory: Option<Arc<str>>,
+    /// Of this machine's architecture; none where it has none, or the architecture is not known here.
+    pub artifact: Option<Artifact>,
+    pub settings: Option<Settings>,
+    /// With a fixed word in the place of the deployment's id.
+    pub promises: Vec<Promise>,
+    /// All that is wrong with it on this node.
+    pub mistakes: Diagnostics,
+}
+
 /// What a promise was made from beside its own lines, for `explain`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Used {
@@ -145,11 +168,24 @@ pub struct Resolved {
     /// The server models that it is.
     pub servers: Vec<Arc<str>>,
     pub promises: Vec<Promise>,
+    /// The components that it carries, each with promises of its own.
+    pub components: Vec<Placed>,
     /// Where the value of each parameter came from.
     pub trace: Vec<ParameterTrace>,
 }
 
 impl Resolved {
+    /// The promises of the node and of all its components together, as `check` compares them; what was wrong
+    /// with components is added to `diagnostics`.
+    #[must_use]
+    pub fn with_components(mut self, diagnostics: &mut Diagnostics) -> Resolved {
+        for component in std::mem::take(&mut self.components) {
+            self.promises.extend(component.promises);
+            diagnostics.extend(component.mistakes);
+        }
+        self
+    }
+
     /// What a promise was made from: `read` is what was read of the model while it was lowered.
     /// None where it is nothing but its own lines.
     pub fn used(&self, promise: &Promise, read: Read) -> Option<Arc<Used>> {

@@ -23,6 +23,8 @@ pub enum Takes {
     /// Text, or `{ secret: NAME }`.
     TextOrSecret,
     TextList,
+    /// A list of values of this form.
+    ListOfAny(&'static Takes),
     /// A list of maps with these fields.
     ListOf(&'static [Field]),
     /// A map with these fields.

@@ -4,9 +4,9 @@
 use crate::document::{
     BUNDLE_FIELDS, ENVIRONMENT_FIELDS, MODEL_FIELDS, PARAMETER_FIELDS, SELECTOR_FIELDS,
 };
-use crate::policy;
 use crate::schema::{Field, Takes};
 use crate::section::{COMMON, Holds, Section};
+use crate::{application, policy};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub struct Promises<'a> {
     pub short_forms: &'a [Takes],
 }
 
-/// One schema for each kind of document: `model`, `environment`, `server`, `bundle`.
+/// One schema for each kind of document.
 pub fn documents(sections: &[Promises<'_>]) -> BTreeMap<&'static str, serde_json::Value> {
     let parameters = map_of(json!({ "anyOf": [fields(PARAMETER_FIELDS), not_a_map()] }));
     let node = fields(SELECTOR_FIELDS);
@@ -39,12 +39,43 @@ pub fn documents(sections: &[Promises<'_>]) -> BTreeMap<&'static str, serde_json
     let mut environment = properties(ENVIRONMENT_FIELDS);
     put(&mut environment, "policy", fields(policy::FIELDS));
     put(&mut environment, "nodes", map_of(node));
+    put(&mut environment, "applications", map_of(fields(application::TARGET_FIELDS)));
+    put(&mut environment, "flags", map_of(form(&Takes::MapOf(&application::FLAG_SETTING))));
+    let mut target = properties(application::TARGET_OWN_FIELDS);
+    target.extend(properties(application::TARGET_FIELDS));
     BTreeMap::from([
+        ("application", application_schema(sections, &parameters)),
+        ("release", release_schema(sections)),
+        ("target", document("target", target, &["target", "release"])),
         ("model", document("model", model, &["model", "format"])),
         ("environment", document("environment", environment, &["environment"])),
         ("server", bundle("server", "bundle")),
         ("bundle", bundle("bundle", "server")),
     ])
+}
+
+fn application_schema(sections: &[Promises<'_>], parameters: &Value) -> Value {
+    let mut component = properties(application::COMPONENT_FIELDS);
+    component.extend(properties(application::SETTINGS_FIELDS));
+    put(&mut component, "include", includes());
+    component.extend(sections.iter().map(|it| (it.section.name.to_owned(), section(it))));
+    let mut all = properties(application::APPLICATION_FIELDS);
+    put(&mut all, "parameters", parameters.clone());
+    put(&mut all, "components", map_of(closed(component)));
+    document("application", all, &["application", "owner"])
+}
+
+fn release_schema(sections: &[Promises<'_>]) -> Value {
+    let mut component = properties(application::RELEASE_COMPONENT_FIELDS);
+    component.extend(sections.iter().map(|it| (it.section.name.to_owned(), section(it))));
+    let forms = vec![closed(component), json!({ "const": "absent" })];
+    let mut all = properties(application::RELEASE_FIELDS);
+    put(&mut all, "components", map_of(json!({ "anyOf": forms })));
+    document("release", all, &["release"])
+}
+
+fn closed(properties: Map<String, Value>) -> Value {
+    json!({ "type": "object", "properties": properties, "additionalProperties": false })
 }
 
 /// One schema for all kinds of documents, told apart by the key that each must have.
@@ -141,7 +172,7 @@ fn properties(fields: &[Field]) -> Map<String, Value> {
 }
 
 fn fields(fields: &[Field]) -> Value {
-    json!({ "type": "object", "properties": properties(fields), "additionalProperties": false })
+    closed(properties(fields))
 }
 
 fn map_of(values: Value) -> Value {
@@ -184,6 +215,7 @@ fn takes(takes: &Takes) -> Value {
         | Takes::Duration
         | Takes::TextOrSecret
         | Takes::TextList
+        | Takes::ListOfAny(_)
         | Takes::ListOf(_)
         | Takes::Fields(_)
         | Takes::MapOf(_) => any(vec![form(takes)]),
@@ -208,6 +240,7 @@ fn form(takes: &Takes) -> Value {
             },
         ] }),
         Takes::TextList => json!({ "type": "array", "items": { "type": "string" } }),
+        Takes::ListOfAny(inner) => json!({ "type": "array", "items": self::takes(inner) }),
         Takes::ListOf(inner) => json!({ "type": "array", "items": any(vec![fields(inner)]) }),
         Takes::Fields(inner) => fields(inner),
         Takes::MapOf(inner) => map_of(self::takes(inner)),
@@ -270,10 +303,13 @@ mod tests {
             })
             .collect();
         expect![[r#"
+            application: application description owner source tracker parameters components flags consumers keep
             bundle: bundle description parameters include keep files groups only
-            environment: environment description parameters nodes applications policy keep
+            environment: environment description parameters nodes applications flags external policy keep
             model: model format description parameters policy keep
-            server: server description parameters include keep files groups only"#]]
+            release: release description date follows built_from features flags components withdrawn
+            server: server description parameters include keep files groups only
+            target: target environment release since via parameters flags rollout"#]]
         .assert_eq(&shown.join("\n"));
     }
 

@@ -33,6 +33,16 @@ impl Scope {
         self.set(name, value::of_node(node));
     }
 
+    /// The same names but for one.
+    pub(crate) fn without(self: &Arc<Self>, name: &str) -> Arc<Scope> {
+        if !self.names.contains_key(name) {
+            return Arc::clone(self);
+        }
+        let mut names = self.names.clone();
+        names.remove(name);
+        Arc::new(Scope { names })
+    }
+
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.keys().map(|name| &**name)
     }

@@ -19,25 +19,43 @@ pub const MAX_DEPTH: usize = 64;
 /// How many nodes a document may have, each alias counted with all that it stands for.
 pub const MAX_NODES: usize = 1_000_000;
 
+/// Reads the document of a file, or all of its documents where it may hold `several`. What there is no tree
+/// of is left out; all that was wrong is reported.
+pub fn read_all(
+    id: SourceId,
+    source: &Source,
+    several: bool,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Node> {
+    match text(id, source, diagnostics) {
+        Some(text) => Reader::new(id, several, diagnostics).read(text),
+        None => vec![],
+    }
+}
+
 /// Reads one document. `None` if there is no tree to go on with; all that was wrong is reported.
 pub fn read(id: SourceId, source: &Source, diagnostics: &mut Diagnostics) -> Option<Node> {
+    read_all(id, source, false, diagnostics).pop()
+}
+
+/// The text of a file that is small enough to be read.
+fn text<'s>(id: SourceId, source: &'s Source, diagnostics: &mut Diagnostics) -> Option<&'s str> {
     let whole = Span { source: id, start: 0, end: 0 };
     if source.bytes.len() > MAX_BYTES {
         let message = format!("{} is larger than 16 MiB", source.path);
         diagnostics.push(Diagnostic::error(codes::TOO_LARGE, whole, message));
         return None;
     }
-    let text = match std::str::from_utf8(&source.bytes) {
-        Ok(text) => text,
+    match std::str::from_utf8(&source.bytes) {
+        Ok(text) => Some(text),
         Err(error) => {
             let start = offset(error.valid_up_to());
             let place = Span { source: id, start, end: start };
             let message = format!("{} is not UTF-8", source.path);
             diagnostics.push(Diagnostic::error(codes::NOT_UTF_8, place, message));
-            return None;
+            None
         }
-    };
-    Reader::new(id, diagnostics).read(text)
+    }
 }
 
 /// A list or map that has begun and not ended.
@@ -67,6 +85,10 @@ struct Reader<'d> {
     anchors: BTreeMap<usize, (Node, usize)>,
     nodes: usize,
     documents: usize,
+    /// Whether there may be more than one document.
+    several: bool,
+    /// The documents that have ended.
+    done: Vec<Node>,
 }
 
 /// Documents are at most 16 MiB, so an offset fits.
@@ -75,12 +97,12 @@ fn offset(bytes: usize) -> u32 {
 }
 
 impl Reader<'_> {
-    fn new(id: SourceId, diagnostics: &mut Diagnostics) -> Reader<'_> {
-        let (stack, root, anchors) = (vec![], None, BTreeMap::new());
-        Reader { id, diagnostics, stack, root, anchors, nodes: 0, documents: 0 }
+    fn new(id: SourceId, several: bool, diagnostics: &mut Diagnostics) -> Reader<'_> {
+        let (stack, root, anchors, done) = (vec![], None, BTreeMap::new(), vec![]);
+        Reader { id, diagnostics, stack, root, anchors, nodes: 0, documents: 0, several, done }
     }
 
-    fn read(mut self, text: &str) -> Option<Node> {
+    fn read(mut self, text: &str) -> Vec<Node> {
         let mut options = Options::default();
         options.emit_comments = false;
         options.flow_nesting_limit = MAX_DEPTH;
@@ -100,15 +122,24 @@ impl Reader<'_> {
                     } else {
                         self.error(codes::BAD_YAML, place, error.info());
                     }
-                    return None;
+                    return vec![];
                 }
             };
             if !self.take(event, place) {
-                return None;
+                return vec![];
             }
         }
-        let nothing = self.span(0, 0);
-        Some(self.root.unwrap_or_else(|| Node::computed(Value::Null, "", nothing)))
+        self.end_document();
+        if self.done.is_empty() {
+            let nothing = self.span(0, 0);
+            self.done.push(Node::computed(Value::Null, "", nothing));
+        }
+        self.done
+    }
+
+    fn end_document(&mut self) {
+        self.done.extend(self.root.take());
+        self.anchors.clear();
     }
 
     fn span(&self, start: usize, end: usize) -> Span {
@@ -122,17 +153,21 @@ impl Reader<'_> {
     /// Takes one event in. False when reading on would be pointless or too much.
     fn take(&mut self, event: Event<'_>, place: Span) -> bool {
         match event {
-            Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => true,
+            Event::StreamStart | Event::StreamEnd => true,
+            Event::DocumentEnd => {
+                self.end_document();
+                true
+            }
             Event::DocumentStart(..) => {
                 self.documents += 1;
-                if self.documents > 1 {
+                if self.documents > 1 && !self.several {
                     self.error(
                         codes::BAD_YAML,
                         place,
                         "a file holds one document; this is a second",
                     );
                 }
-                self.documents == 1
+                self.documents == 1 || self.several
             }
             Event::Scalar(text, style, anchor, tag) => {
                 if tag.is_some() {

@@ -210,6 +210,9 @@ pub struct Checked {
 pub fn every_node(loaded: &mut Loaded) -> Checked {
     let (targets, diagnostics) = steadfast_model::check::targets(&loaded.model, &loaded.sources);
     loaded.diagnostics.extend(diagnostics);
+    for mistake in loaded.model.catalog.mistakes() {
+        loaded.diagnostics.push(mistake.clone());
+    }
     let mut promises = 0;
     for target in &targets {
         let input = NodeInput {
@@ -218,7 +221,7 @@ pub fn every_node(loaded: &mut Loaded) -> Checked {
             facts: target.facts.as_ref(),
             releases: &BTreeMap::new(),
         };
-        let resolved = loaded.resolve(&input);
+        let resolved = loaded.resolve(&input).with_components(&mut loaded.diagnostics);
         loaded.diagnostics.extend(unknown_zones(&resolved.policy));
         promises += loaded.lower(&resolved).count();
     }

@@ -67,6 +67,7 @@ fn words(takes: &Takes) -> String {
         Takes::Fields(fields) => format!("a map: {}", names(fields)),
         Takes::MapOf(of) => format!("a map from names to {}", words(of)),
         Takes::OneOf(forms) => forms.iter().map(words).collect::<Vec<_>>().join(", or "),
+        Takes::ListOfAny(of) => format!("a list of {}", words(of)),
         Takes::Anything => "anything".to_owned(),
     }
 }

@@ -28,16 +28,37 @@ pub(crate) const ENVIRONMENT_FIELDS: &[Field] = &[
     Field::new("description", Takes::Text, "A description"),
     Field::new("parameters", ANY_MAP, "Parameter values for servers in this environment"),
     Field::new("nodes", ANY_MAP, "Servers, labels, parameters and keep, by node name or glob"),
-    Field::new("applications", ANY_MAP, "Which release of each application is promised here"),
+    Field::new("applications", ANY_MAP, "Targets of applications that have no file of their own"),
+    Field::new("flags", ANY_MAP, "Values of flags: APPLICATION: { FLAG: value }"),
+    Field::new(
+        "external",
+        Takes::MapOf(&Takes::Fields(EXTERNAL_FIELDS)),
+        "Interfaces that something outside of the model provides here",
+    ),
     Field::new("policy", ANY_MAP, "When and how nodes adopt, and what a run may do"),
     Field::new("keep", KEEP, "Repair differences (default) or only report them"),
+];
+
+pub(crate) const EXTERNAL_FIELDS: &[Field] = &[
+    Field::new("versions", Takes::Anything, "The versions that it provides"),
+    Field::new("until", Takes::Text, "The day until which it does"),
 ];
 
 pub(crate) const SELECTOR_FIELDS: &[Field] = &[
     Field::new("servers", Takes::TextList, "The servers (roles) assigned to the node"),
     Field::new("labels", ANY_MAP, "Labels, available in expressions as node.labels"),
     Field::new("parameters", ANY_MAP, "Parameter values for its servers"),
+    Field::new(
+        "applications",
+        Takes::MapOf(&Takes::Fields(NODE_APPLICATION_FIELDS)),
+        "Parameters and flags of applications on this node",
+    ),
     Field::new("keep", KEEP, "Repair differences (default) or only report them"),
+];
+
+pub(crate) const NODE_APPLICATION_FIELDS: &[Field] = &[
+    Field::new("parameters", ANY_MAP, "Values of the application's parameters"),
+    Field::new("flags", ANY_MAP, "Values of its flags"),
 ];
 
 pub(crate) const PARAMETER_FIELDS: &[Field] = &[

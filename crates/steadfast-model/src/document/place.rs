@@ -2,17 +2,19 @@
 
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::source::Source;
+use crate::source::{Source, SourceSet};
 use crate::span::{SourceId, Span};
+use std::sync::Arc;
 
 /// The first keys that documents have, and the directory in which each belongs.
-pub(super) const KINDS: [(&str, &str); 6] = [
+pub(super) const KINDS: [(&str, &str); 7] = [
     ("model", ""),
     ("environment", "environments/"),
     ("server", "servers/"),
     ("bundle", "bundles/"),
     ("application", "applications/"),
     ("release", "applications/"),
+    ("target", "environments/"),
 ];
 
 pub(super) enum Place {
@@ -53,4 +55,29 @@ pub(super) fn elsewhere(id: SourceId, source: &Source, diagnostics: &mut Diagnos
     diagnostics.push(Diagnostic::warning(codes::OUT_OF_PLACE, span, message).help(
         "documents are model.yaml and what lies below environments/, servers/, bundles/ and applications/",
     ));
+}
+
+/// The application whose own affair the file at this path is, where its path says so: what lies in its
+/// directory, and what lies in the directory of an environment that has a file of its own.
+pub(super) fn application_at(path: &str, sources: &SourceSet) -> Option<Arc<str>> {
+    let mut parts = path.split('/');
+    let name = match (parts.next()?, parts.next()?, parts.next()) {
+        ("applications", name, Some(_)) => name,
+        ("environments", environment, Some(file)) if parts.next().is_none() => {
+            let is_there =
+                |it: &str| sources.find(&format!("environments/{environment}.{it}")).is_some();
+            let stem = file.strip_suffix(".yaml").or_else(|| file.strip_suffix(".yml"))?;
+            if ["yaml", "yml"].into_iter().any(is_there) { stem } else { return None }
+        }
+        _ => return None,
+    };
+    Some(Arc::from(name))
+}
+
+/// Whether a file may hold several documents: only those of releases may.
+pub(super) fn holds_several(path: &str) -> bool {
+    let mut parts = path.split('/');
+    parts.next() == Some("applications")
+        && parts.next().is_some()
+        && parts.next() == Some("releases")
 }

@@ -1,20 +1,20 @@
 //! Reads documents: what can be understood of each, and a report of all that cannot.
 
 use super::fields::{
-    ANY_MAP, BUNDLE_FIELDS, ENVIRONMENT_FIELDS, MODEL_FIELDS, PARAMETER_FIELDS, SELECTOR_FIELDS,
+    ANY_MAP, BUNDLE_FIELDS, ENVIRONMENT_FIELDS, EXTERNAL_FIELDS, MODEL_FIELDS, SELECTOR_FIELDS,
 };
-use super::place::{KINDS, Place, elsewhere, place};
-use super::types::{
-    Bundle, Environment, Include, Model, Parameter, ParameterType, Section, Selector,
-};
+use super::model::Model;
+use super::parts::{declared, description, entries, includes, keep, sections};
+use super::place::{KINDS, Place, application_at, elsewhere, holds_several, place};
+use super::types::{Bundle, Environment, External, Selector};
+use crate::application;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::keep::Keep;
 use crate::lower::{Fields, Lower, nearest};
-use crate::node::{Entry, Node};
+use crate::node::Node;
 use crate::schema::Field;
 use crate::scope::Scope;
-use crate::section::{self, Holds, SECTIONS};
+use crate::section::SECTIONS;
 use crate::source::{Source, SourceSet};
 use crate::span::{SourceId, Span, Spanned};
 use crate::yaml;
@@ -24,27 +24,14 @@ use std::sync::Arc;
 /// The newest version of the language that is understood.
 const FORMAT: i64 = 1;
 
-const TYPES: [(&str, ParameterType); 6] = [
-    ("string", ParameterType::String),
-    ("integer", ParameterType::Integer),
-    ("number", ParameterType::Number),
-    ("boolean", ParameterType::Boolean),
-    ("list", ParameterType::List),
-    ("map", ParameterType::Map),
-];
-
-/// Reads all documents of a model. What could not be understood is reported, and missing.
+/// Reads all documents of a model. What could not be understood is reported, and missing. What is wrong with
+/// an application is told in the model's catalog: it holds that application, and nothing else.
 pub fn parse(sources: &SourceSet) -> (Model, Diagnostics) {
     let mut diagnostics = Diagnostics::default();
     let mut model = Model::default();
-    let scope = Scope::default();
     for (id, source) in sources.iter() {
         match place(&source.path) {
-            Place::Document => {
-                let Some(root) = yaml::read(id, source, &mut diagnostics) else { continue };
-                let mut cx = Lower::new(&mut diagnostics, sources, &scope);
-                document(&mut model, source, &root, &mut cx);
-            }
+            Place::Document => file(&mut model, id, source, sources, &mut diagnostics),
             Place::Elsewhere => elsewhere(id, source, &mut diagnostics),
             Place::Material => {}
         }
@@ -54,12 +41,56 @@ pub fn parse(sources: &SourceSet) -> (Model, Diagnostics) {
         let error = Diagnostic::error(codes::NO_MODEL, nowhere, "there is no model.yaml");
         diagnostics.push(error.help("it begins with: model: NAME, and format: 1"));
     }
+    let Model { catalog, environments, servers, .. } = &mut model;
+    application::judge(catalog, environments, servers, sources);
     (model, diagnostics)
 }
 
-fn document(model: &mut Model, source: &Source, root: &Node, cx: &mut Lower<'_>) {
-    let Some(entries) = cx.as_map(root, "a document") else { return };
-    let Some((first, _)) = entries.first() else { return };
+/// The documents of one file.
+fn file(
+    model: &mut Model,
+    id: SourceId,
+    source: &Source,
+    sources: &SourceSet,
+    diagnostics: &mut Diagnostics,
+) {
+    let scope = Scope::default();
+    let owner = application_at(&source.path, sources);
+    let mut found = Diagnostics::default();
+    let roots = yaml::read_all(id, source, holds_several(&source.path), &mut found);
+    // What cannot be read as YAML belongs to whom its path names.
+    tell(model, owner.as_ref(), found, diagnostics);
+    for root in roots {
+        let mut found = Diagnostics::default();
+        let mut cx = Lower::new(&mut found, sources, &scope);
+        let owner = match document(model, source, &root, &mut cx) {
+            Whose::Models => None,
+            Whose::Applications(name) => Some(name),
+            Whose::Unknown => owner.clone(),
+        };
+        tell(model, owner.as_ref(), found, diagnostics);
+    }
+}
+
+/// Whose affair the mistakes of a document are.
+enum Whose {
+    Models,
+    Applications(Arc<str>),
+    /// As its path says.
+    Unknown,
+}
+
+fn tell(model: &mut Model, owner: Option<&Arc<str>>, found: Diagnostics, all: &mut Diagnostics) {
+    match owner {
+        Some(_) if found.is_empty() => {}
+        Some(name) => model.catalog.of(name).mistakes.extend(found),
+        None => all.extend(found),
+    }
+}
+
+fn document(model: &mut Model, source: &Source, root: &Node, cx: &mut Lower<'_>) -> Whose {
+    let Some(entries) = cx.as_map(root, "a document") else { return Whose::Unknown };
+    let Some((first, _)) = entries.first() else { return Whose::Unknown };
     let Some((kind, folder)) = KINDS.iter().find(|(kind, _)| *kind == &*first.value) else {
         let message = format!("a document cannot begin with `{}`", first.value);
         let kinds: Vec<&str> = KINDS.iter().map(|(kind, _)| *kind).collect();
@@ -67,31 +98,13 @@ fn document(model: &mut Model, source: &Source, root: &Node, cx: &mut Lower<'_>)
         if let Some(near) = nearest(&first.value, &kinds) {
             error = error.label(format!("did you mean `{near}`?"));
         }
-        return cx
-            .report(error.help(format!("its first key says what it is: {}", kinds.join(", "))));
+        cx.report(error.help(format!("its first key says what it is: {}", kinds.join(", "))));
+        return Whose::Unknown;
     };
-    let inner = source.path.strip_prefix("std/").map_or(&*source.path, |_| *folder);
-    let in_place = if folder.is_empty() { !inner.contains('/') } else { inner.starts_with(folder) };
-    if !in_place {
-        let message = format!("{} holds a document of kind `{kind}`", source.path);
-        let belongs = if folder.is_empty() {
-            "model.yaml".to_owned()
-        } else {
-            format!("the directory {folder}")
-        };
-        cx.report(
-            Diagnostic::warning(codes::OUT_OF_PLACE, first.span, message)
-                .help(format!("it belongs in {belongs}")),
-        );
-    }
+    in_place(source, first, kind, folder, cx);
     match *kind {
         "model" => model_document(model, root, cx),
-        "environment" => {
-            if let Some(it) = environment(root, cx) {
-                let (environments, name) = (&mut model.environments, it.name.clone());
-                insert(environments, "environment", &name, it, |it| it.name.span, cx);
-            }
-        }
+        "environment" => environment_document(model, root, cx),
         "server" => {
             if let Some(it) = bundle("server", root, cx) {
                 let name = it.name.clone();
@@ -107,8 +120,34 @@ fn document(model: &mut Model, source: &Source, root: &Node, cx: &mut Lower<'_>)
                 insert(&mut model.bundles, "bundle", &name, it, |it| it.name.span, cx);
             }
         }
-        // Applications and releases are checked no further yet than that they are documents.
-        _ => {}
+        "application" => return application_document(model, source, root, cx),
+        "release" => return release_document(model, source, root, cx),
+        _ => return target_document(model, source, root, cx),
+    }
+    Whose::Models
+}
+
+/// Reports a document that is not in the directory of its kind.
+fn in_place(
+    source: &Source,
+    first: &Spanned<Arc<str>>,
+    kind: &str,
+    folder: &str,
+    cx: &mut Lower<'_>,
+) {
+    let inner = source.path.strip_prefix("std/").map_or(&*source.path, |_| folder);
+    let in_place = if folder.is_empty() { !inner.contains('/') } else { inner.starts_with(folder) };
+    if !in_place {
+        let message = format!("{} holds a document of kind `{kind}`", source.path);
+        let belongs = if folder.is_empty() {
+            "model.yaml".to_owned()
+        } else {
+            format!("the directory {folder}")
+        };
+        cx.report(
+            Diagnostic::warning(codes::OUT_OF_PLACE, first.span, message)
+                .help(format!("it belongs in {belongs}")),
+        );
     }
 }
 
@@ -126,24 +165,6 @@ fn insert<T>(
         cx.report(error.related(span(first), "first here"));
     } else {
         all.insert(Arc::clone(&name.value), it);
-    }
-}
-
-fn keep(fields: &mut Fields<'_, '_, '_>) -> Keep {
-    fields.one_of("keep", &[("repair", Keep::Repair), ("report", Keep::Report)]).unwrap_or_default()
-}
-
-fn description(fields: &mut Fields<'_, '_, '_>) -> Option<Arc<str>> {
-    fields.text("description").map(|it| it.value)
-}
-
-/// The entries of a map field; none where it is not said.
-fn entries(fields: &mut Fields<'_, '_, '_>, key: &str) -> Vec<Entry> {
-    match fields.node(key) {
-        Some(node) => {
-            fields.cx.as_map(node, &format!("`{key}`")).map(<[Entry]>::to_vec).unwrap_or_default()
-        }
-        None => vec![],
     }
 }
 
@@ -168,6 +189,13 @@ fn model_document(model: &mut Model, root: &Node, cx: &mut Lower<'_>) {
     model.keep = keep(&mut fields);
 }
 
+fn environment_document(model: &mut Model, root: &Node, cx: &mut Lower<'_>) {
+    if let Some(it) = environment(root, cx) {
+        let (environments, name) = (&mut model.environments, it.name.clone());
+        insert(environments, "environment", &name, it, |it| it.name.span, cx);
+    }
+}
+
 fn environment(root: &Node, cx: &mut Lower<'_>) -> Option<Environment> {
     let mut fields = Fields::read(root, "environment", ENVIRONMENT_FIELDS, cx)?;
     let name = fields.text("environment");
@@ -176,8 +204,24 @@ fn environment(root: &Node, cx: &mut Lower<'_>) -> Option<Environment> {
     let nodes = entries(&mut fields, "nodes");
     let policy = fields.node("policy").cloned();
     let keep = keep(&mut fields);
+    let applications = entries(&mut fields, "applications");
+    let flags = entries(&mut fields, "flags");
+    let external = entries(&mut fields, "external");
+    let external = external.iter().filter_map(|(name, body)| self::external(name, body, fields.cx));
+    let external = external.collect();
     let nodes = nodes.iter().filter_map(|(nodes, body)| selector(nodes, body, fields.cx)).collect();
-    Some(Environment { name: name?, description, parameters, nodes, policy, keep })
+    let name = name?;
+    Some(Environment {
+        name,
+        description,
+        parameters,
+        nodes,
+        applications,
+        flags,
+        external,
+        policy,
+        keep,
+    })
 }
 
 fn selector(nodes: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -> Option<Selector> {
@@ -185,8 +229,16 @@ fn selector(nodes: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -> Optio
     let servers = fields.texts("servers").unwrap_or_default();
     let labels = entries(&mut fields, "labels");
     let parameters = entries(&mut fields, "parameters");
+    let applications = entries(&mut fields, "applications");
     let keep = keep(&mut fields);
-    Some(Selector { nodes: nodes.clone(), servers, labels, parameters, keep })
+    Some(Selector { nodes: nodes.clone(), servers, labels, parameters, applications, keep })
+}
+
+fn external(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -> Option<External> {
+    let mut fields = Fields::read(body, "external", EXTERNAL_FIELDS, cx)?;
+    let versions = application::versions_of(name, &mut fields)?;
+    let until = application::date(&mut fields, "until");
+    Some(External { name: name.clone(), versions, until })
 }
 
 fn bundle(kind: &'static str, root: &Node, cx: &mut Lower<'_>) -> Option<Bundle> {
@@ -197,89 +249,72 @@ fn bundle(kind: &'static str, root: &Node, cx: &mut Lower<'_>) -> Option<Bundle>
     let mut fields = Fields::read(root, kind, &known, cx)?;
     let name = fields.text(kind);
     let description = description(&mut fields);
-    let parameters = entries(&mut fields, "parameters")
-        .iter()
-        .filter_map(|(name, body)| parameter(name, body, fields.cx))
-        .collect();
-    let include = match fields.node("include") {
-        Some(node) => fields.cx.as_list(node, "`include`").unwrap_or_default(),
-        None => &[],
-    };
-    let include = include.iter().filter_map(|node| self::include(node, fields.cx)).collect();
+    let parameters = declared(&mut fields);
+    let include = includes(&mut fields);
     let keep = keep(&mut fields);
-    let mut sections = vec![];
-    if let Node::Map(all, _) = root {
-        for (key, body) in all.iter() {
-            if let Some(section) = section::section(&key.value)
-                && let Some(entries) = promises(section, body, fields.cx)
-            {
-                sections.push(Section { kind: section.kind, entries });
-            }
-        }
-    }
+    let sections = sections(root, fields.cx);
     Some(Bundle { name: name?, description, parameters, include, keep, sections })
 }
 
-/// The entries of a section: a map, or the name of the one thing that it holds.
-fn promises(section: &section::Section, body: &Node, cx: &mut Lower<'_>) -> Option<Arc<[Entry]>> {
-    let what = format!("`{}`", section.name);
-    match (section.holds, body) {
-        (Holds::One, Node::Scalar(_)) => {
-            let name = cx.as_text(body, &what)?;
-            let nothing_more = Node::Map(Arc::from([]), name.span);
-            Some(Arc::from([(name, nothing_more)]))
-        }
-        (Holds::One | Holds::Many, _) => cx.as_map(body, &what).map(Arc::from),
+/// `applications/NAME/application.yaml`.
+fn application_document(
+    model: &mut Model,
+    source: &Source,
+    root: &Node,
+    cx: &mut Lower<'_>,
+) -> Whose {
+    let Some(it) = application::read_application(root, cx) else { return Whose::Unknown };
+    let name = it.name.clone();
+    let folder = format!("applications/{}/", name.value);
+    if !source.path.starts_with(&folder) {
+        let message = format!("{} holds the application `{}`", source.path, name.value);
+        let warning = Diagnostic::warning(codes::OUT_OF_PLACE, name.span, message);
+        cx.report(warning.help(format!("it belongs in the directory {folder}")));
     }
+    model.catalog.take_application(it, cx);
+    Whose::Applications(name.value)
 }
 
-/// A map with the declaration's fields, or a plain value as a short form of its default. A map that is
-/// meant as a default is written out: `{ type: map, default: { … } }`.
-fn parameter(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -> Option<Parameter> {
-    let name = name.clone();
-    if !matches!(body, Node::Map(..)) {
-        return Some(Parameter {
-            name,
-            takes: None,
-            default: Some(body.clone()),
-            choices: None,
-            pattern: None,
-            description: None,
-        });
-    }
-    let mut fields = Fields::read(body, "parameter", PARAMETER_FIELDS, cx)?;
-    let takes = fields.one_of("type", &TYPES);
-    let default = fields.node("default").cloned();
-    let choices = match fields.node("choices") {
-        Some(node) => fields.cx.as_list(node, "`choices`").map(Arc::from),
-        None => None,
-    };
-    let pattern = fields.text("pattern");
-    let description = description(&mut fields);
-    Some(Parameter { name, takes, default, choices, pattern, description })
-}
-
-/// `- base`, `- std/ssh: { port: 22 }`, or one with `for_each` and `when` beside it.
-fn include(node: &Node, cx: &mut Lower<'_>) -> Option<Include> {
-    let span = node.span();
-    if let Node::Scalar(_) = node {
-        let bundle = cx.as_text(node, "an include")?;
-        return Some(Include { bundle, arguments: vec![], for_each: None, when: None, span });
-    }
-    let all = cx.as_map(node, "an include")?;
-    let is_word = |key: &str| ["for_each", "when"].contains(&key);
-    let mut bundles = all.iter().filter(|(key, _)| !is_word(&key.value));
-    let (Some((bundle, arguments)), None) = (bundles.next(), bundles.next()) else {
-        let error = Diagnostic::error(codes::BAD_VALUE, span, "an include names one bundle");
-        cx.report(error.help("write each bundle as an item of its own: - NAME: { arguments }"));
-        return None;
-    };
-    let nothing = matches!(arguments, Node::Scalar(it) if it.value.value == crate::Value::Null);
-    let arguments = if nothing {
-        vec![]
+/// `applications/NAME/releases/VERSION.yaml`.
+fn release_document(model: &mut Model, source: &Source, root: &Node, cx: &mut Lower<'_>) -> Whose {
+    let Some(it) = application::read_release(root, cx) else { return Whose::Unknown };
+    let application = Arc::clone(&it.id.value.application);
+    let folder = format!("applications/{application}/releases/");
+    if source.path.starts_with(&folder) {
+        model.catalog.take_release(it, cx);
     } else {
-        cx.as_map(arguments, &format!("the arguments of `{}`", bundle.value))?.to_vec()
+        let message = format!("{} holds a release of `{application}`", source.path);
+        let error = Diagnostic::error(codes::OUT_OF_PLACE, it.id.span, message);
+        cx.report(error.help(format!("it belongs in the directory {folder}")));
+    }
+    Whose::Applications(application)
+}
+
+/// `environments/ENVIRONMENT/APPLICATION.yaml`.
+fn target_document(model: &mut Model, source: &Source, root: &Node, cx: &mut Lower<'_>) -> Whose {
+    let Some((it, environment)) = application::read_target(root, cx) else { return Whose::Unknown };
+    let application = it.application.clone();
+    let parts: Vec<&str> = source.path.split('/').collect();
+    let is_own = |file: &str| {
+        let stem = file.strip_suffix(".yaml").or_else(|| file.strip_suffix(".yml"));
+        stem == Some(&*application.value)
     };
-    let (for_each, when) = (node.get("for_each").cloned(), node.get("when").cloned());
-    Some(Include { bundle: bundle.clone(), arguments, for_each, when, span })
+    match parts[..] {
+        ["environments", folder, file] if is_own(file) => {
+            if let Some(said) = environment.filter(|it| *it.value != *folder) {
+                let message = format!("{} is a target of `{}`", source.path, said.value);
+                let error = Diagnostic::error(codes::OUT_OF_PLACE, said.span, message);
+                cx.report(error.help(format!("in this directory it is one of `{folder}`")));
+            } else {
+                model.catalog.take_target(&Arc::from(folder), it, cx);
+            }
+        }
+        _ => {
+            let message = format!("{} holds a target of `{}`", source.path, application.value);
+            let error = Diagnostic::error(codes::OUT_OF_PLACE, application.span, message);
+            let place = format!("environments/ENVIRONMENT/{}.yaml", application.value);
+            cx.report(error.help(format!("it belongs in {place}")));
+        }
+    }
+    Whose::Applications(application.value)
 }

@@ -104,9 +104,23 @@ fn a_document_says_what_it_is_by_its_first_key() {
 }
 
 #[test]
-fn a_repository_with_applications_is_not_refused() {
-    check("applications/p/application.yaml", "application: p\nowner: x\n", expect![[""]]);
-    check("applications/p/releases/1.yaml", "release: p 1.4.0\n", expect![[""]]);
+fn what_is_wrong_with_an_application_is_its_own_affair() {
+    let broken = [
+        MODEL,
+        ("servers/web.yaml", "server: web\n"),
+        ("environments/p.yaml", "environment: p\nnodes: { web1: { servers: [web] } }\n"),
+        ("environments/p/people.yaml", "target: people\nrelease: [\n"),
+        ("applications/people/application.yaml", "application: people\nowne: x\n"),
+        (
+            "applications/people/releases/1.yaml",
+            "release: people 1.4.0\nfollow: 1\n---\nrelese: x\n",
+        ),
+        ("applications/orders/application.yaml", "application: orders\nowner: x\n"),
+    ];
+    let (model, problems) = read(&broken);
+    assert_eq!(problems, "");
+    let mistakes = |name: &str| model.catalog.applications[name].mistakes.len();
+    assert_eq!((mistakes("people"), mistakes("orders")), (5, 0));
 }
 
 #[test]

@@ -1,24 +1,10 @@
 //! The documents, typed as far as their own schema goes.
 
+use crate::date::Date;
 use crate::keep::Keep;
 use crate::node::{Entry, Node};
 use crate::span::{Span, Spanned};
-use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// The whole model, as far as it could be understood.
-#[derive(Clone, Debug, Default)]
-pub struct Model {
-    pub name: Option<Spanned<Arc<str>>>,
-    pub description: Option<Arc<str>>,
-    /// Values for the parameters of servers, everywhere.
-    pub parameters: Vec<Entry>,
-    pub policy: Option<Node>,
-    pub keep: Keep,
-    pub environments: BTreeMap<Arc<str>, Environment>,
-    pub servers: BTreeMap<Arc<str>, Bundle>,
-    pub bundles: BTreeMap<Arc<str>, Bundle>,
-}
 
 /// A server or a bundle: a reusable set of promises with parameters.
 #[derive(Clone, Debug)]
@@ -76,6 +62,11 @@ pub struct Environment {
     pub description: Option<Arc<str>>,
     pub parameters: Vec<Entry>,
     pub nodes: Vec<Selector>,
+    /// Targets of applications that have no file of their own.
+    pub applications: Vec<Entry>,
+    /// Values of flags, by application.
+    pub flags: Vec<Entry>,
+    pub external: Vec<External>,
     pub policy: Option<Node>,
     pub keep: Keep,
 }
@@ -88,5 +79,15 @@ pub struct Selector {
     pub servers: Vec<Spanned<Arc<str>>>,
     pub labels: Vec<Entry>,
     pub parameters: Vec<Entry>,
+    /// What the node says of applications.
+    pub applications: Vec<Entry>,
     pub keep: Keep,
+}
+
+/// An interface that something outside of the model provides.
+#[derive(Clone, Debug)]
+pub struct External {
+    pub name: Spanned<Arc<str>>,
+    pub versions: Vec<Spanned<Arc<str>>>,
+    pub until: Option<Spanned<Date>>,
 }

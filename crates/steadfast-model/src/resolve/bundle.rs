@@ -1,9 +1,10 @@
 //! Everything that a server, bundle or component says, and the bundles that it includes.
 
-use super::resolver::{Resolver, Way, map, suggest};
+use super::resolver::{Resolver, Way, map};
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::document::{Bundle, Include};
+use crate::lower::suggest;
 use crate::node::Node;
 use crate::parameters::Given;
 use crate::promise::{Author, ParameterSource};
@@ -36,7 +37,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn include(&mut self, include: &'a Include, scope: &Arc<Scope>, way: &Way) {
+    pub(super) fn include(&mut self, include: &'a Include, scope: &Arc<Scope>, way: &Way) {
         let mut way = way.clone();
         let Some(items) = &include.for_each else {
             return self.include_one(include, scope, &mut way);

@@ -1,6 +1,8 @@
 //! The names that a server, bundle or component declares: what it was given, and its defaults.
 
-use super::resolver::{RESERVED, Resolver, Way, reserved};
+use super::resolver::{
+    RESERVED, RESERVED_IN_COMPONENTS, Resolver, Way, reserved, reserved_in_components,
+};
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::document::{Bundle, Parameter};
@@ -18,21 +20,39 @@ impl<'a> Resolver<'a> {
     pub(super) fn parameters(
         &mut self,
         bundle: &'a Bundle,
+        given: HashMap<Arc<str>, Given>,
+        at: Span,
+        way: &Way,
+    ) -> Arc<Scope> {
+        self.declared(&bundle.parameters, given, at, way)
+    }
+
+    /// The same for the parameters of whatever declares them.
+    pub(super) fn declared(
+        &mut self,
+        parameters: &'a [Parameter],
         mut given: HashMap<Arc<str>, Given>,
         at: Span,
         way: &Way,
     ) -> Arc<Scope> {
-        if bundle.parameters.is_empty() {
+        if parameters.is_empty() {
             return Arc::clone(&self.everywhere);
         }
         let mut scope = Arc::clone(&self.everywhere);
         let names = Arc::make_mut(&mut scope);
         let mut defaults: Vec<(&'a Parameter, &'a Node)> = vec![];
-        for parameter in &bundle.parameters {
+        for parameter in parameters {
             let name = &parameter.name;
             if RESERVED.contains(&&*name.value) {
                 self.diagnostics.push(reserved(name));
                 continue;
+            }
+            if RESERVED_IN_COMPONENTS.contains(&&*name.value) {
+                if let Author::Component(_) = way.author {
+                    self.diagnostics.push(reserved(name));
+                    continue;
+                }
+                self.diagnostics.push(reserved_in_components(name));
             }
             if let Some(given) = given.remove(&name.value) {
                 let node = self.given(parameter, given, way);

@@ -2,6 +2,7 @@
 //! parameters are, what they include, and every expression replaced by its value.
 
 mod bundle;
+mod component;
 mod declared;
 mod everywhere;
 mod node;

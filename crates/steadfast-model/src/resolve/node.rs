@@ -1,12 +1,13 @@
 //! One node: the environment and the servers that the model names for it.
 
-use super::resolver::{Resolver, Way, suggest};
+use super::resolver::{Resolver, Way};
 use crate::application::{ComponentId, ReleaseId};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::{Environment, Model, Selector};
 use crate::expression::{Engine, for_values};
 use crate::lower::Lower;
+use crate::lower::suggest;
 use crate::parameters::Fitting;
 use crate::promise::{Author, Resolved};
 use crate::select;
@@ -89,6 +90,7 @@ impl<'a> Resolver<'a> {
             let author = Author::Server(Arc::clone(&name.value));
             self.bundle(server, given, name.span, Way::new(author, keep));
         }
+        self.components(environment, selector, keep, input);
         (self.resolved, self.diagnostics)
     }
 

@@ -5,7 +5,6 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::Model;
 use crate::expression::Engine;
 use crate::keep::Keep;
-use crate::lower::nearest;
 use crate::node::Node;
 use crate::parameters::{Fitting, Given};
 use crate::promise::{Author, ParameterSource, ParameterTrace, Resolved};
@@ -95,21 +94,19 @@ impl Resolver<'_> {
 pub(super) const RESERVED: [&str; 7] =
     ["facts", "node", "environment", "application", "release", "flags", "item"];
 
+/// Names that have a meaning in components since they exist. A server or bundle that declares one keeps it.
+pub(super) const RESERVED_IN_COMPONENTS: [&str; 2] = ["component", "deployment"];
+
+pub(super) fn reserved_in_components(name: &Spanned<Arc<str>>) -> Diagnostic {
+    let message = format!("`{}` has a meaning of its own in components", name.value);
+    Diagnostic::warning(codes::BAD_NAME, name.span, message)
+        .help("here the parameter holds; another name would be clearer")
+}
+
 pub(super) fn reserved(name: &Spanned<Arc<str>>) -> Diagnostic {
     let message = format!("`{}` cannot be the name of a parameter", name.value);
     Diagnostic::error(codes::BAD_NAME, name.span, message)
         .help(format!("these names have a meaning of their own: {}", RESERVED.join(", ")))
-}
-
-pub(super) fn suggest(error: Diagnostic, word: &str, known: &[&str], what: &str) -> Diagnostic {
-    let error = match nearest(word, known) {
-        Some(near) => error.label(format!("did you mean `{near}`?")),
-        None => error,
-    };
-    match known {
-        [] => error.help(format!("{what}: none")),
-        [..] => error.help(format!("{what}: {}", known.join(", "))),
-    }
 }
 
 pub(super) fn map<const N: usize>(entries: [(&str, Node); N], span: Span) -> Node {

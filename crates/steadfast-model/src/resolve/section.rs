@@ -1,10 +1,11 @@
 //! The promises of one section, their common fields taken out of their bodies.
 
-use super::resolver::{Resolver, Way, suggest};
+use super::resolver::{Resolver, Way};
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::document::Section;
 use crate::keep::Keep;
+use crate::lower::suggest;
 use crate::lower::{Lower, nearest};
 use crate::node::{Entry, Node, Value};
 use crate::promise::{Origin, Promise, PromiseId};
@@ -23,8 +24,8 @@ struct Computed {
     conditional: bool,
 }
 
-impl<'a> Resolver<'a> {
-    pub(super) fn section(&mut self, section: &'a Section, scope: &Arc<Scope>, way: &Way) {
+impl Resolver<'_> {
+    pub(super) fn section(&mut self, section: &Section, scope: &Arc<Scope>, way: &Way) {
         let has_dynamic_names =
             section.entries.iter().any(|(key, _)| crate::expression::is_dynamic(&key.value));
         let mut seen: HashMap<Arc<str>, Span> = HashMap::new();
@@ -72,6 +73,8 @@ impl<'a> Resolver<'a> {
     /// Whether a promise hangs on a condition that is not known here; `None` where its condition is false.
     fn applies(&mut self, body: &Node, scope: &Arc<Scope>) -> Option<bool> {
         let Some(when) = body.get("when") else { return Some(false) };
+        // Whether a promise is made decides what the deployment is, so it cannot hang on that.
+        let scope = &scope.without("deployment");
         match self.engine.condition(when, scope, &mut self.diagnostics) {
             Some(true) => Some(false),
             Some(false) => None,

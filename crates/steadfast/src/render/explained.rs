@@ -116,6 +116,7 @@ pub(crate) fn comes_from(source: ParameterSource) -> &'static str {
         ParameterSource::Default => "its default",
         ParameterSource::Model => "the model",
         ParameterSource::Environment => "the environment",
+        ParameterSource::Target => "the target",
         ParameterSource::Node => "the node",
         ParameterSource::Argument => "the include",
     }

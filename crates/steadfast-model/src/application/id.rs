@@ -1,5 +1,6 @@
 //! The names of components and of releases, as documents write them.
 
+use super::version::Version;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -9,20 +10,24 @@ use std::sync::Arc;
 pub struct ComponentId(Arc<str>);
 
 /// A release of an application: `people 1.4.0`.
-///
-/// It has no equality: 1.4 and 1.4.0 are one version, and their texts differ.
-#[derive(Clone, Debug)]
-pub struct ReleaseId(Arc<str>);
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReleaseId {
+    pub application: Arc<str>,
+    pub version: Version,
+}
 
 impl ComponentId {
+    /// Of names that have been checked.
+    pub(crate) fn of(application: &str, component: &str) -> ComponentId {
+        ComponentId(Arc::from(format!("{application}/{component}")))
+    }
+
     pub fn application(&self) -> &str {
         self.0.split_once('/').map_or(&self.0, |(application, _)| application)
     }
-}
 
-impl ReleaseId {
-    pub fn application(&self) -> &str {
-        self.0.split_once(' ').map_or(&self.0, |(application, _)| application)
+    pub fn component(&self) -> &str {
+        self.0.split_once('/').map_or("", |(_, component)| component)
     }
 }
 
@@ -46,8 +51,9 @@ impl FromStr for ReleaseId {
 
     fn from_str(text: &str) -> Result<ReleaseId, String> {
         match text.split_once(' ') {
-            Some((application, version)) if is_name(application) && is_version(version) => {
-                Ok(ReleaseId(Arc::from(text)))
+            Some((application, version)) if is_name(application) => {
+                let (application, version) = (Arc::from(application), version.parse()?);
+                Ok(ReleaseId { application, version })
             }
             Some(_) | None => {
                 Err(format!("`{text}` is not APPLICATION VERSION, as in people 1.4.0"))
@@ -64,28 +70,15 @@ impl fmt::Display for ComponentId {
 
 impl fmt::Display for ReleaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        write!(f, "{} {}", self.application, self.version)
     }
 }
 
 /// Lower case letters, digits, `_` and `-`, beginning with a letter or digit: it is part of paths.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     let is_plain = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit();
     text.bytes().next().is_some_and(is_plain)
         && text.bytes().all(|it| is_plain(it) || b"_-".contains(&it))
-}
-
-/// Numbers with dots between, and after `-` the words of a pre-release.
-fn is_version(text: &str) -> bool {
-    let (numbers, pre_release) = match text.split_once('-') {
-        Some((numbers, words)) => (numbers, Some(words)),
-        None => (text, None),
-    };
-    let is_number = |it: &str| !it.is_empty() && it.bytes().all(|it| it.is_ascii_digit());
-    let is_word =
-        |it: &str| !it.is_empty() && it.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'-');
-    numbers.split('.').all(is_number)
-        && pre_release.is_none_or(|words| words.split('.').all(is_word))
 }
 
 #[cfg(test)]
@@ -106,7 +99,7 @@ mod tests {
         for good in ["people 1.4.0", "people 1", "people 2.0-rc.1", "a 1.0-beta-2"] {
             let id: ReleaseId = good.parse().unwrap();
             assert_eq!(id.to_string(), good);
-            assert!(good.starts_with(id.application()));
+            assert!(good.starts_with(&*id.application));
         }
         for bad in
             ["people", "people ", "people v1", "people 1.", "people 1.0-", "a 1..2", "a  1", "/ 1"]

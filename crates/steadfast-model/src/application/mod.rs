@@ -1,0 +1,42 @@
+//! Applications: their documents, releases and targets, and what one says of the other.
+
+mod artifact;
+mod catalog;
+mod chain;
+pub mod component;
+mod consistency;
+mod document;
+mod flag;
+mod id;
+mod interface;
+pub(crate) mod names;
+mod ports;
+mod release;
+mod size;
+mod target;
+mod version;
+
+pub use artifact::{Artifact, ArtifactKind, Artifacts, Files, Location};
+pub use catalog::{Catalog, Known};
+pub use chain::Effective;
+pub use component::Settings;
+pub use document::{Application, Component, Consumer, Instance};
+pub use flag::{Flag, FlagKind, FlagSetting, FlagType, FlagValue, Flags};
+pub use id::{ComponentId, ReleaseId};
+pub use interface::{InterfaceName, Interfaces, Versions};
+pub use ports::Port;
+pub use release::{Content, Deprecated, Feature, Named, Release, Says};
+pub use target::{MaxUnavailable, Rollout, Target};
+pub use version::Version;
+
+pub(crate) use component::FIELDS as SETTINGS_FIELDS;
+pub(crate) use consistency::judge;
+pub(crate) use document::application as read_application;
+pub(crate) use document::{COMPONENT_FIELDS, FIELDS as APPLICATION_FIELDS};
+pub(crate) use flag::SETTING_TAKES as FLAG_SETTING;
+pub(crate) use flag::date;
+pub(crate) use interface::versions_of;
+pub(crate) use release::release as read_release;
+pub(crate) use release::{COMPONENT_FIELDS as RELEASE_COMPONENT_FIELDS, FIELDS as RELEASE_FIELDS};
+pub(crate) use target::document as read_target;
+pub(crate) use target::{INNER_FIELDS as TARGET_FIELDS, OWN_FIELDS as TARGET_OWN_FIELDS};

@@ -83,10 +83,11 @@ pub(crate) fn safe_lines(text: &str) -> impl Iterator<Item = String> {
     text.lines().map(|line| safe_start(line, 300)).filter(|line| !line.trim().is_empty())
 }
 
-/// Control characters, and those that turn the direction of text.
-fn is_unsafe(it: char) -> bool {
+/// Control characters, those that turn the direction of text, and those that end a line to some programs.
+pub fn is_unsafe(it: char) -> bool {
     it.is_control()
-        || ('\u{202a}'..='\u{202e}').contains(&it)
+        || matches!(it, '\u{61c}' | '\u{200e}' | '\u{200f}')
+        || ('\u{2028}'..='\u{202e}').contains(&it)
         || ('\u{2066}'..='\u{2069}').contains(&it)
 }
 
@@ -102,6 +103,7 @@ mod tests {
             ("\u{9b}31m", "\\u{9b}31m"),
             (&of_bytes(b"bad\xff\xfename"), "bad\\xff\\xfename"),
             ("a\u{202e}b\u{2066}c", "a\\u{202e}b\\u{2066}c"),
+            ("a\u{200f}b\u{2028}c\u{2029}", "a\\u{200f}b\\u{2028}c\\u{2029}"),
         ] {
             assert_eq!(safe(text), shown);
         }

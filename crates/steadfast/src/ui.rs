@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use std::cell::Cell;
 use std::io::Write as _;
 use steadfast_model::{Diagnostic, SourceSet, render};
+use steadfast_system::text::is_unsafe;
 
 #[derive(Debug)]
 pub(crate) struct Ui {
@@ -180,7 +181,7 @@ impl Ui {
     }
 }
 
-/// Without control characters, which could do something to a terminal; a tab becomes spaces.
+/// Without characters that could do something to a terminal or turn the text around; a tab becomes spaces.
 pub(crate) fn clean(text: &str) -> String {
     without_control(text, "    ")
 }
@@ -200,7 +201,7 @@ fn without_control(text: &str, tab: &str) -> String {
     for character in text.chars() {
         match character {
             '\t' => clean.push_str(tab),
-            it if it.is_control() => clean.extend(it.escape_default()),
+            it if is_unsafe(it) => clean.extend(it.escape_default()),
             it => clean.push(it),
         }
     }

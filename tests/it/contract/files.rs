@@ -126,7 +126,9 @@ impl Suite<'_> {
                                     String::from_utf8_lossy(bytes).into_owned()
                                 }
                                 Content::Digest(_) => "a digest".to_owned(),
-                                Content::NotRead | Content::TooLarge => format!("{content:?}"),
+                                Content::NotRead | Content::TooLarge | Content::Leased => {
+                                    format!("{content:?}")
+                                }
                             };
                             format!("file of {size}: {content}")
                         }

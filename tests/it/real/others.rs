@@ -173,3 +173,47 @@ fn nobody_takes_the_places_of_others_on_the_socket_or_the_port_of_the_metrics() 
     assert!(open() < 200, "{}", journal(&machine));
     assert!(status(&machine)["last_run"].is_object());
 }
+
+/// Makes and removes names without end, each of them another one.
+const NOISE: &str = r#"my ($place, $begun) = @ARGV; my $name = "x" x 200; my $it = 0;
+    open(my $new, '>', "$place/$name.$$.0") or die;
+    while (1) {
+        rename "$place/$name.$$.$it", "$place/$name.$$." . ($it + 1) or die; $it++;
+        if ($it == 20_000) { open(my $done, '>', $begun); }
+    }"#;
+
+#[test]
+fn whoever_owns_a_directory_neither_leads_the_watch_elsewhere_nor_drowns_what_is_told() {
+    let Some(machine) = installed() else { return };
+    machine.sh("useradd eve; install -d -o eve /srv/eve");
+    let theirs =
+        "  /srv/eve/sub/motd: { content: \"theirs\\n\" }\n  /srv/eve/file: { content: \"x\\n\" }\n";
+    let server = format!(
+        "{}{theirs}directories:\n  /srv/eve/sub: {{ owner: eve }}\n",
+        super::lab::installed::server("kept")
+    );
+    machine.server_model(&[("servers/web.yaml", &server)]);
+    settings(&machine, DIRECTORY);
+    machine.ok(&["systemctl", "start", "steadfast"]);
+    kept(&machine);
+
+    // What is promised below their directory, they lead to where root's lies; both have one name.
+    machine.sh("runuser -u eve -- sh -c 'mv /srv/eve/sub /srv/eve/mine; ln -s /etc /srv/eve/sub'");
+    until(&machine, "told", || {
+        let told = machine.ok(&["journalctl", "-u", "steadfast", "-o", "cat", "--no-pager"]);
+        told.contains("directory:/srv/eve/sub is not kept")
+    });
+    goes_on(&machine, "kept");
+
+    let noise = |begun: &str| begun_by_eve(&machine, begun);
+    let _all = ["/tmp/one", "/tmp/two", "/tmp/three"].map(noise);
+    for _ in 0..2 {
+        goes_on(&machine, "kept");
+    }
+    let told = machine.ok(&["journalctl", "-u", "steadfast", "-o", "cat", "--no-pager"]);
+    assert!(told.matches("changes came faster").count() <= 1, "{told}");
+}
+
+fn begun_by_eve(machine: &Machine, name: &str) -> Inside {
+    begun(machine, "eve", &["perl", "-e", NOISE, "/srv/eve", name], name)
+}

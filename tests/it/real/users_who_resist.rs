@@ -107,3 +107,64 @@ fn users_who_resist_bring_no_node_back() {
         assert!(machine.text(&format!("/home/{user}/.ssh/authorized_keys")).contains(KEY));
     }
 }
+
+/// Takes a lease on each of these files (F_SETLEASE of fcntl(2)), and again as often as it is broken.
+const LEASE: &str = r#"$SIG{IO} = 'IGNORE'; my $begun = shift; my @all;
+    for my $path (@ARGV) { open(my $one, '<', $path) or die; fcntl($one, 1024, 1) or die "$path: $!"; push @all, $one; }
+    open(my $done, '>', $begun) or die;
+    while (1) { fcntl($_, 1024, 1) for @all; select undef, undef, undef, 0.1 }"#;
+
+const LEASED: [&str; 4] = [
+    "/etc/written.conf",
+    "/etc/moded.conf",
+    "/etc/tree/leased",
+    "/home/leasing/.ssh/authorized_keys",
+];
+
+fn with_leases(word: &str, mode: &str, keys: &str) -> String {
+    format!(
+        "server: web
+files:
+  /etc/motd: {{ content: \"{word}\\n\" }}
+  /etc/written.conf: {{ content: \"{word}\\n\", owner: leasing }}
+  /etc/moded.conf: {{ content: \"same\\n\", owner: leasing, mode: \"{mode}\" }}
+directories:
+  /etc/tree: {{ source: files/tree }}
+users:
+  leasing: {{ ssh_keys: {{ exactly: [{keys}] }} }}
+"
+    )
+}
+
+#[test]
+fn a_lease_of_its_owner_keeps_neither_a_file_nor_a_key_as_it_is_and_brings_no_node_back() {
+    let Some(machine) = installed() else { return };
+    let other = KEY.replace("AAAAIDaQ", "AAAAIEaQ").replace(" ci", " lost");
+    let model = |text: &str, tree: &str| {
+        let tree = [("files/tree/leased", tree), ("files/tree/other", tree)];
+        machine.server_model(&[&[("servers/web.yaml", text)][..], &tree].concat());
+    };
+    model(&with_leases("one", "0600", &format!("\"{KEY}\", \"{other}\"")), "one\n");
+    settings(&machine, DIRECTORY);
+    machine.ok(&["systemctl", "start", "steadfast"]);
+    let first = kept(&machine);
+    assert_eq!(first["last_run"]["not_kept"], json!([]), "{first:#}");
+    let first = revision(&first);
+
+    machine.sh("systemctl stop steadfast; chown leasing /etc/tree/leased");
+    let lease = ["runuser", "-u", "leasing", "--", "perl", "-e", LEASE, "/tmp/begun"];
+    let _leasing = machine.spawn(&[&lease[..], &LEASED].concat());
+    until(&machine, "leased", || machine.exists("/tmp/begun"));
+    model(&with_leases("two", "0644", &format!("\"{KEY}\"")), "two\n");
+    machine.ok(&["systemctl", "start", "steadfast"]);
+    let adopted = |it: &Value| revision(it) != first && is_idle(it) && it["trying"].is_null();
+    let now = wait_for(&machine, "adopted for good", adopted);
+    assert_eq!(now["bad"], json!([]), "{now:#}\n{}", journal(&machine));
+    assert_eq!(now["last_run"]["not_kept"], json!([]), "{now:#}");
+    for path in ["/etc/motd", "/etc/written.conf", "/etc/tree/leased", "/etc/tree/other"] {
+        assert_eq!(machine.text(path), "two\n", "{path}");
+    }
+    assert_eq!(machine.ok(&["stat", "-c", "%a", "/etc/moded.conf"]), "644\n");
+    let keys = machine.text("/home/leasing/.ssh/authorized_keys");
+    assert!(keys.contains(KEY) && !keys.contains("lost"), "{keys}");
+}

@@ -36,13 +36,29 @@ pub(super) enum Reply {
     Answer(v1::Answer),
 }
 
+/// Where the kernel tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Queue {
+    /// Of directories that root alone can write.
+    Closed,
+    /// Of those that others can write, too.
+    Open,
+}
+
+/// By what the kernel calls a directory that is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Watch {
+    pub queue: Queue,
+    pub number: i32,
+}
+
 /// Something that the kernel told.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Touch {
     /// A name in a watched directory; nothing for the directory itself.
-    Name { watch: i32, name: Option<Box<[u8]>>, what: Act },
-    /// Events were lost.
-    Overflow,
+    Name { watch: Watch, name: Option<Box<[u8]>>, what: Act },
+    /// Events of this queue were lost.
+    Overflow(Queue),
     /// A unit of systemd has changed.
     Unit(String),
     /// What is enabled has changed, or nobody was listening.

@@ -4,7 +4,7 @@
 
 use super::attribution::Attribution;
 use super::began::Began;
-use super::event::{Event, Touch};
+use super::event::{Event, Queue, Touch, Watch};
 use super::promised::Promised;
 use super::units;
 use rustix::fs::inotify;
@@ -14,34 +14,47 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use steadfast_model::PromiseId;
 use steadfast_node::wire::Watched;
 use steadfast_system::attribution::Act;
+use steadfast_system::files::Folders;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::Sender;
 
+/// So many events are taken at a time: whoever makes them without end holds nobody up, and fills no memory.
+const AT_ONCE: usize = 1_024;
+/// And where there were more, the kernel is left to drop what it cannot hold.
+const PAUSE: Duration = Duration::from_millis(50);
+/// That events were lost is told no more often: others than root can bring it about.
+const TOLD_AGAIN: Duration = Duration::from_secs(3_600);
 /// Events that come this close together are one.
 const MERGE: Duration = Duration::from_millis(5);
 
 #[derive(Debug)]
 pub(super) struct Watches {
-    descriptor: Option<Arc<AsyncFd<OwnedFd>>>,
+    closed: Option<Arc<AsyncFd<OwnedFd>>>,
+    /// What others than root can write has a queue of its own: they can fill it, and what happens elsewhere is
+    /// still told.
+    open: Option<Arc<AsyncFd<OwnedFd>>>,
     promises: Arc<[PromiseId]>,
     folders: BTreeMap<String, Folder>,
-    by_watch: HashMap<i32, String>,
+    /// A watch is of a directory, whatever it is called: a link leads two paths to one.
+    by_watch: HashMap<Watch, BTreeSet<String>>,
     units: HashMap<String, Vec<u32>>,
     /// Until there is a unit to listen for, the bus is left alone.
     not_listening: Option<Sender<Event>>,
     /// What is wrong was said already.
     exhausted: bool,
+    /// When it was told that events were lost.
+    lost: Option<Instant>,
 }
 
 /// A directory in which something promised lies.
 #[derive(Debug)]
 struct Folder {
-    watch: Option<i32>,
+    watch: Option<Watch>,
     promised: Arc<Promised>,
 }
 
@@ -61,28 +74,29 @@ fn flags() -> WatchFlags {
 
 impl Watches {
     pub(super) fn new(send: Sender<Event>) -> Watches {
-        let opened = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
-            .map_err(std::io::Error::from)
-            .and_then(register);
-        let descriptor = match opened {
-            Ok(descriptor) => Some(Arc::new(descriptor)),
-            Err(err) => {
-                let words = format!("drift is found by the periodic full run only: inotify: {err}");
-                tracing::warn!("{words}");
-                None
-            }
-        };
-        if let Some(descriptor) = &descriptor {
-            tokio::spawn(listen(Arc::clone(descriptor), send.clone()));
-        }
         Watches {
-            descriptor,
+            closed: begin(Queue::Closed, &send),
+            open: begin(Queue::Open, &send),
             promises: Arc::from([]),
             folders: BTreeMap::new(),
             by_watch: HashMap::new(),
             units: HashMap::new(),
             not_listening: Some(send),
             exhausted: false,
+            lost: None,
+        }
+    }
+
+    fn queue(&self, queue: Queue) -> Option<&AsyncFd<OwnedFd>> {
+        match queue {
+            Queue::Closed => self.closed.as_deref(),
+            Queue::Open => self.open.as_deref(),
+        }
+    }
+
+    fn remove(&self, watch: Watch) {
+        if let Some(queue) = self.queue(watch.queue) {
+            let _gone = inotify::remove_watch(queue.get_ref(), watch.number);
         }
     }
 
@@ -95,7 +109,7 @@ impl Watches {
         looked: &Began,
         attribution: &mut Attribution,
     ) -> Vec<PromiseId> {
-        let mut before = std::mem::take(&mut self.folders);
+        let before = std::mem::take(&mut self.folders);
         self.by_watch.clear();
         self.units.clear();
         self.promises = watched.iter().map(|it| it.promise.clone()).collect();
@@ -118,53 +132,50 @@ impl Watches {
         let folder = |promised| Folder { watch: None, promised: Arc::new(promised) };
         self.folders = all.into_iter().map(|(path, it)| (path, folder(it))).collect();
         attribution.forget_folders();
-        for (path, folder) in &mut self.folders {
-            if let Some(watch) = before.remove(path).and_then(|it| it.watch) {
-                folder.watch = Some(watch);
-                self.by_watch.insert(watch, path.clone());
-                attribution.mark(path, &folder.promised);
-            }
-        }
-        if let Some(descriptor) = &self.descriptor {
-            for watch in before.into_values().filter_map(|it| it.watch) {
-                let _gone = inotify::remove_watch(descriptor.get_ref(), watch);
-            }
-        }
+        // Those that were watched are asked for again: since then a path may lead elsewhere.
+        let unseen = self.arm(attribution, |path, watch, promised| {
+            let was = before.get(path).and_then(|it| it.watch);
+            if was == Some(watch) { vec![] } else { looked.unseen(path, promised) }
+        });
+        attribution.have_marked();
+        let former = before.into_values().filter_map(|it| it.watch);
+        former.filter(|it| !self.by_watch.contains_key(it)).for_each(|it| self.remove(it));
         if !self.units.is_empty()
             && let Some(send) = self.not_listening.take()
         {
             tokio::spawn(units::listen(send));
         }
-        let unseen = self.arm(attribution, |folder, promised| looked.unseen(folder, promised));
-        attribution.have_marked();
         unseen
     }
 
     /// Watches directories that were not there before. The promises about what is in them: nobody has seen
     /// what happened there meanwhile.
     pub(super) fn refresh(&mut self, attribution: &mut Attribution) -> Vec<PromiseId> {
-        self.arm(attribution, |_, promised| promised.every().collect())
+        self.arm(attribution, |_, _, promised| promised.every().collect())
     }
 
     /// Watches what is not watched yet. The promises about what nobody has seen there.
     fn arm(
         &mut self,
         attribution: &mut Attribution,
-        unseen_in: impl Fn(&str, &Promised) -> Vec<usize>,
+        unseen_in: impl Fn(&str, Watch, &Promised) -> Vec<usize>,
     ) -> Vec<PromiseId> {
-        let Some(descriptor) = &self.descriptor else { return vec![] };
         let mut unseen = BTreeSet::new();
-        for (path, folder) in &mut self.folders {
-            if folder.watch.is_some() {
-                continue;
-            }
-            match inotify::add_watch(descriptor.get_ref(), path.as_str(), flags()) {
-                Ok(watch) => {
+        let mut folders = std::mem::take(&mut self.folders);
+        let mut ways = Folders::default();
+        for (path, folder) in folders.iter_mut().filter(|(_, it)| it.watch.is_none()) {
+            // As those who look at it go there: by no link that others can put there.
+            let Some(there) = ways.there(path) else { continue };
+            let queue = if there.is_open() { Queue::Open } else { Queue::Closed };
+            let Some(descriptor) = self.queue(queue) else { continue };
+            match inotify::add_watch(descriptor.get_ref(), there.path(), flags()) {
+                Ok(number) => {
                     tracing::debug!(folder = path, "a watch is armed");
+                    let watch = Watch { queue, number };
                     folder.watch = Some(watch);
-                    self.by_watch.insert(watch, path.clone());
-                    attribution.mark(path, &folder.promised);
-                    unseen.extend(unseen_in(path, &folder.promised));
+                    self.by_watch.entry(watch).or_default().insert(path.clone());
+                    attribution.mark(path, &there, &folder.promised);
+                    unseen.extend(unseen_in(path, watch, &folder.promised));
                 }
                 // Not there, or no directory: the run says so.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
@@ -180,6 +191,7 @@ impl Watches {
                 }
             }
         }
+        self.folders = folders;
         let all = unseen.into_iter().filter_map(|it| self.promises.get(it));
         all.cloned().collect()
     }
@@ -189,25 +201,32 @@ impl Watches {
         let mut found = BTreeSet::new();
         for touch in touches {
             match touch {
-                Touch::Overflow => {
-                    tracing::info!(notice = true, "changes came faster than they could be read");
-                    found.extend(0..self.promises.len());
+                Touch::Overflow(queue) => {
+                    if self.lost.is_none_or(|it| it.elapsed() >= TOLD_AGAIN) {
+                        let words = "changes came faster than they could be read";
+                        tracing::info!(notice = true, "{words}");
+                        self.lost = Some(Instant::now());
+                    }
+                    let theirs = |it: &&Folder| it.watch.is_some_and(|it| it.queue == *queue);
+                    let folders = self.folders.values().filter(theirs);
+                    found.extend(folders.flat_map(|it| it.promised.every()));
                 }
                 Touch::Name { watch, name: Some(name), what } => {
-                    let folder = self.by_watch.get(watch).and_then(|it| self.folders.get(it));
-                    let Some(folder) = folder else { continue };
-                    found.extend(folder.promised.numbers(name, *what));
+                    let paths = self.by_watch.get(watch).into_iter().flatten();
+                    for folder in paths.filter_map(|it| self.folders.get(it)) {
+                        found.extend(folder.promised.numbers(name, *what));
+                    }
                 }
                 Touch::Name { watch, name: None, what: _ } => {
                     // The directory itself went away or was put elsewhere: it is watched anew.
-                    let Some(path) = self.by_watch.remove(watch) else { continue };
-                    let Some(folder) = self.folders.get_mut(&path) else { continue };
-                    tracing::debug!(folder = path, "a watch is lost");
-                    folder.watch = None;
-                    found.extend(folder.promised.every());
-                    if let Some(descriptor) = &self.descriptor {
-                        let _gone = inotify::remove_watch(descriptor.get_ref(), *watch);
+                    let Some(paths) = self.by_watch.remove(watch) else { continue };
+                    for path in paths {
+                        let Some(folder) = self.folders.get_mut(&path) else { continue };
+                        tracing::debug!(folder = path, "a watch is lost");
+                        folder.watch = None;
+                        found.extend(folder.promised.every());
                     }
+                    self.remove(*watch);
                 }
                 Touch::AllUnits => {
                     found.extend(self.units.values().flatten().map(|it| *it as usize));
@@ -230,27 +249,65 @@ fn register(descriptor: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(descriptor, Interest::READABLE)
 }
 
-async fn listen(descriptor: Arc<AsyncFd<OwnedFd>>, send: Sender<Event>) {
-    let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
-    loop {
-        let Ok(mut ready) = descriptor.readable().await else { return };
-        ready.clear_ready();
-        // Whoever writes a file says several things in a row.
-        tokio::time::sleep(MERGE).await;
-        let mut touches = BTreeSet::new();
-        let mut reader = inotify::Reader::new(descriptor.get_ref(), &mut buffer);
-        while let Ok(event) = reader.next() {
-            touches.insert(touch(event.wd(), event.events(), event.file_name()));
+/// Opens a queue, and has it listened to.
+fn begin(queue: Queue, send: &Sender<Event>) -> Option<Arc<AsyncFd<OwnedFd>>> {
+    let opened = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
+        .map_err(std::io::Error::from)
+        .and_then(register);
+    match opened {
+        Ok(descriptor) => {
+            let descriptor = Arc::new(descriptor);
+            tokio::spawn(listen(queue, Arc::clone(&descriptor), send.clone()));
+            Some(descriptor)
         }
-        if send.send(Event::Touched(touches.into_iter().flatten().collect())).await.is_err() {
+        Err(err) => {
+            let words = format!("drift is found by the periodic full run only: inotify: {err}");
+            tracing::warn!("{words}");
+            None
+        }
+    }
+}
+
+async fn listen(queue: Queue, descriptor: Arc<AsyncFd<OwnedFd>>, send: Sender<Event>) {
+    let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
+    let mut is_empty = true;
+    loop {
+        if is_empty {
+            let Ok(mut ready) = descriptor.readable().await else { return };
+            ready.clear_ready();
+        }
+        // Whoever writes a file says several things in a row.
+        tokio::time::sleep(if is_empty { MERGE } else { PAUSE }).await;
+        let touches;
+        (touches, is_empty) = some_touches(queue, descriptor.get_ref(), &mut buffer);
+        if send.send(Event::Touched(touches.into_iter().collect())).await.is_err() {
             return;
         }
     }
 }
 
-fn touch(watch: i32, events: ReadFlags, name: Option<&std::ffi::CStr>) -> Option<Touch> {
+/// What was told until now, as far as it is taken at a time, and whether that is all.
+fn some_touches(
+    queue: Queue,
+    descriptor: &OwnedFd,
+    buffer: &mut [MaybeUninit<u8>],
+) -> (BTreeSet<Touch>, bool) {
+    let mut touches = BTreeSet::new();
+    let mut taken = 0;
+    let mut reader = inotify::Reader::new(descriptor, buffer);
+    // What the reader has in its buffer is told nowhere else.
+    while taken < AT_ONCE || !reader.is_buffer_empty() {
+        let Ok(event) = reader.next() else { return (touches, true) };
+        let watch = Watch { queue, number: event.wd() };
+        touches.extend(touch(watch, event.events(), event.file_name()));
+        taken += 1;
+    }
+    (touches, false)
+}
+
+fn touch(watch: Watch, events: ReadFlags, name: Option<&std::ffi::CStr>) -> Option<Touch> {
     if events.contains(ReadFlags::QUEUE_OVERFLOW) {
-        return Some(Touch::Overflow);
+        return Some(Touch::Overflow(watch.queue));
     }
     let written = ReadFlags::MODIFY | ReadFlags::CLOSE_WRITE;
     let what = if written.contains(events) { Act::Written } else { Act::Changed };
@@ -327,13 +384,91 @@ mod tests {
     }
 
     #[test]
+    fn one_directory_by_two_paths_is_both_and_stays_the_other_s_when_one_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().display().to_string();
+        runtime().block_on(async {
+            let (send, mut receive) = mpsc::channel(16);
+            let mut watches = Watches::new(send);
+            let none = Err("a test".to_owned());
+            let mut attribution = Attribution::new(none, super::super::children::Alive::default());
+            let one = || watched("file:one", &[format!("{path}/a")], &[]);
+            let other = || watched("file:other", &[format!("{path}/./a")], &[]);
+            let mut next = async |watches: &mut Watches| loop {
+                let Some(Event::Touched(touches)) = receive.recv().await else { panic!() };
+                let promises = watches.promises(&touches);
+                if !promises.is_empty() {
+                    return promises;
+                }
+            };
+            let _unseen = watches.set(vec![one(), other()], &Began::now(), &mut attribution);
+            std::fs::create_dir(format!("{path}/a")).unwrap();
+            let both = [PromiseId::new("file", "one"), PromiseId::new("file", "other")];
+            assert_eq!(next(&mut watches).await, both);
+            let _unseen = watches.set(vec![one()], &Began::now(), &mut attribution);
+            std::fs::remove_dir(format!("{path}/a")).unwrap();
+            assert_eq!(next(&mut watches).await, both[..1]);
+        });
+    }
+
+    #[test]
+    fn what_others_can_write_is_told_by_a_queue_of_its_own_and_links_there_lead_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().display().to_string();
+        std::os::unix::fs::symlink("/etc", format!("{path}/link")).unwrap();
+        let mut ways = Folders::default();
+        assert!(ways.there(&path).unwrap().is_open(), "whatever lies below /tmp is");
+        assert!(!ways.there("/etc").unwrap().is_open());
+        assert!(ways.there(&format!("{path}/link")).is_none());
+        runtime().block_on(async {
+            let mut watches = Watches::new(mpsc::channel(16).0);
+            let none = Err("a test".to_owned());
+            let mut attribution = Attribution::new(none, super::super::children::Alive::default());
+            let paths = [format!("{path}/a"), "/etc/motd".to_owned(), format!("{path}/link/motd")];
+            let all = ["file:open", "file:closed", "file:led"];
+            let all = all.iter().zip(&paths).map(|(it, path)| watched(it, &[path.clone()], &[]));
+            let _unseen = watches.set(all.collect(), &Began::now(), &mut attribution);
+            let lost = |watches: &mut Watches, queue| watches.promises(&[Touch::Overflow(queue)]);
+            assert_eq!(lost(&mut watches, Queue::Open), [PromiseId::new("file", "open")]);
+            assert_eq!(lost(&mut watches, Queue::Closed), [PromiseId::new("file", "closed")]);
+        });
+    }
+
+    #[test]
+    fn of_events_without_end_some_are_taken_at_a_time_and_none_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let descriptor = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).unwrap();
+        inotify::add_watch(&descriptor, folder.path(), flags()).unwrap();
+        let all = 3 * AT_ONCE;
+        for number in 0..all {
+            std::os::unix::fs::symlink("x", folder.path().join(number.to_string())).unwrap();
+        }
+        let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
+        let mut touches = BTreeSet::new();
+        let mut times = 0;
+        loop {
+            let (some, is_empty) = some_touches(Queue::Open, &descriptor, &mut buffer);
+            assert!(some.len() < 2 * AT_ONCE, "{}", some.len());
+            touches.extend(some);
+            times += 1;
+            if is_empty {
+                break;
+            }
+        }
+        assert!(times > 1);
+        assert_eq!(touches.len(), all);
+    }
+
+    #[test]
     fn writing_to_what_lies_in_a_folder_says_nothing_about_its_names() {
         let name = || Some(c"log");
-        let of = |events| touch(1, events, name());
-        let expected = |what| Some(Touch::Name { watch: 1, name: Some((*b"log").into()), what });
+        let watch = Watch { queue: Queue::Open, number: 1 };
+        let of = |events| touch(watch, events, name());
+        let expected = |what| Some(Touch::Name { watch, name: Some((*b"log").into()), what });
         assert_eq!(of(ReadFlags::MODIFY), expected(Act::Written));
         assert_eq!(of(ReadFlags::ATTRIB), expected(Act::Changed));
-        assert_eq!(touch(1, ReadFlags::CREATE, None), None);
-        assert_eq!(touch(1, ReadFlags::QUEUE_OVERFLOW, None), Some(Touch::Overflow));
+        assert_eq!(touch(watch, ReadFlags::CREATE, None), None);
+        let lost = touch(watch, ReadFlags::QUEUE_OVERFLOW, None);
+        assert_eq!(lost, Some(Touch::Overflow(Queue::Open)));
     }
 }

@@ -27,13 +27,13 @@ pub(super) fn digest_of(content: &Content) -> Option<Digest> {
     match content {
         Content::Digest(digest) => Some(*digest),
         Content::Bytes(bytes) => Some(sha256(bytes)),
-        Content::NotRead | Content::TooLarge => None,
+        Content::NotRead | Content::TooLarge | Content::Leased => None,
     }
 }
 
 pub(super) fn bytes_of(content: &Content) -> Option<Arc<[u8]>> {
     match content {
         Content::Bytes(bytes) => Some(Arc::clone(bytes)),
-        Content::Digest(_) | Content::NotRead | Content::TooLarge => None,
+        Content::Digest(_) | Content::NotRead | Content::TooLarge | Content::Leased => None,
     }
 }

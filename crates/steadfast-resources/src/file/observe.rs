@@ -128,7 +128,9 @@ impl<'a> Target<'a> {
         let Shape::File { size, content } = &entry.shape else { return None };
         match content {
             files::Content::Digest(there) if there == digest => return None,
-            files::Content::Bytes(_) | files::Content::TooLarge => return None,
+            files::Content::Bytes(_) | files::Content::TooLarge | files::Content::Leased => {
+                return None;
+            }
             files::Content::Digest(_) | files::Content::NotRead => {}
         }
         let shown = want.replace
@@ -140,7 +142,10 @@ impl<'a> Target<'a> {
         match content {
             _ if shown => Some(Wanted::Bytes),
             files::Content::NotRead => Some(Wanted::Digest),
-            files::Content::Digest(_) | files::Content::Bytes(_) | files::Content::TooLarge => None,
+            files::Content::Digest(_)
+            | files::Content::Bytes(_)
+            | files::Content::TooLarge
+            | files::Content::Leased => None,
         }
     }
 }
@@ -231,6 +236,10 @@ fn compare_edited(
             ));
         }
         Some((_, files::Content::Bytes(bytes))) => Some(bytes),
+        Some((_, files::Content::Leased)) => {
+            let why = "its owner has a lease on it (fcntl F_SETLEASE), so it cannot be read";
+            return Err(of_content(why.to_owned()));
+        }
         Some((_, _)) => return Err(of_content("it is too large to be edited".to_owned())),
         None => None,
     };

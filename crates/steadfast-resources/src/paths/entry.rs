@@ -13,7 +13,9 @@ pub fn seen(entry: &Entry) -> Expected {
         Shape::File { content: Content::Bytes(bytes), .. } => {
             Expected::File { digest: sha256(bytes) }
         }
-        Shape::File { content: Content::NotRead | Content::TooLarge, .. } => Expected::AnyFile,
+        Shape::File { content: Content::NotRead | Content::TooLarge | Content::Leased, .. } => {
+            Expected::AnyFile
+        }
         Shape::Directory => Expected::Directory,
         Shape::Link { target } => Expected::Link { target: Arc::clone(target) },
         Shape::Socket | Shape::Fifo | Shape::Device => Expected::Other,

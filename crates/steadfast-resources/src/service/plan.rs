@@ -398,7 +398,8 @@ fn own_file_changes(file: &OwnFile, look: &Look) -> Result<Vec<Change>, Refused>
             }
         }
         Shape::File {
-            content: Content::NotRead | Content::Digest(_) | Content::TooLarge, ..
+            content: Content::NotRead | Content::Digest(_) | Content::TooLarge | Content::Leased,
+            ..
         } => Ok(vec![write(Expected::AnyFile, None, *mounted)]),
         Shape::Link { target } => {
             Ok(vec![write(Expected::Link { target: Arc::clone(target) }, None, false)])

@@ -130,6 +130,10 @@ impl Read for Host {
                     }
                     // It went while we looked, or is no regular file any more: the next look tells.
                     Err(Errno::NOENT | Errno::LOOP) => return Ok(()),
+                    Err(Errno::AGAIN) => {
+                        let shape = Shape::File { size: facts.size(), content: Content::Leased };
+                        facts.entry(shape, dir.facts.device())
+                    }
                     Err(err) => return Err(unreadable(err)),
                 }
             } else {

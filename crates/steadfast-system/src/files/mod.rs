@@ -20,6 +20,7 @@ pub(crate) mod write;
 
 pub use changed::ChangedNames;
 pub(crate) use walk::closed_folder;
+pub use walk::{Folders, There};
 
 use crate::{AbsPath, ErrorKind, SystemError};
 use serde::{Deserialize, Serialize};
@@ -155,6 +156,8 @@ pub enum Content {
     Bytes(Arc<[u8]>),
     /// It is larger than what is read.
     TooLarge,
+    /// Its owner has a lease on it (F_SETLEASE of fcntl(2)): whoever opens it would wait for them.
+    Leased,
 }
 
 /// What was seen at a path when the decision was made: acting refuses where it is something else now.

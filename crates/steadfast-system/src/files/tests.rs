@@ -1022,6 +1022,49 @@ fn where_others_can_write_a_file_with_several_hard_links_keeps_its_owner() {
     assert_eq!(world.mode("shadow"), Mode(0o644));
 }
 
+/// A lease on a file, as its owner may have one: it ends with the descriptor.
+fn leased(path: &Path) -> std::fs::File {
+    let file = std::fs::File::open(path).unwrap();
+    #[expect(unsafe_code, reason = "there is no safe call for it")]
+    // SAFETY: it takes numbers. That it is broken is told by a signal that nobody minds.
+    let taken = unsafe {
+        let descriptor = std::os::fd::AsRawFd::as_raw_fd(&file);
+        nix::libc::signal(nix::libc::SIGIO, nix::libc::SIG_IGN);
+        nix::libc::fcntl(descriptor, nix::libc::F_SETLEASE, nix::libc::F_WRLCK)
+    };
+    assert_eq!(taken, 0, "{}", std::io::Error::last_os_error());
+    file
+}
+
+#[test]
+fn a_lease_of_its_owner_keeps_no_file_as_it_is() {
+    let world = World::open();
+    for name in ["written", "moded", "removed", "tree/file", "gone/file"] {
+        world.put(name, "old");
+    }
+    let leases = ["written", "moded", "removed", "tree/file", "gone/file"];
+    let _leases = leases.map(|it| leased(&world.path(it)));
+    let held = Shape::File { size: 3, content: Content::Leased };
+    for wanted in [Wanted::Digest, Wanted::Bytes, Wanted::DigestIfSize(3)] {
+        assert_eq!(world.shape("written", wanted), Some(held.clone()), "{wanted:?}");
+    }
+    let tree = world.host.tree(&world.abs("tree"), &|_| Some(3)).unwrap();
+    assert_eq!(tree[0].entry.shape, held);
+
+    world.write(world.new_file("written", "new", Expected::AnyFile)).unwrap();
+    assert_eq!(world.text("written"), "new");
+    let attributes = Attributes { mode: Some(Mode(0o600)), ..Attributes::default() };
+    let path = world.abs("moded");
+    world.host.set_attributes(&[(&path, &Expected::AnyFile, attributes)]).remove(0).unwrap();
+    assert_eq!(world.mode("moded"), Mode(0o600));
+    world.host.remove(&world.abs("removed"), &Expected::AnyFile, false, true).unwrap();
+    world.host.remove(&world.abs("gone"), &Expected::Directory, true, true).unwrap();
+    assert_eq!(world.names("."), ["moded", "tree", "written"]);
+    // What was seen to have another content may have this one again.
+    let late = world.write(world.new_file("moded", "new", seen("old"))).unwrap_err();
+    assert_eq!(late.kind, ErrorKind::Swappable, "{}", world.words(&late));
+}
+
 #[test]
 fn a_directory_is_made_with_owner_and_mode_also_in_the_place_of_something() {
     let world = World::open();

@@ -30,6 +30,10 @@ pub(super) fn failed(what: impl Into<Arc<str>>, errno: Errno) -> SystemError {
     if [Errno::IO, Errno::NOSPC, Errno::ROFS, Errno::DQUOT, Errno::FBIG].contains(&errno) {
         error.kind = ErrorKind::Storage;
     }
+    // Nothing that we open makes us wait but the lease of its owner.
+    if errno == Errno::AGAIN {
+        error.kind = ErrorKind::Swappable;
+    }
     error
 }
 
@@ -277,6 +281,7 @@ impl Dir {
             let fd = match rustix::fs::openat(&self.fd, name, READ, rustix::fs::Mode::empty()) {
                 Ok(fd) => fd,
                 Err(Errno::NOENT) => return Ok(None),
+                Err(Errno::AGAIN) => return self.leased(name),
                 // A regular file whose content is wanted and cannot be had.
                 Err(err) if stat_first => return Err(err),
                 // A link, a socket, or something we may not read.
@@ -293,6 +298,15 @@ impl Dir {
             };
             read(&facts, &content);
             return self.described_whole(name, &facts, content).map(Some);
+        }
+    }
+
+    /// The entry of a file that opens for nobody as long as its owner has a lease on it.
+    fn leased(&self, name: &CStr) -> Result<Option<Entry>, Errno> {
+        match Facts::at(&self.fd, name) {
+            Ok(facts) => self.described_whole(name, &facts, Content::Leased).map(Some),
+            Err(Errno::NOENT) => Ok(None),
+            Err(err) => Err(err),
         }
     }
 
@@ -475,6 +489,33 @@ impl Walker {
             current = next;
         }
         Ok(Some(current))
+    }
+}
+
+/// Goes to directories as those who look at what is in them do, for those who have to name them otherwise.
+#[derive(Debug, Default)]
+pub struct Folders(Walker);
+
+impl Folders {
+    /// The directory at a path; none where there is none, or only by a link that others than root can swap.
+    pub fn there(&mut self, path: &str) -> Option<There> {
+        self.0.folder(path).ok()?.map(There)
+    }
+}
+
+/// A directory that was found.
+#[derive(Debug)]
+pub struct There(Arc<Dir>);
+
+impl There {
+    /// A path that leads to this very directory, for as long as this value lives.
+    pub fn path(&self) -> String {
+        format!("/proc/self/fd/{}", self.0.fd.as_raw_fd())
+    }
+
+    /// Whether others than root can write there.
+    pub fn is_open(&self) -> bool {
+        self.0.open
     }
 }
 

@@ -12,20 +12,21 @@ use crate::changes::Changes;
 use crate::machine::RunResult;
 use jiff::Timestamp;
 use listener::Own;
-use seen::{Seen, Sighting};
-use std::collections::{BTreeMap, HashMap};
+use seen::{Promises, Seen, Sighting};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use steadfast_model::PromiseId;
 use steadfast_node::changed::look_up_packages;
 use steadfast_node::wire::{Changed, Report, Selection};
-use steadfast_system::attribution::{self, Group, Place};
+use steadfast_system::attribution::{self, Group};
+use steadfast_system::files::There;
 
 #[derive(Debug)]
 pub(in crate::shell) struct Attribution {
     group: Option<Arc<Group>>,
     /// What the kernel calls the directories that are watched.
-    places: HashMap<Place, Arc<Promised>>,
+    places: Promises,
     seen: Arc<Seen>,
     changes: Changes,
     /// When the run that is under way began, and what it is about where that is not all.
@@ -64,7 +65,7 @@ impl Attribution {
         }
         Attribution {
             group: group.ok(),
-            places: HashMap::new(),
+            places: Promises::new(),
             seen,
             changes: Changes::default(),
             began: 0,
@@ -86,14 +87,14 @@ impl Attribution {
     }
 
     /// A directory is watched for what is promised in it.
-    pub(in crate::shell) fn mark(&mut self, folder: &str, promised: &Arc<Promised>) {
+    pub(in crate::shell) fn mark(&mut self, folder: &str, there: &There, promised: &Arc<Promised>) {
         let Some(group) = &self.group else { return };
         // The thread waits with what it is told meanwhile.
         let mut shared = self.seen.promised();
-        match group.mark(std::path::Path::new(folder)) {
+        match group.mark(std::path::Path::new(&there.path())) {
             Ok(place) => {
-                shared.insert(place.clone(), Arc::clone(promised));
-                self.places.insert(place, Arc::clone(promised));
+                seen::add(&mut shared, place.clone(), promised);
+                seen::add(&mut self.places, place, promised);
             }
             Err(err) => {
                 if !self.said {
@@ -107,8 +108,7 @@ impl Attribution {
 
     /// All that is to be watched is.
     pub(in crate::shell) fn have_marked(&self) {
-        let all = self.places.iter().map(|(place, it)| (place.clone(), Arc::clone(it)));
-        *self.seen.promised() = all.collect();
+        self.places.clone_into(&mut self.seen.promised());
     }
 
     /// The same, and nothing that has happened until now is missing.
@@ -123,8 +123,8 @@ impl Attribution {
     pub(in crate::shell) fn take(&mut self) {
         let sightings = std::mem::take(&mut *self.seen.sightings());
         for Sighting { place, name, act, changer } in sightings {
-            let Some(promised) = self.places.get(&place) else { continue };
-            for promise in promised.about(&name, act) {
+            let all = self.places.get(&place).into_iter().flatten();
+            for promise in all.flat_map(|it| it.about(&name, act)) {
                 tracing::trace!(%promise, pid = changer.pid, "somebody has touched it");
                 self.changes.changed_by(promise, changer.clone());
             }
@@ -214,7 +214,7 @@ mod tests {
     use std::process::{Child, Command, Stdio};
     use std::time::{Duration, Instant};
     use steadfast_node::wire::Watched;
-    use steadfast_system::attribution::{Act, Changer, Event, Process};
+    use steadfast_system::attribution::{Act, Changer, Event, Place, Process};
     use tokio::sync::mpsc;
 
     fn sighting(name: &str, pid: i32, at: i64, place: &Place) -> Sighting {

@@ -15,12 +15,23 @@ const LATEST: usize = 64;
 /// events alone.
 const LONGEST_WAIT: Duration = Duration::from_millis(250);
 
+/// What is promised in each place. One place may have several paths, by links.
+pub(super) type Promises = HashMap<Place, Vec<Arc<Promised>>>;
+
+/// This is promised there too.
+pub(super) fn add(all: &mut Promises, place: Place, promised: &Arc<Promised>) {
+    let there = all.entry(place).or_default();
+    if !there.iter().any(|it| Arc::ptr_eq(it, promised)) {
+        there.push(Arc::clone(promised));
+    }
+}
+
 /// What the thread and the loop share.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     sightings: Mutex<VecDeque<Sighting>>,
     /// What is promised in each place: nothing else is looked into.
-    promised: Mutex<HashMap<Place, Arc<Promised>>>,
+    promised: Mutex<Promises>,
     /// A run of ours is under way: a process that has ended may have been its.
     pub(super) running: AtomicBool,
     rounds: Mutex<Rounds>,
@@ -49,7 +60,7 @@ impl Seen {
         self.sightings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn promised(&self) -> MutexGuard<'_, HashMap<Place, Arc<Promised>>> {
+    pub(super) fn promised(&self) -> MutexGuard<'_, Promises> {
         self.promised.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -81,7 +92,9 @@ impl Seen {
 
     /// Whether something is promised about what has happened.
     pub(super) fn matters(&self, event: &Event) -> bool {
-        self.promised().get(&event.place).is_some_and(|it| it.is_about(&event.name, event.act))
+        let promised = self.promised();
+        let mut all = promised.get(&event.place).into_iter().flatten();
+        all.any(|it| it.is_about(&event.name, event.act))
     }
 }
 

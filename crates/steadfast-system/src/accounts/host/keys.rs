@@ -68,6 +68,11 @@ pub(super) fn read_keys(
         Ok(fd) => fd,
         Err(Errno::NOENT) => return Ok(KeysFile::Nothing),
         Err(Errno::LOOP) => return in_the_way(&shown, "a symbolic link"),
+        // Nobody but its owner can have one; they keep no key in use by that.
+        Err(Errno::AGAIN) => {
+            let why = "its owner has a lease on it (fcntl F_SETLEASE), so it cannot be read";
+            return Ok(KeysFile::Unfit { content: None, why: why.into() });
+        }
         Err(err) => return Err(failed(err)),
     };
     judge(file, &ssh_fd, &shown, user)

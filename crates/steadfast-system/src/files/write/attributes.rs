@@ -150,8 +150,8 @@ fn flush_one(fd: &OwnedFd, facts: &Facts, dir: &Dir) -> Result<(), Errno> {
         Err(Errno::ACCESS)
     };
     match flushed {
-        // Not to be opened: then all of its file system.
-        Err(Errno::ACCESS) => dir.readable().and_then(rustix::fs::syncfs),
+        // Not to be opened, or not before its owner gives up a lease: then all of its file system.
+        Err(Errno::ACCESS | Errno::AGAIN) => dir.readable().and_then(rustix::fs::syncfs),
         other => other,
     }
 }

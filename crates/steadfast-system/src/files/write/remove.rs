@@ -92,7 +92,8 @@ impl Batch<'_> {
             }
             let content = match dir.open_file(name) {
                 Ok((fd, facts)) => walk::bytes(&fd, facts.size(), KEPT_FILE_MAX, &mut self.buffer),
-                Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => Ok(None),
+                // Or its owner has a lease on it, which keeps nothing here.
+                Err(Errno::NOENT | Errno::LOOP | Errno::NXIO | Errno::AGAIN) => Ok(None),
                 Err(err) => Err(err),
             };
             match content.map_err(|err| failed(format!("read {path}/{}", safe(below)), err))? {

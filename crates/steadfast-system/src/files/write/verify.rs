@@ -73,7 +73,22 @@ impl Batch<'_> {
         promised: Option<u64>,
     ) -> Result<Prior, SystemError> {
         let look = |err| unseen(path, err, dir, name);
-        let (fd, facts) = dir.open_file(name).map_err(look)?;
+        let (fd, facts) = match dir.open_file(name) {
+            // Its owner has a lease on it, as was seen: that keeps nobody from putting another in its place.
+            Err(Errno::AGAIN) if seen.is_none() => {
+                let facts = Facts::at(&dir.fd, name).map_err(look)?;
+                if !facts.is_file() {
+                    return Err(moved(path, "it became something else"));
+                }
+                return Ok(Prior {
+                    facts: Some(facts),
+                    file: None,
+                    content: None,
+                    of_others: true,
+                });
+            }
+            opened => opened.map_err(look)?,
+        };
         let mut content = None;
         let keep = keep && self.secrets.at(dir, name).may_be_kept();
         if keep && facts.size() <= KEPT_FILE_MAX {
@@ -110,7 +125,7 @@ impl Batch<'_> {
         rustix::fs::seek(fd, rustix::fs::SeekFrom::Start(0))?;
         Ok(match walk::content(fd, facts.size(), wanted, dir.open, &mut self.buffer)? {
             Content::Digest(digest) => Some(digest),
-            Content::NotRead | Content::Bytes(_) | Content::TooLarge => None,
+            Content::NotRead | Content::Bytes(_) | Content::TooLarge | Content::Leased => None,
         })
     }
 

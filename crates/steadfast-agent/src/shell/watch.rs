@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use steadfast_model::PromiseId;
 use steadfast_node::wire::Watched;
 use steadfast_system::attribution::Act;
@@ -22,6 +22,7 @@ use steadfast_system::files::Folders;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::Sender;
+use tokio::time::Instant;
 
 /// So many events are taken at a time: whoever makes them without end holds nobody up, and fills no memory.
 const AT_ONCE: usize = 1_024;
@@ -426,7 +427,10 @@ mod tests {
             let mut attribution = Attribution::new(none, super::super::children::Alive::default());
             let paths = [format!("{path}/a"), "/etc/motd".to_owned(), format!("{path}/link/motd")];
             let all = ["file:open", "file:closed", "file:led"];
-            let all = all.iter().zip(&paths).map(|(it, path)| watched(it, &[path.clone()], &[]));
+            let all = all
+                .iter()
+                .zip(&paths)
+                .map(|(it, path)| watched(it, std::slice::from_ref(path), &[]));
             let _unseen = watches.set(all.collect(), &Began::now(), &mut attribution);
             let lost = |watches: &mut Watches, queue| watches.promises(&[Touch::Overflow(queue)]);
             assert_eq!(lost(&mut watches, Queue::Open), [PromiseId::new("file", "open")]);

@@ -4,6 +4,7 @@
 use super::kinds::{example, room};
 use expect_test::expect_file;
 use std::fmt::Write as _;
+use steadfast_model::application::{TABLES, Table};
 use steadfast_model::section::{COMMON, Holds, SECTIONS, Section};
 use steadfast_model::{Field, Takes};
 use steadfast_resources::KINDS;
@@ -11,11 +12,36 @@ use steadfast_resources::KINDS;
 const HEAD: &str = "\
 # What can be promised
 
-The sections of a server or a bundle, with the fields of each. A test generates this page from the
+The sections of a server, a bundle or a component, with the fields of each, and the documents of applications. A test generates this page from the
 tables that read the model; each section links to the file whose head comment explains how its fields work together.
 
 Every field is optional unless its kind says otherwise, and what a promise does not name is left alone. Any value
 may be an expression in text (`\"{{ node.name }}\"`).
+";
+
+const APPLICATIONS: &str = "
+## Applications
+
+An application has components, which servers carry; a release says what each component consists of, and the
+target of an environment which release is promised there. `steadfast check` reads all of it for every node; a
+run does not deploy anything yet.
+
+    applications/people/application.yaml        what the application is
+    applications/people/releases/1.4.0.yaml     a release; a file may hold several, with `---` between
+    environments/production/people.yaml         the target; or below `applications:` of the environment
+
+A component also takes every section of a server. A release's component may have sections, too: their entries
+replace the application's of the same name from that release on. What a release says of a component is whole,
+and nothing of it is inherited; a component that it does not name is as in the release that it follows.
+
+Expressions of a component see its parameters and `application.name`, `application.owner`,
+`component.name`, `component.directory`, `release.version`, `release.features`,
+`release.at_least(\"1.10\")` (of the release that last named the component), `flags.NAME`, and, outside of
+`when`, parameters and arguments, `deployment.id`, `deployment.directory`, `deployment.tree` and, with
+slots, `deployment.port`.
+
+A version is numbers with dots between, and after `-` the words of a pre-release; 1.4 and 1.4.0 are one version.
+Put one that reads as a number in quotes: `release: \"1.10\"`.
 ";
 
 #[test]
@@ -41,6 +67,11 @@ fn the_reference_is_what_the_reader_takes() {
             writeln!(text, "Short form, in place of the map of fields: {forms}.\n").unwrap();
         }
         table(&mut text, row.fields);
+    }
+    text.push_str(APPLICATIONS);
+    for Table { title, place, fields } in TABLES {
+        writeln!(text, "\n### {title}\n\n`{place}`\n").unwrap();
+        table(&mut text, fields);
     }
     expect_file![super::root().join("REFERENCE.md")].assert_eq(&text);
 }

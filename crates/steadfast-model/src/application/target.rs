@@ -74,7 +74,7 @@ pub(crate) const OWN_FIELDS: &[Field] = &[
     Field::new("environment", Takes::Text, "The environment, as the directory says it"),
 ];
 
-const ROLLOUT: &[Field] = &[
+pub(crate) const ROLLOUT: &[Field] = &[
     Field::new(
         "max_unavailable",
         Takes::OneOf(&[Takes::Integer, Takes::Words(&["all"])]),

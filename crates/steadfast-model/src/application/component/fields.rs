@@ -66,7 +66,7 @@ pub(crate) const FIELDS: &[Field] = &[
 
 const PORTS: Takes = Takes::ListOfAny(&Takes::OneOf(&[Takes::Integer, Takes::Text]));
 
-pub(super) const UNPACK: &[Field] = &[
+pub(crate) const UNPACK: &[Field] = &[
     Field::new("strip", Takes::Integer, "Leading parts of each name to take off (default: 0)"),
     Field::new(
         "max",
@@ -90,7 +90,7 @@ pub(super) const UNPACK: &[Field] = &[
 
 const SIZE: Takes = Takes::OneOf(&[Takes::Integer, Takes::Text]);
 
-pub(super) const HEALTH: &[Field] = &[
+pub(crate) const HEALTH: &[Field] = &[
     Field::new("http", Takes::Text, "A URL that answers while it is well"),
     Field::new("tcp", Takes::Text, "ADDRESS:PORT that accepts connections while it is well"),
     Field::new("command", COMMAND, "A program that ends with 0 while it is well"),
@@ -128,7 +128,7 @@ pub(super) const CALL: &[Field] = &[
     Field::new("header", Takes::MapOf(&Takes::Text), "Headers"),
 ];
 
-pub(super) const MIGRATE: &[Field] = &[
+pub(crate) const MIGRATE: &[Field] = &[
     Field::new("observe", Takes::TextList, "Prints the version of the database as JSON"),
     Field::new("up", Takes::TextList, "Brings it from {from} to {to}"),
     Field::new("user", Takes::Text, "Who runs both (default: root)"),
@@ -153,7 +153,7 @@ pub(super) const CONTRACT: &[Field] = &[
     Field::new("quiet", Takes::Duration, "How long it has to be 0"),
 ];
 
-pub(super) const FLAGS: &[Field] = &[
+pub(crate) const FLAGS: &[Field] = &[
     Field::new("file", Takes::Text, "The path of the file"),
     Field::new("format", Takes::Words(&["flagd", "json", "env"]), "Its format (default: flagd)"),
     Field::new("on_change", Takes::Words(&["none", "reload", "restart"]), "What follows a change"),

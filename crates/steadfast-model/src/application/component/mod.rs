@@ -5,7 +5,7 @@ mod fields;
 mod health;
 mod words;
 
-pub(crate) use fields::FIELDS;
+pub(crate) use fields::{FIELDS, FLAGS, HEALTH, MIGRATE, UNPACK};
 pub use health::{Ask, Command, Health};
 
 use super::ports::{Port, parse_port};
@@ -16,7 +16,7 @@ use crate::lower::{Fields, Lower};
 use crate::node::{Entry, Node};
 use crate::policy::{Window, window};
 use crate::span::Spanned;
-use fields::{CALL, CONTRACT, FLAGS, FRONT, HAPROXY, MIGRATE, UNPACK};
+use fields::{CALL, CONTRACT, FRONT, HAPROXY};
 use health::health;
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -8,8 +8,8 @@
 use crate::promised::Promises;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use steadfast_resources::{Identity, Refusal};
-use steadfast_system::{AbsPath, Probe};
+use steadfast_resources::{Identity, Refusal, State};
+use steadfast_system::{AbsPath, Probe, SystemError};
 
 /// Where the directories of some paths really are.
 #[derive(Debug, Default)]
@@ -84,6 +84,43 @@ impl Aliases {
         aliases.same_things(promises, &claims);
         aliases.things_below(promises, &claims);
         aliases
+    }
+
+    /// Of a thing that goes by two names on this machine, and of which both are promised: what is promised of
+    /// the other name is not attempted.
+    pub(crate) fn tell_names(
+        &mut self,
+        promises: &Promises,
+        states: &[Result<State, SystemError>],
+    ) {
+        let name =
+            |at: usize| states[at].as_ref().ok().and_then(steadfast_resources::another_name_of);
+        let (others, themselves): (Vec<usize>, Vec<usize>) = (0..promises.all.len())
+            .filter(|at| !promises.all[*at].implied)
+            .partition(|at| name(*at).is_some());
+        let mut units: BTreeMap<String, usize> = BTreeMap::new();
+        for at in themselves {
+            let claims = promises.all[at].want.claims();
+            units.extend(claims.iter().filter_map(|it| match it {
+                Identity::Unit(unit) => Some((unit.to_string(), at)),
+                Identity::Path(_)
+                | Identity::Package(_)
+                | Identity::Group(_)
+                | Identity::User(_)
+                | Identity::Setting(_) => None,
+            }));
+        }
+        for at in others {
+            let Some(of) = name(at) else { continue };
+            if let Some(other) = units.get(of) {
+                let id = &promises.all[*other].id;
+                let words =
+                    format!("it is another name of {of} on this machine, and {id} promises it too");
+                self.clashes.entry(at).or_insert_with(|| Refusal::machine(words));
+            } else {
+                units.insert(of.to_owned(), at);
+            }
+        }
     }
 
     /// Why this promise cannot be kept: another one is about the same thing.

@@ -70,6 +70,7 @@ impl Observed {
             last_load: observer.probe().last_load(),
             records: BTreeMap::new(),
         };
+        observed.aliases.tell_names(promises, &observed.states);
         for at in 0..promises.all.len() {
             observed.tell_aliases(at);
         }

@@ -456,7 +456,10 @@ fn forecast(
         .map(|it| Reason::ChangesFirst(promises.all[*it].id.clone()));
     let package = steps
         .packages(promises, at)
-        .filter(|_| promised.want.may_come_with_packages())
+        .filter(|_| {
+            let account = changes.iter().any(Change::makes_account);
+            account || promised.want.may_come_with_packages()
+        })
         .map(Reason::MayComeWith);
     let first = first.map(Reason::ChangesFirst);
     let presumed = presumed(obstacles).map(Reason::Presumed);

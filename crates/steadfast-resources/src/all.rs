@@ -5,12 +5,14 @@ use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Kind as _, Refusal};
 use crate::kinds::{Looks, Row};
 use crate::made::Made;
+use crate::package::{self, Package};
 use crate::paths::Inherited;
 use crate::undo::{self, About, Effect, Facet, FacetState, Now};
 use crate::{Change, KINDS, Resource, State};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use steadfast_model::{Lower, Node, Promise, Value, codes};
+use steadfast_system::packages::Stays;
 use steadfast_system::services::Settling;
 use steadfast_system::{AbsPath, Actuate, ErrorKind, Probe, SystemError};
 
@@ -39,6 +41,18 @@ pub fn relate_going(all: &mut [&mut Resource], going: &[Identity]) {
     }
     for resource in all.iter_mut() {
         of_kind!(Resource, &mut **resource, K, want => K::set_going(want, going));
+    }
+}
+
+/// Tells each package which others are promised to be there, where installing it could change that: those that
+/// have to be in certain versions, and those that it has leave to remove.
+pub fn relate_packages(all: &mut [&mut Resource]) {
+    let there = |it: &&mut Resource| Package::as_want(it).and_then(package::Desired::staying);
+    let there: Vec<Stays> = all.iter().filter_map(there).collect();
+    for resource in all.iter_mut() {
+        if let Resource::Package(want) = &mut **resource {
+            want.set_staying(&there);
+        }
     }
 }
 
@@ -129,6 +143,11 @@ pub fn plan(want: &Resource, have: &State) -> Difference<Change> {
 /// Tells a look at a directory which names below it other promises have, by other paths.
 pub fn set_also_promised(have: &mut State, below: &Arc<[Arc<str>]>) {
     of_kind!(State, have, K, have => K::set_also_promised(have, below));
+}
+
+/// The name of what it is another name of, on this machine.
+pub fn another_name_of(have: &State) -> Option<&str> {
+    of_kind!(State, have, K, have => K::another_name_of(have))
 }
 
 /// What is new in a promised directory gets from it, once the promise is kept.

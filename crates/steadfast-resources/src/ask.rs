@@ -149,6 +149,11 @@ impl Change {
         of_kind!(Change, self, K, change => K::brings(change))
     }
 
+    /// Whether it makes an account, which a package that is installed before may make too.
+    pub fn makes_account(&self) -> bool {
+        of_kind!(Change, self, K, change => K::makes_account(change))
+    }
+
     /// Whether somebody without any privilege can make it fail, or take it back at once.
     pub fn may_be_thwarted(&self) -> bool {
         of_kind!(Change, self, K, change => K::may_be_thwarted(change))

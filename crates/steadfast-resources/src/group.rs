@@ -228,6 +228,10 @@ impl Kind for Group {
         }
     }
 
+    fn makes_account(change: &Change) -> bool {
+        matches!(change, Change::Add(_))
+    }
+
     fn effects(change: &Change, _want: &Desired, _have: &State) -> Vec<Effect> {
         let gid = |gid: u32| FacetState::Group { gid: Some(gid) };
         let (name, before, left) = match change {

@@ -408,6 +408,11 @@ pub trait Kind {
     /// a link of this machine leads there.
     fn set_also_promised(_have: &mut Self::State, _below: &Arc<[Arc<str>]>) {}
 
+    /// The name of what it is another name of, on this machine.
+    fn another_name_of(_have: &Self::State) -> Option<&str> {
+        None
+    }
+
     // The machine.
 
     /// A batch, so that a kind asks the machine once. One result for each want, in their order.
@@ -470,6 +475,11 @@ pub trait Kind {
 
     /// Whether files, users and services that nobody named may come with it.
     fn brings(_change: &Self::Change) -> bool {
+        false
+    }
+
+    /// Whether it makes an account, which a package that is installed before may make too.
+    fn makes_account(_change: &Self::Change) -> bool {
         false
     }
 

@@ -52,8 +52,9 @@ mod all;
 mod ask;
 
 pub use all::{
-    absence, act, apply, awaited, changes_back, effects, hands_on, is_place, lower, observe,
-    observe_facets, plan, relate, relate_going, set_also_promised, set_inherits,
+    absence, act, another_name_of, apply, awaited, changes_back, effects, hands_on, is_place,
+    lower, observe, observe_facets, plan, relate, relate_going, relate_packages, set_also_promised,
+    set_inherits,
 };
 pub use fact::Fact;
 pub use identity::Identity;

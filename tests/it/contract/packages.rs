@@ -40,6 +40,7 @@ fn item(package: &str, goal: Goal) -> Item {
         allow_downgrade: false,
         removals: Removals::None,
         going: std::sync::Arc::from([]),
+        stays: std::sync::Arc::from([]),
         debconf: vec![],
         held: false,
     }
@@ -146,6 +147,12 @@ fn suite(sys: &dyn Actuate) -> Transcript {
         vec![item("rival", Goal::Remove), install("old", Some("1.0"))],
     );
     it.foresee("a rival", vec![rival(), install("small", Some("1.0"))]);
+    let stays = std::sync::Arc::from([(name("small"), None), (name("old"), None)]);
+    let removals = Removals::Named(vec![name("old")]);
+    let against = Item { stays, removals, ..rival() };
+    it.foresee("a rival of what is promised present", vec![against.clone()]);
+    it.transact("a rival of what is promised present", vec![against]);
+    it.show("old");
     it.foresee("a rival in place of another", vec![old(), rival()]);
     it.foresee("what needs another", vec![install("needs", Some("1.0"))]);
     let broken = || install("broken", Some("1.0"));
@@ -159,6 +166,11 @@ fn suite(sys: &dyn Actuate) -> Transcript {
     it.foresee("a rival of what is promised gone", vec![rival.clone()]);
     it.transact("a rival of what is promised gone", vec![rival]);
     it.show("old");
+    let going = std::sync::Arc::from([name("data")]);
+    let needs = Item { going, ..install("needs", Some("1.0")) };
+    it.foresee("what needs something that is promised gone", vec![needs.clone()]);
+    it.transact("what needs something that is promised gone", vec![needs]);
+    it.show("data");
     it.transact("what needs another", vec![install("needs", Some("1.0"))]);
     it.show("data");
     let completed = it.sys.complete_packages();

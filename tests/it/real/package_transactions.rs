@@ -88,6 +88,74 @@ fn a_dependency_that_cannot_be_had_is_foreseen_and_keeps_no_other_package() {
 }
 
 #[test]
+fn a_package_is_not_installed_against_what_is_promised_of_another() {
+    let Some(machine) = Machine::boot() else { return };
+    AptRepository::new()
+        .package("lib", "1.0", |it| it)
+        .package("lib", "2.0", |it| it)
+        .package("wants-newer", "1.0", |it| it.depends("lib (>= 2.0)"))
+        .package("wants-data", "1.0", |it| it.depends("data"))
+        .package("data", "1.0", |it| it)
+        .package("suggests-data", "1.0", |it| it.field("Recommends", "data"))
+        .package("rival", "1.0", |it| it.field("Conflicts", "tool"))
+        .package("tool", "1.0", |it| it)
+        .install(&machine);
+    machine.sh(&format!("{APT} install lib=1.0 tool"));
+    model(
+        &machine,
+        "  lib: \"1.0\"\n  wants-newer: present\n  data: absent\n  wants-data: present\n  \
+         suggests-data: { recommends: true }\n  tool: present\n  rival: { allow_removals: [tool] }\n",
+    );
+    let dry = run(&machine, &["--dry-run"]);
+    let refused = |goes| {
+        let bad = ["wants-newer", "wants-data", "rival"].map(|it| (it, "not-kept"));
+        pairs(&[&bad[..], &[("suggests-data", goes)]].concat())
+    };
+    assert_eq!(said(&dry), refused("certain"), "{dry:#?}");
+    for (promise, why) in [
+        ("wants-newer", "that would change lib in version 2.0, and `1.0` is promised"),
+        ("wants-data", "without data, which is promised absent"),
+        ("rival", "that would remove tool, which is promised present"),
+    ] {
+        let because = dry.because(&format!("package:{promise}"));
+        assert!(because.contains(why), "{promise}: {because}");
+    }
+    let real = run(&machine, &[]);
+    assert_eq!(said(&real), refused("repaired"), "{real:#?}");
+    assert_eq!(came_true(&dry, &real), [""; 0]);
+    assert_eq!((dry.exit, real.exit), (4, 4));
+    let there = machine.sh("dpkg-query -W -f '${Package} ${Version}\n' lib tool suggests-data");
+    assert_eq!(there, "lib 1.0\nsuggests-data 1.0\ntool 1.0\n");
+    let again = run(&machine, &[]);
+    assert_eq!(again.changes(), [], "{again:#?}");
+}
+
+#[test]
+fn an_account_that_a_package_may_make_is_not_certain() {
+    let Some(machine) = Machine::boot() else { return };
+    AptRepository::new()
+        .package("daemon", "1.0", |it| {
+            it.postinst("groupadd -f -r more; id served >/dev/null 2>&1 || useradd -r served\n")
+        })
+        .install(&machine);
+    machine.server_model(&[(
+        "servers/web.yaml",
+        "server: web\npackages: { daemon: present }\ngroups: { more: { system: true } }\n\
+         users:\n  served: { groups: [adm] }\n  root: { groups: [adm] }\n",
+    )]);
+    let (dry, real) = (run(&machine, &["--dry-run"]), run(&machine, &[]));
+    let sure = |promise: &str| {
+        let mut all = dry.forecasts().into_iter().filter(|it| it.0 == promise);
+        all.next().map(|it| it.2)
+    };
+    let foreseen = ["package:daemon", "group:more", "user:served", "user:root"].map(sure);
+    let words = ["certain", "expected", "expected", "certain"].map(|it| Some(it.to_owned()));
+    assert_eq!(foreseen, words, "{dry:#?}");
+    assert_eq!((dry.exit, real.exit), (0, 0), "{real:#?}");
+    assert_eq!(run(&machine, &[]).outcomes(), []);
+}
+
+#[test]
 fn a_package_takes_the_place_of_what_is_promised_gone_in_one_transaction() {
     let Some(machine) = Machine::boot() else { return };
     AptRepository::new()

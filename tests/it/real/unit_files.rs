@@ -141,3 +141,42 @@ fn what_systemd_reads_is_in_force_after_the_run() {
     machine.sh("! ls /etc/rc3.d/S*scripted");
     assert_eq!(run(&machine, &[]).outcomes(), []);
 }
+
+const LINKS: &str = r#"server: web
+services:
+  moved: { enabled: true, unit: { content: "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=timers.target\n" } }
+  lent: { enabled: false }
+  first: { running: true, settle: 0s }
+  second: { running: false }
+"#;
+
+#[test]
+fn the_links_that_start_a_unit_are_those_of_its_file_and_two_names_are_one_unit() {
+    let Some(machine) = Machine::boot() else { return };
+    machine.sh(r#"
+plain='[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n'
+for it in moved first; do printf "$plain" >/etc/systemd/system/$it.service; done
+mkdir /opt/lent; printf "$plain" >/opt/lent/lent.service
+ln -s first.service /etc/systemd/system/second.service
+systemctl daemon-reload
+systemctl enable --now moved first /opt/lent/lent.service
+"#);
+    machine.server_model(&[("servers/web.yaml", LINKS)]);
+    let (dry, real) = (run(&machine, &["--dry-run"]), run(&machine, &[]));
+    assert_eq!(came_true(&dry, &real), [""; 0]);
+    assert_eq!((dry.exit, real.exit), (4, 4), "{real:#?}");
+    let second = "it is another name of first.service on this machine, and service:first promises";
+    assert!(real.because("service:second").contains(second), "{real:#?}");
+    let outcomes = ["moved", "lent"].map(|it| (format!("service:{it}"), "repaired".to_owned()));
+    let mut rest = real.outcomes();
+    rest.retain(|it| it.0 != "service:second");
+    rest.sort();
+    let mut outcomes = outcomes.to_vec();
+    outcomes.sort();
+    assert_eq!(rest, outcomes, "{real:#?}");
+    machine.sh("systemctl is-active first moved lent");
+    machine.sh("cd /etc/systemd/system; test -L timers.target.wants/moved.service; ! test -e multi-user.target.wants/moved.service");
+    // A unit that was linked is disabled, and there all the same.
+    machine.sh("test $(systemctl is-enabled lent) = linked; ! test -e /etc/systemd/system/multi-user.target.wants/lent.service");
+    assert_eq!(run(&machine, &[]).changes(), []);
+}

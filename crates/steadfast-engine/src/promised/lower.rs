@@ -232,6 +232,7 @@ impl Builder<'_> {
         let mut wants: Vec<&mut Resource> = self.all.iter_mut().map(|it| &mut it.want).collect();
         steadfast_resources::relate(&mut wants);
         steadfast_resources::relate_going(&mut wants, &going);
+        steadfast_resources::relate_packages(&mut wants);
         let (mut users, mut members) = (vec![], vec![]);
         for (at, promised) in self.all.iter().enumerate() {
             if let Resource::User(user) = &promised.want {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use steadfast_system::PackageName;
 use steadfast_system::packages::version::{Range, Version};
-use steadfast_system::packages::{Options, Removals};
+use steadfast_system::packages::{Options, Removals, Stays};
 
 /// Whether a package is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -29,6 +29,23 @@ pub struct Desired {
     pub debconf: Vec<(Arc<str>, Arc<str>)>,
     /// The packages that the same run takes away.
     pub going: Arc<[PackageName]>,
+    /// The other packages that are promised to be there, as far as a transaction for this one could change that.
+    pub stays: Arc<[Stays]>,
+}
+
+impl Desired {
+    /// What is promised of it to others.
+    pub(crate) fn staying(&self) -> Option<Stays> {
+        (!is_gone(self.state)).then(|| (self.name.clone(), self.version.clone()))
+    }
+
+    /// Takes from what is promised to be there what a transaction for this one has to leave as it is.
+    pub(crate) fn set_staying(&mut self, there: &[Stays]) {
+        let could_change = |(name, range): &&Stays| {
+            *name != self.name && (range.is_some() || self.allow_removals.allow(name.as_str()))
+        };
+        self.stays = there.iter().filter(could_change).cloned().collect();
+    }
 }
 
 pub(super) fn is_gone(state: Presence) -> bool {

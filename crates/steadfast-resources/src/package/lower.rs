@@ -72,6 +72,7 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
         allow_removals,
         debconf,
         going: Arc::from([]),
+        stays: Arc::from([]),
     })
 }
 
@@ -106,6 +107,7 @@ fn short_form(package: Option<PackageName>, body: &Node, cx: &mut Lower<'_>) -> 
         allow_removals: Removals::None,
         debconf: vec![],
         going: Arc::from([]),
+        stays: Arc::from([]),
     })
 }
 

@@ -21,7 +21,8 @@
 //! Packages with equal options are one transaction, and what is promised gone goes in the same: a package
 //! can replace one that conflicts with it. Nothing else is ever removed to make room, where `allow_removals`
 //! does not name it: such a package is not kept, and the others go on. What a transaction would do is asked
-//! of apt beforehand. `conffiles` says what happens
+//! of apt beforehand. No transaction goes against what is promised of another package: its version, that it is there,
+//! or that it is not. `conffiles` says what happens
 //! to configuration files that were changed on the machine: `keep` them, `replace` them, or `fail`
 //! before anything is unpacked. `conffiles`, `recommends`, `debconf` and `start` act when a package is
 //! installed or upgraded, and are no state that is compared. `from` names the suite that a version comes
@@ -132,8 +133,9 @@ impl Kind for Package {
     }
 
     fn wants_the_same(old: &Desired, new: &Desired) -> bool {
-        // That another package goes is another promise.
-        let new = Desired { going: Arc::clone(&old.going), ..new.clone() };
+        // That another package goes or stays is another promise.
+        let (going, stays) = (Arc::clone(&old.going), Arc::clone(&old.stays));
+        let new = Desired { going, stays, ..new.clone() };
         *old == new
     }
 

@@ -115,6 +115,7 @@ fn act(want: &Desired, goal: Goal, have: Option<&Version>, held: bool) -> Arc<Ac
             allow_downgrade: want.allow_downgrade,
             removals: want.allow_removals.clone(),
             going: Arc::clone(&want.going),
+            stays: Arc::clone(&want.stays),
             debconf: want.debconf.clone(),
             held: held && want.hold == Some(true),
         },

@@ -56,6 +56,7 @@ pub(super) fn absence(facet: &Facet) -> Option<Desired> {
         allow_removals: Removals::None,
         debconf: vec![],
         going: Arc::from([]),
+        stays: Arc::from([]),
     })
 }
 

@@ -23,7 +23,8 @@
 //!
 //! Every field stands for itself: what is not said is left alone. `unit` becomes
 //! /etc/systemd/system/NAME, a drop-in /etc/systemd/system/NAME.d/DROP_IN.conf; when one of them changes,
-//! a service that runs is restarted. `enabled: true` lifts a mask, `running: true` alone does not. A unit
+//! a service that runs is restarted; when what the unit file says below `[Install]` changes, a unit that is enabled
+//! is enabled anew. `enabled: true` lifts a mask, `running: true` alone does not. A unit
 //! that cannot be enabled (static, indirect, generated from /etc/fstab) is kept as it is, with a note; one that is
 //! made of a script in /etc/init.d can be, by update-rc.d.
 //!
@@ -72,7 +73,8 @@ use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
 use desired::{FILE_FIELDS, HEALTH_FIELDS, in_folder};
 use std::sync::Arc;
 use steadfast_model::{Field, Lower, Node, Spanned, Takes};
-use steadfast_system::{Actuate, Probe, SystemError, services};
+use steadfast_system::services::{self, Enablement};
+use steadfast_system::{Actuate, Probe, SystemError};
 
 /// What separates a unit from its promise, with what it owes. Pure.
 pub(crate) fn plan(want: &Desired, have: &State, owing: &Owing) -> Difference<Change> {
@@ -181,6 +183,21 @@ impl Kind for Service {
 
     fn wants_the_same(old: &Desired, new: &Desired) -> bool {
         old.wants_the_same(new)
+    }
+
+    fn another_name_of(have: &State) -> Option<&str> {
+        match &have.unit.enablement {
+            Enablement::Alias(of) => Some(of),
+            Enablement::Enabled
+            | Enablement::EnabledRuntime
+            | Enablement::Disabled
+            | Enablement::Static
+            | Enablement::Indirect
+            | Enablement::Generated
+            | Enablement::Transient
+            | Enablement::Linked
+            | Enablement::NotFound => None,
+        }
     }
 
     /// A package may bring the unit, or something that it reads.

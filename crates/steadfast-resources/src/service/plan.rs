@@ -66,10 +66,13 @@ struct OwnFiles {
     writes: bool,
     /// Whether the unit file does.
     writes_unit: bool,
+    /// Whether its new content says other links that start it at boot.
+    enables_otherwise: bool,
 }
 
 fn own_files(want: &Desired, have: &State) -> Result<OwnFiles, Refused> {
-    let mut own = OwnFiles { changes: vec![], writes: false, writes_unit: false };
+    let mut own =
+        OwnFiles { changes: vec![], writes: false, writes_unit: false, enables_otherwise: false };
     for (file, look) in want.files().zip(&have.files) {
         if want.implied {
             break;
@@ -78,6 +81,7 @@ fn own_files(want: &Desired, have: &State) -> Result<OwnFiles, Refused> {
         for change in own_file_changes(file, look)? {
             own.writes |= change.alters_own_inputs();
             own.writes_unit |= is_unit && change.alters_own_inputs();
+            own.enables_otherwise |= is_unit && enables_otherwise(&change);
             if !own.changes.contains(&change) {
                 own.changes.push(change);
             }
@@ -90,6 +94,12 @@ fn own_files(want: &Desired, have: &State) -> Result<OwnFiles, Refused> {
         );
     }
     Ok(own)
+}
+
+/// Whether a new content of a unit file says other links than the one before.
+fn enables_otherwise(change: &Change) -> bool {
+    let Change::Write { file, was: Some(was) } = change else { return false };
+    services::enables_otherwise(was, &String::from_utf8_lossy(&file.content))
 }
 
 /// Whether something is wanted of a unit that is not there.
@@ -204,6 +214,12 @@ fn enable(
         Enablement::Disabled | Enablement::EnabledRuntime | Enablement::Linked => {
             links.push(Change::Enable { unit: unit() });
             Ok((links, vec![]))
+        }
+        // The links are those of the former file: they go, and those of the new one come.
+        Enablement::Enabled if files.enables_otherwise => {
+            links.extend([Change::Disable { unit: unit() }, Change::Enable { unit: unit() }]);
+            let notes = vec!["what starts it at boot changed in its unit file".to_owned()];
+            Ok((links, notes))
         }
         Enablement::Enabled
         | Enablement::Static

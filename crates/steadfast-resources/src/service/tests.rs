@@ -615,6 +615,23 @@ fn a_promised_unit_file_is_written_and_read_before_it_starts() {
 }
 
 #[test]
+fn a_unit_file_with_other_rules_for_boot_is_enabled_anew() {
+    let old = || vec![file("[Install]\nWantedBy=timers.target\n")];
+    let body = format!("{{ enabled: true, unit: {{ content: \"{APP}{INSTALLED}\" }} }}");
+    plans_with(
+        &body,
+        "enabled",
+        old(),
+        expect![[r#"
+            write /etc/systemd/system/x.service, 62 bytes (was 33)
+            disable
+            enable
+            reload systemd's unit files (daemon-reload)
+            (what starts it at boot changed in its unit file)"#]],
+    );
+}
+
+#[test]
 fn a_mask_where_the_unit_file_belongs_goes_only_with_enabled_true() {
     let mask = || vec![look(Some(Shape::Link { target: Arc::from("/dev/null") }))];
     plans_with(

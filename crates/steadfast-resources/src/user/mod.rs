@@ -316,6 +316,10 @@ impl Kind for User {
         change.frees()
     }
 
+    fn makes_account(change: &Change) -> bool {
+        matches!(change, Change::Add(_))
+    }
+
     fn may_be_thwarted(change: &Change) -> bool {
         change.may_be_thwarted()
     }

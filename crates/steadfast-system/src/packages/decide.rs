@@ -91,6 +91,7 @@ mod tests {
             allow_downgrade: false,
             removals: Removals::None,
             going: std::sync::Arc::from([]),
+            stays: std::sync::Arc::from([]),
             debconf: vec![],
             held: false,
         }

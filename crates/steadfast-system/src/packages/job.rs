@@ -77,12 +77,27 @@ pub(super) enum Removing {
     Purging,
 }
 
+/// How apt is told of a transaction, besides its jobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct How {
+    pub(super) removing: Removing,
+    /// What would come along, and is promised gone.
+    pub(super) kept_out: Vec<String>,
+}
+
+impl How {
+    pub(super) fn removing(removing: Removing) -> How {
+        How { removing, kept_out: vec![] }
+    }
+}
+
 pub(super) fn apt_arguments(
     options: &Options,
     jobs: &[Job<'_>],
-    removing: Removing,
+    how: &How,
     wait: u64,
 ) -> Vec<String> {
+    let removing = how.removing;
     let mut all = apt_options(options, wait);
     let installs = jobs.iter().any(|it| it.item.installs());
     let verb = match removing {
@@ -112,6 +127,7 @@ pub(super) fn apt_arguments(
             None => package.to_string(),
         });
     }
+    all.extend(how.kept_out.iter().map(|it| format!("{it}-")));
     all
 }
 
@@ -129,6 +145,7 @@ mod tests {
             allow_downgrade: false,
             removals: Removals::None,
             going: Arc::from([]),
+            stays: Arc::from([]),
             debconf: vec![],
             held: false,
         }
@@ -139,7 +156,9 @@ mod tests {
         let install = item("nginx", Goal::Install { range: None, version: None, latest: false });
         let version = Some(Version::parse("1.22.1-9").unwrap());
         let jobs = [Job { at: 0, item: &install, version: version.clone(), torn: false }];
-        let line = apt_arguments(&Options::default(), &jobs, Removing::Nothing, 120).join(" ");
+        let line =
+            apt_arguments(&Options::default(), &jobs, &How::removing(Removing::Nothing), 120)
+                .join(" ");
         assert_eq!(
             line,
             "-q -y -o Dpkg::Use-Pty=0 -o APT::Get::AutomaticRemove=false -o DPkg::Lock::Timeout=120 \
@@ -153,7 +172,7 @@ mod tests {
         };
         let lower = Item { allow_downgrade: true, ..install };
         let jobs = [Job { at: 0, item: &lower, version, torn: true }];
-        let line = apt_arguments(&options, &jobs, Removing::Keeping, 0).join(" ");
+        let line = apt_arguments(&options, &jobs, &How::removing(Removing::Keeping), 0).join(" ");
         assert_eq!(
             line,
             "-q -y -o Dpkg::Use-Pty=0 -o APT::Get::AutomaticRemove=false -o DPkg::Lock::Timeout=0 \
@@ -162,15 +181,16 @@ mod tests {
         );
         let gone = item("telnet", Goal::Purge);
         let gone = Job { at: 0, item: &gone, version: None, torn: false };
-        let line =
-            apt_arguments(&Options::default(), std::slice::from_ref(&gone), Removing::Purging, 0);
+        let purging = How::removing(Removing::Purging);
+        let line = apt_arguments(&Options::default(), std::slice::from_ref(&gone), &purging, 0);
         assert_eq!(line[line.len() - 2..], ["purge", "telnet"]);
         let new = Job { at: 1, torn: false, ..jobs[0].clone() };
-        let line = apt_arguments(&Options::default(), &[gone, new], Removing::Purging, 0);
+        let purging = How { kept_out: vec!["extra".to_owned()], ..purging };
+        let line = apt_arguments(&Options::default(), &[gone, new], &purging, 0);
         assert!(line.contains(&"--purge".to_owned()));
         assert_eq!(
-            line[line.len() - 4..],
-            ["--allow-downgrades", "install", "telnet-", "nginx=1.22.1-9"]
+            line[line.len() - 5..],
+            ["--allow-downgrades", "install", "telnet-", "nginx=1.22.1-9", "extra-"]
         );
     }
 }

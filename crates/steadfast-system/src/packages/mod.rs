@@ -205,7 +205,11 @@ pub struct Item {
     pub allow_downgrade: bool,
     pub removals: Removals,
     /// Packages that the same run promises to be gone: they need no permission to go.
+    /// What is promised gone, and is not there, does not come with this one either.
     pub going: Arc<[PackageName]>,
+    /// Packages that the same run promises to be there, and in which versions: none of them goes, or leaves its
+    /// versions, for this one.
+    pub stays: Arc<[Stays]>,
     /// Answers to its questions, by the question's name.
     pub debconf: Vec<(Arc<str>, Arc<str>)>,
     /// It is held by promise: the hold is lifted for the transaction and set again after it.
@@ -220,6 +224,9 @@ impl Item {
         }
     }
 }
+
+/// Another package that is promised to be there, in one of these versions where some are promised.
+pub type Stays = (PackageName, Option<Range>);
 
 /// Packages with equal options, so that apt runs once: what is installed and what goes is resolved together.
 #[derive(Clone, Debug, PartialEq)]

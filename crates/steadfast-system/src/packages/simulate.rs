@@ -2,7 +2,7 @@
 
 use super::apt::{self, Simulation, refusal};
 use super::fit::{Fit, fit};
-use super::job::{Job, Removing, apt_arguments};
+use super::job::{How, Job, Removing, apt_arguments};
 use super::run::{QUIET, said};
 use super::{Along, Foreseen, Goal, Item, Read as _, Transaction, Verdict};
 use crate::command::Command;
@@ -21,7 +21,7 @@ pub(super) struct Simulations {
 #[derive(Debug)]
 pub(super) struct Examined {
     pub(super) simulation: Simulation,
-    pub(super) removing: Removing,
+    pub(super) how: How,
 }
 
 /// Whether holds are still there that will be lifted before the transaction.
@@ -70,8 +70,8 @@ impl Host {
     ) -> Result<Examined, SystemError> {
         let known = self.known()?;
         let name = |job: &Job<'_>| known.database.short(job.item.package.as_str()).to_owned();
-        let simulate = |removing| {
-            let mut arguments = apt_arguments(&whole.options, jobs, removing, 0);
+        let simulate = |how: &How| {
+            let mut arguments = apt_arguments(&whole.options, jobs, how, 0);
             let is_held = |job: &Job<'_>| known.database.get(&name(job)).is_some_and(|it| it.hold);
             if holds == Holds::StillThere && jobs.iter().any(is_held) {
                 arguments.insert(0, "--allow-change-held-packages".to_owned());
@@ -80,24 +80,49 @@ impl Host {
         };
         let goals = || jobs.iter().map(|it| &it.item.goal);
         let removes = goals().any(|it| matches!(it, Goal::Remove | Goal::Purge));
-        let mut removing = Removing::Keeping;
+        let mut how = How::removing(Removing::Keeping);
         if removes && !goals().any(|it| matches!(it, Goal::Remove)) {
-            removing = Removing::Purging;
+            how.removing = Removing::Purging;
         }
-        let mut simulation = simulate(removing)?;
+        let mut simulation = simulate(&how)?;
         let is_purged = |gone: &str| {
             jobs.iter().any(|it| matches!(it.item.goal, Goal::Purge) && name(it) == gone)
         };
-        if removing == Removing::Purging && !simulation.removed.iter().all(|it| is_purged(it)) {
+        if how.removing == Removing::Purging && !simulation.removed.iter().all(|it| is_purged(it)) {
             // Only what is to be purged loses its configuration; that is then a step of its own.
-            removing = Removing::Keeping;
-            simulation = simulate(removing)?;
+            how.removing = Removing::Keeping;
+            simulation = simulate(&how)?;
+        }
+        how.kept_out = self.promised_gone(jobs, &simulation)?;
+        if !how.kept_out.is_empty() {
+            // What is only recommended stays away; without what is needed it does not go, as apt says.
+            let without = format!("without {}, which is promised absent", how.kept_out.join(", "));
+            simulation = simulate(&how).map_err(|it| it.during(without))?;
         }
         self.objection(jobs, &simulation)?;
         if !removes && simulation.removed.is_empty() {
-            removing = Removing::Nothing;
+            how.removing = Removing::Nothing;
         }
-        Ok(Examined { simulation, removing })
+        Ok(Examined { simulation, how })
+    }
+
+    /// What would come along, though it is promised gone.
+    fn promised_gone(
+        &self,
+        jobs: &[Job<'_>],
+        simulation: &Simulation,
+    ) -> Result<Vec<String>, SystemError> {
+        let known = self.known()?;
+        let is_named = |name: &str| {
+            jobs.iter().any(|it| known.database.short(it.item.package.as_str()) == name)
+        };
+        let goes = |name: &str| {
+            let mut going = jobs.iter().flat_map(|it| it.item.going.iter());
+            going.any(|it| known.database.short(it.as_str()) == name)
+        };
+        let new = simulation.unpacked.iter().filter(|it| it.replaces.is_none());
+        let names = new.map(|it| &it.name).filter(|it| !is_named(it) && goes(it));
+        Ok(names.map(ToString::to_string).collect())
     }
 
     /// What a simulated transaction must not do.
@@ -111,6 +136,25 @@ impl Host {
                     || job.item.going.iter().any(|it| known.database.short(it.as_str()) == name)
             })
         };
+        let named = |name: &str| jobs.iter().any(|it| is(it.item, name));
+        let staying = |name: &str| {
+            let mut all = jobs.iter().flat_map(|it| it.item.stays.iter());
+            all.find(|it| !named(name) && known.database.short(it.0.as_str()) == name)
+        };
+        if let Some(name) = simulation.removed.iter().find(|it| staying(it).is_some()) {
+            return Err(refusal(format!("that would remove {name}, which is promised present")));
+        }
+        for it in &simulation.unpacked {
+            if let Some((_, Some(range))) = staying(&it.name)
+                && !range.holds(&it.version)
+            {
+                let (name, new) = (&it.name, &it.version);
+                let verb = if it.replaces.is_some() { "change" } else { "install" };
+                return Err(refusal(format!(
+                    "that would {verb} {name} in version {new}, and `{range}` is promised"
+                )));
+            }
+        }
         let gone: Vec<&str> =
             simulation.removed.iter().map(|it| &**it).filter(|it| !may_go(it)).collect();
         if !gone.is_empty() {

@@ -4,7 +4,7 @@
 use super::apt::{self, Offers, refusal};
 use super::decide::{decide, is_lacking};
 use super::fit::{Fit, fit};
-use super::job::{Job, OURS, Removing, apt_arguments};
+use super::job::{How, Job, OURS, Removing, apt_arguments};
 use super::locks::{self, DPKG_LOCKS};
 use super::policy_rc::{KeptDown, POLICY_RC, restore_policy_rc};
 use super::run::running_unit;
@@ -88,8 +88,8 @@ impl Host {
     ) -> Vec<Job<'t>> {
         let ran = self
             .begin(options)
-            .and_then(|()| self.run_apt(options, &jobs, examined.removing))
-            .and_then(|ran| self.purge_rest(options, &jobs, examined.removing, ran))
+            .and_then(|()| self.run_apt(options, &jobs, &examined.how))
+            .and_then(|ran| self.purge_rest(options, &jobs, examined.how.removing, ran))
             .and_then(|ran| Ok((ran, self.known()?)));
         let ((success, text), known) = match ran {
             Ok(ran) => ran,
@@ -138,8 +138,9 @@ impl Host {
         if removing == Removing::Purging || rest.is_empty() {
             return Ok((success, text));
         }
+        let purging = How::removing(Removing::Purging);
         let (purged, more) =
-            self.begin(options).and_then(|()| self.run_apt(options, &rest, Removing::Purging))?;
+            self.begin(options).and_then(|()| self.run_apt(options, &rest, &purging))?;
         Ok((success && purged, text + &more))
     }
 
@@ -149,11 +150,11 @@ impl Host {
         &self,
         options: &Options,
         jobs: &[Job<'_>],
-        removing: Removing,
+        how: &How,
     ) -> Result<(bool, String), SystemError> {
         let wait = self.package_rules().wait_for_lock.as_secs();
         let mut arguments = vec![OURS[0].to_owned()];
-        arguments.extend(apt_arguments(options, jobs, removing, wait));
+        arguments.extend(apt_arguments(options, jobs, how, wait));
         let run = || self.run_to_its_end(&arguments, options.conffiles);
         let mut ran = run();
         if let Ok((false, text)) = &ran

@@ -34,6 +34,14 @@ pub(super) struct Folders {
     listed: Listed,
 }
 
+/// The file that a unit is a link to, where that lies outside of what systemd searches.
+pub(super) fn linked_from(root: &Path, unit: &UnitName) -> Option<String> {
+    let file = fs::read_link(below(root, CONFIG).join(unit.as_str())).ok()?;
+    let is_elsewhere = !SEARCH.iter().any(|it| file.parent() == Some(Path::new(it)));
+    let is_it = file.is_absolute() && file.file_name()?.to_str()? == unit.as_str();
+    file.to_str().filter(|_| is_elsewhere && is_it).map(str::to_owned)
+}
+
 impl Folders {
     /// Reads them below `root`.
     pub(super) fn read(root: &Path) -> io::Result<Folders> {

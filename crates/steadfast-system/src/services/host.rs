@@ -209,6 +209,11 @@ impl Host {
     ) -> Result<(), SystemError> {
         let files = [unit.as_str()];
         let way = self.way_to_act()?;
+        // One that was linked goes with its link, and then there is nothing left to take away.
+        let is_gone = || {
+            let found = Folders::read(Path::new("/")).and_then(|it| it.find(unit));
+            found.is_ok_and(|it| it.enablement == Enablement::NotFound && it.mask == Mask::Not)
+        };
         let script = Folders::read(Path::new("/"))
             .and_then(|it| it.find(unit))
             .is_ok_and(|it| it.script.is_some());
@@ -222,15 +227,16 @@ impl Host {
         match way {
             Way::Bus(bus) => match arguments {
                 FileArguments::Make => bus.call(method, &(&files[..], false, false)),
-                FileArguments::Remove => bus
-                    .call(method, &(&files[..], false))
-                    .and_then(|()| bus.call(method, &(&files[..], true))),
+                FileArguments::Remove => bus.call(method, &(&files[..], false)).and_then(|()| {
+                    if is_gone() { Ok(()) } else { bus.call(method, &(&files[..], true)) }
+                }),
             },
             Way::Systemctl => {
                 let persistent =
                     systemctl::unit_with(verb, &["--no-reload"], unit).succeed().map(|_| ());
                 match arguments {
                     FileArguments::Make => persistent,
+                    FileArguments::Remove if is_gone() => persistent,
                     FileArguments::Remove => persistent.and_then(|()| {
                         systemctl::unit_with(verb, &["--no-reload", "--runtime"], unit)
                             .succeed()
@@ -240,6 +246,17 @@ impl Host {
             }
         }
         .map_err(|err| err.during(format!("{verb} {unit}")))
+    }
+}
+
+impl Host {
+    /// Makes a unit of a file that lies elsewhere.
+    fn link(&self, unit: &UnitName, file: &str) -> Result<(), SystemError> {
+        let linked = match self.way_to_act()? {
+            Way::Bus(bus) => bus.call("LinkUnitFiles", &(&[file][..], false, false)),
+            Way::Systemctl => systemctl::link(file).succeed().map(|_| ()),
+        };
+        linked.map_err(|err| err.during(format!("link {unit} again")))
     }
 }
 
@@ -411,7 +428,10 @@ impl Write for Host {
     }
 
     fn disable(&self, unit: &UnitName) -> Result<(), SystemError> {
-        self.change_files("DisableUnitFiles", "disable", unit, FileArguments::Remove)
+        let linked = enablement::linked_from(Path::new("/"), unit);
+        self.change_files("DisableUnitFiles", "disable", unit, FileArguments::Remove)?;
+        // systemd takes the link to the unit file away too: the unit would be gone.
+        linked.map_or(Ok(()), |file| self.link(unit, &file))
     }
 
     fn mask(&self, unit: &UnitName) -> Result<(), SystemError> {

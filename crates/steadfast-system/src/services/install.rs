@@ -11,28 +11,43 @@ pub(super) struct Install {
 
 impl Install {
     pub(super) fn add(&mut self, text: &str) {
-        let mut section = "";
-        for line in text.lines() {
-            let line = line.trim();
-            if line.starts_with('[') {
-                section = line;
-            }
-            let Some((key, value)) = line.split_once('=') else { continue };
-            if section != "[Install]" || value.trim().is_empty() {
-                continue;
-            }
-            match key.trim() {
+        for (key, value) in install_settings(text) {
+            match key {
                 "WantedBy" | "RequiredBy" | "UpheldBy" => self.rules = true,
                 "Alias" => {
                     self.rules = true;
                     self.aliases.extend(value.split_whitespace().map(str::to_owned));
                 }
                 "Also" => self.also = true,
-                "DefaultInstance" => self.default_instance = Some(value.trim().to_owned()),
+                "DefaultInstance" => self.default_instance = Some(value.to_owned()),
                 _ => {}
             }
         }
     }
+}
+
+/// What is set below `[Install]`, in the order of the lines.
+fn install_settings(text: &str) -> Vec<(&str, &str)> {
+    let mut section = "";
+    let mut settings = vec![];
+    for line in text.lines() {
+        let line = line.trim();
+        if line.starts_with('[') {
+            section = line;
+        }
+        let Some((key, value)) = line.split_once('=') else { continue };
+        let (key, value) = (key.trim(), value.trim());
+        if section == "[Install]" && !key.starts_with(['#', ';']) && !value.is_empty() {
+            settings.push((key, value));
+        }
+    }
+    settings
+}
+
+/// Whether enabling a unit with its new text makes other links than with its old one. An old one of which
+/// no links can be made has not made those that there are.
+pub fn enables_otherwise(old: &str, new: &str) -> bool {
+    has_install_rules(old) && install_settings(old) != install_settings(new)
 }
 
 /// Whether the text of a unit file has something that can be enabled.
@@ -45,6 +60,19 @@ pub fn has_install_rules(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_is_set_below_install_makes_other_links() {
+        let text = "[Service]\nX=1\n[Install]\nWantedBy=multi-user.target\n";
+        let same = "[Service]\nX=2\n[Install]\n# as before\n#Alias=x\nWantedBy = multi-user.target";
+        assert!(!enables_otherwise(text, same));
+        for other in
+            ["", "[Install]\nWantedBy=timers.target\n", &format!("{text}Alias=x.service\n")]
+        {
+            assert!(enables_otherwise(text, other), "{other}");
+        }
+        assert!(!enables_otherwise("[Install]\n", text));
+    }
 
     #[test]
     fn only_the_install_section_counts() {

@@ -23,7 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use install::has_install_rules;
+pub use install::{enables_otherwise, has_install_rules};
 pub use reach::{is_read_by_systemd, may_hold_unit_files, places_of, unit_at, unit_read_from};
 pub use settling::Settling;
 pub use url::{BadUrl, HealthUrl};

@@ -12,6 +12,11 @@ pub(super) fn unit_with(verb: &str, options: &[&str], unit: &UnitName) -> Comman
     Command::tool("systemctl").args(["--quiet", verb]).args(options).args(["--", unit.as_str()])
 }
 
+/// Makes a unit of a file that lies elsewhere.
+pub(super) fn link(file: &str) -> Command {
+    Command::tool("systemctl").args(["--quiet", "link", "--no-reload", "--", file])
+}
+
 pub(super) fn show(names: &[&str]) -> Result<Vec<Shown>, SystemError> {
     if names.is_empty() {
         return Ok(vec![]);

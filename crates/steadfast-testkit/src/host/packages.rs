@@ -147,6 +147,9 @@ impl World {
         let stock = self.shelves[name].iter().find(|it| it.version.order(version).is_eq());
         let stock = stock.unwrap().clone();
         for other in stock.conflicts.iter().filter(|it| self.packages.contains_key(it)) {
+            if item.stays.iter().any(|it| it.0 == *other) {
+                return failed(format!("{other} is promised present"));
+            }
             if !item.removals.allow(other.as_str()) && !item.going.contains(other) {
                 return failed(format!("{other} would have to be removed"));
             }
@@ -171,6 +174,12 @@ impl World {
         for need in &stock.depends {
             if self.packages.get(need).is_some_and(|(it, _)| it.health == Health::Installed) {
                 continue;
+            }
+            if item.going.contains(need) {
+                return failed(format!(
+                    "{} depends on {need}, which is promised absent",
+                    item.package
+                ));
             }
             let Some(version) = self.offers(need).and_then(|it| it.candidate) else {
                 return failed(format!("{} depends on {need}, which is not there", item.package));

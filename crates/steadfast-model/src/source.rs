@@ -1,7 +1,7 @@
 //! The files of a model, as the shell has read them: this crate never opens one.
 
 use crate::span::{SourceId, Span};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 /// SHA-256 of a file's bytes.
@@ -36,6 +36,8 @@ struct Files {
     /// Where the lines of each begin, found when a place in it is first asked for.
     lines: Vec<OnceLock<Box<[u32]>>>,
     by_path: BTreeMap<Arc<str>, SourceId>,
+    /// Lines and columns of places in files of which the content is not at hand any more.
+    places: HashMap<Span, (usize, usize)>,
 }
 
 impl SourceSet {
@@ -80,12 +82,29 @@ impl SourceSet {
         let Some(source) = self.get(span.source) else {
             return Place { file: Arc::from("?"), line: 0, column: 0 };
         };
+        if let Some((line, column)) = self.files.places.get(&span).copied() {
+            return Place { file: Arc::clone(&source.path), line, column };
+        }
         let end = (span.start as usize).min(source.bytes.len());
         let before = &source.bytes[..end];
         let line = self.line_starts(span.source, source).partition_point(|it| *it as usize <= end);
         let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let column = String::from_utf8_lossy(&before[start..]).chars().count() + 1;
         Place { file: Arc::clone(&source.path), line, column }
+    }
+
+    /// Lets go of what is in the files, which may be much: from now on only their names are known, and where
+    /// these spans stand.
+    pub fn keep_places(&mut self, spans: impl IntoIterator<Item = Span>) {
+        let at = |span: Span| {
+            let Place { file: _, line, column } = self.place(span);
+            (span, (line, column))
+        };
+        let places = spans.into_iter().map(at).collect();
+        let files = Arc::make_mut(&mut self.files);
+        files.places = places;
+        files.lines.iter_mut().for_each(|it| *it = OnceLock::new());
+        files.sources.iter_mut().for_each(|it| it.bytes = Arc::from([]));
     }
 
     /// Where the lines of a source begin. Many places are asked for in a large one.
@@ -110,5 +129,33 @@ pub struct Place {
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_that_were_asked_for_are_known_when_the_files_are_gone() {
+        let mut sources = SourceSet::default();
+        sources.add("a", b"x\n".as_slice(), false);
+        let source = sources.add("b", "one\ntwo \u{e4}\u{f6} three\n".as_bytes(), false);
+        let span = |start| Span { source, start, end: start + 1 };
+        let known = [span(0), span(13)];
+        let at = |sources: &SourceSet| {
+            known.map(|it| {
+                let Place { file, line, column } = sources.place(it);
+                (file, line, column)
+            })
+        };
+        let before = at(&sources);
+        assert_eq!(before, [("b".into(), 1, 1), ("b".into(), 2, 8)]);
+        let shared = sources.clone();
+        sources.keep_places(known);
+        assert_eq!(at(&sources), before);
+        assert!(sources.iter().all(|(_, it)| it.bytes.is_empty()));
+        assert_eq!(sources.place(span(4)).file.as_ref(), "b");
+        assert!(shared.iter().all(|(_, it)| !it.bytes.is_empty()));
     }
 }

@@ -2,10 +2,10 @@
 
 use crate::model::Files;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use steadfast_engine::{Budget, Extent, Promised, Promises, Ties};
-use steadfast_model::{Diagnostic, PromiseId};
+use steadfast_model::{Diagnostic, Place, PromiseId};
 use steadfast_resources::contents::Contents;
 use steadfast_store::{KnownContents, Layout, Places, Recalled, ResolveCache};
 use steadfast_system::AbsPath;
@@ -111,6 +111,14 @@ pub(crate) struct Remembered {
     pub(crate) digest: [u8; 32],
 }
 
+/// Where a promise stands: in which of the model's files.
+#[derive(Debug, Serialize, Deserialize)]
+struct Stand {
+    file: usize,
+    line: usize,
+    column: usize,
+}
+
 /// Where promises stand in a model that nobody has read.
 #[derive(Debug)]
 pub(crate) struct KnownPlaces(HashMap<PromiseId, String>);
@@ -125,13 +133,22 @@ impl Places for KnownPlaces {
 pub(crate) fn recall_few(cache: &ResolveCache, names: &[String]) -> Option<Remembered> {
     let recalled = cache.recall()?;
     let mut known: Known = recalled.whole()?;
-    let ties: Ties = recalled.beside()?;
+    let (ties, files): (Ties, Vec<Arc<str>>) = recalled.beside()?;
     let which = ties.around(&known.frame, names)?;
-    let parts: Option<Vec<(Promised, String)>> =
+    let parts: Option<Vec<(Promised, Option<Stand>)>> =
         which.iter().map(|it| recalled.part(*it)).collect();
-    let (all, places): (Vec<Promised>, Vec<String>) = parts?.into_iter().unzip();
-    let ids = all.iter().map(|it| it.id.clone());
-    let places = KnownPlaces(ids.zip(places).collect());
+    let (all, places): (Vec<Promised>, Vec<Option<Stand>>) = parts?.into_iter().unzip();
+    let ids: HashSet<&str> = all.iter().map(|it| &*it.id.0).collect();
+    if !names.iter().all(|it| ids.contains(it.as_str())) {
+        return None;
+    }
+    let of = |it: &Promised, stand: Option<Stand>| {
+        let Stand { file, line, column } = stand?;
+        let file = Arc::clone(files.get(file)?);
+        Some((it.id.clone(), Place { file, line, column }.to_string()))
+    };
+    let places = all.iter().zip(places).filter_map(|(it, stand)| of(it, stand));
+    let places = KnownPlaces(places.collect());
     let promises = known.frame.around_only(&which, all);
     tracing::debug!(promises = promises.count(), "resolve: a few remembered from another run");
     let digest = known.digest;
@@ -177,8 +194,16 @@ fn put(cache: &ResolveCache, resolution: &Resolution, files: &Files) -> std::io:
         warnings: warnings.clone(),
         digest: files.revision.digest,
     };
-    let parts = promises.all.iter().map(|it| (it, files.sources.place_of(it)));
-    cache.remember(&known, &Ties::of(promises), parts)
+    let sources = &files.sources;
+    let names: Vec<Arc<str>> = sources.iter().map(|(_, it)| Arc::clone(&it.path)).collect();
+    let numbers: HashMap<&str, usize> =
+        names.iter().enumerate().map(|(number, it)| (&**it, number)).collect();
+    let stand = |promised: &Promised| {
+        let Place { file, line, column } = sources.place(promised.origins.first()?.span);
+        Some(Stand { file: *numbers.get(&*file)?, line, column })
+    };
+    let parts = promises.all.iter().map(|it| (it, stand(it)));
+    cache.remember(&known, &(Ties::of(promises), &names), parts)
 }
 
 /// The place for what these inputs came to: the content of every file of the model, the facts, the environment

@@ -167,7 +167,7 @@ fn run_locked(run: &Run<'_>, cx: &Context, audience: &mut dyn Audience) -> Resul
     let warnings = loaded.sound()?;
     // Of the model itself nothing is needed any more, and it may be large.
     let model::Loaded { sources, revision, .. } = loaded;
-    let files = Files { sources, content, revision };
+    let mut files = Files { sources, content, revision };
     let Some(target) = target else { return running.nothing(&files, warnings) };
     let resolution = Resolution {
         environment: target.environment,
@@ -183,6 +183,10 @@ fn run_locked(run: &Run<'_>, cx: &Context, audience: &mut dyn Audience) -> Resul
         && !run.is_forecast()
     {
         resolution::remember(cache, &resolution, &files);
+    }
+    // A warning shows its line; of a promise only the place is told.
+    if resolution.warnings.is_empty() {
+        files.sources.keep_places(resolution.promises.spans());
     }
     let store = running.open()?;
     running.resolved(resolution, &files, &store)

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
-use steadfast_model::{Keep, Origin, PromiseId, Used};
+use steadfast_model::{Keep, Origin, PromiseId, Span, Used};
 use steadfast_resources::{Resource, glob::Glob};
 
 /// A promise, or a part of one, that has been lowered.
@@ -150,6 +150,12 @@ impl Promises {
     /// How many promises there are that somebody made, each counted once whatever parts it has.
     pub fn count(&self) -> usize {
         self.each().filter(|parts| !self.all[parts.start].implied).count()
+    }
+
+    /// Where they stand in the model, and where what they come from is taken in.
+    pub fn spans(&self) -> impl Iterator<Item = Span> + '_ {
+        let origins = self.all.iter().flat_map(|it| &it.origins);
+        origins.flat_map(|it| std::iter::once(&it.span).chain(&it.via)).copied()
     }
 
     /// Every promise, as the indices of its parts, which stand beside each other.

@@ -6,14 +6,16 @@ use crate::runner::inputs::Inputs;
 use crate::unit::Unit;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap, HashSet};
-use steadfast_model::PromiseId;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use steadfast_resources::Identity;
 use steadfast_system::AbsPath;
 
 /// What ties promises to each other, by their indices among all.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Ties {
-    ids: Vec<PromiseId>,
+    /// A number for each name: ten thousand names would take longer to decode than all else here. Two names may
+    /// have the same one, and then a promise is known too many.
+    names: Vec<u64>,
     needs: Vec<Vec<usize>>,
     /// Those that every run has to know: of services is told what they owe, and where a secret was written is
     /// remembered as long as it is promised.
@@ -41,7 +43,7 @@ impl Ties {
         let folders: BTreeSet<AbsPath> =
             paths.filter_map(|it| it.as_path().and_then(AbsPath::parent)).collect();
         Ties {
-            ids: all.iter().map(|it| it.id.clone()).collect(),
+            names: all.iter().map(|it| number(&it.id.0)).collect(),
             needs: all.iter().map(|it| it.needs.clone()).collect(),
             always: (0..all.len()).filter(|at| always(&all[*at])).collect(),
             folders: folders.into_iter().collect(),
@@ -58,10 +60,10 @@ impl Ties {
     /// with. None where a name is no promise's. `frame`: what these are tied by beside that, and it need not have
     /// the promises themselves.
     pub fn around(&self, frame: &Promises, names: &[String]) -> Option<Vec<usize>> {
-        let asked: HashSet<&str> = names.iter().map(String::as_str).collect();
+        let asked: HashSet<u64> = names.iter().map(|it| number(it)).collect();
         let named: Vec<usize> =
-            (0..self.ids.len()).filter(|at| asked.contains(&*self.ids[*at].0)).collect();
-        let found: HashSet<&str> = named.iter().map(|at| &*self.ids[*at].0).collect();
+            (0..self.names.len()).filter(|at| asked.contains(&self.names[*at])).collect();
+        let found: HashSet<u64> = named.iter().map(|at| self.names[*at]).collect();
         if found.len() < asked.len() {
             return None;
         }
@@ -93,9 +95,16 @@ impl Ties {
 
     /// The other parts of the same promise: they stand beside each other.
     fn parts(&self, at: usize) -> impl Iterator<Item = usize> + '_ {
-        let same = move |it: &usize| self.ids[*it] == self.ids[at];
-        (0..at).rev().take_while(same).chain((at + 1..self.ids.len()).take_while(same))
+        let same = move |it: &usize| self.names[*it] == self.names[at];
+        (0..at).rev().take_while(same).chain((at + 1..self.names.len()).take_while(same))
     }
+}
+
+/// The same in every run of this program, which alone reads what it has written.
+fn number(name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Promises {

@@ -4,6 +4,8 @@ use super::desired::Desired;
 use super::state::{State, digest_of, noun};
 use crate::kind::Fingerprint;
 use crate::paths::{self, sha256};
+use steadfast_system::accounts::Read as _;
+use steadfast_system::accounts::at_once::AtOnce;
 use steadfast_system::files::{Look, Shape, Wanted};
 use steadfast_system::text::safe;
 use steadfast_system::{AbsPath, Probe, SystemError};
@@ -19,12 +21,13 @@ pub(super) fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, 
         .collect();
     let mut looks = sys.look(&asked);
     look_again(wants, &mut looks, sys);
+    let accounts = AtOnce::new(sys);
     wants
         .iter()
         .zip(looks)
         .map(|(want, look)| {
             let user_exists = match &want.job {
-                Some(job) => sys.uid(&job.user)?.is_some(),
+                Some(job) => accounts.uid(&job.user)?.is_some(),
                 None => true,
             };
             let mut look = look?;

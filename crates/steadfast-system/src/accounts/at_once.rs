@@ -2,7 +2,8 @@
 
 use super::{Home, KeysFile, Local, Process, Read};
 use crate::{AbsPath, GroupName, SystemError, UserName};
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The accounts of a machine, of which the local files were read once: many promises that are looked at together
@@ -10,12 +11,14 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct AtOnce<'a> {
     local: OnceCell<Result<Arc<Local>, SystemError>>,
+    /// Most users have one of few shells.
+    programs: RefCell<BTreeMap<AbsPath, Result<bool, SystemError>>>,
     sys: &'a dyn Read,
 }
 
 impl<'a> AtOnce<'a> {
     pub fn new(sys: &'a dyn Read) -> AtOnce<'a> {
-        AtOnce { local: OnceCell::new(), sys }
+        AtOnce { local: OnceCell::new(), programs: RefCell::default(), sys }
     }
 }
 
@@ -65,7 +68,12 @@ impl Read for AtOnce<'_> {
     }
 
     fn is_program(&self, path: &AbsPath) -> Result<bool, SystemError> {
-        self.sys.is_program(path)
+        if let Some(known) = self.programs.borrow().get(path) {
+            return known.clone();
+        }
+        let found = self.sys.is_program(path);
+        self.programs.borrow_mut().insert(path.clone(), found.clone());
+        found
     }
 }
 
@@ -74,7 +82,6 @@ mod tests {
     use super::*;
     use crate::accounts::{Defaults, User};
     use std::cell::Cell;
-    use std::collections::BTreeMap;
 
     /// Counts what it is asked.
     #[derive(Debug)]

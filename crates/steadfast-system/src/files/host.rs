@@ -58,40 +58,16 @@ impl Count {
 
 impl Read for Host {
     fn look(&self, wanted: &[(&AbsPath, Wanted)]) -> Vec<Result<Look, SystemError>> {
-        let threads = if wanted.len() <= ALONE {
-            1
-        } else {
-            std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX)
-        };
-        if threads == 1 {
-            let mut looker = Looker::new(self);
-            return wanted.iter().map(|(path, wanted)| looker.look(path, *wanted)).collect();
+        if wanted.is_sorted_by_key(|(path, _)| path) {
+            return self.look_in_order(wanted);
         }
-        let next = AtomicUsize::new(0);
-        let work = || {
-            let mut looker = Looker::new(self);
-            let mut done = vec![];
-            loop {
-                let portion = next.fetch_add(1, Ordering::Relaxed);
-                let Some(paths) = wanted.chunks(PORTION).nth(portion) else { return done };
-                let looks: Vec<_> =
-                    paths.iter().map(|(path, wanted)| looker.look(path, *wanted)).collect();
-                done.push((portion, looks));
-            }
-        };
-        let mut portions = std::thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-            let mut portions = work();
-            for other in others {
-                match other.join() {
-                    Ok(done) => portions.extend(done),
-                    Err(panic) => std::panic::resume_unwind(panic),
-                }
-            }
-            portions
-        });
-        portions.sort_unstable_by_key(|(portion, _)| *portion);
-        portions.into_iter().flat_map(|(_, looks)| looks).collect()
+        // What lies in one directory is looked at together, so that each is opened once.
+        let mut order: Vec<usize> = (0..wanted.len()).collect();
+        order.sort_by_key(|at| wanted[*at].0);
+        let sorted: Vec<(&AbsPath, Wanted)> = order.iter().map(|at| wanted[*at]).collect();
+        let mut looks: Vec<_> = order.into_iter().zip(self.look_in_order(&sorted)).collect();
+        looks.sort_unstable_by_key(|(at, _)| *at);
+        looks.into_iter().map(|(_, look)| look).collect()
     }
 
     fn real_folders(&self, folders: &[&AbsPath]) -> Vec<Option<AbsPath>> {
@@ -179,6 +155,44 @@ impl Read for Host {
 }
 
 impl Host {
+    /// Looks on several threads where there is much to look at.
+    fn look_in_order(&self, wanted: &[(&AbsPath, Wanted)]) -> Vec<Result<Look, SystemError>> {
+        let threads = if wanted.len() <= ALONE {
+            1
+        } else {
+            std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX)
+        };
+        if threads == 1 {
+            let mut looker = Looker::new(self);
+            return wanted.iter().map(|(path, wanted)| looker.look(path, *wanted)).collect();
+        }
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut looker = Looker::new(self);
+            let mut done = vec![];
+            loop {
+                let portion = next.fetch_add(1, Ordering::Relaxed);
+                let Some(paths) = wanted.chunks(PORTION).nth(portion) else { return done };
+                let looks: Vec<_> =
+                    paths.iter().map(|(path, wanted)| looker.look(path, *wanted)).collect();
+                done.push((portion, looks));
+            }
+        };
+        let mut portions = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let mut portions = work();
+            for other in others {
+                match other.join() {
+                    Ok(done) => portions.extend(done),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            portions
+        });
+        portions.sort_unstable_by_key(|(portion, _)| *portion);
+        portions.into_iter().flat_map(|(_, looks)| looks).collect()
+    }
+
     /// From now on a file that was read as a whole within this time is not read again, where the kernel says
     /// that it is the same.
     pub fn trust_looks(&self, verify: Duration) {
@@ -322,6 +336,29 @@ fn root_entry(facts: &Facts) -> Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn looks_come_in_the_order_in_which_they_were_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        for name in ["a", "b", "c"] {
+            std::fs::create_dir(folder.join(name)).unwrap();
+        }
+        // One directory after the other, again and again, and more than one thread looks at.
+        let path = |at: usize| folder.join(["c", "a", "b"][at % 3]).join(at.to_string());
+        let paths: Vec<AbsPath> = (0..5 * PORTION)
+            .map(|at| {
+                std::fs::write(path(at), vec![b'x'; at]).unwrap();
+                AbsPath::parse(path(at).to_str().unwrap()).unwrap()
+            })
+            .collect();
+        let wanted: Vec<_> = paths.iter().map(|it| (it, Wanted::Nothing)).collect();
+        let host = crate::files::tests::host_in(&folder);
+        for (at, look) in host.look(&wanted).into_iter().enumerate() {
+            let shape = look.unwrap().entry.unwrap().shape;
+            assert_eq!(shape, Shape::File { size: at as u64, content: Content::NotRead });
+        }
+    }
 
     #[test]
     fn of_what_others_make_less_is_taken_in_and_what_is_promised_does_not_count() {

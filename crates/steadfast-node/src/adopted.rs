@@ -109,15 +109,34 @@ pub fn save(
     Ok(state_files::write(&file_of(layout, revision), &serde_json::to_vec_pretty(record)?)?)
 }
 
-/// The node's name, if it was settled by a first adoption.
-pub fn settled_name(layout: &Layout) -> Option<String> {
-    let bytes = state_files::read(&layout.node_name()).ok().flatten()?;
-    String::from_utf8(bytes).ok().filter(|it| !it.is_empty())
+/// The node's name, if it was settled by a first adoption. One that cannot be read is not taken for one that
+/// is not settled.
+pub fn settled_name(layout: &Layout) -> std::io::Result<Option<String>> {
+    let path = layout.node_name();
+    let named = |err: std::io::Error| {
+        std::io::Error::new(err.kind(), format!("read the node's name, {}: {err}", path.display()))
+    };
+    let bytes = state_files::read(&path).map_err(named)?;
+    Ok(bytes.and_then(|it| String::from_utf8(it).ok()).filter(|it| !it.is_empty()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_cannot_be_read_is_not_one_that_is_not_settled() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::below(folder.path());
+        assert_eq!(settled_name(&layout).unwrap(), None);
+        state_files::write(&layout.node_name(), b"web1.example").unwrap();
+        assert_eq!(settled_name(&layout).unwrap().as_deref(), Some("web1.example"));
+        let aside = folder.path().join("aside");
+        std::fs::rename(layout.node_name(), aside).unwrap();
+        // Nobody can read a directory as a file.
+        std::fs::create_dir(layout.node_name()).unwrap();
+        assert!(settled_name(&layout).is_err());
+    }
 
     #[test]
     fn format_1_stays_as_it_is_and_names_lead_nowhere_else() {

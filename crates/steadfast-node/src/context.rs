@@ -1,6 +1,6 @@
 //! Where a node is: what its surroundings say once, to whoever starts.
 
-use crate::settings;
+use crate::settings::InEffect;
 use std::path::PathBuf;
 use steadfast_store::Layout;
 
@@ -17,8 +17,9 @@ pub struct Context {
 impl Context {
     /// The machine, with its places.
     pub fn host(&self) -> steadfast_system::Host {
-        let textfile = settings::read_file(&self.layout.agent_settings()).ok();
-        let textfile = textfile.and_then(|(it, _)| it.textfile).map(|it| PathBuf::from(&*it));
+        // As the agent takes them: with an error in the file the old ones hold, and their files are ours.
+        let settings = InEffect::look(&self.layout.agent_settings(), &self.layout.last_settings());
+        let textfile = settings.settings.textfile.map(|it| PathBuf::from(&*it));
         let program = std::env::current_exe().ok();
         steadfast_system::Host::new(steadfast_system::host::Settings {
             state: self.layout.state.clone(),

@@ -113,8 +113,8 @@ pub fn find(
     promises: &Promises,
     extent: Option<Extent>,
     sys: &dyn Probe,
-) -> Orphans {
-    among(unpromised(store, promises, sys).unwrap_or_default(), promises, extent, sys)
+) -> Result<Orphans, StoreError> {
+    Ok(among(unpromised(store, promises, sys)?, promises, extent, sys))
 }
 
 /// The same of what this run has made, where this model was known to promise all that was remembered before;
@@ -124,10 +124,10 @@ pub fn find_after(
     promises: &Promises,
     model: Option<&str>,
     sys: &dyn Probe,
-) -> Orphans {
-    let made = model.and_then(|it| store.made_beside_promised(it).ok().flatten());
+) -> Result<Orphans, StoreError> {
+    let made = model.map(|it| store.made_beside_promised(it)).transpose()?.flatten();
     match made {
-        Some(made) => among(unpromised_of(made, promises, sys), promises, None, sys),
+        Some(made) => Ok(among(unpromised_of(made, promises, sys), promises, None, sys)),
         None => find(store, promises, None, sys),
     }
 }
@@ -201,7 +201,7 @@ pub fn act(
     out: &mut dyn Reporter,
 ) -> Result<Acted, StoreError> {
     let Some(extent) = extent else {
-        let orphans = find(store, promises, None, sys.as_probe());
+        let orphans = find(store, promises, None, sys.as_probe())?;
         store.forget_made(&orphans.gone())?;
         let told = orphans.there.iter().map(|it| {
             let UndoEntry { facet, run, .. } = &it.made;

@@ -262,6 +262,16 @@ struct Running<'a> {
     audience: &'a mut dyn Audience,
 }
 
+/// What a run works with, once it has looked.
+struct Ready<'a> {
+    resolution: Resolution,
+    files: &'a Files,
+    host: &'a Host,
+    store: &'a Store,
+    assessment: Assessment,
+    told: Told<'a>,
+}
+
 impl Running<'_> {
     fn open(&mut self) -> Result<Store, NodeError> {
         let mut notices = vec![];
@@ -297,7 +307,8 @@ impl Running<'_> {
             // It leaves the budget alone: what a task does beside keeping has resolved the model.
             self.before(&resolution, &host, store, &mut told);
         }
-        Ok(Some(self.carry_out(resolution, files, &host, store, assessment, told)))
+        let ready = Ready { resolution, files, host: &host, store, assessment, told };
+        Ok(Some(self.carry_out(ready)))
     }
 
     /// What the agent does before it keeps, and what that leaves of the budget.
@@ -329,7 +340,7 @@ impl Running<'_> {
         let mut told = self.told(&resolution, files, &files.sources, &host, store);
         let budget = self.before(&resolution, &host, store, &mut told);
         let assessment = self.look(&resolution.promises, &host, store, budget);
-        Ok(self.carry_out(resolution, files, &host, store, assessment, told))
+        Ok(self.carry_out(Ready { resolution, files, host: &host, store, assessment, told }))
     }
 
     /// No environment names this node. An agent that goes back to such a revision still takes back what
@@ -394,6 +405,10 @@ impl Running<'_> {
         let host = self.cx.host();
         host.trust_looks(self.run.verify());
         host.set_package_policy(resolution.packages);
+        if let Some(error) = host.hides_everything() {
+            let words = format!("every file counts as secret: {}", error.chain().join(": "));
+            self.audience.warn(&words);
+        }
         if !self.run.is_forecast()
             && let Err(error) = host.tidy_packages()
         {
@@ -421,16 +436,13 @@ impl Running<'_> {
         });
     }
 
-    fn carry_out(
-        &mut self,
-        resolution: Resolution,
-        files: &Files,
-        host: &Host,
-        store: &Store,
-        assessment: Assessment,
-        told: Told<'_>,
-    ) -> Done {
-        let done = self.done(resolution, files, host, store, assessment, told);
+    fn carry_out(&mut self, ready: Ready<'_>) -> Done {
+        let host = ready.host;
+        let done = match &self.run.purpose {
+            Purpose::Forecast => self.forecast(ready),
+            Purpose::ByHand => self.by_hand(ready),
+            Purpose::Keep(keeping) => self.keep(keeping, ready),
+        };
         // The look at a few costs less than writing down all that is known.
         if !self.run.is_forecast()
             && !self.is_few
@@ -442,45 +454,27 @@ impl Running<'_> {
         done
     }
 
-    fn done(
-        &mut self,
-        resolution: Resolution,
-        files: &Files,
-        host: &Host,
-        store: &Store,
-        assessment: Assessment,
-        told: Told<'_>,
-    ) -> Done {
-        match &self.run.purpose {
-            Purpose::Forecast => {
-                let plan = {
-                    let mut shown = self.audience.reporter(&files.sources);
-                    steadfast_engine::dry_run(&resolution.promises, assessment, &mut *shown)
-                };
-                let orphans = self.orphans(&resolution, host, store);
-                Done::Foreseen { promises: resolution.promises, plan, orphans }
-            }
-            Purpose::ByHand => self.by_hand(&resolution, files, host, store, assessment, told),
-            Purpose::Keep(keeping) => {
-                let (report, problem) =
-                    keeping.keep(&resolution.promises, assessment, host, store, told, |content| {
-                        self.promises_of(content)
-                    });
-                self.after(problem.as_ref(), store);
-                Done::Kept { report, promises: resolution.promises }
-            }
-        }
+    fn forecast(&mut self, ready: Ready<'_>) -> Done {
+        let Ready { resolution, files, host, store, assessment, told: _ } = ready;
+        let plan = {
+            let mut shown = self.audience.reporter(&files.sources);
+            steadfast_engine::dry_run(&resolution.promises, assessment, &mut *shown)
+        };
+        let orphans = self.orphans(&resolution, host, store);
+        Done::Foreseen { promises: resolution.promises, plan, orphans }
     }
 
-    fn by_hand(
-        &mut self,
-        resolution: &Resolution,
-        files: &Files,
-        host: &Host,
-        store: &Store,
-        assessment: Assessment,
-        told: Told<'_>,
-    ) -> Done {
+    fn keep(&mut self, keeping: &Keeping, ready: Ready<'_>) -> Done {
+        let Ready { resolution, files: _, host, store, assessment, told } = ready;
+        let promises_of = |content: &Path| self.promises_of(content);
+        let (report, problem) =
+            keeping.keep(&resolution.promises, assessment, host, store, told, promises_of);
+        self.after(problem.as_ref(), store);
+        Done::Kept { report, promises: resolution.promises }
+    }
+
+    fn by_hand(&mut self, ready: Ready<'_>) -> Done {
+        let Ready { resolution, files, host, store, assessment, told } = ready;
         let Told { mut journal, collected: _ } = told;
         let mut implied = Implied::default();
         let summary = {
@@ -505,7 +499,7 @@ impl Running<'_> {
             held: summary.held - implied.held,
             ..summary
         };
-        let orphans = self.orphans(resolution, host, store);
+        let orphans = self.orphans(&resolution, host, store);
         Done::Ran { summary, implied, run: journal.run(), orphans }
     }
 
@@ -526,18 +520,31 @@ impl Running<'_> {
         Some(target.promises)
     }
 
-    /// What earlier runs made and nobody promises any more. That a model promises all of it is found once:
-    /// a run without news does not look for it again.
+    /// What earlier runs made and nobody promises any more.
     fn orphans(&mut self, resolution: &Resolution, host: &Host, store: &Store) -> Orphans {
+        self.find_orphans(resolution, host, store).unwrap_or_else(|error| {
+            let words = format!("what nobody promises any more is unknown: {}", chain(&error));
+            self.audience.warn(&words);
+            Orphans::default()
+        })
+    }
+
+    /// That a model promises all of it is found once: a run without news does not look for it again.
+    fn find_orphans(
+        &mut self,
+        resolution: &Resolution,
+        host: &Host,
+        store: &Store,
+    ) -> Result<Orphans, StoreError> {
         let promised = |it: &String| store.is_all_promised(it).unwrap_or(false);
         if self.model.as_ref().is_some_and(promised) {
-            return Orphans::default();
+            return Ok(Orphans::default());
         }
         if self.run.is_forecast() {
             return orphans::find(store, &resolution.promises, resolution.orphans, host);
         }
         let model = self.model.as_deref();
-        let orphans = orphans::find_after(store, &resolution.promises, model, host);
+        let orphans = orphans::find_after(store, &resolution.promises, model, host)?;
         // What another model does not name is no less a matter of the one that is kept.
         let forgotten = if self.run.is_adopted || !store.has_adopted().unwrap_or(true) {
             store.forget_made(&orphans.gone())
@@ -551,7 +558,7 @@ impl Running<'_> {
         if let Err(error) = written {
             self.audience.warn(&chain(&error));
         }
-        orphans
+        Ok(orphans)
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use steadfast_agent::shell;
 use steadfast_node::adopted::{RevisionRecord, record, settled_name};
 use steadfast_node::revision::Revision;
-use steadfast_node::settings;
+use steadfast_node::settings::InEffect;
 use steadfast_store::Layout;
 
 /// The revision that is kept, for commands that are not told a model.
@@ -54,13 +54,17 @@ pub(crate) fn find(layout: &Layout) -> Result<Adopted, Failure> {
     };
     let revision = kept.info.revision;
     let record = record(layout, &revision).map_err(|err| Failure::new(Exit::Unreachable, err))?;
-    let settings = settings::read_file(&layout.agent_settings()).ok().map(|(it, _)| it);
-    let said = settings.as_ref().and_then(|it| it.node.as_deref()).map(str::to_owned);
+    // As the agent takes them: where the file has an error, the old ones hold.
+    let settings = InEffect::look(&layout.agent_settings(), &layout.last_settings()).settings;
+    let node = match settings.node {
+        Some(node) => Some(node.to_string()),
+        None => settled_name(layout).map_err(|err| Failure::new(Exit::Unreachable, err))?,
+    };
     Ok(Adopted {
         content: layout.content().join(&record.content),
         commit: record.commit.clone(),
-        node: said.or_else(|| settled_name(layout)),
-        environment: settings.and_then(|it| it.environment.map(|it| it.to_string())),
+        node,
+        environment: settings.environment.map(|it| it.to_string()),
         revision,
         record,
     })

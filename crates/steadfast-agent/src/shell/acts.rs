@@ -161,8 +161,9 @@ impl Shell {
     /// From the first adoption on the node's name is not asked of anybody again.
     fn settle_name(&self) {
         let path = self.setup.layout.node_name();
-        let known = state_files::read(&path).ok().flatten().is_some();
-        if !known && let Err(err) = state_files::write(&path, self.setup.host.as_bytes()) {
+        // One that cannot be read is known all the same.
+        let is_new = state_files::read(&path).is_ok_and(|it| it.is_none());
+        if is_new && let Err(err) = state_files::write(&path, self.setup.host.as_bytes()) {
             tracing::warn!("the node's name cannot be stored: {err}");
         }
     }

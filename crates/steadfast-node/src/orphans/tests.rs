@@ -134,7 +134,7 @@ fn what_a_revision_replaced_twice_comes_back_as_the_one_before_had_it() {
     let mut told = Run::default();
     act(&store, &promises, everything, Budget::default(), &host, &mut told).unwrap();
     assert_eq!(host.world().text("/etc/theirs"), Some("theirs\n"));
-    assert!(find(&store, &promises, None, &host).is_all_promised());
+    assert!(find(&store, &promises, None, &host).unwrap().is_all_promised());
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn what_was_released_is_told_or_goes_within_the_budget_and_is_forgotten() {
     };
     let all =
         ["file:/etc/hidden", "file:/etc/new", "file:/etc/theirs", "service:own", "user:deploy"];
-    assert_eq!(names(&find(&store, &promises, None, &host)), all);
+    assert_eq!(names(&find(&store, &promises, None, &host).unwrap()), all);
     let mut told = Run::default();
     let none = Budget::default();
     let acted = act(&store, &promises, None, none, &host, &mut told).unwrap();
@@ -165,7 +165,7 @@ fn what_was_released_is_told_or_goes_within_the_budget_and_is_forgotten() {
     act(&store, &promises, Some(Extent::Made), none, &host, &mut told).unwrap();
     assert_eq!(host.world().text("/etc/new"), None);
     assert_eq!(host.world().text("/etc/theirs"), Some("ours\n"), "it was not made by us");
-    assert_eq!(names(&find(&store, &promises, None, &host)), [""; 0]);
+    assert_eq!(names(&find(&store, &promises, None, &host).unwrap()), [""; 0]);
 }
 
 /// What a content did is not known where another one was adopted since.

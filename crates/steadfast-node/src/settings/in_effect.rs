@@ -17,29 +17,53 @@ pub struct InEffect {
 impl InEffect {
     /// Reads the file at `path`; what is good is kept at `last`, for the next time.
     pub fn read(path: &Path, last: &Path) -> InEffect {
-        let known = state_files::read(last).ok().flatten();
+        let (mut found, bytes) = InEffect::found(path, last);
+        if let Some(bytes) = bytes
+            && let Err(err) = state_files::write(last, &bytes)
+        {
+            found.warnings.push(format!("the settings cannot be kept for the next start: {err}"));
+        }
+        found
+    }
+
+    /// The same, for commands beside the agent: nothing is kept.
+    pub fn look(path: &Path, last: &Path) -> InEffect {
+        InEffect::found(path, last).0
+    }
+
+    /// What holds, and the bytes of the file where they are good and not those that are kept.
+    fn found(path: &Path, last: &Path) -> (InEffect, Option<Vec<u8>>) {
+        let (known, unread) = match state_files::read(last) {
+            Ok(known) => (known, None),
+            Err(err) => (None, Some(format!("read {}: {err}", last.display()))),
+        };
         let before = known.as_deref().filter(|it| !is_silent(it));
         let read = bytes_of(path).and_then(|bytes| {
+            let wrong = |words| SettingsError::Wrong { path: path.to_owned(), words };
             // Who sets nothing yet has nothing that could be lost.
-            if is_silent(&bytes) && before.is_some() {
-                let words = "it says nothing, and it did before".to_owned();
-                return Err(SettingsError::Wrong { path: path.to_owned(), words });
+            match &unread {
+                _ if !is_silent(&bytes) => {}
+                Some(why) => {
+                    let words = format!("it says nothing, and what it said before is unknown: {why}");
+                    return Err(wrong(words));
+                }
+                None if before.is_some() => {
+                    return Err(wrong("it says nothing, and it did before".to_owned()));
+                }
+                None => {}
             }
             parse(path, &bytes).map(|it| (it, bytes))
         });
         match read {
-            Ok(((settings, mut warnings), bytes)) => {
-                if known.as_deref() != Some(&bytes)
-                    && let Err(err) = state_files::write(last, &bytes)
-                {
-                    warnings.push(format!("the settings cannot be kept for the next start: {err}"));
-                }
-                InEffect { settings, warnings, wrong: None }
+            Ok(((settings, warnings), bytes)) => {
+                let new = (known.as_deref() != Some(&bytes)).then_some(bytes);
+                (InEffect { settings, warnings, wrong: None }, new)
             }
             Err(error) => {
                 let before = before.and_then(|it| parse(last, it).ok());
                 let settings = before.map(|(settings, _)| settings).unwrap_or_default();
-                InEffect { settings, warnings: vec![], wrong: Some(chain(&error)) }
+                let warnings = unread.into_iter().collect();
+                (InEffect { settings, warnings, wrong: Some(chain(&error)) }, None)
             }
         }
     }
@@ -78,9 +102,29 @@ mod tests {
         std::fs::write(&path, "environment: other\n").unwrap();
         let now = read();
         assert_eq!((environment(&now).as_deref(), now.wrong), (Some("other"), None));
+        // Whoever only looks keeps nothing.
+        std::fs::write(&path, "environment: new\n").unwrap();
+        assert_eq!(environment(&InEffect::look(&path, &last)).as_deref(), Some("new"));
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(environment(&InEffect::look(&path, &last)).as_deref(), Some("other"));
         // What is kept and cannot be read any more is nothing that was good.
         std::fs::write(&last, "environment: [half\n").unwrap();
         std::fs::write(&path, "no: 1\n").unwrap();
         assert_eq!(environment(&read()), None);
+    }
+    #[test]
+    fn an_empty_file_is_not_believed_while_what_it_said_before_cannot_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, last] = ["agent.yaml", "last"].map(|it| folder.path().join(it));
+        // Nobody can read a directory as a file.
+        std::fs::create_dir(&last).unwrap();
+        for text in ["", "# all of it is gone\n"] {
+            std::fs::write(&path, text).unwrap();
+            let wrong = InEffect::read(&path, &last).wrong.unwrap();
+            assert!(wrong.contains("what it said before is unknown"), "{wrong}");
+        }
+        std::fs::write(&path, "environment: test\n").unwrap();
+        let now = InEffect::read(&path, &last);
+        assert_eq!((now.settings.environment.as_deref(), now.wrong), (Some("test"), None));
     }
 }

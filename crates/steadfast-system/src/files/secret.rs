@@ -3,7 +3,8 @@
 //! A model that stops calling a file sensitive must not bring to light what the file held, so that is not the
 //! model's to say. A path is forgotten when the run that no promise calls sensitive has put something else there,
 //! or nothing is there any more. Where the list cannot be understood, everything counts as secret until the next
-//! run writes it anew.
+//! run writes it anew. Where it cannot be read at all, everything counts as secret, and it is left as it is: the
+//! disk may give it back.
 
 use super::walk::{Dir, Walker, split};
 use super::{Entry, Secrecy};
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind as Io, Write as _};
+use std::io::{ErrorKind as Io, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,8 +23,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct SecretPaths {
     paths: BTreeMap<Box<str>, bool>,
-    /// The list cannot be understood.
+    /// The list cannot be understood or read.
     all: bool,
+}
+
+/// Nothing is known of any path.
+fn everything() -> SecretPaths {
+    SecretPaths { paths: BTreeMap::new(), all: true }
 }
 
 impl SecretPaths {
@@ -72,30 +78,65 @@ impl Host {
         self.settings.state.join("secret-paths.json")
     }
 
-    /// The paths that are remembered. Who may not read the list may read none of these files either.
+    /// The paths that are remembered; everything where they cannot be read.
     pub(super) fn secret_paths(&self) -> Arc<SecretPaths> {
-        let path = self.secret_list();
-        let Ok(about) = std::fs::metadata(&path) else { return Arc::default() };
-        let stamp = (about.ino(), about.ctime(), about.ctime_nsec(), about.size());
-        let mut known = self.files.secrets.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, paths)) = &*known
-            && *of == stamp
-        {
-            return Arc::clone(paths);
+        self.read_secret_paths().unwrap_or_else(|_| Arc::new(everything()))
+    }
+
+    /// Why every file counts as secret for want of the list, if it does.
+    pub fn hides_everything(&self) -> Option<SystemError> {
+        match self.read_secret_paths() {
+            Err(error) => Some(error),
+            Ok(paths) => paths.all.then(|| {
+                SystemError::new(ErrorKind::Storage, "it cannot be understood")
+                    .during(self.reading_secret_list())
+            }),
         }
-        let paths = Arc::new(match std::fs::read(&path) {
-            Ok(bytes) => understood(&bytes),
-            Err(_) => SecretPaths::default(),
-        });
-        *known = Some((stamp, Arc::clone(&paths)));
-        paths
+    }
+
+    fn reading_secret_list(&self) -> String {
+        format!("read {}, which says where secrets were written", self.secret_list().display())
+    }
+
+    fn read_secret_paths(&self) -> Result<Arc<SecretPaths>, SystemError> {
+        let read = || -> std::io::Result<Arc<SecretPaths>> {
+            let mut file = File::open(self.secret_list())?;
+            let about = file.metadata()?;
+            let stamp = (about.ino(), about.ctime(), about.ctime_nsec(), about.size());
+            let mut known = self.files.secrets.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((of, paths)) = &*known
+                && *of == stamp
+            {
+                return Ok(Arc::clone(paths));
+            }
+            let mut bytes = vec![];
+            file.read_to_end(&mut bytes)?;
+            let paths = Arc::new(understood(&bytes));
+            *known = Some((stamp, Arc::clone(&paths)));
+            Ok(paths)
+        };
+        match read() {
+            Ok(paths) => Ok(paths),
+            Err(err) if err.kind() == Io::NotFound => Ok(Arc::default()),
+            // Who is not root and may not read it may read what root keeps secret no more than the list.
+            Err(err)
+                if err.kind() == Io::PermissionDenied && !rustix::process::geteuid().is_root() =>
+            {
+                Ok(Arc::default())
+            }
+            Err(err) => {
+                let mut error = SystemError::io(self.reading_secret_list(), err);
+                error.kind = ErrorKind::Storage;
+                Err(error)
+            }
+        }
     }
 
     pub(super) fn remember_all(
         &self,
         current: &[(AbsPath, bool)],
     ) -> Result<Vec<AbsPath>, SystemError> {
-        let known = self.secret_paths();
+        let known = self.read_secret_paths()?;
         let mut walker = Walker::default();
         let mut wanted = BTreeMap::new();
         for (path, keep) in current {
@@ -112,7 +153,7 @@ impl Host {
     }
 
     pub(super) fn forget_all(&self, gone: &[AbsPath]) -> Result<(), SystemError> {
-        let mut paths = self.secret_paths().paths.clone();
+        let mut paths = self.read_secret_paths()?.paths.clone();
         let before = paths.len();
         paths.retain(|path, _| !gone.iter().any(|it| it.as_str() == &**path));
         if paths.len() == before { Ok(()) } else { self.write_secret_paths(paths) }
@@ -150,7 +191,7 @@ fn understood(bytes: &[u8]) -> SecretPaths {
             paths: paths.into_iter().map(|(path, it)| (path, it.keep)).collect(),
             all: false,
         },
-        Ok(_) | Err(_) => SecretPaths { paths: BTreeMap::new(), all: true },
+        Ok(_) | Err(_) => everything(),
     }
 }
 
@@ -205,6 +246,30 @@ mod tests {
         assert_eq!(secrecy(&host_in(&folder), &path("etc/key")), Secrecy::Secret { keep: false });
         host.remember_secrets(&[]).unwrap();
         assert_eq!(secrecy(&host, &path("etc/key")), Secrecy::Plain);
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_read_hides_everything_and_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        let key = AbsPath::parse(folder.join("key").to_str().unwrap()).unwrap();
+        std::fs::write(folder.join("key"), "x").unwrap();
+        host_in(&folder).remember_secrets(&[(key.clone(), true)]).unwrap();
+        let list = folder.join("state/secret-paths.json");
+        let aside = folder.join("state/aside");
+        std::fs::rename(&list, &aside).unwrap();
+        // Nobody can read a directory as a file.
+        std::fs::create_dir(&list).unwrap();
+        let host = host_in(&folder);
+        assert_eq!(secrecy(&host, &key), Secrecy::Secret { keep: false });
+        let why = host.hides_everything().unwrap().chain().join(": ");
+        assert!(why.contains("secret-paths.json, which says where secrets were written"), "{why}");
+        assert!(host.remember_secrets(&[(key.clone(), true)]).is_err(), "no secret is written");
+        assert!(host.forget_secrets(std::slice::from_ref(&key)).is_err());
+        std::fs::remove_dir(&list).unwrap();
+        std::fs::rename(&aside, &list).unwrap();
+        assert_eq!(secrecy(&host, &key), Secrecy::Secret { keep: true });
+        assert!(host.hides_everything().is_none());
     }
 
     #[test]

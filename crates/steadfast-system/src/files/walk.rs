@@ -189,8 +189,9 @@ impl Dir {
             let mut list = [0_u8; 512];
             let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
             open = match rustix::fs::getxattr(path, ACCESS_LIST, &mut list) {
-                Ok(_) | Err(Errno::RANGE) => true,
-                Err(_) => false,
+                Err(Errno::NODATA | Errno::OPNOTSUPP) => false,
+                // What cannot be told is not trusted.
+                Ok(_) | Err(_) => true,
             };
         }
         Ok(Dir { fd, real, facts, open })

@@ -55,7 +55,9 @@ pub(crate) fn run(
     })?;
     let program = std::env::current_exe().map_err(|err| Failure::new(Exit::State, err))?;
     let program = place(program);
-    let host = match adopted::settled_name(&cx.layout) {
+    // Under another name other promises would be made.
+    let settled = adopted::settled_name(&cx.layout);
+    let host = match settled.map_err(|err| Failure::new(Exit::State, err))? {
         Some(name) => name,
         None => name()?,
     };

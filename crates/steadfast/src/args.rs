@@ -1,7 +1,7 @@
 //! The command line. The comments on the structs are the help text.
 
 use crate::commands;
-use crate::ui::When;
+use crate::ui::{Format, When};
 use clap::{ArgAction, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -102,6 +102,29 @@ impl Command {
             | Command::Schema(_)
             | Command::Completions(_)
             | Command::Man(_) => LogReader::User,
+        }
+    }
+
+    /// Whether its data are JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        match self {
+            Command::Run(args) => args.format == Format::Json,
+            Command::Check(args) => args.is_json(),
+            Command::Explain(args) => args.is_json(),
+            Command::Facts(args) => args.is_json(),
+            Command::Status(args) => args.is_json(),
+            Command::History(args) => args.is_json(),
+            Command::Adopt(_)
+            | Command::Suspend(_)
+            | Command::Resume(_)
+            | Command::Agent(_)
+            | Command::Internal(_)
+            | Command::Publish(_)
+            | Command::Keys(_)
+            | Command::Verify(_)
+            | Command::Schema(_)
+            | Command::Completions(_)
+            | Command::Man(_) => false,
         }
     }
 

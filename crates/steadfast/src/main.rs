@@ -29,12 +29,16 @@ fn main() -> ExitCode {
     // What children are told is what was asked for here, by whichever way.
     surroundings.log = logging::start(args.command.log_reader(), args.verbose, &surroundings);
     let single = args.command.is_single();
+    let json = args.command.is_json();
     let act = move || {
         let ui = ui::Ui::new(&surroundings, args.color);
         match dispatch::dispatch(args, &surroundings, &ui) {
             Ok(code) => code,
             Err(failure) => {
                 ui.failure(&failure);
+                if json {
+                    render::json::failure(&ui, &failure);
+                }
                 failure.exit
             }
         }

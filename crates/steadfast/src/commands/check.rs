@@ -32,6 +32,12 @@ enum CheckFormat {
     Github,
 }
 
+impl CheckArgs {
+    pub(crate) fn is_json(&self) -> bool {
+        self.format == CheckFormat::Json
+    }
+}
+
 pub(crate) fn run(args: &CheckArgs, ui: &Ui) -> Outcome {
     let mut loaded = model::load(&args.model)?;
     let Checked { nodes, promises } = every_node(&mut loaded);
@@ -47,7 +53,12 @@ pub(crate) fn run(args: &CheckArgs, ui: &Ui) -> Outcome {
             CheckFormat::Github => ui.line(&render::github(diagnostic, &loaded.sources)),
         }
     }
-    let exit = if errors > 0 { Exit::BadModel } else { Exit::Fine };
+    let nobody = nodes == 0 && errors == 0;
+    let exit = match errors {
+        0 if nobody => Exit::Usage,
+        0 => Exit::Fine,
+        _ => Exit::BadModel,
+    };
     match args.format {
         CheckFormat::Text => {
             let tone = if errors > 0 { Tone::Bad } else { Tone::Good };
@@ -73,7 +84,7 @@ pub(crate) fn run(args: &CheckArgs, ui: &Ui) -> Outcome {
         ),
         CheckFormat::Github => {}
     }
-    if nodes == 0 && errors == 0 {
+    if nobody {
         return Err(Failure::usage("no environment of the model names any node"));
     }
     Ok(exit)

@@ -48,6 +48,12 @@ pub(crate) struct ExplainArgs {
     format: Format,
 }
 
+impl ExplainArgs {
+    pub(crate) fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+}
+
 pub(crate) fn run(args: &ExplainArgs, cx: &Context, ui: &Ui) -> Outcome {
     let code = args.thing.trim_start_matches("error[").trim_end_matches(']');
     if let Some((code, words)) = codes::ALL.iter().find(|(it, _)| it.0 == code) {
@@ -63,11 +69,6 @@ pub(crate) fn run(args: &ExplainArgs, cx: &Context, ui: &Ui) -> Outcome {
     let Some(path) = path else { return Ok(Exit::Fine) };
     let mut loaded = model::load(path)?;
     let (node, target) = target(args, adopted.as_ref(), &mut loaded, cx, ui)?;
-    // Words are no data.
-    let tell = |words: &str| match args.format {
-        Format::Text => ui.line(words),
-        Format::Json => ui.say(words),
-    };
     let Some(target) = target else {
         let words = format!("nothing is promised: no environment of the model names {node}");
         match args.format {
@@ -79,11 +80,7 @@ pub(crate) fn run(args: &ExplainArgs, cx: &Context, ui: &Ui) -> Outcome {
     };
     let found = find(&target, &args.thing);
     if found.is_empty() {
-        tell(&format!("nothing is promised about {} on {node}", clean(&args.thing)));
-        let ids: Vec<&str> = target.promises.all.iter().map(|it| &*it.id.0).collect();
-        if let Some(near) = nearest(&args.thing, &ids) {
-            tell(&format!("did you mean {near}?"));
-        }
+        nothing_about(args, &node, &target, ui);
         return Ok(Exit::Fine);
     }
     let mut lines = match &adopted {
@@ -102,6 +99,31 @@ pub(crate) fn run(args: &ExplainArgs, cx: &Context, ui: &Ui) -> Outcome {
     }
     store.take_warnings().iter().for_each(|it| ui.warn(it));
     Ok(Exit::Fine)
+}
+
+/// Nothing is promised about the thing; perhaps another was meant.
+fn nothing_about(args: &ExplainArgs, node: &str, target: &Target, ui: &Ui) {
+    let words = format!("nothing is promised about {} on {node}", clean(&args.thing));
+    let ids: Vec<&str> = target.promises.all.iter().map(|it| &*it.id.0).collect();
+    let near = nearest(&args.thing, &ids);
+    match args.format {
+        Format::Text => {
+            ui.line(&words);
+            if let Some(near) = near {
+                ui.line(&format!("did you mean {near}?"));
+            }
+        }
+        Format::Json => {
+            let event = json!({
+                "event": "nothing-promised",
+                "node": node,
+                "thing": args.thing,
+                "words": words,
+                "near": near,
+            });
+            ui.line(&event.to_string());
+        }
+    }
 }
 
 /// What the code of an error means.

@@ -21,6 +21,12 @@ enum FactsFormat {
     Json,
 }
 
+impl FactsArgs {
+    pub(crate) fn is_json(&self) -> bool {
+        self.format == FactsFormat::Json
+    }
+}
+
 pub(crate) fn run(args: &FactsArgs, layout: &Layout, ui: &Ui) -> Outcome {
     let facts = super::facts_of(layout, ui);
     match args.format {

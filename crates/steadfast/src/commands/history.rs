@@ -43,6 +43,16 @@ enum Show {
     },
 }
 
+impl HistoryArgs {
+    pub(crate) fn is_json(&self) -> bool {
+        let format = match self.show {
+            Some(Show::Show { run: _, format }) => format,
+            None => self.format,
+        };
+        format == Format::Json
+    }
+}
+
 pub(crate) fn run(args: &HistoryArgs, layout: &Layout, ui: &Ui) -> Outcome {
     let failed = |error| {
         let unseen = matches!(error, StoreError::Look { .. });
@@ -73,8 +83,14 @@ pub(crate) fn run(args: &HistoryArgs, layout: &Layout, ui: &Ui) -> Outcome {
         }
         None => {
             let runs = store.runs(args.limit).map_err(failed)?;
-            if runs.is_empty() && args.format == Format::Text {
-                ui.line("no run has changed anything here yet");
+            if runs.is_empty() {
+                let words = "no run has changed anything here yet";
+                match args.format {
+                    Format::Text => ui.line(words),
+                    Format::Json => {
+                        ui.line(&json!({ "event": "no-runs", "words": words }).to_string());
+                    }
+                }
             }
             for line in &runs {
                 let told = Told::look_up(line, held, &revisions);

@@ -18,6 +18,12 @@ pub(crate) struct StatusArgs {
     format: Format,
 }
 
+impl StatusArgs {
+    pub(crate) fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+}
+
 pub(crate) fn run(args: &StatusArgs, layout: &Layout, ui: &Ui) -> Outcome {
     let status = client::status(&layout.socket()).map_err(failure)?;
     match args.format {

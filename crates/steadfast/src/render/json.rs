@@ -1,12 +1,12 @@
 //! One event a line, ending with a summary. The names are stable.
 
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
 use crate::render::{Forecasts, Foreseen, foreseen};
 use crate::ui::Ui;
 use serde_json::Value;
 use serde_json::json;
 use steadfast_engine::{Event, Outcome, Promised, Reporter, Summary};
-use steadfast_model::SourceSet;
+use steadfast_model::{SourceSet, render};
 use steadfast_resources::Change;
 use steadfast_store::format::v1;
 
@@ -103,12 +103,31 @@ impl Reporter for JsonLines<'_> {
     }
 }
 
-/// The last line of a run.
+/// Why a command ended early, as its last line: what is wrong in the model, and then the error. A program that
+/// reads lines needs no other way to learn it.
+pub(crate) fn failure(ui: &Ui, failure: &Failure) {
+    if let Some(mistakes) = failure.mistakes() {
+        let all = mistakes.all.iter();
+        all.for_each(|it| ui.line(&render::json(it, &mistakes.sources)));
+    }
+    let because: Vec<String> = failure.error.chain().skip(1).map(ToString::to_string).collect();
+    let event = json!({
+        "event": "error",
+        "exit": failure.exit.code(),
+        "words": failure.error.to_string(),
+        "because": because,
+        "help": failure.help,
+    });
+    ui.line(&event.to_string());
+}
+
+/// Nothing is promised of all that was asked about.
 pub(crate) fn nothing_promised(ui: &Ui, node: &str, words: &str) {
     let event = json!({ "event": "nothing-promised", "node": node, "words": words });
     ui.line(&event.to_string());
 }
 
+/// The last line of a run.
 pub(crate) fn summary(ui: &Ui, summary: &Summary, implied: &Summary, exit: Exit) {
     let Summary { kept, repaired, not_kept, held, certain, expected } = *summary;
     let event = json!({

@@ -38,5 +38,5 @@ pub(crate) struct RunArgs {
 
     /// The output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(super) format: Format,
+    pub(crate) format: Format,
 }

@@ -138,10 +138,7 @@ impl Steps {
             return Some(step.clone());
         }
         let is_it = |other: &Identity| match (thing, other) {
-            (Identity::Path(folder), Identity::Path(path)) => path
-                .as_str()
-                .strip_prefix(folder.as_str())
-                .is_some_and(|it| it.is_empty() || it.starts_with('/')),
+            (Identity::Path(folder), Identity::Path(path)) => path.is_within(folder),
             (_, _) => thing == other,
         };
         let promised = self.planned.iter().map(|at| &promises.all[*at]);

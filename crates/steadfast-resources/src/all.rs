@@ -2,7 +2,7 @@
 
 use crate::group::Group;
 use crate::identity::Identity;
-use crate::kind::{Applied, Difference, Kind as _, Refusal};
+use crate::kind::{Applied, Difference, Kind as _, Refusal, Turn};
 use crate::kinds::{Looks, Row};
 use crate::made::Made;
 use crate::package::{self, Package};
@@ -60,6 +60,7 @@ pub fn relate_packages(all: &mut [&mut Resource]) {
 /// where it reaches.
 pub fn relate(all: &mut [&mut Resource]) {
     relate_made(all);
+    relate_let_go(all);
     let mut paths: Vec<AbsPath> = all
         .iter()
         .filter(|it| !it.is_absent())
@@ -75,6 +76,21 @@ pub fn relate(all: &mut [&mut Resource]) {
         let below = paths[from..].iter().take_while(|it| it.as_str().starts_with(&prefix));
         let below = below.cloned().collect();
         of_kind!(Resource, &mut **resource, K, want => K::set_promised(want, below));
+    }
+}
+
+/// Tells what is to be absent where another promise lets go of it first. A group whose number another one may
+/// wait for goes early all the same, but where a user leaves the group of its own name.
+fn relate_let_go(all: &mut [&mut Resource]) {
+    let own = all.iter().any(|it| it.turn() == Turn::NumberedGroups);
+    let lets_go = |other: &Resource, thing: &Identity| of_kind!(Resource, other, K, want => K::lets_go(want, thing, own));
+    let goes = |it: &Resource| {
+        it.turn() == Turn::GroupsGo
+            && it.claims().iter().any(|thing| all.iter().any(|other| lets_go(other, thing)))
+    };
+    let going: Vec<bool> = all.iter().map(|it| goes(it)).collect();
+    for (resource, _) in all.iter_mut().zip(going).filter(|(_, goes)| *goes) {
+        of_kind!(Resource, &mut **resource, K, want => K::set_let_go(want));
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Desired {
     pub system: bool,
     /// A task of its own, after the users.
     pub members: Option<members::Desired>,
+    /// A user who is promised leaves it: it goes after that.
+    pub left: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +97,14 @@ impl Kind for Group {
             }
         };
         let plain = |present, gid| {
-            Some(Desired { name: parsed.clone()?, present, gid, system: false, members: None })
+            Some(Desired {
+                name: parsed.clone()?,
+                present,
+                gid,
+                system: false,
+                members: None,
+                left: false,
+            })
         };
         let want = if let Node::Scalar(scalar) = body
             && let Value::Integer(number) = scalar.value.value
@@ -127,7 +136,7 @@ impl Kind for Group {
                     }
                 }
             }
-            parsed.clone().map(|name| Desired { name, present, gid, system, members })
+            parsed.clone().map(|name| Desired { name, present, gid, system, members, left: false })
         };
         if cx.is_sound() { want } else { None }
     }
@@ -152,8 +161,13 @@ impl Kind for Group {
         match (want.present, want.gid) {
             (true, Some(_)) => Turn::NumberedGroups,
             (true, None) => Turn::Groups,
+            (false, _) if want.left => Turn::LeftGroupsGo,
             (false, _) => Turn::GroupsGo,
         }
+    }
+
+    fn set_let_go(want: &mut Desired) {
+        want.left = true;
     }
 
     fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
@@ -267,7 +281,7 @@ impl Kind for Group {
 
     fn absence(facet: &Facet) -> Option<Desired> {
         let name = facet.as_group()?.clone();
-        Some(Desired { name, present: false, gid: None, system: false, members: None })
+        Some(Desired { name, present: false, gid: None, system: false, members: None, left: false })
     }
 
     fn changes_back(
@@ -362,7 +376,7 @@ mod tests {
     }
 
     fn want(gid: Option<u32>) -> Desired {
-        Desired { name: name("web"), present: true, gid, system: false, members: None }
+        Desired { name: name("web"), present: true, gid, system: false, members: None, left: false }
     }
 
     fn absent() -> Desired {

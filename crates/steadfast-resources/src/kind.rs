@@ -227,6 +227,8 @@ pub enum Turn {
     Groups,
     NumberedUsers,
     Users,
+    /// Groups that users who stay leave in this run.
+    LeftGroupsGo,
     Members,
     Paths,
     Jobs,
@@ -391,6 +393,15 @@ pub trait Kind {
     fn secret_paths(_want: &Self::Desired) -> Vec<(AbsPath, bool)> {
         vec![]
     }
+
+    /// Whether keeping it takes away the hold that it may have on a thing: a user's on the primary group of now.
+    /// `own`: only on one that has its name.
+    fn lets_go(_want: &Self::Desired, _thing: &Identity, _own: bool) -> bool {
+        false
+    }
+
+    /// Tells it that another promise lets go of what is to be absent: it goes after that.
+    fn set_let_go(_want: &mut Self::Desired) {}
 
     /// Tells it what other promises make where it reaches.
     fn set_made(_want: &mut Self::Desired, _made: Arc<[Made]>) {}

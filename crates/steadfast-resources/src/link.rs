@@ -15,7 +15,9 @@ use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{self, Applied, Difference, Fingerprint, Kind, Obstacle, Refusal, Turn};
 use crate::made::{Made, Places};
-use crate::paths::{self, Accounts, Ids, Inherited, NewLink, Owners, Removal, Setting, vital};
+use crate::paths::{
+    self, Accounts, Ids, Inherited, NewLink, Owners, Removal, Setting, Within, vital,
+};
 use crate::undo::{Effect, Facet, Says};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -59,6 +61,8 @@ pub struct State {
     pub inherits: Option<Inherited>,
     /// Why it is no place for a promise.
     pub ours: Option<String>,
+    /// What is in the directory that gives way to it.
+    pub within: Within,
 }
 
 pub use crate::paths::Change;
@@ -179,11 +183,18 @@ impl Kind for Link {
                 let ids = accounts.ids(&want.owners)?;
                 let Look { folder, entry } = look?;
                 let mut ours = paths::is_ours(&want.path, entry.as_ref(), &own);
-                if !want.made.is_empty() && ours.is_none() {
-                    ours = Places::find(&want.made, sys)?.forbid(&want.path, entry.as_ref());
+                let mut within = Within::default();
+                if ours.is_none() && (want.force || !want.made.is_empty()) {
+                    let places = Places::find(&want.made, sys)?;
+                    if !want.made.is_empty() {
+                        ours = places.forbid(&want.path, entry.as_ref());
+                    }
+                    if want.force && ours.is_none() {
+                        within = Within::find(&want.path, entry.as_ref(), &places, sys)?;
+                    }
                 }
                 let inherits = accounts.inherited(folder.as_ref());
-                Ok(State { folder, entry, ids, inherits, ours })
+                Ok(State { folder, entry, ids, inherits, ours, within })
             })
             .collect()
     }
@@ -196,54 +207,11 @@ impl Kind for Link {
         if let Some(why) = &have.ours {
             return Difference::refused(Refusal::model(why.clone()));
         }
-        let Some(target) = &want.target else { return plan_absent(want, have) };
-        let mut obstacles: Vec<Obstacle> =
-            have.ids.missing(&want.owners).into_iter().map(Obstacle::Missing).collect();
-        if have.folder.is_none() {
-            obstacles.extend(want.path.parent().map(|it| Obstacle::Missing(Identity::Path(it))));
-        }
-        if let Some(entry) = &have.entry
-            && !matches!(entry.shape, Shape::Link { .. })
-        {
-            let what = paths::words(&entry.shape);
-            let open = have.folder.as_ref().is_some_and(|it| it.open);
-            if entry.mounted {
-                let why = format!("{what} is in the way, and something is mounted there");
-                obstacles.push(Obstacle::refused(Refusal::of_place(open, why)));
-            } else if !want.force {
-                let why = format!("{what} is in the way (`force: true` removes it)");
-                obstacles.push(Obstacle::refused(Refusal::of_place(open, why)));
-            }
-        }
-        if kind::refuses(&obstacles) {
-            return Difference { obstacles, ..Difference::none() };
-        }
-        let replaces = have.entry.as_ref().map_or(Expected::Nothing, paths::seen);
-        let mut names = want.owners.of_new(have.inherits.as_ref());
-        let (mut uid, mut gid) = have.ids.of_new(have.inherits.as_ref());
-        if let Some(entry) = &have.entry
-            && let Shape::Link { target: there } = &entry.shape
-        {
-            if there == target {
-                let set =
-                    Setting::between(&want.path, None, entry, have.ids, None, false, &want.owners);
-                let changes = set.map(|it| Change::SetAttributes(vec![it])).into_iter().collect();
-                return Difference { changes, obstacles, notes: vec![] };
-            }
-            uid = have.ids.owner.id().unwrap_or(entry.uid);
-            gid = have.ids.group.id().unwrap_or(entry.gid);
-            names = want.owners.clone();
-        }
-        let link = NewLink {
-            path: want.path.clone(),
-            target: Arc::clone(target),
-            uid,
-            gid,
-            names,
-            replaces,
+        let difference = match &want.target {
+            Some(target) => plan_there(want, target, have),
+            None => plan_absent(want, have),
         };
-        let notes = have.entry.as_ref().and_then(paths::not_kept).into_iter().collect();
-        Difference { changes: vec![Change::MakeLink(link)], obstacles, notes }
+        paths::refuse_barred(difference, have.folder.as_ref(), have.entry.as_ref())
     }
 
     fn apply(batch: &[&[Change]], sys: &dyn Actuate) -> Vec<Applied> {
@@ -304,14 +272,66 @@ fn parse_target(text: &str) -> Result<Arc<str>, String> {
     }
 }
 
-fn remove(want: &Desired, seen: &Expected) -> Removal {
+fn plan_there(want: &Desired, target: &Arc<str>, have: &State) -> Difference<Change> {
+    let mut obstacles: Vec<Obstacle> =
+        have.ids.missing(&want.owners).into_iter().map(Obstacle::Missing).collect();
+    if have.folder.is_none() {
+        obstacles.extend(want.path.parent().map(|it| Obstacle::Missing(Identity::Path(it))));
+    }
+    if let Some(entry) = &have.entry
+        && !matches!(entry.shape, Shape::Link { .. })
+    {
+        let what = paths::words(&entry.shape);
+        let open = have.folder.as_ref().is_some_and(|it| it.open);
+        if entry.mounted {
+            let why = format!("{what} is in the way, and something is mounted there");
+            obstacles.push(Obstacle::refused(Refusal::of_place(open, why)));
+        } else if !want.force {
+            let why = format!("{what} is in the way (`force: true` removes it)");
+            obstacles.push(Obstacle::refused(Refusal::of_place(open, why)));
+        }
+    }
+    obstacles.extend(have.within.refusal.iter().cloned().map(Obstacle::refused));
+    if kind::refuses(&obstacles) {
+        return Difference { obstacles, ..Difference::none() };
+    }
+    let replaces = have.entry.as_ref().map_or(Expected::Nothing, paths::seen);
+    let mut names = want.owners.of_new(have.inherits.as_ref());
+    let (mut uid, mut gid) = have.ids.of_new(have.inherits.as_ref());
+    if let Some(entry) = &have.entry
+        && let Shape::Link { target: there } = &entry.shape
+    {
+        if there == target {
+            let set =
+                Setting::between(&want.path, None, entry, have.ids, None, false, &want.owners);
+            let changes = set.map(|it| Change::SetAttributes(vec![it])).into_iter().collect();
+            return Difference { changes, obstacles, notes: vec![] };
+        }
+        uid = have.ids.owner.id().unwrap_or(entry.uid);
+        gid = have.ids.group.id().unwrap_or(entry.gid);
+        names = want.owners.clone();
+    }
+    let link = NewLink {
+        path: want.path.clone(),
+        target: Arc::clone(target),
+        uid,
+        gid,
+        names,
+        replaces,
+        with: have.within.count,
+    };
+    let notes = have.entry.as_ref().and_then(paths::not_kept).into_iter().collect();
+    Difference { changes: vec![Change::MakeLink(link)], obstacles, notes }
+}
+
+fn remove(want: &Desired, seen: &Expected, below: u64) -> Removal {
     Removal {
         path: want.path.clone(),
         below: None,
         seen: seen.clone(),
         whole: *seen == Expected::Directory,
         keep: true,
-        count: 1,
+        count: 1 + below,
     }
 }
 
@@ -327,8 +347,11 @@ fn plan_absent(want: &Desired, have: &State) -> Difference<Change> {
         let why = format!("{what} is there (`force: true` removes it)");
         return Difference::refused(Refusal::of_place(open, why));
     }
-    let mut difference =
-        Difference::new(vec![Change::Remove(vec![remove(want, &paths::seen(entry))])]);
+    if let Some(why) = &have.within.refusal {
+        return Difference::refused(why.clone());
+    }
+    let removal = remove(want, &paths::seen(entry), have.within.count);
+    let mut difference = Difference::new(vec![Change::Remove(vec![removal])]);
     difference.notes.extend(paths::not_kept(entry));
     difference
 }
@@ -345,7 +368,14 @@ mod tests {
     }
 
     fn at(entry: Option<Entry>) -> State {
-        State { folder: folder(), entry, ids: Ids::default(), inherits: None, ours: None }
+        State {
+            folder: folder(),
+            entry,
+            ids: Ids::default(),
+            inherits: None,
+            ours: None,
+            within: Within::default(),
+        }
     }
 
     #[track_caller]

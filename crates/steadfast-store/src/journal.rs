@@ -493,6 +493,7 @@ mod tests {
                 gid: None,
                 system: false,
                 members: None,
+                left: false,
             }),
             needs: vec![],
             lies_in: vec![],

@@ -25,6 +25,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use steadfast_engine::debt::RunnerRecord;
 use steadfast_engine::{Budget, Extent, Forecast, NotKept, Outcome};
+use steadfast_system::files::Bar;
 use steadfast_system::packages::version::Version;
 use steadfast_system::{AbsPath, GroupName, PackageName, UnitName, UserName};
 
@@ -262,6 +263,12 @@ fn setting(host: FakeHost, line: &str) -> FakeHost {
         }
         ["link", at, target] => host.with_link(at, target),
         ["remove", at] => host.with(|world| world.take(&path(at))),
+        ["immutable", at] => host.with(|world| {
+            world.files.get_mut(&path(at)).unwrap().bar = Some(Bar::Immutable);
+        }),
+        ["changeable", at] => host.with(|world| {
+            world.files.get_mut(&path(at)).unwrap().bar = None;
+        }),
         ["remove-group", name] => host.with(|world| {
             world.groups.remove(&GroupName::parse(name).unwrap());
         }),

@@ -80,9 +80,6 @@ fn what_is_promised_about_nothing_is_told_with_what_may_have_been_meant() {
     let said = steadfast(&said);
     assert_eq!(
         (said.code, said.out.as_str()),
-        (
-            0,
-            "nothing is promised about file:/etc/mtod on node1\ndid you mean file:/etc/motd?\n"
-        )
+        (0, "nothing is promised about file:/etc/mtod on node1\ndid you mean file:/etc/motd?\n")
     );
 }

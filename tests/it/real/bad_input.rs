@@ -178,8 +178,8 @@ files:
             ("package:no-such-package", &["not-kept", "apt's lists have no package"]),
             ("file:/srv/dir", &["not-kept", "directory"]),
             ("file:/srv/full/big", &["not-kept", "No space left"]),
-            ("file:/srv/ro/a", &["not-kept", "Read-only file system"]),
-            ("file:/srv/ro/b", &["not-kept", "Read-only file system"]),
+            ("file:/srv/ro/a", &["not-kept", "mounted read-only"]),
+            ("file:/srv/ro/b", &["not-kept", "mounted read-only"]),
             ("file:/etc/owned", &["not-kept", "user no-such-user does not exist"]),
             ("file:/etc/folder/missing", &["not-kept", "/etc/folder"]),
         ];

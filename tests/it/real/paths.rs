@@ -20,6 +20,7 @@ fn what_others_put_in_the_way_and_what_has_two_names_takes_nothing_away() {
     let Some(machine) = Machine::boot() else { return };
     names_are_bytes(&machine);
     what_cannot_be_removed_holds_nothing_else(&machine);
+    what_not_even_root_can_change_is_foreseen(&machine);
     one_thing_has_one_promise(&machine);
     links_of_this_machine(&machine);
     a_tree_brings_its_dotfiles(&machine);
@@ -48,6 +49,50 @@ fn names_are_bytes(machine: &Machine) {
     }
     let again = run(machine, &[]);
     assert_eq!((again.exit, again.outcomes()), (0, vec![]), "{again:#?}");
+}
+
+/// What a dry run says of one promise: how certain each of its lines is, or its verdict.
+fn foreseen(machine: &Machine, sections: &str, promise: &str) -> Vec<String> {
+    let server = format!("server: web\n{sections}");
+    machine.server_model(&[("servers/web.yaml", &*server)]);
+    let run = run(machine, &["--dry-run"]);
+    let lines = run.forecasts().into_iter().filter(|(id, ..)| id == promise).map(|it| it.2);
+    let verdict = run.judged().filter(|(id, _)| id == promise).map(|it| it.1);
+    lines.chain(verdict).collect()
+}
+
+fn what_not_even_root_can_change_is_foreseen(machine: &Machine) {
+    machine.sh("mkdir -p /srv/ro /srv/fl/in; mount -t tmpfs none /srv/ro; mkdir /srv/ro/d; touch /srv/ro/d/a; \
+                mount -o remount,ro /srv/ro; touch /srv/fl/in/a");
+    let sections = "directories: { /srv/ro/d: { purge: true } }\n";
+    assert_eq!(foreseen(machine, sections, "directory:/srv/ro/d"), ["unknown"]);
+    for sections in ["/srv/ro/d/a: absent", "/srv/ro/new: { content: n }"] {
+        let promise = format!("file:{}", sections.split_once(": ").unwrap().0);
+        let sections = format!("files: {{ {sections} }}\n");
+        assert_eq!(foreseen(machine, &sections, &promise), ["not-kept"], "{sections}");
+    }
+    machine.sh("umount /srv/ro");
+    if machine.run(&["chattr", "+i", "/srv/fl/in/a"]).status != 0 {
+        return;
+    }
+    for (sections, promise, expected) in [
+        (
+            "directories: { /srv/fl: { purge: true, force: true } }\n",
+            "directory:/srv/fl",
+            "unknown",
+        ),
+        ("links: { /srv/fl: { target: /srv, force: true } }\n", "link:/srv/fl", "not-kept"),
+        ("files: { /srv/fl/in/a: absent }\n", "file:/srv/fl/in/a", "not-kept"),
+        ("files: { /srv/fl/in/a: { mode: \"0600\" } }\n", "file:/srv/fl/in/a", "not-kept"),
+    ] {
+        assert_eq!(foreseen(machine, sections, promise), [expected], "{sections}");
+    }
+    machine.sh("chattr -i /srv/fl/in/a; chattr +i /srv/fl/in");
+    let sections = "files: { /srv/fl/in/a: absent }\n";
+    assert_eq!(foreseen(machine, sections, "file:/srv/fl/in/a"), ["not-kept"]);
+    machine.sh("chattr -i /srv/fl/in");
+    let run = promise(machine, sections, &[]);
+    assert_eq!(outcome(&run, "file:/srv/fl/in/a"), "repaired");
 }
 
 fn what_cannot_be_removed_holds_nothing_else(machine: &Machine) {

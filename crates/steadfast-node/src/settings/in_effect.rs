@@ -44,7 +44,8 @@ impl InEffect {
             match &unread {
                 _ if !is_silent(&bytes) => {}
                 Some(why) => {
-                    let words = format!("it says nothing, and what it said before is unknown: {why}");
+                    let words =
+                        format!("it says nothing, and what it said before is unknown: {why}");
                     return Err(wrong(words));
                 }
                 None if before.is_some() => {

@@ -227,7 +227,7 @@ fn a_job_owns_its_file_and_needs_its_user() {
 }
 
 fn folder() -> Folder {
-    Folder { uid: 0, gid: 0, mode: Mode(0o755), open: false }
+    Folder { uid: 0, gid: 0, mode: Mode(0o755), open: false, bar: None }
 }
 
 fn state(shape: Option<Shape>) -> State {

@@ -9,15 +9,18 @@ use crate::mode::NEW_DIRECTORY;
 use crate::paths::{self, Change, Inherited, NewDirectory, Removal, Setting, Whose};
 use std::sync::Arc;
 use steadfast_system::files::{Entry, Expected, Folder, Mode, Shape, TreeEntry};
+use steadfast_system::text::safe;
 use steadfast_system::{AbsPath, GroupName};
 
 pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
     if let Some(why) = paths::lies_in_ours(&want.path, &have.own) {
         return Difference::refused(Refusal::Model(why));
     }
-    if want.absent {
-        return plan_absent(want, have);
-    }
+    let difference = if want.absent { plan_absent(want, have) } else { plan_there(want, have) };
+    paths::refuse_barred(difference, have.folder.as_ref(), have.entry.as_ref())
+}
+
+fn plan_there(want: &Desired, have: &State) -> Difference<Change> {
     let obstacles = obstacles(want, have);
     if kind::refuses(&obstacles) {
         return Difference { obstacles, ..Difference::none() };
@@ -110,7 +113,8 @@ fn folder_after(want: &Desired, have: &State, there: Option<&Entry>) -> Folder {
     };
     // Whoever can write the directory can write below it.
     let open = have.folder.as_ref().is_some_and(|it| it.open) || uid != 0 || mode.0 & 0o022 != 0;
-    Folder { uid, gid, mode, open }
+    let bar = there.and_then(|it| it.marks.bar);
+    Folder { uid, gid, mode, open, bar }
 }
 
 fn new_directory(want: &Desired, have: &State, root: &Folder) -> NewDirectory {
@@ -163,6 +167,11 @@ fn plan_absent(want: &Desired, have: &State) -> Difference<Change> {
         keep: true,
         count: 1 + below.len() as u64,
     }])]);
+    if let Some((it, bar)) = paths::barred(below) {
+        // All else below it goes.
+        let why = format!("{} in it {}, and stays", safe(&it.path), bar.words());
+        difference.obstacles.push(Obstacle::Unknown(why));
+    }
     difference.notes.extend(paths::not_kept(entry));
     difference.notes.extend(not_kept(below));
     difference

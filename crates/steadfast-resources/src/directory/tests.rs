@@ -565,7 +565,7 @@ fn what_is_in_the_way_of_a_source_gives_way_to_force_alone() {
         expect![[r#"
         bin: make directory (mode 0755), replacing a symbolic link
         bin/run.sh: write 10 bytes (new, mode 0755)
-        index.html: write 5 bytes, replacing a directory
+        index.html: write 5 bytes, replacing a directory and 1 below it
     "#]],
     );
     // A link in the way of a file is replaced, never followed.

@@ -54,7 +54,7 @@ use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Turn};
 use crate::made::{Made, Places};
-use crate::paths::{self, Accounts, Inherited};
+use crate::paths::{self, Accounts, Inherited, Within};
 use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
 use std::sync::Arc;
 use steadfast_model::{Field, Lower, Node, Spanned, Takes};
@@ -154,9 +154,15 @@ impl Kind for File {
         });
         let spared = |(want, state): (&&Desired, Result<State, SystemError>)| {
             let mut state = state?;
-            if !want.made.is_empty() && state.ours.is_none() {
-                let places = Places::find(&want.made, sys)?;
+            let places = match (want.force, want.made.is_empty()) {
+                (false, true) => return Ok(state),
+                (true, _) | (_, false) => Places::find(&want.made, sys)?,
+            };
+            if state.ours.is_none() && !want.made.is_empty() {
                 state.ours = places.forbid(&want.path, state.entry.as_ref());
+            }
+            if state.ours.is_none() && want.force {
+                state.within = Within::find(&want.path, state.entry.as_ref(), &places, sys)?;
             }
             Ok(state)
         };

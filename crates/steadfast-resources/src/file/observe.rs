@@ -4,7 +4,7 @@ use super::desired::{Content, Desired, secrets_of};
 use super::state::{Compared, State};
 use crate::edit::{self, Edit};
 use crate::kind::{Fingerprint, Refusal};
-use crate::paths::{self, Bytes, Ids, Inherited, Owners, SHOWN};
+use crate::paths::{self, Bytes, Ids, Inherited, Owners, SHOWN, Within};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use steadfast_model::lower::Piece;
@@ -171,7 +171,17 @@ fn state<S: secrets::Read + ?Sized>(
             mark = Some(if sensitive { sys.keyed_digest(&*digest)? } else { *digest });
         }
     }
-    Ok(State { folder, entry, ids, inherits, content, mark, sensitive, ours })
+    Ok(State {
+        folder,
+        entry,
+        ids,
+        inherits,
+        content,
+        mark,
+        sensitive,
+        ours,
+        within: Within::default(),
+    })
 }
 
 /// Whether what is there was once written from a secret.

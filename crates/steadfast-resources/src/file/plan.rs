@@ -13,9 +13,11 @@ pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
     if let Some(why) = &have.ours {
         return Difference::refused(Refusal::model(why.clone()));
     }
-    if want.absent {
-        return plan_absent(want, have);
-    }
+    let difference = if want.absent { plan_absent(want, have) } else { plan_there(want, have) };
+    paths::refuse_barred(difference, have.folder.as_ref(), have.entry.as_ref())
+}
+
+fn plan_there(want: &Desired, have: &State) -> Difference<Change> {
     let obstacles = obstacles(want, have);
     if kind::refuses(&obstacles) {
         return Difference { obstacles, ..Difference::none() };
@@ -107,6 +109,7 @@ fn writing(
             keep: want.keep_backup,
             in_place: file.is_some_and(|it| it.mounted),
         },
+        with: have.within.count,
         names: match file {
             Some(_) => want.owners.clone(),
             None => want.owners.of_new(have.inherits.as_ref()),
@@ -127,6 +130,9 @@ fn writing(
 /// Why the promise cannot be kept as things are, whatever an earlier step brings.
 fn refusal(want: &Desired, have: &State) -> Option<Refusal> {
     if let Compared::Refused(why) = &have.content {
+        return Some(why.clone());
+    }
+    if let Some(why) = &have.within.refusal {
         return Some(why.clone());
     }
     let open = have.folder.as_ref().is_some_and(|it| it.open);
@@ -167,14 +173,14 @@ fn at_odds(want: &Desired, have: &State) -> Option<String> {
     }
 }
 
-fn remove(want: &Desired, seen: &Expected) -> Removal {
+fn remove(want: &Desired, seen: &Expected, below: u64) -> Removal {
     Removal {
         path: want.path.clone(),
         below: None,
         seen: seen.clone(),
         whole: *seen == Expected::Directory,
         keep: want.keep_backup,
-        count: 1,
+        count: 1 + below,
     }
 }
 
@@ -194,8 +200,11 @@ fn plan_absent(want: &Desired, have: &State) -> Difference<Change> {
             return Difference::refused(Refusal::of_place(open, why));
         }
     }
-    let mut difference =
-        Difference::new(vec![Change::Remove(vec![remove(want, &paths::seen(entry))])]);
+    if let Some(why) = &have.within.refusal {
+        return Difference::refused(why.clone());
+    }
+    let removal = remove(want, &paths::seen(entry), have.within.count);
+    let mut difference = Difference::new(vec![Change::Remove(vec![removal])]);
     difference.notes.extend(not_kept(want, Some(entry)));
     difference
 }

@@ -1,7 +1,7 @@
 //! What the machine shows of a file, compared with the promise.
 
 use crate::kind::Refusal;
-use crate::paths::{Bytes, Ids, Inherited};
+use crate::paths::{Bytes, Ids, Inherited, Within};
 use steadfast_system::files::{Entry, Folder};
 
 /// What is at the path, beside what is promised of it.
@@ -19,6 +19,8 @@ pub struct State {
     pub sensitive: bool,
     /// Why it is no place for a promise.
     pub ours: Option<String>,
+    /// What is in the directory that gives way to it.
+    pub within: Within,
 }
 
 /// The content that is there, compared with the promised one.

@@ -4,7 +4,7 @@ use super::observe::observe_with;
 use super::*;
 use crate::kind::{self, Refusal};
 use crate::paths::tests::{abs, bad, check_example, entry, file, folder, link, lower, show};
-use crate::paths::{Bytes, Ids, Inherited, Who};
+use crate::paths::{Bytes, Ids, Inherited, Who, Within};
 use expect_test::{Expect, expect};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -322,6 +322,7 @@ fn at(entry: Option<Entry>, content: Compared) -> State {
         mark: None,
         sensitive: false,
         ours: None,
+        within: Within::default(),
     }
 }
 

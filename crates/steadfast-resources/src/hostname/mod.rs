@@ -337,6 +337,7 @@ fn written(want: &Desired, had: Option<&Entry>) -> Change {
         was.map(|it| Was { size: paths::shown_size(it), uid: it.uid, gid: it.gid, mode: it.mode });
     Change::File(paths::Change::Write(vec![Writing {
         file,
+        with: 0,
         names: Owners::default(),
         below: Some(Arc::from(FILE)),
         was,

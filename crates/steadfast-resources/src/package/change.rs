@@ -38,6 +38,26 @@ pub struct Act {
     pub options: Options,
     /// The version that is there now.
     pub have: Option<Version>,
+    /// How many packages its transaction removes that no promise of it names.
+    pub also_removes: u64,
+}
+
+impl Change {
+    /// Takes note of how many packages go along with it.
+    pub(super) fn set_also_removes(&mut self, count: u64) {
+        match self {
+            Change::Install(act)
+            | Change::Upgrade(act)
+            | Change::Downgrade(act)
+            | Change::LookForNewer(act)
+            | Change::Remove(act)
+            | Change::Purge(act) => Arc::make_mut(act).also_removes = count,
+            Change::Configure { .. }
+            | Change::Unhold { .. }
+            | Change::Hold { .. }
+            | Change::MarkManual { .. } => {}
+        }
+    }
 }
 
 impl fmt::Display for Change {

@@ -200,13 +200,13 @@ impl Kind for Package {
 
     fn deletes(change: &Change) -> u64 {
         match change {
-            Change::Remove(_) | Change::Purge(_) => 1,
+            Change::Remove(act) | Change::Purge(act) => 1 + act.also_removes,
+            Change::Install(act)
+            | Change::Upgrade(act)
+            | Change::Downgrade(act)
+            | Change::LookForNewer(act) => act.also_removes,
             Change::Configure { .. }
             | Change::Unhold { .. }
-            | Change::Install(_)
-            | Change::Upgrade(_)
-            | Change::Downgrade(_)
-            | Change::LookForNewer(_)
             | Change::Hold { .. }
             | Change::MarkManual { .. } => 0,
         }

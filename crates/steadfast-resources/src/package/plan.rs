@@ -60,6 +60,11 @@ fn doubt(have: &State, difference: &mut Difference<Change>) {
             Verdict::Unknown(words) => difference.obstacles.push(Obstacle::Unknown(words.clone())),
         }
         difference.notes.extend(along(&foreseen.along));
+        let is_removed = |it: &&Along| matches!(it, Along::Removed { .. });
+        let removed = foreseen.along.iter().filter(is_removed).count() as u64;
+        if let Some(change) = difference.changes.iter_mut().find(|it| it.act().is_some()) {
+            change.set_also_removes(removed);
+        }
     }
     if let Some((_, lists)) = &have.apt {
         difference.obstacles.push(Obstacle::HangsOn(settings()));
@@ -121,6 +126,7 @@ fn act(want: &Desired, goal: Goal, have: Option<&Version>, held: bool) -> Arc<Ac
         },
         options: want.options.clone(),
         have: have.cloned(),
+        also_removes: 0,
     })
 }
 

@@ -460,6 +460,9 @@ fn what_apt_foresees_of_the_transaction_is_said() {
             note: its transaction also installs lib 2
             note: its transaction also changes base 1 -> 2"#]],
     );
+    // What goes along counts as a deletion, also where the promise itself removes nothing.
+    let difference = Package::plan(&want("nginx: present"), &have);
+    assert_eq!(difference.changes.iter().map(Package::deletes).sum::<u64>(), 2);
     let foreseen = |verdict| Some(Foreseen { verdict, along: vec![] });
     have.foreseen = foreseen(Verdict::Refused("nginx : Depends: nowhere".to_owned()));
     plans(

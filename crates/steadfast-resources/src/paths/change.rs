@@ -4,6 +4,7 @@ use super::content::Bytes;
 use super::entry::seen;
 use super::numbers::{bytes, thousands};
 use super::owners::{self, Ids, Owners, named};
+use super::within::and_below;
 use std::fmt;
 use std::sync::Arc;
 use steadfast_system::AbsPath;
@@ -44,11 +45,15 @@ pub struct NewLink {
     pub gid: u32,
     pub names: Owners,
     pub replaces: Expected,
+    /// How many things go with the directory that it replaces.
+    pub with: u64,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Writing {
     pub file: NewFile,
+    /// How many things go with the directory that it replaces.
+    pub with: u64,
     pub names: Owners,
     pub below: Option<Arc<str>>,
     /// The regular file that it replaces.
@@ -167,10 +172,10 @@ pub fn deletes(change: &Change) -> u64 {
         Change::MakeLink(it) => match it.replaces {
             Expected::File { .. } | Expected::AnyFile => 1,
             Expected::Nothing | Expected::Directory | Expected::Link { .. } | Expected::Other => {
-                gives_way(&it.replaces)
+                gives_way(&it.replaces) + it.with
             }
         },
-        Change::Write(all) => all.iter().map(|it| gives_way(&it.file.replaces)).sum(),
+        Change::Write(all) => all.iter().map(|it| gives_way(&it.file.replaces) + it.with).sum(),
         Change::SetAttributes(_) => 0,
     }
 }
@@ -228,8 +233,10 @@ impl fmt::Display for Writing {
             return match (&self.file.replaces, whose) {
                 (Expected::Nothing, None) => write!(f, " (new, mode {})", self.file.mode),
                 (Expected::Nothing, Some(it)) => write!(f, " (new, {it}, mode {})", self.file.mode),
-                (replaces, None) => f.write_str(in_place_of(replaces)),
-                (replaces, Some(it)) => write!(f, "{} ({it})", in_place_of(replaces)),
+                (replaces, whose) => {
+                    write!(f, "{}{}", in_place_of(replaces), and_below(self.with))?;
+                    whose.map_or(Ok(()), |it| write!(f, " ({it})"))
+                }
             };
         };
         if let Some(size) = was.size.filter(|_| !self.sensitive) {
@@ -273,11 +280,7 @@ impl fmt::Display for Removal {
             Expected::Link { .. } => "symbolic link",
             Expected::Other => "socket, fifo or device",
         };
-        write!(f, "remove {what}")?;
-        match self.count.saturating_sub(1) {
-            0 => Ok(()),
-            below => write!(f, " and {} below it", thousands(below)),
-        }
+        write!(f, "remove {what}{}", and_below(self.count.saturating_sub(1)))
     }
 }
 
@@ -287,6 +290,7 @@ impl fmt::Display for Change {
         match self {
             Change::MakeLink(link) => {
                 write!(f, "link to {}{}", safe(&link.target), in_place_of(&link.replaces))?;
+                f.write_str(&and_below(link.with))?;
                 match whose(link.uid, link.gid, &link.names) {
                     Some(it) => write!(f, " ({it})"),
                     None => Ok(()),

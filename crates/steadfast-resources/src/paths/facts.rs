@@ -39,7 +39,7 @@ fn directory(new: &NewDirectory) -> Vec<Fact> {
 }
 
 fn target(link: &NewLink) -> Vec<Fact> {
-    let NewLink { path: _, target, uid, gid, names, replaces } = link;
+    let NewLink { path: _, target, uid, gid, names, replaces, with: _ } = link;
     let whose = Attributes { uid: Some(*uid), gid: Some(*gid), mode: None };
     let fact = match replaces {
         Expected::Link { target: before } => Fact::set("target", safe(before), safe(target)),
@@ -55,7 +55,7 @@ fn target(link: &NewLink) -> Vec<Fact> {
 }
 
 fn written(writing: &Writing) -> Vec<Fact> {
-    let Writing { file, names, below, was, present: _, sensitive, open: _ } = writing;
+    let Writing { file, names, below, was, present: _, sensitive, open: _, with: _ } = writing;
     let to = Attributes { uid: Some(file.uid), gid: Some(file.gid), mode: Some(file.mode) };
     let content = Fact::new("write", "content");
     let content = if *sensitive { content } else { content.after(file.content.len()) };

@@ -2,6 +2,7 @@
 //! looked up, and the changes that can be made at a path.
 
 mod apply;
+mod bar;
 mod change;
 mod content;
 mod detail;
@@ -12,8 +13,10 @@ mod owners;
 mod undo;
 pub(crate) mod unread;
 pub(crate) mod vital;
+mod within;
 
 pub use apply::apply;
+pub use bar::{its_directory, refuse_barred};
 pub use change::{
     Change, NewDirectory, NewLink, Removal, Setting, Was, Writing, attributes, deletes, grouped,
 };
@@ -32,6 +35,7 @@ pub use owners::{
 pub(crate) use undo::{
     attributes as attributes_set, back, effects, former, observe_facets, of_file,
 };
+pub use within::{Within, barred};
 
 use crate::identity::Identity;
 use crate::kind::Turn;

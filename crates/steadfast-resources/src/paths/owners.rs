@@ -204,7 +204,8 @@ impl<'a> Accounts<'a> {
 
     /// The name of the group that a setgid directory hands on.
     pub fn group_of(&mut self, entry: &Entry) -> Option<GroupName> {
-        let folder = Folder { uid: entry.uid, gid: entry.gid, mode: entry.mode, open: false };
+        let folder =
+            Folder { uid: entry.uid, gid: entry.gid, mode: entry.mode, open: false, bar: None };
         self.inherited(Some(&folder))?.name
     }
 

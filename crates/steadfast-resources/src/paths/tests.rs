@@ -94,7 +94,7 @@ pub(crate) fn show(difference: &Difference<Change>) -> String {
 }
 
 pub(crate) fn folder() -> Option<Folder> {
-    Some(Folder { uid: 0, gid: 0, mode: Mode(0o755), open: false })
+    Some(Folder { uid: 0, gid: 0, mode: Mode(0o755), open: false, bar: None })
 }
 
 pub(crate) fn entry(shape: Shape, mode: u16) -> Entry {
@@ -223,6 +223,7 @@ pub(crate) fn writing(path: &str, content: &str) -> Writing {
             keep: true,
             in_place: false,
         },
+        with: 0,
         names: Owners::default(),
         below: None,
         was: None,

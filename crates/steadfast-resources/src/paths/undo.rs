@@ -263,6 +263,7 @@ impl Place<'_> {
         };
         Some(Change::Write(vec![Writing {
             file,
+            with: 0,
             names: Owners::default(),
             below: self.below,
             was,
@@ -292,6 +293,7 @@ impl Place<'_> {
             gid,
             names: Owners::default(),
             replaces: self.replaces,
+            with: 0,
         })
     }
 

@@ -268,7 +268,7 @@ fn planned(want: &Desired, have: &str) -> Difference<Change> {
 }
 
 fn look(shape: Option<Shape>) -> Look {
-    let folder = files::Folder { uid: 0, gid: 0, mode: FOLDER_MODE, open: false };
+    let folder = files::Folder { uid: 0, gid: 0, mode: FOLDER_MODE, open: false, bar: None };
     let entry = shape.map(|shape| Entry {
         shape,
         uid: 0,

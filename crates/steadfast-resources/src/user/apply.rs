@@ -39,7 +39,7 @@ pub(super) fn apply(change: &Change, sys: &dyn Actuate) -> Result<(), SystemErro
         Change::Join { name, groups } => sys.join_groups(name, groups),
         Change::Leave { name, group } => sys.remove_member(group, name.as_str()),
         Change::MakeHome { name, home: _, umask } => sys.make_home(name, *umask),
-        Change::RemoveHome { home, uid } => sys.remove_home(home, *uid),
+        Change::RemoveHome { home, uid, count: _ } => sys.remove_home(home, *uid),
         Change::Keys { name, home, seen, new } => sys.write_keys(name, home, seen, &new.content),
         Change::Remove { name, uid: _ } => sys.remove_user(name),
     }

@@ -78,6 +78,8 @@ pub enum Change {
     RemoveHome {
         home: AbsPath,
         uid: u32,
+        /// How many things are in it, where that is known.
+        count: Option<u64>,
     },
     Keys {
         name: UserName,
@@ -210,7 +212,7 @@ impl fmt::Display for Change {
             }
             Change::Leave { name: _, group } => write!(f, "remove from {group}"),
             Change::MakeHome { name: _, home, umask: _ } => write!(f, "make home {home}"),
-            Change::RemoveHome { home, uid: _ } => {
+            Change::RemoveHome { home, uid: _, count: _ } => {
                 write!(f, "remove home {home} with all that is in it")
             }
             Change::Keys { name: _, home, seen, new } => {

@@ -65,6 +65,14 @@ impl fmt::Debug for PasswordHash {
 }
 
 impl Desired {
+    /// Whether a home that is there is to go.
+    pub(super) fn removes_home(&self) -> bool {
+        match &self.state {
+            Wanted::Absent { remove_home, end_sessions: _ } => *remove_home,
+            Wanted::Present(present) => present.home_state == Some(HomeState::Absent),
+        }
+    }
+
     pub(super) fn says_keys(&self) -> bool {
         match &self.state {
             Wanted::Absent { .. } => true,

@@ -37,7 +37,7 @@ pub(super) fn facts(change: &Change) -> Vec<Fact> {
         Change::MakeHome { name: _, home, umask: _ } => {
             one(Fact::given("home", home).before(ABSENT))
         }
-        Change::RemoveHome { home, uid: _ } => {
+        Change::RemoveHome { home, uid: _, count: _ } => {
             one(Fact::new("remove", "home").before(home).after(ABSENT))
         }
         Change::Keys { .. } => one(Fact::new("write", "ssh_keys")),

@@ -214,6 +214,14 @@ impl Kind for User {
         }
     }
 
+    fn lets_go(want: &Desired, thing: &Identity, own: bool) -> bool {
+        let (Wanted::Present(present), Identity::Group(left)) = (&want.state, thing) else {
+            return false;
+        };
+        let moves = present.group.as_ref().is_some_and(|it| it != left);
+        moves && (!own || left.as_str() == want.name.as_str())
+    }
+
     /// The keys too, where they are promised and the home is known.
     fn watch(want: &Desired) -> Watch {
         let mut watch = Watch::from_claims(&Self::claims(want));
@@ -233,6 +241,9 @@ impl Kind for User {
             if let (Wanted::Absent { .. }, Some(account)) = (&want.state, &have.account) {
                 have.left = observe::left_behind(&want.name, sys);
                 have.left.extend(observe::jobs_left(account.uid, sys));
+            }
+            if have.account.is_some() && want.removes_home() {
+                have.in_home = observe::in_home(&have, sys);
             }
             Ok(have)
         };
@@ -330,7 +341,11 @@ impl Kind for User {
 
     fn deletes(change: &Change) -> u64 {
         match change {
-            Change::RemoveHome { .. } | Change::Remove { .. } => 1,
+            Change::Remove { .. } => 1,
+            // Where nobody can tell how many, it is more than a budget allows.
+            Change::RemoveHome { home: _, uid: _, count } => {
+                count.map_or(u64::from(u32::MAX), |it| it + 1)
+            }
             Change::EndSessions { .. }
             | Change::Add(_)
             | Change::Uid { .. }

@@ -87,6 +87,7 @@ fn look(
         home,
         account,
         defaults: local.defaults.clone(),
+        in_home: Some(0),
         left: vec![],
     })
 }
@@ -102,6 +103,16 @@ pub(super) fn left_behind(name: &UserName, sys: &dyn files::Read) -> Vec<AbsPath
         matches!(look, Some(Ok(Look { folder: _, entry: Some(_) })))
     };
     paths.filter(is_there).collect()
+}
+
+/// How many things go with a home; none where that cannot be told, because there are too many.
+pub(super) fn in_home(have: &State, sys: &dyn files::Read) -> Option<u64> {
+    match &have.home {
+        Some((home, look)) if matches!(look.shape, accounts::HomeShape::Directory { .. }) => {
+            sys.tree(home, &|_| None).ok().map(|it| it.len() as u64)
+        }
+        Some(_) | None => Some(0),
+    }
 }
 
 /// The jobs that at(1) has still to run for a user: they are known by the number, and would run as whoever has

@@ -35,6 +35,8 @@ pub struct State {
     /// The keys file, where keys are promised.
     pub keys: Option<Result<KeysFile, SystemError>>,
     pub defaults: Defaults,
+    /// How many things are in the home of a user whose home is to go; none where nobody can tell.
+    pub in_home: Option<u64>,
     /// What stays of a user who is to go, beside the home.
     pub left: Vec<AbsPath>,
 }

@@ -79,6 +79,7 @@ fn nobody() -> State {
         hash: None,
         keys: None,
         defaults: Defaults::default(),
+        in_home: Some(0),
         left: vec![],
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn effects(change: &Change, want: &Desired, have: &State) -> Vec<Effe
         Change::Keys { name, home: _, seen, new } => {
             vec![keys_written(name, seen, new, want.has_keys_exactly())]
         }
-        Change::RemoveHome { home, uid: _ } => {
+        Change::RemoveHome { home, uid: _, count: _ } => {
             let facet = Facet::Path(home.clone());
             vec![Effect::new(facet, FacetState::Unknown, FacetState::Nothing)]
         }

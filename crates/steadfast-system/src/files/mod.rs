@@ -80,6 +80,8 @@ pub struct Folder {
     pub mode: Mode,
     /// Whether others than root can write it, or anything above it.
     pub open: bool,
+    /// Why nothing is made, replaced or removed in it.
+    pub bar: Option<Bar>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -107,6 +109,27 @@ pub struct Marks {
     pub access_list: bool,
     /// A program has file capabilities, which a change of its owner takes away.
     pub capabilities: bool,
+    /// Why it is neither changed, replaced nor removed.
+    pub bar: Option<Bar>,
+}
+
+/// Why not even root can change something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bar {
+    Immutable,
+    AppendOnly,
+    ReadOnly,
+}
+
+impl Bar {
+    /// What is to be said of it, behind its name.
+    pub fn words(self) -> &'static str {
+        match self {
+            Bar::Immutable => "has the immutable flag (`chattr -i` takes it away)",
+            Bar::AppendOnly => "has the append-only flag (`chattr -a` takes it away)",
+            Bar::ReadOnly => "is on a file system that is mounted read-only",
+        }
+    }
 }
 
 /// Whether what is at a path was once written from a secret. Then it is sensitive when it is read, also where

@@ -6,11 +6,14 @@
 
 use super::read::needs_content;
 pub(super) use super::read::{BUFFER, bytes, content, digest};
-use super::{Content, Entry, Folder, Marks, Mode, Shape, Wanted};
+use super::{Bar, Content, Entry, Folder, Marks, Mode, Shape, Wanted};
 use crate::text::{of_bytes, safe, to_bytes};
 use crate::{AbsPath, ErrorKind, SystemError};
 use rustix::fd::{AsFd, AsRawFd as _, OwnedFd};
-use rustix::fs::{AtFlags, FileType, OFlags, Statx, StatxAttributes, StatxFlags, StatxTimestamp};
+use rustix::fs::{
+    AtFlags, FileType, OFlags, StatVfsMountFlags, Statx, StatxAttributes, StatxFlags,
+    StatxTimestamp,
+};
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
@@ -132,12 +135,12 @@ impl Facts {
             || self.device() != folder_device
     }
 
-    /// The flag that forbids changes even to root, in words.
-    pub(super) fn forbidding_flag(&self) -> Option<&'static str> {
+    /// The flag that forbids changes even to root.
+    pub(super) fn forbidding_flag(&self) -> Option<Bar> {
         if self.0.stx_attributes.contains(StatxAttributes::IMMUTABLE) {
-            Some("has the immutable flag (`chattr -i` takes it away)")
+            Some(Bar::Immutable)
         } else if self.0.stx_attributes.contains(StatxAttributes::APPEND) {
-            Some("has the append-only flag (`chattr -a` takes it away)")
+            Some(Bar::AppendOnly)
         } else {
             None
         }
@@ -175,12 +178,20 @@ pub(super) struct Dir {
     pub(super) facts: Facts,
     /// Whether others than root can write it, or anything above it.
     pub(super) open: bool,
+    /// Whether its file system is mounted read-only.
+    read_only: bool,
 }
 
 impl Dir {
-    fn new(fd: OwnedFd, real: Box<str>, above_open: bool) -> Result<Dir, Errno> {
+    /// `above` is the directory that it is in; the root is in none.
+    fn new(fd: OwnedFd, real: Box<str>, above: Option<&Dir>) -> Result<Dir, Errno> {
         let facts = Facts::about(&fd)?;
-        let mut open = above_open
+        let read_only = match above {
+            Some(above) if !facts.is_mounted(above.facts.device()) => above.read_only,
+            Some(_) | None => rustix::fs::fstatvfs(&fd)
+                .is_ok_and(|it| it.f_flag.contains(StatVfsMountFlags::RDONLY)),
+        };
+        let mut open = above.is_some_and(|it| it.open)
             || facts.uid() != 0
             || facts.mode().0 & 0o002 != 0
             || (facts.mode().0 & 0o020 != 0 && facts.gid() != 0);
@@ -194,7 +205,7 @@ impl Dir {
                 Ok(_) | Err(_) => true,
             };
         }
-        Ok(Dir { fd, real, facts, open })
+        Ok(Dir { fd, real, facts, open, read_only })
     }
 
     pub(super) fn folder(&self) -> Folder {
@@ -203,6 +214,7 @@ impl Dir {
             gid: self.facts.gid(),
             mode: self.facts.mode(),
             open: self.open,
+            bar: self.facts.forbidding_flag().or(self.read_only.then_some(Bar::ReadOnly)),
         }
     }
 
@@ -218,7 +230,7 @@ impl Dir {
     pub(super) fn to_be_listed(&self, name: &CStr) -> Result<Dir, Errno> {
         let fd = open_listed(&self.fd, name)?;
         let real = self.real_path_of(&of_bytes(name.to_bytes()));
-        Dir::new(fd, real, self.open)
+        Dir::new(fd, real, Some(self))
     }
 
     /// A descriptor of this directory that can be listed and flushed.
@@ -327,6 +339,8 @@ impl Dir {
             FileType::CharacterDevice | FileType::BlockDevice | FileType::Unknown => Shape::Device,
         };
         let mut entry = facts.entry(shape, self.facts.device());
+        let by_mount = (self.read_only && !entry.mounted).then_some(Bar::ReadOnly);
+        entry.marks.bar = facts.forbidding_flag().or(by_mount);
         entry.marks.capabilities =
             facts.is_file() && facts.mode().0 & 0o111 != 0 && self.has_capabilities(name);
         Ok(entry)
@@ -403,7 +417,7 @@ impl Walker {
                     OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
                     rustix::fs::Mode::empty(),
                 );
-                let dir = fd.and_then(|fd| Dir::new(fd, "/".into(), false));
+                let dir = fd.and_then(|fd| Dir::new(fd, "/".into(), None));
                 Arc::new(dir.map_err(|err| failed("open the directory /", err))?)
             }
             Some((parent, name)) => {
@@ -436,7 +450,7 @@ impl Walker {
             rustix::fs::Mode::empty(),
         );
         match fd {
-            Ok(fd) => match Dir::new(fd, real.clone(), dir.open) {
+            Ok(fd) => match Dir::new(fd, real.clone(), Some(dir)) {
                 Ok(dir) => Ok(Some(Arc::new(dir))),
                 Err(err) => Err(failed(format!("look at the directory {}", shown()), err)),
             },

@@ -4,8 +4,8 @@ use super::{FakeHost, World, refuse};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use steadfast_system::files::{
-    Attributes, Content, Digest, Entry, Expected, Folder, Look, Marks, Mode, NewFile, OwnFolder,
-    Read, Secrecy, Shape, Staged, TreeEntry, Wanted, Write,
+    Attributes, Bar, Content, Digest, Entry, Expected, Folder, Look, Marks, Mode, NewFile,
+    OwnFolder, Read, Secrecy, Shape, Staged, TreeEntry, Wanted, Write,
 };
 use steadfast_system::{AbsPath, ErrorKind, SystemError};
 
@@ -22,6 +22,8 @@ pub struct Thing {
     /// An access list, and of a directory that which it hands on.
     pub list: bool,
     pub capabilities: bool,
+    /// Why not even root can change it.
+    pub bar: Option<Bar>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +49,7 @@ impl Thing {
             mounted: false,
             list: false,
             capabilities: false,
+            bar: None,
         }
     }
 
@@ -102,6 +105,7 @@ impl Thing {
                 secret: Secrecy::Plain,
                 access_list: self.list && (open || self.uid != 0),
                 capabilities: self.capabilities,
+                bar: self.bar,
             },
         }
     }
@@ -196,7 +200,7 @@ impl World {
         }
         let thing = self.files.get(&here).unwrap();
         let mode = Mode(thing.mode);
-        Ok(Some((here, Folder { uid: thing.uid, gid: thing.gid, mode, open })))
+        Ok(Some((here, Folder { uid: thing.uid, gid: thing.gid, mode, open, bar: thing.bar })))
     }
 
     /// Where a path leads, its last part not followed.
@@ -214,6 +218,30 @@ impl World {
             SystemError::new(ErrorKind::Other, "No such file or directory")
                 .during(format!("open the directory {parent}"))
         })
+    }
+
+    /// What is barred is not changed; `itself` where its name stays as it is.
+    fn is_free(&self, real: &AbsPath, itself: bool) -> Result<(), SystemError> {
+        let parent = real.parent().filter(|_| !itself);
+        let names = self.files.iter().filter(|(it, _)| {
+            *it == real || parent.as_ref() == Some(it) || !itself && it.is_within(real)
+        });
+        match names.filter_map(|(it, thing)| Some((it, thing.bar?))).next() {
+            Some((it, bar)) => {
+                refuse(ErrorKind::PermissionDenied, format!("{} {}", it.file_name(), bar.words()))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Takes away what is at a path and below it, without what is barred.
+    fn take_free(&mut self, path: &AbsPath) {
+        let is_barred = |it: &AbsPath| self.files.get(it).is_some_and(|it| it.bar.is_some());
+        let is_stuck = |it: &AbsPath| is_barred(it) || it.parent().is_some_and(|it| is_barred(&it));
+        let within = self.files.keys().filter(|it| it.is_within(path));
+        let stuck: Vec<AbsPath> = within.filter(|it| is_stuck(it)).cloned().collect();
+        self.files
+            .retain(|it, _| !it.is_within(path) || stuck.iter().any(|stuck| stuck.is_within(it)));
     }
 
     /// Whether what is there is what was seen.
@@ -296,6 +324,7 @@ impl World {
     fn place(&mut self, file: &NewFile) -> Result<(), SystemError> {
         let (real, _) = self.real_to_write(&file.path)?;
         self.verify(&real, &file.replaces)?;
+        self.is_free(&real, file.in_place)?;
         self.take(&real);
         let thing = Thing {
             uid: file.uid,
@@ -315,6 +344,7 @@ impl World {
             (Expected::File { .. }, Some(Matter::File(_))) => {}
             (_, _) => self.verify(&real, seen)?,
         }
+        self.is_free(&real, true)?;
         let clock = self.clock;
         let thing = self.files.get_mut(&real).unwrap();
         let is_file = matches!(thing.matter, Matter::File(_));
@@ -348,6 +378,7 @@ impl World {
     ) -> Result<(), SystemError> {
         let (real, _) = self.real_to_write(path)?;
         self.verify(&real, seen)?;
+        self.is_free(&real, false)?;
         self.clear(&real, true)?;
         self.put(&real, thing);
         Ok(())
@@ -557,6 +588,13 @@ impl Write for FakeHost {
                 let why = SystemError::new(ErrorKind::Other, "Directory not empty");
                 return Err(why.during(format!("remove {path}")));
             }
+            let free = world.is_free(&real, false);
+            if free.is_err() && whole {
+                // What can go is gone by then.
+                world.keep(&real, keep)?;
+                world.take_free(&real);
+            }
+            free?;
             world.clear(&real, keep)
         })
     }

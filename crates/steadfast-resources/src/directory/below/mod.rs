@@ -6,16 +6,22 @@ mod sources;
 
 use crate::directory::desired::Desired;
 use crate::directory::state::State;
-use crate::kind::{self, Difference};
+use crate::kind::{self, Difference, Obstacle};
 use crate::paths::{
     self, Change, Ids, Inherited, NewDirectory, Removal, STATE, Setting, Writing, grouped,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use steadfast_system::files::{Folder, Mode, OwnFolder, Shape, TreeEntry};
+use steadfast_system::text::safe;
 
 /// The paths of the directories that an entry lies in, outermost first.
 fn folders(below: &str) -> impl Iterator<Item = &str> {
     below.match_indices('/').map(|(at, _)| &below[..at])
+}
+
+/// Whether it lies below a directory.
+fn is_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|it| it.starts_with('/'))
 }
 
 /// What is to be done below a directory.
@@ -110,6 +116,7 @@ impl<'a> Below<'a> {
             let goes = |path: &str| self.is_gone(path) || written.contains(path);
             let gone = self.entries.iter().filter(|(path, _)| goes(path)).map(|(_, it)| *it);
             difference.notes.extend(not_kept(gone));
+            difference.obstacles.extend(self.barred());
         }
         difference.changes.extend(grouped(self.removals, Change::Remove));
         difference.changes.extend(grouped(self.directories, Change::MakeDirectories));
@@ -122,6 +129,27 @@ impl<'a> Below<'a> {
         let theirs =
             |it: &str| self.entries.get(it).is_some_and(|it| paths::may_be_filled(&it.entry));
         self.root.open || folders(path).any(theirs)
+    }
+
+    /// What of it not even root can change. The rest is done all the same.
+    fn barred(&self) -> Option<Obstacle> {
+        let of = |it: &'a str| self.entries.get(it).and_then(|it| it.entry.marks.bar);
+        let folder_of = |it: &'a str| match it.rsplit_once('/') {
+            Some((folder, _)) => of(folder),
+            None => self.root.bar,
+        };
+        let place = |it: &'a str| {
+            let of_folder = || Some(paths::its_directory(folder_of(it)?.words()));
+            Some((it, of(it).map(|it| it.words().to_owned()).or_else(of_folder)?))
+        };
+        let gone = self.entries.keys().copied().filter(|it| self.is_gone(it));
+        let settings = self.settings.iter().filter_map(|it| it.below.as_deref());
+        let settings = settings.filter_map(|it| {
+            let (path, _) = self.entries.get_key_value(it)?;
+            Some((*path, of(path)?.words().to_owned()))
+        });
+        let (at, why) = gone.filter_map(place).chain(settings).next()?;
+        Some(Obstacle::Unknown(format!("{}: {why}", safe(at))))
     }
 
     fn is_gone(&self, path: &str) -> bool {

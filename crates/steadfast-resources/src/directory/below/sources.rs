@@ -1,6 +1,6 @@
 //! Files of the model belong below the directory.
 
-use super::{Below, folders};
+use super::{Below, folders, is_below};
 use crate::directory::desired::SourceFile;
 use crate::kind::{Difference, Obstacle, Refusal};
 use crate::mode::{NEW_DIRECTORY, NEW_FILE};
@@ -72,9 +72,14 @@ impl<'a> Below<'a> {
             return;
         };
         let replaces = there.map_or(Expected::Nothing, |it| paths::seen(&it.entry));
+        let with = match there.filter(|it| it.entry.shape == Shape::Directory) {
+            Some(it) => self.entries.keys().filter(|at| is_below(at, &it.path)).count() as u64,
+            None => 0,
+        };
         let new = self.new_file(file, path, content, replaces, over);
         self.writings.push(Writing {
             file: new,
+            with,
             names: match over {
                 Some(_) => self.names(),
                 None => self.names().of_new(self.inherits.as_ref()),
@@ -153,6 +158,13 @@ impl<'a> Below<'a> {
 
     /// Whether something may give way to something of another shape.
     fn gives_way(&mut self, it: &'a TreeEntry, obstacles: &mut Vec<Obstacle>) -> bool {
+        let mount =
+            self.entries.iter().find(|(at, below)| below.entry.mounted && is_below(at, &it.path));
+        if let Some((at, _)) = mount {
+            let why = format!("{}: something is mounted at {}", safe(&it.path), safe(at));
+            obstacles.push(Obstacle::refused(Refusal::of_place(self.is_open(&it.path), why)));
+            return false;
+        }
         if self.want.force && !it.entry.mounted {
             self.gone.insert(&it.path);
             return true;

@@ -45,7 +45,12 @@ pub(super) fn plan_absent(
                     Some(why) => refuse(&mut difference, why),
                     // Before the account: what is left half done is then found again.
                     None => {
-                        difference.changes.push(Change::RemoveHome { home: home.clone(), uid });
+                        let count = have.in_home;
+                        difference.changes.push(Change::RemoveHome {
+                            home: home.clone(),
+                            uid,
+                            count,
+                        });
                     }
                 }
             }

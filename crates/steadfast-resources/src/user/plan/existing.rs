@@ -237,7 +237,8 @@ fn plan_home(
                     // A new uid owns it by then, where usermod re-owns it.
                     let re_owned = *home.as_str() == *account.home;
                     let uid = present.uid.filter(|_| re_owned).unwrap_or(uid);
-                    difference.changes.push(Change::RemoveHome { home: home.clone(), uid });
+                    let count = have.in_home;
+                    difference.changes.push(Change::RemoveHome { home: home.clone(), uid, count });
                 }
             }
             false

@@ -34,7 +34,7 @@ fn remove_below(
         let flag = Facts::at(folder, name).ok().and_then(|it| it.forbidding_flag());
         match flag {
             Some(flag) if err == Errno::PERM => {
-                SystemError::new(ErrorKind::PermissionDenied, format!("it {flag}"))
+                SystemError::new(ErrorKind::PermissionDenied, format!("it {}", flag.words()))
                     .during(format!("remove {shown}"))
             }
             Some(_) | None => failed(format!("remove {shown}"), err),

@@ -16,12 +16,15 @@ pub(super) fn refused(what: String, err: Errno, dir: &Dir, name: &CStr) -> Syste
         let flag = |facts: Result<Facts, Errno>| facts.ok().and_then(|it| it.forbidding_flag());
         if let Some(flag) = flag(Facts::at(&dir.fd, name)) {
             let name = safe(&of_bytes(name.to_bytes()));
-            return SystemError::new(ErrorKind::PermissionDenied, format!("{name} {flag}"))
-                .during(what);
+            return SystemError::new(
+                ErrorKind::PermissionDenied,
+                format!("{name} {}", flag.words()),
+            )
+            .during(what);
         }
         if let Some(flag) = flag(Facts::about(&dir.fd)) {
-            return SystemError::new(ErrorKind::PermissionDenied, format!("its directory {flag}"))
-                .during(what);
+            let words = format!("its directory {}", flag.words());
+            return SystemError::new(ErrorKind::PermissionDenied, words).during(what);
         }
     }
     if err == Errno::BUSY {

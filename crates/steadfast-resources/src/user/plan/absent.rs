@@ -45,12 +45,8 @@ pub(super) fn plan_absent(
                     Some(why) => refuse(&mut difference, why),
                     // Before the account: what is left half done is then found again.
                     None => {
-                        let count = have.in_home;
-                        difference.changes.push(Change::RemoveHome {
-                            home: home.clone(),
-                            uid,
-                            count,
-                        });
+                        let (home, count) = (home.clone(), have.in_home);
+                        difference.changes.push(Change::RemoveHome { home, uid, count });
                     }
                 }
             }

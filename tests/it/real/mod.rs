@@ -26,6 +26,7 @@ mod paths;
 mod restarts;
 mod sources;
 mod taken_over;
+mod terminal;
 mod told;
 mod trust;
 mod unit_files;

@@ -334,7 +334,7 @@ fn looked(model: &Path, times: usize, floor: &mut dyn FnMut()) -> Line {
 
 fn look(path: &Path) {
     use steadfast_engine::{Budget, Circumstances, Observer, promised};
-    use steadfast_model::resolve::{NodeInput, resolve};
+    use steadfast_model::NodeInput;
     use steadfast_model::{SourceSet, document};
     let mut sources = SourceSet::default();
     steadfast_source::read_directory(path, &mut sources).unwrap();
@@ -346,8 +346,7 @@ fn look(path: &Path) {
         facts: Some(&facts),
         releases: &BTreeMap::new(),
     };
-    let (resolved, _) = resolve(&model, &sources, &input);
-    let (promises, _) = promised::lower(&resolved, &sources);
+    let (_, promises, _) = promised::lower(&model, &sources, &input);
     let nowhere = PathBuf::from("/nonexistent");
     let host = steadfast_system::Host::new(steadfast_system::host::Settings {
         state: nowhere.clone(),

@@ -10,7 +10,7 @@ use std::path::Path;
 use steadfast_download::offer::Writer;
 use steadfast_download::unpack::unpack;
 use steadfast_engine::promised;
-use steadfast_model::resolve::{NodeInput, resolve};
+use steadfast_model::NodeInput;
 use steadfast_model::{Severity, SourceSet, check, document, render};
 use steadfast_node::settings;
 use steadfast_source::Refusal;
@@ -60,9 +60,7 @@ pub(crate) fn language(bytes: &[u8]) -> bool {
             facts: target.facts.as_ref(),
             releases: &BTreeMap::new(),
         };
-        let (resolved, more) = resolve(&model, &sources, &input);
-        found.extend(more);
-        let (_, more) = promised::lower(&resolved, &sources);
+        let (_, _, more) = promised::check(&model, &sources, &input);
         found.extend(more);
     }
     for it in &found {

@@ -9,7 +9,7 @@ use expect_test::expect_file;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use steadfast_engine::promised;
-use steadfast_model::resolve::{NodeInput, resolve};
+use steadfast_model::NodeInput;
 use steadfast_model::section::SECTIONS;
 use steadfast_model::{Severity, SourceSet, check, codes, document, render};
 
@@ -50,10 +50,7 @@ fn checked(text: &str) -> (String, Vec<(&'static str, Severity)>) {
             facts,
             releases: &BTreeMap::new(),
         };
-        let (resolved, more) = resolve(&model, &sources, &input);
-        diagnostics.extend(more);
-        let resolved = resolved.with_components(&mut diagnostics);
-        let (_, more) = promised::lower(&resolved, &sources);
+        let (_, _, more) = promised::check(&model, &sources, &input);
         diagnostics.extend(more);
     }
     let text: Vec<String> =
@@ -212,9 +209,8 @@ mod any_bytes {
                 facts: target.facts.as_ref(),
                 releases: &BTreeMap::new(),
             };
-            let (resolved, diagnostics) = resolve(&model, sources, &input);
-            let (_, more) = promised::lower(&resolved, sources);
-            for one in diagnostics.iter().chain(&more) {
+            let (_, _, found) = promised::lower(&model, sources, &input);
+            for one in &found {
                 render::text(one, sources, false);
                 render::json(one, sources);
                 render::github(one, sources);

@@ -39,7 +39,7 @@ pub use policy::Policy;
 pub use promise::{
     Author, Origin, ParameterSource, ParameterTrace, Placed, Promise, PromiseId, Resolved, Used,
 };
-pub use resolve::{NodeInput, resolve};
+pub use resolve::{NodeInput, resolve, resolve_each};
 pub use schema::{Field, Takes};
 pub use scope::Scope;
 pub use source::{Place, Source, SourceSet};

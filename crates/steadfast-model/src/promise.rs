@@ -121,10 +121,10 @@ pub struct Promise {
     pub description: Option<Arc<str>>,
     /// The names that its templates see.
     pub scope: Arc<Scope>,
-    /// The names that its expressions have looked up.
-    pub names: Vec<Arc<str>>,
     /// The parameters of its author, by their places in [`Resolved::trace`].
     pub parameters: Range<usize>,
+    /// Those of them that its expressions have looked up.
+    pub looked_up: Box<[usize]>,
     pub origin: Origin,
     /// Whether it hangs on a `when` whose value is not known here (only in `check`).
     pub conditional: bool,
@@ -167,6 +167,7 @@ pub struct Resolved {
     pub policy: Policy,
     /// The server models that it is.
     pub servers: Vec<Arc<str>>,
+    /// Its own; none where each was handed over as soon as it was resolved.
     pub promises: Vec<Promise>,
     /// The components that it carries, each with promises of its own.
     pub components: Vec<Placed>,
@@ -175,26 +176,21 @@ pub struct Resolved {
 }
 
 impl Resolved {
-    /// The promises of the node and of all its components together, as `check` compares them; what was wrong
-    /// with components is added to `diagnostics`.
-    #[must_use]
-    pub fn with_components(mut self, diagnostics: &mut Diagnostics) -> Resolved {
-        for component in std::mem::take(&mut self.components) {
-            self.promises.extend(component.promises);
-            diagnostics.extend(component.mistakes);
-        }
-        self
-    }
-
     /// What a promise was made from: `read` is what was read of the model while it was lowered.
     /// None where it is nothing but its own lines.
     pub fn used(&self, promise: &Promise, read: Read) -> Option<Arc<Used>> {
-        let names =
-            |it: &ParameterTrace| promise.names.contains(&it.name) || read.names.contains(&it.name);
-        let parameters = promise.parameters.clone();
-        let parameters: Box<[usize]> =
-            parameters.filter(|at| self.trace.get(*at).is_some_and(names)).collect();
+        let of_template = self.named(&promise.parameters, &read.names);
+        let mut parameters = [promise.looked_up.clone(), of_template].concat();
+        parameters.sort_unstable();
+        parameters.dedup();
+        let parameters: Box<[usize]> = parameters.into();
         let is_nothing = read.files.is_empty() && parameters.is_empty();
         (!is_nothing).then(|| Arc::new(Used { files: read.files.into(), parameters }))
+    }
+
+    /// Which of these parameters have one of these names.
+    pub(crate) fn named(&self, parameters: &Range<usize>, names: &[Arc<str>]) -> Box<[usize]> {
+        let is_named = |at: &usize| self.trace.get(*at).is_some_and(|it| names.contains(&it.name));
+        parameters.clone().filter(is_named).collect()
     }
 }

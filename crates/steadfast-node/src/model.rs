@@ -8,7 +8,7 @@ use std::sync::Arc;
 use steadfast_engine::{Promises, promised};
 use steadfast_model::document::{self, Model};
 use steadfast_model::policy::Policy;
-use steadfast_model::resolve::{NodeInput, resolve};
+use steadfast_model::resolve::NodeInput;
 use steadfast_model::{Diagnostic, Diagnostics, Resolved, Severity, SourceSet};
 use steadfast_source::revision::content_digest;
 use steadfast_source::{Revision, read_directory};
@@ -96,14 +96,14 @@ pub fn target(
         facts: Some(facts),
         releases: &BTreeMap::new(),
     };
-    let resolved = loaded.resolve(&input);
+    let (resolved, promises, diagnostics) = promised::lower(&loaded.model, &loaded.sources, &input);
+    loaded.diagnostics.extend(diagnostics);
     // It may be large, and nothing more is asked of it.
     loaded.model = Model::default();
     if !resolved.named {
         tracing::debug!(%environment, "the environment does not name this node");
         return Ok(None);
     }
-    let promises = loaded.lower(&resolved);
     tracing::debug!(%environment, promises = promises.count(), "resolved");
     Ok(Some(Target { environment, resolved, promises }))
 }
@@ -147,19 +147,6 @@ fn environment_of(
 }
 
 impl Loaded {
-    /// What one node has promised, before kinds read it. What was wrong is added to the diagnostics.
-    fn resolve(&mut self, input: &NodeInput<'_>) -> Resolved {
-        let (resolved, diagnostics) = resolve(&self.model, &self.sources, input);
-        self.diagnostics.extend(diagnostics);
-        resolved
-    }
-
-    fn lower(&mut self, resolved: &Resolved) -> Promises {
-        let (promises, diagnostics) = promised::lower(resolved, &self.sources);
-        self.diagnostics.extend(diagnostics);
-        promises
-    }
-
     /// The warnings: a run remembers them, and shows them each time. Errors end it.
     pub fn sound(&self) -> Result<Vec<Diagnostic>, NodeError> {
         self.sound_or("nothing was changed")
@@ -221,9 +208,11 @@ pub fn every_node(loaded: &mut Loaded) -> Checked {
             facts: target.facts.as_ref(),
             releases: &BTreeMap::new(),
         };
-        let resolved = loaded.resolve(&input).with_components(&mut loaded.diagnostics);
+        let (resolved, lowered, diagnostics) =
+            promised::check(&loaded.model, &loaded.sources, &input);
+        loaded.diagnostics.extend(diagnostics);
         loaded.diagnostics.extend(unknown_zones(&resolved.policy));
-        promises += loaded.lower(&resolved).count();
+        promises += lowered.count();
     }
     Checked { nodes: targets.len(), promises }
 }

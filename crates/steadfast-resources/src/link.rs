@@ -122,7 +122,7 @@ impl Kind for Link {
                 target,
                 force: false,
                 owners: Owners::default(),
-                made: Arc::from([]),
+                made: Arc::default(),
             });
         }
         let mut fields = Fields::read(body, "link", Self::FIELDS, cx)?;
@@ -141,7 +141,7 @@ impl Kind for Link {
         if !fields.complete() {
             return None;
         }
-        Some(Desired { path: path?, target, force, owners, made: Arc::from([]) })
+        Some(Desired { path: path?, target, force, owners, made: Arc::default() })
     }
 
     fn claims(want: &Desired) -> Vec<Identity> {

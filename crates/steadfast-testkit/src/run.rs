@@ -10,7 +10,7 @@ use steadfast_engine::{
     Amended, Assessment, Budget, Circumstances, Event, Extent, Forecast, Ledger, Managed, Observer,
     Outcome, Plan, Promises, Reporter, Scope, Step, StepEnd, Summary, UndoEntry, UnitId, promised,
 };
-use steadfast_model::{Diagnostics, NodeInput, Severity, SourceSet, document, render, resolve};
+use steadfast_model::{Diagnostics, NodeInput, Severity, SourceSet, document, render};
 use steadfast_resources::Facet;
 use steadfast_system::{SystemError, UnitName};
 
@@ -43,9 +43,7 @@ impl Model {
             facts: Some(&facts),
             releases: &BTreeMap::new(),
         };
-        let (resolved, found) = resolve(&model, &sources, &input);
-        diagnostics.extend(found);
-        let (promises, found) = promised::lower(&resolved, &sources);
+        let (_, promises, found) = promised::lower(&model, &sources, &input);
         diagnostics.extend(found);
         let told: String = diagnostics
             .iter()

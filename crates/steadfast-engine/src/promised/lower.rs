@@ -5,21 +5,68 @@ use crate::graph::{self, Task};
 use crate::runner::inputs::Inputs;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use steadfast_model::document::Model;
 use steadfast_model::lower::nearest;
 use steadfast_model::{
-    Diagnostic, Diagnostics, Keep, Lower, Origin, Promise, PromiseId, Resolved, SourceSet, Span,
-    Spanned, codes,
+    Diagnostic, Diagnostics, Keep, Lower, NodeInput, Origin, Promise, PromiseId, Resolved,
+    SourceSet, Span, Spanned, codes, resolve_each,
 };
+use steadfast_resources::contents::Contents;
 use steadfast_resources::{Identity, Resource};
 use steadfast_system::AbsPath;
+use steadfast_system::files::Digest;
 
-/// Lowers all promises of a node. What was wrong is reported, and missing.
-pub fn lower(resolved: &Resolved, sources: &SourceSet) -> (Promises, Diagnostics) {
-    let mut diagnostics = Diagnostics::default();
-    let mut builder = Builder::new(&mut diagnostics);
-    builder.architecture = resolved.promises.first().and_then(|it| it.scope.fact("architecture"));
-    for promise in &resolved.promises {
+/// Resolves the promises of a node, without those of its components, and lowers each as soon as it is resolved: so all
+/// of them are in memory once. What was wrong is reported, and missing.
+pub fn lower(
+    model: &Model,
+    sources: &SourceSet,
+    input: &NodeInput<'_>,
+) -> (Resolved, Promises, Diagnostics) {
+    build(model, sources, input, false)
+}
+
+/// The same for who writes nothing: together with those of its components, and without their contents.
+pub fn check(
+    model: &Model,
+    sources: &SourceSet,
+    input: &NodeInput<'_>,
+) -> (Resolved, Promises, Diagnostics) {
+    build(model, sources, input, true)
+}
+
+/// Has no contents.
+#[derive(Debug)]
+struct Nowhere;
+
+impl Contents for Nowhere {
+    fn content(&self, _digest: &Digest) -> Option<Arc<[u8]>> {
+        None
+    }
+}
+
+fn build(
+    model: &Model,
+    sources: &SourceSet,
+    input: &NodeInput<'_>,
+    is_check: bool,
+) -> (Resolved, Promises, Diagnostics) {
+    let nowhere: Arc<dyn Contents> = Arc::new(Nowhere);
+    let mut of_promises = Diagnostics::default();
+    let mut builder = Builder::new(&mut of_promises);
+    let mut take = |resolved: &Resolved, promise: Promise| {
+        let first = builder.all.len();
         builder.take(resolved, promise, sources);
+        if is_check {
+            builder.all[first..].iter_mut().for_each(|it| it.want.take_contents_from(&nowhere));
+        }
+    };
+    let (mut resolved, mut diagnostics) = resolve_each(model, sources, input, &mut take);
+    if is_check {
+        for component in std::mem::take(&mut resolved.components) {
+            component.promises.into_iter().for_each(|it| take(&resolved, it));
+            diagnostics.extend(component.mistakes);
+        }
     }
     builder.claims();
     builder.made();
@@ -27,7 +74,8 @@ pub fn lower(resolved: &Resolved, sources: &SourceSet) -> (Promises, Diagnostics
     builder.consequences();
     builder.needs();
     let promises = builder.finish();
-    (promises, diagnostics)
+    diagnostics.extend(of_promises);
+    (resolved, promises, diagnostics)
 }
 
 /// How many unknown names are compared with all that are known.
@@ -74,13 +122,16 @@ impl Builder<'_> {
         }
     }
 
-    fn take(&mut self, resolved: &Resolved, promise: &Promise, sources: &SourceSet) {
+    fn take(&mut self, resolved: &Resolved, promise: Promise, sources: &SourceSet) {
+        if self.all.is_empty() {
+            self.architecture = promise.scope.fact("architecture");
+        }
         let mut cx = Lower::new(self.diagnostics, sources, &promise.scope);
-        let Some(parts) = steadfast_resources::lower(promise, &mut cx) else {
-            self.unsound.insert(promise.id.clone());
+        let Some(parts) = steadfast_resources::lower(&promise, &mut cx) else {
+            self.unsound.insert(promise.id);
             return;
         };
-        let used = resolved.used(promise, cx.read);
+        let used = resolved.used(&promise, cx.read);
         if let Some(first) = self.by_id.get(&promise.id).copied() {
             let old = &self.written[first];
             let end = (first..self.all.len())
@@ -432,5 +483,33 @@ impl Builder<'_> {
         let unit_files = (0..all.len()).filter(|it| all[*it].want.may_be_unit_file()).collect();
         let inputs = inputs.into_values().collect();
         Promises { all, inputs, units: vec![], unit_files, waves, architecture }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use steadfast_model::document;
+
+    #[test]
+    fn only_what_may_be_written_keeps_its_contents() {
+        let mut sources = SourceSet::default();
+        for (path, text) in [
+            ("model.yaml", "model: test\nformat: 1\n"),
+            ("environments/test.yaml", "environment: test\nnodes: { node: { servers: [web] } }\n"),
+            ("servers/web.yaml", "server: web\nfiles: { /etc/motd: { content: hello } }\n"),
+        ] {
+            sources.add(path, text.as_bytes(), false);
+        }
+        let (model, _) = document::parse(&sources);
+        let (environment, node, releases) = ("test", "node", &BTreeMap::new());
+        let input = NodeInput { environment, node, facts: None, releases };
+        for (of_node, kept) in
+            [(lower(&model, &sources, &input), 1), (check(&model, &sources, &input), 0)]
+        {
+            let (_, promises, found) = of_node;
+            assert!(found.is_empty(), "{found:?}");
+            assert_eq!(promises.all[0].want.contents().len(), kept);
+        }
     }
 }

@@ -6,6 +6,6 @@ mod lower;
 mod promises;
 mod ties;
 
-pub use lower::lower;
+pub use lower::{check, lower};
 pub use promises::{Promised, Promises};
 pub use ties::Ties;

@@ -55,13 +55,16 @@ pub(crate) fn sections(root: &Node, cx: &mut Lower<'_>) -> Vec<Section> {
 /// The entries of a section: a map, or the name of the one thing that it holds.
 fn promises(section: &section::Section, body: &Node, cx: &mut Lower<'_>) -> Option<Arc<[Entry]>> {
     let what = format!("`{}`", section.name);
-    match (section.holds, body) {
-        (Holds::One, Node::Scalar(_)) => {
+    match body {
+        Node::Scalar(_) if section.holds == Holds::One => {
             let name = cx.as_text(body, &what)?;
             let nothing_more = Node::Map(Arc::from([]), name.span);
             Some(Arc::from([(name, nothing_more)]))
         }
-        (Holds::One | Holds::Many, _) => cx.as_map(body, &what).map(Arc::from),
+        Node::Map(entries, _) => Some(Arc::clone(entries)),
+        Node::Scalar(_) | Node::List(..) | Node::Unknown(_) => {
+            cx.as_map(body, &what).map(Arc::from)
+        }
     }
 }
 

@@ -62,11 +62,11 @@ impl<'a> Resolver<'a> {
     /// None where its own condition keeps it from this node.
     fn component(&mut self, on: &On<'a>, keep: Keep, input: &NodeInput<'_>) -> Option<Placed> {
         let outer = Arc::clone(&self.everywhere);
-        let promises = std::mem::take(&mut self.resolved.promises);
+        self.of_component = Some(vec![]);
         let placed = self.placed(on, keep, input);
         self.everywhere = outer;
-        let own = std::mem::replace(&mut self.resolved.promises, promises);
-        placed.map(|it| Placed { promises: own, ..it })
+        let promises = self.of_component.take().unwrap_or_default();
+        placed.map(|it| Placed { promises, ..it })
     }
 
     fn placed(&mut self, on: &On<'a>, keep: Keep, input: &NodeInput<'_>) -> Option<Placed> {

@@ -9,7 +9,7 @@ use crate::expression::{Engine, for_values};
 use crate::lower::Lower;
 use crate::lower::suggest;
 use crate::parameters::Fitting;
-use crate::promise::{Author, Resolved};
+use crate::promise::{Author, Promise, Resolved};
 use crate::select;
 use crate::source::SourceSet;
 use crate::span::{SourceId, Span};
@@ -32,6 +32,20 @@ pub fn resolve(
     model: &Model,
     sources: &SourceSet,
     input: &NodeInput<'_>,
+) -> (Resolved, Diagnostics) {
+    let mut promises = vec![];
+    let mut take = |_: &Resolved, promise| promises.push(promise);
+    let (resolved, diagnostics) = resolve_each(model, sources, input, &mut take);
+    (Resolved { promises, ..resolved }, diagnostics)
+}
+
+/// The same, and hands each promise of the node itself over with what was resolved before it. Who needs only one at a
+/// time has only one at a time: the contents of all of them are large.
+pub fn resolve_each(
+    model: &Model,
+    sources: &SourceSet,
+    input: &NodeInput<'_>,
+    take: &mut dyn FnMut(&Resolved, Promise),
 ) -> (Resolved, Diagnostics) {
     let mut diagnostics = Diagnostics::default();
     let Some(environment) = model.environments.get(input.environment) else {
@@ -56,6 +70,9 @@ pub fn resolve(
         circles: HashSet::new(),
         included: 0,
         full: false,
+        take,
+        taken: 0,
+        of_component: None,
         resolved: Resolved { named: selector.is_some(), ..Resolved::default() },
     };
     resolver.node(environment, selector, input)

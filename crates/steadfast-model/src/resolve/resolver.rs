@@ -7,7 +7,7 @@ use crate::expression::Engine;
 use crate::keep::Keep;
 use crate::node::Node;
 use crate::parameters::{Fitting, Given};
-use crate::promise::{Author, ParameterSource, ParameterTrace, Resolved};
+use crate::promise::{Author, ParameterSource, ParameterTrace, Promise, Resolved};
 use crate::scope::Scope;
 use crate::source::SourceSet;
 use crate::span::{Span, Spanned};
@@ -35,6 +35,12 @@ pub(super) struct Resolver<'a> {
     pub(super) included: usize,
     /// Whether there is more than a node may have, which is told once.
     pub(super) full: bool,
+    /// Takes each promise of the node itself, with what was resolved before it.
+    pub(super) take: &'a mut dyn FnMut(&Resolved, Promise),
+    /// How many it has taken.
+    pub(super) taken: usize,
+    /// The promises of the component that is being resolved.
+    pub(super) of_component: Option<Vec<Promise>>,
     pub(super) resolved: Resolved,
 }
 

@@ -35,7 +35,8 @@ impl Resolver<'_> {
                 self.entry(key, body, seen, scope, way)
             });
             let Some(found) = found else { continue };
-            if !self.has_room(self.resolved.promises.len() + 1, key.span) {
+            let before = self.of_component.as_ref().map_or(self.taken, Vec::len);
+            if !self.has_room(before + 1, key.span) {
                 return;
             }
             self.promise(section.kind, found, names, scope, way);
@@ -91,6 +92,7 @@ impl Resolver<'_> {
         way: &Way,
     ) {
         let Computed { name, body, conditional } = found;
+        let looked_up = self.resolved.named(&way.parameters, &names);
         let body = &body;
         let mut cx = Lower::new(&mut self.diagnostics, self.sources, scope);
         let needs = texts(body, "after", &mut cx);
@@ -114,7 +116,7 @@ impl Resolver<'_> {
             .get("description")
             .and_then(|node| cx.as_text(node, "`description`"))
             .map(|text| text.value);
-        self.resolved.promises.push(Promise {
+        let promise = Promise {
             id: PromiseId::new(kind, &name.value),
             kind,
             origin: Origin { span: name.span, by: Arc::clone(&way.by), via: way.via.clone() },
@@ -126,10 +128,17 @@ impl Resolver<'_> {
             keep: way.keep.max(keep.unwrap_or_default()),
             description,
             scope: Arc::clone(scope),
-            names,
             parameters: way.parameters.clone(),
+            looked_up,
             conditional,
-        });
+        };
+        match &mut self.of_component {
+            Some(own) => own.push(promise),
+            None => {
+                self.taken += 1;
+                (self.take)(&self.resolved, promise);
+            }
+        }
     }
 }
 

@@ -59,11 +59,11 @@ impl Desired {
             file_mode: None,
             purge: false,
             purge_max: PURGE_MAX,
-            ignore: Arc::from([]),
+            ignore: Arc::default(),
             force: false,
             source: None,
-            promised_below: Arc::from([]),
-            made: Arc::from([]),
+            promised_below: Arc::default(),
+            made: Arc::default(),
         }
     }
 

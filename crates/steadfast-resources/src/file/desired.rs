@@ -69,7 +69,7 @@ impl Desired {
             sensitive: false,
             force: false,
             keep_backup: true,
-            made: Arc::from([]),
+            made: Arc::default(),
         }
     }
 

@@ -55,7 +55,7 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
         sensitive,
         force,
         keep_backup: keep_backup.unwrap_or(!sensitive),
-        made: Arc::from([]),
+        made: Arc::default(),
     })
 }
 

@@ -71,8 +71,8 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
         allow_downgrade,
         allow_removals,
         debconf,
-        going: Arc::from([]),
-        stays: Arc::from([]),
+        going: Arc::default(),
+        stays: Arc::default(),
     })
 }
 
@@ -106,8 +106,8 @@ fn short_form(package: Option<PackageName>, body: &Node, cx: &mut Lower<'_>) -> 
         allow_downgrade: false,
         allow_removals: Removals::None,
         debconf: vec![],
-        going: Arc::from([]),
-        stays: Arc::from([]),
+        going: Arc::default(),
+        stays: Arc::default(),
     })
 }
 

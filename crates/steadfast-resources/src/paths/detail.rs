@@ -89,6 +89,10 @@ pub fn diff(path: &AbsPath, is: &str, promised: &str, lines: usize) -> String {
 
 /// What `similar::TextDiff` writes, by one algorithm on numbers in place of lines, as blame has it too. Asked for texts,
 /// the library brings all of its algorithms along, each three times: 0.2 MB of the program.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the time only bounds how fine a difference is shown"
+)]
 fn unified(path: &AbsPath, is: &str, promised: &str) -> String {
     let (old, new) = (is.tokenize_lines(), promised.tokenize_lines());
     let mut numbers: HashMap<&str, usize> = HashMap::new();

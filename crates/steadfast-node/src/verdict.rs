@@ -217,11 +217,16 @@ fn whose(why: &NotKept) -> Fault {
         }
         // What is the model's or the machine's doing stays so, whatever others add to it.
         NotKept::Refused(reasons) => {
-            let anybodys = |it: &Refusal| match it {
-                Refusal::Anybody(_) => true,
-                Refusal::Model(_) | Refusal::Machine(_) | Refusal::Secret(_) => false,
+            let by = |it: &Refusal| match it {
+                Refusal::Model(_) | Refusal::Machine(_) | Refusal::Secret(_) => Fault::Revision,
+                Refusal::Storage(_) => Fault::DiskFull,
+                Refusal::Anybody(_) => Fault::Foreign,
             };
-            if reasons.iter().all(anybodys) { Fault::Foreign } else { Fault::Revision }
+            let by_any = |fault| reasons.iter().any(|it| by(it) == fault);
+            [Fault::Revision, Fault::DiskFull]
+                .into_iter()
+                .find(|it| by_any(*it))
+                .unwrap_or(Fault::Foreign)
         }
         NotKept::StillDiffers { remaining: _, thwarted: true } => Fault::Foreign,
         NotKept::Missing(_) | NotKept::StillDiffers { .. } => Fault::Revision,
@@ -330,6 +335,11 @@ mod tests {
             (NotKept::Missing(vec![]), Fault::Revision),
             (NotKept::Refused(vec![Refusal::model("x")]), Fault::Revision),
             (NotKept::Refused(vec![Refusal::anybody("x")]), Fault::Foreign),
+            (NotKept::Refused(vec![Refusal::Storage("x".to_owned())]), Fault::DiskFull),
+            (
+                NotKept::Refused(vec![Refusal::Storage("x".to_owned()), Refusal::machine("x")]),
+                Fault::Revision,
+            ),
             // What the model asks for stays wrong, whatever somebody adds to it.
             (NotKept::Refused(vec![Refusal::anybody("x"), Refusal::model("x")]), Fault::Revision),
             (NotKept::StillDiffers { remaining: vec![], thwarted: false }, Fault::Revision),

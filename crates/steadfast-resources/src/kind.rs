@@ -110,6 +110,8 @@ pub enum Refusal {
     Anybody(String),
     /// A secret cannot be had.
     Secret(String),
+    /// The storage takes no change now: it is mounted read-only.
+    Storage(String),
 }
 
 impl Refusal {
@@ -135,7 +137,8 @@ impl Refusal {
             Refusal::Model(words)
             | Refusal::Machine(words)
             | Refusal::Anybody(words)
-            | Refusal::Secret(words) => words,
+            | Refusal::Secret(words)
+            | Refusal::Storage(words) => words,
         }
     }
 }

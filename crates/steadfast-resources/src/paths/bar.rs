@@ -16,16 +16,25 @@ pub fn refuse_barred(
     let why = difference.changes.iter().find_map(|it| bar_of(it, folder_bar, entry_bar));
     match why {
         None => difference,
-        Some(why) => {
+        Some((bar, why)) => {
             let open = folder.is_some_and(|it| it.open);
-            let refused = Difference::refused(Refusal::of_place(open, why));
+            let refused = Difference::refused(refusal(bar, open, why));
             Difference { notes: difference.notes, ..refused }
         }
     }
 }
 
+/// Flags are set by root. A kernel mounts a file system read-only by itself, where its disk fails, and that is no
+/// fault of a model.
+fn refusal(bar: Bar, open: bool, why: String) -> Refusal {
+    match bar {
+        Bar::Immutable | Bar::AppendOnly => Refusal::of_place(open, why),
+        Bar::ReadOnly => Refusal::Storage(why),
+    }
+}
+
 /// Why a change of what is promised itself cannot be made.
-fn bar_of(change: &Change, folder: Option<Bar>, entry: Option<Bar>) -> Option<String> {
+fn bar_of(change: &Change, folder: Option<Bar>, entry: Option<Bar>) -> Option<(Bar, String)> {
     let (itself, name_stays) = match change {
         Change::MakeDirectories(all) => (all.iter().any(|it| it.below.is_none()), false),
         Change::MakeLink(_) => (true, false),
@@ -36,8 +45,8 @@ fn bar_of(change: &Change, folder: Option<Bar>, entry: Option<Bar>) -> Option<St
         Change::SetAttributes(all) => (all.iter().any(|it| it.below.is_none()), true),
         Change::Remove(all) => (all.iter().any(|it| it.below.is_none()), false),
     };
-    let of_folder = folder.filter(|_| !name_stays).map(|it| its_directory(it.words()));
-    let why = entry.map(|it| format!("it {}", it.words())).or(of_folder);
+    let of_folder = folder.filter(|_| !name_stays).map(|it| (it, its_directory(it.words())));
+    let why = entry.map(|it| (it, format!("it {}", it.words()))).or(of_folder);
     why.filter(|_| itself)
 }
 

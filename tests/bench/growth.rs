@@ -81,7 +81,8 @@ fn fill(state: &Path) {
             "BEGIN;
              WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
              INSERT INTO details (run, promise, record)
-                 SELECT 1, 'file:/old/' || i, '[\"' || hex(zeroblob(2000)) || '\"]' FROM n;
+                 SELECT (SELECT min(id) FROM runs), 'file:/old/' || i,
+                        '[\"' || hex(zeroblob(2000)) || '\"]' FROM n;
              WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
              INSERT INTO undo_ledger (scope, epoch, thing, promise, run, revision, record)
                  SELECT 'node', 0, 'path:/old/' || i, 'file:/old/' || i, 1, '',

@@ -38,7 +38,8 @@ pub(crate) fn bench(_: &Bench) {
     line.print("a realistic server, kept");
     let mut line = Line { floors: line.floors, taken: vec![] };
     for _ in 0..5 {
-        machine.ok(&["rm", "-f", "/var/cache/steadfast/resolved"]);
+        let remembered = ["/var/cache/steadfast/resolved", "/var/cache/steadfast/kept"];
+        machine.ok(&[&["rm", "-f"], &remembered[..]].concat());
         line.taken.extend(parsed(&machine.ok(&[&program[..], &run[..]].concat())));
     }
     line.print("a realistic server, kept, the model has changed");

@@ -51,6 +51,8 @@ pub(crate) struct Aliases {
     clashes: BTreeMap<usize, Refusal>,
     /// For directories that rule what is below them: the names there that others promise by another path.
     below: BTreeMap<usize, Arc<[Arc<str>]>>,
+    /// Whether any directory is elsewhere.
+    is_any: bool,
 }
 
 /// A path that a promise claims.
@@ -80,7 +82,7 @@ impl Aliases {
         let claim = |(at, path): (usize, AbsPath)| Claim { at, real: folders.real(&path), path };
         let mut claims: Vec<Claim> = paths.into_iter().map(claim).collect();
         claims.sort_by(|a, b| (&a.real, a.at).cmp(&(&b.real, b.at)));
-        let mut aliases = Aliases::default();
+        let mut aliases = Aliases { is_any: true, ..Aliases::default() };
         aliases.same_things(promises, &claims);
         aliases.things_below(promises, &claims);
         aliases
@@ -126,6 +128,10 @@ impl Aliases {
     /// Why this promise cannot be kept: another one is about the same thing.
     pub(crate) fn clash(&self, at: usize) -> Option<&Refusal> {
         self.clashes.get(&at)
+    }
+
+    pub(crate) fn is_any(&self) -> bool {
+        self.is_any
     }
 
     pub(crate) fn below(&self, at: usize) -> Option<&Arc<[Arc<str>]>> {

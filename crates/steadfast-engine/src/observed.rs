@@ -114,6 +114,11 @@ impl Observed {
         }
     }
 
+    /// Whether a link leads from the path of a promise to another place.
+    pub(crate) fn leads_elsewhere(&self) -> bool {
+        self.aliases.is_any()
+    }
+
     /// Why a promise cannot be kept beside the others on this machine.
     pub(crate) fn clash(&self, at: usize) -> Option<&Refusal> {
         self.aliases.clash(at)

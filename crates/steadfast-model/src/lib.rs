@@ -42,5 +42,5 @@ pub use promise::{
 pub use resolve::{NodeInput, resolve, resolve_each};
 pub use schema::{Field, Takes};
 pub use scope::Scope;
-pub use source::{Place, Source, SourceSet};
+pub use source::{Later, Place, Source, SourceSet};
 pub use span::{SourceId, Span, Spanned};

@@ -27,7 +27,13 @@ impl Source {
 /// All files of one state of a model. `SourceId` is an index into it. A clone shares them.
 #[derive(Clone, Debug, Default)]
 pub struct SourceSet {
-    files: Arc<Files>,
+    files: OnceLock<Arc<Files>>,
+    later: Option<Arc<dyn Later>>,
+}
+
+/// Files that are read when one of them is first asked for.
+pub trait Later: std::fmt::Debug + Send + Sync {
+    fn read(&self) -> SourceSet;
 }
 
 #[derive(Clone, Debug, Default)]
@@ -41,6 +47,18 @@ struct Files {
 }
 
 impl SourceSet {
+    /// Files that most often nobody asks for.
+    pub fn read_later(later: Arc<dyn Later>) -> SourceSet {
+        SourceSet { files: OnceLock::new(), later: Some(later) }
+    }
+
+    fn files(&self) -> &Arc<Files> {
+        self.files.get_or_init(|| match &self.later {
+            Some(later) => Arc::clone(later.read().files()),
+            None => Arc::default(),
+        })
+    }
+
     /// Adds a file and gives its id; a path that is there already keeps its first content.
     pub fn add(
         &mut self,
@@ -50,31 +68,33 @@ impl SourceSet {
     ) -> SourceId {
         use sha2::Digest as _;
         let (path, bytes) = (path.into(), bytes.into());
-        if let Some(id) = self.files.by_path.get(&path) {
+        if let Some(id) = self.files().by_path.get(&path) {
             return *id;
         }
-        let files = Arc::make_mut(&mut self.files);
+        let mut all = self.files.take().unwrap_or_default();
+        let files = Arc::make_mut(&mut all);
         #[expect(clippy::cast_possible_truncation, reason = "a model has fewer than 2^32 files")]
         let id = SourceId(files.sources.len() as u32);
         let digest = sha2::Sha256::digest(&bytes).into();
         files.by_path.insert(Arc::clone(&path), id);
         files.lines.push(OnceLock::new());
         files.sources.push(Source { path, digest, bytes, executable });
+        self.files = OnceLock::from(all);
         id
     }
 
     pub fn get(&self, id: SourceId) -> Option<&Source> {
-        self.files.sources.get(id.0 as usize)
+        self.files().sources.get(id.0 as usize)
     }
 
     pub fn find(&self, path: &str) -> Option<(SourceId, &Source)> {
-        let id = *self.files.by_path.get(path)?;
+        let id = *self.files().by_path.get(path)?;
         self.get(id).map(|source| (id, source))
     }
 
     /// All files, in the order of their paths.
     pub fn iter(&self) -> impl Iterator<Item = (SourceId, &Source)> {
-        self.files.by_path.values().filter_map(|id| self.get(*id).map(|source| (*id, source)))
+        self.files().by_path.values().filter_map(|id| self.get(*id).map(|source| (*id, source)))
     }
 
     /// `servers/web.yaml:14:5`, counted from 1; columns are characters.
@@ -82,7 +102,7 @@ impl SourceSet {
         let Some(source) = self.get(span.source) else {
             return Place { file: Arc::from("?"), line: 0, column: 0 };
         };
-        if let Some((line, column)) = self.files.places.get(&span).copied() {
+        if let Some((line, column)) = self.files().places.get(&span).copied() {
             return Place { file: Arc::clone(&source.path), line, column };
         }
         let end = (span.start as usize).min(source.bytes.len());
@@ -101,15 +121,17 @@ impl SourceSet {
             (span, (line, column))
         };
         let places = spans.into_iter().map(at).collect();
-        let files = Arc::make_mut(&mut self.files);
+        let mut all = self.files.take().unwrap_or_default();
+        let files = Arc::make_mut(&mut all);
         files.places = places;
         files.lines.iter_mut().for_each(|it| *it = OnceLock::new());
         files.sources.iter_mut().for_each(|it| it.bytes = Arc::from([]));
+        self.files = OnceLock::from(all);
     }
 
     /// Where the lines of a source begin. Many places are asked for in a large one.
     fn line_starts<'a>(&'a self, id: SourceId, source: &Source) -> &'a [u32] {
-        let Some(lines) = self.files.lines.get(id.0 as usize) else { return &[] };
+        let Some(lines) = self.files().lines.get(id.0 as usize) else { return &[] };
         lines.get_or_init(|| {
             let ends = source.bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
             let after = ends.filter_map(|(at, _)| u32::try_from(at + 1).ok());

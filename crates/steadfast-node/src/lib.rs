@@ -17,6 +17,7 @@ pub mod model;
 pub mod origin;
 pub mod orphans;
 pub mod prepare;
+mod recognized;
 pub mod resolution;
 pub mod revision;
 pub mod run;

@@ -3,6 +3,7 @@
 use crate::findings::Findings;
 use crate::{NodeError, standard};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use steadfast_engine::{Promises, promised};
@@ -11,7 +12,7 @@ use steadfast_model::policy::Policy;
 use steadfast_model::resolve::NodeInput;
 use steadfast_model::{Diagnostic, Diagnostics, Resolved, Severity, SourceSet};
 use steadfast_source::revision::content_digest;
-use steadfast_source::{Revision, read_directory};
+use steadfast_source::{Revision, read_directory_noting};
 use steadfast_store::Layout;
 
 /// The files of a model and the standard bundles.
@@ -52,9 +53,17 @@ pub fn parse(files: Files) -> Loaded {
 }
 
 pub fn read(path: &Path) -> Result<Files, NodeError> {
+    read_noting(path, &mut |_, _| {})
+}
+
+/// The same, and `note` is told of each file of the model before it is read.
+pub(crate) fn read_noting(
+    path: &Path,
+    note: &mut dyn FnMut(&str, &File),
+) -> Result<Files, NodeError> {
     let _span = tracing::debug_span!("read", path = %path.display()).entered();
     let mut sources = SourceSet::default();
-    read_directory(path, &mut sources)?;
+    read_directory_noting(path, &mut sources, note)?;
     let commit = Revision::read(path, &SourceSet::default()).commit;
     let files = complete(sources, commit);
     // Fields are only computed where somebody listens.

@@ -12,7 +12,7 @@ use steadfast_system::AbsPath;
 use steadfast_system::packages::PackagePolicy;
 
 /// All that a run needs, but the contents of files.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Resolution {
     pub environment: Arc<str>,
     pub packages: PackagePolicy,

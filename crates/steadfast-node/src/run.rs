@@ -1,10 +1,9 @@
 //! One run, from the directory of a model to verdicts. Dry runs, runs by hand and runs of the agent all
 //! take this path; they differ only in their [`Purpose`].
 //!
-//! A run takes the lock and reads the files of the model. If the promises of this node are not cached, it
-//! resolves them. It observes the machine, and either reports the differences or repairs them and observes
-//! again. Last, it handles orphans: what earlier
-//! runs made and the model no longer promises.
+//! A run takes the lock and reads the files of the model, unless nobody has changed them. If the promises of this
+//! node are not cached, it resolves them. It observes the machine, and either reports the differences or repairs
+//! them and observes again. Last, it handles orphans: what earlier runs made and the model no longer promises.
 
 use crate::few::{self, Few};
 use crate::findings::Findings;
@@ -12,26 +11,25 @@ use crate::implied::Implied;
 use crate::keep::{Keeping, Told};
 use crate::model::{self, Files};
 use crate::orphans::{self, Orphans};
+use crate::recognized::Known;
 use crate::resolution::{self, Resolution};
 use crate::settings::VERIFY;
 use crate::wire::Report;
 use crate::{Context, NodeError};
+use state::{is_amid_step, lock};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use steadfast_engine::{
-    Assessment, Budget, Circumstances, Ledger as _, Observer, Plan, Promises, Reporter, Summary,
+    Assessment, Budget, Circumstances, Observer, Plan, Promises, Reporter, Summary,
 };
-use steadfast_model::policy::Policy;
 use steadfast_model::{Diagnostic, Keep, SourceSet};
 use steadfast_resources::glob::Glob;
 use steadfast_source::Revision;
-use steadfast_store::{
-    Journal, KnownContents, Places, ResolveCache, RunHeader, RunLock, Store, StoreError,
-};
+use steadfast_store::{Journal, KnownContents, Places, ResolveCache, RunHeader, Store, StoreError};
 use steadfast_system::Host;
 use steadfast_system::clock::Read as _;
-use steadfast_system::packages::{PackagePolicy, Write as _};
+use steadfast_system::packages::Write as _;
 use steadfast_trust::text::chain;
 
 /// What to run, on which promises, and for which purpose.
@@ -79,6 +77,8 @@ pub trait Audience {
     fn warn(&mut self, words: &str);
     /// The promises are known, and work on them starts.
     fn begins(&mut self, beginning: &Beginning<'_>);
+    /// Whether it wants to be told of each promise that is kept, too.
+    fn wants_each(&self) -> bool;
     /// The receiver of the run's events.
     fn reporter<'s>(&'s mut self, sources: &'s SourceSet) -> Box<dyn Reporter + 's>;
 }
@@ -129,7 +129,7 @@ pub fn run(run: &Run<'_>, cx: &Context, audience: &mut dyn Audience) -> Result<D
     if !run.is_forecast() && !cx.root {
         return Err(NodeError::NotRoot);
     }
-    let _lock = lock(run, cx)?;
+    let _lock = (!run.is_forecast()).then(|| lock(cx)).transpose()?;
     run_locked(run, cx, audience)
 }
 
@@ -141,55 +141,33 @@ fn run_locked(run: &Run<'_>, cx: &Context, audience: &mut dyn Audience) -> Resul
     if let Some(done) = few(run, cx, &node, &facts, audience)? {
         return Ok(done);
     }
-    let mut files = model::read(run.model)?;
+    let mut known = Known::find(run.model, &cx.layout, run.verify(), run.is_forecast())?;
     if run.commit.is_some() {
-        files.revision.commit.clone_from(&run.commit);
+        known.files.revision.commit.clone_from(&run.commit);
     }
-    let cache = resolution::cache_for(&cx.layout, &files.content, &facts, run.environment, &node);
+    let mut running =
+        Running { run, cx, node: &node, facts: &facts, model: None, is_few: false, audience };
+    let cache = running.cache_for(&known.files);
+    if let Some(done) = running.quiet(&known.files)? {
+        return Ok(done);
+    }
+    running.unsettle();
     let resolution: Option<Resolution> = cache.as_ref().and_then(resolution::recall);
     let was_cached = resolution.is_some();
-    let model = cache.as_ref().map(ResolveCache::name);
-    let mut running =
-        Running { run, cx, node: &node, facts: &facts, model, is_few: false, audience };
 
     // Where it is remembered, and what differs can be repaired with that, that is all.
     if let Some(mut resolution) = resolution.filter(|_| !run.is_more_than_keeping()) {
         let store = running.open()?;
-        let known = cache.as_ref().and_then(|it| resolution::attach_contents(it, &mut resolution));
-        if let Some(done) = running.remembered(resolution, known, &files, &files.sources, &store)? {
+        let contents =
+            cache.as_ref().and_then(|it| resolution::attach_contents(it, &mut resolution));
+        let files = &known.files;
+        if let Some(done) =
+            running.remembered(resolution, contents, files, &files.sources, &store)?
+        {
             return Ok(done);
         }
     }
-
-    let content = files.content;
-    let mut loaded = model::parse(files);
-    let target = model::target(&mut loaded, run.environment, &node, &facts)?;
-    let warnings = loaded.sound()?;
-    // Of the model itself nothing is needed any more, and it may be large.
-    let model::Loaded { sources, revision, .. } = loaded;
-    let mut files = Files { sources, content, revision };
-    let Some(target) = target else { return running.nothing(&files, warnings) };
-    let resolution = Resolution {
-        environment: target.environment,
-        packages: package_policy(&target.resolved.policy),
-        promises: target.promises,
-        orphans: orphans::extent(target.resolved.policy.orphans),
-        limits: target.resolved.policy.budget.into(),
-        warnings,
-    };
-    drop(target.resolved);
-    if let Some(cache) = &cache
-        && !was_cached
-        && !run.is_forecast()
-    {
-        resolution::remember(cache, &resolution, &files);
-    }
-    // A warning shows its line; of a promise only the place is told.
-    if resolution.warnings.is_empty() {
-        files.sources.keep_places(resolution.promises.spans());
-    }
-    let store = running.open()?;
-    running.resolved(resolution, &files, &store)
+    running.anew(known, cache, was_cached)
 }
 
 /// A run over a few promises, with what is remembered of those alone. None where that is not enough.
@@ -205,19 +183,9 @@ fn few(
     let Some(Few { resolution, contents, places, mut files }) = few else { return Ok(None) };
     files.revision.commit.clone_from(&run.commit);
     let mut running = Running { run, cx, node, facts, model: None, is_few: true, audience };
+    running.unsettle();
     let store = running.open()?;
     running.remembered(resolution, contents, &files, &places, &store)
-}
-
-/// The lock of this machine, which only a look does without.
-fn lock(run: &Run<'_>, cx: &Context) -> Result<Option<RunLock>, NodeError> {
-    if run.is_forecast() {
-        return Ok(None);
-    }
-    let lock = RunLock::acquire(&cx.layout, "steadfast run")
-        .inspect_err(|error| tracing::debug!(why = chain(error), "lock not taken"))?;
-    tracing::debug!("lock taken");
-    Ok(Some(lock))
 }
 
 impl Run<'_> {
@@ -248,6 +216,11 @@ impl Run<'_> {
         self.keeping().is_some_and(Keeping::is_more_than_keeping)
     }
 }
+
+mod quiet;
+mod state;
+
+pub use state::{open, package_policy};
 
 /// One run, with what holds for it whether its promises were remembered or resolved.
 struct Running<'a> {
@@ -280,11 +253,63 @@ impl Running<'_> {
         store
     }
 
+    /// The place of what these files come to, which names all that promises follow from.
+    fn cache_for(&mut self, files: &Files) -> Option<ResolveCache> {
+        let Running { run, cx, node, facts, .. } = self;
+        let content = &files.content;
+        let cache = resolution::cache_for(&cx.layout, content, facts, run.environment, node);
+        self.model = cache.as_ref().map(ResolveCache::name);
+        cache
+    }
+
+    /// A run over promises that are resolved from the model.
+    fn anew(
+        &mut self,
+        known: Known,
+        cache: Option<ResolveCache>,
+        was_cached: bool,
+    ) -> Result<Done, NodeError> {
+        let digest = known.files.revision.digest;
+        let files = known.read(self.run.model)?;
+        // Somebody may have changed it meanwhile.
+        let is_another = files.revision.digest != digest;
+        let cache = if is_another { self.cache_for(&files) } else { cache };
+        let content = files.content;
+        let mut loaded = model::parse(files);
+        let target = model::target(&mut loaded, self.run.environment, self.node, self.facts)?;
+        let warnings = loaded.sound()?;
+        // Of the model itself nothing is needed any more, and it may be large.
+        let model::Loaded { sources, revision, .. } = loaded;
+        let mut files = Files { sources, content, revision };
+        let Some(target) = target else { return self.nothing(&files, warnings) };
+        let resolution = Resolution {
+            environment: target.environment,
+            packages: package_policy(&target.resolved.policy),
+            promises: target.promises,
+            orphans: orphans::extent(target.resolved.policy.orphans),
+            limits: target.resolved.policy.budget.into(),
+            warnings,
+        };
+        drop(target.resolved);
+        if let Some(cache) = &cache
+            && (!was_cached || is_another)
+            && !self.run.is_forecast()
+        {
+            resolution::remember(cache, &resolution, &files);
+        }
+        // A warning shows its line; of a promise only the place is told.
+        if resolution.warnings.is_empty() {
+            files.sources.keep_places(resolution.promises.spans());
+        }
+        let store = self.open()?;
+        self.resolved(resolution, &files, &store)
+    }
+
     /// A run over promises that are remembered: none where only whoever has resolved the model can go on.
     fn remembered(
         &mut self,
         mut resolution: Resolution,
-        known: Option<Arc<KnownContents>>,
+        contents: Option<Arc<KnownContents>>,
         files: &Files,
         places: &dyn Places,
         store: &Store,
@@ -297,7 +322,7 @@ impl Running<'_> {
         let host = self.host(&resolution);
         let budget = Budget::from(resolution.limits);
         let assessment = self.look(&resolution.promises, &host, store, budget);
-        let can_repair = known.is_some_and(|it| !it.has_missed());
+        let can_repair = contents.is_some_and(|it| !it.has_missed());
         if !assessment.plan.is_kept() && !can_repair {
             return Ok(None);
         }
@@ -307,8 +332,12 @@ impl Running<'_> {
             // It leaves the budget alone: what a task does beside keeping has resolved the model.
             self.before(&resolution, &host, store, &mut told);
         }
+        // Not where the model has just been resolved: that took long enough.
+        let settling = self.settling(&resolution, &host, &assessment);
         let ready = Ready { resolution, files, host: &host, store, assessment, told };
-        Ok(Some(self.carry_out(ready)))
+        let done = self.carry_out(ready);
+        self.settle(&done, &host, settling);
+        Ok(Some(done))
     }
 
     /// What the agent does before it keeps, and what that leaves of the budget.
@@ -404,6 +433,11 @@ impl Running<'_> {
     fn host(&mut self, resolution: &Resolution) -> Host {
         let host = self.cx.host();
         host.trust_looks(self.run.verify());
+        self.ready(&host, resolution);
+        host
+    }
+
+    fn ready(&mut self, host: &Host, resolution: &Resolution) {
         host.set_package_policy(resolution.packages);
         if let Some(error) = host.hides_everything() {
             let words = format!("every file counts as secret: {}", error.chain().join(": "));
@@ -414,7 +448,6 @@ impl Running<'_> {
         {
             self.audience.warn(&error.chain().join(": "));
         }
-        host
     }
 
     fn look(&self, promises: &Promises, host: &Host, store: &Store, budget: Budget) -> Assessment {
@@ -559,40 +592,6 @@ impl Running<'_> {
             self.audience.warn(&chain(&error));
         }
         Ok(orphans)
-    }
-}
-
-/// Whether an earlier run was cut off within the step of a unit, as far as can be told.
-fn is_amid_step(store: &Store) -> bool {
-    !store.open_steps().is_ok_and(|it| it.is_empty())
-}
-
-/// The state, or nothing where a look may not read it.
-pub fn open(cx: &Context, only_look: bool, notices: &mut Vec<String>) -> Result<Store, NodeError> {
-    match Store::open(&cx.layout.database()) {
-        Ok(store) => {
-            notices.extend(store.take_warnings());
-            Ok(store)
-        }
-        Err(StoreError::Look { .. }) if only_look => {
-            let words = "the state directory cannot be read: what restarts are owed is not known";
-            notices.push(words.to_owned());
-            Ok(Store::nowhere())
-        }
-        // A look needs no state; a run must not go on without knowing what is owed.
-        Err(error) if only_look => {
-            notices.push(chain(&error));
-            Ok(Store::nowhere())
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-pub fn package_policy(policy: &Policy) -> PackagePolicy {
-    PackagePolicy {
-        wait_for_lock: policy.wait_for_dpkg,
-        refresh_after: policy.refresh_packages,
-        repair: policy.repair_dpkg,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is asked of promises of all kinds at once.
 
+use crate::file::{self, Alone, File};
 use crate::group::Group;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Kind as _, Refusal, Turn};
@@ -154,6 +155,11 @@ pub fn plan(want: &Resource, have: &State) -> Difference<Change> {
         // A state comes from a look at the same want.
         None => Difference::refused(Refusal::machine("the look was at something else")),
     })
+}
+
+/// What was seen of a promise whose verdict hangs on nothing but a file.
+pub fn alone<'s>(want: &'s Resource, have: &'s State) -> Option<Alone<'s>> {
+    file::alone(File::as_want(want)?, File::as_state(have)?)
 }
 
 /// Tells a look at a directory which names below it other promises have, by other paths.

@@ -52,11 +52,12 @@ mod all;
 mod ask;
 
 pub use all::{
-    absence, act, another_name_of, apply, awaited, changes_back, effects, hands_on, is_place,
-    lower, observe, observe_facets, plan, relate, relate_going, relate_packages, set_also_promised,
-    set_inherits,
+    absence, act, alone, another_name_of, apply, awaited, changes_back, effects, hands_on,
+    is_place, lower, observe, observe_facets, plan, relate, relate_going, relate_packages,
+    set_also_promised, set_inherits,
 };
 pub use fact::Fact;
+pub use file::Alone;
 pub use identity::Identity;
 pub use kind::{Applied, Difference, Fingerprint, Kind, Obstacle, Refusal, Turn, Watch};
 pub use kinds::KindRow;

@@ -42,11 +42,36 @@ pub enum ReadError {
 /// Reads all files of a model, whatever their names are. No part of it are the settings of other tools:
 /// see `is_of_other_tools`.
 pub fn read_directory(root: &Path, sources: &mut SourceSet) -> Result<(), ReadError> {
+    read_directory_noting(root, sources, &mut |_, _| {})
+}
+
+/// The same, and `note` is told of each file, with its path in the model, before it is read.
+pub fn read_directory_noting(
+    root: &Path,
+    sources: &mut SourceSet,
+    note: &mut dyn FnMut(&str, &File),
+) -> Result<(), ReadError> {
+    let mut bytes = 0;
+    list_directory(root, &mut |below, path| {
+        let (content, executable) = read_file(path, MAX_BYTES - bytes, |file| note(&below, file))?;
+        bytes += content.len() as u64;
+        // `std/` is where the standard bundles stand; a model's own directory of that name is not read.
+        if !below.starts_with("std/") {
+            sources.add(below, content, executable);
+        }
+        Ok(())
+    })
+}
+
+/// Names all files of a model in the same order, and opens none.
+pub fn list_directory(
+    root: &Path,
+    each: &mut dyn FnMut(String, &Path) -> Result<(), ReadError>,
+) -> Result<(), ReadError> {
     if !root.exists() {
         return Err(ReadError::NotThere { path: root.to_owned() });
     }
-    let mut reader = Reader { root, sources, bytes: 0, files: 0 };
-    reader.folder(root, "", 0)
+    Lister { each, files: 0 }.folder(root, "", 0)
 }
 
 /// Whether a path below the root of a model belongs to a tool that works with the model: what git keeps,
@@ -70,14 +95,12 @@ pub fn is_inside(folder: &Path, other: &Path) -> bool {
     there.is_some_and(|it| it.starts_with(other))
 }
 
-struct Reader<'a> {
-    root: &'a Path,
-    sources: &'a mut SourceSet,
-    bytes: u64,
+struct Lister<'a> {
+    each: &'a mut dyn FnMut(String, &Path) -> Result<(), ReadError>,
     files: usize,
 }
 
-impl Reader<'_> {
+impl Lister<'_> {
     fn folder(&mut self, path: &Path, below: &str, depth: usize) -> Result<(), ReadError> {
         let failed = |err| ReadError::Read { path: path.to_owned(), err };
         if depth > MAX_DEPTH {
@@ -104,46 +127,44 @@ impl Reader<'_> {
             if kind.is_dir() {
                 self.folder(&path, &below, depth + 1)?;
             } else if kind.is_file() {
-                self.file(&path, below)?;
+                self.files += 1;
+                if self.files > MAX_FILES {
+                    return Err(ReadError::TooMany { path });
+                }
+                (self.each)(below, &path)?;
             } else {
                 return Err(ReadError::Special { path });
             }
         }
         Ok(())
     }
+}
 
-    fn file(&mut self, path: &Path, below: String) -> Result<(), ReadError> {
-        let failed = |err| ReadError::Read { path: path.to_owned(), err };
-        self.files += 1;
-        if self.files > MAX_FILES {
-            return Err(ReadError::TooMany { path: path.to_owned() });
-        }
-        // It may have become something else since it was listed: never follow, never block.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = File::from(
-            rustix::fs::open(path, flags, Mode::empty()).map_err(|err| failed(err.into()))?,
-        );
-        let meta = file.metadata().map_err(failed)?;
-        if !meta.is_file() {
-            return Err(ReadError::Special { path: path.to_owned() });
-        }
-        let room = MAX_BYTES - self.bytes;
-        if meta.len() > room {
-            return Err(ReadError::TooLarge { path: path.to_owned() });
-        }
-        let bytes = whole(file, meta.len(), room).map_err(failed)?;
-        self.bytes += bytes.len() as u64;
-        if self.bytes > MAX_BYTES {
-            return Err(ReadError::TooLarge { path: path.to_owned() });
-        }
-        let executable = std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o111 != 0;
-        // `std/` is where the standard bundles stand; a model's own directory of that name is not read.
-        if !below.starts_with("std/") {
-            self.sources.add(below, bytes, executable);
-        }
-        debug_assert!(path.starts_with(self.root));
-        Ok(())
+/// The content of a file that was listed, and whether it may be executed. `opened` sees it before it is read.
+fn read_file(
+    path: &Path,
+    room: u64,
+    opened: impl FnOnce(&File),
+) -> Result<(Arc<[u8]>, bool), ReadError> {
+    let failed = |err| ReadError::Read { path: path.to_owned(), err };
+    // It may have become something else since it was listed: never follow, never block.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file =
+        File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(|err| failed(err.into()))?);
+    opened(&file);
+    let meta = file.metadata().map_err(failed)?;
+    if !meta.is_file() {
+        return Err(ReadError::Special { path: path.to_owned() });
     }
+    if meta.len() > room {
+        return Err(ReadError::TooLarge { path: path.to_owned() });
+    }
+    let bytes = whole(file, meta.len(), room).map_err(failed)?;
+    if bytes.len() as u64 > room {
+        return Err(ReadError::TooLarge { path: path.to_owned() });
+    }
+    let executable = std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o111 != 0;
+    Ok((bytes, executable))
 }
 
 /// The content of a file of this size, or of another if it changes meanwhile, with more than `room` cut

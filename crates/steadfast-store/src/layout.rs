@@ -90,6 +90,11 @@ impl Layout {
         self.state.join("node-name")
     }
 
+    /// Makes the cache directory, for root alone.
+    pub fn make_cache(&self) -> std::io::Result<()> {
+        crate::store::make_folder(&self.cache, 0o700)
+    }
+
     /// The one directory that the fetcher can write.
     pub fn fetch(&self) -> PathBuf {
         self.cache.join("fetch")

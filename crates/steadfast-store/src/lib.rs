@@ -22,5 +22,5 @@ pub use history::{Entry, RunLine};
 pub use journal::{Journal, Places, RunHeader};
 pub use layout::Layout;
 pub use lock::{LockError, RunLock};
-pub use resolve_cache::{Recalled, ResolveCache};
+pub use resolve_cache::{Recalled, ResolveCache, decode, encode, of_this_build};
 pub use store::{Store, StoreError};

@@ -36,13 +36,7 @@ pub struct ResolveCache {
 impl ResolveCache {
     /// None where the program cannot tell its own build: then nothing is remembered.
     pub fn for_inputs(cache: &Path, inputs: &[&[u8]]) -> Option<ResolveCache> {
-        let build = build_id()?;
-        let mut digest = Sha256::new();
-        for input in std::iter::once(&&*build).chain(inputs) {
-            digest.update((input.len() as u64).to_le_bytes());
-            digest.update(input);
-        }
-        Some(ResolveCache { folder: cache.to_owned(), key: digest.finalize().into() })
+        Some(ResolveCache { folder: cache.to_owned(), key: of_this_build(inputs)? })
     }
 
     /// A name for these inputs.
@@ -179,6 +173,27 @@ impl Recalled {
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+}
+
+/// A value as this program stores it for itself.
+pub fn encode<T: Serialize>(value: &T) -> std::io::Result<Vec<u8>> {
+    postcard::to_stdvec(value).map_err(std::io::Error::other)
+}
+
+/// What was stored by this program; none where it is no such value.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    postcard::from_bytes(bytes).ok()
+}
+
+/// A name for these inputs of this program; none where it cannot tell its own build.
+pub fn of_this_build(inputs: &[&[u8]]) -> Option<[u8; 32]> {
+    let build = build_id()?;
+    let mut digest = Sha256::new();
+    for input in std::iter::once(&&*build).chain(inputs) {
+        digest.update((input.len() as u64).to_le_bytes());
+        digest.update(input);
+    }
+    Some(digest.finalize().into())
 }
 
 /// The linker's digest of this program, from the notes in its own file.

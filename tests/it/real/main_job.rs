@@ -30,7 +30,7 @@ fn a_run_with_nothing_to_change_starts_no_process() {
     let arguments = ["run", "--model", "/srv/model"];
     for what in ["remembered", "resolved anew"] {
         if what == "resolved anew" {
-            machine.sh("rm /var/cache/steadfast/resolved");
+            machine.sh("rm /var/cache/steadfast/resolved; rm -f /var/cache/steadfast/kept");
         }
         let calls = "execve,execveat,fork,vfork,clone,clone3";
         let Some((output, log)) = machine.traced_steadfast(calls, &arguments) else { return };

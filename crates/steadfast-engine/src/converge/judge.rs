@@ -9,7 +9,7 @@ use steadfast_resources::{Change, Fact};
 impl Run<'_> {
     /// The verdict on each promise, all its parts together.
     pub(super) fn judge(mut self, out: &mut dyn Reporter) -> Summary {
-        let mut summary = Summary::default();
+        let mut summary = Summary { kept: self.promises.settled, ..Summary::default() };
         for parts in self.promises.each() {
             let promised = &self.promises.all[parts.start];
             let mut verdict: Option<Outcome> = None;

@@ -24,7 +24,7 @@ use crate::undo::traces;
 use run::{Run, Work, WrittenDown};
 use std::collections::{BTreeMap, BTreeSet};
 use steadfast_model::{Keep, PromiseId};
-use steadfast_resources::{Applied, Change, Difference, Refusal, Resource};
+use steadfast_resources::{Alone, Applied, Change, Difference, Refusal, Resource};
 use steadfast_system::{Actuate, ErrorKind, SystemError};
 
 /// How often a promise is attempted in one run. Twice: a package that was installed may have moved what
@@ -43,6 +43,18 @@ impl Assessment {
     /// What is wrong with the plan; nothing, if this program makes no mistake.
     pub fn flaws(&self, promises: &Promises) -> Vec<Flaw> {
         check(promises, &self.observed, &self.plan, self.circumstances.budget)
+    }
+
+    /// Whether everything is kept, there is nothing to be said of it, and every path leads where it seems to.
+    pub fn is_plainly_kept(&self) -> bool {
+        self.plan.is_kept()
+            && self.plan.entries.iter().all(|it| it.notes.is_empty())
+            && !self.observed.leads_elsewhere()
+    }
+
+    /// The promises whose verdict hangs on nothing but a file, by index.
+    pub fn alone<'s>(&'s self, promises: &'s Promises) -> Vec<(usize, Alone<'s>)> {
+        promises.alone(&self.observed.states)
     }
 }
 

@@ -482,7 +482,7 @@ impl Builder<'_> {
         };
         let unit_files = (0..all.len()).filter(|it| all[*it].want.may_be_unit_file()).collect();
         let inputs = inputs.into_values().collect();
-        Promises { all, inputs, units: vec![], unit_files, waves, architecture }
+        Promises { all, inputs, units: vec![], unit_files, waves, architecture, settled: 0 }
     }
 }
 

@@ -4,6 +4,7 @@
 mod inputs;
 mod lower;
 mod promises;
+mod settled;
 mod ties;
 
 pub use lower::{check, lower};

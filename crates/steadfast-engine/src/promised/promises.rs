@@ -56,6 +56,8 @@ pub struct Promises {
     pub waves: Vec<Vec<usize>>,
     /// The architecture of the machine, as Debian names it, where it is known.
     pub architecture: Option<Arc<str>>,
+    /// How many more there are, of which is known that they are kept; see [`Promises::without`].
+    pub settled: usize,
 }
 
 impl Promises {
@@ -149,7 +151,7 @@ impl Promises {
 
     /// How many promises there are that somebody made, each counted once whatever parts it has.
     pub fn count(&self) -> usize {
-        self.each().filter(|parts| !self.all[parts.start].implied).count()
+        self.settled + self.each().filter(|parts| !self.all[parts.start].implied).count()
     }
 
     /// Where they stand in the model, and where what they come from is taken in.

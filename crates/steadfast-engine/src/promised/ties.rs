@@ -110,7 +110,7 @@ fn number(name: &str) -> u64 {
 impl Promises {
     /// All but the promises themselves.
     pub fn frame(&self) -> Promises {
-        let Promises { all: _, inputs, units, unit_files, waves, architecture } = self;
+        let Promises { all: _, inputs, units, unit_files, waves, architecture, settled } = self;
         Promises {
             all: vec![],
             inputs: inputs.clone(),
@@ -118,6 +118,7 @@ impl Promises {
             unit_files: unit_files.clone(),
             waves: waves.clone(),
             architecture: architecture.clone(),
+            settled: *settled,
         }
     }
 
@@ -143,6 +144,7 @@ impl Promises {
             unit_files: places(&self.unit_files),
             waves: waves.filter(|it| !it.is_empty()).collect(),
             architecture: self.architecture.clone(),
+            settled: self.settled,
             all,
         }
     }

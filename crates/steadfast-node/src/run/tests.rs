@@ -2,7 +2,7 @@
 //! is remembered of the model only where that is all there.
 
 use super::*;
-use steadfast_engine::UnitId;
+use steadfast_engine::{Ledger as _, UnitId};
 use steadfast_store::{Layout, state_files};
 
 /// Nobody looks on.
@@ -12,6 +12,10 @@ impl Audience for Nobody {
     fn warn(&mut self, _words: &str) {}
 
     fn begins(&mut self, _beginning: &Beginning<'_>) {}
+
+    fn wants_each(&self) -> bool {
+        false
+    }
 
     fn reporter<'s>(&'s mut self, _sources: &'s SourceSet) -> Box<dyn Reporter + 's> {
         Box::new(Vec::<&mut dyn Reporter>::new())

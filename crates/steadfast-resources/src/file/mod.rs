@@ -38,6 +38,7 @@
 //! With a `mode`, an access list that others than root can have laid (in a directory that they can write, or on a
 //! file of theirs) is a difference, and is removed.
 
+mod alone;
 mod desired;
 mod lower;
 mod observe;
@@ -45,6 +46,7 @@ mod plan;
 mod state;
 
 pub use crate::paths::Change;
+pub use alone::{Alone, alone};
 pub use desired::Desired;
 pub use state::{Compared, State};
 

@@ -216,6 +216,8 @@ impl Host {
 
     /// Has the next run read every file.
     pub fn forget_looks(&self) -> std::io::Result<()> {
+        super::settled::forget(&self.settings.cache)?;
+        super::whole::forget(&self.settings.cache)?;
         looks::forget(&self.settings.cache)
     }
 }

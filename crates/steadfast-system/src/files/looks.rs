@@ -7,6 +7,8 @@
 //! - a file that was changed less than the clock's grain before it was read, because a later change may have
 //!   the same time;
 //! - a file whose time lies ahead, and everything once the clock was set back;
+//! - a file that others than root can write: through a mapping of it into memory they write for some time without
+//!   that any of this changes;
 //! - everything after a boot, and a file on another mount than then, because numbers of devices are used again;
 //! - file systems of which others say what their files are (network, FUSE), and those in memory, where what is
 //!   written through a mapping need not show.
@@ -58,7 +60,7 @@ pub(crate) struct Looks {
 
 /// Which boot this is, and its two clocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Now {
+pub(super) struct Now {
     boot: [u8; BOOT],
     /// Seconds since then, which nobody sets.
     since_boot: u64,
@@ -68,12 +70,26 @@ struct Now {
 
 impl Now {
     /// None where the kernel does not tell its boots apart.
-    fn read() -> Option<Now> {
+    pub(super) fn read() -> Option<Now> {
         let boot = std::fs::read("/proc/sys/kernel/random/boot_id").ok()?;
         let boot = boot.get(..BOOT)?.try_into().ok()?;
         let since_boot = clock_gettime(ClockId::Boottime).tv_sec;
         let ahead = clock_gettime(ClockId::Realtime).tv_sec - since_boot;
         Some(Now { boot, since_boot: u64::try_from(since_boot).ok()?, ahead })
+    }
+
+    pub(super) fn since_boot(&self) -> u64 {
+        self.since_boot
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_another_boot(&self) -> Now {
+        Now { boot: [b'0'; BOOT], ..self.clone() }
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_back(&self, seconds: i64) -> Now {
+        Now { ahead: self.ahead - seconds, ..self.clone() }
     }
 }
 
@@ -102,20 +118,32 @@ impl Looks {
 
     /// The digest of a file, as a look found it that still holds.
     pub(super) fn digest(&self, facts: &Facts) -> Option<Digest> {
+        self.find(facts)?[SAME..SAME + 32].try_into().ok()
+    }
+
+    /// When this content of a file was verified, in seconds since the boot.
+    pub(super) fn verified_as(&self, facts: &Facts, digest: &Digest) -> Option<u64> {
+        let found = self.find(facts)?;
+        (found[SAME..SAME + 32] == digest[..]).then(|| number(&found[SAME + 32..]))
+    }
+
+    pub(super) fn since_boot(&self) -> u64 {
+        self.now.since_boot
+    }
+
+    fn find(&self, facts: &Facts) -> Option<&[u8; RECORD]> {
         let (records, _) = self.known.as_chunks::<RECORD>();
-        if records.is_empty() || is_racy(facts, clock()) {
+        if records.is_empty() || !facts.is_roots_alone() || is_racy(facts, clock()) {
             return None;
         }
         let wanted = record(facts, &[0; 32], 0);
         let at = records.binary_search_by(|it| it[..KEY].cmp(&wanted[..KEY])).ok()?;
         let found = &records[at];
-        let is_same = found[..SAME] == wanted[..SAME] && self.holds(found);
-        is_same.then(|| found[SAME..SAME + 32].try_into().ok()).flatten()
+        (found[..SAME] == wanted[..SAME] && self.holds(found)).then_some(found)
     }
 
     fn holds(&self, record: &[u8; RECORD]) -> bool {
-        let verified = number(&record[SAME + 32..]);
-        verified <= self.now.since_boot && self.now.since_boot - verified < self.verify
+        holds(&record[SAME + 32..], &self.now, self.verify)
     }
 
     /// A file was read as a whole, after the kernel had said this of it.
@@ -125,6 +153,9 @@ impl Looks {
         digest: &Digest,
         path: impl FnOnce() -> Option<AbsPath>,
     ) {
+        if !facts.is_roots_alone() {
+            return;
+        }
         if is_racy(facts, clock()) {
             let its = path().map(|it| (it, facts.size()));
             self.racy.lock().unwrap_or_else(PoisonError::into_inner).extend(its);
@@ -162,17 +193,27 @@ pub(super) fn pass_grain() {
     std::thread::sleep(Duration::from_millis(35));
 }
 
+/// Whether what was verified then, in seconds since the boot, holds for so many seconds until now.
+pub(super) fn holds(verified: &[u8], now: &Now, verify: u64) -> bool {
+    let verified = number(verified);
+    verified <= now.since_boot && now.since_boot - verified < verify
+}
+
 /// Has the next run read every file.
 pub(super) fn forget(cache: &Path) -> std::io::Result<()> {
-    cache_file::remove(&cache.join(NAME))
+    forget_file(cache, NAME)
+}
+
+pub(super) fn forget_file(cache: &Path, name: &str) -> std::io::Result<()> {
+    cache_file::remove(&cache.join(name))
 }
 
 /// By what a record is found: device, inode and mount.
-const KEY: usize = 24;
+pub(super) const KEY: usize = 24;
 /// All that the kernel has to say again: also ctime, mtime and size.
-const SAME: usize = KEY + 16 + 16 + 8;
+pub(super) const SAME: usize = KEY + 16 + 16 + 8;
 
-fn record(facts: &Facts, digest: &Digest, verified: u64) -> [u8; RECORD] {
+pub(super) fn record(facts: &Facts, digest: &Digest, verified: u64) -> [u8; RECORD] {
     let (device, inode) = facts.identity();
     let mut all = [0; RECORD];
     let mut at = 0;
@@ -192,38 +233,47 @@ fn record(facts: &Facts, digest: &Digest, verified: u64) -> [u8; RECORD] {
     all
 }
 
-fn number(bytes: &[u8]) -> u64 {
+pub(super) fn number(bytes: &[u8]) -> u64 {
     bytes.iter().take(8).fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
 /// The clock that files go by, in nanoseconds since 1970.
-fn clock() -> i128 {
+pub(super) fn clock() -> i128 {
     let now = clock_gettime(ClockId::RealtimeCoarse);
     i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec)
 }
 
 /// Whether a change at this time or later may have the same time as the last one.
-fn is_racy(facts: &Facts, now: i128) -> bool {
+pub(super) fn is_racy(facts: &Facts, now: i128) -> bool {
     let changed = facts.changed();
     let grain = if changed % 1_000_000_000 == 0 { COARSE_GRAIN } else { GRAIN };
     changed + grain > now
 }
 
-/// The records of a file that is ours and unharmed, of this boot, and from before no other time.
 fn read(path: &Path, now: &Now) -> Option<Vec<u8>> {
+    read_records(path, MAGIC, RECORDS_MAX * RECORD, now)
+}
+
+/// The records of a file that is ours and unharmed, of this boot, and from before no other time.
+pub(super) fn read_records(
+    path: &Path,
+    magic: &[u8; 8],
+    most: usize,
+    now: &Now,
+) -> Option<Vec<u8>> {
     let (mut file, length) = cache_file::open_ours(path)?;
-    if length > (HEAD + RECORDS_MAX * RECORD) as u64 {
+    if length > (HEAD + most) as u64 {
         return None;
     }
     let mut head = [0; HEAD];
     file.read_exact(&mut head).ok()?;
     let ahead = i64::from_be_bytes(head[8 + BOOT..8 + BOOT + 8].try_into().ok()?);
     let set_back = now.ahead + SLEWED < ahead;
-    if head[..8] != *MAGIC || head[8..8 + BOOT] != now.boot || set_back {
+    if head[..8] != *magic || head[8..8 + BOOT] != now.boot || set_back {
         return None;
     }
     let mut body = Vec::with_capacity(usize::try_from(length).ok()?);
-    file.take((RECORDS_MAX * RECORD) as u64).read_to_end(&mut body).ok()?;
+    file.take(most as u64).read_to_end(&mut body).ok()?;
     (seal(&head[..8 + BOOT + 8], &body) == head[8 + BOOT + 8..]).then_some(body)
 }
 
@@ -232,8 +282,18 @@ fn seal(head: &[u8], body: &[u8]) -> Digest {
 }
 
 fn write(cache: &Path, now: &Now, body: &[u8]) -> std::io::Result<()> {
-    cache_file::replace(cache, NAME, |file| {
-        let head = [&MAGIC[..], &now.boot, &now.ahead.to_be_bytes()].concat();
+    write_records(cache, NAME, MAGIC, now, body)
+}
+
+pub(super) fn write_records(
+    cache: &Path,
+    name: &str,
+    magic: &[u8; 8],
+    now: &Now,
+    body: &[u8],
+) -> std::io::Result<()> {
+    cache_file::replace(cache, name, |file| {
+        let head = [&magic[..], &now.boot, &now.ahead.to_be_bytes()].concat();
         file.write_all(&head)?;
         file.write_all(&seal(&head, body))?;
         file.write_all(body)

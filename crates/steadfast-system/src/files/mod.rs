@@ -12,10 +12,12 @@ mod marks;
 pub(crate) mod private;
 mod read;
 mod secret;
+pub mod settled;
 #[cfg(test)]
 pub(crate) mod tests;
 mod visit;
 mod walk;
+pub mod whole;
 pub(crate) mod write;
 
 pub use changed::ChangedNames;

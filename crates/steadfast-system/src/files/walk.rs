@@ -96,6 +96,13 @@ impl Facts {
         self.kind() == FileType::Symlink
     }
 
+    /// Whether nobody but root, or who we are, can write it. What others have mapped into their memory they may
+    /// write without that the kernel says so at once.
+    pub(super) fn is_roots_alone(&self) -> bool {
+        let ours = rustix::process::geteuid().as_raw();
+        (self.uid() == 0 || self.uid() == ours) && self.mode().0 & 0o022 == 0
+    }
+
     pub(super) fn device(&self) -> u64 {
         (u64::from(self.0.stx_dev_major) << 32) | u64::from(self.0.stx_dev_minor)
     }
@@ -218,6 +225,10 @@ impl Dir {
         }
     }
 
+    pub(super) fn real_path(&self) -> &str {
+        &self.real
+    }
+
     pub(super) fn real_path_of(&self, name: &str) -> Box<str> {
         if &*self.real == "/" {
             format!("/{name}").into()
@@ -255,18 +266,9 @@ impl Dir {
         Ok(of_bytes(target.to_bytes()).into())
     }
 
-    /// Whether nobody but the kernel says what its files are, so that what it said once holds until a file
-    /// changes.
+    /// Whether what the kernel says of its files holds until one of them changes.
     pub(super) fn is_on_disk(&self) -> bool {
-        const KNOWN: [u64; 5] = [
-            0xEF53,      // ext2, ext3, ext4
-            0x5846_5342, // xfs
-            0x9123_683E, // btrfs
-            0xF2F5_2010, // f2fs
-            0x794C_7630, // overlayfs
-        ];
-        let kind = rustix::fs::fstatfs(&self.fd).ok().and_then(|it| u64::try_from(it.f_type).ok());
-        kind.is_some_and(|it| KNOWN.contains(&it))
+        rustix::fs::fstatfs(&self.fd).is_ok_and(|it| is_known_disk(&it))
     }
 
     /// What is at `name`, with as few questions to the kernel as it takes. `read` is told what was read of a
@@ -345,6 +347,18 @@ impl Dir {
             facts.is_file() && facts.mode().0 & 0o111 != 0 && self.has_capabilities(name);
         Ok(entry)
     }
+}
+
+/// Whether nobody but the kernel says what the files of a file system are.
+pub(super) fn is_known_disk(about: &rustix::fs::StatFs) -> bool {
+    const KNOWN: [u64; 5] = [
+        0xEF53,      // ext2, ext3, ext4
+        0x5846_5342, // xfs
+        0x9123_683E, // btrfs
+        0xF2F5_2010, // f2fs
+        0x794C_7630, // overlayfs
+    ];
+    u64::try_from(about.f_type).is_ok_and(|it| KNOWN.contains(&it))
 }
 
 /// The name of the extended attribute that holds the POSIX access list.

@@ -49,6 +49,13 @@ impl Audience for Onlooker<'_> {
         }
     }
 
+    fn wants_each(&self) -> bool {
+        match self.shows {
+            Shows::JsonLines { .. } => true,
+            Shows::Text { .. } | Shows::Warnings => false,
+        }
+    }
+
     fn reporter<'s>(&'s mut self, sources: &'s SourceSet) -> Box<dyn Reporter + 's> {
         let ui = self.ui;
         match self.shows {

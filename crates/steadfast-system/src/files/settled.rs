@@ -1,0 +1,291 @@
+//! Files that were found as promised, and what the kernel said of each: where it says the same of all of them,
+//! nobody has to look at them one by one. They are in the cache directory (`kept`), in the order of their
+//! directories, with what else belongs to the run that found them so. What holds for a look at a file holds for
+//! them: see [`super::looks`].
+
+use super::looks::{self, Looks, Now, clock, forget_file, is_racy, read_records, write_records};
+use super::walk::{Dir, Facts, Walker, kernel_name, split};
+use super::{Content, Digest, Entry, Marks, Shape};
+use crate::{AbsPath, Host};
+use std::ffi::CStr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+const NAME: &str = "kept";
+const MAGIC: &[u8; 8] = b"sfkept_1";
+/// The key, when the first of them was verified, and how long the list of files is.
+const HEAD: usize = 32 + 8 + 8;
+/// As much as is remembered of a model.
+const BYTES_MAX: usize = 256 * 1024 * 1024;
+/// A list of fewer files is not worth a thread.
+const ALONE: usize = 256;
+/// How many files a thread takes at a time.
+const PORTION: usize = 128;
+const THREADS_MAX: usize = 8;
+/// What is said of a file beside its name: inode, ctime, mtime and size.
+const SAID: usize = 8 + 16 + 16 + 8;
+
+type Said = [u8; SAID];
+
+/// A file that was found as promised.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'a> {
+    pub path: &'a AbsPath,
+    /// Its content, where one is promised.
+    pub digest: Option<Digest>,
+    /// What was seen of it.
+    pub entry: &'a Entry,
+}
+
+/// Files of which the kernel has said enough to know them again.
+#[derive(Debug)]
+pub struct Settling {
+    list: Vec<u8>,
+    /// When the first of them was verified, in seconds since the boot.
+    verified: u64,
+    now: Now,
+    /// Which of those that were found these are.
+    pub which: Vec<bool>,
+}
+
+impl Host {
+    /// Asks once more about files that were found as promised; those of which the kernel says what it said when
+    /// they were read are settled. None where no looks are kept.
+    pub fn settle(&self, found: &[Found<'_>]) -> Option<Settling> {
+        let looks = self.files.looks.get()?.as_ref()?;
+        let now = Now::read()?;
+        let mut settling =
+            Settling { list: vec![], verified: now.since_boot(), now, which: vec![] };
+        let mut walker = Walker::default();
+        let mut last: Option<Arc<Dir>> = None;
+        for one in found {
+            let place = split(one.path.as_str());
+            let place = place.and_then(|(it, name)| Some((walker.folder(it).ok()??, name)));
+            let said = place.and_then(|(dir, name)| {
+                let (said, verified) = said(one, &dir, looks)?;
+                Some((dir, kernel_name(name).ok()?, said, verified))
+            });
+            settling.which.push(said.is_some());
+            let Some((dir, name, said, verified)) = said else { continue };
+            if last.as_ref().is_none_or(|it| !Arc::ptr_eq(it, &dir)) {
+                put_folder(&mut settling.list, &dir);
+                last = Some(dir);
+            }
+            settling.verified = settling.verified.min(verified);
+            settling.list.push(FILE);
+            put_text(&mut settling.list, name.as_bytes_with_nul());
+            settling.list.extend_from_slice(&said);
+        }
+        Some(settling)
+    }
+}
+
+/// What the kernel says of a file, where that is what it said when the file was found, and when that was verified.
+fn said(found: &Found<'_>, dir: &Dir, looks: &Looks) -> Option<(Said, u64)> {
+    let (_, name) = split(found.path.as_str())?;
+    if dir.open || *dir.real_path_of(name) != *found.path.as_str() || !dir.is_on_disk() {
+        return None;
+    }
+    let before = clock();
+    let facts = Facts::at(&dir.fd, &*kernel_name(name).ok()?).ok()?;
+    let is_here = facts.device() == dir.facts.device() && facts.mount() == dir.facts.mount();
+    if !facts.is_file() || !facts.is_roots_alone() || is_racy(&facts, before) || !is_here {
+        return None;
+    }
+    let Shape::File { size, content: _ } = &found.entry.shape else { return None };
+    let shape = Shape::File { size: facts.size(), content: Content::NotRead };
+    let now = facts.entry(shape, dir.facts.device());
+    let is_same = facts.size() == *size
+        && (now.changed, now.mode, now.uid, now.gid, now.links, now.mounted)
+            == (
+                found.entry.changed,
+                found.entry.mode,
+                found.entry.uid,
+                found.entry.gid,
+                found.entry.links,
+                found.entry.mounted,
+            );
+    if !is_same || found.entry.marks != Marks::default() {
+        return None;
+    }
+    let verified = match found.digest {
+        Some(digest) => looks.verified_as(&facts, &digest)?,
+        None => looks.since_boot(),
+    };
+    Some((said_of(&facts), verified))
+}
+
+/// But for device and mount, which it has from its directory.
+fn said_of(facts: &Facts) -> Said {
+    let all = looks::record(facts, &[0; 32], 0);
+    let mut said = [0; SAID];
+    said[..8].copy_from_slice(&all[8..16]);
+    said[8..].copy_from_slice(&all[looks::KEY..looks::SAME]);
+    said
+}
+
+impl Settling {
+    /// Puts them in the place of those before, for this key, with what else belongs to them.
+    pub fn put(&self, cache: &Path, key: &Digest, beside: &[u8]) -> std::io::Result<()> {
+        let length = self.list.len() as u64;
+        let head = [&key[..], &self.verified.to_be_bytes(), &length.to_be_bytes()].concat();
+        let body = [&head, &self.list, beside].concat();
+        write_records(cache, NAME, MAGIC, &self.now, &body)
+    }
+}
+
+/// Has the next run look at everything.
+pub fn forget(cache: &Path) -> std::io::Result<()> {
+    forget_file(cache, NAME)
+}
+
+/// Files that an earlier run has settled.
+#[derive(Debug)]
+pub struct Settled {
+    body: Vec<u8>,
+    list: usize,
+}
+
+/// A directory, and where it was.
+struct Folder<'a> {
+    path: &'a str,
+    device: u64,
+    mount: u64,
+}
+
+struct Item<'a> {
+    folder: usize,
+    name: &'a CStr,
+    said: &'a Said,
+}
+
+impl Settled {
+    /// What was settled for this key within this time.
+    pub fn open(cache: &Path, key: &Digest, verify: Duration) -> Option<Settled> {
+        let now = Now::read()?;
+        let body = read_records(&cache.join(NAME), MAGIC, BYTES_MAX, &now)?;
+        let head = body.get(..HEAD)?;
+        if head[..32] != key[..] || !looks::holds(&head[32..40], &now, verify.as_secs()) {
+            return None;
+        }
+        let list = usize::try_from(looks::number(&head[40..])).ok()?;
+        (list <= body.len() - HEAD).then_some(Settled { body, list })
+    }
+
+    /// What was put beside them.
+    pub fn beside(&self) -> &[u8] {
+        &self.body[HEAD + self.list..]
+    }
+
+    /// Whether the kernel says of all of them what it said then. Whoever could swap one of the directories is
+    /// root.
+    pub fn is_unchanged(&self) -> bool {
+        let Some((folders, items)) = parsed(&self.body[HEAD..HEAD + self.list]) else {
+            return false;
+        };
+        let next = AtomicUsize::new(0);
+        let differs = AtomicBool::new(false);
+        let work = || {
+            let mut place = Place::default();
+            while !differs.load(Ordering::Relaxed) {
+                let portion = next.fetch_add(1, Ordering::Relaxed);
+                let Some(items) = items.chunks(PORTION).nth(portion) else { return };
+                if !items.iter().all(|it| place.is_same(it, &folders)) {
+                    differs.store(true, Ordering::Relaxed);
+                }
+            }
+        };
+        if items.len() <= ALONE {
+            work();
+        } else {
+            let threads = std::thread::available_parallelism().map_or(1, usize::from);
+            std::thread::scope(|scope| {
+                for _ in 1..threads.min(THREADS_MAX) {
+                    scope.spawn(work);
+                }
+                work();
+            });
+        }
+        !differs.into_inner()
+    }
+}
+
+/// The directory that one thread looked into last.
+#[derive(Default)]
+struct Place {
+    walker: Walker,
+    last: Option<(usize, Arc<Dir>)>,
+}
+
+impl Place {
+    fn is_same(&mut self, item: &Item<'_>, folders: &[Folder<'_>]) -> bool {
+        let Some(dir) = self.dir(item.folder, folders) else { return false };
+        let Ok(facts) = Facts::at(&dir.fd, item.name) else { return false };
+        facts.is_file()
+            && (facts.device(), facts.mount()) == (dir.facts.device(), dir.facts.mount())
+            && said_of(&facts) == *item.said
+    }
+
+    /// The directory, where it is still that one and root's alone.
+    fn dir(&mut self, at: usize, folders: &[Folder<'_>]) -> Option<&Dir> {
+        if self.last.as_ref().is_none_or(|(last, _)| *last != at) {
+            let folder = folders.get(at)?;
+            let dir = self.walker.folder(folder.path).ok()??;
+            let is_same = !dir.open
+                && *dir.real_path() == *folder.path
+                && (dir.facts.device(), dir.facts.mount()) == (folder.device, folder.mount);
+            self.last = Some((at, is_same.then_some(dir)?));
+        }
+        self.last.as_ref().map(|(_, dir)| &**dir)
+    }
+}
+
+/// What stands before a directory, and before a file.
+const FOLDER: u8 = b'd';
+const FILE: u8 = b'f';
+
+fn put_folder(list: &mut Vec<u8>, dir: &Dir) {
+    list.push(FOLDER);
+    put_text(list, dir.real_path().as_bytes());
+    list.extend_from_slice(&dir.facts.device().to_be_bytes());
+    list.extend_from_slice(&dir.facts.mount().to_be_bytes());
+}
+
+/// A path has 4,096 bytes at most.
+fn put_text(list: &mut Vec<u8>, text: &[u8]) {
+    list.extend_from_slice(&(text.len() as u64).to_be_bytes()[6..]);
+    list.extend_from_slice(text);
+}
+
+/// None where it is no such list.
+fn parsed(list: &[u8]) -> Option<(Vec<Folder<'_>>, Vec<Item<'_>>)> {
+    let (mut folders, mut items) = (vec![], vec![]);
+    let mut rest = list;
+    while let Some((kind, after)) = rest.split_first() {
+        let (length, after) = after.split_at_checked(2)?;
+        let length = usize::from(u16::from_be_bytes(length.try_into().ok()?));
+        let (text, after) = after.split_at_checked(length)?;
+        rest = match *kind {
+            FOLDER => {
+                let (numbers, after) = after.split_at_checked(16)?;
+                let path = std::str::from_utf8(text).ok()?;
+                let device = looks::number(numbers);
+                folders.push(Folder { path, device, mount: looks::number(&numbers[8..]) });
+                after
+            }
+            FILE => {
+                let (said, after) = after.split_first_chunk::<SAID>()?;
+                let folder = folders.len().checked_sub(1)?;
+                items.push(Item { folder, name: CStr::from_bytes_with_nul(text).ok()?, said });
+                after
+            }
+            _ => return None,
+        };
+    }
+    Some((folders, items))
+}
+
+#[cfg(test)]
+mod tests;

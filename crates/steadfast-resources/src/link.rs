@@ -16,7 +16,7 @@ use crate::identity::Identity;
 use crate::kind::{self, Applied, Difference, Fingerprint, Kind, Obstacle, Refusal, Turn};
 use crate::made::{Made, Places};
 use crate::paths::{
-    self, Accounts, Ids, Inherited, NewLink, Owners, Removal, Setting, Within, vital,
+    self, Accounts, Ids, Inherited, NewLink, Owners, Removal, Setting, Within, vital, vital_files,
 };
 use crate::undo::{Effect, Facet, Says};
 use serde::{Deserialize, Serialize};
@@ -116,6 +116,7 @@ impl Kind for Link {
             };
             if let Some(path) = &path {
                 vital::refuse_link(path, target.as_deref(), name.span, cx);
+                vital_files::refuse_link(path, target.as_deref(), name.span, cx);
             }
             return cx.is_sound().then_some(Desired {
                 path: path?,
@@ -137,6 +138,7 @@ impl Kind for Link {
         let target = target.filter(|_| !absent);
         if let Some(path) = &path {
             vital::refuse_link(path, target.as_deref(), name.span, fields.cx);
+            vital_files::refuse_link(path, target.as_deref(), name.span, fields.cx);
         }
         if !fields.complete() {
             return None;

@@ -5,7 +5,7 @@ use super::desired::{Desired, PURGE_MAX, SourceFile};
 use crate::glob::Glob;
 use crate::kind::Kind as _;
 use crate::paths::vital::{self, Said};
-use crate::paths::{self, Owners};
+use crate::paths::{self, Owners, vital_files};
 use std::sync::Arc;
 use steadfast_model::{Diagnostic, Fields, Lower, Node, Spanned, codes};
 use steadfast_system::AbsPath;
@@ -41,6 +41,7 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
     if let Some(path) = &path {
         let (owners, mode) = (&owners, mode.as_ref());
         let said = Said { path, owners, mode, recurse, purge, force };
+        vital_files::refuse_directory(path, name.span, fields.cx);
         vital::refuse_directory(&said, &mut fields);
         check_root(path, &mut fields);
     }

@@ -4,7 +4,7 @@ use super::File;
 use super::desired::{Content, Desired, secrets_of};
 use crate::edit;
 use crate::kind::Kind as _;
-use crate::paths::{self, Owners, unread, vital};
+use crate::paths::{self, Owners, unread, vital, vital_files};
 use base64::Engine as _;
 use std::sync::Arc;
 use steadfast_model::{Fields, Lower, Node, Rendered, Spanned, codes};
@@ -21,6 +21,9 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
     }
     if matches!(body, Node::Scalar(_)) {
         let absent = paths::lower_short("file", body, cx)?;
+        if absent && let Some(path) = &path {
+            vital_files::refuse_absence(path, name.span, cx);
+        }
         return cx.is_sound().then_some(Desired::plain(path?, absent));
     }
     let mut fields = Fields::read(body, "file", File::FIELDS, cx)?;
@@ -35,6 +38,12 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
     let force = fields.boolean("force").unwrap_or(false);
     let keep_backup = fields.boolean("keep_backup");
     check_agreement(&mut fields);
+    if let Some(path) = &path {
+        if absent == Some(true) {
+            vital_files::refuse_absence(path, name.span, fields.cx);
+        }
+        vital_files::refuse_attributes(path, &owners, mode.as_ref(), &mut fields);
+    }
     if !fields.complete() {
         return None;
     }

@@ -13,6 +13,7 @@ mod owners;
 mod undo;
 pub(crate) mod unread;
 pub(crate) mod vital;
+pub(crate) mod vital_files;
 mod within;
 
 pub use apply::apply;

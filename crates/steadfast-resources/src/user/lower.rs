@@ -32,6 +32,9 @@ const PRESENT_FIELDS: [&str; 16] = [
     "system",
 ];
 
+/// As whom the agent fetches and verifies: without them no later revision arrives.
+const OURS: [&str; 2] = ["steadfast-fetch", "steadfast-verify"];
+
 pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -> Option<Desired> {
     let parsed = match UserName::parse(&name.value) {
         Ok(parsed) => Some(parsed),
@@ -55,6 +58,14 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
     match &state {
         Wanted::Absent { .. } if parsed.as_str() == "root" => {
             cx.error(codes::BAD_VALUE, name.span, "root cannot be absent");
+        }
+        Wanted::Absent { .. } if OURS.contains(&parsed.as_str()) => {
+            let words =
+                format!("{parsed} cannot be absent: the agent fetches or verifies as that user");
+            cx.error(codes::BAD_VALUE, name.span, words);
+        }
+        Wanted::Present(it) if parsed.as_str() == "root" && it.uid.is_some_and(|it| it != 0) => {
+            cx.error(codes::BAD_VALUE, name.span, "root cannot have another uid than 0");
         }
         Wanted::Present(_) | Wanted::Absent { .. } => {}
     }

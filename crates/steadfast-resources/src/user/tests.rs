@@ -231,6 +231,9 @@ fn every_mistake_is_told() {
         "deploy: { remove_home: true }",
         "deploy: { shel: /bin/sh }",
         "root: absent",
+        "root: { uid: 5 }",
+        "steadfast-fetch: absent",
+        "steadfast-verify: { state: absent }",
         "-x: absent",
     ];
     let told: Vec<String> = table.map(|it| lowered::<User>(it).unwrap_err()).to_vec();
@@ -259,6 +262,9 @@ fn every_mistake_is_told() {
         conflicting-fields: `remove_home` needs `state: absent` @ remove_home
         unknown-field: `user` has no field `shel` @ shel
         bad-value: root cannot be absent @ root
+        bad-value: root cannot have another uid than 0 @ root
+        bad-value: steadfast-fetch cannot be absent: the agent fetches or verifies as that user @ steadfast-fetch
+        bad-value: steadfast-verify cannot be absent: the agent fetches or verifies as that user @ steadfast-verify
         bad-name: `-x` is not a user name: it begins with `-`, as an option does @ -x"#]].assert_eq(&told.join("\n"));
 }
 

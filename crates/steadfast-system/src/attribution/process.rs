@@ -3,7 +3,9 @@
 //! Who it is comes from the kernel: user, login and unit. What it is called it chooses itself, so that is
 //! believed as little as anything that a stranger says. Command lines can carry passwords: of them the
 //! number of arguments is kept, and in words only what is about packages (apt writes the same into a log
-//! that everybody may read) and the path of the script that an interpreter runs.
+//! that everybody may read) and the path of the script that an interpreter runs. Of processes without root's
+//! rights not even these: a command line is read from the memory of the process, and who owns that can have the
+//! reader wait without end (a file of a FUSE mapped there, userfaultfd(2)).
 
 use crate::text::safe_start;
 use rustix::fs::{Mode, OFlags};
@@ -42,11 +44,11 @@ pub fn ask(pid: i32) -> Option<Process> {
     // All that follows is about the same process, whoever gets its number next.
     let folder = rustix::fs::open(format!("/proc/{pid}"), flags, Mode::empty()).ok()?;
     let status = text(&folder, "status")?;
-    let line = read(&folder, "cmdline").unwrap_or_default();
+    let (name, uid) = name_and_user(&status)?;
+    let line = if uid == 0 { read(&folder, "cmdline").unwrap_or_default() } else { vec![] };
     let login = text(&folder, "loginuid").and_then(|it| it.trim().parse::<u32>().ok());
     let unit = text(&folder, "cgroup").and_then(|it| unit(&it));
     let group = text(&folder, "stat").and_then(|it| process_group(&it)).unwrap_or_default();
-    let (name, uid) = name_and_user(&status)?;
     // The fastest first: the process may end at any moment, and /etc/passwd stays.
     let accounts = std::fs::read("/etc/passwd").unwrap_or_default();
     let (command, arguments) = kept(&line);
@@ -279,6 +281,28 @@ mod tests {
         let accounts = b"root:x:0:0::/root:/bin/sh\nbad\nann:x:1000:1000::/home/ann:/bin/sh\n";
         assert_eq!(user_name(accounts, 1000), "ann");
         assert_eq!(user_name(accounts, 7), "uid 7");
+    }
+
+    #[test]
+    fn nobody_is_asked_for_memory_that_others_than_root_have() {
+        if !crate::require::is_root() {
+            return;
+        }
+        use std::os::unix::process::CommandExt as _;
+        let start = |uid| {
+            let mut shell = std::process::Command::new("sh");
+            shell.args(["-c", "read go; :", "-psecret"]).uid(uid);
+            let shell = shell.stdin(std::process::Stdio::piped()).spawn().unwrap();
+            // Spawning returns when the program runs.
+            let process = ask(i32::try_from(shell.id()).unwrap()).unwrap();
+            (shell, process.arguments)
+        };
+        for (uid, arguments) in [(0, 3), (54_321, 0)] {
+            let (mut shell, found) = start(uid);
+            assert_eq!(found, arguments, "{uid}");
+            drop(shell.stdin.take());
+            shell.wait().unwrap();
+        }
     }
 
     #[test]

@@ -1,0 +1,166 @@
+//! The files without which nobody can log in, no program starts, or no later revision arrives: a promise that takes
+//! one of them away, or closes it to those who need it, could not be mended by the next one.
+
+use super::owners::Owners;
+use crate::mode::Wish;
+use steadfast_model::{Diagnostic, Fields, Lower, Span, codes};
+use steadfast_system::AbsPath;
+use steadfast_system::files::Mode;
+
+/// What a file of the system has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Vital {
+    path: &'static str,
+    /// The bits that its mode must have, and those that it must not have.
+    needs: u16,
+    excludes: u16,
+    /// Whether a link may stand there, to what somebody has chosen.
+    may_be_link: bool,
+}
+
+/// Every program reads it, and none but root changes it.
+const fn read(path: &'static str) -> Vital {
+    Vital { path, needs: 0o444, excludes: 0o022, may_be_link: false }
+}
+
+/// None but root, and programs of the group that it has, read it.
+const fn secret(path: &'static str) -> Vital {
+    Vital { needs: 0, excludes: 0o037, ..read(path) }
+}
+
+/// Everybody starts it.
+const fn started(path: &'static str) -> Vital {
+    Vital { path, needs: 0o555, excludes: 0o022, may_be_link: true }
+}
+
+const VITAL: &[Vital] = &[
+    read("/etc/passwd"),
+    read("/etc/group"),
+    secret("/etc/shadow"),
+    started("/bin/sh"),
+    started("/usr/bin/sh"),
+    started("/sbin/init"),
+    started("/usr/sbin/init"),
+    started("/lib/systemd/systemd"),
+    started("/usr/lib/systemd/systemd"),
+    started("/lib64/ld-linux-x86-64.so.2"),
+    started("/usr/lib64/ld-linux-x86-64.so.2"),
+    started("/lib/ld-linux-aarch64.so.1"),
+    started("/usr/lib/ld-linux-aarch64.so.1"),
+    // This program itself, and whose word it takes.
+    started("/usr/bin/steadfast"),
+    Vital { needs: 0, ..read("/etc/steadfast/agent.yaml") },
+];
+
+fn find(path: &AbsPath) -> Option<&'static Vital> {
+    VITAL.iter().find(|it| it.path == path.as_str())
+}
+
+fn refuse(cx: &mut Lower<'_>, span: Span, path: &AbsPath, what: &str) {
+    let message = format!("`{path}` {what}");
+    let error = Diagnostic::error(codes::BAD_VALUE, span, message);
+    cx.report(
+        error.help("the machine, or the next revision of its model, could not be reached any more"),
+    );
+}
+
+/// Refuses the absence of such a file.
+pub(crate) fn refuse_absence(path: &AbsPath, name: Span, cx: &mut Lower<'_>) {
+    if find(path).is_some() {
+        refuse(cx, name, path, "cannot be absent");
+    }
+}
+
+/// Refuses a directory in the place of such a file.
+pub(crate) fn refuse_directory(path: &AbsPath, name: Span, cx: &mut Lower<'_>) {
+    if find(path).is_some() {
+        refuse(cx, name, path, "cannot be a directory");
+    }
+}
+
+/// Refuses a link in the place of such a file, where it is none; without a target it is absent.
+pub(crate) fn refuse_link(path: &AbsPath, target: Option<&str>, name: Span, cx: &mut Lower<'_>) {
+    match (find(path), target) {
+        (Some(_), None) => refuse(cx, name, path, "cannot be absent"),
+        (Some(vital), Some(_)) if !vital.may_be_link => refuse(cx, name, path, "cannot be a link"),
+        (Some(_) | None, _) => {}
+    }
+}
+
+/// Refuses an owner and a mode that close such a file, or open it to others.
+pub(crate) fn refuse_attributes(
+    path: &AbsPath,
+    owners: &Owners,
+    mode: Option<&Wish>,
+    fields: &mut Fields<'_, '_, '_>,
+) {
+    let Some(vital) = find(path) else { return };
+    if owners.is_not_roots() {
+        let span = fields.key_span("owner");
+        refuse(fields.cx, span, path, "cannot belong to anybody but root");
+    }
+    let Some(wish) = mode else { return };
+    let mode = wish.of(Mode(vital.needs | 0o600), false);
+    let span = fields.key_span("mode");
+    if mode.0 & vital.needs != vital.needs {
+        let what = format!("cannot have mode {mode}: it needs {}", Mode(vital.needs));
+        refuse(fields.cx, span, path, &what);
+    } else if mode.0 & vital.excludes != 0 {
+        refuse(fields.cx, span, path, &format!("cannot have mode {mode}: that opens it to others"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::Directory;
+    use crate::file::File;
+    use crate::kind::Kind;
+    use crate::link::Link;
+    use crate::paths::tests::lower;
+
+    #[track_caller]
+    fn refused<K: Kind>(text: &str) {
+        assert!(lower::<K>(text, &[]).is_err(), "`{text}` is taken");
+    }
+
+    #[track_caller]
+    fn taken<K: Kind>(text: &str) {
+        assert_eq!(lower::<K>(text, &[]).err(), None, "`{text}`");
+    }
+
+    #[test]
+    fn no_file_that_the_machine_needs_is_taken_away_by_any_kind_or_given_to_others() {
+        for Vital { path, .. } in VITAL {
+            refused::<File>(&format!("{path}: absent"));
+            refused::<File>(&format!("{path}: {{ state: absent, force: true }}"));
+            refused::<File>(&format!("{path}: {{ owner: deploy }}"));
+            refused::<File>(&format!("{path}: {{ mode: \"0666\" }}"));
+            refused::<Link>(&format!("{path}: absent"));
+            refused::<Link>(&format!("{path}: {{ state: absent }}"));
+            refused::<Directory>(&format!("{path}: {{ force: true }}"));
+        }
+        for (path, mode) in [
+            ("/etc/passwd", "0000"),
+            ("/etc/passwd", "o-r"),
+            ("/etc/shadow", "0644"),
+            ("/etc/shadow", "g+w"),
+            ("/bin/sh", "0644"),
+            ("/usr/bin/steadfast", "0777"),
+        ] {
+            refused::<File>(&format!("{path}: {{ mode: \"{mode}\" }}"));
+        }
+        refused::<Link>("/etc/passwd: { target: /srv/passwd, force: true }");
+    }
+
+    #[test]
+    fn what_an_operator_may_want_of_them_is_taken() {
+        taken::<File>("/etc/passwd: { owner: root, group: root, mode: \"0644\" }");
+        taken::<File>("/etc/passwd: { mode: \"go-w\" }");
+        taken::<File>("/etc/shadow: { mode: \"0640\", group: shadow }");
+        taken::<File>("/etc/shadow: { mode: \"0000\" }");
+        taken::<File>("/etc/steadfast/agent.yaml: { content: a, mode: \"0600\" }");
+        taken::<File>("/usr/bin/steadfast: { mode: \"0755\" }");
+        taken::<Link>("/bin/sh: bash");
+    }
+}

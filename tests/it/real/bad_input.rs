@@ -319,7 +319,7 @@ fn exit_codes_event_names_and_the_lock_are_what_they_are_documented_to_be() {
     assert_eq!(exit(&[]), 0);
     assert_eq!(exit(&["--dry-run", "--exit-code"]), 0);
     assert_eq!(exit(&["--node", "nobody.example.test"]), 0);
-    promise(&machine, "files:\n  /etc/passwd: { mode: \"0600\", keep: report }\n");
+    promise(&machine, "files:\n  /etc/debian_version: { mode: \"0600\", keep: report }\n");
     assert_eq!(exit(&[]), 0);
     assert_eq!(exit(&["--exit-code"]), 3);
 

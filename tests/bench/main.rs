@@ -311,12 +311,19 @@ fn first(bench: &Bench) {
     growth::remove_aside(bench);
 }
 
+/// Of one tree owner and modes are promised, so that its floor is a walk; of the other one the contents as well, so
+/// that its floor opens and reads what is there, without the model.
 fn tree(bench: &Bench) {
     let (model, data) = models::tree(&bench.folder);
     let state = bench.folder.join("state-tree");
     bench.runs(&model, &state, 2, &mut || {});
     let mut walk = || floor::walk(&data);
     bench.runs(&model, &state, 11, &mut walk).print("a tree of 20,000 entries, kept");
+    let (model, data) = models::tree_of_contents(&bench.folder);
+    let state = bench.folder.join("state-contents");
+    bench.runs(&model, &state, 2, &mut || {});
+    let mut read = || floor::read_below(&data);
+    bench.runs(&model, &state, 11, &mut read).print("a tree of 20,000 entries with contents, kept");
 }
 
 /// Observing and judging alone, in a process of its own.

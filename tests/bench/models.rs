@@ -1,6 +1,5 @@
 //! The models that are measured.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -39,23 +38,39 @@ pub(crate) fn files(below: &Path, count: usize) -> (PathBuf, PathBuf) {
 /// A directory of 20,000 entries, and a model that promises owner and modes of all of them.
 pub(crate) fn tree(below: &Path) -> (PathBuf, PathBuf) {
     let (model, data) = (below.join("model-tree"), below.join("tree"));
+    entries(&data, "content\n");
+    skeleton(&model, &["tree".to_owned()]);
+    promise_tree(&model, &data, "");
+    (model, data)
+}
+
+/// A model that promises 20,000 entries with what is in them, 1 KiB in each file, and the directory where they
+/// belong.
+pub(crate) fn tree_of_contents(below: &Path) -> (PathBuf, PathBuf) {
+    let (model, data) = (below.join("model-contents"), below.join("contents"));
+    entries(&model.join("files/tree"), &"x".repeat(1024));
+    skeleton(&model, &["tree".to_owned()]);
+    promise_tree(&model, &data, ", source: files/tree");
+    (model, data)
+}
+
+fn entries(data: &Path, content: &str) {
     for folder in 0..200 {
         let folder = data.join(format!("{folder:03}"));
         fs::create_dir_all(&folder).unwrap();
         for file in 0..99 {
-            fs::write(folder.join(format!("{file:02}")), "content\n").unwrap();
+            fs::write(folder.join(format!("{file:02}")), content).unwrap();
         }
     }
-    skeleton(&model, &["tree".to_owned()]);
-    let mut server = "server: tree\ndirectories:\n".to_owned();
-    writeln!(
-        server,
-        "  {}: {{ owner: root, group: root, mode: \"u=rwX,go=rX\", recurse: true }}",
+}
+
+fn promise_tree(model: &Path, data: &Path, rest: &str) {
+    let server = format!(
+        "server: tree\ndirectories:\n  {}: {{ owner: root, group: root, mode: \"u=rwX,go=rX\", \
+         recurse: true{rest} }}\n",
         data.display()
-    )
-    .unwrap();
+    );
     fs::write(model.join("servers/tree.yaml"), server).unwrap();
-    (model, data)
 }
 
 fn skeleton(model: &Path, servers: &[String]) {

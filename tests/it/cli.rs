@@ -1,5 +1,6 @@
 //! The command line as people meet it: help, errors, exit codes. Nothing here needs root.
 
+mod filled;
 mod json;
 mod origin;
 

@@ -4,7 +4,8 @@ use super::{Transcript, path, real_host};
 use crate::require::is_root;
 use expect_test::expect_file;
 use steadfast_system::files::{
-    Attributes, Content, Digest, Expected, Mode, NewFile, Shape, Staged, Validation, Wanted,
+    Attributes, Content, Digest, Entry, Expected, Mode, NewFile, Shape, Sieve, Staged, TreeEntry,
+    Validation, Wanted,
 };
 use steadfast_system::text::safe;
 use steadfast_system::{AbsPath, Actuate};
@@ -163,18 +164,32 @@ impl Suite<'_> {
     }
 
     fn tree(&mut self, name: &str) {
-        let lines = match self.sys.tree(&self.at(name), &|it| it.ends_with("read").then_some(5)) {
-            Err(error) => vec![format!("{:?}", error.kind)],
-            Ok(all) => all
-                .iter()
-                .map(|it| {
-                    let digest =
-                        matches!(it.entry.shape, Shape::File { content: Content::Digest(_), .. });
-                    format!("{} {} digest={digest}", safe(&it.path), it.entry.mode)
-                })
-                .collect(),
+        let line = |it: &TreeEntry| {
+            let digest = matches!(it.entry.shape, Shape::File { content: Content::Digest(_), .. });
+            format!("{} {} digest={digest}", safe(&it.path), it.entry.mode)
         };
-        self.said.say(format_args!("tree {name}: {lines:?}"));
+        let (lines, count) = match self.sys.tree(&self.at(name), &ByName) {
+            Err(error) => (vec![format!("{:?}", error.kind)], 0),
+            Ok(tree) => (tree.entries.iter().map(line).collect(), tree.count),
+        };
+        self.said.say(format_args!("tree {name}: {lines:?} of {count}"));
+    }
+}
+
+/// What is told of a tree hangs on the names in it.
+struct ByName;
+
+impl Sieve for ByName {
+    fn promised(&self, below: &str) -> Option<u64> {
+        below.ends_with("read").then_some(5)
+    }
+
+    fn enters(&self, below: &str) -> bool {
+        !below.ends_with("closed")
+    }
+
+    fn tells(&self, below: &str, _entry: &Entry) -> bool {
+        !below.ends_with("untold")
     }
 }
 
@@ -255,6 +270,15 @@ fn suite<'a>(sys: &'a dyn Actuate, next: &'a dyn Actuate, root: AbsPath) -> Stri
     it.tree("f");
     it.tree("l");
     it.tree("gone");
+    it.directory("t", &Expected::Nothing);
+    for folder in ["t/closed", "t/untold", "t/untold/sub"] {
+        it.directory(folder, &Expected::Nothing);
+    }
+    for file in ["t/closed/x", "t/untold/x", "t/untold/sub/untold"] {
+        it.write(file, "x", Expected::Nothing);
+    }
+    it.tree("t");
+    it.remove("t", &Expected::Directory, true);
     for folder in ["d", "d/sub", "l", "l/sub", "l/sub/none/x", "gone/x", "f"] {
         it.real(folder);
     }

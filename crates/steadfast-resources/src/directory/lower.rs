@@ -95,7 +95,7 @@ fn lower_source(path: &AbsPath, from: &Spanned<Arc<str>>, cx: &mut Lower<'_>) ->
     let folder = from.value.trim_end_matches('/');
     let beside = cx.sources.get(from.span.source).and_then(|it| it.path.rsplit_once('/'));
     let prefixes = [beside.map(|(it, _)| format!("{it}/{folder}/")), Some(format!("{folder}/"))];
-    let mut files = vec![];
+    let mut files: Vec<SourceFile> = vec![];
     for prefix in prefixes.into_iter().flatten() {
         files = cx
             .sources
@@ -121,6 +121,8 @@ fn lower_source(path: &AbsPath, from: &Spanned<Arc<str>>, cx: &mut Lower<'_>) ->
                 .help("paths are below the model's root, or beside the file that names them; names in the root that begin with a dot are no part of the model, and .git nowhere is"),
         );
     }
+    // A look finds them by their paths.
+    files.sort_unstable_by(|one, other| one.below.cmp(&other.below));
     for file in &files {
         if let Err(refusal) = path.join(&file.below) {
             cx.error(codes::BAD_PATH, from.span, refusal.to_string());

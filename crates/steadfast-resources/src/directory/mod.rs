@@ -30,9 +30,9 @@
 //! **ignore** has patterns. One without `/` is compared with every name, one with `/` with the path below
 //! the directory. What is below an ignored directory is ignored.
 //!
-//! `recurse`, `purge` and `source` look at up to 1,000,000 entries below the directory. Where others than root can
-//! write, no more than 200,000 of them may be names that nobody promised: whoever makes more of them has the
-//! promise not kept, and nothing else.
+//! `recurse`, `purge` and `source` look at up to 1,000,000 entries below the directory; what `ignore` names is not
+//! counted. Where others than root can write, no more than 200,000 of them may be other than promised (of another
+//! owner or mode, or in the way of a purge): whoever makes more of them has this promise not kept, and nothing else.
 //!
 //! **absent**: it goes if it is empty, with `force` also otherwise.
 //!
@@ -44,6 +44,8 @@ mod desired;
 mod lower;
 mod observe;
 mod plan;
+mod rule;
+mod sieve;
 mod state;
 
 pub use crate::paths::Change;

@@ -1,13 +1,15 @@
 //! What the machine shows of directories and below them, and what it says of one.
 
 use super::desired::Desired;
+use super::plan;
+use super::rule::Rule;
+use super::sieve::Sieve;
 use super::state::State;
 use crate::kind::Fingerprint;
 use crate::made::Places;
 use crate::paths::{self, Accounts};
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use steadfast_system::files::{Content, Digest, Look, OwnFolder, Shape, TreeEntry, Wanted};
+use steadfast_system::files::{Content, Look, OwnFolder, Shape, Wanted};
 use steadfast_system::{Probe, SystemError};
 
 pub(super) fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
@@ -22,51 +24,48 @@ pub(super) fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, 
             let ids = accounts.ids(&want.owners)?;
             let Look { folder, entry } = look?;
             let is_folder = entry.as_ref().is_some_and(|it| it.shape == Shape::Directory);
-            let mut below = None;
-            if is_folder && want.looks_below() {
-                let sources: BTreeMap<&str, u64> = want
-                    .sources()
-                    .iter()
-                    .filter(|_| !want.absent)
-                    .map(|it| (&*it.below, it.bytes.size()))
-                    .collect();
-                let tree = sys.tree(&want.path, &|it| sources.get(it).copied())?;
-                below = Some(Arc::from(tree));
-            }
-            let sources = want.source.as_ref().map(|_| digest_of_sources(want, &below));
             let made = if is_folder { Places::find(&want.made, sys)? } else { Places::default() };
             let inherits = accounts.inherited(folder.as_ref());
             let group = entry.as_ref().and_then(|it| accounts.group_of(it));
-            Ok(State {
+            let mut have = State {
                 folder,
                 entry,
                 ids,
                 inherits,
                 group,
-                below,
+                below: None,
+                count: 0,
                 also_promised: Arc::from([]),
-                sources,
+                sources: None,
                 made,
                 own: Arc::clone(&own),
-            })
+            };
+            look_below(want, &mut have, is_folder && want.looks_below(), sys)?;
+            Ok(have)
         })
         .collect()
 }
 
-fn digest_of_sources(want: &Desired, below: &Option<Arc<[TreeEntry]>>) -> Digest {
-    let sources: BTreeSet<&str> = want.sources().iter().map(|it| &*it.below).collect();
-    let mut bytes = vec![];
-    for it in below.iter().flat_map(|it| it.iter()).filter(|it| sources.contains(&*it.path)) {
-        bytes.extend_from_slice(it.path.as_bytes());
-        bytes.push(0);
-        bytes.extend(it.entry.mode.0.to_le_bytes());
-        if let Shape::File { content: Content::Digest(digest), .. } = &it.entry.shape
-            && !it.entry.marks.secret.is_secret()
-        {
-            bytes.extend_from_slice(digest);
-        }
+fn look_below(
+    want: &Desired,
+    have: &mut State,
+    is_wanted: bool,
+    sys: &dyn Probe,
+) -> Result<(), SystemError> {
+    let (tree, sources) = {
+        let rule = Rule::new(want, have, plan::folder_after(want, have));
+        let sieve = Sieve::new(want, have, rule);
+        let tree = if is_wanted { Some(sys.tree(&want.path, &sieve)?) } else { None };
+        let told = tree.as_ref().map_or(&[][..], |it| &it.entries);
+        let sources = want.source.as_ref().map(|_| sieve.sources(told));
+        (tree, sources)
+    };
+    have.sources = sources;
+    if let Some(tree) = tree {
+        have.count = tree.count;
+        have.below = Some(Arc::from(tree.entries));
     }
-    paths::sha256(&bytes)
+    Ok(())
 }
 
 /// Owner, group, mode, and the files that have their source in the model.
@@ -78,14 +77,15 @@ pub(super) fn fingerprint(have: &State) -> Fingerprint {
     bytes.extend(entry.uid.to_le_bytes());
     bytes.extend(entry.gid.to_le_bytes());
     bytes.extend(entry.mode.0.to_le_bytes());
-    bytes.extend(have.sources.unwrap_or_default());
+    bytes.extend(have.sources.as_ref().map(|it| it.digest).unwrap_or_default());
     // Only entries that were read are inputs.
     let files = have
         .below
         .iter()
         .flat_map(|it| it.iter())
         .filter(|it| matches!(it.entry.shape, Shape::File { content: Content::Digest(_), .. }));
-    let changed = files.map(|it| it.entry.changed).max();
+    let kept = have.sources.as_ref().and_then(|it| it.changed);
+    let changed = files.map(|it| it.entry.changed).chain(kept).max();
     Fingerprint {
         digest: paths::sha256(&bytes),
         changed: Some(changed.map_or(entry.changed, |it| it.max(entry.changed))),
@@ -94,8 +94,8 @@ pub(super) fn fingerprint(have: &State) -> Fingerprint {
 
 pub(super) fn describe(have: &State) -> Vec<(&'static str, String)> {
     let mut all = paths::describe(have.entry.as_ref());
-    if let Some(below) = &have.below {
-        all.push(("entries below it", paths::thousands(below.len() as u64)));
+    if have.below.is_some() {
+        all.push(("entries below it", paths::thousands(have.count)));
     }
     all
 }

@@ -26,7 +26,7 @@ fn plan_there(want: &Desired, have: &State) -> Difference<Change> {
         return Difference { obstacles, ..Difference::none() };
     }
     let there = have.entry.as_ref().filter(|it| it.shape == Shape::Directory);
-    let root = folder_after(want, have, there);
+    let root = folder_after(want, have);
     let change = match there {
         Some(entry) => {
             setting(want, have, entry, root.mode).map(|it| Change::SetAttributes(vec![it]))
@@ -50,7 +50,7 @@ fn plan_there(want: &Desired, have: &State) -> Difference<Change> {
 /// What is new in the directory gets from it once the promise is kept.
 pub(super) fn hands_on(want: &Desired, have: &State) -> Option<Inherited> {
     let there = have.entry.as_ref().filter(|it| it.shape == Shape::Directory);
-    let root = folder_after(want, have, there);
+    let root = folder_after(want, have);
     Inherited::from_folder(&root, group_after(want, have, there))
 }
 
@@ -77,7 +77,7 @@ fn setting(want: &Desired, have: &State, entry: &Entry, mode: Mode) -> Option<Se
 pub(super) fn is_place(want: &Desired, have: &State) -> bool {
     let there = have.entry.as_ref().filter(|it| it.shape == Shape::Directory);
     let Some(entry) = there.filter(|_| !want.absent) else { return false };
-    let mode = folder_after(want, have, there).mode;
+    let mode = folder_after(want, have).mode;
     have.ids.missing(&want.owners).is_empty() && setting(want, have, entry, mode).is_none()
 }
 
@@ -104,7 +104,8 @@ fn obstacles(want: &Desired, have: &State) -> Vec<Obstacle> {
 }
 
 /// The directory as it is once the promise is kept.
-fn folder_after(want: &Desired, have: &State, there: Option<&Entry>) -> Folder {
+pub(super) fn folder_after(want: &Desired, have: &State) -> Folder {
+    let there = have.entry.as_ref().filter(|it| it.shape == Shape::Directory);
     let base = there.map_or(NEW_DIRECTORY, |it| it.mode);
     let mode = want.mode.as_ref().map_or(base, |it| it.of(base, true));
     let (uid, gid) = match there {
@@ -150,8 +151,8 @@ fn plan_absent(want: &Desired, have: &State) -> Difference<Change> {
         let why = format!("{what} is there (`force: true` removes it)");
         return Difference::refused(Refusal::of_place(open, why));
     }
-    if !below.is_empty() && !want.force {
-        let count = paths::thousands(below.len() as u64);
+    if have.count > 0 && !want.force {
+        let count = paths::thousands(have.count);
         let why =
             format!("the directory is not empty: {count} below it (`force: true` removes all)");
         return Difference::refused(Refusal::of_place(open_below, why));
@@ -163,9 +164,9 @@ fn plan_absent(want: &Desired, have: &State) -> Difference<Change> {
         path: want.path.clone(),
         below: None,
         seen: paths::seen(entry),
-        whole: !below.is_empty(),
+        whole: have.count > 0,
         keep: true,
-        count: 1 + below.len() as u64,
+        count: 1 + have.count,
     }])]);
     if let Some((it, bar)) = paths::barred(below) {
         // All else below it goes.

@@ -27,6 +27,7 @@ fn at(below: &[(&str, Entry)]) -> State {
         ids: Ids::default(),
         inherits: None,
         group: None,
+        count: below.len() as u64,
         below: Some(below.collect()),
         also_promised: Arc::from([]),
         sources: None,

@@ -9,7 +9,7 @@ use expect_test::{Expect, expect};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use steadfast_system::files::{
-    self, Digest, Entry, Expected, Look, Mode, NewFile, OwnFolder, Shape, TreeEntry, Wanted,
+    self, Digest, Entry, Expected, Look, Mode, NewFile, OwnFolder, Shape, Sieve, Tree, Wanted,
 };
 use steadfast_system::secrets::{self, Secret};
 use steadfast_system::{AbsPath, ErrorKind, GroupName};
@@ -672,12 +672,8 @@ impl files::Read for Machine {
         vec![None; folders.len()]
     }
 
-    fn tree(
-        &self,
-        _: &AbsPath,
-        _: &dyn Fn(&str) -> Option<u64>,
-    ) -> Result<Vec<TreeEntry>, SystemError> {
-        Ok(vec![])
+    fn tree(&self, _: &AbsPath, _: &dyn Sieve) -> Result<Tree, SystemError> {
+        Ok(Tree::default())
     }
     fn kept(&self, _: &Digest) -> Result<Option<Vec<u8>>, SystemError> {
         Ok(None)

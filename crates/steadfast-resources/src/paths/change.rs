@@ -101,13 +101,13 @@ impl Setting {
         promised_mode: bool,
         names: &Owners,
     ) -> Option<Setting> {
+        if !Setting::is_needed(entry, ids, mode, promised_mode) {
+            return None;
+        }
         let uid = ids.owner.id().filter(|it| *it != entry.uid);
         let gid = ids.group.id().filter(|it| *it != entry.gid);
         let other = mode.filter(|it| *it != entry.mode);
         let list = promised_mode && entry.marks.access_list;
-        if (uid, gid, other) == (None, None, None) && !list {
-            return None;
-        }
         let is_link = matches!(entry.shape, Shape::Link { .. });
         // chown takes setuid and setgid away, so the mode is said again.
         let dropped = (uid.is_some() || gid.is_some()) && entry.mode.0 & 0o6000 != 0 && !is_link;
@@ -130,6 +130,14 @@ impl Setting {
             list,
             capabilities: entry.marks.capabilities && (uid.is_some() || gid.is_some()),
         })
+    }
+
+    /// Whether it takes anything.
+    pub fn is_needed(entry: &Entry, ids: Ids, mode: Option<Mode>, promised_mode: bool) -> bool {
+        ids.owner.id().is_some_and(|it| it != entry.uid)
+            || ids.group.id().is_some_and(|it| it != entry.gid)
+            || mode.is_some_and(|it| it != entry.mode)
+            || promised_mode && entry.marks.access_list
     }
 
     fn sets_mode(&self) -> bool {

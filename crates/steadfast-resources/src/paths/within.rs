@@ -27,13 +27,16 @@ impl Within {
     ) -> Result<Within, SystemError> {
         let is_folder = |it: &&Entry| it.shape == Shape::Directory && !it.mounted;
         let Some(entry) = entry.filter(is_folder) else { return Ok(Within::default()) };
-        let all = sys.tree(path, &|_| None)?;
+        let matters =
+            |_: &str, it: &Entry| it.mounted || it.marks.bar.is_some() || may_be_filled(it);
+        let tree = sys.tree(path, &matters)?;
+        let all = &tree.entries;
         let open = may_be_filled(entry) || all.iter().any(|it| may_be_filled(&it.entry));
         let refusal = places
             .first_within(path)
             .map(|(at, why)| Refusal::model(format!("{at} would go with it: {why}")))
-            .or_else(|| why_it_stays(&all).map(|why| Refusal::of_place(open, why)));
-        Ok(Within { count: all.len() as u64, refusal })
+            .or_else(|| why_it_stays(all).map(|why| Refusal::of_place(open, why)));
+        Ok(Within { count: tree.count, refusal })
     }
 }
 

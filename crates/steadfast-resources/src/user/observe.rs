@@ -109,7 +109,7 @@ pub(super) fn left_behind(name: &UserName, sys: &dyn files::Read) -> Vec<AbsPath
 pub(super) fn in_home(have: &State, sys: &dyn files::Read) -> Option<u64> {
     match &have.home {
         Some((home, look)) if matches!(look.shape, accounts::HomeShape::Directory { .. }) => {
-            sys.tree(home, &|_| None).ok().map(|it| it.len() as u64)
+            sys.tree(home, &|_: &str, _: &files::Entry| false).ok().map(|it| it.count)
         }
         Some(_) | None => Some(0),
     }
@@ -119,10 +119,9 @@ pub(super) fn in_home(have: &State, sys: &dyn files::Read) -> Option<u64> {
 /// that next.
 pub(super) fn jobs_left(uid: u32, sys: &dyn files::Read) -> Vec<AbsPath> {
     let Ok(folder) = AbsPath::parse("/var/spool/cron/atjobs") else { return vec![] };
-    let entries = sys.tree(&folder, &|_| None).unwrap_or_default();
-    let theirs =
-        entries.iter().filter(|it| it.entry.uid == uid && it.entry.shape != Shape::Directory);
-    theirs.filter_map(|it| folder.join(&it.path).ok()).collect()
+    let theirs = |_: &str, it: &files::Entry| it.uid == uid && it.shape != Shape::Directory;
+    let tree = sys.tree(&folder, &theirs).unwrap_or_default();
+    tree.entries.iter().filter_map(|it| folder.join(&it.path).ok()).collect()
 }
 
 /// Another user who has the promised uid.

@@ -1,12 +1,12 @@
 //! Looking at the real machine's files.
 
 use super::backups::Backups;
+use super::glance::Glance;
 use super::looks::{self, Looks};
 use super::secret::SecretPaths;
-use super::visit;
+use super::tree;
 use super::walk::{self, Dir, Facts, Walker, failed};
-use super::{Content, Digest, Entry, Look, OwnFolder, Read, Shape, TreeEntry, Wanted};
-use crate::text::safe;
+use super::{Content, Digest, Entry, Look, OwnFolder, Read, Shape, Sieve, Tree, Wanted};
 use crate::{AbsPath, ErrorKind, Host, SystemError};
 use rustix::io::Errno;
 use std::ffi::CStr;
@@ -24,37 +24,6 @@ const THREADS_MAX: usize = 8;
 
 /// Locks and sockets, and what is remembered until the next boot.
 const RUN: &str = "/run/steadfast";
-
-/// A tree is told as a list in memory, some 650 bytes an entry.
-const ENTRIES_MAX: usize = 1_000_000;
-/// What nobody promised, where others than root can write: they make names for nothing.
-const OF_OTHERS_MAX: usize = 200_000;
-
-/// How many entries of a tree were taken in.
-#[derive(Default)]
-struct Count {
-    all: usize,
-    of_others: usize,
-}
-
-impl Count {
-    fn one_more(&mut self, shown: &str, dir: &Dir, is_promised: bool) -> Result<(), SystemError> {
-        self.all += 1;
-        self.of_others += usize::from(dir.open && !is_promised);
-        if self.of_others > OF_OTHERS_MAX {
-            let words = format!(
-                "{shown} has more than {OF_OTHERS_MAX} entries that nobody promised where others than root \
-                 can write"
-            );
-            return Err(SystemError::new(ErrorKind::Swappable, words));
-        }
-        if self.all > ENTRIES_MAX {
-            let words = format!("{shown} has more than {ENTRIES_MAX} entries");
-            return Err(SystemError::new(ErrorKind::Other, words));
-        }
-        Ok(())
-    }
-}
 
 impl Read for Host {
     fn look(&self, wanted: &[(&AbsPath, Wanted)]) -> Vec<Result<Look, SystemError>> {
@@ -75,57 +44,8 @@ impl Read for Host {
         folders.iter().map(|it| walker.real(it).filter(|real| real != *it)).collect()
     }
 
-    fn tree(
-        &self,
-        root: &AbsPath,
-        promised: &dyn Fn(&str) -> Option<u64>,
-    ) -> Result<Vec<TreeEntry>, SystemError> {
-        let shown = root.as_str().trim_end_matches('/');
-        let dir = walk::open_tree(&mut Walker::default(), root)?;
-        let mut buffer = vec![0; walk::BUFFER];
-        let mut entries = vec![];
-        let mut glance = Glance::new(self);
-        let secrets = self.secret_paths();
-        let mut count = Count::default();
-        visit::visit(&dir, shown, ENTRIES_MAX, &mut |dir, name, path, facts| {
-            let unreadable = |err| failed(format!("read {shown}/{}", safe(path)), err);
-            let promised = promised(path).filter(|_| facts.is_file());
-            count.one_more(shown, dir, promised.is_some())?;
-            let entry = if let Some(content) = glance.known(dir, facts, promised) {
-                facts.entry(Shape::File { size: facts.size(), content }, dir.facts.device())
-            } else if promised.is_some() {
-                match dir.open_file(name) {
-                    Ok((fd, facts)) => {
-                        let wanted = Wanted::digest_beside(promised, facts.size());
-                        let content =
-                            walk::content(&fd, facts.size(), wanted, dir.open, &mut buffer)
-                                .map_err(unreadable)?;
-                        let at = || AbsPath::parse(&format!("{shown}/{path}")).ok();
-                        glance.read(dir, &facts, &content, at);
-                        facts.entry(Shape::File { size: facts.size(), content }, dir.facts.device())
-                    }
-                    // It went while we looked, or is no regular file any more: the next look tells.
-                    Err(Errno::NOENT | Errno::LOOP) => return Ok(()),
-                    Err(Errno::AGAIN) => {
-                        let shape = Shape::File { size: facts.size(), content: Content::Leased };
-                        facts.entry(shape, dir.facts.device())
-                    }
-                    Err(err) => return Err(unreadable(err)),
-                }
-            } else {
-                match dir.described(name, facts, Content::NotRead) {
-                    Ok(entry) => entry,
-                    Err(Errno::NOENT | Errno::INVAL) => return Ok(()),
-                    Err(err) => return Err(unreadable(err)),
-                }
-            };
-            let mut entry = entry;
-            secrets.mark(dir, name, &mut entry);
-            entries.push(TreeEntry { path: path.into(), entry });
-            Ok(())
-        })?;
-        entries.sort_unstable_by(|one, other| one.path.cmp(&other.path));
-        Ok(entries)
+    fn tree(&self, root: &AbsPath, sieve: &dyn Sieve) -> Result<Tree, SystemError> {
+        tree::look(self, root, sieve, tree::LIMITS)
     }
 
     fn own_folders(&self) -> Vec<OwnFolder> {
@@ -222,56 +142,6 @@ impl Host {
     }
 }
 
-/// What is known of files without reading them.
-struct Glance<'h> {
-    looks: Option<&'h Looks>,
-    /// The mount that was asked about last, and whether what its kernel says can be trusted.
-    last: Option<((u64, u64), bool)>,
-}
-
-impl<'h> Glance<'h> {
-    fn new(host: &'h Host) -> Glance<'h> {
-        Glance { looks: host.files.looks.get().and_then(Option::as_ref), last: None }
-    }
-
-    /// The looks that hold for a file of this directory.
-    fn at(&mut self, dir: &Dir, facts: &Facts) -> Option<&'h Looks> {
-        let looks = self.looks?;
-        let mount = (facts.device(), facts.mount());
-        if mount != (dir.facts.device(), dir.facts.mount()) {
-            return None;
-        }
-        let is_on_disk = match self.last {
-            Some((last, is_on_disk)) if last == mount => is_on_disk,
-            Some(_) | None => dir.is_on_disk(),
-        };
-        self.last = Some((mount, is_on_disk));
-        is_on_disk.then_some(looks)
-    }
-
-    /// The content of a file that has the promised size, where it need not be read.
-    fn known(&mut self, dir: &Dir, facts: &Facts, promised: Option<u64>) -> Option<Content> {
-        if !facts.is_file() || promised != Some(facts.size()) {
-            return None;
-        }
-        self.at(dir, facts)?.digest(facts).map(Content::Digest)
-    }
-
-    fn read(
-        &mut self,
-        dir: &Dir,
-        facts: &Facts,
-        content: &Content,
-        path: impl FnOnce() -> Option<AbsPath>,
-    ) {
-        if let Content::Digest(digest) = content
-            && let Some(looks) = self.at(dir, facts)
-        {
-            looks.verified(facts, digest, path);
-        }
-    }
-}
-
 /// What one thread looks with.
 struct Looker<'h> {
     walker: Walker,
@@ -322,7 +192,7 @@ impl<'h> Looker<'h> {
     /// A file of which the kernel says the same as when it was read.
     fn glanced(&mut self, dir: &Dir, name: &CStr, wanted: Wanted) -> Option<Entry> {
         let Wanted::DigestIfSize(promised) = wanted else { return None };
-        if !self.glance.looks.is_some_and(Looks::is_any) {
+        if !self.glance.is_any() {
             return None;
         }
         let facts = Facts::at(&dir.fd, name).ok()?;
@@ -360,32 +230,5 @@ mod tests {
             let shape = look.unwrap().entry.unwrap().shape;
             assert_eq!(shape, Shape::File { size: at as u64, content: Content::NotRead });
         }
-    }
-
-    #[test]
-    fn of_what_others_make_less_is_taken_in_and_what_is_promised_does_not_count() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in 0..10 {
-            std::fs::write(folder.path().join(name.to_string()), "").unwrap();
-        }
-        let root = AbsPath::parse(folder.path().to_str().unwrap()).unwrap();
-        let dir = walk::open_tree(&mut Walker::default(), &root).unwrap();
-        assert!(dir.open, "whatever lies below /tmp is");
-        let mut count = Count { all: 0, of_others: OF_OTHERS_MAX - 1 };
-        count.one_more("/t", &dir, false).unwrap();
-        count.one_more("/t", &dir, true).unwrap();
-        let error = count.one_more("/t", &dir, false).unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Swappable);
-        let words =
-            "/t has more than 200000 entries that nobody promised where others than root can write";
-        assert_eq!(error.chain().join(": "), words);
-        // Of one directory no more names are held than are asked for, and one.
-        let mut seen = 0;
-        visit::visit(&dir, "/t", 3, &mut |_, _, _, _| {
-            seen += 1;
-            Ok(())
-        })
-        .unwrap();
-        assert_eq!(seen, 4);
     }
 }

@@ -22,9 +22,9 @@ impl Dir {
         Ok(entry)
     }
 
-    /// Whether a program has file capabilities.
-    pub(super) fn has_capabilities(&self, name: &CStr) -> bool {
-        self.has(name, CAPABILITIES)
+    /// Whether what is at a name is a program that has file capabilities.
+    pub(super) fn has_capabilities(&self, name: &CStr, facts: &Facts) -> bool {
+        facts.is_file() && facts.mode().0 & 0o111 != 0 && self.has(name, CAPABILITIES)
     }
 
     /// Whether what is at a name, no link, has an extended attribute.

@@ -6,6 +6,7 @@
 mod backups;
 pub(crate) mod cache;
 mod changed;
+mod glance;
 mod host;
 mod looks;
 mod marks;
@@ -15,6 +16,7 @@ mod secret;
 pub mod settled;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tree;
 mod visit;
 mod walk;
 pub mod whole;
@@ -211,6 +213,44 @@ pub struct TreeEntry {
     pub entry: Entry,
 }
 
+/// What was looked at below the root of a tree.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tree {
+    /// What a sieve let through, in the order of paths.
+    pub entries: Vec<TreeEntry>,
+    /// How many entries were looked at.
+    pub count: u64,
+}
+
+/// What is to be told of a tree: of most of it nothing, and then nothing is held. Paths are below the root, without
+/// a leading `/`. Several threads ask at once, in no order.
+pub trait Sieve: Sync {
+    /// How large a file is that is promised at a path: then its content is read (its digest), as with
+    /// [`Wanted::DigestIfSize`] where it has that size, and as with [`Wanted::Digest`] otherwise.
+    fn promised(&self, below: &str) -> Option<u64>;
+
+    /// Whether what is in a directory is looked at.
+    fn enters(&self, below: &str) -> bool;
+
+    /// Whether an entry is told. Its capabilities are looked for only then.
+    fn tells(&self, below: &str, entry: &Entry) -> bool;
+}
+
+/// Nothing is promised there, and all is looked at.
+impl<F: Fn(&str, &Entry) -> bool + Sync> Sieve for F {
+    fn promised(&self, _below: &str) -> Option<u64> {
+        None
+    }
+
+    fn enters(&self, _below: &str) -> bool {
+        true
+    }
+
+    fn tells(&self, below: &str, entry: &Entry) -> bool {
+        self(below, entry)
+    }
+}
+
 /// A program that has a say before a file is put in place. `{file}` in an argument stands for the path
 /// of the candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -310,15 +350,10 @@ pub trait Read: fmt::Debug {
     /// where that is its own, or where no link is followed on the way.
     fn real_folders(&self, folders: &[&AbsPath]) -> Vec<Option<AbsPath>>;
 
-    /// Everything below a directory, in the order of paths, links not followed, other file systems not
-    /// entered. The content of a path below the root is read (its digest) where `promised` gives the
-    /// size that is promised for it: as with [`Wanted::DigestIfSize`] where it has that size, and as
-    /// with [`Wanted::Digest`] otherwise.
-    fn tree(
-        &self,
-        root: &AbsPath,
-        promised: &dyn Fn(&str) -> Option<u64>,
-    ) -> Result<Vec<TreeEntry>, SystemError>;
+    /// Looks at everything below a directory, links not followed, other file systems not entered, and tells what
+    /// the sieve lets through. No more than 1,000,000 entries are looked at, and no more than 200,000 told that
+    /// nobody promised and that lie where others than root can write.
+    fn tree(&self, root: &AbsPath, sieve: &dyn Sieve) -> Result<Tree, SystemError>;
 
     /// Where this program keeps what is its own: state, cache, locks, settings, secrets.
     fn own_folders(&self) -> Vec<OwnFolder>;

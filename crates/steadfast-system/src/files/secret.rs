@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind as Io, Read as _, Write as _};
+use std::ops::Bound;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,6 +46,14 @@ impl SecretPaths {
             Some(keep) => Secrecy::Secret { keep: *keep },
             None => Secrecy::Plain,
         }
+    }
+
+    /// Whether a secret was once written to any name in a directory.
+    pub(super) fn any_in(&self, dir: &Dir) -> bool {
+        let folder = dir.real_path_of("");
+        let from = (Bound::Included(&*folder), Bound::Unbounded);
+        let first = self.paths.range::<str, _>(from).next();
+        self.all || first.is_some_and(|(path, _)| path.starts_with(&*folder))
     }
 
     pub(super) fn mark(&self, dir: &Dir, name: &CStr, entry: &mut Entry) {

@@ -446,8 +446,8 @@ fn nothing_goes_through_a_link_that_others_could_have_put_there() {
             .remove(0)
             .unwrap_err(),
     );
-    refused(world.host.tree(&passwd, &|_| Some(0)).unwrap_err());
-    assert!(world.host.tree(&world.abs("home/config"), &|_| Some(0)).is_err());
+    refused(world.host.tree(&passwd, &all).unwrap_err());
+    assert!(world.host.tree(&world.abs("home/config"), &all).is_err());
     assert_eq!(world.names("etc"), ["passwd"]);
     assert_eq!(
         (world.text("etc/passwd").as_str(), world.mode("etc/passwd")),
@@ -473,6 +473,28 @@ fn a_mount_at_the_very_path_is_seen() {
     assert!(!mounted("folder/x"));
 }
 
+/// Tells everything.
+pub(super) fn all(_: &str, _: &Entry) -> bool {
+    true
+}
+
+/// The same, with a file that is promised with so many bytes.
+pub(super) struct Promised(pub(super) &'static str, pub(super) u64);
+
+impl Sieve for Promised {
+    fn promised(&self, below: &str) -> Option<u64> {
+        (below == self.0).then_some(self.1)
+    }
+
+    fn enters(&self, _below: &str) -> bool {
+        true
+    }
+
+    fn tells(&self, _below: &str, _entry: &Entry) -> bool {
+        true
+    }
+}
+
 #[test]
 fn a_tree_is_told_in_order_without_following_or_leaving() {
     let world = World::open();
@@ -486,7 +508,8 @@ fn a_tree_is_told_in_order_without_following_or_leaving() {
     if mount.is_some() {
         world.put("tree/mount/hidden", "");
     }
-    let tree = world.host.tree(&world.abs("tree"), &|path| (path == "b/c").then_some(1)).unwrap();
+    let sieve = Promised("b/c", 1);
+    let tree = world.host.tree(&world.abs("tree"), &sieve).unwrap().entries;
     let paths: Vec<&str> = tree.iter().map(|it| &*it.path).collect();
     assert_eq!(paths, ["a", "b", "b-", "b/c", "fifo", "link", "mount"]);
     let shapes: Vec<&Shape> = tree.iter().map(|it| &it.entry.shape).collect();
@@ -498,9 +521,9 @@ fn a_tree_is_told_in_order_without_following_or_leaving() {
         [&unread, &Shape::Directory, &unread, &read, &Shape::Fifo, &link, &Shape::Directory]
     );
     assert_eq!(tree[6].entry.mounted, mount.is_some());
-    let error = world.host.tree(&world.abs("tree/a"), &|_| None).unwrap_err();
+    let error = world.host.tree(&world.abs("tree/a"), &all).unwrap_err();
     assert_eq!(world.words(&error), "open the directory /tree/a: Not a directory (os error 20)");
-    let error = world.host.tree(&world.abs("none"), &|_| None).unwrap_err();
+    let error = world.host.tree(&world.abs("none"), &all).unwrap_err();
     assert!(world.words(&error).starts_with("open the directory /none: No such file"));
 }
 
@@ -512,7 +535,7 @@ fn a_tree_that_is_too_deep_is_refused() {
         path.push("d");
     }
     std::fs::create_dir_all(&path).unwrap();
-    let error = world.host.tree(&world.abs("tree"), &|_| None).unwrap_err();
+    let error = world.host.tree(&world.abs("tree"), &all).unwrap_err();
     assert_eq!(world.words(&error), "/tree is more than 256 directories deep");
     let error =
         world.host.remove(&world.abs("tree"), &Expected::Directory, true, true).unwrap_err();
@@ -1048,8 +1071,8 @@ fn a_lease_of_its_owner_keeps_no_file_as_it_is() {
     for wanted in [Wanted::Digest, Wanted::Bytes, Wanted::DigestIfSize(3)] {
         assert_eq!(world.shape("written", wanted), Some(held.clone()), "{wanted:?}");
     }
-    let tree = world.host.tree(&world.abs("tree"), &|_| Some(3)).unwrap();
-    assert_eq!(tree[0].entry.shape, held);
+    let tree = world.host.tree(&world.abs("tree"), &Promised("file", 3)).unwrap();
+    assert_eq!(tree.entries[0].entry.shape, held);
 
     world.write(world.new_file("written", "new", Expected::AnyFile)).unwrap();
     assert_eq!(world.text("written"), "new");

@@ -1,4 +1,4 @@
-//! Walking a tree: everything below a directory, by descriptors.
+//! The names in a directory, and a walk of everything below it, by descriptors.
 
 use super::walk::{DEPTH_MAX, Dir, Facts, failed};
 use crate::text::{of_bytes, safe};
@@ -6,29 +6,80 @@ use crate::{ErrorKind, SystemError};
 use rustix::fd::AsFd;
 use rustix::fs::RawDir;
 use rustix::io::Errno;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::mem::MaybeUninit;
 
-/// The names in a directory, in no order.
-pub(super) fn names(fd: impl AsFd) -> Result<Vec<CString>, Errno> {
-    some_names(fd, usize::MAX)
+/// How much the kernel tells at a time: some 500 short names. However many a directory has, no more are held.
+const PORTION: usize = 16 * 1024;
+
+/// Some of the names in a directory.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    space: Vec<MaybeUninit<u8>>,
+    /// Each ends with its zero byte.
+    names: Vec<u8>,
 }
 
-/// So many of the names in a directory, and one more where there are more.
-fn some_names(fd: impl AsFd, most: usize) -> Result<Vec<CString>, Errno> {
-    let mut buffer = vec![MaybeUninit::uninit(); 32 * 1024];
-    let mut names = vec![];
-    let mut list = RawDir::new(fd, &mut buffer);
-    while let Some(entry) = list.next() {
-        let entry = entry?;
-        if entry.file_name() != c"." && entry.file_name() != c".." {
-            names.push(entry.file_name().to_owned());
-            if names.len() > most {
-                break;
+impl Names {
+    pub(super) fn new() -> Names {
+        Names { space: vec![MaybeUninit::uninit(); PORTION], names: vec![] }
+    }
+
+    /// Reads those that come next, in no order; false where none are left.
+    pub(super) fn read_more(&mut self, fd: impl AsFd) -> Result<bool, Errno> {
+        self.names.clear();
+        let mut list = RawDir::new(fd, &mut self.space);
+        loop {
+            match list.next() {
+                None => return Ok(false),
+                Some(entry) => {
+                    let entry = entry?;
+                    let name = entry.file_name();
+                    if name != c"." && name != c".." {
+                        self.names.extend_from_slice(name.to_bytes_with_nul());
+                    }
+                }
+            }
+            if list.is_buffer_empty() {
+                return Ok(true);
             }
         }
     }
-    Ok(names)
+
+    /// Those that were read last.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &CStr> {
+        let all = self.names.split_inclusive(|it| *it == 0);
+        all.filter_map(|it| CStr::from_bytes_with_nul(it).ok())
+    }
+
+    /// How many bytes they have.
+    pub(super) fn length(&self) -> usize {
+        self.names.len()
+    }
+}
+
+/// Does something with each name in a directory that was just opened, in no order.
+pub(super) fn each_name<E>(
+    fd: impl AsFd,
+    unreadable: impl Fn(Errno) -> E,
+    mut each: impl FnMut(&CStr) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut names = Names::new();
+    while names.read_more(fd.as_fd()).map_err(&unreadable)? {
+        names.iter().try_for_each(&mut each)?;
+    }
+    Ok(())
+}
+
+/// Whether nothing is in a directory that was just opened.
+pub(super) fn is_empty(fd: impl AsFd) -> Result<bool, Errno> {
+    let mut names = Names::new();
+    while names.read_more(fd.as_fd())? {
+        if names.length() > 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// What a walk of a tree meets: the directory, the name in it, the path below the root, and the facts.
@@ -36,63 +87,78 @@ pub(super) type Visitor<'v> = dyn FnMut(&Dir, &CStr, &str, &Facts) -> Result<(),
 
 /// Visits everything below a directory, which is readable. Links are not followed and mounted file
 /// systems not entered. Paths are told as [`of_bytes`] has names. `shown` is the directory's path for errors.
-/// Of one directory no more than `most` names are held, and one more: the visitor sees that it is too much.
-pub(super) fn visit(
-    dir: &Dir,
-    shown: &str,
-    most: usize,
-    visitor: &mut Visitor<'_>,
-) -> Result<(), SystemError> {
-    visit_below(dir, Walk { shown, most }, "", 0, visitor)
-}
-
-#[derive(Clone, Copy)]
-struct Walk<'a> {
-    shown: &'a str,
-    most: usize,
+pub(super) fn visit(dir: &Dir, shown: &str, visitor: &mut Visitor<'_>) -> Result<(), SystemError> {
+    visit_below(dir, shown, "", 0, visitor)
 }
 
 fn visit_below(
     dir: &Dir,
-    walk: Walk<'_>,
+    shown: &str,
     below: &str,
     depth: usize,
     visitor: &mut Visitor<'_>,
 ) -> Result<(), SystemError> {
-    let shown = walk.shown;
-    let here =
-        || if below.is_empty() { shown.to_owned() } else { format!("{shown}/{}", safe(below)) };
     if depth > DEPTH_MAX {
-        let kind = if dir.open { ErrorKind::Swappable } else { ErrorKind::Other };
-        let words = format!("{shown} is more than {DEPTH_MAX} directories deep");
-        return Err(SystemError::new(kind, words));
+        return Err(too_deep(dir, shown));
     }
-    let names = some_names(&dir.fd, walk.most)
-        .map_err(|err| failed(format!("list the directory {}", here()), err))?;
-    for name in names {
-        let facts = match Facts::at(&dir.fd, &*name) {
-            Ok(facts) => facts,
-            Err(Errno::NOENT) => continue,
-            Err(err) => {
-                let name = safe(&of_bytes(name.to_bytes()));
-                return Err(failed(format!("look at {}/{name}", here()), err));
-            }
-        };
+    each_name(&dir.fd, unlisted(shown, below), |name| {
+        let Some(facts) = looked_at(dir, name, shown, below)? else { return Ok(()) };
         let text = of_bytes(name.to_bytes());
         let path = if below.is_empty() { text.into_owned() } else { format!("{below}/{text}") };
-        visitor(dir, &name, &path, &facts)?;
-        if facts.is_directory() && !facts.is_mounted(dir.facts.device()) {
-            match dir.to_be_listed(&name) {
-                Ok(inner) if inner.facts.is_mounted(dir.facts.device()) => {}
-                Ok(inner) => visit_below(&inner, walk, &path, depth + 1, visitor)?,
-                // It went, or became something else, while we looked.
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-                Err(err) => {
-                    let path = safe(&path);
-                    return Err(failed(format!("open the directory {shown}/{path}"), err));
-                }
-            }
+        visitor(dir, name, &path, &facts)?;
+        if facts.is_directory()
+            && !facts.is_mounted(dir.facts.device())
+            && let Some(inner) = entered(dir, name, shown, &path)?
+        {
+            visit_below(&inner, shown, &path, depth + 1, visitor)?;
+        }
+        Ok(())
+    })
+}
+
+/// One descriptor a level is open, and somebody may have made more levels than that.
+pub(super) fn too_deep(dir: &Dir, shown: &str) -> SystemError {
+    let kind = if dir.open { ErrorKind::Swappable } else { ErrorKind::Other };
+    SystemError::new(kind, format!("{shown} is more than {DEPTH_MAX} directories deep"))
+}
+
+/// The error of a directory below `shown` that cannot be listed.
+pub(super) fn unlisted(shown: &str, below: &str) -> impl Fn(Errno) -> SystemError {
+    move |err| {
+        let slash = if below.is_empty() { "" } else { "/" };
+        failed(format!("list the directory {shown}{slash}{}", safe(below)), err)
+    }
+}
+
+/// What is at a name; none where it went while we looked.
+pub(super) fn looked_at(
+    dir: &Dir,
+    name: &CStr,
+    shown: &str,
+    below: &str,
+) -> Result<Option<Facts>, SystemError> {
+    match Facts::at(&dir.fd, name) {
+        Ok(facts) => Ok(Some(facts)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(err) => {
+            let slash = if below.is_empty() { "" } else { "/" };
+            let (below, name) = (safe(below), safe(&of_bytes(name.to_bytes())));
+            Err(failed(format!("look at {shown}/{below}{slash}{name}"), err))
         }
     }
-    Ok(())
+}
+
+/// A directory in another one; none where something is mounted there, or where it went or became something
+/// else while we looked. `path` is its path below `shown`.
+pub(super) fn entered(
+    dir: &Dir,
+    name: &CStr,
+    shown: &str,
+    path: &str,
+) -> Result<Option<Dir>, SystemError> {
+    match dir.to_be_listed(name) {
+        Ok(inner) => Ok((!inner.facts.is_mounted(dir.facts.device())).then_some(inner)),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+        Err(err) => Err(failed(format!("open the directory {shown}/{}", safe(path)), err)),
+    }
 }

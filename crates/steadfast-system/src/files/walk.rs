@@ -332,6 +332,24 @@ impl Dir {
         facts: &Facts,
         content: Content,
     ) -> Result<Entry, Errno> {
+        let mut entry = self.shaped(name, facts, content)?;
+        entry.marks.capabilities = self.has_capabilities(name, facts);
+        Ok(entry)
+    }
+
+    /// Why something in this directory is neither changed, replaced nor removed.
+    pub(super) fn bar(&self, facts: &Facts, is_mounted: bool) -> Option<Bar> {
+        let by_mount = (self.read_only && !is_mounted).then_some(Bar::ReadOnly);
+        facts.forbidding_flag().or(by_mount)
+    }
+
+    /// The same without what takes further questions to the kernel.
+    pub(super) fn shaped(
+        &self,
+        name: &CStr,
+        facts: &Facts,
+        content: Content,
+    ) -> Result<Entry, Errno> {
         let shape = match facts.kind() {
             FileType::RegularFile => Shape::File { size: facts.size(), content },
             FileType::Directory => Shape::Directory,
@@ -341,10 +359,7 @@ impl Dir {
             FileType::CharacterDevice | FileType::BlockDevice | FileType::Unknown => Shape::Device,
         };
         let mut entry = facts.entry(shape, self.facts.device());
-        let by_mount = (self.read_only && !entry.mounted).then_some(Bar::ReadOnly);
-        entry.marks.bar = facts.forbidding_flag().or(by_mount);
-        entry.marks.capabilities =
-            facts.is_file() && facts.mode().0 & 0o111 != 0 && self.has_capabilities(name);
+        entry.marks.bar = self.bar(facts, entry.mounted);
         Ok(entry)
     }
 }

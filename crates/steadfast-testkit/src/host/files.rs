@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use steadfast_system::files::{
     Attributes, Bar, Content, Digest, Entry, Expected, Folder, Look, Marks, Mode, NewFile,
-    OwnFolder, Read, Secrecy, Shape, Staged, TreeEntry, Wanted, Write,
+    OwnFolder, Read, Secrecy, Shape, Sieve, Staged, Tree, TreeEntry, Wanted, Write,
 };
 use steadfast_system::{AbsPath, ErrorKind, SystemError};
 
@@ -419,11 +419,7 @@ impl Read for FakeHost {
         })
     }
 
-    fn tree(
-        &self,
-        root: &AbsPath,
-        promised: &dyn Fn(&str) -> Option<u64>,
-    ) -> Result<Vec<TreeEntry>, SystemError> {
+    fn tree(&self, root: &AbsPath, sieve: &dyn Sieve) -> Result<Tree, SystemError> {
         self.look_at(|world| {
             let found = world.real(root)?.and_then(|(real, folder)| {
                 let thing = world.files.get(&real)?;
@@ -432,33 +428,46 @@ impl Read for FakeHost {
             let Some((real, folder)) = found else {
                 return refuse(ErrorKind::Other, format!("open the directory {root}"));
             };
-            let mounts: Vec<&AbsPath> =
-                world.below(&real).filter(|(_, it)| it.mounted).map(|(it, _)| it).collect();
-            let mut entries: Vec<TreeEntry> = world
+            let below = |path: &AbsPath| {
+                path.as_str()[real.as_str().len()..].trim_start_matches('/').to_owned()
+            };
+            let closed: Vec<&AbsPath> = world
                 .below(&real)
-                .filter(|(path, _)| !mounts.iter().any(|it| *it != *path && path.is_within(it)))
-                .map(|(path, thing)| {
-                    let below = path.as_str()[real.as_str().len()..].trim_start_matches('/');
-                    let size = match &thing.matter {
-                        Matter::File(bytes) => bytes.len() as u64,
-                        Matter::Directory
-                        | Matter::Link(_)
-                        | Matter::Socket
-                        | Matter::Fifo
-                        | Matter::Device => 0,
-                    };
-                    let promised = promised(below);
-                    let wanted = match promised {
-                        Some(_) => Wanted::digest_beside(promised, size),
-                        None => Wanted::Nothing,
-                    };
-                    let mut entry = world.seen(path, thing, wanted, folder.open);
-                    entry.marks.access_list = false;
-                    TreeEntry { path: below.into(), entry }
+                .filter(|(path, it)| {
+                    it.mounted || it.matter == Matter::Directory && !sieve.enters(&below(path))
                 })
+                .map(|(it, _)| it)
                 .collect();
-            entries.sort_by(|a, b| a.path.cmp(&b.path));
-            Ok(entries)
+            let mut tree = Tree::default();
+            for (path, thing) in world.below(&real) {
+                if closed.iter().any(|it| *it != path && path.is_within(it)) {
+                    continue;
+                }
+                tree.count += 1;
+                let below = below(path);
+                let (size, is_file) = match &thing.matter {
+                    Matter::File(bytes) => (bytes.len() as u64, true),
+                    Matter::Directory
+                    | Matter::Link(_)
+                    | Matter::Socket
+                    | Matter::Fifo
+                    | Matter::Device => (0, false),
+                };
+                let promised = if is_file { sieve.promised(&below) } else { None };
+                let wanted = match promised {
+                    Some(_) => Wanted::digest_beside(promised, size),
+                    None => Wanted::Nothing,
+                };
+                let mut entry = world.seen(path, thing, wanted, folder.open);
+                entry.marks.access_list = false;
+                let capabilities = std::mem::take(&mut entry.marks.capabilities);
+                if sieve.tells(&below, &entry) {
+                    entry.marks.capabilities = capabilities;
+                    tree.entries.push(TreeEntry { path: below.into(), entry });
+                }
+            }
+            tree.entries.sort_by(|a, b| a.path.cmp(&b.path));
+            Ok(tree)
         })
     }
 

@@ -5,19 +5,13 @@ mod recurse;
 mod sources;
 
 use crate::directory::desired::Desired;
+use crate::directory::rule::{Rule, folders, relative};
 use crate::directory::state::State;
 use crate::kind::{self, Difference, Obstacle};
-use crate::paths::{
-    self, Change, Ids, Inherited, NewDirectory, Removal, STATE, Setting, Writing, grouped,
-};
+use crate::paths::{self, Change, Inherited, NewDirectory, Removal, Setting, Writing, grouped};
 use std::collections::{BTreeMap, BTreeSet};
-use steadfast_system::files::{Folder, Mode, OwnFolder, Shape, TreeEntry};
+use steadfast_system::files::{Folder, OwnFolder, Shape, TreeEntry};
 use steadfast_system::text::safe;
-
-/// The paths of the directories that an entry lies in, outermost first.
-fn folders(below: &str) -> impl Iterator<Item = &str> {
-    below.match_indices('/').map(|(at, _)| &below[..at])
-}
 
 /// Whether it lies below a directory.
 fn is_below(path: &str, folder: &str) -> bool {
@@ -27,12 +21,13 @@ fn is_below(path: &str, folder: &str) -> bool {
 /// What is to be done below a directory.
 pub(super) struct Below<'a> {
     want: &'a Desired,
-    ids: Ids,
+    rule: Rule<'a>,
     own: &'a [OwnFolder],
-    root: Folder,
     /// What is new directly in it gets from it.
     inherits: Option<Inherited>,
     entries: BTreeMap<&'a str, &'a TreeEntry>,
+    /// Which sources are as promised.
+    kept: &'a [bool],
     /// What another promise names or makes.
     promised: BTreeSet<&'a str>,
     /// What a pattern names, with all below it, and what is ours, a promised user's home, or another file
@@ -56,28 +51,17 @@ impl<'a> Below<'a> {
         inherits: Option<Inherited>,
         entries: &'a [TreeEntry],
     ) -> Below<'a> {
-        let root_path = want.path.as_str();
-        let relative = |path: &'a str| path.strip_prefix(root_path)?.strip_prefix('/');
         let named = want.promised_below.iter().chain(have.made.alone());
         let also = have.also_promised.iter().map(|it| &**it);
         let mut promised: BTreeSet<&str> =
-            named.filter_map(|it| relative(it.as_str())).chain(also).collect();
+            named.filter_map(|it| relative(it, &want.path)).chain(also).collect();
         let entries: BTreeMap<&str, &TreeEntry> =
             entries.iter().map(|it| (&*it.path, it)).collect();
         promised.extend(links_of_units(want, have, &entries));
-        let homes: BTreeSet<&str> =
-            have.made.whole().filter_map(|it| relative(it.as_str())).collect();
-        let own = have.own.iter().map(|it| it.path.as_str()).chain([STATE]);
-        let own: BTreeSet<&str> = own.filter_map(relative).collect();
-        let mut ignored = BTreeSet::new();
-        // Directories come before what is in them.
-        for (path, it) in &entries {
-            let inside = path.rsplit_once('/').is_some_and(|(folder, _)| ignored.contains(folder));
-            let foreign = it.entry.mounted || own.contains(path) || homes.contains(path);
-            if inside || foreign || want.ignores(path) {
-                ignored.insert(*path);
-            }
-        }
+        let rule = Rule::new(want, have, root);
+        let alone =
+            |(path, it): &(&&'a str, &&TreeEntry)| it.entry.mounted || rule.leaves_alone(path);
+        let ignored: BTreeSet<&str> = entries.iter().filter(alone).map(|(path, _)| *path).collect();
         let mut spared = BTreeSet::new();
         let sources = want.sources().iter().map(|it| &*it.below);
         for path in promised.iter().copied().chain(ignored.iter().copied()).chain(sources) {
@@ -86,11 +70,11 @@ impl<'a> Below<'a> {
         }
         Below {
             want,
-            ids: have.ids,
+            rule,
             own: &have.own,
-            root,
             inherits,
             entries,
+            kept: have.sources.as_ref().map_or(&[], |it| &it.kept),
             promised,
             ignored,
             spared,
@@ -128,7 +112,7 @@ impl<'a> Below<'a> {
     fn is_open(&self, path: &str) -> bool {
         let theirs =
             |it: &str| self.entries.get(it).is_some_and(|it| paths::may_be_filled(&it.entry));
-        self.root.open || folders(path).any(theirs)
+        self.rule.root.open || folders(path).any(theirs)
     }
 
     /// What of it not even root can change. The rest is done all the same.
@@ -136,7 +120,7 @@ impl<'a> Below<'a> {
         let of = |it: &'a str| self.entries.get(it).and_then(|it| it.entry.marks.bar);
         let folder_of = |it: &'a str| match it.rsplit_once('/') {
             Some((folder, _)) => of(folder),
-            None => self.root.bar,
+            None => self.rule.root.bar,
         };
         let place = |it: &'a str| {
             let of_folder = || Some(paths::its_directory(folder_of(it)?.words()));
@@ -154,24 +138,6 @@ impl<'a> Below<'a> {
 
     fn is_gone(&self, path: &str) -> bool {
         self.gone.contains(path) || folders(path).any(|it| self.gone.contains(it))
-    }
-
-    /// What a mode becomes below the directory.
-    fn mode(&self, base: Mode, is_folder: bool) -> Mode {
-        let wish = if is_folder {
-            self.want.mode.as_ref()
-        } else {
-            self.want.file_mode.as_ref().or(self.want.mode.as_ref())
-        };
-        match wish {
-            Some(wish) if self.want.recurse => wish.of(base, is_folder),
-            Some(_) | None => base,
-        }
-    }
-
-    /// Whose things below the directory are to be.
-    fn ids(&self) -> Ids {
-        if self.want.recurse { self.ids } else { Ids::default() }
     }
 }
 

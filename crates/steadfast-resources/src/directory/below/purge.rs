@@ -1,6 +1,7 @@
 //! What no promise names goes.
 
-use super::{Below, folders};
+use super::Below;
+use crate::directory::rule::folders;
 use crate::kind::{Difference, Obstacle, Refusal};
 use crate::paths::{self, Change, Removal};
 use std::collections::{BTreeMap, BTreeSet};

@@ -16,16 +16,17 @@ impl Below<'_> {
             if named || self.ignored.contains(path) || self.is_gone(path) {
                 continue;
             }
-            let whole_path = self.want.path.found(path);
             let entry = &it.entry;
-            let is_folder = entry.shape == Shape::Directory;
-            let is_link = matches!(entry.shape, Shape::Link { .. });
-            let mode = (!is_link).then(|| self.mode(entry.mode, is_folder));
+            if !self.rule.is_out_of_place(entry) {
+                continue;
+            }
+            let whole_path = self.want.path.found(path);
+            let (ids, mode) = (self.rule.ids(), self.rule.recursive_mode(entry));
             let owners = &self.want.owners;
             let set =
-                Setting::between(&whole_path, Some(&it.path), entry, self.ids, mode, false, owners);
+                Setting::between(&whole_path, Some(&it.path), entry, ids, mode, false, owners);
             let Some(set) = set else { continue };
-            if is_link {
+            if matches!(entry.shape, Shape::Link { .. }) {
                 links += 1;
             } else if matches!(entry.shape, Shape::File { .. }) && entry.links > 1 {
                 hard += 1;

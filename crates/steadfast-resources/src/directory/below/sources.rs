@@ -1,14 +1,15 @@
 //! Files of the model belong below the directory.
 
-use super::{Below, folders, is_below};
+use super::{Below, is_below};
 use crate::directory::desired::SourceFile;
+use crate::directory::rule::folders;
 use crate::kind::{Difference, Obstacle, Refusal};
 use crate::mode::{NEW_DIRECTORY, NEW_FILE};
 use crate::paths::{self, Change, NewDirectory, Owners, Setting, Was, Writing};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use steadfast_system::AbsPath;
-use steadfast_system::files::{Content, Entry, Expected, Mode, NewFile, Shape, TreeEntry};
+use steadfast_system::files::{Content, Entry, Expected, NewFile, Shape, TreeEntry};
 use steadfast_system::text::safe;
 
 impl<'a> Below<'a> {
@@ -18,7 +19,10 @@ impl<'a> Below<'a> {
         for below in folders {
             self.source_folder(below, &mut difference.obstacles);
         }
-        for file in self.want.sources() {
+        for (at, file) in self.want.sources().iter().enumerate() {
+            if self.kept.get(at) == Some(&true) {
+                continue;
+            }
             self.source_file(file, &mut difference.obstacles);
         }
     }
@@ -32,13 +36,13 @@ impl<'a> Below<'a> {
         {
             return;
         }
-        let (uid, gid) = self.ids().of_new(self.inherits.as_ref());
+        let (uid, gid) = self.rule.ids().of_new(self.inherits.as_ref());
         self.directories.push(NewDirectory {
             path,
             below: Some(Arc::from(below)),
             uid,
             gid,
-            mode: self.mode(NEW_DIRECTORY, true),
+            mode: self.rule.mode(NEW_DIRECTORY, true),
             names: self.names().of_new(self.inherits.as_ref()),
             replaces: there.map_or(Expected::Nothing, |it| paths::seen(&it.entry)),
         });
@@ -93,25 +97,25 @@ impl<'a> Below<'a> {
             }),
             present: None,
             sensitive: false,
-            open: self.root.open,
+            open: self.rule.root.open,
         });
     }
 
     /// Whether a file with the promised content needs no more than another owner or mode. With several hard
     /// links it may be another's; then it is written anew.
     fn attributes_do(&mut self, file: &SourceFile, path: &AbsPath, it: &TreeEntry) -> bool {
-        let mode = self.file_mode(file, it.entry.mode);
+        let mode = self.rule.source_mode(file, it.entry.mode);
         let owners = &self.want.owners;
         let set = Setting::between(
             path,
             Some(&it.path),
             &it.entry,
-            self.ids(),
+            self.rule.ids(),
             Some(mode),
             false,
             owners,
         );
-        let foreign = it.entry.links > 1 && self.root.open;
+        let foreign = it.entry.links > 1 && self.rule.root.open;
         if set.is_some() && foreign {
             return false;
         }
@@ -128,7 +132,7 @@ impl<'a> Below<'a> {
         replaces: Expected,
         over: Option<&Entry>,
     ) -> NewFile {
-        let ids = self.ids();
+        let ids = self.rule.ids();
         let (uid, gid) = match over {
             Some(it) => (ids.owner.id().unwrap_or(it.uid), ids.group.id().unwrap_or(it.gid)),
             None => ids.of_new(self.inherits.as_ref()),
@@ -138,18 +142,12 @@ impl<'a> Below<'a> {
             content,
             uid,
             gid,
-            mode: self.file_mode(file, over.map_or(NEW_FILE, |it| it.mode)),
+            mode: self.rule.source_mode(file, over.map_or(NEW_FILE, |it| it.mode)),
             replaces,
             validate: None,
             keep: true,
             in_place: over.is_some_and(|it| it.mounted),
         }
-    }
-
-    /// A source says whether it can be executed, and no more of its mode.
-    fn file_mode(&self, file: &SourceFile, base: Mode) -> Mode {
-        let bits = if file.executable { (base.0 & 0o444) >> 2 } else { 0 };
-        self.mode(Mode(base.0 & !0o111 | bits), false)
     }
 
     fn names(&self) -> Owners {

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::Host;
-use crate::files::tests::host_in;
+use crate::files::tests::{Promised, host_in};
 use crate::files::{Content, Read as _, Shape, Wanted};
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
@@ -72,8 +72,8 @@ impl World {
         // A tree gives the same.
         let root = AbsPath::parse(self.folder.path().to_str().unwrap()).unwrap();
         let size = self.facts().size();
-        let tree = host.tree(&root, &|it| (it == "file").then_some(size)).unwrap();
-        let found = tree.iter().find(|it| &*it.path == "file").unwrap();
+        let tree = host.tree(&root, &Promised("file", size)).unwrap();
+        let found = tree.entries.iter().find(|it| &*it.path == "file").unwrap();
         let content = Content::Digest(digest);
         assert_eq!(found.entry.shape, Shape::File { size, content });
         host.keep_looks().unwrap();

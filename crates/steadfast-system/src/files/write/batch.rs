@@ -103,19 +103,24 @@ impl<'h> Batch<'h> {
         if !searched.lock().unwrap_or_else(PoisonError::into_inner).insert(dir.facts.identity()) {
             return;
         }
-        let Ok(names) = dir.readable().and_then(visit::names) else { return };
-        for name in names {
-            use std::os::unix::ffi::OsStrExt as _;
-            if !self.host.files.is_left_over(std::ffi::OsStr::from_bytes(name.to_bytes())) {
-                continue;
-            }
-            let Ok(facts) = Facts::at(&dir.fd, &*name) else { continue };
-            // What cannot be removed now is tried again by the next run.
-            if !dir.open {
-                drop(remove_any(dir.fd.as_fd(), &name, "a left-over", &facts));
-            } else if facts.uid() == 0 || facts.uid() == dir.facts.uid() {
-                remove_quietly(dir, &name);
-            }
-        }
+        let Ok(listed) = dir.readable() else { return };
+        // What cannot be read or removed now is tried again by the next run.
+        let _ = visit::each_name(
+            &listed,
+            |err| err,
+            |name| {
+                use std::os::unix::ffi::OsStrExt as _;
+                if !self.host.files.is_left_over(std::ffi::OsStr::from_bytes(name.to_bytes())) {
+                    return Ok(());
+                }
+                let Ok(facts) = Facts::at(&dir.fd, name) else { return Ok(()) };
+                if !dir.open {
+                    drop(remove_any(dir.fd.as_fd(), name, "a left-over", &facts));
+                } else if facts.uid() == 0 || facts.uid() == dir.facts.uid() {
+                    remove_quietly(dir, name);
+                }
+                Ok(())
+            },
+        );
     }
 }

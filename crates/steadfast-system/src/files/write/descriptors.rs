@@ -60,10 +60,14 @@ fn remove_below(
     }
     // What cannot be removed keeps nothing else.
     let mut removed = Ok(());
-    for inner in visit::names(&fd).map_err(fail)? {
+    visit::each_name(&fd, fail, |inner| {
         let shown = format!("{shown}/{}", safe(&of_bytes(inner.to_bytes())));
-        removed = removed.and(remove_below(fd.as_fd(), &inner, &shown, None, depth + 1));
-    }
+        let result = remove_below(fd.as_fd(), inner, &shown, None, depth + 1);
+        if removed.is_ok() {
+            removed = result;
+        }
+        Ok(())
+    })?;
     removed?;
     match rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),

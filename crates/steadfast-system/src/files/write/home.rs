@@ -40,7 +40,7 @@ impl Batch<'_> {
             // Who owns the directory above can have put another one there.
             let ours = was.uid() == rustix::process::geteuid().as_raw()
                 && was.mode().0 & 0o777 == 0o700
-                && visit::names(&made).map_err(fail)?.is_empty();
+                && visit::is_empty(&made).map_err(fail)?;
             if !ours {
                 return Err(moved(path, "somebody put something else in its place"));
             }
@@ -77,47 +77,54 @@ fn fill(from: &Dir, to: BorrowedFd<'_>, home: &NewHome<'_>, depth: usize) -> Res
     if depth > DEPTH_MAX {
         return Err(Errno::NAMETOOLONG);
     }
-    for name in visit::names(&from.fd)? {
-        let facts = match Facts::at(&from.fd, &*name) {
-            Ok(facts) => facts,
-            Err(Errno::NOENT) => continue,
-            Err(err) => return Err(err),
-        };
-        let private = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
-        let copy = match facts.kind() {
-            FileType::Directory => {
-                rustix::fs::mkdirat(to, &*name, rustix::fs::Mode::RWXU)?;
-                let copy = open_made(to, &name)?;
-                fill(&from.to_be_listed(&name)?, copy.as_fd(), home, depth + 1)?;
-                copy
-            }
-            FileType::RegularFile => {
-                let (source, _) = from.open_file(&*name)?;
-                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-                let copy = rustix::fs::openat(to, &*name, flags, private)?;
-                let mut copy = File::from(copy);
-                std::io::copy(&mut File::from(source), &mut copy).map_err(|err| {
-                    err.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error)
-                })?;
-                copy.into()
-            }
-            FileType::Symlink => {
-                let target = rustix::fs::readlinkat(&from.fd, &*name, Vec::new())?;
-                rustix::fs::symlinkat(&*target, to, &*name)?;
-                let (uid, gid) = ids(Some(home.uid), Some(home.gid))?;
-                rustix::fs::chownat(to, &*name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
-                continue;
-            }
-            FileType::Fifo
-            | FileType::Socket
-            | FileType::CharacterDevice
-            | FileType::BlockDevice
-            | FileType::Unknown => continue,
-        };
-        let (uid, gid) = ids(Some(home.uid), Some(home.gid))?;
-        rustix::fs::fchown(&copy, uid, gid)?;
-        rustix::fs::fchmod(&copy, mode_of(facts.mode()))?;
-        rustix::fs::fsync(&copy)?;
-    }
+    visit::each_name(&from.fd, |err| err, |name| fill_one(from, name, to, home, depth))
+}
+
+fn fill_one(
+    from: &Dir,
+    name: &CStr,
+    to: BorrowedFd<'_>,
+    home: &NewHome<'_>,
+    depth: usize,
+) -> Result<(), Errno> {
+    let facts = match Facts::at(&from.fd, name) {
+        Ok(facts) => facts,
+        Err(Errno::NOENT) => return Ok(()),
+        Err(err) => return Err(err),
+    };
+    let private = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    let copy = match facts.kind() {
+        FileType::Directory => {
+            rustix::fs::mkdirat(to, name, rustix::fs::Mode::RWXU)?;
+            let copy = open_made(to, name)?;
+            fill(&from.to_be_listed(name)?, copy.as_fd(), home, depth + 1)?;
+            copy
+        }
+        FileType::RegularFile => {
+            let (source, _) = from.open_file(name)?;
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+            let copy = rustix::fs::openat(to, name, flags, private)?;
+            let mut copy = File::from(copy);
+            std::io::copy(&mut File::from(source), &mut copy)
+                .map_err(|err| err.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error))?;
+            copy.into()
+        }
+        FileType::Symlink => {
+            let target = rustix::fs::readlinkat(&from.fd, name, Vec::new())?;
+            rustix::fs::symlinkat(&*target, to, name)?;
+            let (uid, gid) = ids(Some(home.uid), Some(home.gid))?;
+            rustix::fs::chownat(to, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
+            return Ok(());
+        }
+        FileType::Fifo
+        | FileType::Socket
+        | FileType::CharacterDevice
+        | FileType::BlockDevice
+        | FileType::Unknown => return Ok(()),
+    };
+    let (uid, gid) = ids(Some(home.uid), Some(home.gid))?;
+    rustix::fs::fchown(&copy, uid, gid)?;
+    rustix::fs::fchmod(&copy, mode_of(facts.mode()))?;
+    rustix::fs::fsync(&copy)?;
     Ok(())
 }

@@ -39,7 +39,7 @@ impl Batch<'_> {
             let facts = Facts::about(&fd).map_err(make)?;
             let ours = facts.uid() == rustix::process::geteuid().as_raw()
                 && facts.mode().0 & 0o777 == 0o700
-                && visit::names(&fd).map_err(make)?.is_empty();
+                && visit::is_empty(&fd).map_err(make)?;
             if !ours {
                 return Err(moved(path, "somebody put something else in its place"));
             }

@@ -79,7 +79,7 @@ impl Batch<'_> {
     pub(super) fn examine_tree(&mut self, path: &AbsPath, keep: bool) -> Result<(), SystemError> {
         let root = walk::open_tree(&mut self.walker, path)?;
         let secrets = Arc::clone(&self.secrets);
-        visit::visit(&root, &path.to_string(), usize::MAX, &mut |dir, name, below, facts| {
+        visit::visit(&root, &path.to_string(), &mut |dir, name, below, facts| {
             if facts.is_mounted(dir.facts.device()) {
                 return Err(SystemError::new(
                     ErrorKind::Other,

@@ -1,6 +1,7 @@
 //! The command line as people meet it: help, errors, exit codes. Nothing here needs root.
 
 mod filled;
+mod flags;
 mod json;
 mod origin;
 
@@ -96,6 +97,7 @@ fn the_whole_help_is_as_its_golden_says() {
         "check",
         "explain",
         "facts",
+        "flags",
         "status",
         "adopt",
         "suspend",

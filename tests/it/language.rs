@@ -13,9 +13,13 @@ use steadfast_model::NodeInput;
 use steadfast_model::section::SECTIONS;
 use steadfast_model::{Severity, SourceSet, check, codes, document, render};
 
-/// What `steadfast check` would print, and the codes in it.
-fn checked(text: &str) -> (String, Vec<(&'static str, Severity)>) {
-    let mut sources = SourceSet::default();
+/// The files of one of the models, for tests that need it on a disk.
+pub(crate) fn example(path: &str) -> Vec<(String, String)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("language").join(path);
+    files(&std::fs::read_to_string(path).unwrap())
+}
+
+fn files(text: &str) -> Vec<(String, String)> {
     let mut files: Vec<(String, String)> = vec![];
     for line in text.split_inclusive('\n') {
         if let Some(path) = line.strip_prefix("=== ") {
@@ -28,6 +32,13 @@ fn checked(text: &str) -> (String, Vec<(&'static str, Severity)>) {
     if !without && !files.iter().any(|(path, _)| path == "model.yaml") {
         files.push(("model.yaml".to_owned(), "model: test\nformat: 1\n".to_owned()));
     }
+    files
+}
+
+/// What `steadfast check` would print, and the codes in it.
+fn checked(text: &str) -> (String, Vec<(&'static str, Severity)>) {
+    let mut sources = SourceSet::default();
+    let mut files = files(text);
     let has_environment = files.iter().any(|(path, _)| path.starts_with("environments/"));
     if !has_environment {
         let environment = "environment: test\nnodes:\n  node1: { servers: [web] }\n";

@@ -2,7 +2,6 @@
 
 use crate::diagnostic::Diagnostics;
 use crate::document::Model;
-use crate::node::{Node, Value};
 use crate::select;
 use crate::source::SourceSet;
 use crate::yaml;
@@ -60,7 +59,7 @@ fn recorded(sources: &SourceSet) -> Vec<Arc<str>> {
 }
 
 /// The recorded facts of a node. What could not be read of them is reported.
-fn facts(
+pub fn facts(
     node: &str,
     sources: &SourceSet,
     diagnostics: &mut Diagnostics,
@@ -68,7 +67,7 @@ fn facts(
     let (id, source) = ["yaml", "yml", "json"]
         .iter()
         .find_map(|extension| sources.find(&format!("facts/{node}.{extension}")))?;
-    yaml::read(id, source, diagnostics).map(|node| json(&node))
+    yaml::read(id, source, diagnostics).map(|node| node.to_json())
 }
 
 /// One document of plain data, as static facts are written: its value, or the first mistake in it.
@@ -79,29 +78,11 @@ pub fn data(bytes: &[u8]) -> Result<serde_json::Value, String> {
     let Some(source) = sources.get(id) else { return Ok(serde_json::Value::Null) };
     let node = yaml::read(id, source, &mut diagnostics);
     match (node, diagnostics.iter().next()) {
-        (Some(node), None) => Ok(json(&node)),
+        (Some(node), None) => Ok(node.to_json()),
         (_, Some(mistake)) => {
             Err(format!("line {}: {}", sources.place(mistake.span).line, mistake.message))
         }
         (None, None) => Ok(serde_json::Value::Null),
-    }
-}
-
-fn json(node: &Node) -> serde_json::Value {
-    match node {
-        Node::Scalar(it) => match it.value.value {
-            Value::Null => serde_json::Value::Null,
-            Value::Boolean(value) => value.into(),
-            Value::Integer(value) => value.into(),
-            Value::Number(value) => value.into(),
-            Value::Text => (&*it.value.text).into(),
-        },
-        Node::List(items, _) => items.iter().map(json).collect(),
-        Node::Map(entries, _) => {
-            let entries = entries.iter().map(|(key, node)| (key.value.to_string(), json(node)));
-            serde_json::Value::Object(entries.collect())
-        }
-        Node::Unknown(_) => serde_json::Value::Null,
     }
 }
 

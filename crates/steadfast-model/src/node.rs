@@ -117,6 +117,26 @@ impl Node {
         }
     }
 
+    /// Plain data as JSON; what is not known here is null.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        match self {
+            Node::Scalar(it) => match it.value.value {
+                Value::Null => serde_json::Value::Null,
+                Value::Boolean(value) => value.into(),
+                Value::Integer(value) => value.into(),
+                Value::Number(value) => value.into(),
+                Value::Text => (&*it.value.text).into(),
+            },
+            Node::List(items, _) => items.iter().map(Node::to_json).collect(),
+            Node::Map(entries, _) => {
+                let entries =
+                    entries.iter().map(|(key, node)| (key.value.to_string(), node.to_json()));
+                serde_json::Value::Object(entries.collect())
+            }
+            Node::Unknown(_) => serde_json::Value::Null,
+        }
+    }
+
     /// Whether the two say the same, wherever and in whatever quotes they were written.
     pub fn same(&self, other: &Node) -> bool {
         match (self, other) {

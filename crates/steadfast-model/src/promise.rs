@@ -1,7 +1,7 @@
 //! What resolution gives: the promises that one node has made, still untyped below `body`, because
 //! the kind owns its own schema.
 
-use crate::application::{Artifact, ComponentId, ReleaseId, Settings};
+use crate::application::{Artifact, ComponentId, FlagHere, ReleaseId, Settings};
 use crate::diagnostic::Diagnostics;
 use crate::keep::Keep;
 use crate::lower::Read;
@@ -143,6 +143,8 @@ pub struct Placed {
     pub directory: Option<Arc<str>>,
     /// Of this machine's architecture; none where it has none, or the architecture is not known here.
     pub artifact: Option<Artifact>,
+    /// All flags of its application, with their values here.
+    pub flags: Vec<FlagHere>,
     pub settings: Option<Settings>,
     /// With a fixed word in the place of the deployment's id.
     pub promises: Vec<Promise>,

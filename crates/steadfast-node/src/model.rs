@@ -9,8 +9,10 @@ use std::sync::Arc;
 use steadfast_engine::{Promises, promised};
 use steadfast_model::document::{self, Model};
 use steadfast_model::policy::Policy;
-use steadfast_model::resolve::NodeInput;
-use steadfast_model::{Diagnostic, Diagnostics, Resolved, Severity, SourceSet};
+use steadfast_model::resolve::{NodeInput, resolve};
+use steadfast_model::{
+    ComponentId, Diagnostic, Diagnostics, Placed, Resolved, Severity, SourceSet, check,
+};
 use steadfast_source::revision::content_digest;
 use steadfast_source::{Revision, read_directory_noting};
 use steadfast_store::Layout;
@@ -156,6 +158,15 @@ fn environment_of(
 }
 
 impl Loaded {
+    /// What is wrong with the documents of its application is wrong with the component.
+    fn with_documents(&self, mut placed: Placed) -> Placed {
+        let known = self.model.catalog.applications.get(placed.id.application());
+        for mistake in known.iter().flat_map(|it| it.mistakes.iter()) {
+            placed.mistakes.push(mistake.clone());
+        }
+        placed
+    }
+
     /// The warnings: a run remembers them, and shows them each time. Errors end it.
     pub fn sound(&self) -> Result<Vec<Diagnostic>, NodeError> {
         self.sound_or("nothing was changed")
@@ -193,6 +204,38 @@ pub fn facts(layout: &Layout) -> (serde_json::Value, Vec<String>) {
 pub fn node_name(asked: Option<&str>, facts: &serde_json::Value) -> String {
     let fact = |name: &str| facts.get(name).and_then(serde_json::Value::as_str);
     asked.or_else(|| fact("fqdn")).or_else(|| fact("hostname")).unwrap_or("localhost").to_owned()
+}
+
+/// Why a node has no such component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotPlaced {
+    NoNode,
+    NoComponent { there: Vec<ComponentId> },
+}
+
+/// A component as a node is to have it, from the model and the facts that are recorded there.
+pub fn component(
+    loaded: &mut Loaded,
+    environment: Option<&str>,
+    node: &str,
+    id: &ComponentId,
+) -> Result<Result<Placed, NotPlaced>, NodeError> {
+    let Some(environment) = environment_of(&loaded.model, environment, node)? else {
+        return Ok(Err(NotPlaced::NoNode));
+    };
+    let facts = check::facts(node, &loaded.sources, &mut loaded.diagnostics);
+    let input = NodeInput {
+        environment: &environment,
+        node,
+        facts: facts.as_ref(),
+        releases: &BTreeMap::new(),
+    };
+    let (resolved, diagnostics) = resolve(&loaded.model, &loaded.sources, &input);
+    loaded.diagnostics.extend(diagnostics);
+    loaded.sound_or("nothing can be said of its components")?;
+    let there = resolved.components.iter().map(|it| it.id.clone()).collect();
+    let found = resolved.components.into_iter().find(|it| it.id == *id);
+    Ok(found.map(|it| loaded.with_documents(it)).ok_or(NotPlaced::NoComponent { there }))
 }
 
 /// How much was looked at.

@@ -31,6 +31,7 @@ pub(crate) enum Command {
     Check(commands::check::CheckArgs),
     Explain(commands::explain::ExplainArgs),
     Facts(commands::facts::FactsArgs),
+    Flags(commands::flags::FlagsArgs),
     Status(commands::status::StatusArgs),
     Adopt(commands::adopt::AdoptArgs),
     Suspend(commands::suspend::SuspendArgs),
@@ -67,6 +68,7 @@ impl Command {
             Command::Check(_) => "check",
             Command::Explain(_) => "explain",
             Command::Facts(_) => "facts",
+            Command::Flags(_) => "flags",
             Command::Status(_) => "status",
             Command::Adopt(_) => "adopt",
             Command::Suspend(_) => "suspend",
@@ -91,6 +93,7 @@ impl Command {
             | Command::Check(_)
             | Command::Explain(_)
             | Command::Facts(_)
+            | Command::Flags(_)
             | Command::Status(_)
             | Command::Adopt(_)
             | Command::Suspend(_)
@@ -112,6 +115,7 @@ impl Command {
             Command::Check(args) => args.is_json(),
             Command::Explain(args) => args.is_json(),
             Command::Facts(args) => args.is_json(),
+            Command::Flags(args) => args.is_json(),
             Command::Status(args) => args.is_json(),
             Command::History(args) => args.is_json(),
             Command::Adopt(_)
@@ -137,6 +141,7 @@ impl Command {
             | Command::Check(_)
             | Command::Explain(_)
             | Command::Facts(_)
+            | Command::Flags(_)
             | Command::Status(_)
             | Command::Adopt(_)
             | Command::Suspend(_)

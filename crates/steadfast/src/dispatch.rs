@@ -2,8 +2,8 @@
 
 use crate::args::{Args, Command};
 use crate::commands::{
-    adopt, agent, check, completions, explain, facts, history, internal, keys, man, publish, run,
-    schema, status, suspend, verify,
+    adopt, agent, check, completions, explain, facts, flags, history, internal, keys, man, publish,
+    run, schema, status, suspend, verify,
 };
 use crate::exit::Outcome;
 use crate::surroundings::Surroundings;
@@ -25,6 +25,7 @@ pub(crate) fn dispatch(args: Args, surroundings: &Surroundings, ui: &Ui) -> Outc
         Command::Check(args) => check::run(&args, ui),
         Command::Explain(args) => explain::run(&args, &cx, ui),
         Command::Facts(args) => facts::run(&args, layout, ui),
+        Command::Flags(args) => flags::run(&args, ui),
         Command::Status(args) => status::run(&args, layout, ui),
         Command::Adopt(args) => adopt::run(&args, layout, ui),
         Command::Suspend(args) => suspend::suspend(&args, layout, ui),

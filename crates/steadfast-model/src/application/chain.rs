@@ -62,6 +62,14 @@ impl Known {
         Some(Effective { position, content, entries })
     }
 
+    /// Whether a flag is delivered at a release: where the newest release of its line that lists any lists
+    /// it; all are where none does.
+    pub fn reads(&self, flag: &str, at: &Version) -> bool {
+        let mut line = self.line(at).filter(|it| it.withdrawn.is_none());
+        let listed = line.find_map(|it| it.flags.as_ref());
+        listed.is_none_or(|all| all.iter().any(|it| &*it.value == flag))
+    }
+
     /// The versions of all releases, for messages.
     pub(super) fn versions(&self) -> Vec<Arc<str>> {
         self.releases.keys().map(|it| Arc::from(it.to_string())).collect()

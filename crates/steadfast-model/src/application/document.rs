@@ -1,10 +1,10 @@
 //! The document of an application: its components, flags and parameters, and who uses it from outside.
 
 use super::component;
-use super::flag::{self, Flags, flag};
-use super::id::is_name;
+use super::flag::{self, Flags};
+use super::id::{bad_name, is_name};
 use super::interface::{self, Interfaces, Whose, interfaces};
-use super::release::{bad_name, with_sections};
+use super::release::with_sections;
 use crate::codes;
 use crate::date::Date;
 use crate::diagnostic::Diagnostic;
@@ -153,8 +153,7 @@ pub(crate) fn application(root: &Node, cx: &mut Lower<'_>) -> Option<Application
     let components = all.iter().filter_map(|(name, body)| component(name, body, fields.cx));
     let components = components.map(|it| (Arc::clone(&it.name.value), it)).collect();
     let all = entries(&mut fields, "flags");
-    let flags = all.iter().filter_map(|(name, body)| flag(name, body, fields.cx));
-    let flags = flags.map(|it| (Arc::clone(&it.name.value), it)).collect();
+    let flags = flag::flags(&all, fields.cx);
     let consumers = fields.node("consumers").map(|it| consumers(it, fields.cx)).unwrap_or_default();
     Some(Application {
         name: name?,

@@ -1,19 +1,20 @@
 //! Flags: what an application declares of them, and the values that environments, targets and nodes give.
 
+use super::id::{bad_name, is_name};
 use super::interface::{self, Interfaces, Whose, interfaces};
 use crate::codes;
 use crate::date::Date;
 use crate::diagnostic::Diagnostic;
 use crate::lower::{Fields, Lower};
-use crate::node::Node;
+use crate::node::{Entry, Node};
 use crate::schema::{Field, Takes};
 use crate::share;
-use crate::span::Spanned;
+use crate::span::{Span, Spanned};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The flags of an application by name.
-pub type Flags = BTreeMap<Arc<str>, Flag>;
+pub type Flags = BTreeMap<Arc<str>, Arc<Flag>>;
 
 /// A declared flag.
 #[derive(Clone, Debug)]
@@ -112,7 +113,11 @@ const KINDS: [(&str, FlagKind); 4] = [
     ("permission", FlagKind::Permission),
 ];
 
-pub(super) fn flag(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -> Option<Flag> {
+fn flag(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -> Option<Flag> {
+    if !is_name(&name.value) {
+        cx.report(bad_name(name, "a flag"));
+        return None;
+    }
     let mut fields = Fields::read(body, "flag", FIELDS, cx)?;
     for required in ["type", "default", "owner"] {
         fields.require(required);
@@ -185,7 +190,16 @@ fn value(node: &Node, takes: FlagType, what: &str, cx: &mut Lower<'_>) -> Option
     match takes {
         FlagType::Boolean => cx.as_boolean(node, what).map(FlagValue::Boolean),
         FlagType::Integer => cx.as_integer(node, what).map(|it| FlagValue::Integer(it.value)),
-        FlagType::String => cx.as_text(node, what).map(|it| FlagValue::Text(it.value)),
+        FlagType::String => {
+            let text = cx.as_text(node, what)?;
+            if text.value.contains(['\n', '\r', '\0']) {
+                let message = format!("{what} is more than one line");
+                let error = Diagnostic::error(codes::BAD_FLAG, text.span, message);
+                cx.report(error.help("a file of environment variables could not hold it"));
+                return None;
+            }
+            Some(FlagValue::Text(text.value))
+        }
     }
 }
 
@@ -258,6 +272,28 @@ fn parse_share(text: &str) -> Result<u32, String> {
     let part: u32 = format!("{part:0<4}").parse().map_err(|_| refuse())?;
     let millionths = whole * 10_000 + part;
     if millionths <= 1_000_000 { Ok(millionths) } else { Err(refuse()) }
+}
+
+/// The flags of an application, by name. Two that would be one environment variable are refused.
+pub(super) fn flags(entries: &[Entry], cx: &mut Lower<'_>) -> Flags {
+    let mut variables: BTreeMap<String, Span> = BTreeMap::new();
+    let mut all = Flags::new();
+    for (name, body) in entries {
+        let Some(flag) = flag(name, body, cx) else { continue };
+        if let Some(first) = variables.insert(variable(&name.value), name.span) {
+            let message = format!("`{}` is one environment variable with another flag", name.value);
+            let error = Diagnostic::error(codes::DUPLICATE_KEY, name.span, message);
+            cx.report(error.related(first, "first here"));
+            continue;
+        }
+        all.insert(Arc::clone(&name.value), Arc::new(flag));
+    }
+    all
+}
+
+/// The name of a flag as an environment variable.
+pub(super) fn variable(name: &str) -> String {
+    name.to_ascii_uppercase().replace('-', "_")
 }
 
 pub(super) fn unknown(name: &Spanned<Arc<str>>, flags: &Flags, application: &str) -> Diagnostic {

@@ -1,6 +1,9 @@
 //! The names of components and of releases, as documents write them.
 
 use super::version::Version;
+use crate::codes;
+use crate::diagnostic::Diagnostic;
+use crate::span::Spanned;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -79,6 +82,12 @@ pub(super) fn is_name(text: &str) -> bool {
     let is_plain = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit();
     text.bytes().next().is_some_and(is_plain)
         && text.bytes().all(|it| is_plain(it) || b"_-".contains(&it))
+}
+
+pub(super) fn bad_name(name: &Spanned<Arc<str>>, what: &str) -> Diagnostic {
+    let message = format!("`{}` is not the name of {what}", name.value);
+    Diagnostic::error(codes::BAD_NAME, name.span, message)
+        .help("lower case letters, digits, `_` and `-`; it becomes part of paths")
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The values that expressions of a component see beside its parameters: `application`, `component`,
 //! `release`, `flags` and `deployment`.
 
-use super::{Application, FlagValue, Release, Version};
+use super::{Application, FlagHere, FlagValue, Release, Version};
 use crate::value;
 use minijinja::value::{Enumerator, Object};
 use minijinja::{Error, ErrorKind, State, Value};
@@ -28,14 +28,14 @@ pub(crate) fn deployment(directory: &str, id: &str, port: Option<u16>) -> Value 
 }
 
 /// `flags.NAME`.
-pub(crate) fn flags<'a>(values: impl Iterator<Item = (&'a str, FlagValue)>) -> Value {
-    map(values.map(|(name, value)| {
-        let value = match value {
-            FlagValue::Boolean(it) => it.into(),
-            FlagValue::Text(it) => (*it).into(),
-            FlagValue::Integer(it) => it.into(),
+pub(crate) fn flags(all: &[FlagHere]) -> Value {
+    map(all.iter().map(|it| {
+        let value = match &it.value {
+            FlagValue::Boolean(it) => (*it).into(),
+            FlagValue::Text(it) => (**it).into(),
+            FlagValue::Integer(it) => (*it).into(),
         };
-        (name, value)
+        (&*it.name, value)
     }))
 }
 

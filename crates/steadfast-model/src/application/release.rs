@@ -3,12 +3,11 @@
 use super::ReleaseId;
 use super::artifact::{self, Artifacts, artifacts};
 use super::flag;
-use super::id::is_name;
+use super::id::{bad_name, is_name};
 use super::interface::{self, Interfaces, Whose, interfaces};
 use super::version::Version;
 use crate::codes;
 use crate::date::Date;
-use crate::diagnostic::Diagnostic;
 use crate::document::parts::sections;
 use crate::document::types::Section;
 use crate::lower::{Fields, Lower};
@@ -237,12 +236,6 @@ pub(super) fn with_sections(fields: &[Field]) -> Vec<Field> {
     let sections =
         sections.iter().map(|it| Field::new(it.name, Takes::MapOf(&Takes::Anything), ""));
     fields.iter().copied().chain(sections).collect()
-}
-
-pub(super) fn bad_name(name: &Spanned<Arc<str>>, what: &str) -> Diagnostic {
-    let message = format!("`{}` is not the name of {what}", name.value);
-    Diagnostic::error(codes::BAD_NAME, name.span, message)
-        .help("lower case letters, digits, `_` and `-`; it becomes part of paths")
 }
 
 fn deprecated(node: &Node, cx: &mut Lower<'_>) -> Vec<Deprecated> {

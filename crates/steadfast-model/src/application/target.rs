@@ -2,8 +2,8 @@
 //! is rolled out.
 
 use super::flag;
-use super::id::is_name;
-use super::release::{bad_name, version};
+use super::id::{bad_name, is_name};
+use super::release::version;
 use super::version::Version;
 use crate::codes;
 use crate::document::parts::entries;

@@ -4,7 +4,8 @@ use super::node::NodeInput;
 use super::resolver::{Resolver, Way};
 use crate::application::component::{self, Settings};
 use crate::application::{
-    Application, Artifact, Artifacts, Component, ComponentId, Effective, Target, names,
+    Application, Artifact, Artifacts, Component, ComponentId, Effective, FlagHere, FlagSource,
+    Known, Target, names,
 };
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -16,7 +17,6 @@ use crate::parameters::Given;
 use crate::promise::{Author, ParameterSource, Placed};
 use crate::scope::Scope;
 use crate::span::Spanned;
-use minijinja::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -50,7 +50,8 @@ impl<'a> Resolver<'a> {
                         Diagnostic::error(codes::TOO_MANY_COMPONENTS, component.name.span, message);
                     return self.diagnostics.push(error);
                 }
-                let on = On { application, target, component, effective, environment, selector };
+                let on =
+                    On { known, application, target, component, effective, environment, selector };
                 let outer = std::mem::take(&mut self.diagnostics);
                 let placed = self.component(&on, keep, input);
                 let mistakes = std::mem::replace(&mut self.diagnostics, outer);
@@ -75,7 +76,8 @@ impl<'a> Resolver<'a> {
         let author = Author::Component(id.clone());
         let keep = keep.max(application.keep).max(component.keep);
         let mut way = Way::new(author, keep);
-        let scope = self.names(on, &mut way, input);
+        let flags = self.flags(on, input);
+        let scope = self.names(on, &mut way, &flags);
         if let Some(when) = &component.when {
             match self.engine.condition(when, &scope, &mut self.diagnostics) {
                 Some(true) => {}
@@ -107,6 +109,7 @@ impl<'a> Resolver<'a> {
             keep,
             artifact: self.artifact(effective, input),
             directory,
+            flags,
             settings,
             promises: vec![],
             mistakes: Diagnostics::default(),
@@ -114,7 +117,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// The scope of its expressions, as yet without its directory and its deployment.
-    fn names(&mut self, on: &On<'a>, way: &mut Way, input: &NodeInput<'_>) -> Arc<Scope> {
+    fn names(&mut self, on: &On<'a>, way: &mut Way, flags: &[FlagHere]) -> Arc<Scope> {
         let first = self.resolved.trace.len();
         let given = self.values(on);
         let outer = Arc::clone(&self.everywhere);
@@ -122,7 +125,7 @@ impl<'a> Resolver<'a> {
         scope.set("application", names::application(on.application));
         scope.set("component", names::component(&on.component.name.value, None));
         scope.set("release", names::release(on.effective.position));
-        scope.set("flags", self.flags(on, input));
+        scope.set("flags", names::flags(flags));
         self.everywhere = Arc::new(scope);
         let (parameters, at) = (&on.application.parameters, on.component.name.span);
         let scope = self.declared(parameters, given, at, way);
@@ -201,25 +204,34 @@ impl<'a> Resolver<'a> {
 
     /// The value of each flag here: the innermost layer wins, and a share that the node is not in falls
     /// through to the layer below.
-    fn flags(&mut self, on: &On<'a>, input: &NodeInput<'_>) -> Value {
+    fn flags(&mut self, on: &On<'a>, input: &NodeInput<'_>) -> Vec<FlagHere> {
         let own = &on.application.name.value;
         let of_environment = on.environment.flags.iter().find(|(name, _)| name.value == *own);
         let of_environment = match of_environment {
             Some((_, Node::Map(entries, _))) => entries.to_vec(),
             Some(_) | None => vec![],
         };
-        let layers = [self.of_node(on, "flags"), on.target.flags.clone(), of_environment];
+        let layers = [
+            (FlagSource::Node, self.of_node(on, "flags")),
+            (FlagSource::Target, on.target.flags.clone()),
+            (FlagSource::Environment, of_environment),
+        ];
+        // Their form was judged with the documents.
         let mut ignored = Diagnostics::default();
         let scope = Scope::default();
         let mut cx = Lower::new(&mut ignored, self.sources, &scope);
-        let values = on.application.flags.iter().map(|(name, flag)| {
-            let said = layers.iter().find_map(|layer| {
+        let position = &on.effective.position.id.value.version;
+        let all = on.application.flags.iter().map(|(name, flag)| {
+            let said = layers.iter().find_map(|(source, layer)| {
                 let (_, node) = layer.iter().find(|(key, _)| key.value == *name)?;
-                flag.here(node, own, input.node, &mut cx)
+                Some((flag.here(node, own, input.node, &mut cx)?, *source))
             });
-            (&**name, said.unwrap_or_else(|| flag.default.clone()))
+            let (value, source) =
+                said.unwrap_or_else(|| (flag.default.clone(), FlagSource::Default));
+            let is_read = on.known.reads(name, position);
+            FlagHere { name: Arc::clone(name), value, source, is_read, flag: Arc::clone(flag) }
         });
-        names::flags(values)
+        all.collect()
     }
 
     fn directory(&mut self, component: &'a Component, scope: &Arc<Scope>) -> Option<Arc<str>> {
@@ -283,6 +295,7 @@ impl<'a> Resolver<'a> {
 
 /// Which component, and where it comes from.
 struct On<'a> {
+    known: &'a Known,
     application: &'a Application,
     target: &'a Target,
     component: &'a Component,

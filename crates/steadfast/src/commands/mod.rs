@@ -6,6 +6,7 @@ pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod explain;
 pub(crate) mod facts;
+pub(crate) mod flags;
 pub(crate) mod history;
 pub(crate) mod internal;
 pub(crate) mod keys;

@@ -1,0 +1,95 @@
+//! `steadfast flags`: what a component's programs read on a node, from the model alone.
+
+use super::{Said, steadfast};
+use expect_test::{Expect, expect};
+
+/// The model with all that may be said of applications, as files.
+fn model() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, content) in crate::language::example("ok/applications.txt") {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    folder
+}
+
+fn flags(more: &[&str]) -> Said {
+    let model = model();
+    let model = model.path().to_str().unwrap();
+    steadfast(&[&["flags", "--model", model], more].concat())
+}
+
+#[track_caller]
+fn check(more: &[&str], expected: Expect) {
+    let said = flags(more);
+    assert_eq!((said.code, &*said.err), (0, ""));
+    expected.assert_eq(&said.out);
+}
+
+#[test]
+fn each_flag_has_its_value_and_says_who_gave_it() {
+    check(
+        &["people/api", "--node", "web1"],
+        expect![[r#"
+        colour             red    default, not read by this release
+        dark               true   node
+        first-name-search  false  target
+    "#]],
+    );
+    check(
+        &["people/api", "--node", "web2"],
+        expect![[r#"
+        colour             red    default, not read by this release
+        dark               false  default
+        first-name-search  false  target
+    "#]],
+    );
+    check(
+        &["people/api", "--node", "web1", "--format", "json"],
+        expect![[r#"
+        {"event":"flag","flag":"colour","value":"red","from":"default","read":false}
+        {"event":"flag","flag":"dark","value":true,"from":"node","read":true}
+        {"event":"flag","flag":"first-name-search","value":false,"from":"target","read":true}
+    "#]],
+    );
+}
+
+#[test]
+fn the_file_is_what_the_programs_read() {
+    check(
+        &["people/api", "--node", "web1", "--format", "file"],
+        expect![[r#"
+        {
+          "dark": true,
+          "first-name-search": false
+        }
+    "#]],
+    );
+}
+
+#[test]
+fn what_is_not_there_is_said_with_what_is() {
+    let said = |more: &[&str]| {
+        let said = flags(more);
+        assert_eq!((said.code, &*said.out), (2, ""));
+        said.err
+    };
+    expect![[r#"
+        error: no environment of the model names web9
+    "#]]
+    .assert_eq(&said(&["people/api", "--node", "web9"]));
+    expect![[r#"
+        error: web1 does not carry people/apo: it has orders/app, people/api, people/web
+    "#]]
+    .assert_eq(&said(&["people/apo", "--node", "web1"]));
+    expect![[r#"
+        error: db1 does not carry orders/app: it has people/schema
+    "#]]
+    .assert_eq(&said(&["orders/app", "--node", "db1"]));
+    assert!(said(&["people", "--node", "db1"]).contains("APPLICATION/COMPONENT"));
+    expect![[r#"
+        error: people/web has no `flags: { file: … }`
+    "#]]
+    .assert_eq(&said(&["people/web", "--node", "web1", "--format", "file"]));
+}

@@ -133,8 +133,8 @@ impl SourceSet {
     fn line_starts<'a>(&'a self, id: SourceId, source: &Source) -> &'a [u32] {
         let Some(lines) = self.files().lines.get(id.0 as usize) else { return &[] };
         lines.get_or_init(|| {
-            let ends = source.bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
-            let after = ends.filter_map(|(at, _)| u32::try_from(at + 1).ok());
+            let ends = memchr::memchr_iter(b'\n', &source.bytes);
+            let after = ends.filter_map(|at| u32::try_from(at + 1).ok());
             std::iter::once(0).chain(after).collect()
         })
     }

@@ -8,11 +8,11 @@ use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use steadfast_resources::contents::Contents;
-use steadfast_system::cache_file::{open_ours, remove, replace};
+use steadfast_system::cache_file::{change, open_ours, remove, replace};
 use steadfast_system::files::Digest;
 
 const NAME: &str = "contents";
@@ -28,6 +28,7 @@ const BYTES_MAX: u64 = 128 * 1024 * 1024;
 #[derive(Debug)]
 pub struct KnownContents {
     file: File,
+    path: PathBuf,
     /// In the order of digests.
     index: Vec<u8>,
     /// Whether one was asked for that was not to be had.
@@ -36,10 +37,17 @@ pub struct KnownContents {
 
 impl KnownContents {
     pub(crate) fn open(folder: &Path, key: &[u8; 32]) -> Option<KnownContents> {
-        let (file, length) = open_ours(&folder.join(NAME))?;
+        let (known, under) = KnownContents::of_any_key(folder)?;
+        (under == *key).then_some(known)
+    }
+
+    /// What there is, and the key under which it was put.
+    fn of_any_key(folder: &Path) -> Option<(KnownContents, [u8; 32])> {
+        let path = folder.join(NAME);
+        let (file, length) = open_ours(&path)?;
         let mut head = [0; HEAD];
         file.read_exact_at(&mut head, 0).ok()?;
-        if head[..8] != *MAGIC || head[8..40] != *key {
+        if head[..8] != *MAGIC {
             return None;
         }
         let count = usize::try_from(number(&head[40..])).ok()?;
@@ -49,7 +57,16 @@ impl KnownContents {
         }
         let mut index = vec![0; size];
         file.read_exact_at(&mut index, HEAD as u64).ok()?;
-        Some(KnownContents { file, index, missed: AtomicBool::new(false) })
+        let known = KnownContents { file, path, index, missed: AtomicBool::new(false) };
+        Some((known, head[8..40].try_into().ok()?))
+    }
+
+    /// Whether it lists these and no others; what is wrong with one of them shows when it is asked for.
+    fn lists(&self, all: &[(&Digest, &[u8])]) -> bool {
+        let (entries, _) = self.index.as_chunks::<ENTRY>();
+        let same =
+            |(entry, (digest, _)): (&[u8; ENTRY], &(&Digest, &[u8]))| entry[..32] == digest[..];
+        entries.len() == all.len() && entries.iter().zip(all).all(same)
     }
 
     /// Whether one was asked for that was not to be had: who has the model at hand has them all.
@@ -66,7 +83,12 @@ impl KnownContents {
         }
         let mut bytes = vec![0; usize::try_from(length).ok()?];
         self.file.read_exact_at(&mut bytes, begin).ok()?;
-        (Digest::from(Sha256::digest(&bytes)) == *digest).then(|| Arc::from(bytes))
+        if Digest::from(Sha256::digest(&bytes)) == *digest {
+            return Some(Arc::from(bytes));
+        }
+        // It is damaged: whoever has the contents puts all of them anew.
+        let _only_costs_time = remove(&self.path);
+        None
     }
 }
 
@@ -94,6 +116,12 @@ pub(crate) fn put(folder: &Path, key: &[u8; 32], all: &[(&Digest, &[u8])]) -> st
         return remove(&folder.join(NAME));
     }
     crate::store::make_folder(folder, 0o700)?;
+    // Most changes of a model change few contents, and many none: then they are only given the new key. Where
+    // that is cut short they have no key that anybody asks for.
+    let there = KnownContents::of_any_key(folder).filter(|(it, _)| it.lists(&all));
+    if there.is_some() && change(&folder.join(NAME), |it| it.write_all_at(key, 8)).is_ok() {
+        return Ok(());
+    }
     replace(folder, NAME, |file| {
         let mut out = BufWriter::with_capacity(256 * 1024, file);
         out.write_all(MAGIC)?;
@@ -114,6 +142,7 @@ pub(crate) fn put(folder: &Path, key: &[u8; 32], all: &[(&Digest, &[u8])]) -> st
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::MetadataExt as _;
 
     fn digest(bytes: &[u8]) -> Digest {
         Sha256::digest(bytes).into()
@@ -137,6 +166,37 @@ mod tests {
         assert_eq!(known.content(&digest(b"two")), None);
         assert!(known.has_missed());
         assert!(KnownContents::open(folder.path(), &[8; 32]).is_none());
+    }
+
+    #[test]
+    fn the_same_contents_are_not_written_again_unless_one_is_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(NAME);
+        let contents = [&b"one"[..], b"three"];
+        let digests = contents.map(digest);
+        let all: Vec<_> = digests.iter().zip(contents).collect();
+        let inode = || std::fs::metadata(&path).unwrap().ino();
+        put(folder.path(), &[7; 32], &all).unwrap();
+        let first = inode();
+        put(folder.path(), &[8; 32], &all).unwrap();
+        assert_eq!(inode(), first);
+        assert!(KnownContents::open(folder.path(), &[7; 32]).is_none());
+        let known = KnownContents::open(folder.path(), &[8; 32]).unwrap();
+        assert_eq!(known.content(&digests[1]).as_deref(), Some(contents[1]));
+        // The last byte is one of a content. It is found out when that is asked for.
+        let mut bytes = std::fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        let known = KnownContents::open(folder.path(), &[8; 32]).unwrap();
+        let found = digests.map(|it| known.content(&it).is_some());
+        assert!(found.contains(&false) && known.has_missed());
+        put(folder.path(), &[9; 32], &all).unwrap();
+        let known = KnownContents::open(folder.path(), &[9; 32]).unwrap();
+        assert!(digests.iter().all(|it| known.content(it).is_some()));
+        // Other contents are others.
+        put(folder.path(), &[9; 32], &all[..1]).unwrap();
+        let known = KnownContents::open(folder.path(), &[9; 32]).unwrap();
+        assert_eq!(digests.map(|it| known.content(&it).is_some()), [true, false]);
     }
 
     #[test]

@@ -15,7 +15,9 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use steadfast_system::cache_file::{open_ours, replace};
 use steadfast_system::files::Digest;
 
@@ -189,18 +191,22 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
 pub fn of_this_build(inputs: &[&[u8]]) -> Option<[u8; 32]> {
     let build = build_id()?;
     let mut digest = Sha256::new();
-    for input in std::iter::once(&&*build).chain(inputs) {
+    for input in std::iter::once(&build).chain(inputs) {
         digest.update((input.len() as u64).to_le_bytes());
         digest.update(input);
     }
     Some(digest.finalize().into())
 }
 
-/// The linker's digest of this program, from the notes in its own file.
-fn build_id() -> Option<Vec<u8>> {
-    let mut start = vec![];
-    File::open("/proc/self/exe").ok()?.take(64 * 1024).read_to_end(&mut start).ok()?;
-    build_id_in(&start)
+/// The linker's digest of this program, from the notes at the beginning of its own file: read once.
+fn build_id() -> Option<&'static [u8]> {
+    static BUILD: OnceLock<Option<Vec<u8>>> = OnceLock::new();
+    let read = || {
+        let mut start = vec![0; 64 * 1024];
+        let length = File::open("/proc/self/exe").ok()?.read_at(&mut start, 0).ok()?;
+        build_id_in(start.get(..length)?)
+    };
+    BUILD.get_or_init(read).as_deref()
 }
 
 /// Reads the program headers of a 64-bit little-endian ELF file.

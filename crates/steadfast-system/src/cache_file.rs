@@ -8,7 +8,20 @@ use std::path::Path;
 
 /// Opens a file of the cache, and says how large it is; none where it is another's.
 pub fn open_ours(path: &Path) -> Option<(File, u64)> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    open(path, OFlags::RDONLY)
+}
+
+/// Changes some bytes of a file of the cache where they are.
+pub fn change(
+    path: &Path,
+    write: impl FnOnce(&File) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let (file, _) = open(path, OFlags::WRONLY).ok_or(std::io::ErrorKind::NotFound)?;
+    write(&file)
+}
+
+fn open(path: &Path, access: OFlags) -> Option<(File, u64)> {
+    let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
     let meta = file.metadata().ok()?;
     let ours = meta.uid() == rustix::process::geteuid().as_raw() && meta.mode() & 0o077 == 0;

@@ -106,7 +106,8 @@ fn the_debian_package_brings_the_agent_lets_it_go_on_and_takes_all_of_it_away() 
     assert!(!machine.exists("/etc/slow"));
     machine.write("/srv/go", "");
     let second = revision(&wait_for(&machine, "kept", |it| {
-        it["last_run"]["why"] == "keep" && it["running"].is_null()
+        let is_new = !revision(it).is_empty() && revision(it) != first;
+        is_new && it["last_run"]["revision"] == it["adopted"]["revision"] && it["running"].is_null()
     }));
     let keeps = || {
         machine.write("/etc/motd", "drifted\n");

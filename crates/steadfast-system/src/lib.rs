@@ -14,6 +14,7 @@ pub mod facts;
 pub mod files;
 pub mod host;
 pub mod hostname;
+pub mod memory;
 pub mod names;
 pub mod packages;
 pub mod programs;

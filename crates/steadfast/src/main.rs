@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use surroundings::Surroundings;
 
 fn main() -> ExitCode {
+    steadfast_system::memory::share_one_heap();
     let args = match args::Args::try_parse() {
         Ok(args) => args,
         Err(error) => {

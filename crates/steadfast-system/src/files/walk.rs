@@ -99,8 +99,8 @@ impl Facts {
     /// Whether nobody but root, or who we are, can write it. What others have mapped into their memory they may
     /// write without that the kernel says so at once.
     pub(super) fn is_roots_alone(&self) -> bool {
-        let ours = rustix::process::geteuid().as_raw();
-        (self.uid() == 0 || self.uid() == ours) && self.mode().0 & 0o022 == 0
+        let is_ours = || self.uid() == rustix::process::geteuid().as_raw();
+        self.mode().0 & 0o022 == 0 && (self.uid() == 0 || is_ours())
     }
 
     pub(super) fn device(&self) -> u64 {

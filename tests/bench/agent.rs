@@ -12,6 +12,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use steadfast_node::revision::HighestAccepted;
+use steadfast_node::wire::FetchTask;
 
 /// What the default intervals make of an hour: twelve questions to the source and two full looks.
 const FETCHES: u64 = 12;
@@ -145,13 +147,19 @@ pub(crate) fn poll(bench: &Bench) {
         text(&key)
     );
     std::fs::write(&settings, written).unwrap();
-    let mut task = serde_json::json!({
-        "settings": settings, "source": format!("snapshot {url}/"), "floor": "fresh",
-        "wanted": null, "forced": false, "keep": [],
-    });
+    let (read, _) = steadfast_node::settings::read_file(&settings).unwrap();
+    let mut task = FetchTask {
+        settings,
+        source: read.source,
+        highest: HighestAccepted::Fresh,
+        model: None,
+        wanted: None,
+        forced: false,
+        keep: vec![],
+    };
     let state = place.join("state");
     std::fs::create_dir_all(state.join("cache")).unwrap();
-    let ask = |task: &serde_json::Value| {
+    let ask = |task: &FetchTask| {
         let own = std::env::current_exe().unwrap();
         let mut child = Command::new(own)
             .args([
@@ -166,7 +174,12 @@ pub(crate) fn poll(bench: &Bench) {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        child.stdin.take().unwrap().write_all(task.to_string().as_bytes()).unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(serde_json::to_string(task).unwrap().as_bytes())
+            .unwrap();
         let output = child.wait_with_output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     };
@@ -174,7 +187,7 @@ pub(crate) fn poll(bench: &Bench) {
     let answer: serde_json::Value = serde_json::from_str(first.lines().next().unwrap()).unwrap();
     let news = &answer["offer"]["news"];
     assert!(news.is_object(), "{first}");
-    task["floor"] = serde_json::json!({ "at": news });
+    task.highest = serde_json::from_value(serde_json::json!({ "at": news })).unwrap();
     let before = (server.count(), bytes.load(Ordering::Relaxed));
     let mut line = Line::default();
     for _ in 0..11 {

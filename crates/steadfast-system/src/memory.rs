@@ -15,6 +15,20 @@ pub fn share_one_heap() {
     }
 }
 
+/// Gives back to the system what was asked for and is free again, for a process that has nothing to do for a while.
+#[cfg(target_env = "gnu")]
+#[expect(unsafe_code, reason = "there is no safe call for it")]
+pub fn give_back() {
+    // SAFETY: the allocator does it under its own lock.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Other C libraries have one heap as it is.
 #[cfg(not(target_env = "gnu"))]
 pub fn share_one_heap() {}
+
+/// They give back by themselves.
+#[cfg(not(target_env = "gnu"))]
+pub fn give_back() {}

@@ -8,6 +8,7 @@ use crate::machine::{Action, Answer, Input, Shutdown};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::VecDeque;
 use std::time::Duration;
+use steadfast_system::memory;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -20,10 +21,15 @@ impl Shell {
     pub(super) async fn turn(&mut self, mut receive: mpsc::Receiver<Event>) -> Ended {
         let mut clocks = (Timestamp::now(), Instant::now());
         let ping = sd_notify::watchdog_enabled().map_or(NAP, |it| it / 2);
+        let mut worked = true;
         loop {
             let until = self.wake.min(Instant::now() + NAP.min(ping));
             let event = tokio::time::timeout_at(until, receive.recv()).await;
             self.manager.ping();
+            if event.is_err() && std::mem::take(&mut worked) {
+                memory::give_back();
+            }
+            worked |= event.is_ok();
             let now = (Timestamp::now(), Instant::now());
             let by = now.0.duration_since(clocks.0)
                 - SignedDuration::try_from(now.1 - clocks.1).unwrap_or_default();

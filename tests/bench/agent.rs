@@ -113,7 +113,8 @@ pub(crate) fn drift(times: usize, data: &Path) {
     }
 }
 
-/// A signed snapshot on a web server with TLS, and a node that has it already.
+/// A signed snapshot on a web server with TLS, and a node that has it already. As root it takes the users that the
+/// package makes.
 pub(crate) fn poll(bench: &Bench) {
     let place = tempfile::Builder::new().prefix("steadfast-poll-").tempdir().unwrap();
     let place = place.path();

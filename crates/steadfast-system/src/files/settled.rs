@@ -1,7 +1,7 @@
 //! Files that were found as promised, and what the kernel said of each: where it says the same of all of them,
 //! nobody has to look at them one by one. They are in the cache directory (`kept`), in the order of their
 //! directories, with what else belongs to the run that found them so. What holds for a look at a file holds for
-//! them: see [`super::looks`].
+//! them: see `looks`.
 
 use super::looks::{self, Looks, Now, clock, forget_file, is_racy, read_records, write_records};
 use super::walk::{Dir, Facts, Walker, kernel_name, split};

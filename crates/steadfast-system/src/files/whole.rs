@@ -1,6 +1,6 @@
 //! What the kernel says of all files of a directory, as one digest: where it says the same again, all of them are
 //! the same, and none need be read. What a read of all of them came to is remembered by it (`models`, in the
-//! cache directory), and holds as the looks at single files do: see [`super::looks`]. Files that others than
+//! cache directory), and holds as the looks at single files do: see `looks`. Files that others than
 //! root can write have no such digest.
 
 use super::looks::{Now, clock, forget_file, is_racy, read_records, write_records};

@@ -60,7 +60,6 @@ pub(crate) enum LogReader {
 }
 
 impl Command {
-    /// Who reads its log.
     /// As it is typed.
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -85,6 +84,7 @@ impl Command {
         }
     }
 
+    /// Who reads its log.
     pub(crate) fn log_reader(&self) -> LogReader {
         match self {
             Command::Agent(_) => LogReader::Operator,

@@ -18,6 +18,18 @@ pub(crate) fn abs(path: &str) -> AbsPath {
     AbsPath::parse(path).unwrap()
 }
 
+/// A promise that is an error of the model.
+#[track_caller]
+pub(crate) fn refused<K: Kind>(text: &str) {
+    assert!(lower::<K>(text, &[]).is_err(), "`{text}` is taken");
+}
+
+/// A promise that is none.
+#[track_caller]
+pub(crate) fn taken<K: Kind>(text: &str) {
+    assert_eq!(lower::<K>(text, &[]).err(), None, "`{text}`");
+}
+
 /// Lowers the one promise of a section; what is wrong as text.
 pub(crate) fn lower<K: Kind>(text: &str, files: &[(&str, &str)]) -> Result<K::Desired, String> {
     let mut sources = SourceSet::default();

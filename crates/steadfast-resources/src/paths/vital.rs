@@ -158,17 +158,9 @@ pub(crate) fn refuse_directory(said: &Said<'_>, fields: &mut Fields<'_, '_, '_>)
         let span = fields.key_span(key);
         refuse(fields.cx, span, said.path, what);
     };
-    if said.owners.is_not_roots() {
-        refuse("owner", "cannot belong to anybody but root");
-    }
-    if let Some(wish) = said.mode {
-        let mode = wish.of(base(vital), true);
-        if mode.0 & vital.needs != vital.needs {
-            refuse("mode", &format!("cannot have mode {mode}: it needs {}", Mode(vital.needs)));
-        } else if mode.0 & vital.excludes != 0 {
-            refuse("mode", &format!("cannot have mode {mode}: others could change what is in it"));
-        }
-    }
+    let mode = said.mode.map(|wish| wish.of(base(vital), true));
+    let bits = Bits { needs: vital.needs, excludes: vital.excludes };
+    bits.judge(said.owners, mode, "others could change what is in it", &mut refuse);
     if said.recurse && !vital.recurses {
         refuse("recurse", "cannot have one owner or mode for all below it");
     }
@@ -177,6 +169,34 @@ pub(crate) fn refuse_directory(said: &Said<'_>, fields: &mut Fields<'_, '_, '_>)
     }
     if said.force {
         refuse("force", "cannot take the place of something else");
+    }
+}
+
+/// The bits that a mode must have, and those that it must not have.
+pub(super) struct Bits {
+    pub(super) needs: u16,
+    pub(super) excludes: u16,
+}
+
+impl Bits {
+    /// Refuses an owner who is not root, and a mode that has not these bits; `opens` is what follows from one that
+    /// has too many. `refuse` is told the field and why.
+    pub(super) fn judge(
+        &self,
+        owners: &Owners,
+        mode: Option<Mode>,
+        opens: &str,
+        refuse: &mut dyn FnMut(&str, &str),
+    ) {
+        if owners.is_not_roots() {
+            refuse("owner", "cannot belong to anybody but root");
+        }
+        let Some(mode) = mode else { return };
+        if mode.0 & self.needs != self.needs {
+            refuse("mode", &format!("cannot have mode {mode}: it needs {}", Mode(self.needs)));
+        } else if mode.0 & self.excludes != 0 {
+            refuse("mode", &format!("cannot have mode {mode}: {opens}"));
+        }
     }
 }
 
@@ -190,19 +210,8 @@ mod tests {
     use super::*;
     use crate::directory::Directory;
     use crate::file::File;
-    use crate::kind::Kind;
     use crate::link::Link;
-    use crate::paths::tests::lower;
-
-    #[track_caller]
-    fn refused<K: Kind>(text: &str) {
-        assert!(lower::<K>(text, &[]).is_err(), "`{text}` is taken");
-    }
-
-    #[track_caller]
-    fn taken<K: Kind>(text: &str) {
-        assert_eq!(lower::<K>(text, &[]).err(), None, "`{text}`");
-    }
+    use crate::paths::tests::{refused, taken};
 
     #[test]
     fn no_directory_of_the_system_is_taken_away_or_replaced_by_any_kind() {

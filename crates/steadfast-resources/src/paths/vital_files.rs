@@ -2,6 +2,7 @@
 //! one of them away, or closes it to those who need it, could not be mended by the next one.
 
 use super::owners::Owners;
+use super::vital::Bits;
 use crate::mode::Wish;
 use steadfast_model::{Diagnostic, Fields, Lower, Span, codes};
 use steadfast_system::AbsPath;
@@ -95,19 +96,12 @@ pub(crate) fn refuse_attributes(
     fields: &mut Fields<'_, '_, '_>,
 ) {
     let Some(vital) = find(path) else { return };
-    if owners.is_not_roots() {
-        let span = fields.key_span("owner");
-        refuse(fields.cx, span, path, "cannot belong to anybody but root");
-    }
-    let Some(wish) = mode else { return };
-    let mode = wish.of(Mode(vital.needs | 0o600), false);
-    let span = fields.key_span("mode");
-    if mode.0 & vital.needs != vital.needs {
-        let what = format!("cannot have mode {mode}: it needs {}", Mode(vital.needs));
-        refuse(fields.cx, span, path, &what);
-    } else if mode.0 & vital.excludes != 0 {
-        refuse(fields.cx, span, path, &format!("cannot have mode {mode}: that opens it to others"));
-    }
+    let mode = mode.map(|wish| wish.of(Mode(vital.needs | 0o600), false));
+    let bits = Bits { needs: vital.needs, excludes: vital.excludes };
+    bits.judge(owners, mode, "that opens it to others", &mut |key, what| {
+        let span = fields.key_span(key);
+        refuse(fields.cx, span, path, what);
+    });
 }
 
 #[cfg(test)]
@@ -115,19 +109,8 @@ mod tests {
     use super::*;
     use crate::directory::Directory;
     use crate::file::File;
-    use crate::kind::Kind;
     use crate::link::Link;
-    use crate::paths::tests::lower;
-
-    #[track_caller]
-    fn refused<K: Kind>(text: &str) {
-        assert!(lower::<K>(text, &[]).is_err(), "`{text}` is taken");
-    }
-
-    #[track_caller]
-    fn taken<K: Kind>(text: &str) {
-        assert_eq!(lower::<K>(text, &[]).err(), None, "`{text}`");
-    }
+    use crate::paths::tests::{refused, taken};
 
     #[test]
     fn no_file_that_the_machine_needs_is_taken_away_by_any_kind_or_given_to_others() {

@@ -161,7 +161,9 @@ fn mistakes_in_a_model_are_told_in_every_format() {
         3 |   /etc/motd: { content: x, ownr: root }
           |                            ^^^^ did you mean `owner`?
           |
-          = help: fields of a file: state, content, content_base64, template, variables, source, edits, owner, group, mode, validate, replace, create, sensitive, force, keep_backup
+          = help: fields of a file: state, content, content_base64, template,
+                  variables, source, edits, owner, group, mode, validate, replace,
+                  create, sensitive, force, keep_backup
 
         1 node, 0 promises: 1 error, 0 warnings.
     "#]]

@@ -78,7 +78,10 @@ fn rendered(sources: &SourceSet, promises: &[Promise]) -> Vec<(String, String)> 
         let mut cx = Lower::new(&mut diagnostics, sources, &promise.scope);
         let text = if let Some(template) = promise.body.get("template") {
             let path = cx.as_text(template, "`template`").unwrap();
-            let text = cx.render_template(&path, promise.body.get("variables"));
+            let text = cx.render_template(
+                &steadfast_model::TextFrom::Model(path),
+                promise.body.get("variables"),
+            );
             text.and_then(|it| it.as_plain())
         } else if let Some(source) = promise.body.get("source") {
             let path = cx.as_text(source, "`source`").unwrap();

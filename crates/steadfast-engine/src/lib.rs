@@ -31,7 +31,7 @@ pub use managed::Managed;
 pub use observed::{Observed, Observer};
 pub use outcome::{Held, NotKept, Outcome, Summary};
 pub use plan::{Circumstances, Entry, Forecast, Plan};
-pub use promised::{Promised, Promises, Ties};
+pub use promised::{Instance, Promised, Promises, Ties};
 pub use reason::{Packages, Reason};
 pub use runner::debt;
 pub use undo::plan::{UndoPlan, plan_undo};

@@ -156,7 +156,14 @@ codes! {
     BROKEN_CHAIN = "broken-chain";
     /// A component is on no node: no release up to the target names it.
     NOT_PLACED = "not-placed";
-    /// A node is to have more than 200 components.
+    /// The units of a component do not fit the way in which it is switched: a socket that nobody promises, a unit for
+    /// each slot that is not there, or a program that is started from another path than `switch` needs.
+    BAD_SWITCH = "bad-switch";
+    /// What a promise of a component says hangs on what its deployment is called: its id, its directory, its tree
+    /// or its port is compared, cut or changed. The name of a deployment is made from what it promises, so a
+    /// promise may only put these words out.
+    DEPLOYMENT_IN_LOGIC = "deployment-in-logic";
+    /// A node is to have more than 200 components. Those past the first 200, by their names, are not deployed.
     TOO_MANY_COMPONENTS = "too-many-components";
     /// Waves are not rising shares of the nodes, each with its time, up to 100%.
     BAD_WAVES = "bad-waves";

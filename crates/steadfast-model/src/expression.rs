@@ -3,11 +3,12 @@
 //! The template engine stands behind this module and `template` alone. It is given a bounded amount of
 //! work and depth, and no way out: no file, no clock, no debugging function.
 
+use crate::application::in_logic;
 use crate::codes;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::lower::nearest;
 use crate::node::{Node, Scalar, Value as Plain};
-use crate::scope::Scope;
+use crate::scope::{DEPLOYMENT, Scope};
 use crate::source::SourceSet;
 use crate::span::{Span, Spanned};
 use crate::value::{Met, Refusal, Secret, is_secret_name, spill, to_node, watch};
@@ -159,6 +160,29 @@ impl<'e> Engine<'e> {
     /// The value of a text with expressions. What is wrong is reported, and nothing that needs the
     /// value is checked further.
     pub(crate) fn evaluate(
+        &mut self,
+        text: &Spanned<Arc<str>>,
+        scope: &Arc<Scope>,
+        diagnostics: &mut Diagnostics,
+    ) -> Node {
+        let node = self.value(text, scope, diagnostics);
+        let Some(deployment) = scope.deployment().filter(|_| text.value.contains(DEPLOYMENT))
+        else {
+            return node;
+        };
+        if let Node::Unknown(_) = node {
+            return node;
+        }
+        let Some((twin, other)) = scope.with_other_words() else { return node };
+        let others = self.value(text, &Arc::new(twin), &mut Diagnostics::default());
+        if deployment.differ_by_words(&node, &other, &others) {
+            return node;
+        }
+        diagnostics.push(in_logic(text.span));
+        Node::Unknown(text.span)
+    }
+
+    fn value(
         &mut self,
         text: &Spanned<Arc<str>>,
         scope: &Arc<Scope>,

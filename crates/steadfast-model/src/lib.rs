@@ -27,6 +27,7 @@ pub mod source;
 pub mod span;
 mod substitute;
 mod template;
+mod text_from;
 mod value;
 pub mod yaml;
 
@@ -39,8 +40,9 @@ pub use policy::Policy;
 pub use promise::{
     Author, Origin, ParameterSource, ParameterTrace, Placed, Promise, PromiseId, Resolved, Used,
 };
-pub use resolve::{NodeInput, resolve, resolve_each};
+pub use resolve::{NodeInput, resolve, resolve_component, resolve_each};
 pub use schema::{Field, Takes};
 pub use scope::Scope;
 pub use source::{Later, Place, Source, SourceSet};
 pub use span::{SourceId, Span, Spanned};
+pub use text_from::{Found, TEXT_FROM, TextFrom};

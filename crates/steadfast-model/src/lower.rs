@@ -76,6 +76,8 @@ pub struct Read {
     pub files: Vec<SourceId>,
     /// The names that its templates have looked up in its scope.
     pub names: Vec<Arc<str>>,
+    /// The files of its component's artifact, by their paths in the tree.
+    pub of_artifact: Vec<Spanned<Arc<str>>>,
 }
 
 impl Read {
@@ -266,7 +268,8 @@ impl<'a> Lower<'a> {
         let beside = sources.get(path.span.source).and_then(|it| it.path.rsplit_once('/'));
         let found = beside
             .and_then(|(folder, _)| sources.find(&format!("{folder}/{}", path.value)))
-            .or_else(|| sources.find(&path.value));
+            .or_else(|| sources.find(&path.value))
+            .filter(|(_, it)| !it.path.starts_with('/'));
         if found.is_none() {
             self.report(
                 Diagnostic::error(

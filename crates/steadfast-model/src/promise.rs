@@ -143,11 +143,16 @@ pub struct Placed {
     pub directory: Option<Arc<str>>,
     /// Of this machine's architecture; none where it has none, or the architecture is not known here.
     pub artifact: Option<Artifact>,
+    /// Whether there is one to unpack, for this architecture or another.
+    pub has_tree: bool,
     /// All flags of its application, with their values here.
     pub flags: Vec<FlagHere>,
     pub settings: Option<Settings>,
-    /// With a fixed word in the place of the deployment's id.
+    /// Made with the [`Words`](crate::application::Words) that were asked for: with those that only stand for a
+    /// deployment, or with its own.
     pub promises: Vec<Promise>,
+    /// Promises of files that lead the traffic to one of its slots.
+    pub front: Vec<Promise>,
     /// All that is wrong with it on this node.
     pub mistakes: Diagnostics,
 }

@@ -6,6 +6,12 @@ use crate::source::SourceSet;
 use crate::span::Span;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
+/// How wide the words of a diagnostic may be. What is quoted of a file is as long as it is there.
+const WIDTH: usize = 80;
+
+/// What stands before help: `    = help: `, with lines of three digits.
+const BESIDE_HELP: usize = 12;
+
 /// Text with source lines, as a terminal shows it. `styled` adds colors.
 pub fn text(diagnostic: &Diagnostic, sources: &SourceSet, styled: bool) -> String {
     let level = match diagnostic.severity {
@@ -18,8 +24,10 @@ pub fn text(diagnostic: &Diagnostic, sources: &SourceSet, styled: bool) -> Strin
         std::iter::once((diagnostic.span, harmless(&diagnostic.label), AnnotationKind::Primary))
             .chain(related.map(|(span, it)| (*span, harmless(it), AnnotationKind::Context)))
             .collect();
+    let word = severity(diagnostic.severity);
+    let before = word.len() + diagnostic.code.0.len() + "[]: ".len();
     let mut group = level
-        .primary_title(harmless(&diagnostic.message))
+        .primary_title(wrapped(&harmless(&diagnostic.message), WIDTH - before.min(WIDTH / 2)))
         .id(diagnostic.code.0)
         .elements(None::<Snippet<'_, annotate_snippets::Annotation<'_>>>);
     // One snippet for each file, in the order in which the files come up.
@@ -44,7 +52,7 @@ pub fn text(diagnostic: &Diagnostic, sources: &SourceSet, styled: bool) -> Strin
         group = group.element(snippet);
     }
     if let Some(help) = &diagnostic.help {
-        group = group.element(Level::HELP.message(harmless(help)));
+        group = group.element(Level::HELP.message(wrapped(&harmless(help), WIDTH - BESIDE_HELP)));
     }
     let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
     renderer.render(&[group])
@@ -58,6 +66,30 @@ fn harmless(words: &str) -> String {
             || matches!(it, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     words.replace(steers, "\u{fffd}")
+}
+
+/// The same words in lines of at most `width` characters, where no single word is longer.
+fn wrapped(words: &str, width: usize) -> String {
+    let mut lines = String::new();
+    for line in words.split('\n') {
+        let mut used = 0;
+        for word in line.split(' ') {
+            let length = word.chars().count();
+            let is_first = used == 0;
+            if !is_first && used + 1 + length > width {
+                lines.push('\n');
+                used = 0;
+            } else if !is_first {
+                lines.push(' ');
+                used += 1;
+            }
+            lines.push_str(word);
+            used += length;
+        }
+        lines.push('\n');
+    }
+    lines.pop();
+    lines
 }
 
 /// The span as a range that lies in the text and on the borders of its characters.
@@ -161,6 +193,22 @@ mod tests {
               |
               = help: fields of a file: owner, group, mode"#]]
         .assert_eq(&text(&diagnostic, &sources, false));
+    }
+
+    #[test]
+    fn the_words_of_a_diagnostic_fit_a_terminal_of_80_columns() {
+        let (diagnostic, sources) = example();
+        let long = Diagnostic { message: "word ".repeat(40), ..diagnostic };
+        let long = long.label("here").help("other, ".repeat(40));
+        let shown = text(&long, &sources, false);
+        assert!(shown.lines().all(|it| it.chars().count() <= WIDTH), "{shown}");
+        assert_eq!(shown.matches("word").count(), 40);
+        assert_eq!(shown.matches("other,").count(), 40);
+        // What is one word stays whole, and lines that are there already stay.
+        assert_eq!(
+            wrapped("a https://xyz.example/long b\n\nc", 10),
+            "a\nhttps://xyz.example/long\nb\n\nc"
+        );
     }
 
     #[test]

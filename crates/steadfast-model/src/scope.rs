@@ -1,5 +1,6 @@
 //! The names that expressions and templates see.
 
+use crate::application::Deployment;
 use crate::node::Node;
 use crate::value::{self, note, note_name};
 use minijinja::Value;
@@ -7,10 +8,15 @@ use minijinja::value::{Enumerator, Object};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// The name of what a component is deployed as.
+pub(crate) const DEPLOYMENT: &str = "deployment";
+
 /// Names and their values at one place of the model: parameters, `facts`, `node`, `environment`, …
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
     names: BTreeMap<Arc<str>, Value>,
+    /// What the name `deployment` is, where it is that of a component.
+    deployment: Option<Arc<Deployment>>,
 }
 
 impl Scope {
@@ -25,7 +31,11 @@ impl Scope {
     }
 
     pub fn set(&mut self, name: impl Into<Arc<str>>, value: Value) {
-        self.names.insert(name.into(), value);
+        let name = name.into();
+        if &*name == DEPLOYMENT {
+            self.deployment = None;
+        }
+        self.names.insert(name, value);
     }
 
     /// A name for a tree: its order, its unknown parts and its secrets stay what they are.
@@ -40,7 +50,30 @@ impl Scope {
         }
         let mut names = self.names.clone();
         names.remove(name);
-        Arc::new(Scope { names })
+        let deployment = self.deployment.clone().filter(|_| name != DEPLOYMENT);
+        Arc::new(Scope { names, deployment })
+    }
+
+    /// The same names but for `deployment`.
+    pub(crate) fn without_deployment(self: &Arc<Self>) -> Arc<Scope> {
+        if self.deployment.is_some() { self.without(DEPLOYMENT) } else { Arc::clone(self) }
+    }
+
+    pub(crate) fn deployment(&self) -> Option<&Arc<Deployment>> {
+        self.deployment.as_ref()
+    }
+
+    pub(crate) fn set_deployment(&mut self, deployment: Arc<Deployment>) {
+        self.set(DEPLOYMENT, deployment.value());
+        self.deployment = Some(deployment);
+    }
+
+    /// The same names with other words for the deployment, and these words.
+    pub(crate) fn with_other_words(&self) -> Option<(Scope, Arc<Deployment>)> {
+        let other = Arc::new(self.deployment.as_ref()?.other());
+        let mut scope = self.clone();
+        scope.set_deployment(Arc::clone(&other));
+        Some((scope, other))
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {

@@ -6,15 +6,17 @@
 //! Rules of the engine that authors meet: the newline after a `{% … %}` goes, the last newline of a file
 //! stays, nothing is escaped, and a loop carries no value on (there is no `namespace`).
 
+use crate::application::in_logic;
 use crate::codes;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::expression::{Fault, Marks, TEMPLATE_FUEL, environment};
 use crate::lower::{Lower, Piece, Rendered};
 use crate::node::Node;
-use crate::scope::Scope;
+use crate::scope::{DEPLOYMENT, Scope};
 use crate::source::{Source, SourceSet};
-use crate::span::{Span, Spanned};
-use crate::value::{looked_up, watch};
+use crate::span::Span;
+use crate::text_from::{Found, TextFrom, root_of};
+use crate::value::{Met, looked_up, watch};
 use minijinja::{Environment, Error, ErrorKind};
 use std::io;
 use std::sync::Arc;
@@ -27,58 +29,84 @@ impl Lower<'_> {
     /// `None` where something was wrong, or hangs on what is not known here.
     pub fn render_template(
         &mut self,
-        path: &Spanned<Arc<str>>,
+        from: &TextFrom,
         variables: Option<&Node>,
     ) -> Option<Rendered> {
-        let source = self.file(path)?;
+        let at = from.span();
+        let source = match self.found(from)? {
+            Found::Source(source) => source,
+            Found::Later => return Some(Rendered::plain(from.stand_in())),
+        };
         if source.text().is_none() {
             let message = format!("the template {} is not UTF-8 text", source.path);
-            self.error(codes::NOT_UTF_8, path.span, message);
+            self.error(codes::NOT_UTF_8, at, message);
             return None;
         }
-        let mut scope = self.scope.clone();
-        if let Some(variables) = variables {
-            for (name, node) in self.as_map(variables, "`variables`")? {
-                scope.set_node(Arc::clone(&name.value), node);
-            }
-        }
-        let scope = Arc::new(scope);
+        let scope = self.with_variables(self.scope.clone(), variables)?;
         let marks = Marks::default();
-        let environment = for_templates(self.sources, &marks);
-        let mut output = Bounded::default();
-        let ((result, met), names) = looked_up(|| {
-            watch(|| {
-                let template = environment.get_template(&source.path)?;
-                template.render_captured_to(scope.root(), &mut output).map(drop)
-            })
-        });
+        let root = root_of(source, scope.deployment());
+        let environment = for_templates(self.sources, &root, &marks);
+        let run = Run::of(&environment, source, &scope);
         let is_hidden = |name: &Arc<str>| variables.is_some_and(|it| it.get(name).is_some());
-        self.read.names.extend(names.into_iter().filter(|it| !is_hidden(it)));
+        self.read.names.extend(run.names.iter().filter(|it| !is_hidden(it)).cloned());
         for (name, _) in environment.templates() {
             if let Some((id, _)) = self.sources.find(name) {
                 self.read.file(id);
             }
         }
-        if met.unknown {
+        if run.met.unknown {
             return self.unknown();
         }
-        if output.is_full {
+        if run.is_full {
             let message = "the template produces more than 16 MiB";
-            return self.refuse(codes::TEMPLATE_LIMIT, path.span, message);
+            return self.refuse(codes::TEMPLATE_LIMIT, at, message);
         }
-        if met.spilled {
-            return self.refuse(codes::MISPLACED_SECRET, path.span, SPILLED);
+        if run.met.spilled {
+            return self.refuse(codes::MISPLACED_SECRET, at, SPILLED);
         }
-        if let Err(error) = result {
+        if let Some(error) = run.error {
             let diagnostic = explain(&error, source, &scope, self.sources);
-            self.report(diagnostic.related(path.span, "for this promise"));
+            self.report(diagnostic.related(at, "for this promise"));
             return None;
         }
-        let text = String::from_utf8_lossy(&output.bytes);
-        match cut(&text, &marks) {
-            Some(pieces) => Some(Rendered { pieces }),
-            None => self.refuse(codes::MISPLACED_SECRET, path.span, SPILLED),
+        let names_deployment = run.names.iter().any(|it| &**it == DEPLOYMENT);
+        if !self.differs_by_words(names_deployment, variables, &run.text, |twin| {
+            Run::of(&environment, source, &Arc::new(twin)).text
+        })? {
+            self.report(in_logic(at));
+            return None;
         }
+        match cut(&run.text, &marks) {
+            Some(pieces) => Some(Rendered { pieces }),
+            None => self.refuse(codes::MISPLACED_SECRET, at, SPILLED),
+        }
+    }
+
+    fn with_variables(&mut self, mut scope: Scope, variables: Option<&Node>) -> Option<Arc<Scope>> {
+        if let Some(variables) = variables {
+            for (name, node) in self.as_map(variables, "`variables`")? {
+                scope.set_node(Arc::clone(&name.value), node);
+            }
+        }
+        Some(Arc::new(scope))
+    }
+
+    /// Whether a text would be the same for another deployment, but for what that is called.
+    fn differs_by_words(
+        &mut self,
+        names_deployment: bool,
+        variables: Option<&Node>,
+        text: &str,
+        render: impl FnOnce(Scope) -> String,
+    ) -> Option<bool> {
+        let Some(deployment) = self.scope.deployment().cloned() else { return Some(true) };
+        let is_named = variables.is_some_and(|it| deployment.is_named_in(it));
+        let twin = self.scope.with_other_words().filter(|_| names_deployment || is_named);
+        let Some((twin, other)) = twin else { return Some(true) };
+        let variables = variables.map(|it| deployment.renamed(it, &other));
+        let twin = self.with_variables(twin, variables.as_ref())?;
+        let others = render(Scope::clone(&twin));
+        Some(deployment.texts_differ_by_words(text, &other, &others))
     }
 
     fn refuse<T>(&mut self, code: Code, span: Span, message: &str) -> Option<T> {
@@ -89,10 +117,42 @@ impl Lower<'_> {
 
 const SPILLED: &str = "a template can only output a secret: its value is not known while rendering";
 
-fn for_templates(sources: &SourceSet, marks: &Marks) -> Environment<'static> {
+/// What came of rendering a template once.
+struct Run {
+    text: String,
+    is_full: bool,
+    met: Met,
+    /// That were looked up.
+    names: Vec<Arc<str>>,
+    error: Option<Error>,
+}
+
+impl Run {
+    fn of(environment: &Environment<'static>, source: &Source, scope: &Arc<Scope>) -> Run {
+        let mut output = Bounded::default();
+        let ((result, met), names) = looked_up(|| {
+            watch(|| {
+                let template = environment.get_template(&source.path)?;
+                template.render_captured_to(scope.root(), &mut output).map(drop)
+            })
+        });
+        let text = match String::from_utf8(output.bytes) {
+            Ok(text) => text,
+            Err(bad) => String::from_utf8_lossy(bad.as_bytes()).into_owned(),
+        };
+        Run { text, is_full: output.is_full, met, names, error: result.err() }
+    }
+}
+
+/// `root`: the directory that names are below where they are not beside the template that has them.
+fn for_templates(sources: &SourceSet, root: &str, marks: &Marks) -> Environment<'static> {
     let mut environment = environment(TEMPLATE_FUEL, Some(marks.clone()));
     let files = sources.clone();
+    let inside = root.to_owned();
     environment.set_loader(move |name| match files.find(name) {
+        Some(_) if !name.starts_with(&inside) || (inside.is_empty() && name.starts_with('/')) => {
+            Ok(None)
+        }
         None => Ok(None),
         Some((_, file)) => match file.text() {
             Some(text) => Ok(Some(text.to_owned())),
@@ -102,12 +162,13 @@ fn for_templates(sources: &SourceSet, marks: &Marks) -> Environment<'static> {
             }
         },
     });
-    let files = sources.clone();
+    let (files, root) = (sources.clone(), root.to_owned());
     environment.set_path_join_callback(move |name, parent| {
         let beside = parent.rsplit_once('/').map(|(folder, _)| format!("{folder}/{name}"));
         match beside.filter(|path| files.find(path).is_some()) {
             Some(path) => path.into(),
-            None => name.into(),
+            None if root.is_empty() => name.into(),
+            None => format!("{root}{name}").into(),
         }
     });
     environment
@@ -223,7 +284,8 @@ mod tests {
             let mut cx = Lower::new(&mut diagnostics, &sources, &promise.scope);
             let path = promise.body.get("template").unwrap();
             let Some(path) = cx.as_text(path, "`template`") else { continue };
-            let rendered = cx.render_template(&path, promise.body.get("variables"));
+            let variables = promise.body.get("variables");
+            let rendered = cx.render_template(&TextFrom::Model(path), variables);
             write!(out, "{}:", promise.name.value).unwrap();
             match rendered {
                 None => out.push_str(" none"),

@@ -207,10 +207,14 @@ pub fn node_name(asked: Option<&str>, facts: &serde_json::Value) -> String {
 }
 
 /// Why a node has no such component.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum NotPlaced {
     NoNode,
-    NoComponent { there: Vec<ComponentId> },
+    NoComponent {
+        there: Vec<ComponentId>,
+        /// What is wrong with the documents of its application: it may be there once that is put right.
+        mistakes: Diagnostics,
+    },
 }
 
 /// A component as a node is to have it, from the model and the facts that are recorded there.
@@ -235,7 +239,11 @@ pub fn component(
     loaded.sound_or("nothing can be said of its components")?;
     let there = resolved.components.iter().map(|it| it.id.clone()).collect();
     let found = resolved.components.into_iter().find(|it| it.id == *id);
-    Ok(found.map(|it| loaded.with_documents(it)).ok_or(NotPlaced::NoComponent { there }))
+    Ok(found.map(|it| loaded.with_documents(it)).ok_or_else(|| {
+        let known = loaded.model.catalog.applications.get(id.application());
+        let mistakes = known.map(|it| it.mistakes.clone()).unwrap_or_default();
+        NotPlaced::NoComponent { there, mistakes }
+    }))
 }
 
 /// How much was looked at.

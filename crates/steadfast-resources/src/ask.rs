@@ -60,6 +60,16 @@ impl Resource {
         of_kind!(Resource, self, K, want => K::contents(want))
     }
 
+    /// Whether several components of a node may promise the same.
+    pub fn is_shared(&self) -> bool {
+        of_kind!(Resource, self, K, _want => K::SHARED)
+    }
+
+    /// The texts that systemd reads because of it, as far as they are at hand.
+    pub fn unit_texts(&self) -> Vec<String> {
+        of_kind!(Resource, self, K, want => K::unit_texts(want))
+    }
+
     /// Has it take its contents from there from now on.
     pub fn take_contents_from(&mut self, contents: &Arc<dyn Contents>) {
         of_kind!(Resource, self, K, want => K::take_contents_from(want, contents));

@@ -64,6 +64,7 @@ pub struct Group;
 
 impl Kind for Group {
     const NAME: &'static str = "group";
+    const SHARED: bool = true;
     const SHORT_FORMS: &'static [Takes] = &[Takes::Words(&["present", "absent"]), Takes::Integer];
     const MAY_SAY: &'static str = "present, absent, its number, or a map of fields";
     const FIELDS: &'static [Field] = &[

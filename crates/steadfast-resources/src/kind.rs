@@ -285,6 +285,9 @@ pub trait Kind {
     const MAY_SAY: &'static str = "present, absent, or a map of fields";
     /// Whether a look is mostly spent on waiting for what another process answers.
     const ASKS: bool = false;
+    /// Whether several components of a node may promise one thing, each the same: it is no part of what any of them is
+    /// deployed as.
+    const SHARED: bool = false;
     type Desired: Clone + Debug + PartialEq;
     type State: Clone + Debug + PartialEq;
     type Change: Clone + Debug + Display + PartialEq;
@@ -344,6 +347,11 @@ pub trait Kind {
 
     /// The contents that it promises, as far as they are at hand.
     fn contents(_want: &Self::Desired) -> Vec<(&Digest, &Arc<[u8]>)> {
+        vec![]
+    }
+
+    /// The texts that systemd reads because of it, as far as they are at hand.
+    fn unit_texts(_want: &Self::Desired) -> Vec<String> {
         vec![]
     }
 

@@ -71,6 +71,7 @@ pub struct Members;
 
 impl Kind for Members {
     const NAME: &'static str = "members";
+    const SHARED: bool = true;
     const FIELDS: &'static [Field] =
         &[Field::new("exactly", Takes::TextList, "these users and nobody else")];
     type Desired = Desired;

@@ -80,7 +80,7 @@ fn what_is_not_there_is_said_with_what_is() {
     "#]]
     .assert_eq(&said(&["people/api", "--node", "web9"]));
     expect![[r#"
-        error: web1 does not carry people/apo: it has orders/app, people/api, people/web
+        error: web1 does not carry people/apo: it has orders/app, people/api, people/listener, people/reader, people/site, people/web
     "#]]
     .assert_eq(&said(&["people/apo", "--node", "web1"]));
     expect![[r#"
@@ -92,4 +92,35 @@ fn what_is_not_there_is_said_with_what_is() {
         error: people/web has no `flags: { file: … }`
     "#]]
     .assert_eq(&said(&["people/web", "--node", "web1", "--format", "file"]));
+}
+
+#[test]
+fn where_a_document_of_the_application_is_broken_its_mistake_is_told() {
+    for (path, broken, told) in [
+        (
+            "environments/production/people.yaml",
+            "target: people\nrelease: 1.4.0\nrlease: 1\n",
+            "unknown-field",
+        ),
+        ("environments/production/people.yaml", "target: people\n", "missing-field"),
+        (
+            "environments/production/people.yaml",
+            "target: people\nrelease: 9.9.9\n",
+            "unknown-release",
+        ),
+        (
+            "applications/people/releases/1.4.0.yaml",
+            "release: people 1.4.0\ncomponents: [\n",
+            "bad-yaml",
+        ),
+        ("applications/people/application.yaml", "application: people\n- a\n", "bad-yaml"),
+    ] {
+        let model = model();
+        std::fs::write(model.path().join(path), broken).unwrap();
+        let model = model.path().to_str().unwrap();
+        let said = steadfast(&["flags", "--model", model, "people/api", "--node", "web1"]);
+        assert_eq!((said.code, &*said.out), (5, ""), "{path}: {}", said.err);
+        assert!(said.err.contains(&format!("error[{told}]")), "{path}: {}", said.err);
+        assert!(!said.err.contains("does not carry"), "{}", said.err);
+    }
 }

@@ -37,8 +37,14 @@ and nothing of it is inherited; a component that it does not name is as in the r
 Expressions of a component see its parameters and `application.name`, `application.owner`,
 `component.name`, `component.directory`, `release.version`, `release.features`,
 `release.at_least(\"1.10\")` (of the release that last named the component), `flags.NAME`, and, outside of
-`when`, parameters and arguments, `deployment.id`, `deployment.directory`, `deployment.tree` and, with
-slots, `deployment.port`.
+`when`, parameters and arguments, `deployment.id`, `deployment.directory` and `deployment.tree`. These may only
+be put out as they are: a deployment is named by what it promises, so nothing else may hang on its name. With
+slots, units that run once for each (`NAME@`), the front, `health`, `drain` and `ready` also see
+`deployment.port`.
+
+`template: { artifact: PATH }` and `source: { artifact: PATH }` read a file of the component's own unpacked
+artifact, so that configuration can travel with the code. Several components of a node may promise the same user,
+group, package or directory; all else has one owner.
 
 A version is numbers with dots between, and after `-` the words of a pre-release; 1.4 and 1.4.0 are one version.
 Put one that reads as a number in quotes: `release: \"1.10\"`.

@@ -96,7 +96,8 @@ impl Builder<'_> {
                 Some(id) => self.parts(&PromiseId(Arc::from(id))).collect(),
                 None => (0..count).filter(|it| glob.matches(&self.all[*it].id.0)).collect(),
             };
-            if found.iter().all(|it| *it == at)
+            if self.beside.is_none()
+                && found.iter().all(|it| *it == at)
                 && !self.unsound.iter().any(|it| glob.matches(&it.0))
             {
                 self.matches_nothing(&pattern, &glob);
@@ -144,6 +145,7 @@ impl Builder<'_> {
             reloads: vec![],
             restarts: vec![],
             conditional: false,
+            owner: None,
         });
         self.by_id.insert(id, at);
         self.by_identity.insert(identity, at);

@@ -1,15 +1,16 @@
 //! From the promises of a model to those that the engine works on: typed and compared with each other.
 
-use super::{Promised, Promises};
+use super::{Promised, Promises, units};
 use crate::graph::{self, Task};
 use crate::runner::inputs::Inputs;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use steadfast_model::application::Words;
 use steadfast_model::document::Model;
 use steadfast_model::lower::nearest;
 use steadfast_model::{
-    Diagnostic, Diagnostics, Keep, Lower, NodeInput, Origin, Promise, PromiseId, Resolved,
-    SourceSet, Span, Spanned, codes, resolve_each,
+    ComponentId, Diagnostic, Diagnostics, Keep, Lower, NodeInput, Origin, Placed, Promise,
+    PromiseId, Resolved, SourceSet, Span, Spanned, codes, resolve_each,
 };
 use steadfast_resources::contents::Contents;
 use steadfast_resources::{Identity, Resource};
@@ -58,21 +59,16 @@ fn build(
         let first = builder.all.len();
         builder.take(resolved, promise, sources);
         if is_check {
-            builder.all[first..].iter_mut().for_each(|it| it.want.take_contents_from(&nowhere));
+            builder.forget_contents(first, &nowhere);
         }
     };
     let (mut resolved, mut diagnostics) = resolve_each(model, sources, input, &mut take);
     if is_check {
         for component in std::mem::take(&mut resolved.components) {
-            component.promises.into_iter().for_each(|it| take(&resolved, it));
-            diagnostics.extend(component.mistakes);
+            diagnostics.extend(builder.component(&resolved, component, sources, &nowhere));
         }
     }
-    builder.claims();
-    builder.made();
-    builder.relate();
-    builder.consequences();
-    builder.needs();
+    builder.relate_all();
     let promises = builder.finish();
     diagnostics.extend(of_promises);
     (resolved, promises, diagnostics)
@@ -87,6 +83,8 @@ pub(super) struct Written {
     pub(super) reloads: Vec<Spanned<Arc<str>>>,
     pub(super) restarts: Vec<Spanned<Arc<str>>>,
     pub(super) conditional: bool,
+    /// The component that promises it; none where the node does.
+    pub(super) owner: Option<ComponentId>,
 }
 
 pub(super) struct Builder<'d> {
@@ -103,11 +101,17 @@ pub(super) struct Builder<'d> {
     pub(super) architecture: Option<Arc<str>>,
     /// How often a name that was probably meant has been looked for.
     pub(super) guesses: usize,
+    /// Whose promises are taken now.
+    owner: Option<ComponentId>,
+    /// Files of artifacts that promises read.
+    pub(super) reads: Vec<Spanned<Arc<str>>>,
+    /// Where these are not all that the node promises: what they name that is not among them.
+    pub(super) beside: Option<Vec<Spanned<PromiseId>>>,
     pub(super) diagnostics: &'d mut Diagnostics,
 }
 
-impl Builder<'_> {
-    fn new(diagnostics: &mut Diagnostics) -> Builder<'_> {
+impl<'d> Builder<'d> {
+    pub(super) fn new(diagnostics: &'d mut Diagnostics) -> Builder<'d> {
         Builder {
             all: vec![],
             written: vec![],
@@ -115,6 +119,9 @@ impl Builder<'_> {
             unsound: HashSet::new(),
             denied: HashSet::new(),
             guesses: 0,
+            owner: None,
+            reads: vec![],
+            beside: None,
             architecture: None,
             by_identity: BTreeMap::new(),
             inputs: BTreeMap::new(),
@@ -122,7 +129,44 @@ impl Builder<'_> {
         }
     }
 
-    fn take(&mut self, resolved: &Resolved, promise: Promise, sources: &SourceSet) {
+    /// Takes the promises of a component beside those of the node, and gives what is wrong with it.
+    fn component(
+        &mut self,
+        resolved: &Resolved,
+        mut placed: Placed,
+        sources: &SourceSet,
+        nowhere: &Arc<dyn Contents>,
+    ) -> Diagnostics {
+        let first = self.all.len();
+        self.owner = Some(placed.id.clone());
+        let (promises, front) =
+            (std::mem::take(&mut placed.promises), std::mem::take(&mut placed.front));
+        let mut mistakes = std::mem::take(&mut placed.mistakes);
+        let unsound = self.unsound.len();
+        promises.into_iter().for_each(|it| self.take(resolved, it, sources));
+        if self.unsound.len() == unsound {
+            units::judge(&placed, &self.all[first..], &Words::standing_in(), &mut mistakes);
+        }
+        front.into_iter().for_each(|it| self.take(resolved, it, sources));
+        units::read_from_nothing(&placed, &std::mem::take(&mut self.reads), &mut mistakes);
+        self.forget_contents(first, nowhere);
+        mistakes
+    }
+
+    fn forget_contents(&mut self, first: usize, nowhere: &Arc<dyn Contents>) {
+        self.all[first..].iter_mut().for_each(|it| it.want.take_contents_from(nowhere));
+    }
+
+    /// Everything that the promises have to do with each other.
+    pub(super) fn relate_all(&mut self) {
+        self.claims();
+        self.made();
+        self.relate();
+        self.consequences();
+        self.needs();
+    }
+
+    pub(super) fn take(&mut self, resolved: &Resolved, promise: Promise, sources: &SourceSet) {
         if self.all.is_empty() {
             self.architecture = promise.scope.fact("architecture");
         }
@@ -131,32 +175,11 @@ impl Builder<'_> {
             self.unsound.insert(promise.id);
             return;
         };
-        let used = resolved.used(&promise, cx.read);
+        let mut read = cx.read;
+        self.reads.append(&mut read.of_artifact);
+        let used = resolved.used(&promise, read);
         if let Some(first) = self.by_id.get(&promise.id).copied() {
-            let old = &self.written[first];
-            let end = (first..self.all.len())
-                .find(|at| self.all[*at].id != promise.id)
-                .unwrap_or(self.all.len());
-            let ids = |it: &[Spanned<PromiseId>]| {
-                it.iter().map(|it| it.value.clone()).collect::<Vec<_>>()
-            };
-            let words =
-                |it: &[Spanned<Arc<str>>]| it.iter().map(|it| it.value.clone()).collect::<Vec<_>>();
-            let equal = self.all[first..end].iter().map(|it| &it.want).eq(parts.iter())
-                && ids(&old.needs) == ids(&promise.needs)
-                && words(&old.reloads) == words(&promise.reloads)
-                && words(&old.restarts) == words(&promise.restarts);
-            if equal {
-                for part in &mut self.all[first..end] {
-                    part.origins.push(promise.origin.clone());
-                    part.keep = part.keep.max(promise.keep);
-                }
-            } else {
-                let conditional = old.conditional || promise.conditional;
-                let (id, first) = (promise.id.clone(), self.all[first].origins[0].clone());
-                self.two(&id.to_string(), [&id, &id], &promise.origin, &first, conditional);
-            }
-            return;
+            return self.again(first, &promise, &parts);
         }
         self.by_id.insert(promise.id.clone(), self.all.len());
         for want in parts {
@@ -178,7 +201,35 @@ impl Builder<'_> {
                 reloads: promise.reloads.clone(),
                 restarts: promise.restarts.clone(),
                 conditional: promise.conditional,
+                owner: self.owner.clone(),
             });
+        }
+    }
+
+    /// A promise of which the first one is known.
+    fn again(&mut self, first: usize, promise: &Promise, parts: &[Resource]) {
+        let old = &self.written[first];
+        let end = (first..self.all.len())
+            .find(|at| self.all[*at].id != promise.id)
+            .unwrap_or(self.all.len());
+        let ids =
+            |it: &[Spanned<PromiseId>]| it.iter().map(|it| it.value.clone()).collect::<Vec<_>>();
+        let words =
+            |it: &[Spanned<Arc<str>>]| it.iter().map(|it| it.value.clone()).collect::<Vec<_>>();
+        let equal = self.all[first..end].iter().map(|it| &it.want).eq(parts.iter())
+            && ids(&old.needs) == ids(&promise.needs)
+            && words(&old.reloads) == words(&promise.reloads)
+            && words(&old.restarts) == words(&promise.restarts);
+        let is_one_owners = old.owner == self.owner || parts.iter().all(Resource::is_shared);
+        if equal && is_one_owners {
+            for part in &mut self.all[first..end] {
+                part.origins.push(promise.origin.clone());
+                part.keep = part.keep.max(promise.keep);
+            }
+        } else {
+            let conditional = old.conditional || promise.conditional;
+            let (id, first) = (promise.id.clone(), self.all[first].origins[0].clone());
+            self.two(&id.to_string(), [&id, &id], &promise.origin, &first, conditional);
         }
     }
 
@@ -333,7 +384,11 @@ impl Builder<'_> {
             for need in std::mem::take(&mut self.written[at].needs) {
                 if self.by_id.contains_key(&need.value) {
                     needs.extend(self.parts(&need.value));
-                } else if !self.unsound.contains(&need.value) {
+                } else if self.unsound.contains(&need.value) {
+                    // Told already.
+                } else if let Some(beside) = &mut self.beside {
+                    beside.push(need);
+                } else {
                     let message = format!("this node makes no promise `{}`", need.value);
                     let mut error = Diagnostic::error(codes::UNKNOWN_PROMISE, need.span, message);
                     if let Some(near) = self.near(&need.value.0) {
@@ -441,7 +496,7 @@ impl Builder<'_> {
         }
     }
 
-    fn finish(self) -> Promises {
+    pub(super) fn finish(self) -> Promises {
         let Builder { all, mut inputs, diagnostics, architecture, .. } = self;
         for inputs in inputs.values_mut() {
             for list in [&mut inputs.reload, &mut inputs.restart] {

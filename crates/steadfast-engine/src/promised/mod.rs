@@ -2,11 +2,14 @@
 //! their needs and consequences as indices, and in the order of a run.
 
 mod inputs;
+mod instance;
 mod lower;
 mod promises;
 mod settled;
 mod ties;
+mod units;
 
+pub use instance::{Instance, instance, instances};
 pub use lower::{check, lower};
 pub use promises::{Promised, Promises};
 pub use ties::Ties;

@@ -98,6 +98,17 @@ pub(crate) const ARCHITECTURES: &[&str] = &[
     "s390x",
 ];
 
+impl Artifacts {
+    /// Whether apt brings it, and nothing is unpacked.
+    pub fn is_package(&self) -> bool {
+        match self {
+            Artifacts::One(Artifact { kind: ArtifactKind::Package { .. }, .. }) => true,
+            Artifacts::One(Artifact { kind: ArtifactKind::Files(_), .. })
+            | Artifacts::ByArchitecture(_) => false,
+        }
+    }
+}
+
 pub(super) fn artifacts(node: &Node, cx: &mut Lower<'_>) -> Option<Artifacts> {
     let entries = cx.as_map(node, "`artifact`")?;
     let is_architecture = |name: &str| ARCHITECTURES.contains(&name);

@@ -1,7 +1,7 @@
 //! What one document of an application says against another: releases that nobody wrote, components
 //! that the application does not have, values that a flag does not take.
 
-use super::{Application, Catalog, Content, Known, Release, Says, Target, Version};
+use super::{Application, Artifacts, Catalog, Content, Known, Release, Says, Target, Version};
 use super::{flag, target};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -190,11 +190,23 @@ impl Judge<'_> {
             cx.error(codes::CONFLICTING_FIELDS, version.span, message);
         }
         let has_tree = body.get("unpack").is_some() || mentions(body, "deployment.tree");
+        let is_package = content.artifact.as_ref().is_some_and(Artifacts::is_package);
         if !content.has_artifact && (is_schema || has_tree) {
             let message =
                 format!("`{}` is unpacked, and this release has no artifact of it", name.value);
             let error = Diagnostic::error(codes::NO_ARTIFACT, name.span, message);
             cx.report(error.help("artifacts are stated whole: they are never inherited"));
+        } else if content.has_artifact && !is_package && body.get("directory").is_none() {
+            let message = format!("`{}` has an artifact, and no `directory` for it", name.value);
+            let error = Diagnostic::error(codes::MISSING_FIELD, name.span, message);
+            cx.report(error.related(body.span(), "it belongs here"));
+        }
+        for key in ["directory", "unpack"].into_iter().filter(|_| is_package) {
+            if let Some(field) = body.get(key) {
+                let message = format!("`{}` is a package here, which has no `{key}`", name.value);
+                let error = Diagnostic::error(codes::CONFLICTING_FIELDS, name.span, message);
+                cx.report(error.related(field.span(), "dpkg says where its files are"));
+            }
         }
     }
 

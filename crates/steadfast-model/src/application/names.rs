@@ -1,5 +1,5 @@
 //! The values that expressions of a component see beside its parameters: `application`, `component`,
-//! `release`, `flags` and `deployment`.
+//! `release` and `flags`.
 
 use super::{Application, FlagHere, FlagValue, Release, Version};
 use crate::value;
@@ -17,14 +17,6 @@ pub(crate) fn application(it: &Application) -> Value {
 pub(crate) fn component(name: &str, directory: Option<&str>) -> Value {
     let directory = directory.map(|it| ("directory", it.into()));
     map([("name", name.into())].into_iter().chain(directory))
-}
-
-/// `deployment.id`, `deployment.directory`, `deployment.tree`; and `deployment.port`, where slots give it one.
-pub(crate) fn deployment(directory: &str, id: &str, port: Option<u16>) -> Value {
-    let folder = format!("{directory}/deployments/{id}");
-    let tree = format!("{folder}/tree");
-    let words = [("id", id.into()), ("directory", folder.into()), ("tree", tree.into())];
-    map(words.into_iter().chain(port.map(|it| ("port", it.into()))))
 }
 
 /// `flags.NAME`.

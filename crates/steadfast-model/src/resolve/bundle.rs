@@ -39,6 +39,8 @@ impl<'a> Resolver<'a> {
 
     pub(super) fn include(&mut self, include: &'a Include, scope: &Arc<Scope>, way: &Way) {
         let mut way = way.clone();
+        // What is taken in, and with which arguments, decides what the deployment is.
+        let scope = &scope.without_deployment();
         let Some(items) = &include.for_each else {
             return self.include_one(include, scope, &mut way);
         };

@@ -4,8 +4,8 @@ use super::node::NodeInput;
 use super::resolver::{Resolver, Way};
 use crate::application::component::{self, Settings};
 use crate::application::{
-    Application, Artifact, Artifacts, Component, ComponentId, Effective, FlagHere, FlagSource,
-    Known, Target, names,
+    Application, Artifact, Artifacts, Component, ComponentId, Deployment, Effective, FlagHere,
+    FlagSource, Known, PortSeen, Target, Words, names,
 };
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -23,9 +23,6 @@ use std::sync::Arc;
 /// The most components of one node.
 const MAX_COMPONENTS: usize = 200;
 
-/// Stands for the id of a deployment as long as there is none.
-const NO_ID: &str = "000000000000";
-
 impl<'a> Resolver<'a> {
     /// The components that the environment's targets place on this node.
     pub(super) fn components(
@@ -41,41 +38,83 @@ impl<'a> Resolver<'a> {
             for component in application.components.values() {
                 let is_here =
                     component.servers.iter().any(|it| self.resolved.servers.contains(&it.value));
-                let name = &component.name.value;
-                let position = known.effective(name, &target.release.value);
-                let Some(effective) = position.filter(|_| is_here) else { continue };
-                if self.resolved.components.len() == MAX_COMPONENTS {
-                    let message = format!("the node has more than {MAX_COMPONENTS} components");
-                    let error =
-                        Diagnostic::error(codes::TOO_MANY_COMPONENTS, component.name.span, message);
-                    return self.diagnostics.push(error);
+                if !is_here {
+                    continue;
                 }
-                let on =
-                    On { known, application, target, component, effective, environment, selector };
-                let outer = std::mem::take(&mut self.diagnostics);
-                let placed = self.component(&on, keep, input);
-                let mistakes = std::mem::replace(&mut self.diagnostics, outer);
-                self.resolved.components.extend(placed.map(|it| Placed { mistakes, ..it }));
+                let id = ComponentId::of(&application.name.value, &component.name.value);
+                let release = input.releases.get(&id).map(|it| &it.version);
+                let at = release.unwrap_or(&target.release.value);
+                let Some(effective) = known.effective(&component.name.value, at) else { continue };
+                let is_asked = self.only.is_none_or(|(it, _)| *it == id);
+                let on = On {
+                    id,
+                    known,
+                    application,
+                    target,
+                    component,
+                    effective,
+                    environment,
+                    selector,
+                };
+                let is_full = self.resolved.components.len() >= MAX_COMPONENTS;
+                let placed = match (is_asked, is_full) {
+                    (false, _) => None,
+                    (true, true) => Some(self.beyond(&on)),
+                    (true, false) => self.component(&on, keep, input),
+                };
+                self.resolved.components.extend(placed);
             }
         }
     }
 
+    /// A component of which a node has too many: it is held, and whatever else the node carries is not.
+    fn beyond(&mut self, on: &On<'a>) -> Placed {
+        let message = format!(
+            "{} has components past the first {MAX_COMPONENTS} of this node",
+            on.application.name.value
+        );
+        let span = on.application.name.span;
+        let mut mistakes = Diagnostics::default();
+        let error = Diagnostic::error(codes::TOO_MANY_COMPONENTS, span, message);
+        mistakes.push(error.help("those past the limit, by their names, are not deployed"));
+        Placed { mistakes, ..self.bare(on, Keep::default()) }
+    }
+
     /// None where its own condition keeps it from this node.
     fn component(&mut self, on: &On<'a>, keep: Keep, input: &NodeInput<'_>) -> Option<Placed> {
-        let outer = Arc::clone(&self.everywhere);
+        let diagnostics = std::mem::take(&mut self.diagnostics);
+        let everywhere = Arc::clone(&self.everywhere);
         self.of_component = Some(vec![]);
         let placed = self.placed(on, keep, input);
-        self.everywhere = outer;
-        let promises = self.of_component.take().unwrap_or_default();
-        placed.map(|it| Placed { promises, ..it })
+        self.of_component = None;
+        self.everywhere = everywhere;
+        let mistakes = std::mem::replace(&mut self.diagnostics, diagnostics);
+        placed.map(|it| Placed { mistakes, ..it })
+    }
+
+    /// What is known of it before any expression is.
+    fn bare(&self, on: &On<'a>, keep: Keep) -> Placed {
+        let On { id, application, component, effective, .. } = on;
+        Placed {
+            id: id.clone(),
+            release: effective.position.id.value.clone(),
+            span: component.name.span,
+            keep: keep.max(application.keep).max(component.keep),
+            artifact: None,
+            has_tree: effective.content.artifact.as_ref().is_some_and(|it| !it.is_package()),
+            directory: None,
+            flags: vec![],
+            settings: None,
+            promises: vec![],
+            front: vec![],
+            mistakes: Diagnostics::default(),
+        }
     }
 
     fn placed(&mut self, on: &On<'a>, keep: Keep, input: &NodeInput<'_>) -> Option<Placed> {
-        let On { application, component, effective, .. } = on;
-        let id = ComponentId::of(&application.name.value, &component.name.value);
-        let author = Author::Component(id.clone());
-        let keep = keep.max(application.keep).max(component.keep);
-        let mut way = Way::new(author, keep);
+        let On { id, component, effective, .. } = on;
+        let bare = self.bare(on, keep);
+        let mut way = Way::new(Author::Component(id.clone()), bare.keep);
         let flags = self.flags(on, input);
         let scope = self.names(on, &mut way, &flags);
         if let Some(when) = &component.when {
@@ -86,34 +125,40 @@ impl<'a> Resolver<'a> {
             }
         }
         let directory = self.directory(component, &scope);
-        let with_directory = |scope: &Arc<Scope>| {
-            let mut scope = Scope::clone(scope);
-            scope.set("component", names::component(&component.name.value, directory.as_deref()));
-            scope
+        let mut outside = Scope::clone(&scope);
+        outside.set("component", names::component(&component.name.value, directory.as_deref()));
+        let outside = Arc::new(outside);
+        let with_port = |port| self.with_deployment(on, &outside, directory.as_ref(), port);
+        let inside = with_port(PortSeen::Never);
+        let slotted = match component.body.get("slots") {
+            Some(_) => with_port(PortSeen::AsWord),
+            None => Arc::clone(&inside),
         };
-        let outside = Arc::new(with_directory(&scope));
-        let inside = self.with_deployment(&outside, directory.as_deref(), None);
         // What it includes sees these names, its arguments those without the deployment.
         self.everywhere = Arc::new(self.with_names(on, &inside));
         for include in &component.include {
             self.include(include, &outside, &way);
         }
         for section in sections(component, effective) {
-            self.section(&section, &inside, &way);
+            let (of_slots, whole) = parted(section);
+            self.section(&whole, &inside, &way);
+            self.section(&of_slots, &slotted, &way);
         }
-        let settings = self.settings(component, &outside, directory.as_deref());
-        Some(Placed {
-            id,
-            release: effective.position.id.value.clone(),
-            span: component.name.span,
-            keep,
-            artifact: self.artifact(effective, input),
-            directory,
-            flags,
-            settings,
-            promises: vec![],
-            mistakes: Diagnostics::default(),
-        })
+        let promises = self.of_component.replace(vec![]).unwrap_or_default();
+        self.front(component, &slotted, &way);
+        let front = self.of_component.replace(vec![]).unwrap_or_default();
+        let settings = self.settings(on, &outside, directory.as_ref());
+        let artifact = self.artifact(effective, input);
+        Some(Placed { artifact, directory, flags, settings, promises, front, ..bare })
+    }
+
+    /// The files that lead the traffic.
+    fn front(&mut self, component: &'a Component, scope: &Arc<Scope>, way: &Way) {
+        let files = component.body.get("front").and_then(|it| it.get("files"));
+        if let Some(Node::Map(entries, _)) = files {
+            let section = Section { kind: "file", entries: Arc::clone(entries) };
+            self.section(&section, scope, way);
+        }
     }
 
     /// The scope of its expressions, as yet without its directory and its deployment.
@@ -139,23 +184,30 @@ impl<'a> Resolver<'a> {
         let mut scope = Scope::clone(&self.everywhere);
         let declared =
             |name: &str| on.application.parameters.iter().any(|it| &*it.name.value == name);
-        for name in ["application", "component", "release", "flags", "deployment"] {
+        for name in ["application", "component", "release", "flags"] {
             if let Some(value) = inside.get(name).filter(|_| !declared(name)) {
                 scope.set(name, value.clone());
             }
+        }
+        if let Some(deployment) = inside.deployment() {
+            scope.set_deployment(Arc::clone(deployment));
         }
         scope
     }
 
     fn with_deployment(
         &self,
+        on: &On<'a>,
         scope: &Scope,
-        directory: Option<&str>,
-        port: Option<u16>,
+        directory: Option<&Arc<str>>,
+        port: PortSeen,
     ) -> Arc<Scope> {
         let mut scope = Scope::clone(scope);
         if let Some(directory) = directory {
-            scope.set("deployment", names::deployment(directory, NO_ID, port));
+            let standing_in = Words::standing_in();
+            let words = self.only.map_or(&standing_in, |(_, words)| words);
+            let deployment = Deployment::new(&on.id, directory, words, port);
+            scope.set_deployment(Arc::new(deployment));
         }
         Arc::new(scope)
     }
@@ -254,11 +306,11 @@ impl<'a> Resolver<'a> {
 
     fn settings(
         &mut self,
-        component: &'a Component,
+        on: &On<'a>,
         outside: &Arc<Scope>,
-        directory: Option<&str>,
+        directory: Option<&Arc<str>>,
     ) -> Option<Settings> {
-        let body = component::own(&component.body);
+        let body = component::own(&on.component.body);
         // Both slots are checked by the port of the first.
         let port = match body.get("slots") {
             Some(Node::List(items, _)) => items.iter().find_map(|it| match it {
@@ -267,7 +319,8 @@ impl<'a> Resolver<'a> {
             }),
             Some(_) | None => None,
         };
-        let scope = self.with_deployment(outside, directory, port);
+        let port = port.map_or(PortSeen::Never, PortSeen::As);
+        let scope = self.with_deployment(on, outside, directory, port);
         let body = self.engine.substitute(&body, &scope, &mut self.diagnostics);
         let mut cx = Lower::new(&mut self.diagnostics, self.sources, &scope);
         Settings::read(&body, &mut cx)
@@ -295,6 +348,7 @@ impl<'a> Resolver<'a> {
 
 /// Which component, and where it comes from.
 struct On<'a> {
+    id: ComponentId,
     known: &'a Known,
     application: &'a Application,
     target: &'a Target,
@@ -326,4 +380,14 @@ fn sections(component: &Component, effective: &Effective<'_>) -> Vec<Section> {
         put(kind, entry);
     }
     all.into_iter().map(|(kind, entries)| Section { kind, entries: Arc::from(entries) }).collect()
+}
+
+/// The services of a section that run once for each slot, which are templates of systemd's, and all else.
+fn parted(section: Section) -> (Section, Section) {
+    let is_of_slots =
+        |name: &str| section.kind == "service" && (name.ends_with('@') || name.contains("@."));
+    let (of_slots, whole): (Vec<Entry>, Vec<Entry>) =
+        section.entries.iter().cloned().partition(|(name, _)| is_of_slots(&name.value));
+    let part = |entries: Vec<Entry>| Section { kind: section.kind, entries: Arc::from(entries) };
+    (part(of_slots), part(whole))
 }

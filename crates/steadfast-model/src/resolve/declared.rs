@@ -9,7 +9,7 @@ use crate::document::{Bundle, Parameter};
 use crate::node::Node;
 use crate::parameters::{Given, compute};
 use crate::promise::{Author, ParameterSource};
-use crate::scope::Scope;
+use crate::scope::{DEPLOYMENT, Scope};
 use crate::span::{Span, Spanned};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,7 +38,8 @@ impl<'a> Resolver<'a> {
         if parameters.is_empty() {
             return Arc::clone(&self.everywhere);
         }
-        let mut scope = Arc::clone(&self.everywhere);
+        // Parameters are computed before there is a deployment.
+        let mut scope = self.everywhere.without_deployment();
         let names = Arc::make_mut(&mut scope);
         let mut defaults: Vec<(&'a Parameter, &'a Node)> = vec![];
         for parameter in parameters {
@@ -76,6 +77,11 @@ impl<'a> Resolver<'a> {
             names.set_node(Arc::clone(&name.value), &Node::Unknown(nothing));
         }
         self.defaults(&defaults, &mut scope, way);
+        if let Some(deployment) = self.everywhere.deployment()
+            && scope.get(DEPLOYMENT).is_none()
+        {
+            Arc::make_mut(&mut scope).set_deployment(Arc::clone(deployment));
+        }
         scope
     }
 

@@ -9,7 +9,7 @@ mod node;
 mod resolver;
 mod section;
 
-pub use node::{NodeInput, resolve, resolve_each};
+pub use node::{NodeInput, resolve, resolve_component, resolve_each};
 
 #[cfg(test)]
 mod tests;

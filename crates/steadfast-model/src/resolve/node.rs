@@ -1,7 +1,7 @@
 //! One node: the environment and the servers that the model names for it.
 
 use super::resolver::{Resolver, Way};
-use crate::application::{ComponentId, ReleaseId};
+use crate::application::{ComponentId, ReleaseId, Words};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::{Environment, Model, Selector};
@@ -23,7 +23,7 @@ pub struct NodeInput<'a> {
     pub node: &'a str,
     /// `None` where they are not known: in `check` without recorded facts.
     pub facts: Option<&'a serde_json::Value>,
-    /// The release at which each component of the node is: none where no application is promised.
+    /// The releases at which components are to be, where that is not what the target says.
     pub releases: &'a BTreeMap<ComponentId, ReleaseId>,
 }
 
@@ -46,6 +46,28 @@ pub fn resolve_each(
     sources: &SourceSet,
     input: &NodeInput<'_>,
     take: &mut dyn FnMut(&Resolved, Promise),
+) -> (Resolved, Diagnostics) {
+    start(model, sources, input, None, take)
+}
+
+/// One component of a node alone, if the node carries it, with the promises that it makes with these words; its
+/// parameters are in the trace. What is wrong with the node is not told.
+pub fn resolve_component(
+    model: &Model,
+    sources: &SourceSet,
+    input: &NodeInput<'_>,
+    component: &ComponentId,
+    words: &Words,
+) -> Resolved {
+    start(model, sources, input, Some((component, words)), &mut |_, _| {}).0
+}
+
+fn start<'a>(
+    model: &'a Model,
+    sources: &'a SourceSet,
+    input: &NodeInput<'_>,
+    only: Option<(&'a ComponentId, &'a Words)>,
+    take: &'a mut dyn FnMut(&Resolved, Promise),
 ) -> (Resolved, Diagnostics) {
     let mut diagnostics = Diagnostics::default();
     let Some(environment) = model.environments.get(input.environment) else {
@@ -73,6 +95,7 @@ pub fn resolve_each(
         take,
         taken: 0,
         of_component: None,
+        only,
         resolved: Resolved { named: selector.is_some(), ..Resolved::default() },
     };
     resolver.node(environment, selector, input)
@@ -99,6 +122,9 @@ impl<'a> Resolver<'a> {
                 continue;
             };
             self.resolved.servers.push(Arc::clone(&name.value));
+            if self.only.is_some() {
+                continue;
+            }
             let given = server.parameters.iter().filter_map(|parameter| {
                 let name = &parameter.name.value;
                 self.set.get(name).map(|given| (Arc::clone(name), given.clone()))

@@ -1,5 +1,6 @@
 //! What resolving one node carries along, and what each part of it says in the same words.
 
+use crate::application::{ComponentId, Words};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::Model;
@@ -41,6 +42,8 @@ pub(super) struct Resolver<'a> {
     pub(super) taken: usize,
     /// The promises of the component that is being resolved.
     pub(super) of_component: Option<Vec<Promise>>,
+    /// The one component that is asked for, with the words for its deployment; none for all of the node.
+    pub(super) only: Option<(&'a ComponentId, &'a Words)>,
     pub(super) resolved: Resolved,
 }
 

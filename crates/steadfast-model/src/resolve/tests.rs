@@ -900,7 +900,8 @@ fn a_promise_knows_the_files_and_parameters_that_it_was_made_from() {
         let mut cx = crate::Lower::new(&mut problems, &all, &promise.scope);
         if let Some(path) = promise.body.get("template") {
             let path = cx.as_text(path, "`template`").unwrap();
-            cx.render_template(&path, promise.body.get("variables")).unwrap();
+            cx.render_template(&crate::TextFrom::Model(path), promise.body.get("variables"))
+                .unwrap();
         }
         let used = resolved.used(promise, cx.read);
         write!(told, "{}:", promise.id).unwrap();

@@ -76,6 +76,7 @@ const STATES: &[&str] = &["present", "absent"];
 
 impl Kind for Directory {
     const NAME: &'static str = "directory";
+    const SHARED: bool = true;
     const SHORT_FORMS: &'static [Takes] = &[Takes::Words(STATES)];
     const FIELDS: &'static [Field] = &[
         Field::new(

@@ -7,7 +7,7 @@ use crate::kind::Kind as _;
 use crate::paths::{self, Owners, unread, vital, vital_files};
 use base64::Engine as _;
 use std::sync::Arc;
-use steadfast_model::{Fields, Lower, Node, Rendered, Spanned, codes};
+use steadfast_model::{Fields, Found, Lower, Node, Rendered, Spanned, codes};
 
 /// The fields that say what the content is.
 const SOURCES: &[&str] = &["content", "content_base64", "template", "source", "edits"];
@@ -104,13 +104,16 @@ fn lower_content(fields: &mut Fields<'_, '_, '_>) -> Option<Content> {
             Some(plain(Arc::from(bytes)))
         }
         Some("template") => {
-            let path = fields.text("template")?;
+            let from = fields.text_from("template")?;
             let variables = fields.node("variables");
-            Some(of_rendered(fields.cx.render_template(&path, variables)?))
+            Some(of_rendered(fields.cx.render_template(&from, variables)?))
         }
         Some("source") => {
-            let path = fields.text("source")?;
-            let source = fields.cx.file(&path)?;
+            let from = fields.text_from("source")?;
+            let source = match fields.cx.found(&from)? {
+                Found::Source(source) => source,
+                Found::Later => return Some(of_rendered(Rendered::plain(from.stand_in()))),
+            };
             let bytes = paths::Promised::new(Arc::clone(&source.bytes));
             Some(Content::Plain { bytes, digest: source.digest })
         }

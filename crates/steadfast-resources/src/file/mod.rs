@@ -59,7 +59,7 @@ use crate::made::{Made, Places};
 use crate::paths::{self, Accounts, Inherited, Within};
 use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
 use std::sync::Arc;
-use steadfast_model::{Field, Lower, Node, Spanned, Takes};
+use steadfast_model::{Field, Lower, Node, Spanned, TEXT_FROM, Takes};
 use steadfast_system::files::Digest;
 use steadfast_system::{AbsPath, Actuate, Probe, SystemError};
 
@@ -75,9 +75,9 @@ impl Kind for File {
         Field::new("state", Takes::Words(STATES), "Whether the file exists (default: present)"),
         Field::new("content", Takes::TextOrSecret, "The whole content"),
         Field::new("content_base64", Takes::Text, "The whole content, encoded in base64"),
-        Field::new("template", Takes::Text, "A template of the model that renders the content"),
+        Field::new("template", TEXT_FROM, "A template of the model that renders the content"),
         Field::new("variables", Takes::MapOf(&Takes::Anything), "Variables for the template"),
-        Field::new("source", Takes::Text, "A file of the model to copy the content from"),
+        Field::new("source", TEXT_FROM, "A file of the model to copy the content from"),
         Field::new("edits", Takes::ListOf(edit::FIELDS), "Changes to the existing content"),
         Field::new("owner", paths::NAME_OR_NUMBER, "The owning user (a new file: root)"),
         Field::new(
@@ -143,6 +143,13 @@ impl Kind for File {
 
     fn contents(want: &Desired) -> Vec<(&Digest, &Arc<[u8]>)> {
         want.contents()
+    }
+
+    fn unit_texts(want: &Desired) -> Vec<String> {
+        let contents = want.contents().into_iter();
+        let is_read = steadfast_system::services::is_read_by_systemd(want.path());
+        let texts = contents.map(|(_, it)| String::from_utf8_lossy(it).into_owned());
+        texts.filter(|_| is_read).collect()
     }
 
     fn take_contents_from(want: &mut Desired, contents: &Arc<dyn Contents>) {

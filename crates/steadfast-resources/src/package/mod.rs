@@ -56,6 +56,7 @@ pub struct Package;
 
 impl Kind for Package {
     const NAME: &'static str = "package";
+    const SHARED: bool = true;
     const SHORT_FORMS: &'static [Takes] =
         &[Takes::Words(&["present", "absent", "purged", "latest"]), Takes::Text];
     const MAY_SAY: &'static str =

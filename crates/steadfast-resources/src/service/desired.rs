@@ -5,7 +5,7 @@ use crate::runner::Runner;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
-use steadfast_model::{Field, PromiseId, Spanned, Takes};
+use steadfast_model::{Field, PromiseId, Spanned, TEXT_FROM, Takes};
 use steadfast_system::services::{self, HealthUrl};
 use steadfast_system::{AbsPath, UnitName};
 
@@ -54,8 +54,8 @@ pub(super) struct OwnFile {
 /// The fields of one.
 pub(super) const FILE_FIELDS: &[Field] = &[
     Field::new("content", Takes::Text, "The text itself"),
-    Field::new("template", Takes::Text, "A template of the model that renders the text"),
-    Field::new("source", Takes::Text, "A file of the model to copy the text from"),
+    Field::new("template", TEXT_FROM, "A template of the model that renders the text"),
+    Field::new("source", TEXT_FROM, "A file of the model to copy the text from"),
 ];
 
 /// How a service is asked whether it is healthy.

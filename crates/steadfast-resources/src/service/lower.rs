@@ -10,7 +10,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use steadfast_model::diagnostic::Code;
-use steadfast_model::{Diagnostic, Fields, Lower, Node, Span, Spanned, Value, codes};
+use steadfast_model::{
+    Diagnostic, Fields, Found, Lower, Node, Span, Spanned, TextFrom, Value, codes,
+};
 use steadfast_system::services::{self, HealthUrl};
 use steadfast_system::{AbsPath, UnitName};
 
@@ -277,31 +279,39 @@ fn own_file(
         fields.error(code, span, message);
         return None;
     };
-    let text = fields.text(one)?;
     let content = match one {
-        "content" => text.value,
+        "content" => fields.text(one)?,
         "template" => {
-            let rendered = cx.render_template(&text, None)?;
+            let from = fields.text_from(one)?;
+            let rendered = cx.render_template(&from, None)?;
             let Some(plain) = rendered.as_plain() else {
                 let message = "everybody can read a unit file: a secret cannot stand in it";
-                cx.error(codes::MISPLACED_SECRET, text.span, message);
+                cx.error(codes::MISPLACED_SECRET, from.span(), message);
                 return None;
             };
-            plain
+            Spanned::new(plain, from.span())
         }
         _ => {
-            let source = cx.file(&text)?;
-            let Some(plain) = source.text() else {
-                let message = format!("{} is not UTF-8 text", source.path);
-                cx.error(codes::NOT_UTF_8, text.span, message);
-                return None;
-            };
-            Arc::from(plain)
+            let from = fields.text_from(one)?;
+            Spanned::new(text_of(&from, cx)?, from.span())
         }
     };
-    if content.contains('\0') {
-        cx.error(codes::BAD_VALUE, text.span, format!("a {what} cannot have a NUL character"));
+    if content.value.contains('\0') {
+        cx.error(codes::BAD_VALUE, content.span, format!("a {what} cannot have a NUL character"));
         return None;
     }
-    Some(OwnFile { path: path?, content })
+    Some(OwnFile { path: path?, content: content.value })
+}
+
+fn text_of(from: &TextFrom, cx: &mut Lower<'_>) -> Option<Arc<str>> {
+    let source = match cx.found(from)? {
+        Found::Source(source) => source,
+        Found::Later => return Some(from.stand_in()),
+    };
+    let Some(plain) = source.text() else {
+        let message = format!("{} is not UTF-8 text", source.path);
+        cx.error(codes::NOT_UTF_8, from.span(), message);
+        return None;
+    };
+    Some(Arc::from(plain))
 }

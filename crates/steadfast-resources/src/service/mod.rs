@@ -145,6 +145,10 @@ impl Kind for Service {
         lower::lower(name, body, cx)
     }
 
+    fn unit_texts(want: &Desired) -> Vec<String> {
+        want.files().map(|it| it.content.to_string()).collect()
+    }
+
     fn claims(want: &Desired) -> Vec<Identity> {
         std::iter::once(Identity::Unit(want.unit.clone()))
             .chain(want.files().map(|it| Identity::Path(it.path.clone())))

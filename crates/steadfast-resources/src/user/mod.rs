@@ -88,6 +88,7 @@ pub struct User;
 
 impl Kind for User {
     const NAME: &'static str = "user";
+    const SHARED: bool = true;
     const SHORT_FORMS: &'static [Takes] = &[Takes::Words(&["present", "absent"])];
     const FIELDS: &'static [Field] = &[
         Field::new(

@@ -5,7 +5,7 @@ use crate::ui::Ui;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use steadfast_model::application::{FlagHere, FlagSource, FlagValue, flags_file};
-use steadfast_model::{ComponentId, Placed, Severity};
+use steadfast_model::{ComponentId, Diagnostics, Placed, Severity};
 use steadfast_node::model::{self, NotPlaced};
 
 /// Print the flags of a component on one node, as the model says
@@ -54,15 +54,20 @@ pub(crate) fn run(args: &FlagsArgs, ui: &Ui) -> Outcome {
     let mut loaded = model::load(&args.model)?;
     let found =
         model::component(&mut loaded, args.environment.as_deref(), &args.node, &args.component)?;
+    let mistakes = match &found {
+        Ok(placed) => &placed.mistakes,
+        Err(NotPlaced::NoComponent { there: _, mistakes }) => mistakes,
+        Err(NotPlaced::NoNode) => &Diagnostics::default(),
+    };
+    let told = mistakes.iter().filter(|it| it.severity != Severity::Hint);
+    ui.diagnostics(&told.cloned().collect::<Vec<_>>(), &loaded.sources);
+    if mistakes.has_errors() {
+        return Ok(Exit::BadModel);
+    }
     let placed = match found {
         Ok(placed) => placed,
         Err(why) => return Err(Failure::usage(not_placed(args, &why))),
     };
-    let told = placed.mistakes.iter().filter(|it| it.severity != Severity::Hint);
-    ui.diagnostics(&told.cloned().collect::<Vec<_>>(), &loaded.sources);
-    if placed.mistakes.has_errors() {
-        return Ok(Exit::BadModel);
-    }
     match args.format {
         FlagsFormat::Text => text(&placed, ui),
         FlagsFormat::Json => placed.flags.iter().for_each(|it| ui.line(&json(it))),
@@ -79,10 +84,10 @@ pub(crate) fn run(args: &FlagsArgs, ui: &Ui) -> Outcome {
 fn not_placed(args: &FlagsArgs, why: &NotPlaced) -> String {
     match why {
         NotPlaced::NoNode => format!("no environment of the model names {}", args.node),
-        NotPlaced::NoComponent { there } if there.is_empty() => {
+        NotPlaced::NoComponent { there, mistakes: _ } if there.is_empty() => {
             format!("{} carries no components", args.node)
         }
-        NotPlaced::NoComponent { there } => {
+        NotPlaced::NoComponent { there, mistakes: _ } => {
             let there: Vec<String> = there.iter().map(ToString::to_string).collect();
             format!("{} does not carry {}: it has {}", args.node, args.component, there.join(", "))
         }

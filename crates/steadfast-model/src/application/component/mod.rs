@@ -13,7 +13,7 @@ use super::size::size;
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::lower::{Fields, Lower};
-use crate::node::{Entry, Node};
+use crate::node::Node;
 use crate::policy::{Window, window};
 use crate::span::Spanned;
 use fields::{CALL, CONTRACT, FRONT, HAPROXY};
@@ -75,10 +75,10 @@ pub enum Switch {
 }
 
 /// What moves traffic from one slot to the other.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Front {
-    /// Promises of files, by path.
-    Files(Arc<[Entry]>),
+    /// Promises of files; they stand with the component's other promises.
+    Files,
     Haproxy {
         socket: Arc<str>,
         backend: Arc<str>,
@@ -309,7 +309,7 @@ fn slots(node: &Node, cx: &mut Lower<'_>) -> Option<(u16, u16)> {
 fn front(node: &Node, cx: &mut Lower<'_>) -> Option<Front> {
     let mut fields = Fields::read(node, "front", FRONT, cx)?;
     match (fields.node("files"), fields.node("haproxy")) {
-        (Some(files), None) => Some(Front::Files(Arc::from(fields.cx.as_map(files, "`files`")?))),
+        (Some(files), None) => fields.cx.as_map(files, "`files`").map(|_| Front::Files),
         (None, Some(node)) => {
             let mut fields = Fields::read(node, "haproxy", HAPROXY, fields.cx)?;
             for key in ["socket", "backend", "server"] {

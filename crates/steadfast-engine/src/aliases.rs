@@ -9,11 +9,17 @@ use crate::promised::Promises;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use steadfast_resources::{Identity, Refusal, State};
+use steadfast_system::files::Mounts;
 use steadfast_system::{AbsPath, Probe, SystemError};
 
-/// Where the directories of some paths really are.
+/// Where the directories of some paths really are, and what else is called as they are.
 #[derive(Debug, Default)]
-pub(crate) struct RealFolders(BTreeMap<AbsPath, AbsPath>);
+pub(crate) struct RealFolders {
+    elsewhere: BTreeMap<AbsPath, AbsPath>,
+    mounts: Mounts,
+    /// Of these directories, without links: their other names.
+    others: BTreeMap<AbsPath, Vec<AbsPath>>,
+}
 
 impl RealFolders {
     pub(crate) fn look<'p>(
@@ -28,19 +34,45 @@ impl RealFolders {
             folders.into_iter().filter_map(|it| AbsPath::parse_found(it).ok()).collect();
         let folders: Vec<&AbsPath> = folders.iter().collect();
         let real = sys.real_folders(&folders).into_iter();
-        let elsewhere = folders.into_iter().zip(real);
-        RealFolders(elsewhere.filter_map(|(it, real)| Some((it.clone(), real?))).collect())
-    }
-
-    /// Whether every path is what it seems to be.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        let elsewhere = folders.iter().copied().zip(real);
+        let elsewhere: BTreeMap<AbsPath, AbsPath> =
+            elsewhere.filter_map(|(it, real)| Some((it.clone(), real?))).collect();
+        let mounts = sys.mounts();
+        let mut others = BTreeMap::new();
+        if !mounts.is_plain() {
+            let real = folders.iter().map(|it| elsewhere.get(*it).unwrap_or(it));
+            let named = real.map(|it| (it.clone(), mounts.other_names(it)));
+            others.extend(named.filter(|(_, names)| !names.is_empty()));
+        }
+        RealFolders { elsewhere, mounts, others }
     }
 
     /// The path without a link on the way, where its directory was looked at.
-    pub(crate) fn real(&self, path: &AbsPath) -> AbsPath {
-        let folder = path.parent().and_then(|it| self.0.get(&it));
+    fn without_links(&self, path: &AbsPath) -> AbsPath {
+        let folder = path.parent().and_then(|it| self.elsewhere.get(&it));
         folder.map_or_else(|| path.clone(), |it| it.found(path.file_name()))
+    }
+
+    /// Of all paths that lead there without a link, the first in their order: one for each thing.
+    pub(crate) fn real(&self, path: &AbsPath) -> AbsPath {
+        let real = self.without_links(path);
+        self.others(&real).into_iter().chain([real.clone()]).min().unwrap_or(real)
+    }
+
+    /// What else a path without links is called; that of a directory in which something was looked at.
+    fn others(&self, real: &AbsPath) -> Vec<AbsPath> {
+        let name = real.file_name();
+        if self.mounts.may_be_one(name) {
+            return self.mounts.other_names(real);
+        }
+        let folders = real.parent().and_then(|it| self.others.get(&it));
+        folders.into_iter().flatten().map(|it| it.found(name)).collect()
+    }
+
+    /// All of these paths.
+    fn names(&self, path: &AbsPath) -> Vec<AbsPath> {
+        let real = self.without_links(path);
+        self.others(&real).into_iter().chain([real]).collect()
     }
 }
 
@@ -59,7 +91,10 @@ pub(crate) struct Aliases {
 struct Claim {
     at: usize,
     path: AbsPath,
+    /// One for each thing.
     real: AbsPath,
+    /// All paths without a link that lead to it.
+    names: Vec<AbsPath>,
 }
 
 impl Aliases {
@@ -76,16 +111,77 @@ impl Aliases {
             })
             .collect();
         let folders = RealFolders::look(paths.iter().map(|(_, path)| path), sys);
-        if folders.is_empty() {
-            return Aliases::default();
-        }
-        let claim = |(at, path): (usize, AbsPath)| Claim { at, real: folders.real(&path), path };
+        let claim = |(at, path): (usize, AbsPath)| {
+            let names = folders.names(&path);
+            Claim { at, real: folders.real(&path), path, names }
+        };
         let mut claims: Vec<Claim> = paths.into_iter().map(claim).collect();
         claims.sort_by(|a, b| (&a.real, a.at).cmp(&(&b.real, b.at)));
-        let mut aliases = Aliases { is_any: true, ..Aliases::default() };
-        aliases.same_things(promises, &claims);
-        aliases.things_below(promises, &claims);
+        let is_elsewhere = |it: &Claim| it.names.iter().any(|name| *name != it.path);
+        let mut aliases = Aliases { is_any: claims.iter().any(is_elsewhere), ..Aliases::default() };
+        aliases.protected(promises, &claims, &folders, sys);
+        if aliases.is_any {
+            aliases.same_things(promises, &claims);
+            aliases.things_below(promises, &claims, &folders);
+        }
         aliases
+    }
+
+    /// What turns out to be a directory or a file that the system needs, or to lie where this program keeps what is
+    /// its own: what is refused of the usual path when a model is read is refused of this one.
+    fn protected(
+        &mut self,
+        promises: &Promises,
+        claims: &[Claim],
+        folders: &RealFolders,
+        sys: &dyn Probe,
+    ) {
+        let (all, files) = steadfast_resources::of_the_system();
+        // Only of what may be a directory it matters where those of the system are.
+        let is_folder = |it: &Claim| {
+            promises.all[it.at].want.folder() == Some(&it.path)
+                || promises.all[it.at].want.is_absent()
+        };
+        let mut needed: BTreeMap<AbsPath, AbsPath> =
+            all.iter().chain(&files).map(|it| (it.clone(), it.clone())).collect();
+        if claims.iter().any(is_folder) {
+            let real = sys.real_folders(&all.iter().collect::<Vec<_>>());
+            for (usual, real) in all.iter().zip(real) {
+                let real = real.unwrap_or_else(|| usual.clone());
+                let others = folders.mounts.other_names(&real);
+                for name in others.into_iter().chain([real]) {
+                    needed.entry(name).or_insert_with(|| usual.clone());
+                }
+            }
+        }
+        let own: Vec<AbsPath> = match self.is_any || !folders.mounts.is_plain() {
+            true => sys
+                .own_folders()
+                .into_iter()
+                .filter(|it| !it.promisable)
+                .map(|it| it.path)
+                .collect(),
+            false => vec![],
+        };
+        for claim in claims {
+            let want = &promises.all[claim.at].want;
+            // The files of a directory are said to be files, and nothing else.
+            let is_itself = want.folder().is_none_or(|it| *it == claim.path);
+            let usual = claim.names.iter().filter_map(|it| needed.get(it));
+            let harm = usual.filter(|it| is_itself && **it != claim.path).find_map(|it| {
+                Some(format!("it is {it} on this machine, which {}", want.harms(it)?))
+            });
+            let ours = || {
+                let within = |it: &&AbsPath| claim.names.iter().any(|name| name.is_within(it));
+                let it = own.iter().find(within).filter(|it| !claim.path.is_within(it))?;
+                Some(format!(
+                    "it lies in {it} on this machine, where this program keeps what is its own"
+                ))
+            };
+            if let Some(why) = harm.or_else(ours) {
+                self.clashes.entry(claim.at).or_insert_with(|| Refusal::machine(why));
+            }
+        }
     }
 
     /// Of a thing that goes by two names on this machine, and of which both are promised: what is promised of
@@ -164,24 +260,28 @@ impl Aliases {
         self.clashes.entry(one.at).or_insert_with(|| Refusal::machine(words));
     }
 
-    /// What lies below a promised directory by its real path, and not by its name.
-    fn things_below(&mut self, promises: &Promises, claims: &[Claim]) {
+    /// What lies below a promised directory by one of its names, and not by the name that it is promised by.
+    fn things_below(&mut self, promises: &Promises, claims: &[Claim], folders: &RealFolders) {
         let is_absent = |it: &Claim| promises.all[it.at].want.is_absent();
+        let mut places: Vec<(&AbsPath, &Claim)> =
+            claims.iter().flat_map(|it| it.names.iter().map(move |name| (name, it))).collect();
+        places.sort_by(|a, b| (a.0, a.1.at).cmp(&(b.0, b.1.at)));
         for folder in claims {
             let want = &promises.all[folder.at].want;
-            let prefix = format!("{}/", folder.real.as_str().trim_end_matches('/'));
-            let from = claims.partition_point(|it| it.real.as_str() <= &*prefix);
+            let path = folders.without_links(&folder.path);
+            let prefix = format!("{}/", path.as_str().trim_end_matches('/'));
+            let from = places.partition_point(|(it, _)| it.as_str() <= &*prefix);
             let below =
-                claims[from..].iter().take_while(|it| it.real.as_str().starts_with(&prefix));
-            let below = below.filter(|it| !it.path.is_within(&folder.path) && !is_absent(it));
+                places[from..].iter().take_while(|(it, _)| it.as_str().starts_with(&prefix));
+            let below = below.filter(|(_, it)| !it.path.is_within(&folder.path) && !is_absent(it));
             if want.is_absent() {
-                for inner in below {
+                for (_, inner) in below {
                     self.clash_of(promises, folder, inner);
                     self.clash_of(promises, inner, folder);
                 }
             } else if want.rules_below() && want.folder() == Some(&folder.path) {
                 let names: Vec<Arc<str>> =
-                    below.map(|it| Arc::from(&it.real.as_str()[prefix.len()..])).collect();
+                    below.map(|(it, _)| Arc::from(&it.as_str()[prefix.len()..])).collect();
                 if !names.is_empty() {
                     self.below.insert(folder.at, Arc::from(names));
                 }

@@ -49,9 +49,12 @@ pub(crate) fn recall(
     Some(Few { resolution, contents, places: remembered.places, files })
 }
 
-/// Whether a link leads elsewhere from where promised paths lie: then one thing may be promised twice, which
+/// Whether a link leads elsewhere from where promised paths lie, or a mount shows it a second time: then one thing may be promised twice, which
 /// only a look at all promises shows.
 fn leads_elsewhere(cx: &Context, folders: &[AbsPath]) -> bool {
     let folders: Vec<&AbsPath> = folders.iter().collect();
-    cx.host().real_folders(&folders).iter().any(Option::is_some)
+    let host = cx.host();
+    let mounts = host.mounts();
+    host.real_folders(&folders).iter().any(Option::is_some)
+        || folders.iter().any(|it| mounts.shows_twice(it))
 }

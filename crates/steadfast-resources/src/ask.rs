@@ -48,6 +48,11 @@ impl Resource {
         of_kind!(Resource, self, K, want => K::turn(want))
     }
 
+    /// Why it could not be promised of this path, which turns out to be the same thing: the system needs it.
+    pub fn harms(&self, named: &AbsPath) -> Option<String> {
+        of_kind!(Resource, self, K, want => K::harms(want, named))
+    }
+
     /// Whether another revision wants the same, wherever it is written.
     pub fn wants_the_same(&self, new: &Resource) -> bool {
         of_kind!(Resource, self, K, old => {

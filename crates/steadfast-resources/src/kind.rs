@@ -400,6 +400,12 @@ pub trait Kind {
         None
     }
 
+    /// Why it could not be promised of a path that turns out to be the same thing: a directory or a file that the
+    /// system needs.
+    fn harms(_want: &Self::Desired, _named: &AbsPath) -> Option<String> {
+        None
+    }
+
     /// The paths that it writes secrets to, and whether what is replaced there is kept all the same.
     fn secret_paths(_want: &Self::Desired) -> Vec<(AbsPath, bool)> {
         vec![]

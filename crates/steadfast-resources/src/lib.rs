@@ -31,6 +31,7 @@ pub mod edit;
 pub mod glob;
 pub mod made;
 pub mod mode;
+mod naming;
 pub mod paths;
 pub mod runner;
 
@@ -56,6 +57,11 @@ pub use all::{
     is_place, lower, observe, observe_facets, plan, relate, relate_going, relate_packages,
     set_also_promised, set_inherits,
 };
+/// The directories, and the files, that the system needs.
+pub fn of_the_system() -> (Vec<AbsPath>, Vec<AbsPath>) {
+    (paths::vital::folders().collect(), paths::vital_files::files().collect())
+}
+
 pub use fact::Fact;
 pub use file::Alone;
 pub use identity::Identity;
@@ -63,3 +69,5 @@ pub use kind::{Applied, Difference, Fingerprint, Kind, Obstacle, Refusal, Turn, 
 pub use kinds::KindRow;
 pub use made::Made;
 pub use undo::{Effect, Facet, FacetState};
+
+use steadfast_system::AbsPath;

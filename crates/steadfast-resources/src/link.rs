@@ -14,7 +14,8 @@
 use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{self, Applied, Difference, Fingerprint, Kind, Obstacle, Refusal, Turn};
-use crate::made::{Made, Places};
+use crate::made::Made;
+use crate::naming::Naming;
 use crate::paths::{
     self, Accounts, Ids, Inherited, NewLink, Owners, Removal, Setting, Within, vital, vital_files,
 };
@@ -170,6 +171,12 @@ impl Kind for Link {
         want.target.is_none().then_some((&want.path, false))
     }
 
+    fn harms(want: &Desired, named: &AbsPath) -> Option<String> {
+        let target = want.target.as_deref();
+        let why = vital::no_link(named, target).or_else(|| vital_files::no_link(named, target));
+        why.map(Into::into)
+    }
+
     fn set_made(want: &mut Desired, made: Arc<[Made]>) {
         want.made = made;
     }
@@ -180,6 +187,7 @@ impl Kind for Link {
         let asked: Vec<_> = wants.iter().map(|want| (&want.path, wanted(want))).collect();
         let mut accounts = Accounts::new(sys);
         let own = sys.own_folders();
+        let mut naming = Naming::new(sys);
         (wants.iter().zip(sys.look(&asked)))
             .map(|(want, look)| {
                 let ids = accounts.ids(&want.owners)?;
@@ -187,13 +195,9 @@ impl Kind for Link {
                 let mut ours = paths::is_ours(&want.path, entry.as_ref(), &own);
                 let mut within = Within::default();
                 if ours.is_none() && (want.force || !want.made.is_empty()) {
-                    let places = Places::find(&want.made, sys)?;
-                    if !want.made.is_empty() {
-                        ours = places.forbid(&want.path, entry.as_ref());
-                    }
-                    if want.force && ours.is_none() {
-                        within = Within::find(&want.path, entry.as_ref(), &places, sys)?;
-                    }
+                    let entry = entry.as_ref();
+                    (ours, within) =
+                        Within::find(&want.path, entry, &want.made, want.force, &mut naming)?;
                 }
                 let inherits = accounts.inherited(folder.as_ref());
                 Ok(State { folder, entry, ids, inherits, ours, within })

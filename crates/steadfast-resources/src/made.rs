@@ -9,6 +9,8 @@
 //! What a package brings is not among them: to take a packaged default out of a directory is what purge is
 //! for, and dpkg does not bring it back (decision 0035).
 
+use crate::naming::Naming;
+use crate::paths::vital;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +29,8 @@ pub enum Made {
     Home { user: UserName, home: Option<AbsPath> },
     /// The file of the keys that a user may log in with.
     Keys { user: UserName, home: Option<AbsPath> },
+    /// Nothing, and what is in the home of this user is the user's no more.
+    Nobody(UserName),
     /// The link to /dev/null that masks a unit.
     Mask { unit: UnitName, path: AbsPath },
     /// The links by which a unit starts at boot.
@@ -35,6 +39,9 @@ pub enum Made {
 
 /// The unit that this program runs in.
 const OWN_UNIT: &str = "steadfast.service";
+
+/// The numbers of accounts that people have, on every supported system.
+const PEOPLE: std::ops::RangeInclusive<u32> = 1_000..=60_000;
 
 /// Where a user's keys lie below the home.
 const KEYS: &str = ".ssh/authorized_keys";
@@ -48,7 +55,7 @@ impl Made {
             }
             Made::Home { home, .. } => home.clone(),
             Made::Keys { home, .. } => home.as_ref().and_then(|it| it.join(KEYS).ok()),
-            Made::Links(_) => None,
+            Made::Links(_) | Made::Nobody(_) => None,
         }
     }
 
@@ -56,7 +63,24 @@ impl Made {
     pub fn is_alone(&self) -> bool {
         match self {
             Made::Keys { .. } | Made::Mask { .. } => true,
-            Made::Shared(_) | Made::Mail { .. } | Made::Home { .. } | Made::Links(_) => false,
+            Made::Shared(_)
+            | Made::Mail { .. }
+            | Made::Home { .. }
+            | Made::Links(_)
+            | Made::Nobody(_) => false,
+        }
+    }
+
+    /// Whether it says where the home of this user is, or that there is none: then that counts.
+    fn says_home_of(&self, name: &UserName) -> bool {
+        match self {
+            Made::Nobody(user) | Made::Home { user, home: Some(_) } => user == name,
+            Made::Home { home: None, .. }
+            | Made::Shared(_)
+            | Made::Mail { .. }
+            | Made::Keys { .. }
+            | Made::Mask { .. }
+            | Made::Links(_) => false,
         }
     }
 
@@ -65,15 +89,20 @@ impl Made {
         path.as_str().ends_with(KEYS)
     }
 
-    /// Whether it may be at this path, or below it where the path is a directory's; `known` is its own path.
+    /// Whether it may be at this path, or below it where the path is a directory's; `known` is its own path. A
+    /// link of the machine may lead from any directory to any other.
     pub(crate) fn may_be_at(&self, known: Option<&AbsPath>, path: &AbsPath, below: bool) -> bool {
-        match (self, known) {
-            (_, Some(known)) => known == path || below && known.is_within(path),
-            (Made::Keys { .. }, None) => below || Made::is_path_of_keys(path),
-            (Made::Links(_), None) => below || enabling_folder(path).is_some(),
-            (Made::Shared(_) | Made::Mail { .. } | Made::Home { .. } | Made::Mask { .. }, None) => {
-                below
-            }
+        if below || known == Some(path) {
+            return true;
+        }
+        match self {
+            Made::Keys { .. } => Made::is_path_of_keys(path),
+            Made::Links(_) => enabling_folder(path).is_some(),
+            Made::Shared(_)
+            | Made::Mail { .. }
+            | Made::Home { .. }
+            | Made::Mask { .. }
+            | Made::Nobody(_) => false,
         }
     }
 
@@ -82,6 +111,7 @@ impl Made {
         match self {
             Made::Shared(_) => "accounts are promised, and it holds them".into(),
             Made::Mail { user, .. } => format!("it is the mail of {user}, who is promised").into(),
+            Made::Nobody(user) => format!("nobody is to be {user}").into(),
             Made::Home { user, .. } => format!("it is the home of {user}, who is promised").into(),
             Made::Keys { user, .. } => format!("`ssh_keys` of the user {user} keeps it").into(),
             Made::Mask { unit, .. } | Made::Links(unit) => {
@@ -97,13 +127,22 @@ pub struct Places {
     alone: BTreeMap<AbsPath, Arc<str>>,
     /// With all below them.
     whole: BTreeMap<AbsPath, Arc<str>>,
+    /// The homes of people that no promise names: with all below them, but that owner and mode may be set there.
+    people: BTreeMap<AbsPath, Arc<str>>,
     units: Vec<UnitName>,
 }
 
 impl Places {
-    pub(crate) fn find(made: &[Made], sys: &dyn Probe) -> Result<Places, SystemError> {
+    /// Where it is, by its own path and as it is called from `at`.
+    pub(crate) fn find(
+        made: &[Made],
+        at: &AbsPath,
+        naming: &mut Naming<'_>,
+    ) -> Result<Places, SystemError> {
         let mut places = Places::default();
         places.spare_ourselves();
+        let sys = naming.probe();
+        let mut found = vec![];
         for it in made {
             let path = match it {
                 Made::Shared(_) | Made::Mail { .. } | Made::Mask { .. } => it.path(),
@@ -115,17 +154,52 @@ impl Places {
                     places.units.push(unit.clone());
                     None
                 }
+                Made::Nobody(_) => None,
             };
-            let Some(path) = path else { continue };
+            found.extend(path.map(|path| (it, path)));
+        }
+        naming.learn(&found.iter().map(|(_, path)| path.clone()).collect::<Vec<_>>());
+        for (it, path) in found {
             let places = match it {
                 Made::Home { .. } => &mut places.whole,
                 Made::Shared(_)
                 | Made::Mail { .. }
                 | Made::Keys { .. }
                 | Made::Mask { .. }
-                | Made::Links(_) => &mut places.alone,
+                | Made::Links(_)
+                | Made::Nobody(_) => &mut places.alone,
             };
-            places.insert(path, it.by());
+            insert(places, path, &it.by(), at, naming);
+        }
+        Ok(places)
+    }
+
+    /// The same for a directory that what is in it may go with: also the homes of people that no promise
+    /// names, and directories of the system that are elsewhere on this machine.
+    pub(crate) fn find_below(
+        made: &[Made],
+        at: &AbsPath,
+        naming: &mut Naming<'_>,
+    ) -> Result<Places, SystemError> {
+        let mut places = Places::find(made, at, naming)?;
+        let local = naming.probe().local()?;
+        let people = local.users().iter().filter(|it| PEOPLE.contains(&it.uid));
+        let people = people.filter(|user| !made.iter().any(|it| it.says_home_of(&user.name)));
+        let homes = people.filter_map(|it| Some((AbsPath::parse(&it.home).ok()?, &it.name)));
+        let homes: Vec<(AbsPath, &UserName)> = homes.collect();
+        let system: Vec<AbsPath> = vital::folders().collect();
+        let asked: Vec<AbsPath> = homes.iter().map(|(it, _)| it).chain(&system).cloned().collect();
+        naming.learn(&asked);
+        for (home, user) in homes {
+            if !places.whole.contains_key(&home) {
+                let why = format!("it is the home of {user}, who has an account here").into();
+                insert(&mut places.people, home, &why, at, naming);
+            }
+        }
+        for folder in system {
+            let why = format!("it is {folder}, a directory of the system").into();
+            let seen = naming.seen_from(at, &folder);
+            places.whole.extend(seen.into_iter().map(|it| (it, Arc::clone(&why))));
         }
         Ok(places)
     }
@@ -153,6 +227,11 @@ impl Places {
         self.whole.keys()
     }
 
+    /// Homes that stay with all that is in them.
+    pub(crate) fn people(&self) -> impl Iterator<Item = &AbsPath> {
+        self.people.keys()
+    }
+
     /// Why what is at a path stays; `target` is where it leads, where it is a link.
     fn why(&self, path: &AbsPath, target: Option<&str>) -> Option<Arc<str>> {
         let whole = || self.whole.iter().find(|(it, _)| path.is_within(it)).map(|(_, why)| why);
@@ -173,7 +252,7 @@ impl Places {
 
     /// What is at a directory or below it and stays, as far as that is known by its path, and why.
     pub(crate) fn first_within(&self, folder: &AbsPath) -> Option<(AbsPath, Arc<str>)> {
-        let mut all = self.alone.iter().chain(&self.whole);
+        let mut all = self.alone.iter().chain(&self.whole).chain(&self.people);
         let (path, why) = all.find(|(it, _)| it.is_within(folder))?;
         Some((path.clone(), Arc::clone(why)))
     }
@@ -197,6 +276,18 @@ impl Places {
             _ => Made::Links(it.clone()).by(),
         })
     }
+}
+
+/// A place by its own path, and as it is called from `at`.
+fn insert(
+    places: &mut BTreeMap<AbsPath, Arc<str>>,
+    path: AbsPath,
+    why: &Arc<str>,
+    at: &AbsPath,
+    naming: &mut Naming<'_>,
+) {
+    let seen = naming.seen_from(at, &path);
+    places.extend(seen.into_iter().chain([path]).map(|it| (it, Arc::clone(why))));
 }
 
 /// The home that a user has once the user's promise is kept.

@@ -99,6 +99,144 @@ fn what_promises_make_is_purged_from_no_directory() {
     }
 }
 
+const KEY: &str =
+    "\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDaQXvUYi0WCw6sGaPT1s7NShBxRjodeJ/EBbajCzwqg a\"";
+
+/// A machine where homes, what this program keeps, logs and applications are on another disk, and how it is that
+/// they are found at their usual places.
+fn moved(is_bound: bool) -> FakeHost {
+    let mut host = FakeHost::debian().with_directory("/data");
+    for (usual, name) in [
+        ("/home", "home"),
+        ("/srv/people", "people"),
+        ("/var/lib/steadfast", "state"),
+        ("/var/log", "log"),
+        ("/srv/app", "app"),
+    ] {
+        let there = format!("/data/{name}");
+        let usual = AbsPath::parse(usual).unwrap();
+        host = host.with(|world| world.take(&usual)).with_directory(&there);
+        host = match is_bound {
+            true => host.with_bind(usual.as_str(), &there),
+            false => host.with_link(usual.as_str(), &there),
+        };
+    }
+    let host = host.with_user("cid", 1_003, 100, "/home/cid").with_directory("/data/home/cid");
+    let host = host.with_user("dan", 1_004, 100, "/data/one/dan").with_directory("/data/one");
+    host.with_directory("/data/one/dan")
+        .with_file("/data/one/dan/notes", "dan's")
+        .with_file("/data/home/cid/notes", "cid's")
+        .with_file("/data/state/store.db", "state")
+        .with_file("/data/log/syslog", "log")
+        .with_file("/data/stray", "stray")
+}
+
+#[test]
+fn a_place_is_spared_by_what_it_is_and_not_by_how_it_is_written() {
+    let model = format!(
+        "users:\n  ann: {{ ssh_keys: [{KEY}] }}\n  bea: {{ home: /srv/people/bea, ssh_keys: [{KEY}] }}\n  eve: {{ }}\n\
+         files: {{ /srv/app/conf: {{ content: \"a = 1\\n\" }} }}\n"
+    );
+    let kept = [
+        "/data/home/ann/.ssh/authorized_keys",
+        "/data/people/bea/.ssh/authorized_keys",
+        "/data/home/eve/.profile",
+        "/data/home/cid/notes",
+        "/data/one/dan/notes",
+        "/data/state/store.db",
+        "/data/log/syslog",
+        "/data/app/conf",
+    ];
+    for is_bound in [false, true] {
+        let folders = ["/data", "/data/home", "/data/people", "/data/one", "/data/app"];
+        for (folder, recurse) in
+            folders.iter().flat_map(|it| [(it, ""), (it, ", recurse: true, mode: \"u=rwX,go=rX\"")])
+        {
+            let purge = format!("purge: true, force: true, purge_max: 1000{recurse}");
+            let text = format!("{model}directories: {{ {folder}: {{ {purge} }} }}\n");
+            let world = ran(&moved(is_bound), &text).unwrap();
+            for path in kept {
+                assert!(world.text(path).is_some(), "{path} is gone (bound: {is_bound}): {text}");
+            }
+            assert_eq!(world.thing("/data/stray").is_none(), *folder == "/data", "{text}");
+        }
+        for folder in ["/data", "/data/home", "/data/people", "/data/one"] {
+            let absent = format!("{folder}: {{ state: absent, force: true }}");
+            let text = format!("{model}directories: {{ {absent} }}\n");
+            let world = ran(&moved(is_bound), &text).unwrap();
+            // What is promised in a directory that is to be absent is not made either.
+            for path in kept.iter().filter(|it| **it != "/data/app/conf") {
+                assert!(world.text(path).is_some(), "{path} is gone (bound: {is_bound}): {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_home_of_a_user_who_goes_is_nobodys_and_a_purge_takes_it_in_the_same_run() {
+    for is_bound in [false, true] {
+        for (user, folder, goes) in [("dan", "/data/one", true), ("cid", "/data", false)] {
+            let purge = format!("{folder}: {{ purge: true, force: true }}");
+            let text = format!("users: {{ {user}: absent }}\ndirectories: {{ {purge} }}\n");
+            let model = Model::of(&text, &[]).unwrap();
+            let host = moved(is_bound);
+            converge(&host, &model.promises, &mut Notebook::default(), Budget::default());
+            let world = host.world();
+            assert_eq!(world.thing("/data/one/dan").is_none(), goes, "{text}");
+            // /home itself is not purged, whatever it is called.
+            assert!(world.text("/data/home/cid/notes").is_some(), "{text}");
+        }
+    }
+}
+
+/// What is refused of a path when a model is read holds for what a path turns out to be on a machine.
+#[test]
+fn what_is_protected_by_its_path_is_protected_by_every_path_that_leads_there() {
+    let host = moved(true).with_link("/srv/etc", "/etc").with_link("/srv/lib", "/var/lib");
+    let host = host.with_directory("/etc/ssh").with_file("/etc/shadow", "root:*\n");
+    let before = host.world();
+    for (section, promise, said) in [
+        ("directories", "/srv/etc/ssh: { purge: true }", "/etc/ssh"),
+        ("directories", "/srv/etc/ssh: absent", "/etc/ssh"),
+        ("directories", "/srv/etc/ssh: { mode: \"0700\" }", "/etc/ssh"),
+        ("directories", "/data/home: { mode: \"0700\" }", "/home"),
+        ("directories", "/data/home: { purge: true, force: true }", "/home"),
+        ("directories", "/data/log: { state: absent, force: true }", "/var/log"),
+        ("files", "/srv/etc/shadow: absent", "/etc/shadow"),
+        ("files", "/srv/etc/shadow: { mode: \"0644\" }", "/etc/shadow"),
+        ("files", "/srv/lib/steadfast/store.db: absent", "/var/lib/steadfast"),
+        ("files", "/data/state/store.db: { content: \"x\" }", "/var/lib/steadfast"),
+        ("links", "/srv/etc/shadow: { target: /srv/x, force: true }", "/etc/shadow"),
+    ] {
+        let model = Model::of(&format!("{section}: {{ {promise} }}\n"), &[]).unwrap();
+        let report = converge(&host, &model.promises, &mut Notebook::default(), Budget::default());
+        let told = format!("{:?}", report.verdicts);
+        assert!(told.contains(said), "{promise}: {told}");
+        assert_eq!(host.world().files, before.files, "{promise}");
+    }
+    // What may be said of the directory by its usual name may be said by the other.
+    for promise in ["/data/home: { mode: \"0711\" }", "/data/log: { mode: \"0775\", purge: true }"]
+    {
+        let world = ran(&moved(true), &format!("directories: {{ {promise} }}\n")).unwrap();
+        let mode = if promise.contains("0711") { 0o711 } else { 0o775 };
+        let path = promise.split(':').next().unwrap();
+        assert_eq!(world.thing(path).unwrap().mode, mode, "{promise}");
+    }
+}
+
+#[test]
+fn a_link_on_the_way_to_a_home_is_not_purged() {
+    let host = FakeHost::debian().with_directory("/srv").with_directory("/data");
+    let host = host.with_directory("/data/people").with_link("/srv/people", "/data/people");
+    let text = format!(
+        "users: {{ bea: {{ home: /srv/people/bea, ssh_keys: [{KEY}] }} }}\n\
+         directories: {{ /srv: {{ purge: true, force: true }} }}\n"
+    );
+    let world = ran(&host, &text).unwrap();
+    assert!(world.thing("/srv/people").is_some());
+    assert!(world.text("/data/people/bea/.ssh/authorized_keys").is_some());
+}
+
 #[test]
 fn what_promises_make_is_not_taken_away_by_one_that_says_absent() {
     let made = made();

@@ -23,6 +23,7 @@ mod package_sources;
 mod package_transactions;
 mod packaged;
 mod paths;
+mod places;
 mod restarts;
 mod sources;
 mod taken_over;

@@ -3,6 +3,7 @@
 use crate::glob::Glob;
 use crate::made::Made;
 use crate::mode::Wish;
+use crate::paths::vital::Said;
 use crate::paths::{self, Owners};
 use crate::undo::Says;
 use serde::{Deserialize, Serialize};
@@ -87,6 +88,18 @@ impl Desired {
         }
         let of_files = self.file_mode.as_ref().filter(|_| !is_folder);
         self.owners.says(content, of_files.or(self.mode.as_ref()))
+    }
+
+    /// What it says, as if it named this path.
+    pub(super) fn said_of<'p>(&'p self, path: &'p AbsPath) -> Said<'p> {
+        Said {
+            path,
+            owners: &self.owners,
+            mode: self.mode.as_ref(),
+            recurse: self.recurse,
+            purge: self.purge,
+            force: self.force,
+        }
     }
 
     pub(super) fn below<'p>(&self, path: &'p AbsPath) -> Option<&'p str> {

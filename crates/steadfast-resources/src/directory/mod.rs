@@ -20,7 +20,8 @@
 //! **purge**: what no promise names goes, in this directory and in promised directories below it; a directory
 //! that nobody promised stays as it is, unless `force` is true. What other promises make stays too, also where
 //! they do not name it: the home, the mail and the keys of a promised user, the links by which a service that
-//! is promised `enabled` starts at boot. Beyond `purge_max` entries nothing goes
+//! is promised `enabled` starts at boot. So do the homes of people who have an account. All that is spared also where a
+//! link of root's or a bind mount leads to it. Beyond `purge_max` entries nothing goes
 //! and the promise is not kept. What goes is kept in the state directory. What cannot be removed
 //! is told, and holds nothing else.
 //!
@@ -57,7 +58,7 @@ use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Turn, Watch};
 use crate::made::Made;
-use crate::paths::{self, Inherited};
+use crate::paths::{self, Inherited, vital, vital_files};
 use crate::undo::{Effect, Facet, Says};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -214,6 +215,19 @@ impl Kind for Directory {
 
     fn reaches(want: &Desired) -> Option<(&AbsPath, bool)> {
         (want.absent || want.purge || want.recurse).then_some((&want.path, true))
+    }
+
+    fn harms(want: &Desired, named: &AbsPath) -> Option<String> {
+        if want.absent {
+            return vital::no_absence(named)
+                .or_else(|| vital_files::no_absence(named))
+                .map(Into::into);
+        }
+        let mut why = vital_files::no_directory(named).map(Into::into);
+        vital::judge_directory(&want.said_of(named), &mut |_, what| {
+            why.get_or_insert_with(|| what.to_owned());
+        });
+        why
     }
 
     fn set_made(want: &mut Desired, made: Arc<[Made]>) {

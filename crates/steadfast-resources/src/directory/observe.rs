@@ -7,6 +7,7 @@ use super::sieve::Sieve;
 use super::state::State;
 use crate::kind::Fingerprint;
 use crate::made::Places;
+use crate::naming::Naming;
 use crate::paths::{self, Accounts};
 use std::sync::Arc;
 use steadfast_system::files::{Content, Look, OwnFolder, Shape, Wanted};
@@ -19,12 +20,18 @@ pub(super) fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, 
         .collect();
     let mut accounts = Accounts::new(sys);
     let own: Arc<[OwnFolder]> = Arc::from(sys.own_folders());
+    let mut naming = Naming::new(sys);
     (wants.iter().zip(sys.look(&asked)))
         .map(|(want, look)| {
             let ids = accounts.ids(&want.owners)?;
             let Look { folder, entry } = look?;
             let is_folder = entry.as_ref().is_some_and(|it| it.shape == Shape::Directory);
-            let made = if is_folder { Places::find(&want.made, sys)? } else { Places::default() };
+            let (made, own) = if is_folder && want.looks_below() {
+                let made = Places::find_below(&want.made, &want.path, &mut naming)?;
+                (made, paths::own_seen_from(&want.path, &own, &mut naming))
+            } else {
+                (Places::default(), Arc::clone(&own))
+            };
             let inherits = accounts.inherited(folder.as_ref());
             let group = entry.as_ref().and_then(|it| accounts.group_of(it));
             let mut have = State {
@@ -38,7 +45,7 @@ pub(super) fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, 
                 also_promised: Arc::from([]),
                 sources: None,
                 made,
-                own: Arc::clone(&own),
+                own,
             };
             look_below(want, &mut have, is_folder && want.looks_below(), sys)?;
             Ok(have)

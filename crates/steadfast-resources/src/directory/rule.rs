@@ -26,6 +26,8 @@ pub(super) struct Rule<'a> {
     pub(super) root: Folder,
     /// What is ours, and the homes of promised users.
     foreign: BTreeSet<&'a str>,
+    /// The homes of people that no promise names.
+    people: BTreeSet<&'a str>,
 }
 
 impl<'a> Rule<'a> {
@@ -33,7 +35,9 @@ impl<'a> Rule<'a> {
         let own = have.own.iter().map(|it| it.path.as_str()).chain([STATE]);
         let own = own.filter_map(|it| it.strip_prefix(want.path.as_str())?.strip_prefix('/'));
         let homes = have.made.whole().filter_map(|it| relative(it, &want.path));
-        Rule { want, ids: have.ids, root, foreign: own.chain(homes).collect() }
+        let people = have.made.people().filter_map(|it| relative(it, &want.path));
+        let foreign = own.chain(homes).collect();
+        Rule { want, ids: have.ids, root, foreign, people: people.collect() }
     }
 
     /// Whether the promise has no say about an entry: a pattern names it, it is ours or in a promised user's
@@ -42,6 +46,21 @@ impl<'a> Rule<'a> {
         let is_foreign = |it: &str| self.foreign.contains(it);
         let foreign = !self.foreign.is_empty() && folders(below).chain([below]).any(is_foreign);
         foreign || !self.want.ignore.is_empty() && self.want.spares(below)
+    }
+
+    /// What stays with all that is in it, whether it is there or not.
+    pub(super) fn stays(&self) -> impl Iterator<Item = &'a str> + '_ {
+        self.foreign.iter().chain(&self.people).copied()
+    }
+
+    /// Whether it is a home that nobody promised.
+    pub(super) fn is_home(&self, below: &str) -> bool {
+        self.people.contains(below)
+    }
+
+    /// Whether nothing of it goes with a purge: it lies in such a home.
+    pub(super) fn is_of_people(&self, below: &str) -> bool {
+        !self.people.is_empty() && folders(below).chain([below]).any(|it| self.is_home(it))
     }
 
     /// What a mode becomes below the directory.

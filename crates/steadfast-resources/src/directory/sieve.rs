@@ -103,7 +103,10 @@ impl files::Sieve for Sieve<'_> {
 
     /// What nothing is said of is not looked at. An absent directory goes with all that is in it.
     fn enters(&self, below: &str) -> bool {
-        self.rule.want.absent || self.leading.contains(below) || !self.rule.leaves_alone(below)
+        let want = self.rule.want;
+        let says_nothing =
+            self.rule.leaves_alone(below) || !want.recurse && self.rule.is_of_people(below);
+        want.absent || self.leading.contains(below) || !says_nothing
     }
 
     fn tells(&self, below: &str, entry: &Entry) -> bool {

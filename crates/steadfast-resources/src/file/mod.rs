@@ -55,8 +55,9 @@ use crate::edit;
 use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Turn};
-use crate::made::{Made, Places};
-use crate::paths::{self, Accounts, Inherited, Within};
+use crate::made::Made;
+use crate::naming::Naming;
+use crate::paths::{self, Accounts, Inherited, Within, vital, vital_files};
 use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
 use std::sync::Arc;
 use steadfast_model::{Field, Lower, Node, Spanned, TEXT_FROM, Takes};
@@ -161,17 +162,13 @@ impl Kind for File {
         let states = observe::observe_with(wants, sys, |owners, folder| {
             Ok((accounts.ids(owners)?, accounts.inherited(folder)))
         });
+        let mut naming = Naming::new(sys);
         let spared = |(want, state): (&&Desired, Result<State, SystemError>)| {
             let mut state = state?;
-            let places = match (want.force, want.made.is_empty()) {
-                (false, true) => return Ok(state),
-                (true, _) | (_, false) => Places::find(&want.made, sys)?,
-            };
-            if state.ours.is_none() && !want.made.is_empty() {
-                state.ours = places.forbid(&want.path, state.entry.as_ref());
-            }
-            if state.ours.is_none() && want.force {
-                state.within = Within::find(&want.path, state.entry.as_ref(), &places, sys)?;
+            if state.ours.is_none() && (want.force || !want.made.is_empty()) {
+                let entry = state.entry.as_ref();
+                (state.ours, state.within) =
+                    Within::find(&want.path, entry, &want.made, want.force, &mut naming)?;
             }
             Ok(state)
         };
@@ -186,6 +183,15 @@ impl Kind for File {
     /// Whoever says what keys are in a file of keys says all of it.
     fn reaches(want: &Desired) -> Option<(&AbsPath, bool)> {
         (want.absent || Made::is_path_of_keys(&want.path)).then_some((&want.path, false))
+    }
+
+    fn harms(want: &Desired, named: &AbsPath) -> Option<String> {
+        let absent = || vital_files::no_absence(named).filter(|_| want.absent);
+        let mut why = vital::no_file(named).or_else(absent).map(Into::into);
+        vital_files::judge_attributes(named, &want.owners, want.mode.as_ref(), &mut |_, what| {
+            why.get_or_insert_with(|| what.to_owned());
+        });
+        why
     }
 
     fn set_made(want: &mut Desired, made: Arc<[Made]>) {

@@ -9,7 +9,8 @@ use expect_test::{Expect, expect};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use steadfast_system::files::{
-    self, Digest, Entry, Expected, Look, Mode, NewFile, OwnFolder, Shape, Sieve, Tree, Wanted,
+    self, Digest, Entry, Expected, Look, Mode, Mounts, NewFile, OwnFolder, Shape, Sieve, Tree,
+    Wanted,
 };
 use steadfast_system::secrets::{self, Secret};
 use steadfast_system::{AbsPath, ErrorKind, GroupName};
@@ -670,6 +671,10 @@ impl files::Read for Machine {
     }
     fn real_folders(&self, folders: &[&AbsPath]) -> Vec<Option<AbsPath>> {
         vec![None; folders.len()]
+    }
+
+    fn mounts(&self) -> Mounts {
+        Mounts::default()
     }
 
     fn tree(&self, _: &AbsPath, _: &dyn Sieve) -> Result<Tree, SystemError> {

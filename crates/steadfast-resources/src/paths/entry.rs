@@ -1,6 +1,7 @@
 //! What is told of an entry that was seen, and whether it may be touched.
 
 use super::content::sha256;
+use crate::naming::Naming;
 use std::sync::Arc;
 use steadfast_system::AbsPath;
 use steadfast_system::files::{Content, Entry, Expected, Folder, KEPT_FILE_MAX, OwnFolder, Shape};
@@ -51,6 +52,21 @@ pub fn lies_in_ours(path: &AbsPath, own: &[OwnFolder]) -> Option<String> {
 pub fn holds_ours(path: &AbsPath, own: &[OwnFolder]) -> Option<String> {
     let folder = own.iter().find(|it| it.path.is_within(path))?;
     Some(format!("{}, where this program keeps what is its own, would go with it", folder.path))
+}
+
+/// The same directories, also as they are called from a directory that they lie in.
+pub(crate) fn own_seen_from(
+    folder: &AbsPath,
+    own: &Arc<[OwnFolder]>,
+    naming: &mut Naming<'_>,
+) -> Arc<[OwnFolder]> {
+    naming.learn(&own.iter().map(|it| it.path.clone()).collect::<Vec<_>>());
+    let mut more = vec![];
+    for it in own.iter() {
+        let seen = naming.seen_from(folder, &it.path).into_iter();
+        more.extend(seen.map(|path| OwnFolder { path, promisable: it.promisable }));
+    }
+    if more.is_empty() { Arc::clone(own) } else { own.iter().cloned().chain(more).collect() }
 }
 
 /// Both, for what is no directory and takes the place of one.

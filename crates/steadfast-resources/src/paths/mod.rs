@@ -23,6 +23,7 @@ pub use change::{
 };
 pub use content::{Bytes, ONLY_REMEMBERED, Promised, sha256};
 pub use detail::{SHOWN, detail, diff};
+pub(crate) use entry::own_seen_from;
 pub use entry::{
     describe, hide_secret, holds_ours, is_foreign_link, is_kept, is_ours, is_too_large_to_keep,
     lies_in_ours, may_be_filled, not_kept, seen, shown_size, size, words,

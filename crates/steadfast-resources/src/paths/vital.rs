@@ -89,6 +89,11 @@ const VITAL: &[Vital] = &[
     shared("/var/tmp"),
 ];
 
+/// All of them.
+pub(crate) fn folders() -> impl Iterator<Item = AbsPath> {
+    VITAL.iter().filter_map(|it| AbsPath::parse(it.path).ok())
+}
+
 fn find(path: &AbsPath) -> Option<&'static Vital> {
     VITAL.iter().find(|it| it.path == path.as_str())
 }
@@ -103,23 +108,33 @@ fn refuse(cx: &mut Lower<'_>, span: Span, path: &AbsPath, what: &str) {
 
 /// Refuses a file in the place of a directory of the system, and its absence.
 pub(crate) fn refuse_file(path: &AbsPath, name: Span, cx: &mut Lower<'_>) {
-    if find(path).is_some() {
-        refuse(cx, name, path, "cannot be a file, or be absent");
+    if let Some(what) = no_file(path) {
+        refuse(cx, name, path, what);
     }
+}
+
+/// Why a path cannot be a file, or be absent, where it is a directory of the system.
+pub(crate) fn no_file(path: &AbsPath) -> Option<&'static str> {
+    find(path).map(|_| "cannot be a file, or be absent")
 }
 
 /// Refuses a link in the place of a directory of the system, unless it is the one that stands there anyway.
 /// Without a target it is absent.
 pub(crate) fn refuse_link(path: &AbsPath, target: Option<&str>, name: Span, cx: &mut Lower<'_>) {
-    if find(path).is_none() {
-        return;
+    if let Some(what) = no_link(path, target) {
+        refuse(cx, name, path, what);
     }
+}
+
+/// Why a path cannot be such a link.
+pub(crate) fn no_link(path: &AbsPath, target: Option<&str>) -> Option<&'static str> {
+    find(path)?;
     let usual =
         SYSTEM_LINKS.iter().find(|(link, _)| *link == path.as_str()).map(|(_, target)| *target);
     match (target, usual) {
-        (Some(target), Some(usual)) if leads_to(path, target, usual) => {}
-        (Some(_), _) => refuse(cx, name, path, "cannot be a link to elsewhere"),
-        (None, _) => refuse(cx, name, path, "cannot be absent"),
+        (Some(target), Some(usual)) if leads_to(path, target, usual) => None,
+        (Some(_), _) => Some("cannot be a link to elsewhere"),
+        (None, _) => no_absence(path),
     }
 }
 
@@ -146,21 +161,30 @@ pub(crate) struct Said<'a> {
 
 /// Refuses the absence of a directory of the system.
 pub(crate) fn refuse_absence(path: &AbsPath, name: Span, cx: &mut Lower<'_>) {
-    if find(path).is_some() {
-        refuse(cx, name, path, "cannot be absent");
+    if let Some(what) = no_absence(path) {
+        refuse(cx, name, path, what);
     }
+}
+
+/// Why a path cannot be absent.
+pub(crate) fn no_absence(path: &AbsPath) -> Option<&'static str> {
+    find(path).map(|_| "cannot be absent")
 }
 
 /// Refuses what would close a directory of the system, or take away what is in it.
 pub(crate) fn refuse_directory(said: &Said<'_>, fields: &mut Fields<'_, '_, '_>) {
-    let Some(vital) = find(said.path) else { return };
-    let mut refuse = |key: &str, what: &str| {
+    judge_directory(said, &mut |key, what| {
         let span = fields.key_span(key);
         refuse(fields.cx, span, said.path, what);
-    };
+    });
+}
+
+/// What of this a directory of the system does not bear: `refuse` is told the field and why.
+pub(crate) fn judge_directory(said: &Said<'_>, refuse: &mut dyn FnMut(&str, &str)) {
+    let Some(vital) = find(said.path) else { return };
     let mode = said.mode.map(|wish| wish.of(base(vital), true));
     let bits = Bits { needs: vital.needs, excludes: vital.excludes };
-    bits.judge(said.owners, mode, "others could change what is in it", &mut refuse);
+    bits.judge(said.owners, mode, "others could change what is in it", refuse);
     if said.recurse && !vital.recurses {
         refuse("recurse", "cannot have one owner or mode for all below it");
     }

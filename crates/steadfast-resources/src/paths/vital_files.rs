@@ -53,6 +53,11 @@ const VITAL: &[Vital] = &[
     Vital { needs: 0, ..read("/etc/steadfast/agent.yaml") },
 ];
 
+/// All of them.
+pub(crate) fn files() -> impl Iterator<Item = AbsPath> {
+    VITAL.iter().filter_map(|it| AbsPath::parse(it.path).ok())
+}
+
 fn find(path: &AbsPath) -> Option<&'static Vital> {
     VITAL.iter().find(|it| it.path == path.as_str())
 }
@@ -67,24 +72,40 @@ fn refuse(cx: &mut Lower<'_>, span: Span, path: &AbsPath, what: &str) {
 
 /// Refuses the absence of such a file.
 pub(crate) fn refuse_absence(path: &AbsPath, name: Span, cx: &mut Lower<'_>) {
-    if find(path).is_some() {
-        refuse(cx, name, path, "cannot be absent");
+    if let Some(what) = no_absence(path) {
+        refuse(cx, name, path, what);
     }
+}
+
+/// Why a path cannot be absent.
+pub(crate) fn no_absence(path: &AbsPath) -> Option<&'static str> {
+    find(path).map(|_| "cannot be absent")
 }
 
 /// Refuses a directory in the place of such a file.
 pub(crate) fn refuse_directory(path: &AbsPath, name: Span, cx: &mut Lower<'_>) {
-    if find(path).is_some() {
-        refuse(cx, name, path, "cannot be a directory");
+    if let Some(what) = no_directory(path) {
+        refuse(cx, name, path, what);
     }
+}
+
+/// Why a path cannot be a directory.
+pub(crate) fn no_directory(path: &AbsPath) -> Option<&'static str> {
+    find(path).map(|_| "cannot be a directory")
 }
 
 /// Refuses a link in the place of such a file, where it is none; without a target it is absent.
 pub(crate) fn refuse_link(path: &AbsPath, target: Option<&str>, name: Span, cx: &mut Lower<'_>) {
-    match (find(path), target) {
-        (Some(_), None) => refuse(cx, name, path, "cannot be absent"),
-        (Some(vital), Some(_)) if !vital.may_be_link => refuse(cx, name, path, "cannot be a link"),
-        (Some(_) | None, _) => {}
+    if let Some(what) = no_link(path, target) {
+        refuse(cx, name, path, what);
+    }
+}
+
+/// Why a path cannot be such a link.
+pub(crate) fn no_link(path: &AbsPath, target: Option<&str>) -> Option<&'static str> {
+    match (find(path)?, target) {
+        (_, None) => no_absence(path),
+        (vital, Some(_)) => (!vital.may_be_link).then_some("cannot be a link"),
     }
 }
 
@@ -95,13 +116,23 @@ pub(crate) fn refuse_attributes(
     mode: Option<&Wish>,
     fields: &mut Fields<'_, '_, '_>,
 ) {
-    let Some(vital) = find(path) else { return };
-    let mode = mode.map(|wish| wish.of(Mode(vital.needs | 0o600), false));
-    let bits = Bits { needs: vital.needs, excludes: vital.excludes };
-    bits.judge(owners, mode, "that opens it to others", &mut |key, what| {
+    judge_attributes(path, owners, mode, &mut |key, what| {
         let span = fields.key_span(key);
         refuse(fields.cx, span, path, what);
     });
+}
+
+/// What of this such a file does not bear: `refuse` is told the field and why.
+pub(crate) fn judge_attributes(
+    path: &AbsPath,
+    owners: &Owners,
+    mode: Option<&Wish>,
+    refuse: &mut dyn FnMut(&str, &str),
+) {
+    let Some(vital) = find(path) else { return };
+    let mode = mode.map(|wish| wish.of(Mode(vital.needs | 0o600), false));
+    let bits = Bits { needs: vital.needs, excludes: vital.excludes };
+    bits.judge(owners, mode, "that opens it to others", refuse);
 }
 
 #[cfg(test)]

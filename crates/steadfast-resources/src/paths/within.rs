@@ -1,12 +1,14 @@
 //! A directory that gives way to a file or a link: all that is in it goes with it.
 
-use super::entry::may_be_filled;
+use super::entry::{holds_ours, may_be_filled, own_seen_from};
 use super::numbers::thousands;
 use crate::kind::Refusal;
-use crate::made::Places;
+use crate::made::{Made, Places};
+use crate::naming::Naming;
+use std::sync::Arc;
 use steadfast_system::files::{Bar, Entry, Shape, TreeEntry};
 use steadfast_system::text::safe;
-use steadfast_system::{AbsPath, Probe, SystemError};
+use steadfast_system::{AbsPath, SystemError};
 
 /// What is in a directory that gives way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,25 +20,37 @@ pub struct Within {
 }
 
 impl Within {
-    /// Looks below what is to give way, where that is a directory.
-    pub fn find(
+    /// Why another promise has the say about what is at a path; and where that is a directory and `gives_way`, what
+    /// is in it.
+    pub(crate) fn find(
         path: &AbsPath,
         entry: Option<&Entry>,
-        places: &Places,
-        sys: &dyn Probe,
-    ) -> Result<Within, SystemError> {
+        made: &[Made],
+        gives_way: bool,
+        naming: &mut Naming<'_>,
+    ) -> Result<(Option<String>, Within), SystemError> {
         let is_folder = |it: &&Entry| it.shape == Shape::Directory && !it.mounted;
-        let Some(entry) = entry.filter(is_folder) else { return Ok(Within::default()) };
+        let folder = entry.filter(is_folder).filter(|_| gives_way);
+        let places = match folder {
+            Some(_) => Places::find_below(made, path, naming)?,
+            None => Places::find(made, path, naming)?,
+        };
+        let theirs = if made.is_empty() { None } else { places.forbid(path, entry) };
+        let (None, Some(entry)) = (&theirs, folder) else { return Ok((theirs, Within::default())) };
         let matters =
             |_: &str, it: &Entry| it.mounted || it.marks.bar.is_some() || may_be_filled(it);
+        let sys = naming.probe();
         let tree = sys.tree(path, &matters)?;
         let all = &tree.entries;
         let open = may_be_filled(entry) || all.iter().any(|it| may_be_filled(&it.entry));
+        let own = Arc::from(sys.own_folders());
+        let ours = holds_ours(path, &own_seen_from(path, &own, naming));
         let refusal = places
             .first_within(path)
             .map(|(at, why)| Refusal::model(format!("{at} would go with it: {why}")))
+            .or_else(|| ours.map(Refusal::model))
             .or_else(|| why_it_stays(all).map(|why| Refusal::of_place(open, why)));
-        Ok(Within { count: tree.count, refusal })
+        Ok((None, Within { count: tree.count, refusal }))
     }
 }
 

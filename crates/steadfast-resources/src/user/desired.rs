@@ -113,8 +113,8 @@ impl Present {
 
 /// A user that is promised has a home, mail that waits, and keys where these are promised.
 pub(super) fn makes(want: &Desired) -> Vec<Made> {
-    let Wanted::Present(present) = &want.state else { return vec![] };
     let user = want.name.clone();
+    let Wanted::Present(present) = &want.state else { return vec![Made::Nobody(user)] };
     let home = present.home.clone();
     let mail = ["/var/mail", "/var/spool/mail"];
     let mail = mail.iter().filter_map(|it| AbsPath::parse(it).ok()?.join(user.as_str()).ok());
@@ -124,7 +124,8 @@ pub(super) fn makes(want: &Desired) -> Vec<Made> {
         Some(HomeState::Present) | None => {
             made.push(Made::Home { user: user.clone(), home: home.clone() });
         }
-        Some(HomeState::Absent | HomeState::Unmanaged) => {}
+        Some(HomeState::Absent) => made.push(Made::Nobody(user.clone())),
+        Some(HomeState::Unmanaged) => {}
     }
     if present.ssh_keys.is_some() {
         made.push(Made::Keys { user, home });

@@ -6,7 +6,7 @@ use super::looks::{self, Looks};
 use super::secret::SecretPaths;
 use super::tree;
 use super::walk::{self, Dir, Facts, Walker, failed};
-use super::{Content, Digest, Entry, Look, OwnFolder, Read, Shape, Sieve, Tree, Wanted};
+use super::{Content, Digest, Entry, Look, Mounts, OwnFolder, Read, Shape, Sieve, Tree, Wanted};
 use crate::{AbsPath, ErrorKind, Host, SystemError};
 use rustix::io::Errno;
 use std::ffi::CStr;
@@ -24,6 +24,7 @@ const THREADS_MAX: usize = 8;
 
 /// Locks and sockets, and what is remembered until the next boot.
 const RUN: &str = "/run/steadfast";
+const MOUNTS: &str = "/proc/self/mountinfo";
 
 impl Read for Host {
     fn look(&self, wanted: &[(&AbsPath, Wanted)]) -> Vec<Result<Look, SystemError>> {
@@ -42,6 +43,11 @@ impl Read for Host {
     fn real_folders(&self, folders: &[&AbsPath]) -> Vec<Option<AbsPath>> {
         let mut walker = Walker::default();
         folders.iter().map(|it| walker.real(it).filter(|real| real != *it)).collect()
+    }
+
+    fn mounts(&self) -> Mounts {
+        // Where the kernel's own files are not to be had, nothing is known of any mount.
+        std::fs::read(MOUNTS).map(|it| Mounts::parse(&it)).unwrap_or_default()
     }
 
     fn tree(&self, root: &AbsPath, sieve: &dyn Sieve) -> Result<Tree, SystemError> {

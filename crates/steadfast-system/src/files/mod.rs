@@ -10,6 +10,7 @@ mod glance;
 mod host;
 mod looks;
 mod marks;
+mod mounts;
 pub(crate) mod private;
 mod read;
 mod secret;
@@ -23,6 +24,7 @@ pub mod whole;
 pub(crate) mod write;
 
 pub use changed::ChangedNames;
+pub use mounts::Mounts;
 pub(crate) use walk::closed_folder;
 pub use walk::{Folders, There};
 
@@ -349,6 +351,9 @@ pub trait Read: fmt::Debug {
     /// Where directories really are: for each its path without a link in it, as far as it is there; none
     /// where that is its own, or where no link is followed on the way.
     fn real_folders(&self, folders: &[&AbsPath]) -> Vec<Option<AbsPath>>;
+
+    /// What is mounted where: by a bind mount, what a path without a link leads to may have another name.
+    fn mounts(&self) -> Mounts;
 
     /// Looks at everything below a directory, links not followed, other file systems not entered, and tells what
     /// the sieve lets through. No more than 1,000,000 entries are looked at, and no more than 200,000 told that

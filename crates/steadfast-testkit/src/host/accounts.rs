@@ -137,7 +137,13 @@ impl World {
         self.processes.get(&uid).is_some_and(|it| !it.is_empty())
     }
 
+    /// Where the things of a home are kept: links and mounts may lead there.
+    fn home_at(&self, home: &AbsPath) -> AbsPath {
+        self.real(home).ok().flatten().map_or_else(|| home.clone(), |it| self.shown_by(it.0))
+    }
+
     fn new_home(&mut self, home: &AbsPath, uid: u32, gid: u32) -> Result<(), SystemError> {
+        let home = &self.home_at(home);
         if self.files.contains_key(home) {
             return Ok(());
         }
@@ -186,8 +192,8 @@ impl World {
 
     fn set_user(&mut self, name: &UserName, to: &Attribute) -> Result<(), SystemError> {
         let user = self.account(name)?.user.clone();
-        let below_home =
-            |path: &AbsPath| AbsPath::parse(&user.home).is_ok_and(|home| path.is_within(&home));
+        let its = AbsPath::parse(&user.home).map(|it| self.home_at(&it));
+        let below_home = |path: &AbsPath| its.as_ref().is_ok_and(|home| path.is_within(home));
         if let (Attribute::Uid(_) | Attribute::Group(_), Ok(home)) =
             (to, AbsPath::parse(&user.home))
             && matches!(self.shape_of_home(&home), HomeShape::Directory { .. })
@@ -264,6 +270,7 @@ impl World {
     }
 
     fn keys_at(&self, home: &AbsPath, user: Option<u32>) -> KeysFile {
+        let home = &self.home_at(home);
         let thing = |path: &str| self.files.get(&home.join(path).unwrap());
         let path = format!("{home}/.ssh/authorized_keys");
         if self.files.get(home).is_none_or(|it| it.matter != Matter::Directory) {
@@ -303,7 +310,7 @@ impl World {
     }
 
     fn shape_of_home(&self, path: &AbsPath) -> HomeShape {
-        let Some(thing) = self.files.get(path) else { return HomeShape::Nothing };
+        let Some(thing) = self.files.get(&self.home_at(path)) else { return HomeShape::Nothing };
         match &thing.matter {
             Matter::Directory => HomeShape::Directory { uid: thing.uid, link: false },
             Matter::Link(target) => {
@@ -536,7 +543,7 @@ impl Write for FakeHost {
         self.effect(format!("make home of user {user}"), |world| {
             let user = world.account(user)?.user.clone();
             let home = AbsPath::parse(&user.home).unwrap();
-            if world.files.contains_key(&home) {
+            if world.files.contains_key(&world.home_at(&home)) {
                 return refuse(ErrorKind::Moved, format!("{home}: something is there now"));
             }
             world.new_home(&home, user.uid, user.gid)
@@ -547,7 +554,8 @@ impl Write for FakeHost {
         self.effect(format!("remove home {path}"), |world| match world.shape_of_home(path) {
             HomeShape::Nothing => Ok(()),
             HomeShape::Directory { uid: owner, link: false } if owner == uid => {
-                world.take(path);
+                let home = world.home_at(path);
+                world.take(&home);
                 Ok(())
             }
             HomeShape::Directory { .. } | HomeShape::Other => {
@@ -590,8 +598,9 @@ impl Write for FakeHost {
             if !same {
                 return refuse(ErrorKind::Moved, "it has changed since it was looked at");
             }
-            let folder = home.join(".ssh").unwrap();
             let is_closed = world.is_closed(home)?;
+            let home = &world.home_at(home);
+            let folder = home.join(".ssh").unwrap();
             let at = world.files.get(home).map(|it| (it.uid, it.mode));
             if !is_closed && at.is_none_or(|(owner, mode)| owner != uid || mode & 0o300 != 0o300) {
                 return refuse(ErrorKind::PermissionDenied, "Permission denied");

@@ -4,7 +4,7 @@ use super::{FakeHost, World, refuse};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use steadfast_system::files::{
-    Attributes, Bar, Content, Digest, Entry, Expected, Folder, Look, Marks, Mode, NewFile,
+    Attributes, Bar, Content, Digest, Entry, Expected, Folder, Look, Marks, Mode, Mounts, NewFile,
     OwnFolder, Read, Secrecy, Shape, Sieve, Staged, Tree, TreeEntry, Wanted, Write,
 };
 use steadfast_system::{AbsPath, ErrorKind, SystemError};
@@ -153,8 +153,25 @@ impl World {
         self.thing(path).and_then(Thing::text)
     }
 
-    /// The directory that a path lies in, without links in it; none where it is not there.
+    /// The directory that a path lies in, where its things are kept; none where it is not there.
     pub(super) fn folder(&self, path: &AbsPath) -> Result<Option<(AbsPath, Folder)>, SystemError> {
+        Ok(self.walk(path)?.map(|it| (self.shown_by(it.0), it.1)))
+    }
+
+    /// Where the things are kept that a path without links shows.
+    pub(super) fn shown_by(&self, path: AbsPath) -> AbsPath {
+        let binds = self.binds.iter().filter(|(at, _)| path.is_within(at));
+        match binds.max_by_key(|(at, _)| at.as_str().len()) {
+            None => path,
+            Some((at, shows)) => match path.as_str()[at.as_str().len()..].trim_start_matches('/') {
+                "" => shows.clone(),
+                below => shows.found(below),
+            },
+        }
+    }
+
+    /// The directory that a path lies in, without links in it; none where it is not there.
+    fn walk(&self, path: &AbsPath) -> Result<Option<(AbsPath, Folder)>, SystemError> {
         let root = AbsPath::parse("/").unwrap();
         let parent = path.parent().unwrap_or_else(|| root.clone());
         let split = |it: &str| it.split('/').rev().map(str::to_owned).collect::<Vec<String>>();
@@ -173,7 +190,7 @@ impl World {
                 continue;
             }
             let next = here.found(&part);
-            let Some(thing) = self.files.get(&next) else { return Ok(None) };
+            let Some(thing) = self.files.get(&self.shown_by(next.clone())) else { return Ok(None) };
             match &thing.matter {
                 Matter::Directory => {
                     open |= is_open(thing);
@@ -198,13 +215,13 @@ impl World {
                 }
             }
         }
-        let thing = self.files.get(&here).unwrap();
+        let thing = self.files.get(&self.shown_by(here.clone())).unwrap();
         let mode = Mode(thing.mode);
         Ok(Some((here, Folder { uid: thing.uid, gid: thing.gid, mode, open, bar: thing.bar })))
     }
 
     /// Where a path leads, its last part not followed.
-    fn real(&self, path: &AbsPath) -> Result<Option<(AbsPath, Folder)>, SystemError> {
+    pub(super) fn real(&self, path: &AbsPath) -> Result<Option<(AbsPath, Folder)>, SystemError> {
         let Some((folder, facts)) = self.folder(path)? else { return Ok(None) };
         if path.as_str() == "/" {
             return Ok(Some((folder, facts)));
@@ -405,7 +422,7 @@ impl Read for FakeHost {
             let real = |folder: &&AbsPath| {
                 let mut there = (*folder).clone();
                 let real = loop {
-                    if let Some((real, _)) = world.folder(&there.found("x")).ok()? {
+                    if let Some((real, _)) = world.walk(&there.found("x")).ok()? {
                         break real;
                     }
                     there = there.parent()?;
@@ -419,9 +436,14 @@ impl Read for FakeHost {
         })
     }
 
+    fn mounts(&self) -> Mounts {
+        self.look_at(|world| Mounts::of_binds(&world.binds))
+    }
+
     fn tree(&self, root: &AbsPath, sieve: &dyn Sieve) -> Result<Tree, SystemError> {
         self.look_at(|world| {
             let found = world.real(root)?.and_then(|(real, folder)| {
+                let real = world.shown_by(real);
                 let thing = world.files.get(&real)?;
                 (thing.matter == Matter::Directory).then_some((real, folder))
             });

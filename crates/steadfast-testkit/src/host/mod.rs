@@ -68,6 +68,8 @@ pub struct World {
     pub secrets: BTreeMap<String, Vec<u8>>,
     /// The paths that secrets were written to, and whether what is replaced there is kept.
     pub secret_paths: BTreeMap<AbsPath, bool>,
+    /// Directories that show another one (a bind mount), and which.
+    pub binds: BTreeMap<AbsPath, AbsPath>,
 }
 
 /// When a fault strikes, seen from the effect.
@@ -127,6 +129,7 @@ impl FakeHost {
             clock: 1_700_000_000 * TICK,
             hostname: "debian".into(),
             files: BTreeMap::new(),
+            binds: BTreeMap::new(),
             kept: BTreeMap::new(),
             users: BTreeMap::new(),
             groups: BTreeMap::new(),
@@ -232,6 +235,14 @@ impl FakeHost {
     }
 
     #[must_use]
+    /// A directory is seen a second time where another one is.
+    pub fn with_bind(self, at: &str, shows: &str) -> FakeHost {
+        let host = self.with_thing(at, Thing { mounted: true, ..Thing::of(Matter::Directory) });
+        host.with(|world| {
+            world.binds.insert(AbsPath::parse(at).unwrap(), AbsPath::parse(shows).unwrap());
+        })
+    }
+
     pub fn with_thing(self, path: &str, thing: Thing) -> FakeHost {
         self.with(|world| world.put(&AbsPath::parse(path).unwrap(), thing))
     }

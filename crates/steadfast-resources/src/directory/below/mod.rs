@@ -64,7 +64,8 @@ impl<'a> Below<'a> {
         let ignored: BTreeSet<&str> = entries.iter().filter(alone).map(|(path, _)| *path).collect();
         let mut spared = BTreeSet::new();
         let sources = want.sources().iter().map(|it| &*it.below);
-        for path in promised.iter().copied().chain(ignored.iter().copied()).chain(sources) {
+        let stays = promised.iter().copied().chain(ignored.iter().copied()).chain(rule.stays());
+        for path in stays.chain(sources) {
             spared.insert(path);
             spared.extend(folders(path));
         }

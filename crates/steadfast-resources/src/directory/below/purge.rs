@@ -13,12 +13,17 @@ impl Below<'_> {
         // Directories that nobody promised, and that stay with all that is in them.
         let mut left: BTreeSet<&str> = BTreeSet::new();
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut homes = 0u64;
         for (path, it) in &self.entries {
             if let Some(folder) = folders(path).find(|folder| self.gone.contains(folder)) {
                 *counts.entry(folder).or_default() += 1;
                 continue;
             }
-            if self.spared.contains(path) || folders(path).any(|folder| left.contains(folder)) {
+            homes += u64::from(self.rule.is_home(path));
+            if self.rule.is_of_people(path)
+                || self.spared.contains(path)
+                || folders(path).any(|folder| left.contains(folder))
+            {
                 continue;
             }
             if it.entry.shape == Shape::Directory && !self.want.force {
@@ -54,11 +59,20 @@ impl Below<'_> {
                 count: counts.get(path).copied().unwrap_or(1),
             });
         }
-        if !left.is_empty() {
-            difference.notes.push(format!(
-                "directories that nobody promised stay: {} (`force: true` purges directories too)",
-                paths::thousands(left.len() as u64)
-            ));
-        }
+        let homes = if self.want.force { homes } else { 0 };
+        difference.notes.extend(what_stays(homes, left.len() as u64));
     }
+}
+
+/// What is told of what a purge leaves.
+fn what_stays(homes: u64, left: u64) -> impl Iterator<Item = String> {
+    let homes = (homes > 0)
+        .then(|| format!("homes of users that nobody promised stay: {}", paths::thousands(homes)));
+    let left = (left > 0).then(|| {
+        let count = paths::thousands(left);
+        format!(
+            "directories that nobody promised stay: {count} (`force: true` purges directories too)"
+        )
+    });
+    homes.into_iter().chain(left)
 }

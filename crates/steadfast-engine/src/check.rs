@@ -87,7 +87,7 @@ pub fn check(promises: &Promises, observed: &Observed, plan: &Plan, budget: Budg
     if all != entries {
         return vec![Flaw::Entries { promises: all, entries }];
     }
-    let checked = Checked { promises, plan, turn: turns(promises) };
+    let checked = Checked { promises, plan, turn: turns(promises, plan) };
     let mut flaws = checked.turns();
     for at in 0..all {
         flaws.extend(checked.entry(at));
@@ -103,9 +103,9 @@ pub fn check(promises: &Promises, observed: &Observed, plan: &Plan, budget: Budg
 }
 
 /// The waves in which each promise has its turn.
-fn turns(promises: &Promises) -> Vec<Vec<usize>> {
+fn turns(promises: &Promises, plan: &Plan) -> Vec<Vec<usize>> {
     let mut turns = vec![vec![]; promises.all.len()];
-    for (wave, its) in promises.waves.iter().enumerate() {
+    for (wave, its) in plan.turns.waves(promises).iter().enumerate() {
         for at in its {
             turns[*at].push(wave);
         }
@@ -210,7 +210,7 @@ impl Checked<'_> {
 
     fn one_thing(&self, observed: &Observed) -> Vec<Flaw> {
         let mut flaws = vec![];
-        for wave in &self.promises.waves {
+        for wave in self.plan.turns.waves(self.promises) {
             let mut known: HashMap<Facet, usize> = HashMap::new();
             for at in wave.iter().copied().filter(|at| self.planned(*at)) {
                 let Ok(have) = &observed.states[at] else { continue };

@@ -18,6 +18,7 @@ mod reason;
 pub mod runner;
 mod step;
 mod steps;
+mod turns;
 pub mod undo;
 pub mod unit;
 
@@ -34,6 +35,7 @@ pub use plan::{Circumstances, Entry, Forecast, Plan};
 pub use promised::{Instance, Promised, Promises, Ties};
 pub use reason::{Packages, Reason};
 pub use runner::debt;
+pub use turns::Turns;
 pub use undo::plan::{UndoPlan, plan_undo};
 pub use undo::undo;
 pub use unit::{Scope, StepEnd, Unit, UnitId};

@@ -81,6 +81,21 @@ pub(crate) fn presumed(obstacles: &[Obstacle]) -> Option<String> {
     })
 }
 
+/// The things that are in the way, where that is all that speaks against it.
+pub(crate) fn waits_for(obstacles: &[Obstacle]) -> Vec<Identity> {
+    let things = obstacles.iter().flat_map(|it| match it {
+        Obstacle::InTheWay { of, why: _ } => &of[..],
+        Obstacle::Missing(_)
+        | Obstacle::Refused(_)
+        | Obstacle::HangsOn(_)
+        | Obstacle::Presumed(_)
+        | Obstacle::Unknown(_)
+        | Obstacle::Unhealthy(_)
+        | Obstacle::HealthNotAsked => &[],
+    });
+    things.cloned().collect()
+}
+
 /// What an earlier step of the run may change: what is in the way then, or was planned, is looked at anew. By
 /// the turn of the promise nothing of this is left: what is in the way then is a refusal.
 pub(crate) fn revised(

@@ -4,15 +4,16 @@
 
 use crate::budget::{Budget, BudgetMeter, Spent};
 use crate::observed::Observed;
-use crate::obstacles::{missing, presumed, revised, speaks_against, unknowns};
+use crate::obstacles::{missing, presumed, revised, speaks_against, unknowns, waits_for};
 use crate::outcome::{Held, NotKept};
 use crate::promised::{Promised, Promises};
 use crate::reason::Reason;
 use crate::steps::{Source, Steps};
+use crate::turns::Turns;
 use crate::unit::UnitId;
 use std::collections::HashMap;
 use steadfast_model::{Keep, PromiseId};
-use steadfast_resources::{Change, Difference, Obstacle, State};
+use steadfast_resources::{Change, Difference, Identity, Obstacle, State};
 use steadfast_system::{ErrorKind, SystemError};
 
 /// The intended effect of a whole run: one entry for each promise, in the order of the promises.
@@ -20,6 +21,8 @@ use steadfast_system::{ErrorKind, SystemError};
 #[must_use = "a plan does nothing until it is carried out"]
 pub struct Plan {
     pub entries: Vec<Entry>,
+    /// When each has its turn.
+    pub turns: Turns,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -89,12 +92,17 @@ pub struct Circumstances {
 pub fn plan(promises: &Promises, observed: &Observed, circumstances: Circumstances) -> Plan {
     let mut broken = BrokenUnits::new();
     let mut costs = UnitCosts::default();
+    let mut turns = Turns::default();
     // A broken unit holds its members and everything that needs them, so all promises are planned again
     // each time another broken unit is found. The same is done where a unit costs more than was known when
-    // its first member was planned.
+    // its first member was planned, and where one promise makes way for another.
     loop {
         let (mut entries, steps) =
-            plan_turns(promises, observed, circumstances, &broken, &mut costs);
+            plan_turns(promises, observed, circumstances, &turns, &broken, &mut costs);
+        let (waiting, frees) = making_way(promises, observed, &entries);
+        if turns.find(promises, &waiting, &frees) {
+            continue;
+        }
         if broken.find(promises, &entries, &costs) || costs.find(promises, &entries) {
             continue;
         }
@@ -102,7 +110,8 @@ pub fn plan(promises: &Promises, observed: &Observed, circumstances: Circumstanc
         mark_health_uncertain(promises, observed, &mut entries);
         // Without waves there was a circle, and nothing is run.
         let kept = || Entry::bare(Forecast::Kept);
-        return Plan { entries: entries.into_iter().map(|it| it.unwrap_or_else(kept)).collect() };
+        let entries = entries.into_iter().map(|it| it.unwrap_or_else(kept)).collect();
+        return Plan { entries, turns };
     }
 }
 
@@ -111,6 +120,7 @@ fn plan_turns(
     promises: &Promises,
     observed: &Observed,
     circumstances: Circumstances,
+    turns: &Turns,
     broken: &BrokenUnits,
     costs: &mut UnitCosts,
 ) -> (Vec<Option<Entry>>, Steps) {
@@ -118,8 +128,9 @@ fn plan_turns(
     let mut steps = Steps::default();
     let mut meter = BudgetMeter::new(circumstances.budget);
     costs.charged.clear();
-    for at in promises.waves.iter().flatten().copied() {
+    for at in turns.waves(promises).iter().flatten().copied() {
         let mut entry = entry(promises, observed, circumstances, at, &entries, &steps);
+        entry.notes.extend(turns.note(at).map(str::to_owned));
         broken.hold(promises, at, &mut entry);
         if let Err(held) = costs.spend(promises, at, &entry, &mut meter) {
             entry.forecast = Forecast::Held(held);
@@ -135,6 +146,34 @@ fn plan_turns(
         entries[at] = Some(entry);
     }
     (entries, steps)
+}
+
+/// By index, with the things of which each says something.
+type Things = Vec<(usize, Vec<Identity>)>;
+
+/// The promises that are not kept because of things that a step may change, with these; and those whose changes
+/// make things free, be it that what stands in their own way has to go before.
+fn making_way(
+    promises: &Promises,
+    observed: &Observed,
+    entries: &[Option<Entry>],
+) -> (Things, Things) {
+    let entry = |at: &usize| entries[*at].as_ref().filter(|_| promises.all[*at].selected);
+    let refused = (0..entries.len()).filter(|at| entry(at).is_some_and(Entry::is_refused));
+    let refused = refused.filter_map(|at| Some((at, observed.difference(promises, at).ok()?)));
+    let (mut waiting, mut frees): (Things, Things) = (vec![], vec![]);
+    let free = |its: &[Change]| its.iter().flat_map(Change::frees).collect::<Vec<Identity>>();
+    for (at, Difference { changes, obstacles, notes: _ }) in refused {
+        waiting.push((at, waits_for(&obstacles)));
+        frees.push((at, free(&changes)));
+    }
+    waiting.retain(|(_, things)| !things.is_empty());
+    if !waiting.is_empty() {
+        let planned = (0..entries.len()).filter_map(|at| Some((at, entry(&at)?)));
+        let planned = planned.filter(|(_, it)| it.is_planned());
+        frees.extend(planned.map(|(at, it)| (at, free(&it.changes))));
+    }
+    (waiting, frees)
 }
 
 /// Units of which a member will not be kept: for each, which one that is and why. A run takes back what it
@@ -302,6 +341,11 @@ impl Entry {
         steps.flat_map(|(forecast, its)| its.into_iter().map(move |it| (it, forecast)))
     }
 
+    /// Whether it is not kept because of what stands in its way.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self.forecast, Forecast::NotKept(NotKept::Refused(_)))
+    }
+
     /// Whether what needs it is not attempted.
     pub(crate) fn will_not_be_kept(&self) -> bool {
         match self.forecast {
@@ -386,7 +430,7 @@ fn entry(
     });
     let forecast = forecast(promises, at, &changes, &obstacles, entries, steps, needed);
     let mut entry = Entry { changes, notes, forecast, certain: vec![] };
-    if let Forecast::NotKept(NotKept::Refused(_)) = entry.forecast {
+    if entry.is_refused() {
         // These would follow if nothing were in the way.
         entry.changes.clear();
     }

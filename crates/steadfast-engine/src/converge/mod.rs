@@ -209,6 +209,7 @@ impl Run<'_> {
         };
         let Difference { changes, obstacles, notes } = difference;
         self.notes[at] = notes;
+        self.notes[at].extend(self.plan.turns.note(at).map(str::to_owned));
         if let Some(why) = obstacles::speaks_against(&obstacles) {
             return Decision::Settled(Outcome::NotKept(why));
         }

@@ -14,7 +14,7 @@ impl Run<'_> {
     /// All waves, again and again: what comes after something that settles waits until that has an end.
     pub(super) fn waves(&mut self, out: &mut dyn Reporter) {
         loop {
-            for wave in &self.promises.waves {
+            for wave in self.plan.turns.waves(self.promises) {
                 self.wave(wave, out);
             }
             if self.pending.is_empty() {

@@ -508,11 +508,7 @@ impl<'d> Builder<'d> {
             .iter()
             .map(|it| Task { rank: it.want.turn() as u8, needs: it.needs.clone() })
             .collect();
-        // A service comes after what it runs with; that one of them is not kept holds nothing back.
-        for one in inputs.values() {
-            let inputs = one.all().filter(|it| *it != one.runner);
-            tasks[one.runner].needs.extend(inputs);
-        }
+        inputs.values().for_each(|it| it.order(&mut tasks));
         let waves = match graph::waves(&tasks) {
             Ok(waves) => waves,
             Err(cycle) => {

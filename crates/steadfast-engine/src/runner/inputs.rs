@@ -1,5 +1,6 @@
 //! Which promises are the inputs of a runner.
 
+use crate::graph::Task;
 use serde::{Deserialize, Serialize};
 use steadfast_resources::Change;
 use steadfast_resources::runner::Consequence;
@@ -18,6 +19,11 @@ impl Inputs {
     /// Everything after which the runner has to be looked at.
     pub fn all(&self) -> impl Iterator<Item = usize> + '_ {
         self.reload.iter().chain(&self.restart).chain(&self.read).copied()
+    }
+
+    /// The runner comes after them; that one of them is not kept holds nothing back.
+    pub(crate) fn order(&self, tasks: &mut [Task]) {
+        tasks[self.runner].needs.extend(self.all().filter(|it| *it != self.runner));
     }
 
     /// What it asks of the runner that this promise changes. What asks for a restart asks for no reload

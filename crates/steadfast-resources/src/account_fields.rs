@@ -1,6 +1,7 @@
 //! What the kinds of accounts have in common: lists of names with their forms, the short forms of a
 //! promise, and words.
 
+use crate::kind::{Difference, Refusal};
 use crate::made::Made;
 use sha2::Digest as _;
 use std::fmt::Display;
@@ -89,6 +90,31 @@ pub(crate) fn list_in_form<T: PartialEq, E: Display>(
 /// The rule for names holds for what we make. What a package has made has the name that it has.
 pub(crate) const NOT_MADE: &str = "by this name it is kept where it is there, and not made: that takes lower \
     case letters, digits, `_` and `-`, 32 at most, a letter or `_` first";
+
+/// Why nothing is changed about an account that several lines of a file are about.
+pub(crate) fn stands_twice(what: &str, name: &str, file: &str) -> Refusal {
+    let name = safe(name);
+    Refusal::machine(format!(
+        "{what} {name} stands in {file} more than once, and no tool changes one of these lines: take out all but one"
+    ))
+}
+
+/// What is found of an account that several lines of a file are about: the first of them counts.
+pub(crate) fn unless_repeated<C>(
+    mut found: Difference<C>,
+    what: &str,
+    name: &str,
+    file: Option<&'static str>,
+) -> Difference<C> {
+    let Some(file) = file else { return found };
+    if !found.changes.is_empty() {
+        return Difference::refused(stands_twice(what, name, file));
+    }
+    found
+        .notes
+        .push(format!("it stands in {file} more than once; the first of these lines counts"));
+    found
+}
 
 /// `a, b and 3 more`: names for a message, made harmless for a terminal.
 pub(crate) fn listed<T: Display>(items: &[T]) -> String {

@@ -13,7 +13,7 @@
 //! from; it says nothing about a group that is there. `members`: see [`crate::members`]. A group that
 //! is somebody's primary group is not removed.
 
-use crate::account_fields::{NOT_MADE, digest, listed, shared_files, short_state};
+use crate::account_fields::{NOT_MADE, digest, listed, shared_files, short_state, unless_repeated};
 use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Obstacle, Refusal, Turn};
@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 use steadfast_model::{Field, Fields, Lower, Node, Spanned, Takes, Value, codes};
-use steadfast_system::accounts::NewGroup;
 use steadfast_system::accounts::at_once::AtOnce;
+use steadfast_system::accounts::{Local, NewGroup};
 use steadfast_system::{Actuate, GroupName, Probe, SystemError, UserName, accounts};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,8 +46,10 @@ pub struct State {
     pub gid: Option<u32>,
     /// The gid that the name service knows, where /etc/group has no such group.
     pub elsewhere: Option<u32>,
-    /// Another group that has the promised gid.
-    pub holder: Option<GroupName>,
+    /// The file in which it stands more than once.
+    pub repeated: Option<&'static str>,
+    /// Other groups that have the promised gid.
+    pub holders: Vec<GroupName>,
     /// Whose primary group it is.
     pub primary_of: Vec<UserName>,
 }
@@ -177,54 +179,8 @@ impl Kind for Group {
     }
 
     fn plan(want: &Desired, have: &State) -> Difference<Change> {
-        let name = &want.name;
-        if !want.present {
-            let Some(gid) = have.gid else { return Difference::none() };
-            let mut difference = Difference::new(vec![Change::Remove { name: name.clone(), gid }]);
-            // One for all of them, as long as no step takes one of them away.
-            let words = format!("it is the primary group of {}", listed(&have.primary_of));
-            difference.obstacles.extend(have.primary_of.iter().map(|it| Obstacle::InTheWay {
-                of: vec![Identity::primary_of(it)],
-                why: Refusal::machine(words.clone()),
-            }));
-            return difference;
-        }
-        let mut difference = match (have.gid, want.gid) {
-            (None, _) if have.elsewhere.is_some() => {
-                return Difference::refused(Refusal::machine(format!(
-                    "group {name} is not in /etc/group: the name service has it"
-                )));
-            }
-            (None, gid) => {
-                let mut difference = Difference::new(vec![Change::Add(NewGroup {
-                    name: name.clone(),
-                    gid,
-                    system: want.system,
-                })]);
-                if !name.is_creatable() {
-                    difference.obstacles.push(Obstacle::Missing(Identity::Group(name.clone())));
-                    difference.notes.push(NOT_MADE.to_owned());
-                }
-                difference
-            }
-            (Some(was), Some(gid)) if was != gid => {
-                let mut difference =
-                    Difference::new(vec![Change::SetGid { name: name.clone(), was, gid }]);
-                difference.notes.push(format!("files of gid {was} are not re-owned"));
-                difference
-            }
-            (Some(_), Some(_) | None) => return Difference::none(),
-        };
-        if let (Some(gid), Some(holder)) = (want.gid, &have.holder) {
-            let words = format!("gid {gid} belongs to group {holder}");
-            difference.obstacles.push(Obstacle::InTheWay {
-                of: vec![Identity::gid(gid), Identity::own_group(holder.as_str())],
-                why: Refusal::Machine(words),
-            });
-        }
-        difference
+        unless_repeated(difference(want, have), "group", want.name.as_str(), have.repeated)
     }
-
     fn apply(batch: &[&[Change]], sys: &dyn Actuate) -> Vec<Applied> {
         let apply = |change: &Change| match change {
             Change::Add(group) => sys.add_group(group),
@@ -237,8 +193,8 @@ impl Kind for Group {
     fn frees(change: &Change) -> Vec<Identity> {
         match change {
             Change::Add(_) => vec![],
-            Change::SetGid { name: _, was: gid, gid: _ } | Change::Remove { name: _, gid } => {
-                vec![Identity::gid(*gid)]
+            Change::SetGid { name, was: gid, gid: _ } | Change::Remove { name, gid } => {
+                vec![Identity::gid(*gid, name)]
             }
         }
     }
@@ -351,6 +307,54 @@ impl fmt::Display for Change {
     }
 }
 
+fn difference(want: &Desired, have: &State) -> Difference<Change> {
+    let name = &want.name;
+    if !want.present {
+        let Some(gid) = have.gid else { return Difference::none() };
+        let mut difference = Difference::new(vec![Change::Remove { name: name.clone(), gid }]);
+        // One for all of them, as long as no step takes one of them away.
+        let words = format!("it is the primary group of {}", listed(&have.primary_of));
+        difference.obstacles.extend(have.primary_of.iter().map(|it| Obstacle::InTheWay {
+            of: vec![Identity::primary_of(it)],
+            why: Refusal::machine(words.clone()),
+        }));
+        return difference;
+    }
+    let mut difference = match (have.gid, want.gid) {
+        (None, _) if have.elsewhere.is_some() => {
+            return Difference::refused(Refusal::machine(format!(
+                "group {name} is not in /etc/group: the name service has it"
+            )));
+        }
+        (None, gid) => {
+            let mut difference = Difference::new(vec![Change::Add(NewGroup {
+                name: name.clone(),
+                gid,
+                system: want.system,
+            })]);
+            if !name.is_creatable() {
+                difference.obstacles.push(Obstacle::Missing(Identity::Group(name.clone())));
+                difference.notes.push(NOT_MADE.to_owned());
+            }
+            difference
+        }
+        (Some(was), Some(gid)) if was != gid => {
+            let mut difference =
+                Difference::new(vec![Change::SetGid { name: name.clone(), was, gid }]);
+            difference.notes.push(format!("files of gid {was} are not re-owned"));
+            difference
+        }
+        (Some(_), Some(_) | None) => return Difference::none(),
+    };
+    if let Some(gid) = want.gid {
+        difference.obstacles.extend(have.holders.iter().map(|holder| Obstacle::InTheWay {
+            of: vec![Identity::gid(gid, holder), Identity::own_group(holder.as_str())],
+            why: Refusal::Machine(format!("gid {gid} belongs to group {holder}")),
+        }));
+    }
+    difference
+}
+
 fn look(want: &Desired, sys: &dyn accounts::Read) -> Result<State, SystemError> {
     let local = sys.local()?;
     let gid = local.group(&want.name).map(|it| it.gid);
@@ -360,11 +364,23 @@ fn look(want: &Desired, sys: &dyn accounts::Read) -> Result<State, SystemError> 
         Some(_) => None,
         None => sys.gid(&want.name)?,
     };
-    let holder = match want.gid {
-        Some(gid) => sys.group_of(gid)?.filter(|it| *it != want.name),
-        None => None,
-    };
-    Ok(State { gid, elsewhere, holder, primary_of })
+    let repeated = local.repeats_group(&want.name);
+    Ok(State { gid, elsewhere, repeated, holders: holders(want, &local, sys)?, primary_of })
+}
+
+/// Other groups that have the promised gid; only where no file has one, the name service is asked.
+fn holders(
+    want: &Desired,
+    local: &Local,
+    sys: &dyn accounts::Read,
+) -> Result<Vec<GroupName>, SystemError> {
+    let Some(gid) = want.gid else { return Ok(vec![]) };
+    let theirs = local.groups().iter().filter(|it| it.gid == gid && it.name != want.name);
+    let theirs: Vec<GroupName> = theirs.map(|it| it.name.clone()).collect();
+    if !theirs.is_empty() || local.group_with(gid).is_some() {
+        return Ok(theirs);
+    }
+    Ok(sys.group_of(gid)?.filter(|it| *it != want.name).into_iter().collect())
 }
 
 #[cfg(test)]
@@ -385,7 +401,7 @@ mod tests {
     }
 
     fn have(gid: Option<u32>) -> State {
-        State { gid, elsewhere: None, holder: None, primary_of: vec![] }
+        State { gid, elsewhere: None, repeated: None, holders: vec![], primary_of: vec![] }
     }
 
     #[test]
@@ -465,7 +481,7 @@ mod tests {
     #[test]
     fn refusals() {
         let users = vec![UserName::parse("a").unwrap(), UserName::parse("b").unwrap()];
-        let taken = State { holder: Some(name("other")), ..have(None) };
+        let taken = State { holders: vec![name("other")], ..have(None) };
         let in_the_way = |of: Vec<Identity>, words: &str| {
             let why = Refusal::machine(words);
             Obstacle::InTheWay { of, why }
@@ -474,7 +490,7 @@ mod tests {
             in_the_way(vec![Identity::primary_of(it)], "it is the primary group of a and b")
         });
         let of_other = || {
-            let of = vec![Identity::gid(33), Identity::own_group("other")];
+            let of = vec![Identity::gid(33, &name("other")), Identity::own_group("other")];
             vec![in_the_way(of, "gid 33 belongs to group other")]
         };
         let elsewhere = "group web is not in /etc/group: the name service has it";

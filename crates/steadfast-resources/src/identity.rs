@@ -62,14 +62,14 @@ impl Identity {
         }
     }
 
-    /// A number of a user, which one of them has.
-    pub fn uid(uid: u32) -> Identity {
-        Identity::Setting(Setting::new("uid", &uid.to_string()))
+    /// The hold that a user has on a number: several may have one and the same.
+    pub fn uid(uid: u32, of: &UserName) -> Identity {
+        Identity::Setting(Setting::new("uid", &format!("{uid} of {of}")))
     }
 
-    /// A number of a group, which one of them has.
-    pub fn gid(gid: u32) -> Identity {
-        Identity::Setting(Setting::new("gid", &gid.to_string()))
+    /// The hold that a group has on a number.
+    pub fn gid(gid: u32, of: &GroupName) -> Identity {
+        Identity::Setting(Setting::new("gid", &format!("{gid} of {of}")))
     }
 
     /// The hold that a user has on the group that is their primary one.

@@ -10,7 +10,7 @@
 //! Somebody whose primary group it is counts as a member without standing in the list. Members may be
 //! users of the name service; the group must be a local one.
 
-use crate::account_fields::{digest, list_in_form, listed, shared_files};
+use crate::account_fields::{digest, list_in_form, listed, shared_files, unless_repeated};
 use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Obstacle, Refusal, Turn, Watch};
@@ -57,6 +57,8 @@ pub enum Found {
         members: Vec<Arc<str>>,
         /// Whose primary group it is.
         primary: Vec<UserName>,
+        /// The file in which it stands more than once.
+        repeated: Option<&'static str>,
     },
 }
 
@@ -133,11 +135,11 @@ impl Kind for Members {
     fn plan(want: &Desired, have: &State) -> Difference<Change> {
         let Desired { group, exactly, names } = want;
         let mut difference = Difference::none();
-        let (members, primary): (&[Arc<str>], &[UserName]) = match &have.group {
-            Found::Here { members, primary } => (members, primary),
+        let (members, primary, repeated): (&[Arc<str>], &[UserName], _) = match &have.group {
+            Found::Here { members, primary, repeated } => (members, primary, *repeated),
             Found::Nowhere => {
                 difference.obstacles.push(Obstacle::Missing(Identity::Group(group.clone())));
-                (&[], &[])
+                (&[], &[], None)
             }
             Found::Elsewhere => {
                 return Difference::refused(Refusal::machine(format!(
@@ -175,7 +177,7 @@ impl Kind for Members {
                     .push(format!("it is also the primary group of {}", listed(&by_primary)));
             }
         }
-        difference
+        unless_repeated(difference, "group", group.as_str(), repeated)
     }
 
     fn apply(batch: &[&[Change]], sys: &dyn Actuate) -> Vec<Applied> {
@@ -258,7 +260,7 @@ impl Kind for Members {
         match &have.group {
             Found::Nowhere => vec![("group", "missing".to_owned())],
             Found::Elsewhere => vec![("group", "not local".to_owned())],
-            Found::Here { members, primary } => vec![
+            Found::Here { members, primary, repeated: _ } => vec![
                 ("members", shown(members.iter().map(|it| &**it))),
                 ("primary group of", shown(primary.iter().map(UserName::as_str))),
             ],
@@ -288,6 +290,7 @@ fn look(want: &Desired, sys: &dyn accounts::Read) -> Result<State, SystemError> 
                 .filter(|it| it.gid == group.gid)
                 .map(|it| it.name.clone())
                 .collect(),
+            repeated: local.repeats_group(&want.group),
         },
         None if sys.gid(&want.group)?.is_some() => Found::Elsewhere,
         None => Found::Nowhere,
@@ -323,6 +326,7 @@ mod tests {
             group: Found::Here {
                 members: members.iter().map(|it| Arc::from(*it)).collect(),
                 primary: primary.iter().map(|it| UserName::parse(it).unwrap()).collect(),
+                repeated: None,
             },
             missing: vec![],
         }

@@ -98,11 +98,11 @@ impl Change {
     pub(super) fn frees(&self) -> Vec<Identity> {
         match self {
             Change::Remove { name, uid } => vec![
-                Identity::uid(*uid),
+                Identity::uid(*uid, name),
                 Identity::primary_of(name),
                 Identity::own_group(name.as_str()),
             ],
-            Change::Uid { name: _, was, uid: _ } => vec![Identity::uid(*was)],
+            Change::Uid { name, was, uid: _ } => vec![Identity::uid(*was, name)],
             Change::Group { name, .. } => vec![Identity::primary_of(name)],
             Change::EndSessions { .. }
             | Change::Add(_)

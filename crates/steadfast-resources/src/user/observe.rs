@@ -52,7 +52,7 @@ fn look(
         (None, Ok(group)) => sys.gid(&group)?.is_some(),
         (Some(_), _) | (_, Err(_)) => false,
     };
-    let holder = holder(name, present, sys)?;
+    let holders = holders(name, present, local, sys)?;
     let (missing_groups, foreign_groups) =
         not_local(present.and_then(|it| it.groups.as_ref()), local, sys)?;
     // usermod and userdel refuse what would pull the ground away from under a process.
@@ -75,7 +75,9 @@ fn look(
         elsewhere,
         wanted_gid,
         own_group,
-        holder,
+        repeated: local.repeats_user(name),
+        repeated_groups: repeated_groups(present.and_then(|it| it.groups.as_ref()), local),
+        holders,
         missing_groups,
         foreign_groups,
         homes_within: homes_within(name, home.as_ref().map(|(path, _)| path), local),
@@ -124,14 +126,29 @@ pub(super) fn jobs_left(uid: u32, sys: &dyn files::Read) -> Vec<AbsPath> {
     tree.entries.iter().filter_map(|it| folder.join(&it.path).ok()).collect()
 }
 
-/// Another user who has the promised uid.
-fn holder(
+/// Other users who have the promised uid; only where no file has one, the name service is asked.
+fn holders(
     name: &UserName,
     present: Option<&Present>,
+    local: &Local,
     sys: &dyn accounts::Read,
-) -> Result<Option<UserName>, SystemError> {
-    let Some(uid) = present.and_then(|it| it.uid) else { return Ok(None) };
-    Ok(sys.user_of(uid)?.filter(|it| it != name))
+) -> Result<Vec<UserName>, SystemError> {
+    let Some(uid) = present.and_then(|it| it.uid) else { return Ok(vec![]) };
+    let theirs = others(name, local).filter(|it| it.uid == uid).map(|it| it.name.clone());
+    let theirs: Vec<UserName> = theirs.collect();
+    if !theirs.is_empty() || local.user_with(uid).is_some() {
+        return Ok(theirs);
+    }
+    Ok(sys.user_of(uid)?.filter(|it| it != name).into_iter().collect())
+}
+
+/// Of the promised groups, those that stand in a file more than once.
+fn repeated_groups(groups: Option<&Groups>, local: &Local) -> Vec<(GroupName, &'static str)> {
+    let names: &[GroupName] = match groups {
+        Some(Groups::AtLeast(it) | Groups::Exactly(it) | Groups::Without(it)) => it,
+        None => &[],
+    };
+    names.iter().filter_map(|it| Some((it.clone(), local.repeats_group(it)?))).collect()
 }
 
 /// What the local files say of a user.

@@ -14,8 +14,12 @@ pub struct State {
     pub wanted_gid: Option<u32>,
     /// Where there is no account: whether there is a group of its name.
     pub own_group: bool,
-    /// Another user who has the promised uid.
-    pub holder: Option<UserName>,
+    /// The file in which it stands more than once.
+    pub repeated: Option<&'static str>,
+    /// Of the promised groups, those that stand in a file more than once, with that file.
+    pub repeated_groups: Vec<(GroupName, &'static str)>,
+    /// Other users who have the promised uid.
+    pub holders: Vec<UserName>,
     /// Of the promised groups, those that are nowhere.
     pub missing_groups: Vec<GroupName>,
     /// And those that are not in /etc/group.

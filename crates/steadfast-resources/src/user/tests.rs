@@ -68,7 +68,9 @@ fn nobody() -> State {
         elsewhere: None,
         wanted_gid: None,
         own_group: false,
-        holder: None,
+        repeated: None,
+        repeated_groups: vec![],
+        holders: vec![],
         missing_groups: vec![],
         foreign_groups: vec![],
         home: Some((path("/home/deploy"), NO_HOME)),
@@ -110,6 +112,52 @@ fn with_password(password: &str) -> State {
 
 fn busy(have: State) -> State {
     State { processes: vec![Process { pid: 7, name: Arc::from("sleep") }], ..have }
+}
+
+#[test]
+fn what_no_tool_changes_is_not_foreseen_to_be_changed() {
+    let twice = || State { repeated: Some("/etc/passwd"), ..somebody() };
+    let shell = want(Present { shell: Some(path("/bin/zsh")), ..Present::default() });
+    assert_eq!(
+        planned(&shell, &twice()),
+        "refused: user deploy stands in /etc/passwd more than once, and no tool changes one of these lines: \
+         take out all but one"
+    );
+    assert_eq!(
+        planned(&want(Present::default()), &twice()),
+        "note: it stands in /etc/passwd more than once; the first of these lines counts"
+    );
+    let games = vec![(group("games"), "/etc/gshadow")];
+    let in_group = |name| {
+        let groups = Some(Groups::AtLeast(vec![group(name)]));
+        want(Present { groups, ..Present::default() })
+    };
+    let have = || State { repeated_groups: games.clone(), ..somebody() };
+    assert!(
+        planned(&in_group("games"), &have())
+            .contains("refused: group games stands in /etc/gshadow")
+    );
+    assert!(!planned(&in_group("tty"), &have()).contains("refused"));
+}
+
+#[test]
+fn a_number_is_free_only_when_all_who_have_it_have_left_it() {
+    let have = State { holders: vec![user("carl"), user("dora")], ..somebody() };
+    let moves = want(Present { uid: Some(2001), ..Present::default() });
+    let in_the_way = |it: &Obstacle| match it {
+        Obstacle::InTheWay { of, why: _ } => Some(of.clone()),
+        Obstacle::Missing(_)
+        | Obstacle::Refused(_)
+        | Obstacle::HangsOn(_)
+        | Obstacle::Presumed(_)
+        | Obstacle::Unknown(_)
+        | Obstacle::Unhealthy(_)
+        | Obstacle::HealthNotAsked => None,
+    };
+    let obstacles = User::plan(&moves, &have).obstacles;
+    let hang_on: Vec<_> = obstacles.iter().filter_map(in_the_way).collect();
+    let leaves = |name: &str| Change::Uid { name: user(name), was: 2001, uid: 2010 }.frees();
+    assert_eq!(hang_on, [leaves("carl"), leaves("dora")]);
 }
 
 /// Everything that a plan says, one line each.
@@ -450,7 +498,7 @@ fn a_new_account() {
                 State {
                     hash: resolved(),
                     keys: keys(),
-                    holder: Some(user("other")),
+                    holders: vec![user("other")],
                     missing_groups: vec![group("adm")],
                     ..nobody()
                 },
@@ -552,7 +600,7 @@ fn attributes_of_an_account_that_is_there() {
             (Present::default(), somebody()),
             (Present { uid: Some(2000), system: true, ..Present::default() }, somebody()),
             (uid(), somebody()),
-            (uid(), busy(State { holder: Some(user("other")), ..somebody() })),
+            (uid(), busy(State { holders: vec![user("other")], ..somebody() })),
             (web(), State { wanted_gid: Some(33), ..somebody() }),
             (web(), somebody()),
             (web(), State { wanted_gid: Some(2000), ..somebody() }),
@@ -1091,7 +1139,7 @@ fn what_is_there_is_found() {
     }));
     let expected = State {
         wanted_gid: Some(4),
-        holder: Some(user("inner")),
+        holders: vec![user("inner")],
         missing_groups: vec![group("none")],
         home: Some((path("/srv/x"), directory(2000))),
         homes_within: vec![],

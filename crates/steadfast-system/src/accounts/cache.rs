@@ -1,6 +1,6 @@
 //! What the real machine remembers of its accounts within one run: what the files and the name service said.
 
-use super::{Local, parse};
+use super::{Local, Repeated, parse};
 use crate::{GroupName, SystemError, UserName};
 use std::collections::HashMap;
 use std::fs;
@@ -11,9 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const PASSWD: &str = "etc/passwd";
 const GROUP: &str = "etc/group";
 const SHADOW: &str = "etc/shadow";
+const GSHADOW: &str = "etc/gshadow";
 const LOGIN_DEFS: &str = "etc/login.defs";
 const USERADD: &str = "etc/default/useradd";
-const FILES: [&str; 5] = [PASSWD, GROUP, SHADOW, LOGIN_DEFS, USERADD];
+const FILES: [&str; 6] = [PASSWD, GROUP, SHADOW, GSHADOW, LOGIN_DEFS, USERADD];
 
 #[derive(Debug)]
 pub(crate) struct Cache {
@@ -75,11 +76,23 @@ impl Cache {
             &self.read(LOGIN_DEFS).unwrap_or_default(),
             &self.read(USERADD).unwrap_or_default(),
         );
-        Ok(Local::new(
-            parse::passwd(&self.read(PASSWD)?),
-            parse::group(&self.read(GROUP)?),
-            self.read(SHADOW).map(|bytes| parse::shadow(&bytes)),
+        let (passwd, group) = (self.read(PASSWD)?, self.read(GROUP)?);
+        let shadow = self.read(SHADOW);
+        // What is hidden from us, or is not there, repeats nothing that we could change.
+        let gshadow = self.read(GSHADOW).unwrap_or_default();
+        let repeated = Repeated {
+            users: parse::repeated(&[
+                ("/etc/passwd", &passwd),
+                ("/etc/shadow", shadow.as_deref().unwrap_or_default()),
+            ]),
+            groups: parse::repeated(&[("/etc/group", &group), ("/etc/gshadow", &gshadow)]),
+        };
+        let local = Local::new(
+            parse::passwd(&passwd),
+            parse::group(&group),
+            shadow.map(|bytes| parse::shadow(&bytes)),
             defaults,
-        ))
+        );
+        Ok(local.with_repeated(repeated))
     }
 }

@@ -94,6 +94,13 @@ impl Default for Defaults {
     }
 }
 
+/// Names that more than one line of a file has, each with that file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repeated {
+    pub users: BTreeMap<Arc<str>, &'static str>,
+    pub groups: BTreeMap<Arc<str>, &'static str>,
+}
+
 /// The local accounts at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Local {
@@ -101,6 +108,8 @@ pub struct Local {
     groups: Vec<Group>,
     user_index: HashMap<UserName, usize>,
     group_index: HashMap<GroupName, usize>,
+    /// Names that more than one line of a file has, with that file: the shadow tools refuse to change these.
+    repeated: Repeated,
     /// Why it is not known, where it is not: only root may read it.
     pub shadow: Result<BTreeMap<UserName, Shadow>, SystemError>,
     pub defaults: Defaults,
@@ -122,7 +131,23 @@ impl Local {
         for (at, group) in groups.iter().enumerate() {
             group_index.entry(group.name.clone()).or_insert(at);
         }
-        Local { users, groups, user_index, group_index, shadow, defaults }
+        let repeated = Repeated::default();
+        Local { users, groups, user_index, group_index, repeated, shadow, defaults }
+    }
+
+    #[must_use]
+    pub fn with_repeated(self, repeated: Repeated) -> Local {
+        Local { repeated, ..self }
+    }
+
+    /// The file that has several lines of this user, where one has.
+    pub fn repeats_user(&self, name: &UserName) -> Option<&'static str> {
+        self.repeated.users.get(name.as_str()).copied()
+    }
+
+    /// The same of a group.
+    pub fn repeats_group(&self, name: &GroupName) -> Option<&'static str> {
+        self.repeated.groups.get(name.as_str()).copied()
     }
 
     /// In the order of the file.

@@ -4,7 +4,7 @@
 use super::{Defaults, Group, Process, Shadow, User};
 use crate::secrets::Secret;
 use crate::{GroupName, UserName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// /etc/passwd.
@@ -64,6 +64,22 @@ fn one_shadow(line: &[u8]) -> Option<(UserName, Shadow)> {
         expires: days(expires)?,
     };
     Some((UserName::parse(std::str::from_utf8(name).ok()?).ok()?, shadow))
+}
+
+/// The names that stand at the beginning of more than one line of a file, each with that file.
+pub(super) fn repeated(files: &[(&'static str, &[u8])]) -> BTreeMap<Arc<str>, &'static str> {
+    let mut twice = BTreeMap::new();
+    for (file, bytes) in files {
+        let mut seen = HashSet::new();
+        for name in lines(bytes).filter_map(|it| it.split(|it| *it == b':').next()) {
+            if !seen.insert(name)
+                && let Ok(name) = std::str::from_utf8(name)
+            {
+                twice.entry(Arc::from(name)).or_insert(*file);
+            }
+        }
+    }
+    twice
 }
 
 /// /etc/login.defs and /etc/default/useradd.
@@ -210,6 +226,14 @@ mod tests {
         assert!(of("b").is_locked() && !of("b").has_password());
         assert!(!of("c").is_locked() && !of("c").has_password() && of("c").inactive.is_none());
         assert!(!format!("{all:?}").contains("salt"));
+    }
+
+    #[test]
+    fn a_name_that_stands_twice_is_told_with_its_file() {
+        let once = b"root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/:/bin/sh\n# root:x\n";
+        let twice = b"root:*:1::::::\nbob:!:1::::::\nbob:!:1::::::\n\xff:\n\xff:\n";
+        let found = repeated(&[("/etc/passwd", once), ("/etc/shadow", twice)]);
+        assert_eq!(found, BTreeMap::from([(Arc::from("bob"), "/etc/shadow")]));
     }
 
     #[test]

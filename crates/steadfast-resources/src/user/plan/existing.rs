@@ -75,9 +75,7 @@ fn plan_uid(
 ) {
     let Some(uid) = present.uid.filter(|it| *it != account.uid) else { return };
     refuse_if_busy(difference, "the uid cannot change", have);
-    if let Some(holder) = &have.holder {
-        difference.obstacles.push(uid_taken(uid, holder));
-    }
+    difference.obstacles.extend(have.holders.iter().map(|it| uid_taken(uid, it)));
     refuse_if_open(difference, account, have);
     difference.notes.push(format!(
         "files of uid {} below {} are re-owned, and no others",

@@ -9,9 +9,14 @@ mod refuse;
 use super::change::Change;
 use super::desired::{Desired, Wanted};
 use super::state::State;
+use crate::account_fields::unless_repeated;
 use crate::kind::{Difference, Refusal};
 
 pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
+    unless_repeated(difference(want, have), "user", want.name.as_str(), have.repeated)
+}
+
+fn difference(want: &Desired, have: &State) -> Difference<Change> {
     match (&want.state, &have.account) {
         (Wanted::Present(_), None) if have.elsewhere.is_some() => {
             Difference::refused(Refusal::Machine(format!(

@@ -23,8 +23,8 @@ pub(super) fn plan_new(name: &UserName, present: &Present, have: &State) -> Diff
             "there is no path for a home: promise `home`",
         ));
     };
-    if let (Some(uid), Some(holder)) = (present.uid, &have.holder) {
-        difference.obstacles.push(uid_taken(uid, holder));
+    if let Some(uid) = present.uid {
+        difference.obstacles.extend(have.holders.iter().map(|it| uid_taken(uid, it)));
     }
     let group = new_primary(&mut difference, name, present, have);
     let has_home = new_home(&mut difference, present, home, look);

@@ -1,7 +1,7 @@
 //! What is planned alike for an account that is there and one that is new or goes: groups, keys, the home.
 
 use super::refuse::{failed_look, refuse};
-use crate::account_fields::listed;
+use crate::account_fields::{listed, stands_twice};
 use crate::identity::Identity;
 use crate::kind::{Difference, Obstacle, Refusal};
 use crate::user::change::Change;
@@ -51,6 +51,11 @@ pub(super) fn plan_groups(
         if have.foreign_groups.contains(group) {
             let words = format!("group {group} is not in /etc/group: the name service has it");
             refuse(difference, Refusal::Machine(words));
+        }
+    }
+    for (group, file) in &have.repeated_groups {
+        if join.contains(group) || leave.contains(&group) {
+            refuse(difference, stands_twice("group", group.as_str(), file));
         }
     }
     if !join.is_empty() {

@@ -14,7 +14,7 @@ pub(super) fn refuse(difference: &mut Difference<Change>, why: Refusal) {
 /// Another user has the promised number: a step that takes it from them makes it free.
 pub(super) fn uid_taken(uid: u32, holder: &UserName) -> Obstacle {
     let why = Refusal::machine(format!("uid {uid} belongs to user {holder}"));
-    Obstacle::InTheWay { of: vec![Identity::uid(uid)], why }
+    Obstacle::InTheWay { of: vec![Identity::uid(uid, holder)], why }
 }
 
 /// An error at looking: what root could have seen is unknown, anything else is in the way.

@@ -1,7 +1,7 @@
 //! The order of one run, where this machine demands another than the promises do by themselves: who makes way
 //! for another goes first. Somebody takes the number that somebody else has, and gets a new one in the same run.
 
-use crate::graph::{self, Task};
+use crate::graph;
 use crate::promised::Promises;
 use std::collections::BTreeSet;
 use steadfast_resources::Identity;
@@ -61,7 +61,7 @@ impl Turns {
     /// Puts what is known of the order into waves; what would be a circle is left out.
     fn order(&mut self, promises: &Promises) {
         loop {
-            let mut tasks = tasks(promises);
+            let mut tasks = promises.tasks();
             for (late, early) in &self.after {
                 tasks[*late].needs.push(*early);
             }
@@ -85,15 +85,4 @@ impl Turns {
             }
         }
     }
-}
-
-/// What is to be ordered, by the promises themselves.
-fn tasks(promises: &Promises) -> Vec<Task> {
-    let task = |rank, needs: &[usize]| Task { rank, needs: needs.to_vec() };
-    let all = promises.all.iter();
-    let mut tasks: Vec<Task> = all.map(|it| task(it.want.turn() as u8, &it.needs)).collect();
-    for inputs in &promises.inputs {
-        inputs.order(&mut tasks);
-    }
-    tasks
 }

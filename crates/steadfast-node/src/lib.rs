@@ -10,6 +10,7 @@ pub mod explain;
 pub mod fetch;
 mod few;
 pub mod findings;
+mod foreseen;
 pub mod gate;
 mod implied;
 pub mod keep;

@@ -1,7 +1,7 @@
 //! From a path to the promises of one node, with everything that was wrong on the way.
 
 use crate::findings::Findings;
-use crate::{NodeError, standard};
+use crate::{NodeError, foreseen, standard};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
@@ -11,11 +11,12 @@ use steadfast_model::document::{self, Model};
 use steadfast_model::policy::Policy;
 use steadfast_model::resolve::{NodeInput, resolve};
 use steadfast_model::{
-    ComponentId, Diagnostic, Diagnostics, Placed, Resolved, Severity, SourceSet, check,
+    ComponentId, Diagnostic, Diagnostics, Placed, Resolved, Severity, SourceSet, check, codes,
 };
 use steadfast_source::revision::content_digest;
 use steadfast_source::{Revision, read_directory_noting};
 use steadfast_store::Layout;
+use steadfast_system::facts::Foreseen;
 
 /// The files of a model and the standard bundles.
 #[derive(Debug)]
@@ -95,19 +96,14 @@ pub fn target(
     environment: Option<&str>,
     node: &str,
     facts: &serde_json::Value,
+    layout: &Layout,
 ) -> Result<Option<Target>, NodeError> {
     let _span = tracing::debug_span!("resolve", node).entered();
     let Some(environment) = environment_of(&loaded.model, environment, node)? else {
         tracing::debug!("no environment names this node");
         return Ok(None);
     };
-    let input = NodeInput {
-        environment: &environment,
-        node,
-        facts: Some(facts),
-        releases: &BTreeMap::new(),
-    };
-    let (resolved, promises, diagnostics) = promised::lower(&loaded.model, &loaded.sources, &input);
+    let (resolved, promises, diagnostics) = lowered(loaded, &environment, node, facts, layout);
     loaded.diagnostics.extend(diagnostics);
     // It may be large, and nothing more is asked of it.
     loaded.model = Model::default();
@@ -117,6 +113,41 @@ pub fn target(
     }
     tracing::debug!(%environment, promises = promises.count(), "resolved");
     Ok(Some(Target { environment, resolved, promises }))
+}
+
+/// The promises that follow from the facts, as they are once these promises are kept.
+fn lowered(
+    loaded: &Loaded,
+    environment: &str,
+    node: &str,
+    facts: &serde_json::Value,
+    layout: &Layout,
+) -> (Resolved, Promises, Diagnostics) {
+    let releases = BTreeMap::new();
+    let lower = |facts| {
+        let input = NodeInput { environment, node, facts: Some(facts), releases: &releases };
+        promised::lower(&loaded.model, &loaded.sources, &input)
+    };
+    let (resolved, promises, mut diagnostics) = lower(facts);
+    let Some((then, makers)) = foreseen::facts(&promises, facts, layout) else {
+        return (resolved, promises, diagnostics);
+    };
+    let (resolved_then, mut promises_then, diagnostics_then) = lower(&then);
+    if foreseen::facts(&promises_then, facts, layout).is_some_and(|(again, _)| again == then) {
+        tracing::debug!("resolve: from the facts as this run leaves them");
+        promises_then.wait_for(&makers, &promises);
+        return (resolved_then, promises_then, diagnostics_then);
+    }
+    let first = promises.all.iter().find(|it| makers.contains(&it.id));
+    let message =
+        "it changes a fact from which it follows itself, so each run promises something else";
+    if let Some(origin) = first.and_then(|it| it.origins.first()) {
+        diagnostics.push(
+            Diagnostic::warning(codes::CYCLE, origin.span, message)
+                .help("say it without the facts that it changes"),
+        );
+    }
+    (resolved, promises, diagnostics)
 }
 
 /// Windows in time zones that this machine does not know. Only who takes a model in asks for this: one that
@@ -190,6 +221,11 @@ impl Loaded {
 
 /// The facts of this machine, and what could not be read of them.
 pub fn facts(layout: &Layout) -> (serde_json::Value, Vec<String>) {
+    facts_then(layout, &Foreseen::default())
+}
+
+/// The same, where this is about to be so.
+pub(crate) fn facts_then(layout: &Layout, foreseen: &Foreseen) -> (serde_json::Value, Vec<String>) {
     let parse = |bytes: &[u8], is_json: bool| {
         if is_json {
             serde_json::from_slice(bytes).map_err(|it| it.to_string())
@@ -197,7 +233,7 @@ pub fn facts(layout: &Layout) -> (serde_json::Value, Vec<String>) {
             steadfast_model::check::data(bytes)
         }
     };
-    steadfast_system::facts::gather(&layout.static_facts(), &parse)
+    steadfast_system::facts::gather(&layout.static_facts(), &parse, foreseen)
 }
 
 /// The name under which this machine looks for itself in the model.

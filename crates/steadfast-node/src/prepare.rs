@@ -39,7 +39,8 @@ fn try_prepare(
     let named_model = loaded.model.name.as_ref().map(|it| it.value.to_string()).unwrap_or_default();
     let (facts, unread) = model::facts(&cx.layout);
     notices.extend(unread);
-    let target = model::target(&mut loaded, Some(&task.environment), &task.node, &facts);
+    let target =
+        model::target(&mut loaded, Some(&task.environment), &task.node, &facts, &cx.layout);
     if let Ok(Some(target)) = &target {
         loaded.diagnostics.extend(model::unknown_zones(&target.resolved.policy));
     }

@@ -276,7 +276,8 @@ impl Running<'_> {
         let cache = if is_another { self.cache_for(&files) } else { cache };
         let content = files.content;
         let mut loaded = model::parse(files);
-        let target = model::target(&mut loaded, self.run.environment, self.node, self.facts)?;
+        let (node, facts, layout) = (self.node, self.facts, &self.cx.layout);
+        let target = model::target(&mut loaded, self.run.environment, node, facts, layout)?;
         let warnings = loaded.sound()?;
         // Of the model itself nothing is needed any more, and it may be large.
         let model::Loaded { sources, revision, .. } = loaded;
@@ -548,8 +549,9 @@ impl Running<'_> {
     /// What another content promises for this node, where that can be told.
     fn promises_of(&self, content: &Path) -> Option<Promises> {
         let mut loaded = model::load(content).ok()?;
+        let (node, facts, layout) = (self.node, self.facts, &self.cx.layout);
         let target =
-            model::target(&mut loaded, self.run.environment, self.node, self.facts).ok()??;
+            model::target(&mut loaded, self.run.environment, node, facts, layout).ok()??;
         Some(target.promises)
     }
 

@@ -18,6 +18,11 @@ impl Resource {
         of_kind!(Resource, self, K, _want => K::NAME)
     }
 
+    /// What programs of the machine find as its name once this is kept.
+    pub fn names_host(&self) -> Option<&str> {
+        of_kind!(Resource, self, K, want => K::names_host(want))
+    }
+
     /// What it owns; the first is its identity.
     pub fn claims(&self) -> Vec<Identity> {
         of_kind!(Resource, self, K, want => K::claims(want))

@@ -355,6 +355,11 @@ pub trait Kind {
         vec![]
     }
 
+    /// What programs of the machine find as its name once this is kept.
+    fn names_host(_want: &Self::Desired) -> Option<&str> {
+        None
+    }
+
     /// Has it take its contents from there from now on.
     fn take_contents_from(_want: &mut Self::Desired, _contents: &Arc<dyn Contents>) {}
 

@@ -1,6 +1,7 @@
 //! From the promises of a model to what the engine works on: typed, compared with each other, with
 //! their needs and consequences as indices, and in the order of a run.
 
+mod foreseen;
 mod inputs;
 mod instance;
 mod lower;

@@ -1,5 +1,6 @@
 //! Promises as the engine works on them, and what is selected of them for a run.
 
+use crate::graph::Task;
 use crate::runner::inputs::Inputs;
 use crate::unit::{Scope, Unit, UnitId};
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,14 @@ impl Promises {
     pub fn inputs_of(&self, runner: usize) -> Option<&Inputs> {
         let at = self.inputs.binary_search_by_key(&runner, |it| it.runner).ok()?;
         self.inputs.get(at)
+    }
+
+    /// What is to be ordered.
+    pub(crate) fn tasks(&self) -> Vec<Task> {
+        let task = |it: &Promised| Task { rank: it.want.turn() as u8, needs: it.needs.clone() };
+        let mut tasks: Vec<Task> = self.all.iter().map(task).collect();
+        self.inputs.iter().for_each(|it| it.order(&mut tasks));
+        tasks
     }
 
     /// The unit that a promise is a member of.

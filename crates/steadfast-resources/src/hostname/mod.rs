@@ -115,6 +115,10 @@ impl Kind for Hostname {
         vec![Identity::Path(want.file.clone())]
     }
 
+    fn names_host(want: &Desired) -> Option<&str> {
+        want.running.then(|| want.name.as_str())
+    }
+
     /// Who says another name says another file, too, and is told so once.
     fn concerns(want: &Desired) -> Vec<Identity> {
         vec![Identity::Path(want.file.clone()), Identity::Setting(setting())]

@@ -31,19 +31,36 @@ use own::static_facts;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use text::{Notes, read_text};
 use virtualization::{Clues, virtualization};
 
+/// What the machine is about to say otherwise than now, because it is being changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Foreseen {
+    pub hostname: Option<String>,
+    /// Files from which facts are read, with what will be in them; none for one that goes.
+    pub files: BTreeMap<PathBuf, Option<Arc<[u8]>>>,
+}
+
+impl Foreseen {
+    /// The text of a file that is about to be another one; none where it stays as it is.
+    fn text(&self, path: &str) -> Option<String> {
+        let found = self.files.get(Path::new(path))?.as_deref();
+        Some(String::from_utf8_lossy(found.unwrap_or_default()).into_owned())
+    }
+}
+
 /// All facts, always in the same order, and notes about what could not be read.
-pub fn gather(static_folder: &Path, parse: Parse<'_>) -> (Value, Vec<String>) {
+pub fn gather(static_folder: &Path, parse: Parse<'_>, foreseen: &Foreseen) -> (Value, Vec<String>) {
     let mut notes = Notes::default();
-    let mut facts = built_in(&mut notes);
-    static_facts(static_folder, 0, parse, &mut facts, &mut notes);
+    let mut facts = built_in(foreseen, &mut notes);
+    static_facts(static_folder, 0, parse, foreseen, &mut facts, &mut notes);
     (Value::Object(facts), notes.0)
 }
 
-fn built_in(notes: &mut Notes) -> Map<String, Value> {
+fn built_in(foreseen: &Foreseen, notes: &mut Notes) -> Map<String, Value> {
     let os = match read_text(Path::new("/etc/os-release")) {
         Ok(text) => os(&os_release(&text)),
         Err(_) => {
@@ -52,6 +69,7 @@ fn built_in(notes: &mut Notes) -> Map<String, Value> {
     };
     let uname = rustix::system::uname();
     let hostname = uname.nodename().to_string_lossy().into_owned();
+    let hostname = foreseen.hostname.clone().unwrap_or(hostname);
     let machine_id = notes.read("/etc/machine-id").and_then(|text| {
         let id = machine_id(&text).map(str::to_owned);
         if id.is_none() {
@@ -60,7 +78,7 @@ fn built_in(notes: &mut Notes) -> Map<String, Value> {
         id
     });
     let memory = notes.read("/proc/meminfo").and_then(|text| memory(&text));
-    let fqdn = fqdn(&hostname, notes);
+    let fqdn = fqdn(&hostname, foreseen.text("/etc/hosts"), notes);
     let addresses = match nix::ifaddrs::getifaddrs() {
         Ok(all) => addresses(all.filter_map(|it| {
             let address = it.address?;

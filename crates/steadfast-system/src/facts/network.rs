@@ -12,11 +12,13 @@ use std::time::Duration;
 /// How long the name service may think about our own name.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-pub(super) fn fqdn(hostname: &str, notes: &mut Notes) -> String {
+/// `hosts`: what is about to stand in /etc/hosts, where that is another text than now.
+pub(super) fn fqdn(hostname: &str, hosts: Option<String>, notes: &mut Notes) -> String {
     if hostname.contains('.') {
         return hostname.to_owned();
     }
-    let hosts = read_text(Path::new("/etc/hosts")).unwrap_or_default();
+    let read = || read_text(Path::new("/etc/hosts")).unwrap_or_default();
+    let hosts = hosts.unwrap_or_else(read);
     if let Some(name) = name_in_hosts(&hosts, hostname) {
         return name.to_owned();
     }

@@ -1,5 +1,6 @@
 //! Facts of the administrator's own, from files.
 
+use super::Foreseen;
 use super::text::{MOST, Notes};
 use rustix::fs::{Mode, OFlags};
 use serde_json::{Map, Value};
@@ -15,17 +16,27 @@ pub(super) fn static_facts(
     folder: &Path,
     owner: u32,
     parse: Parse<'_>,
+    foreseen: &Foreseen,
     facts: &mut Map<String, Value>,
     notes: &mut Notes,
 ) {
-    let files = match fact_files(folder, owner) {
+    let mut files = match fact_files(folder, owner) {
         Ok(files) => files,
         Err(why) => return notes.0.push(format!("{}: {why}; ignored", folder.display())),
     };
-    for path in files {
+    let new = foreseen.files.keys().filter(|it| it.parent() == Some(folder) && is_fact_file(it));
+    files.extend(new.cloned());
+    files.sort();
+    files.dedup();
+    let stays = |it: &PathBuf| !matches!(foreseen.files.get(it), Some(None));
+    for path in files.into_iter().filter(stays) {
         let shown = path.display().to_string().escape_debug().to_string();
         let is_json = path.extension().is_some_and(|it| it == "json");
-        let value = match read_owned(&path, owner).and_then(|bytes| parse(&bytes, is_json)) {
+        let bytes = match foreseen.files.get(&path) {
+            Some(Some(bytes)) => Ok(bytes.to_vec()),
+            Some(None) | None => read_owned(&path, owner),
+        };
+        let value = match bytes.and_then(|bytes| parse(&bytes, is_json)) {
             Ok(value) => value,
             Err(why) => {
                 notes.0.push(format!("{shown}: {why}; ignored"));
@@ -64,15 +75,18 @@ pub(super) fn fact_files(folder: &Path, owner: u32) -> Result<Vec<PathBuf>, Stri
     let mut files = vec![];
     for entry in std::fs::read_dir(folder).map_err(said)? {
         let path = entry.map_err(said)?.path();
-        let is_hidden = path.file_name().is_some_and(|it| it.as_encoded_bytes().starts_with(b"."));
-        let is_fact =
-            path.extension().is_some_and(|it| it == "yaml" || it == "yml" || it == "json");
-        if is_fact && !is_hidden {
+        if is_fact_file(&path) {
             files.push(path);
         }
     }
     files.sort();
     Ok(files)
+}
+
+fn is_fact_file(path: &Path) -> bool {
+    let is_hidden = path.file_name().is_some_and(|it| it.as_encoded_bytes().starts_with(b"."));
+    let is_fact = path.extension().is_some_and(|it| it == "yaml" || it == "yml" || it == "json");
+    is_fact && !is_hidden
 }
 
 fn read_owned(path: &Path, owner: u32) -> Result<Vec<u8>, String> {

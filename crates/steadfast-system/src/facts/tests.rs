@@ -116,7 +116,7 @@ fn facts_of_ones_own_are_added_and_replace_none() {
     let me = rustix::process::getuid().as_raw();
     let (mut facts, mut notes) = (Map::new(), Notes(vec![]));
     facts.insert("cpus".to_owned(), json!(2));
-    static_facts(&path, me, &as_json, &mut facts, &mut notes);
+    static_facts(&path, me, &as_json, &Foreseen::default(), &mut facts, &mut notes);
     expect![[r#"{"cpus":2,"rack":"r1","role":["x"],"yaml":1}"#]]
         .assert_eq(&Value::Object(facts).to_string());
     let told = notes.0.join("\n").replace(&*path.to_string_lossy(), "");
@@ -129,6 +129,37 @@ fn facts_of_ones_own_are_added_and_replace_none() {
         /h.json: it is a link; ignored
         /i.json: it is not a regular file; ignored"#]]
     .assert_eq(&told);
+}
+
+#[test]
+fn what_is_about_to_be_written_says_its_facts_already() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for name in ["a.json", "b.json"] {
+        std::fs::write(at(name), r#"{ "rack": "r1" }"#).unwrap();
+        std::fs::set_permissions(at(name), Permissions::from_mode(0o644)).unwrap();
+    }
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    let new = |text: &str| Some(Arc::from(text.as_bytes()));
+    let foreseen = Foreseen {
+        hostname: None,
+        files: BTreeMap::from([
+            (at("a.json"), None),
+            (at("b.json"), new(r#"{ "rack": "r2" }"#)),
+            (at("c.json"), new(r#"{ "role": "new" }"#)),
+            (at("README"), new("{")),
+            (PathBuf::from("/etc/hosts"), new("127.0.1.1 web1.xyz.example web1\n")),
+        ]),
+    };
+    let me = rustix::process::getuid().as_raw();
+    let (mut facts, mut notes) = (Map::new(), Notes(vec![]));
+    static_facts(folder.path(), me, &as_json, &foreseen, &mut facts, &mut notes);
+    assert_eq!(Value::Object(facts), json!({ "rack": "r2", "role": "new" }));
+    assert!(notes.0.is_empty(), "{:?}", notes.0);
+    let renamed = Foreseen { hostname: Some("web1".into()), ..foreseen };
+    let (facts, _) = gather(Path::new("/nonexistent/facts.d"), &as_json, &renamed);
+    assert_eq!(facts["hostname"], "web1");
+    assert_eq!(facts["fqdn"], "web1.xyz.example");
 }
 
 #[test]
@@ -145,11 +176,11 @@ fn a_folder_that_others_can_write_says_nothing() {
 #[test]
 fn this_machine_has_every_fact_and_says_the_same_twice() {
     let nowhere = Path::new("/nonexistent/facts.d");
-    let (facts, _) = gather(nowhere, &as_json);
+    let (facts, _) = gather(nowhere, &as_json, &Foreseen::default());
     let names: Vec<&String> = facts.as_object().unwrap().keys().collect();
     expect![[r#"["os", "kernel", "architecture", "hostname", "fqdn", "machine_id", "cpus", "memory", "addresses", "virtualization"]"#]]
         .assert_eq(&format!("{names:?}"));
     assert!(facts["cpus"].as_u64().is_some_and(|it| it > 0), "{facts}");
     assert!(facts["kernel"].as_str().is_some_and(|it| !it.is_empty()), "{facts}");
-    assert_eq!(facts.to_string(), gather(nowhere, &as_json).0.to_string());
+    assert_eq!(facts.to_string(), gather(nowhere, &as_json, &Foreseen::default()).0.to_string());
 }

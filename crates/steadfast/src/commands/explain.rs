@@ -164,7 +164,7 @@ fn target(
     let facts = facts_of(&cx.layout, ui);
     let node = model::node_name(args.node.as_deref().or(node), &facts);
     let environment = args.environment.as_deref().or(environment);
-    let target = model::target(loaded, environment, &node, &facts)?;
+    let target = model::target(loaded, environment, &node, &facts, &cx.layout)?;
     ui.diagnostics(&loaded.sound()?, &loaded.sources);
     Ok((node, target))
 }

@@ -130,7 +130,8 @@ fn named(
     let mut loaded = model::load(&adopted.content)?;
     let facts = facts_of(layout, ui);
     let node = model::node_name(adopted.node.as_deref(), &facts);
-    let target = model::target(&mut loaded, adopted.environment.as_deref(), &node, &facts)?;
+    let environment = adopted.environment.as_deref();
+    let target = model::target(&mut loaded, environment, &node, &facts, layout)?;
     loaded.sound()?;
     let promises = target.map(|it| it.promises).unwrap_or_default();
     let mut names: Vec<String> = vec![];

@@ -1,23 +1,12 @@
 //! What the kinds of accounts have in common: lists of names with their forms, the short forms of a
 //! promise, and words.
 
-use crate::kind::{Difference, Refusal};
-use crate::made::Made;
 use sha2::Digest as _;
 use std::fmt::Display;
 use std::sync::Arc;
 use steadfast_model::{Code, Diagnostic, Lower, Node, Scalar, Spanned, Value, codes};
+use steadfast_system::SystemError;
 use steadfast_system::text::safe;
-use steadfast_system::{AbsPath, SystemError};
-
-/// The files that hold all accounts, and those in which the tools keep what these were before.
-const SHARED_FILES: [&str; 6] = ["passwd", "shadow", "group", "gshadow", "subuid", "subgid"];
-
-/// What every promise about an account has a part in.
-pub(crate) fn shared_files() -> impl Iterator<Item = Made> {
-    let names = SHARED_FILES.iter().flat_map(|it| [format!("/etc/{it}"), format!("/etc/{it}-")]);
-    names.filter_map(|it| AbsPath::parse(&it).ok()).map(Made::Shared)
-}
 
 /// Whether `present` or `absent` stands in the place of a promise's fields; none where it has fields
 /// (or something that is neither, which is reported when the fields are read).
@@ -90,31 +79,6 @@ pub(crate) fn list_in_form<T: PartialEq, E: Display>(
 /// The rule for names holds for what we make. What a package has made has the name that it has.
 pub(crate) const NOT_MADE: &str = "by this name it is kept where it is there, and not made: that takes lower \
     case letters, digits, `_` and `-`, 32 at most, a letter or `_` first";
-
-/// Why nothing is changed about an account that several lines of a file are about.
-pub(crate) fn stands_twice(what: &str, name: &str, file: &str) -> Refusal {
-    let name = safe(name);
-    Refusal::machine(format!(
-        "{what} {name} stands in {file} more than once, and no tool changes one of these lines: take out all but one"
-    ))
-}
-
-/// What is found of an account that several lines of a file are about: the first of them counts.
-pub(crate) fn unless_repeated<C>(
-    mut found: Difference<C>,
-    what: &str,
-    name: &str,
-    file: Option<&'static str>,
-) -> Difference<C> {
-    let Some(file) = file else { return found };
-    if !found.changes.is_empty() {
-        return Difference::refused(stands_twice(what, name, file));
-    }
-    found
-        .notes
-        .push(format!("it stands in {file} more than once; the first of these lines counts"));
-    found
-}
 
 /// `a, b and 3 more`: names for a message, made harmless for a terminal.
 pub(crate) fn listed<T: Display>(items: &[T]) -> String {

@@ -13,7 +13,8 @@
 //! from; it says nothing about a group that is there. `members`: see [`crate::members`]. A group that
 //! is somebody's primary group is not removed.
 
-use crate::account_fields::{NOT_MADE, digest, listed, shared_files, short_state, unless_repeated};
+use crate::account_fields::{NOT_MADE, digest, listed, short_state};
+use crate::account_files::{self, Barred, Forbids};
 use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Obstacle, Refusal, Turn};
@@ -46,8 +47,7 @@ pub struct State {
     pub gid: Option<u32>,
     /// The gid that the name service knows, where /etc/group has no such group.
     pub elsewhere: Option<u32>,
-    /// The file in which it stands more than once.
-    pub repeated: Option<&'static str>,
+    pub forbids: Forbids,
     /// Other groups that have the promised gid.
     pub holders: Vec<GroupName>,
     /// Whose primary group it is.
@@ -153,7 +153,7 @@ impl Kind for Group {
     }
 
     fn makes(want: &Desired) -> Vec<Made> {
-        if want.present { shared_files().collect() } else { vec![] }
+        if want.present { account_files::shared().collect() } else { vec![] }
     }
 
     fn is_absent(want: &Desired) -> bool {
@@ -174,12 +174,17 @@ impl Kind for Group {
     }
 
     fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
+        let barred = account_files::barred(sys);
         let sys = AtOnce::new(sys);
-        wants.iter().map(|want| look(want, &sys)).collect()
+        wants.iter().map(|want| look(want, &barred, &sys)).collect()
     }
 
     fn plan(want: &Desired, have: &State) -> Difference<Change> {
-        unless_repeated(difference(want, have), "group", want.name.as_str(), have.repeated)
+        let needs = |change: &Change| match change {
+            Change::Add(_) | Change::Remove { .. } => account_files::OF_MEMBERS,
+            Change::SetGid { .. } => account_files::OF_GIDS,
+        };
+        have.forbids.judge(difference(want, have), "group", want.name.as_str(), needs)
     }
     fn apply(batch: &[&[Change]], sys: &dyn Actuate) -> Vec<Applied> {
         let apply = |change: &Change| match change {
@@ -355,7 +360,11 @@ fn difference(want: &Desired, have: &State) -> Difference<Change> {
     difference
 }
 
-fn look(want: &Desired, sys: &dyn accounts::Read) -> Result<State, SystemError> {
+fn look(
+    want: &Desired,
+    barred: &Arc<[Barred]>,
+    sys: &dyn accounts::Read,
+) -> Result<State, SystemError> {
     let local = sys.local()?;
     let gid = local.group(&want.name).map(|it| it.gid);
     let primary_of =
@@ -364,8 +373,9 @@ fn look(want: &Desired, sys: &dyn accounts::Read) -> Result<State, SystemError> 
         Some(_) => None,
         None => sys.gid(&want.name)?,
     };
-    let repeated = local.repeats_group(&want.name);
-    Ok(State { gid, elsewhere, repeated, holders: holders(want, &local, sys)?, primary_of })
+    let (repeated, barred) = (local.repeats_group(&want.name), Arc::clone(barred));
+    let forbids = Forbids { repeated, barred };
+    Ok(State { gid, elsewhere, forbids, holders: holders(want, &local, sys)?, primary_of })
 }
 
 /// Other groups that have the promised gid; only where no file has one, the name service is asked.
@@ -401,7 +411,13 @@ mod tests {
     }
 
     fn have(gid: Option<u32>) -> State {
-        State { gid, elsewhere: None, repeated: None, holders: vec![], primary_of: vec![] }
+        State {
+            gid,
+            elsewhere: None,
+            forbids: Forbids::default(),
+            holders: vec![],
+            primary_of: vec![],
+        }
     }
 
     #[test]

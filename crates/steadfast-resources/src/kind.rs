@@ -132,6 +132,19 @@ impl Refusal {
         if open { Refusal::anybody(words) } else { Refusal::machine(words) }
     }
 
+    /// The same, of this thing.
+    #[must_use]
+    pub fn of(self, thing: &str) -> Refusal {
+        let of = |words: String| format!("{thing}: {words}");
+        match self {
+            Refusal::Model(words) => Refusal::Model(of(words)),
+            Refusal::Machine(words) => Refusal::Machine(of(words)),
+            Refusal::Anybody(words) => Refusal::Anybody(of(words)),
+            Refusal::Secret(words) => Refusal::Secret(of(words)),
+            Refusal::Storage(words) => Refusal::Storage(of(words)),
+        }
+    }
+
     pub fn words(&self) -> &str {
         match self {
             Refusal::Model(words)

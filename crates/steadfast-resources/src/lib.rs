@@ -27,6 +27,7 @@ pub mod user;
 
 // What several kinds share.
 pub mod account_fields;
+mod account_files;
 pub mod edit;
 pub mod glob;
 pub mod made;

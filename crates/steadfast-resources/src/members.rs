@@ -10,7 +10,8 @@
 //! Somebody whose primary group it is counts as a member without standing in the list. Members may be
 //! users of the name service; the group must be a local one.
 
-use crate::account_fields::{digest, list_in_form, listed, shared_files, unless_repeated};
+use crate::account_fields::{digest, list_in_form, listed};
+use crate::account_files::{self, Barred, Forbids};
 use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Obstacle, Refusal, Turn, Watch};
@@ -57,8 +58,7 @@ pub enum Found {
         members: Vec<Arc<str>>,
         /// Whose primary group it is.
         primary: Vec<UserName>,
-        /// The file in which it stands more than once.
-        repeated: Option<&'static str>,
+        forbids: Forbids,
     },
 }
 
@@ -110,7 +110,7 @@ impl Kind for Members {
     }
 
     fn makes(_want: &Desired) -> Vec<Made> {
-        shared_files().collect()
+        account_files::shared().collect()
     }
 
     fn is_absent(_want: &Desired) -> bool {
@@ -128,18 +128,19 @@ impl Kind for Members {
     }
 
     fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
+        let barred = account_files::barred(sys);
         let sys = AtOnce::new(sys);
-        wants.iter().map(|want| look(want, &sys)).collect()
+        wants.iter().map(|want| look(want, &barred, &sys)).collect()
     }
 
     fn plan(want: &Desired, have: &State) -> Difference<Change> {
         let Desired { group, exactly, names } = want;
         let mut difference = Difference::none();
-        let (members, primary, repeated): (&[Arc<str>], &[UserName], _) = match &have.group {
-            Found::Here { members, primary, repeated } => (members, primary, *repeated),
+        let (members, primary, forbids): (&[Arc<str>], &[UserName], _) = match &have.group {
+            Found::Here { members, primary, forbids } => (members, primary, forbids.clone()),
             Found::Nowhere => {
                 difference.obstacles.push(Obstacle::Missing(Identity::Group(group.clone())));
-                (&[], &[], None)
+                (&[], &[], Forbids::default())
             }
             Found::Elsewhere => {
                 return Difference::refused(Refusal::machine(format!(
@@ -177,7 +178,7 @@ impl Kind for Members {
                     .push(format!("it is also the primary group of {}", listed(&by_primary)));
             }
         }
-        unless_repeated(difference, "group", group.as_str(), repeated)
+        forbids.judge(difference, "group", group.as_str(), |_| account_files::OF_MEMBERS)
     }
 
     fn apply(batch: &[&[Change]], sys: &dyn Actuate) -> Vec<Applied> {
@@ -260,7 +261,7 @@ impl Kind for Members {
         match &have.group {
             Found::Nowhere => vec![("group", "missing".to_owned())],
             Found::Elsewhere => vec![("group", "not local".to_owned())],
-            Found::Here { members, primary, repeated: _ } => vec![
+            Found::Here { members, primary, forbids: _ } => vec![
                 ("members", shown(members.iter().map(|it| &**it))),
                 ("primary group of", shown(primary.iter().map(UserName::as_str))),
             ],
@@ -279,7 +280,11 @@ impl fmt::Display for Change {
     }
 }
 
-fn look(want: &Desired, sys: &dyn accounts::Read) -> Result<State, SystemError> {
+fn look(
+    want: &Desired,
+    barred: &Arc<[Barred]>,
+    sys: &dyn accounts::Read,
+) -> Result<State, SystemError> {
     let local = sys.local()?;
     let group = match local.group(&want.group) {
         Some(group) => Found::Here {
@@ -290,7 +295,10 @@ fn look(want: &Desired, sys: &dyn accounts::Read) -> Result<State, SystemError> 
                 .filter(|it| it.gid == group.gid)
                 .map(|it| it.name.clone())
                 .collect(),
-            repeated: local.repeats_group(&want.group),
+            forbids: Forbids {
+                repeated: local.repeats_group(&want.group),
+                barred: Arc::clone(barred),
+            },
         },
         None if sys.gid(&want.group)?.is_some() => Found::Elsewhere,
         None => Found::Nowhere,
@@ -326,7 +334,7 @@ mod tests {
             group: Found::Here {
                 members: members.iter().map(|it| Arc::from(*it)).collect(),
                 primary: primary.iter().map(|it| UserName::parse(it).unwrap()).collect(),
-                repeated: None,
+                forbids: Forbids::default(),
             },
             missing: vec![],
         }

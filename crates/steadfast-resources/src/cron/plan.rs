@@ -5,16 +5,25 @@ use super::desired::{Desired, FOLDER, Job, MODE};
 use super::state::{State, bytes_of, digest_of, noun};
 use crate::identity::Identity;
 use crate::kind::{Difference, Obstacle, Refusal};
-use crate::paths::{seen, sha256};
+use crate::paths::{Touch, refuse_touching, seen, sha256};
 use std::sync::Arc;
 use steadfast_system::AbsPath;
 use steadfast_system::files::{Attributes, Entry, Expected, NewFile, Shape};
 
 pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
-    match &want.job {
+    let difference = match &want.job {
         Some(job) => plan_present(&want.path, job, have),
         None => plan_absent(&want.path, have),
-    }
+    };
+    let touch = |change: &Change| {
+        Some(match change {
+            Change::Write { file, was: _ } => Touch::of(file.in_place),
+            Change::SetAttributes { .. } => Touch::Itself,
+            Change::Remove { .. } => Touch::Name,
+        })
+    };
+    let (folder, entry) = (have.look.folder.as_ref(), have.look.entry.as_ref());
+    refuse_touching(difference, Some(&want.path), folder, entry, touch)
 }
 
 fn plan_present(path: &AbsPath, job: &Job, have: &State) -> Difference<Change> {

@@ -34,7 +34,7 @@
 use crate::fact::Fact;
 use crate::identity::{Identity, Setting};
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Obstacle, Refusal, Turn};
-use crate::paths::{self, Owners, Was, Who, Writing};
+use crate::paths::{self, Owners, Touch, Was, Who, Writing};
 use crate::undo::{About, Effect, Facet, FacetState, Now, Says};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -142,7 +142,22 @@ impl Kind for Hostname {
     }
 
     fn plan(want: &Desired, have: &State) -> Difference<Change> {
-        let mut difference = plan_file(want, &have.file);
+        let touch = |change: &Change| match change {
+            Change::File(paths::Change::Write(all)) => {
+                Some(Touch::of(all.iter().all(|it| it.file.in_place)))
+            }
+            Change::File(paths::Change::SetAttributes(_)) => Some(Touch::Itself),
+            Change::File(
+                paths::Change::MakeDirectories(_)
+                | paths::Change::MakeLink(_)
+                | paths::Change::Remove(_),
+            ) => Some(Touch::Name),
+            Change::Running { .. } => None,
+        };
+        let difference = plan_file(want, &have.file);
+        let (folder, entry) = (have.file.folder.as_ref(), have.file.entry.as_ref());
+        let mut difference =
+            paths::refuse_touching(difference, Some(&want.file), folder, entry, touch);
         if let Some(was) = &have.running
             && **was != *want.name.as_str()
             && difference.obstacles.is_empty()

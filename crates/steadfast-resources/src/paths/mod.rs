@@ -17,7 +17,7 @@ pub(crate) mod vital_files;
 mod within;
 
 pub use apply::apply;
-pub use bar::{its_directory, refuse_barred};
+pub use bar::{Touch, its_directory, refusal, refuse_barred, refuse_touching, why_barred};
 pub use change::{
     Change, NewDirectory, NewLink, Removal, Setting, Was, Writing, attributes, deletes, grouped,
 };

@@ -6,6 +6,7 @@ use super::desired::{Desired, Enabled, OwnFile, in_folder};
 use super::state::State;
 use crate::identity::Identity;
 use crate::kind::{Difference, Obstacle, Refusal};
+use crate::paths::{self, Touch};
 use crate::runner::{Consequence, Health, Owing, RunnerChange as _};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
@@ -79,6 +80,12 @@ fn own_files(want: &Desired, have: &State) -> Result<OwnFiles, Refused> {
         }
         let is_unit = want.own_unit.as_ref() == Some(file);
         for change in own_file_changes(file, look)? {
+            if let Some(touch) = touch(&change)
+                && let Some(why) =
+                    paths::why_barred(touch, look.folder.as_ref(), look.entry.as_ref())
+            {
+                return Err(Box::new(Difference::refused(why.of(file.path.as_str()))));
+            }
             own.writes |= change.alters_own_inputs();
             own.writes_unit |= is_unit && change.alters_own_inputs();
             own.enables_otherwise |= is_unit && enables_otherwise(&change);
@@ -94,6 +101,25 @@ fn own_files(want: &Desired, have: &State) -> Result<OwnFiles, Refused> {
         );
     }
     Ok(own)
+}
+
+/// What a change does to a promised file of its own.
+fn touch(change: &Change) -> Option<Touch> {
+    match change {
+        Change::Write { file, was: _ } => Some(Touch::of(file.in_place)),
+        Change::SetAttributes { .. } => Some(Touch::Itself),
+        Change::MakeFolder { .. }
+        | Change::Stop { .. }
+        | Change::Enable { .. }
+        | Change::Disable { .. }
+        | Change::Mask { .. }
+        | Change::Unmask { .. }
+        | Change::DaemonReload
+        | Change::Start(_)
+        | Change::Await(_)
+        | Change::Reload(_)
+        | Change::Restart(_) => None,
+    }
 }
 
 /// Whether a new content of a unit file says other links than the one before.

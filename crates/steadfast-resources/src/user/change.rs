@@ -3,6 +3,7 @@
 use super::desired::PasswordHash;
 use super::keys::NewKeys;
 use super::limits::{limit_name, limit_shown};
+use crate::account_files;
 use crate::identity::Identity;
 use std::fmt;
 use std::sync::Arc;
@@ -94,6 +95,29 @@ pub enum Change {
 }
 
 impl Change {
+    /// The files of all accounts that the tool has to replace for it.
+    pub(super) fn files(&self) -> &'static [&'static str] {
+        match self {
+            Change::Add(_) | Change::Remove { .. } => account_files::ALL,
+            Change::Uid { .. }
+            | Change::Group { .. }
+            | Change::Home { .. }
+            | Change::Shell { .. }
+            | Change::Comment { .. }
+            | Change::Limits { .. }
+            | Change::Password { .. }
+            | Change::NoPassword { .. }
+            | Change::Lock { .. }
+            | Change::Unlock { .. } => account_files::OF_USERS,
+            Change::Join { .. } => account_files::OF_USERS_AND_MEMBERS,
+            Change::Leave { .. } => account_files::OF_MEMBERS,
+            Change::EndSessions { .. }
+            | Change::MakeHome { .. }
+            | Change::RemoveHome { .. }
+            | Change::Keys { .. } => &[],
+        }
+    }
+
     /// What it makes free for a later step.
     pub(super) fn frees(&self) -> Vec<Identity> {
         match self {

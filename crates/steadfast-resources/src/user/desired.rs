@@ -1,7 +1,7 @@
 //! What is promised of a user.
 
 use super::keys::Keys;
-use crate::account_fields::shared_files;
+use crate::account_files;
 use crate::made::Made;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -118,7 +118,7 @@ pub(super) fn makes(want: &Desired) -> Vec<Made> {
     let home = present.home.clone();
     let mail = ["/var/mail", "/var/spool/mail"];
     let mail = mail.iter().filter_map(|it| AbsPath::parse(it).ok()?.join(user.as_str()).ok());
-    let mut made: Vec<Made> = shared_files().collect();
+    let mut made: Vec<Made> = account_files::shared().collect();
     made.extend(mail.map(|path| Made::Mail { user: user.clone(), path }));
     match present.home_state {
         Some(HomeState::Present) | None => {

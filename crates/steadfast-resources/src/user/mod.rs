@@ -61,6 +61,7 @@ pub use desired::{Desired, Groups, HomeState, PasswordHash, Present, Wanted};
 pub use keys::{Keys, NewKeys, SshKey};
 pub use state::{Account, State};
 
+use crate::account_files;
 use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::kind::{Applied, Difference, Fingerprint, Kind, Turn, Watch};
@@ -237,8 +238,11 @@ impl Kind for User {
     }
 
     fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
+        let barred = account_files::barred(sys);
         let look = |(want, have): (&&Desired, Result<State, SystemError>)| {
             let mut have = have?;
+            have.forbids.barred = Arc::clone(&barred);
+            have.keys_barred = observe::keys_barred(&have, sys);
             if let (Wanted::Absent { .. }, Some(account)) = (&want.state, &have.account) {
                 have.left = observe::left_behind(&want.name, sys);
                 have.left.extend(observe::jobs_left(account.uid, sys));

@@ -5,7 +5,9 @@ use super::limits::{LIMITS, limit_name, limit_of, limit_shown};
 use super::lower::{NO_PASSWORD, is_hash};
 use super::state::{Account, State, group_shown};
 use crate::account_fields::{because, digest};
-use crate::kind::Fingerprint;
+use crate::account_files::Forbids;
+use crate::kind::{Fingerprint, Refusal};
+use crate::paths::{self, Touch};
 use std::sync::Arc;
 use steadfast_system::accounts::at_once::AtOnce;
 use steadfast_system::accounts::{self, Home, KeysFile, Local, Read as _, User};
@@ -75,7 +77,8 @@ fn look(
         elsewhere,
         wanted_gid,
         own_group,
-        repeated: local.repeats_user(name),
+        forbids: Forbids { repeated: local.repeats_user(name), ..Forbids::default() },
+        keys_barred: None,
         repeated_groups: repeated_groups(present.and_then(|it| it.groups.as_ref()), local),
         holders,
         missing_groups,
@@ -105,6 +108,21 @@ pub(super) fn left_behind(name: &UserName, sys: &dyn files::Read) -> Vec<AbsPath
         matches!(look, Some(Ok(Look { folder: _, entry: Some(_) })))
     };
     paths.filter(is_there).collect()
+}
+
+/// Why the file of keys can neither be made nor replaced, where flags forbid it.
+pub(super) fn keys_barred(have: &State, sys: &dyn files::Read) -> Option<Refusal> {
+    let (home, _) = have.home.as_ref().filter(|_| have.keys.is_some())?;
+    // Where the directory is not there either, it is made in the home.
+    [".ssh/authorized_keys", ".ssh"].into_iter().find_map(|it| {
+        let path = home.join(it).ok()?;
+        let look = sys.look(&[(&path, files::Wanted::Nothing)]).pop()?.ok()?;
+        let is_folder = look.entry.as_ref().is_some_and(|it| it.shape == Shape::Directory);
+        let entry = look.entry.filter(|_| !is_folder);
+        let folder = look.folder.filter(|_| !is_folder)?;
+        paths::why_barred(Touch::Name, Some(&folder), entry.as_ref())
+            .map(|why| why.of(path.as_str()))
+    })
 }
 
 /// How many things go with a home; none where that cannot be told, because there are too many.

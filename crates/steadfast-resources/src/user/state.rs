@@ -1,5 +1,7 @@
 //! What the machine shows of a user.
 
+use crate::account_files::Forbids;
+use crate::kind::Refusal;
 use std::sync::Arc;
 use steadfast_system::accounts::{Defaults, Home, KeysFile, Process, Shadow};
 use steadfast_system::secrets::Secret;
@@ -14,8 +16,9 @@ pub struct State {
     pub wanted_gid: Option<u32>,
     /// Where there is no account: whether there is a group of its name.
     pub own_group: bool,
-    /// The file in which it stands more than once.
-    pub repeated: Option<&'static str>,
+    pub forbids: Forbids,
+    /// Why the file of keys cannot be replaced.
+    pub keys_barred: Option<Refusal>,
     /// Of the promised groups, those that stand in a file more than once, with that file.
     pub repeated_groups: Vec<(GroupName, &'static str)>,
     /// Other users who have the promised uid.

@@ -5,6 +5,7 @@ use super::lower::is_hash;
 use super::observe::{looks, resolve};
 use super::*;
 use crate::account_fields::tests::lowered;
+use crate::account_files::Forbids;
 use crate::{Obstacle, Refusal, members};
 use expect_test::expect;
 use std::collections::BTreeMap;
@@ -68,7 +69,8 @@ fn nobody() -> State {
         elsewhere: None,
         wanted_gid: None,
         own_group: false,
-        repeated: None,
+        forbids: Forbids::default(),
+        keys_barred: None,
         repeated_groups: vec![],
         holders: vec![],
         missing_groups: vec![],
@@ -116,7 +118,10 @@ fn busy(have: State) -> State {
 
 #[test]
 fn what_no_tool_changes_is_not_foreseen_to_be_changed() {
-    let twice = || State { repeated: Some("/etc/passwd"), ..somebody() };
+    let twice = || State {
+        forbids: Forbids { repeated: Some("/etc/passwd"), ..Forbids::default() },
+        ..somebody()
+    };
     let shell = want(Present { shell: Some(path("/bin/zsh")), ..Present::default() });
     assert_eq!(
         planned(&shell, &twice()),

@@ -9,11 +9,11 @@ mod refuse;
 use super::change::Change;
 use super::desired::{Desired, Wanted};
 use super::state::State;
-use crate::account_fields::unless_repeated;
 use crate::kind::{Difference, Refusal};
 
 pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
-    unless_repeated(difference(want, have), "user", want.name.as_str(), have.repeated)
+    let found = difference(want, have);
+    have.forbids.judge(found, "user", want.name.as_str(), Change::files)
 }
 
 fn difference(want: &Desired, have: &State) -> Difference<Change> {

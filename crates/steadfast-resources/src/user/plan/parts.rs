@@ -1,7 +1,8 @@
 //! What is planned alike for an account that is there and one that is new or goes: groups, keys, the home.
 
 use super::refuse::{failed_look, refuse};
-use crate::account_fields::{listed, stands_twice};
+use crate::account_fields::listed;
+use crate::account_files::stands_twice;
 use crate::identity::Identity;
 use crate::kind::{Difference, Obstacle, Refusal};
 use crate::user::change::Change;
@@ -103,6 +104,10 @@ pub(super) fn plan_keys(
         && let Some(why) = no_place_for_keys(home, look, present, have)
     {
         refuse(difference, why);
+        return;
+    }
+    if let (Ok(Some(_)), Some(why)) = (&found, &have.keys_barred) {
+        refuse(difference, why.clone());
         return;
     }
     match (found, &have.home) {

@@ -13,6 +13,7 @@ mod drift_packages;
 mod drift_run;
 mod drift_services;
 mod explain;
+mod foretold;
 mod going_back;
 mod health;
 mod homes;

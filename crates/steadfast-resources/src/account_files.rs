@@ -74,7 +74,7 @@ impl Forbids {
         name: &str,
         needs: impl Fn(&C) -> &'static [&'static str],
     ) -> Difference<C> {
-        let needed: Vec<&str> = found.changes.iter().flat_map(|it| needs(it)).copied().collect();
+        let needed: Vec<&str> = found.changes.iter().flat_map(needs).copied().collect();
         if let Some(it) = self.barred.iter().find(|it| needed.contains(&it.file)) {
             return Difference::refused(paths::refusal(it.bar, false, it.why.clone()));
         }

@@ -129,11 +129,16 @@ fn lowered(
         promised::lower(&loaded.model, &loaded.sources, &input)
     };
     let (resolved, promises, mut diagnostics) = lower(facts);
-    let Some((then, makers)) = foreseen::facts(&promises, facts, layout) else {
+    let folder = layout.static_facts();
+    let then = |promises| {
+        let gather = |foreseen: &Foreseen| facts_then(layout, foreseen).0;
+        foreseen::facts(promises, facts, &folder, gather)
+    };
+    let Some((facts_then, makers)) = then(&promises) else {
         return (resolved, promises, diagnostics);
     };
-    let (resolved_then, mut promises_then, diagnostics_then) = lower(&then);
-    if foreseen::facts(&promises_then, facts, layout).is_some_and(|(again, _)| again == then) {
+    let (resolved_then, mut promises_then, diagnostics_then) = lower(&facts_then);
+    if then(&promises_then).is_some_and(|(again, _)| again == facts_then) {
         tracing::debug!("resolve: from the facts as this run leaves them");
         promises_then.wait_for(&makers, &promises);
         return (resolved_then, promises_then, diagnostics_then);

@@ -20,37 +20,22 @@
 //!
 //! No process is started, and only the name service is waited for, for a limited time.
 
+mod foreseen;
 mod network;
 mod own;
 mod text;
 mod virtualization;
 
+pub use foreseen::Foreseen;
 use network::{addresses, fqdn};
 pub use own::Parse;
 use own::static_facts;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use text::{Notes, read_text};
 use virtualization::{Clues, virtualization};
-
-/// What the machine is about to say otherwise than now, because it is being changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Foreseen {
-    pub hostname: Option<String>,
-    /// Files from which facts are read, with what will be in them; none for one that goes.
-    pub files: BTreeMap<PathBuf, Option<Arc<[u8]>>>,
-}
-
-impl Foreseen {
-    /// The text of a file that is about to be another one; none where it stays as it is.
-    fn text(&self, path: &str) -> Option<String> {
-        let found = self.files.get(Path::new(path))?.as_deref();
-        Some(String::from_utf8_lossy(found.unwrap_or_default()).into_owned())
-    }
-}
 
 /// All facts, always in the same order, and notes about what could not be read.
 pub fn gather(static_folder: &Path, parse: Parse<'_>, foreseen: &Foreseen) -> (Value, Vec<String>) {
@@ -58,6 +43,11 @@ pub fn gather(static_folder: &Path, parse: Parse<'_>, foreseen: &Foreseen) -> (V
     let mut facts = built_in(foreseen, &mut notes);
     static_facts(static_folder, 0, parse, foreseen, &mut facts, &mut notes);
     (Value::Object(facts), notes.0)
+}
+
+/// The name of the host that these facts have.
+pub fn hostname(facts: &Value) -> Option<&str> {
+    facts.get("hostname").and_then(Value::as_str)
 }
 
 fn built_in(foreseen: &Foreseen, notes: &mut Notes) -> Map<String, Value> {

@@ -1,6 +1,6 @@
 //! Facts of the administrator's own, from files.
 
-use super::Foreseen;
+use super::foreseen::Foreseen;
 use super::text::{MOST, Notes};
 use rustix::fs::{Mode, OFlags};
 use serde_json::{Map, Value};

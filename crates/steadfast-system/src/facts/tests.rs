@@ -7,6 +7,8 @@ use super::*;
 use expect_test::expect;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 #[test]
 fn the_system_says_what_it_is() {

@@ -100,14 +100,8 @@ pub(super) fn plan_keys(
     let same = || NewKeys { content: content.into(), added: vec![], removed: 0 };
     let found = keys::difference(want, content);
     let found = found.map(|it| it.or_else(|| is_unfit.then(same)));
-    if let (Ok(Some(_)), Some((home, look)), true) = (&found, &have.home, has_home)
-        && let Some(why) = no_place_for_keys(home, look, present, have)
-    {
+    if let (Ok(Some(_)), Some(why)) = (&found, keys_refused(present, have, has_home)) {
         refuse(difference, why);
-        return;
-    }
-    if let (Ok(Some(_)), Some(why)) = (&found, &have.keys_barred) {
-        refuse(difference, why.clone());
         return;
     }
     match (found, &have.home) {
@@ -129,6 +123,13 @@ pub(super) fn plan_keys(
         }
         (Err(why), None) => refuse(difference, Refusal::anybody(why)),
     }
+}
+
+/// Why the file of keys can neither be made nor replaced.
+fn keys_refused(present: &Present, have: &State, has_home: bool) -> Option<Refusal> {
+    let home = have.home.as_ref().filter(|_| has_home);
+    let place = home.and_then(|(home, look)| no_place_for_keys(home, look, present, have));
+    place.or_else(|| have.keys_barred.clone())
 }
 
 /// Why no keys are made in a home that is there: it is neither the user's, nor root's where only root can write.

@@ -22,7 +22,7 @@ const PREFIX: usize = 7;
 /// of when this node first saw it. Whoever writes a commit writes its date, and one of last week would pass
 /// all waves; and their clock, where it is ahead, must not keep this node waiting for years.
 pub(crate) fn counted_from(candidate: &Candidate) -> Timestamp {
-    let Candidate { info, seen } = candidate;
+    let Candidate { info, seen, expired: _ } = candidate;
     if info.date > later(*seen, SKEW) { *seen } else { info.date.max(*seen) }
 }
 
@@ -51,6 +51,9 @@ impl Memory {
             if last.info.revision == info.revision {
                 // Perhaps good for longer, and not newer: to renew it does not begin its waves again.
                 let date = info.date.min(last.info.date);
+                if info.expires > last.info.expires {
+                    last.expired = None;
+                }
                 last.info = RevisionInfo { date, ..info };
                 return;
             }
@@ -60,7 +63,7 @@ impl Memory {
             // The source has gone back to it: what came after it is not offered any more.
             self.candidate = self.queue.pop();
         }
-        let before = self.candidate.replace(Candidate { info, seen: now });
+        let before = self.candidate.replace(Candidate::new(info, now));
         self.queue.extend(before);
         while self.queue.len() >= MOST {
             self.thin();

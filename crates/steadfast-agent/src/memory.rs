@@ -78,6 +78,22 @@ pub struct Candidate {
     /// When this node saw it first.
     #[serde(with = "stamp")]
     pub seen: Timestamp,
+    /// When the clock was first past its end. It stays expired, whatever the clock says since.
+    #[serde(default, with = "stamp::maybe", skip_serializing_if = "Option::is_none")]
+    pub expired: Option<Timestamp>,
+}
+
+impl Candidate {
+    pub(crate) fn new(info: RevisionInfo, seen: Timestamp) -> Candidate {
+        Candidate { info, seen, expired: None }
+    }
+
+    /// Time goes on: what has expired is known to have.
+    pub(crate) fn heed_the_clock(&mut self, now: Timestamp) {
+        if self.info.expires.is_some_and(|it| it <= now) {
+            self.expired.get_or_insert(now);
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -307,6 +323,7 @@ mod tests {
             candidate: Some(Candidate {
                 info: info("c", 3),
                 seen: "2026-07-06T09:00:00Z".parse().unwrap(),
+                expired: None,
             }),
             suspended: Some(Suspension {
                 reason: "moving racks".to_owned(),

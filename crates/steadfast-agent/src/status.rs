@@ -70,6 +70,8 @@ pub enum Waiting {
     },
     Expired {
         expired: Timestamp,
+        /// What the clock said when that was noticed, where it is not there any more.
+        believed: Option<Timestamp>,
     },
     Suspended {
         reason: String,
@@ -194,7 +196,11 @@ impl fmt::Display for Waiting {
             Waiting::Bad { promise: None, reason } => {
                 write!(f, "is known to be bad: {}", first_line(reason))
             }
-            Waiting::Expired { expired } => write!(f, "expired at {expired}"),
+            Waiting::Expired { expired, believed: None } => write!(f, "expired at {expired}"),
+            Waiting::Expired { expired, believed: Some(believed) } => write!(
+                f,
+                "expired at {expired}: this machine's clock was at {believed} before it was put back"
+            ),
             Waiting::Suspended { reason, until: None } => {
                 write!(f, "waits while the agent is suspended: {reason}")
             }

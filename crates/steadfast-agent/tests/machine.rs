@@ -176,6 +176,25 @@ impl Node {
         self.give(Input::Fetched(Ok(Some(Offer { info, proof, supersedes: vec![] }))));
     }
 
+    /// The source is asked, and offers something that is good for a while.
+    fn finds_until(&mut self, name: &str, expires: Timestamp) {
+        self.now = self.agent.status(self.now).next_fetch.unwrap();
+        self.woke();
+        self.tell(&format!("the source offers {name} until {expires}"));
+        let from = Revision::new("a");
+        let revision = Revision::new(name);
+        let info =
+            RevisionInfo { revision, sequence: None, date: self.now, expires: Some(expires) };
+        let proof = Proof::DescendsFrom(from);
+        self.give(Input::Fetched(Ok(Some(Offer { info, proof, supersedes: vec![] }))));
+    }
+
+    fn clock_jumps(&mut self, by: SignedDuration) {
+        self.now = self.now.checked_add(by).unwrap();
+        self.tell(&format!("the clock jumps by {by:#}"));
+        self.give(Input::ClockJumped { by });
+    }
+
     /// Whatever was accepted last, it descends from that.
     fn offers(&mut self, name: &str) {
         let from = match &self.agent.memory().highest {
@@ -928,6 +947,106 @@ fn a_clock_that_goes_back_a_year_puts_nothing_off() {
         1800s later
             fetch
             run a (keep)
+    "#]]);
+}
+
+/// A node that has waited with a revision until that had expired, and whose clock was put back then.
+fn has_let_a_revision_expire() -> Node {
+    let mut node = Node::keeping(gate(&Adopt { approval: Approval::Required, ..Adopt::default() }));
+    node.finds_until("b", at("2026-07-08T00:00:00Z"));
+    node.prepared("b");
+    node.wait(Duration::from_secs(72 * 3_600));
+    node.prepared("b");
+    node.give(Input::Fetched(Ok(None)));
+    node.ended("a", kept());
+    node.clock_jumps(SignedDuration::from_hours(-70));
+    node.story.clear();
+    node
+}
+
+#[test]
+fn what_has_expired_while_it_waited_stays_expired_when_the_clock_is_put_back() {
+    let mut node = has_let_a_revision_expire();
+    assert!(node.now < at("2026-07-08T00:00:00Z"));
+    node.waits();
+    node.adopt("b", None);
+    node.waits();
+    // The source offers the same once more, which does not make it good for longer.
+    node.finds_until("b", at("2026-07-08T00:00:00Z"));
+    node.waits();
+    // Nor does a start of the agent.
+    let (now, disk) = (node.now, node.disk.clone());
+    let mut again = Node::from(disk);
+    again.now = now;
+    again.woke();
+    again.prepared("b");
+    again.adopt("b", None);
+    again.waits();
+    node.is(expect![[r#"
+        status: the newer one expired at 2026-07-08T00:00:00Z: this machine's clock was at 2026-07-08T00:03:42.315Z before it was put back
+        asked: Adopt { revision: Revision("b"), reason: None }
+            yes: b will be adopted once it has been checked for this node
+        status: the newer one expired at 2026-07-08T00:00:00Z: this machine's clock was at 2026-07-08T00:03:42.315Z before it was put back
+        woke
+            fetch
+            run a (keep)
+        the source offers b until 2026-07-08T00:00:00Z
+        status: the newer one expired at 2026-07-08T00:00:00Z: this machine's clock was at 2026-07-08T00:03:42.315Z before it was put back
+    "#]]);
+    again.is(expect![[r#"
+        woke
+            prepare b
+            run a (keep)
+        b is prepared
+            fetch
+        asked: Adopt { revision: Revision("b"), reason: None }
+            yes: b will be adopted once it has been checked for this node
+        status: the newer one expired at 2026-07-08T00:00:00Z: this machine's clock was at 2026-07-08T00:03:42.315Z before it was put back
+    "#]]);
+}
+
+#[test]
+fn what_had_expired_is_good_again_when_it_is_renewed_or_when_root_says_what_time_it_is() {
+    let mut node = has_let_a_revision_expire();
+    node.finds_until("b", at("2026-08-01T00:00:00Z"));
+    node.waits();
+    let mut other = has_let_a_revision_expire();
+    other.adopt("b", Some("the clock was wrong"));
+    node.is(expect![[r#"
+        woke
+            fetch
+            run a (keep)
+        the source offers b until 2026-08-01T00:00:00Z
+        status: the newer one waits for approval: steadfast adopt REVISION
+    "#]]);
+    other.is(expect![[r#"
+        asked: Adopt { revision: Revision("b"), reason: Some("the clock was wrong") }
+            yes: b will be adopted once it has been checked for this node
+            note: adopted b
+            run b (adopt)
+    "#]]);
+}
+
+#[test]
+fn a_clock_that_goes_back_suspends_for_no_longer_and_revives_no_suspension() {
+    let mut node = Node::keeping(Gate::default());
+    let until = Some(later(node.now, Duration::from_secs(2 * 3_600)));
+    node.ask(Request::Suspend { reason: "racks".to_owned(), until });
+    node.wait(Duration::from_secs(3_600));
+    node.clock_jumps(SignedDuration::from_hours(-24 * 365));
+    node.wait(Duration::from_secs(3_600));
+    node.clock_jumps(SignedDuration::from_hours(-1));
+    assert!(node.agent.status(node.now).suspended.is_none());
+    node.is(expect![[r#"
+        asked: Suspend { reason: "racks", until: Some(2026-07-06T10:00:00Z) }
+            note: suspended until 2026-07-06T10:00:00Z: racks
+            yes: suspended
+        3600s later
+        the clock jumps by 8760h ago
+        3600s later
+            note: resumed
+            run a (keep)
+        the clock jumps by 1h ago
     "#]]);
 }
 

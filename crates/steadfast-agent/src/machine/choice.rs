@@ -137,8 +137,12 @@ impl Agent {
             let (promise, reason) = (bad.promise.clone(), bad.reason.clone());
             return Waiting::Bad { promise, reason };
         }
-        if let Some(expired) = candidate.info.expires.filter(|it| *it <= now) {
-            return Waiting::Expired { expired };
+        if let Some(expires) = candidate.info.expires
+            && (expires <= now || candidate.expired.is_some())
+        {
+            // The clock was put back since.
+            let believed = candidate.expired.filter(|_| expires > now);
+            return Waiting::Expired { expired: expires, believed };
         }
         let prepared = match self.upstream.prepared(revision) {
             None => return Waiting::Preparing,

@@ -81,6 +81,9 @@ impl Agent {
             return;
         }
         let storable = self.steps.may_store(now);
+        if storable {
+            self.memory.known_mut().for_each(|it| it.heed_the_clock(now));
+        }
         if storable && self.memory.suspended.is_some() && self.suspension(now).is_none() {
             self.memory.suspended = None;
             out.push(Action::Note(Note::Resumed));
@@ -97,6 +100,13 @@ impl Agent {
         for known in self.memory.known_mut() {
             // The moment it was seen is the same; only its name has changed.
             known.seen = known.seen.checked_add(by).unwrap_or(now);
+        }
+        if let Some(until) = self.memory.suspended.as_mut().and_then(|it| it.until.as_mut())
+            && by.is_negative()
+        {
+            // As long as it was to be, and not until the clock is there again. (A clock that goes forward may also
+            // be one of a machine that has slept.)
+            *until = until.checked_add(by).unwrap_or(now);
         }
     }
 }

@@ -110,6 +110,11 @@ impl Agent {
         }
         if reason.is_some() {
             self.memory.bad.retain(|it| it.revision != revision);
+            // Somebody's word for a revision is also one for what the clock says now.
+            for known in self.memory.known_mut().filter(|it| it.info.revision == revision) {
+                known.expired = None;
+                known.heed_the_clock(now);
+            }
         }
         let waits =
             if self.suspension(now).is_some() { ", after the agent is resumed" } else { "" };

@@ -226,7 +226,7 @@ impl Agent {
         let newest =
             matches!(&self.memory.highest, HighestAccepted::At(it) if it.revision == bad.revision);
         if newest && self.memory.candidate.is_none() {
-            self.memory.candidate = Some(Candidate { info: bad.clone(), seen: now });
+            self.memory.candidate = Some(Candidate::new(bad.clone(), now));
         }
         self.full_run_at(report, now);
         out.push(Action::Note(Note::WentBack { bad: bad.revision, to }));

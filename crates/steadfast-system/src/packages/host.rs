@@ -382,8 +382,7 @@ impl Read for Host {
         let Some(fetched) = fetched else {
             return Lists { age: None, stale: !refreshed, refreshed, failed };
         };
-        // A clock that went back makes them new, not ancient.
-        let age = SystemTime::now().duration_since(fetched).unwrap_or_default();
+        let (age, is_old) = age_of(fetched, SystemTime::now(), limit);
         let changed = SOURCES
             .iter()
             .map(PathBuf::from)
@@ -396,7 +395,7 @@ impl Read for Host {
             })
             .max()
             .is_some_and(|it| it > fetched);
-        let mut stale = age > limit || changed || failed.is_some();
+        let mut stale = is_old || changed || failed.is_some();
         if !stale {
             // These times say that something was fetched, and not that everything was.
             let answers = self.answered(false);
@@ -407,10 +406,33 @@ impl Read for Host {
     }
 }
 
+/// How old something is that was fetched then, and whether it has to be fetched again. A clock that was put back
+/// a little makes it new; put back by more than the limit, it says nothing about it any more.
+fn age_of(fetched: SystemTime, now: SystemTime, limit: Duration) -> (Duration, bool) {
+    match now.duration_since(fetched) {
+        Ok(age) => (age, age > limit),
+        Err(ahead) => (Duration::ZERO, ahead.duration() > limit),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::host::Settings;
+
+    #[test]
+    fn lists_from_a_time_that_the_clock_has_not_reached_are_fetched_again() {
+        let hour = Duration::from_secs(3_600);
+        let now = SystemTime::UNIX_EPOCH + 1_000_000 * hour;
+        for (fetched, expected) in [
+            (now - hour / 2, (hour / 2, false)),
+            (now - 2 * hour, (2 * hour, true)),
+            (now + hour / 2, (Duration::ZERO, false)),
+            (now + 24 * 365 * hour, (Duration::ZERO, true)),
+        ] {
+            assert_eq!(age_of(fetched, now, hour), expected);
+        }
+    }
 
     /// Against the machine that the test runs on, read only; apt is asked once, then remembered.
     #[test]

@@ -505,6 +505,17 @@ fn the_schemas_are_closed_json() {
     assert_eq!(schema["additionalProperties"], false);
     let file = &schema["properties"]["files"];
     assert!(file.to_string().contains("keep_backup"), "{file}");
+    // A file of a component's artifact, and of the front that leads to its slots.
+    let file = &file["additionalProperties"]["anyOf"][0]["properties"];
+    assert!(file["template"].to_string().contains("artifact"), "{file}");
+    let said = steadfast(&["schema", "application"]);
+    let schema: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    let component = &schema["properties"]["components"]["additionalProperties"]["properties"];
+    assert!(component["front"].to_string().contains("keep_backup"), "{component}");
+    let said = steadfast(&["schema", "environment"]);
+    for field in ["prefix", "retain", "coordination"] {
+        assert!(said.out.contains(&format!("\"{field}\"")), "{field}");
+    }
     let all = steadfast(&["schema"]);
     let all: serde_json::Value = serde_json::from_str(&all.out).unwrap();
     assert_eq!(all["anyOf"].as_array().unwrap().len(), 7);

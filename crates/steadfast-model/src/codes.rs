@@ -154,8 +154,11 @@ codes! {
     /// The line of releases does not lead where it must: a release follows one that is not lower, or `since`
     /// is not among those that the target's release follows.
     BROKEN_CHAIN = "broken-chain";
-    /// A component is on no node: no release up to the target names it.
+    /// A component is on no node: no release up to the target names it, or no node is one of its servers.
     NOT_PLACED = "not-placed";
+    /// Two applications on one node declare a parameter of one name, and model, environment or node give that name a
+    /// value: both of them take it, though perhaps only one was meant.
+    SHARED_NAME = "shared-name";
     /// The units of a component do not fit the way in which it is switched: a socket that nobody promises, a unit for
     /// each slot that is not there, or a program that is started from another path than `switch` needs.
     BAD_SWITCH = "bad-switch";

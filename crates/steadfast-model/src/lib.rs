@@ -6,6 +6,7 @@ pub mod application;
 pub mod check;
 pub mod codes;
 pub mod date;
+pub mod deploying;
 pub mod diagnostic;
 pub mod document;
 mod expression;

@@ -137,6 +137,14 @@ impl Node {
         }
     }
 
+    /// The items of a list; of anything else, none.
+    pub(crate) fn items(&self) -> &[Node] {
+        match self {
+            Node::List(items, _) => items,
+            Node::Scalar(_) | Node::Map(..) | Node::Unknown(_) => &[],
+        }
+    }
+
     /// Whether the two say the same, wherever and in whatever quotes they were written.
     pub fn same(&self, other: &Node) -> bool {
         match (self, other) {

@@ -2,6 +2,7 @@
 //! first, then the environment's own, key by key. Nothing is evaluated here: time is not known.
 
 use crate::codes;
+use crate::deploying::{self, Deploying};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::lower::{Fields, Lower, parse_duration};
 use crate::node::Node;
@@ -24,6 +25,7 @@ pub struct Policy {
     pub wait_for_dpkg: Duration,
     /// How old apt's lists may be when something has to be fetched.
     pub refresh_packages: Duration,
+    pub deploying: Deploying,
 }
 
 /// When a new revision is adopted.
@@ -95,6 +97,7 @@ impl Default for Policy {
             orphans: Orphans::default(),
             wait_for_dpkg: Duration::from_secs(120),
             refresh_packages: Duration::from_secs(3_600),
+            deploying: Deploying::default(),
         }
     }
 }
@@ -137,6 +140,17 @@ pub(crate) const FIELDS: &[Field] = &[
         Takes::Duration,
         "How old apt's package lists may be before a download (default: 1h)",
     ),
+    Field::new("artifacts", deploying::ARTIFACTS, "How artifacts of applications are asked for"),
+    Field::new(
+        "deployments",
+        Takes::Fields(deploying::DEPLOYMENTS),
+        "What holds for components that do not say it themselves",
+    ),
+    Field::new(
+        "coordination",
+        deploying::COORDINATION,
+        "`none`: steps of components wait for no other node",
+    ),
 ];
 
 const ADOPT: &[Field] = &[
@@ -178,6 +192,7 @@ impl Policy {
         set(&mut self.orphans, orphans(&mut fields));
         set(&mut self.wait_for_dpkg, fields.duration("wait_for_dpkg"));
         set(&mut self.refresh_packages, fields.duration("refresh_packages"));
+        self.deploying.take(&mut fields);
     }
 
     /// Windows in time zones of which whoever has a database of them says that it does not have them:

@@ -59,6 +59,13 @@ fn application_schema(sections: &[Promises<'_>], parameters: &Value) -> Value {
     component.extend(properties(application::SETTINGS_FIELDS));
     put(&mut component, "include", includes());
     component.extend(sections.iter().map(|it| (it.section.name.to_owned(), section(it))));
+    // Files that lead the traffic are promises like those of the section.
+    let front = component.get_mut("front");
+    let of_front = front.and_then(|it| it.pointer_mut("/anyOf/0/properties/files"));
+    let files = sections.iter().find(|it| it.section.kind == "file");
+    if let (Some(place), Some(files)) = (of_front, files) {
+        *place = section(files);
+    }
     let mut all = properties(application::APPLICATION_FIELDS);
     put(&mut all, "parameters", parameters.clone());
     put(&mut all, "components", map_of(closed(component)));

@@ -7,6 +7,7 @@ use steadfast_model::application::component::Switch;
 use steadfast_model::application::{Settings, Words};
 use steadfast_model::{Diagnostic, Diagnostics, Placed, Span, Spanned, codes};
 use steadfast_resources::Identity;
+use steadfast_system::UnitName;
 
 pub(super) fn judge(
     placed: &Placed,
@@ -31,6 +32,11 @@ pub(super) fn judge(
             mistakes.push(lacks(message, "below `services`: \"NAME@\", with its `unit`"));
         }
         Switch::Restart | Switch::Reload | Switch::Socket | Switch::BlueGreen => {}
+    }
+    for unit in &settings.quiesce.units {
+        if let Err(bad) = UnitName::parse(unit) {
+            mistakes.push(Diagnostic::error(codes::BAD_NAME, placed.span, bad.to_string()));
+        }
     }
     let current = placed.directory.as_ref().map(|it| format!("{it}/current/"));
     for promised in there() {

@@ -285,7 +285,8 @@ fn is_part(text: &str) -> bool {
     !["", ".", ".."].contains(&text)
 }
 
-fn is_loopback(url: &str) -> bool {
+/// Whether a URL of http leads to this machine itself.
+pub(crate) fn is_loopback(url: &str) -> bool {
     let rest = url.strip_prefix("http://").unwrap_or(url);
     let host = rest.split(['/', '?', '#']).next().unwrap_or("");
     let host = match host.strip_prefix('[') {

@@ -1,7 +1,9 @@
 //! What one document of an application says against another: releases that nobody wrote, components
 //! that the application does not have, values that a flag does not take.
 
-use super::{Application, Artifacts, Catalog, Content, Known, Release, Says, Target, Version};
+use super::{
+    Application, Artifacts, Catalog, Component, Content, Known, Release, Says, Target, Version,
+};
 use super::{flag, target};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -104,40 +106,61 @@ impl Judge<'_> {
 
     fn components(&self, cx: &mut Lower<'_>) {
         let servers: Vec<&str> = self.servers.keys().map(|it| &**it).collect();
+        let nodes = || self.environments.values().flat_map(|it| &it.nodes);
         for component in self.application.components.values() {
             for name in &component.servers {
+                let is_carried =
+                    || nodes().any(|it| it.servers.iter().any(|server| server.value == name.value));
                 if !self.servers.contains_key(&name.value) {
                     let message = format!("the model has no server `{}`", name.value);
                     let error = Diagnostic::error(codes::UNKNOWN_SERVER, name.span, message);
                     cx.report(suggest(error, &name.value, &servers, "servers"));
+                } else if !self.known.targets.is_empty() && !is_carried() {
+                    let message = format!("no node of any environment is `{}`", name.value);
+                    cx.report(Diagnostic::warning(codes::NOT_PLACED, name.span, message));
                 }
             }
+            if component.servers.is_empty() {
+                self.without_servers(component, cx);
+            }
         }
-        self.directories(cx);
     }
 
-    /// Two components cannot have one directory, nor one within the other's.
-    fn directories(&self, cx: &mut Lower<'_>) {
-        let mut seen: Vec<(&str, Span, &str)> = vec![];
-        for component in self.application.components.values() {
-            let Some(Node::Scalar(it)) = &component.directory else { continue };
-            let (path, name) = (&*it.value.text, &*component.name.value);
-            let meets = |other: &str| {
-                let within = |inner: &str, outer: &str| {
-                    inner.strip_prefix(outer).is_some_and(|it| it.is_empty() || it.starts_with('/'))
-                };
-                within(path, other) || within(other, path)
-            };
-            if let Some((_, first, other)) = seen.iter().find(|(it, ..)| meets(it)) {
-                let message = format!("{name} and {other} have their deployments in one directory");
-                let error = Diagnostic::error(codes::TWO_PROMISES_ONE_THING, it.span, message);
-                cx.report(error.related(*first, format!("of {other}")));
-            }
-            seen.push((path, it.span, name));
+    /// A component may do without servers once no target has it any more.
+    fn without_servers(&self, component: &Component, cx: &mut Lower<'_>) {
+        let Component { name, body, .. } = component;
+        let mut targets = self.known.targets.values();
+        let has_it = |it: &&Target| self.known.effective(&name.value, &it.release.value).is_some();
+        let Some(target) = targets.find(has_it) else { return };
+        let found = if body.get("servers").is_none() {
+            let message = format!("`{}` needs the field `servers`", name.value);
+            Diagnostic::error(codes::MISSING_FIELD, name.span, message)
+        } else {
+            let message = format!("no node carries `{}`: it has no servers", name.value);
+            Diagnostic::warning(codes::NOT_PLACED, name.span, message)
+        };
+        cx.report(found.related(target.release.span, "this release has it"));
+    }
+
+    /// A file that holds one release is called by its version.
+    fn file_name(&self, release: &Release, cx: &mut Lower<'_>) {
+        let Spanned { value: id, span } = &release.id;
+        let beside = self.known.releases.values().filter(|it| it.id.span.source == span.source);
+        let Some(source) = cx.sources.get(span.source).filter(|_| beside.count() == 1) else {
+            return;
+        };
+        let file = source.path.rsplit('/').next().unwrap_or("");
+        let stem = file.strip_suffix(".yaml").or_else(|| file.strip_suffix(".yml"));
+        let named = stem.and_then(|it| it.parse::<Version>().ok());
+        if named.is_none_or(|it| it != id.version) {
+            let message = format!("the release {} is in the file {file}", id.version);
+            let warning = Diagnostic::warning(codes::OUT_OF_PLACE, *span, message);
+            cx.report(warning.help(format!("its name would be {}.yaml", id.version)));
         }
     }
 
     fn release(&self, release: &Release, cx: &mut Lower<'_>) {
+        self.file_name(release, cx);
         if let Some(follows) = &release.follows {
             let own = &release.id.value.version;
             if follows.value >= *own {

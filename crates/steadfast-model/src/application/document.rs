@@ -177,7 +177,6 @@ fn component(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -> Optio
     let own: Vec<Field> = COMPONENT_FIELDS.iter().chain(component::FIELDS).copied().collect();
     let mut fields = Fields::read(body, "component", &with_sections(&own), cx)?;
     let instances = [("each-node", Instance::EachNode), ("shared", Instance::Shared)];
-    fields.require("servers");
     Some(Component {
         name: name.clone(),
         description: description(&mut fields),

@@ -18,6 +18,7 @@ mod size;
 mod target;
 mod version;
 
+use crate::deploying;
 use crate::schema::Field;
 
 pub use artifact::{Artifact, ArtifactKind, Artifacts, Files, Location};
@@ -35,6 +36,7 @@ pub use release::{Content, Deprecated, Feature, Named, Release, Says};
 pub use target::{MaxUnavailable, Rollout, Target};
 pub use version::Version;
 
+pub(crate) use artifact::is_loopback;
 pub(crate) use component::FIELDS as SETTINGS_FIELDS;
 pub(crate) use consistency::judge;
 pub(crate) use deployment::{Deployment, PortSeen, in_logic};
@@ -75,6 +77,16 @@ pub const TABLES: &[Table] = &[
     Table { title: "An artifact", place: "artifact:", fields: artifact::FIELDS },
     Table { title: "A target", place: "target: people", fields: target::INNER_FIELDS },
     Table { title: "A rollout", place: "rollout:", fields: target::ROLLOUT },
+    Table {
+        title: "Servers of artifacts",
+        place: "policy: { artifacts: [ … ] }",
+        fields: deploying::SERVER,
+    },
+    Table {
+        title: "Deployments of a node",
+        place: "policy: { deployments: { … } }",
+        fields: deploying::DEPLOYMENTS,
+    },
 ];
 
 /// One map of a document.

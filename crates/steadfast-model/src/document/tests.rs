@@ -112,7 +112,7 @@ fn what_is_wrong_with_an_application_is_its_own_affair() {
         ("environments/p/people.yaml", "target: people\nrelease: [\n"),
         ("applications/people/application.yaml", "application: people\nowne: x\n"),
         (
-            "applications/people/releases/1.yaml",
+            "applications/people/releases/1.4.0.yaml",
             "release: people 1.4.0\nfollow: 1\n---\nrelese: x\n",
         ),
         ("applications/orders/application.yaml", "application: orders\nowner: x\n"),

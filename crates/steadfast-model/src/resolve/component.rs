@@ -229,7 +229,14 @@ impl<'a> Resolver<'a> {
                     let node = self.engine.substitute(&raw, &everywhere, &mut self.diagnostics);
                     Some(Given { node, source, key: key.span })
                 }
-                None => set,
+                None => {
+                    if set.is_some() {
+                        let application = Arc::clone(&on.application.name.value);
+                        let its = self.of_everybody.entry(Arc::clone(name)).or_default();
+                        its.insert(application, parameter.name.span);
+                    }
+                    set
+                }
             };
             given.extend(value.map(|it| (Arc::clone(name), it)));
         }
@@ -291,12 +298,7 @@ impl<'a> Resolver<'a> {
         let node = self.engine.substitute(node, scope, &mut self.diagnostics);
         let mut cx = Lower::new(&mut self.diagnostics, self.sources, scope);
         let path = cx.as_text(&node, "`directory`")?;
-        let is_plain = path.value.len() > 1
-            && path
-                .value
-                .strip_prefix('/')
-                .is_some_and(|it| it.split('/').all(|part| !["", ".", ".."].contains(&part)));
-        if !is_plain || path.value.contains(char::is_whitespace) {
+        if !component::is_plain_path(&path.value) {
             let message = format!("`{}` is not the path of a directory", path.value);
             cx.error(codes::BAD_PATH, path.span, message);
             return None;
@@ -323,7 +325,7 @@ impl<'a> Resolver<'a> {
         let scope = self.with_deployment(on, outside, directory, port);
         let body = self.engine.substitute(&body, &scope, &mut self.diagnostics);
         let mut cx = Lower::new(&mut self.diagnostics, self.sources, &scope);
-        Settings::read(&body, &mut cx)
+        Settings::read(&body, &self.resolved.policy.deploying, &mut cx)
     }
 
     /// The artifact of this machine's architecture.

@@ -5,6 +5,7 @@ mod bundle;
 mod component;
 mod declared;
 mod everywhere;
+mod neighbours;
 mod node;
 mod resolver;
 mod section;

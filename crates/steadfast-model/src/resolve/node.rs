@@ -95,6 +95,7 @@ fn start<'a>(
         take,
         taken: 0,
         of_component: None,
+        of_everybody: BTreeMap::new(),
         only,
         resolved: Resolved { named: selector.is_some(), ..Resolved::default() },
     };
@@ -134,6 +135,7 @@ impl<'a> Resolver<'a> {
             self.bundle(server, given, name.span, Way::new(author, keep));
         }
         self.components(environment, selector, keep, input);
+        self.neighbours();
         (self.resolved, self.diagnostics)
     }
 

@@ -42,6 +42,8 @@ pub(super) struct Resolver<'a> {
     pub(super) taken: usize,
     /// The promises of the component that is being resolved.
     pub(super) of_component: Option<Vec<Promise>>,
+    /// The applications whose parameters take a value that model, environment or node set for all, by its name.
+    pub(super) of_everybody: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Span>>,
     /// The one component that is asked for, with the words for its deployment; none for all of the node.
     pub(super) only: Option<(&'a ComponentId, &'a Words)>,
     pub(super) resolved: Resolved,

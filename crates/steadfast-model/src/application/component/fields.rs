@@ -55,12 +55,12 @@ pub(crate) const FIELDS: &[Field] = &[
     Field::new(
         "retain",
         Takes::Integer,
-        "How many good deployments are kept, at least 2 (default: 3)",
+        "How many good deployments are kept, at least 2 (default: the policy's, or 3)",
     ),
     Field::new(
         "verify",
         Takes::Duration,
-        "How often every file of its tree is read (default: 24h)",
+        "How often every file of its tree is read (default: the policy's, or 24h)",
     ),
 ];
 
@@ -125,7 +125,7 @@ const HOOK: Takes = Takes::OneOf(&[Takes::TextList, Takes::Fields(CALL)]);
 pub(super) const CALL: &[Field] = &[
     Field::new("http", Takes::Text, "The URL"),
     Field::new("method", Takes::Text, "The method (default: POST)"),
-    Field::new("header", Takes::MapOf(&Takes::Text), "Headers"),
+    Field::new("header", Takes::MapOf(&Takes::TextOrSecret), "Headers"),
 ];
 
 pub(crate) const MIGRATE: &[Field] = &[

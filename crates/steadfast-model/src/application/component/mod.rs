@@ -11,6 +11,7 @@ pub use health::{Ask, Command, Health};
 use super::ports::{Port, parse_port};
 use super::size::size;
 use crate::codes;
+use crate::deploying::{Deploying, Header, headers, retain};
 use crate::diagnostic::Diagnostic;
 use crate::lower::{Fields, Lower};
 use crate::node::Node;
@@ -21,7 +22,8 @@ use health::health;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use words::{HOUR, arguments, seconds, texts_by_name, words};
+pub(crate) use words::is_plain_path;
+use words::{arguments, environment, path, seconds, secrets, words};
 
 /// How one instance of a component is deployed.
 #[derive(Clone, Debug)]
@@ -90,7 +92,7 @@ pub enum Front {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hook {
     Command(Vec<Arc<str>>),
-    Http { url: Arc<str>, method: Arc<str>, header: BTreeMap<Arc<str>, Arc<str>> },
+    Http { url: Arc<str>, method: Arc<str>, header: Vec<Header> },
 }
 
 /// Units that stand still during a step.
@@ -153,7 +155,7 @@ pub enum OnChange {
 
 impl Settings {
     /// `body` is the component's map, its expressions computed; it may have other fields.
-    pub(crate) fn read(body: &Node, cx: &mut Lower<'_>) -> Option<Settings> {
+    pub(crate) fn read(body: &Node, policy: &Deploying, cx: &mut Lower<'_>) -> Option<Settings> {
         let own = own(body);
         let mut fields = Fields::read(&own, "component", FIELDS, cx)?;
         let unpack = fields.node("unpack").and_then(|it| unpack(it, fields.cx)).unwrap_or_default();
@@ -190,8 +192,8 @@ impl Settings {
         let contract = fields.node("contract").and_then(|it| contract(it, fields.cx));
         let migrates_itself = fields.boolean("migrates_itself").unwrap_or_default();
         let flags = fields.node("flags").and_then(|it| flags(it, fields.cx));
-        let retain = retain(&mut fields);
-        let verify = fields.duration("verify").unwrap_or(HOUR * 24);
+        let retain = retain(&mut fields).unwrap_or(policy.retain);
+        let verify = fields.duration("verify").unwrap_or(policy.verify);
         let settings = Settings {
             unpack,
             ports,
@@ -211,6 +213,16 @@ impl Settings {
             verify,
         };
         fields.complete().then_some(settings)
+    }
+}
+
+impl Settings {
+    /// Everything that it alone listens on.
+    pub fn listens(&self) -> impl Iterator<Item = Port> {
+        let slots = self.slots.into_iter().flat_map(|(one, other)| [one, other]);
+        let slots = slots.map(|number| Port { address: None, number, is_udp: false });
+        let own = self.ports.iter().map(|it| it.value.clone());
+        own.chain(slots).collect::<Vec<Port>>().into_iter()
     }
 }
 
@@ -253,7 +265,7 @@ fn unpack(node: &Node, cx: &mut Lower<'_>) -> Option<Unpack> {
     if is_private {
         fields.require("group");
     }
-    let adopt = fields.text("adopt").map(|it| it.value);
+    let adopt = path(&mut fields, "adopt");
     let links_anywhere = links.unwrap_or_default();
     Some(Unpack { strip, max, setuid, links_anywhere, private_to: group, adopt })
 }
@@ -315,13 +327,9 @@ fn front(node: &Node, cx: &mut Lower<'_>) -> Option<Front> {
             for key in ["socket", "backend", "server"] {
                 fields.require(key);
             }
-            let [socket, backend, server] =
-                ["socket", "backend", "server"].map(|it| fields.text(it));
-            Some(Front::Haproxy {
-                socket: socket?.value,
-                backend: backend?.value,
-                server: server?.value,
-            })
+            let socket = path(&mut fields, "socket");
+            let [backend, server] = ["backend", "server"].map(|it| fields.text(it));
+            Some(Front::Haproxy { socket: socket?, backend: backend?.value, server: server?.value })
         }
         (Some(_), Some(_)) | (None, None) => {
             let span = fields.span();
@@ -340,7 +348,8 @@ fn hook(key: &str, node: &Node, cx: &mut Lower<'_>) -> Option<Hook> {
     fields.require("http");
     let url = fields.text("http");
     let method = fields.text("method").map_or_else(|| Arc::from("POST"), |it| it.value);
-    let header = texts_by_name(&mut fields, "header");
+    let header = fields.node("header").map(|it| headers(it, "`header`", fields.cx));
+    let header = header.unwrap_or_default();
     Some(Hook::Http { url: url?.value, method, header })
 }
 
@@ -350,7 +359,19 @@ fn migrate(node: &Node, cx: &mut Lower<'_>) -> Option<Migrate> {
     fields.require("up");
     let windows = fields.one_or_more("window");
     let windows = windows.iter().filter_map(|it| window(it, fields.cx)).collect();
-    let secrets = texts_by_name(&mut fields, "secrets");
+    let secrets = secrets(&mut fields);
+    let environment = environment(&mut fields);
+    // Only `up` has a way to go.
+    for key in ["observe", "lock", "pause_when"] {
+        for word in fields.node(key).map(Node::items).unwrap_or_default() {
+            if let Node::Scalar(it) = word
+                && ["{from}", "{to}"].iter().any(|from| it.value.text.contains(from))
+            {
+                let message = format!("`{key}` knows no {{from}} and no {{to}}: only `up` does");
+                fields.error(codes::BAD_VALUE, it.span, message);
+            }
+        }
+    }
     Some(Migrate {
         observe: words(&mut fields, "observe"),
         up: words(&mut fields, "up"),
@@ -359,7 +380,7 @@ fn migrate(node: &Node, cx: &mut Lower<'_>) -> Option<Migrate> {
         lock: words(&mut fields, "lock"),
         pause_when: words(&mut fields, "pause_when"),
         windows,
-        environment: texts_by_name(&mut fields, "environment"),
+        environment,
         secrets,
     })
 }
@@ -382,14 +403,5 @@ fn flags(node: &Node, cx: &mut Lower<'_>) -> Option<FlagsFile> {
         [("none", OnChange::None), ("reload", OnChange::Reload), ("restart", OnChange::Restart)];
     let on_change = fields.one_of("on_change", &changes).unwrap_or_default();
     let group = fields.text("group").map(|it| it.value);
-    Some(FlagsFile { path: fields.text("file")?.value, format, on_change, group })
-}
-
-fn retain(fields: &mut Fields<'_, '_, '_>) -> u32 {
-    let Some(number) = fields.integer("retain") else { return 3 };
-    u32::try_from(number.value).ok().filter(|it| *it >= 2).unwrap_or_else(|| {
-        let message = "`retain` is at least 2: the current deployment and the one before it";
-        fields.error(codes::BAD_VALUE, number.span, message);
-        2
-    })
+    Some(FlagsFile { path: path(&mut fields, "file")?, format, on_change, group })
 }

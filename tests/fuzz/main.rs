@@ -7,6 +7,12 @@
 //! PROPTEST_CASES=1000000 cargo test -p steadfast-tests --test fuzz -- git_objects
 //! ```
 //!
+//! A panic shows its input. What ends the whole process, such as too deep a recursion, leaves it in a file:
+//!
+//! ```text
+//! STEADFAST_FUZZ_LAST=/tmp/last PROPTEST_CASES=1000000 cargo test -p steadfast-tests --test fuzz -- language
+//! ```
+//!
 //! `libfuzzer/` beside this has the same targets for libFuzzer, which looks where an input leads; it takes a
 //! nightly toolchain.
 
@@ -40,7 +46,11 @@ mod tests {
         }
         let (taken, refused) = (Cell::new(0), Cell::new(0));
         let mut runner = TestRunner::new(config());
+        let last = std::env::var_os("STEADFAST_FUZZ_LAST");
         let ended = runner.run(&mutate::inputs(seeds), |bytes| {
+            if let Some(path) = &last {
+                std::fs::write(path, &bytes).unwrap();
+            }
             let count = if target(&bytes) { &taken } else { &refused };
             count.set(count.get() + 1);
             Ok(())

@@ -8,21 +8,27 @@ use std::time::{Duration, Instant};
 
 /// Between two looks at what does not end.
 const PACE: Duration = Duration::from_millis(5);
+/// What is left of a program dies at once where it is told to.
+const DYING: Duration = Duration::from_secs(10);
+
+/// Does what starts programs and waits for them. Of all that these have started, nothing goes on afterwards: not
+/// what they left behind, and no child of ours that was there before.
+pub fn leaving_nothing_behind<T>(act: impl FnOnce() -> T) -> io::Result<T> {
+    adopt_orphans()?;
+    let done = act();
+    end_left_behind()?;
+    Ok(done)
+}
 
 /// What descends from us becomes our child where its parent ends, instead of the first process's.
-pub fn adopt_orphans() -> io::Result<()> {
+fn adopt_orphans() -> io::Result<()> {
     // The number only says that it is wanted.
     Ok(rustix::process::set_child_subreaper(Pid::from_raw(1))?)
 }
 
-/// Processes that do not end.
-#[derive(Debug)]
-pub struct LeftBehind;
-
-/// Ends all our children, and theirs as they become ours, until none is left. To be called where every
-/// program that is still wanted has ended.
-pub fn end_left_behind(patience: Duration) -> Result<(), LeftBehind> {
-    let deadline = Instant::now() + patience;
+/// Ends all our children, and theirs as they become ours, until none is left.
+fn end_left_behind() -> io::Result<()> {
+    let deadline = Instant::now() + DYING;
     loop {
         loop {
             match rustix::process::wait(WaitOptions::NOHANG) {
@@ -35,7 +41,7 @@ pub fn end_left_behind(patience: Duration) -> Result<(), LeftBehind> {
             let _gone = rustix::process::kill_process(child, Signal::KILL);
         }
         if Instant::now() >= deadline {
-            return Err(LeftBehind);
+            return Err(io::Error::other("what was left behind does not end"));
         }
         std::thread::sleep(PACE);
     }

@@ -13,4 +13,4 @@ mod behind;
 mod require;
 
 pub use apart::{Apart, Limit, User};
-pub use behind::{LeftBehind, adopt_orphans, end_left_behind, who_runs_as};
+pub use behind::{leaving_nothing_behind, who_runs_as};

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use steadfast_child::{adopt_orphans, end_left_behind};
+use steadfast_child::leaving_nothing_behind;
 use steadfast_download::{DownloadError, DownloadErrorKind, sandbox};
 use steadfast_source::download::download_and_tell;
 use steadfast_source::openpgp::RunAs;
@@ -116,16 +116,12 @@ fn confined(task: &DownloadTask) -> Result<Credentials, DownloadError> {
     Ok(credentials)
 }
 
-/// What is left of a download dies at once where it is told to.
-const DYING: Duration = Duration::from_secs(10);
-
 /// Starts that process, and hears what it says. However it ended after that: what it brought is verified
 /// as if it were a lie, and whatever it has started has ended before.
 pub fn download_in_child(task: &DownloadTask) -> Result<Download, DownloadError> {
     // Plain data, whose serialization cannot fail.
     let input = serde_json::to_vec(task).unwrap_or_default();
     let local = |words: String| DownloadError::new(DownloadErrorKind::Local, words);
-    adopt_orphans().map_err(|err| DownloadError::local("take over what a download leaves", err))?;
     let mut child = Command::new(OURSELVES)
         .args(["internal", "download"])
         .input(input)
@@ -134,9 +130,8 @@ pub fn download_in_child(task: &DownloadTask) -> Result<Download, DownloadError>
     if let Some(level) = told_level() {
         child = child.env(LOG, level);
     }
-    let finished = child.run_to_its_time();
-    end_left_behind(DYING)
-        .map_err(|_| local("what the download has left behind does not end".to_owned()))?;
+    let finished = leaving_nothing_behind(|| child.run_to_its_time())
+        .map_err(|err| DownloadError::local("end what a download leaves behind", err))?;
     let finished = finished.map_err(|err| local(err.chain().join(": ")))?;
     retell(&finished.stderr_text());
     answer(&finished)

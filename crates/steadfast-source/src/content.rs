@@ -94,8 +94,20 @@ pub fn write_content(root: &Path, sources: &SourceSet) -> std::io::Result<PathBu
             Err(err) => return Err(err),
         }
     }
-    std::fs::create_dir(&new)?;
-    let mut folders = std::collections::BTreeSet::from([new.clone()]);
+    if let Err(err) = write_files(&new, sources) {
+        // On a disk that is full, what is there in part must not be what fills it.
+        let _cleared = std::fs::remove_dir_all(&new);
+        return Err(err);
+    }
+    std::fs::rename(&new, &target)?;
+    std::fs::File::open(root)?.sync_all()?;
+    Ok(target)
+}
+
+/// Writes the files into a new directory, and to the disk.
+fn write_files(new: &Path, sources: &SourceSet) -> std::io::Result<()> {
+    std::fs::create_dir(new)?;
+    let mut folders = std::collections::BTreeSet::from([new.to_owned()]);
     for (_, source) in sources.iter() {
         if place(&source.path) != Place::Model {
             continue;
@@ -104,7 +116,7 @@ pub fn write_content(root: &Path, sources: &SourceSet) -> std::io::Result<PathBu
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
             folders.extend(
-                folder.ancestors().take_while(|it| it.starts_with(&new)).map(Path::to_owned),
+                folder.ancestors().take_while(|it| it.starts_with(new)).map(Path::to_owned),
             );
         }
         let mode = if source.executable { 0o700 } else { 0o600 };
@@ -116,9 +128,7 @@ pub fn write_content(root: &Path, sources: &SourceSet) -> std::io::Result<PathBu
     for folder in folders.iter().rev() {
         std::fs::File::open(folder)?.sync_all()?;
     }
-    std::fs::rename(&new, &target)?;
-    std::fs::File::open(root)?.sync_all()?;
-    Ok(target)
+    Ok(())
 }
 
 /// Reads what [`write_content`] kept, and refuses it where it is not that content any more.

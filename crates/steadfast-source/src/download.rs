@@ -38,6 +38,13 @@ pub fn download_and_tell(
         Ok(lock) => lock,
         Err(error) => return tell(Err(error)),
     };
+    let tell = |brought: Result<Download, DownloadError>| {
+        if brought.is_err() {
+            // What was written in part takes up no room until the next try, which may be long from now.
+            let _cleared = offer::clear(cache, &[git::blame::HISTORY]);
+        }
+        tell(brought);
+    };
     match source {
         Source::Git(git) => match git::download(git, credentials, known, cache, limits) {
             Ok((brought, history)) => {

@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
-use steadfast_child::{Apart, Limit, User, adopt_orphans, end_left_behind, who_runs_as};
+use steadfast_child::{Apart, Limit, User, leaving_nothing_behind, who_runs_as};
 use steadfast_download::process::{Finished, program, run_apart};
 use steadfast_download::{DownloadError, DownloadErrorKind};
 use steadfast_trust::envelope::Signed;
@@ -21,8 +21,6 @@ use tempfile::TempDir;
 
 /// A verifier has nothing to wait for.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// What is left of a program dies at once where it is told to.
-const DYING: Duration = Duration::from_secs(10);
 /// Between two looks at who runs as the verifier's user.
 const PACE: Duration = Duration::from_millis(20);
 /// Of its own; a keyring is of some megabytes at most.
@@ -168,13 +166,9 @@ fn start(mut command: Command, run_as: Option<&RunAs>) -> Result<Finished, Refus
         return Ok(run_apart(command, PATIENCE, apart)?);
     };
     alone(*uid)?;
-    adopt_orphans().map_err(|err| Refusal::local("take over what gpgv leaves behind", err))?;
     let apart = apart.as_user(User { uid: *uid, gid: *gid, groups: vec![] });
-    let finished = run_apart(command, PATIENCE, apart);
-    end_left_behind(DYING).map_err(|_| {
-        let err = std::io::Error::other("it does not end");
-        Refusal::local("end what gpgv has left behind", err)
-    })?;
+    let finished = leaving_nothing_behind(|| run_apart(command, PATIENCE, apart))
+        .map_err(|err| Refusal::local("end what gpgv leaves behind", err))?;
     Ok(finished?)
 }
 

@@ -41,9 +41,15 @@ pub fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let mut file = File::from(rustix::fs::open(&new, flags, Mode::from_raw_mode(0o600))?);
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&new, path)?;
+    let placed = file
+        .write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::rename(&new, path));
+    if placed.is_err() {
+        // On a disk that is full, a part of it must not be what fills it.
+        let _cleared = std::fs::remove_file(&new);
+    }
+    placed?;
     File::open(folder)?.sync_all()
 }
 

@@ -128,9 +128,15 @@ fn write_copy(folder: &Path, path: &Path, text: &str) -> std::io::Result<()> {
         .truncate(true)
         .mode(0o600)
         .open(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&new, path)?;
+    let placed = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::rename(&new, path));
+    if placed.is_err() {
+        // On a disk that is full, a part of it must not be what fills it.
+        let _cleared = std::fs::remove_file(&new);
+    }
+    placed?;
     std::fs::File::open(folder)?.sync_all()
 }
 

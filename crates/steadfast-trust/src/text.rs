@@ -23,20 +23,27 @@ pub fn unhex(text: &str) -> Option<[u8; 32]> {
     Some(digest)
 }
 
-/// What people wrote, without what would move a terminal's cursor or turn the direction of its text.
+/// Not what would move a terminal's cursor, turn the direction of its text, or is not to be seen in it.
+fn is_shown(it: &char) -> bool {
+    match it {
+        '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' => false,
+        it => !it.is_control(),
+    }
+}
+
+/// What people wrote, on one line and short, and nothing in it but what is shown.
 pub fn printable(text: &str) -> String {
-    let invisible = |it: &char| {
-        matches!(it, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
-            || *it == '\u{feff}'
-    };
-    text.chars().filter(|it| !it.is_control() && !invisible(it)).take(200).collect()
+    text.chars().filter(is_shown).take(200).collect()
 }
 
 /// Text from elsewhere, fit for a line of ours.
 pub fn one_line(text: &str) -> String {
-    let text: String =
-        text.lines().map(str::trim).filter(|it| !it.is_empty()).collect::<Vec<_>>().join("; ");
-    text.chars().filter(|it| !it.is_control()).take(600).collect()
+    let lines = text.lines().map(|it| it.chars().filter(is_shown).collect::<String>());
+    let lines = lines.map(|it| it.trim().to_owned()).filter(|it| !it.is_empty());
+    lines.take(600).collect::<Vec<_>>().join("; ").chars().take(600).collect()
 }
 
 /// A URL without the user and the password that it may hold, for events and logs.
@@ -67,6 +74,15 @@ pub fn chain(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_of_strangers_are_one_line_in_which_nothing_steers_a_terminal() {
+        let said =
+            "\u{1b}[2J\r\n remote:\u{202e} a\u{200b}b\u{feff} \u{7}\n\n\u{2066}\nfatal: c\td";
+        assert_eq!(one_line(said), "[2J; remote: ab; fatal: cd");
+        assert_eq!(one_line(&"x\n".repeat(10_000)).chars().count(), 600);
+        assert_eq!(printable("a\u{202e}b\u{1b}c\n"), "abc");
+    }
 
     #[test]
     fn a_url_is_shown_without_who_asks() {

@@ -14,6 +14,7 @@ mod drift_run;
 mod drift_services;
 mod explain;
 mod foretold;
+mod full_disk;
 mod going_back;
 mod health;
 mod homes;

@@ -49,6 +49,7 @@ pub(super) const CONFIG: &str = "\
 [http]
 \tfollowRedirects = false
 \tsslVerify = true
+\tsslVersion = tlsv1.2
 ";
 
 /// Writes the configuration and the keys of a fetch into a new directory, and returns how ssh is started.

@@ -57,7 +57,8 @@ pub(super) fn export(
                 0o040_000 => folders.push_back((entry.object, path)),
                 0o100_644 | 0o100_664 | 0o100_755 => {
                     let left = usize::try_from(crate::directory::MAX_BYTES).unwrap_or(usize::MAX);
-                    let (_, raw) = object(talk, &entry.object, left)?;
+                    let (_, raw) = object(talk, &entry.object, left)
+                        .map_err(|it| DownloadError::new(it.kind, format!("{path}: {it}")))?;
                     room.room(&path, raw.len() as u64).map_err(too_large)?;
                     writer.add("blob", &entry.object, &raw)?;
                 }
@@ -94,7 +95,7 @@ pub(super) fn object(
     if size > limit {
         return Err(DownloadError::new(
             DownloadErrorKind::TooLarge,
-            format!("object {id} has {size} bytes"),
+            format!("object {id} has {size} bytes, more than it may have: {limit}"),
         ));
     }
     let mut content = vec![0; size + 1];

@@ -20,6 +20,22 @@ const TIP: &str = "refs/steadfast/tip";
 /// What is said of a directory that is in no repository.
 pub(super) const NOWHERE: &str = "is in no git repository";
 
+/// What git says where the cache directory cannot be written to: its disk is full, in bytes or in files.
+const NO_ROOM: [&str; 4] = [
+    "No space left on device",
+    "Disk quota exceeded",
+    "Read-only file system",
+    "unable to create directory",
+];
+
+/// What git says of itself, without what it passes on from the other side.
+fn said_here(stderr: &[u8]) -> String {
+    let words = String::from_utf8_lossy(stderr);
+    let theirs = ["remote:", "fatal: remote error:"];
+    let own = words.lines().filter(|it| !theirs.iter().any(|mark| it.starts_with(mark)));
+    own.collect::<Vec<_>>().join("\n")
+}
+
 /// Whose a repository on this machine may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whose {
@@ -71,7 +87,8 @@ impl<'a> Repository<'a> {
     /// was killed has left behind does not stop the next one.
     pub(super) fn tidy(&self) -> Result<(), DownloadError> {
         let failed = |err| DownloadError::local("prepare the cache directory", err);
-        if !self.folder.join("HEAD").is_file() {
+        // An earlier version may have been ended in the middle of making it.
+        if !self.folder.join("HEAD").is_file() || !self.folder.join("objects/pack").is_dir() {
             return self.make(Algorithm::Sha1);
         }
         for lock in ["shallow.lock", "packed-refs.lock", "config.lock", "HEAD.lock"] {
@@ -90,18 +107,22 @@ impl<'a> Repository<'a> {
         if size > 2 * self.limits.bytes { self.make(Algorithm::Sha1) } else { Ok(()) }
     }
 
+    /// Makes it anew. It has its name once it is whole: whatever ends us before, the next fetch begins again.
     fn make(&self, algorithm: Algorithm) -> Result<(), DownloadError> {
-        remove(&self.folder)
-            .map_err(|err| DownloadError::local("prepare the cache directory", err))?;
+        let failed = |err| DownloadError::local("prepare the cache directory", err);
+        let new = self.folder.with_extension("new");
+        for it in [&new, &self.folder] {
+            remove(it).map_err(failed)?;
+        }
         let format = match algorithm {
             Algorithm::Sha1 => "--object-format=sha1",
             Algorithm::Sha256 => "--object-format=sha256",
         };
         let mut git = self.git();
-        git.args(["init", "--bare", "--quiet", "--template=", format, "--"]).arg(&self.folder);
+        git.args(["init", "--bare", "--quiet", "--template=", format, "--"]).arg(&new);
         let finished = self.run(git)?;
         if finished.success {
-            return Ok(());
+            return std::fs::rename(&new, &self.folder).map_err(failed);
         }
         Err(DownloadError::new(DownloadErrorKind::Local, format!("git init: {}", finished.words())))
     }
@@ -161,8 +182,18 @@ impl<'a> Repository<'a> {
     fn why_not(&self, finished: &Finished) -> DownloadError {
         let words = finished.words();
         let said = |marks: &[&str]| marks.iter().any(|it| words.contains(it));
+        let here = said_here(&finished.stderr);
+        let said_here = |marks: &[&str]| marks.iter().any(|it| here.contains(it));
         let (kind, what) = if finished.too_large || self.hit_the_limit() {
             (DownloadErrorKind::TooLarge, format!("it has more than {} bytes", self.limits.bytes))
+        } else if said_here(&NO_ROOM) {
+            (DownloadErrorKind::Local, words.clone())
+        } else if said_here(&["Out of memory", "out of memory"]) {
+            let what = "what it sends takes more memory than a fetch may have";
+            (DownloadErrorKind::TooLarge, what.into())
+        } else if said(&["returned error: 30"]) {
+            let what = "it leads to another address, which is not followed: name that one as url";
+            (DownloadErrorKind::Unreachable, what.into())
         } else if said(&["couldn't find remote ref"]) {
             (DownloadErrorKind::Settings, format!("{} is not there", self.reference))
         } else if said(&["REMOTE HOST IDENTIFICATION HAS CHANGED"]) {

@@ -9,7 +9,9 @@
 
 mod events;
 mod git;
+mod hostile;
 mod lines;
+mod objects;
 #[path = "../../../../tests/it/require.rs"]
 mod require;
 mod sandbox;

@@ -168,6 +168,13 @@ impl World {
         accept(&terms, anti_rollback, &cache)
     }
 
+    /// What was fetched of packs, and lies in the cache.
+    pub(crate) fn packs(&self) -> Vec<String> {
+        let packs = std::fs::read_dir(self.path("cache/repository.git/objects/pack"));
+        let names = packs.into_iter().flatten().map(|it| it.unwrap().file_name());
+        names.map(|it| it.into_string().unwrap()).collect()
+    }
+
     /// The words of a refusal.
     pub(crate) fn refused(&mut self, source: &Source, trust: &Trust) -> String {
         let before = self.anti_rollback.highest.clone();

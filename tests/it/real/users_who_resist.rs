@@ -168,3 +168,62 @@ fn a_lease_of_its_owner_keeps_neither_a_file_nor_a_key_as_it_is_and_brings_no_no
     let keys = machine.text("/home/leasing/.ssh/authorized_keys");
     assert!(keys.contains(KEY) && !keys.contains("lost"), "{keys}");
 }
+
+/// Second names and other things in the place of a file, made by its owner, who has taken all names that we might
+/// move it to as well.
+const NAMES: &str = "
+    runuser -u linking -- sh -c 'cd; ln .ssh/authorized_keys held; ln /srv/theirs/moded.conf /srv/theirs/held
+        mkdir .ssh/full; for number in $(seq 100); do touch .ssh/authorized_keys.not-used-$number; done'
+    runuser -u pointing -- sh -c 'cd; mv .ssh/authorized_keys held; ln -s ../held .ssh/authorized_keys
+        for number in $(seq 100); do touch .ssh/authorized_keys.not-used-$number; done'
+    runuser -u filling -- sh -c 'cd; yes | head -c 2000000 >>.ssh/authorized_keys'
+    runuser -u placing -- sh -c 'cd; mv .ssh/authorized_keys held; mkdir -p .ssh/authorized_keys/x'
+";
+
+#[test]
+fn a_second_name_or_something_else_in_its_place_keeps_no_key_in_force_and_brings_no_node_back() {
+    let Some(machine) = installed() else { return };
+    let lost = KEY.replace("AAAAIDaQ", "AAAAIEaQ").replace(" ci", " lost");
+    let users = ["linking", "pointing", "filling", "placing"];
+    let model = |word: &str, mode: &str, keys: &str| {
+        let keys = |user: &&str| format!("  {user}: {{ ssh_keys: {{ exactly: [{keys}] }} }}\n");
+        let users: String = users.iter().map(keys).collect();
+        let text = format!(
+            "server: web\nfiles:\n  /etc/motd: {{ content: \"{word}\\n\" }}\n  \
+             /srv/theirs/moded.conf: {{ content: \"same\\n\", owner: linking, mode: \"{mode}\" }}\n\
+             users:\n{users}"
+        );
+        machine.server_model(&[("servers/web.yaml", &*text)]);
+    };
+    machine.sh("mkdir -p /srv/theirs");
+    model("one", "0644", &format!("\"{KEY}\", \"{lost}\""));
+    settings(&machine, DIRECTORY);
+    machine.ok(&["systemctl", "start", "steadfast"]);
+    let first = kept(&machine);
+    assert_eq!(first["last_run"]["not_kept"], json!([]), "{first:#}");
+    let first = revision(&first);
+
+    machine.sh("systemctl stop steadfast; chown linking /srv/theirs");
+    machine.sh(NAMES);
+    assert_eq!(
+        machine.sh("stat -c %h /home/linking/.ssh/authorized_keys /srv/theirs/moded.conf"),
+        "2\n2\n"
+    );
+    model("two", "0600", &format!("\"{KEY}\""));
+    machine.ok(&["systemctl", "start", "steadfast"]);
+    let adopted = |it: &Value| revision(it) != first && is_idle(it) && it["trying"].is_null();
+    let now = wait_for(&machine, "adopted for good", adopted);
+    assert_eq!(now["bad"], json!([]), "{now:#}\n{}", journal(&machine));
+    assert_eq!(now["last_run"]["not_kept"], json!([]), "{now:#}");
+    for user in users {
+        let keys = machine.text(&format!("/home/{user}/.ssh/authorized_keys"));
+        assert!(keys.contains(KEY) && !keys.contains("lost"), "{user}: {keys}");
+        let named = format!("/home/{user}/.ssh/authorized_keys");
+        assert_eq!(machine.ok(&["stat", "-c", "%h %a %U", &named]), format!("1 600 {user}\n"));
+    }
+    let moded = machine.ok(&["stat", "-c", "%h %a", "/srv/theirs/moded.conf"]);
+    assert_eq!(moded, "1 600\n", "{now:#}");
+    // Nothing was done to what the other names are of.
+    assert_eq!(machine.ok(&["stat", "-c", "%a", "/srv/theirs/held"]), "644\n");
+    assert!(machine.text("/home/pointing/held").contains("lost"));
+}

@@ -1,6 +1,7 @@
 //! What the machine shows of files, compared with what is promised of them.
 
 use super::desired::{Content, Desired, secrets_of};
+use super::plan;
 use super::state::{Compared, State};
 use crate::edit::{self, Edit};
 use crate::kind::{Fingerprint, Refusal};
@@ -159,7 +160,15 @@ fn state<S: secrets::Read + ?Sized>(
     sys: &S,
 ) -> Result<State, SystemError> {
     let ours = paths::is_ours(&want.path, look.entry.as_ref(), own);
-    let content = compare(want, target, &look);
+    let content = match (compare(want, target, &look), target) {
+        // Its owner and mode are not set where it may be another's by its other name: a new one takes its place.
+        (Compared::Same, Target::Whole { bytes, digest })
+            if is_set_by_replacing(want, &look, ids) =>
+        {
+            other(bytes, digest, None)
+        }
+        (compared, _) => compared,
+    };
     let Look { folder, mut entry } = look;
     let mut mark = None;
     let sensitive = want.sensitive || is_secret(entry.as_ref());
@@ -211,10 +220,7 @@ fn compare_whole(
     digest: &Digest,
     file: Option<(&Entry, &files::Content)>,
 ) -> Compared {
-    let other = |present| match bytes.bytes(digest) {
-        Some(bytes) => Compared::Other { wanted: Bytes(bytes), present },
-        None => Compared::Refused(Refusal::machine(paths::ONLY_REMEMBERED)),
-    };
+    let other = |present| other(bytes, digest, present);
     match file {
         Some(_) if !want.replace => Compared::Same,
         Some((_, files::Content::Digest(it))) if it == digest => Compared::Same,
@@ -225,6 +231,20 @@ fn compare_whole(
         }
         Some((_, _)) | None => other(None),
     }
+}
+
+fn other(bytes: &paths::Promised, digest: &Digest, present: Option<Bytes>) -> Compared {
+    match bytes.bytes(digest) {
+        Some(bytes) => Compared::Other { wanted: Bytes(bytes), present },
+        None => Compared::Refused(Refusal::machine(paths::ONLY_REMEMBERED)),
+    }
+}
+
+/// Whether a file that has the right content, and may be another's, needs another owner or mode.
+fn is_set_by_replacing(want: &Desired, look: &Look, ids: Ids) -> bool {
+    let foreign = |it: &&Entry| paths::is_foreign_link(it, look.folder.as_ref());
+    let entry = look.entry.as_ref().filter(foreign).filter(|_| want.replace);
+    entry.is_some_and(|it| plan::setting(want, ids, it).is_some())
 }
 
 /// What the edits make of the file that is there, or of none where one may be made.

@@ -5,7 +5,7 @@ use super::state::{Compared, State};
 use crate::identity::Identity;
 use crate::kind::{self, Difference, Obstacle, Refusal};
 use crate::mode::{NEW_FILE, NEW_SENSITIVE_FILE};
-use crate::paths::{self, Bytes, Change, Removal, Setting, Was, Writing};
+use crate::paths::{self, Bytes, Change, Ids, Removal, Setting, Was, Writing};
 use std::sync::Arc;
 use steadfast_system::files::{Entry, Expected, Mode, NewFile, Shape};
 
@@ -139,6 +139,12 @@ fn refusal(want: &Desired, have: &State) -> Option<Refusal> {
     at_odds(want, have).map(|it| Refusal::of_place(open, it))
 }
 
+/// What it takes to give the file that is there its owners and its mode, if anything.
+pub(super) fn setting(want: &Desired, ids: Ids, entry: &Entry) -> Option<Setting> {
+    let mode = want.mode.as_ref().map(|it| it.of(entry.mode, false));
+    Setting::between(&want.path, None, entry, ids, mode, want.mode.is_some(), &want.owners)
+}
+
 fn at_odds(want: &Desired, have: &State) -> Option<String> {
     let writes = matches!(have.content, Compared::Other { .. });
     let Some(entry) = &have.entry else {
@@ -149,16 +155,7 @@ fn at_odds(want: &Desired, have: &State) -> Option<String> {
     match entry.shape {
         Shape::File { .. } => {
             let only = !writes && paths::is_foreign_link(entry, have.folder.as_ref());
-            let changed = Setting::between(
-                &want.path,
-                None,
-                entry,
-                have.ids,
-                want.mode.as_ref().map(|it| it.of(entry.mode, false)),
-                want.mode.is_some(),
-                &want.owners,
-            );
-            (only && changed.is_some()).then(|| {
+            (only && setting(want, have.ids, entry).is_some()).then(|| {
                 "it has several hard links, in a directory that others can write: it may be another's file"
                     .to_owned()
             })

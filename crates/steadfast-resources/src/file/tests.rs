@@ -747,6 +747,28 @@ fn what_is_equal_is_read_once_and_not_held() {
 }
 
 #[test]
+fn a_file_that_may_be_anothers_by_its_other_name_gets_its_mode_from_a_new_one() {
+    let mut machine = Machine::with(&[("/a", "hello")]);
+    machine.files.get_mut("/a").unwrap().0.links = 2;
+    for (open, promise, is_written) in [
+        (true, "content: hello, mode: \"0600\"", true),
+        (true, "content: hello, mode: \"0644\"", false),
+        (true, "content: hello, mode: \"0600\", replace: false", false),
+        (false, "content: hello, mode: \"0600\"", false),
+    ] {
+        machine.open = open;
+        let want = want(&format!("/a: {{ {promise} }}"));
+        let state = machine.states(std::slice::from_ref(&want)).remove(0);
+        let expected = if is_written { other("hello", None) } else { Compared::Same };
+        assert_eq!(state.content, expected, "{promise}");
+        if is_written {
+            let plan = File::plan(&want, &state);
+            assert_eq!(written(&plan).mode, Mode(0o600));
+        }
+    }
+}
+
+#[test]
 fn nothing_of_a_sensitive_file_is_held_for_showing() {
     let machine = Machine::with(&[("/a", "hunter2"), ("/b", "other"), ("/c", "hunter3")]);
     let wants = ["/a", "/b", "/c"];

@@ -34,8 +34,8 @@
 //!
 //! `ssh_keys`: these keys at least stand in ~/.ssh/authorized_keys, ours in a block of our own; `{
 //! exactly: […] }`: these and no others. Options are part of a key, its comment is not. The file belongs to the
-//! user and has the mode 0600. No link is followed there. In a home that belongs to root, and that nobody else
-//! can write, root makes it.
+//! user alone and has the mode 0600. No link is followed there; what cannot be that file is kept beside it. In a home
+//! that belongs to root, and that nobody else can write, root makes it.
 //!
 //! An account whose name we would not make (`Debian-exim`) is kept where it is there.
 //!

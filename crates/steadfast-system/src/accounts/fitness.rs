@@ -39,6 +39,23 @@ pub fn unfit(user: (u32, u32), folder: &Side, file: &Side) -> Option<Unfit> {
     why.map(|why| Unfit { why: why.into(), counts })
 }
 
+/// The same, where the user is known. A file that has several names may be another's, and be read or written by
+/// the other name; what is in it is taken over only where it is the user's own.
+pub fn unfit_keys(
+    user: Option<(u32, u32)>,
+    folder: &Side,
+    file: &Side,
+    several: bool,
+) -> Option<Unfit> {
+    let unfit = user.and_then(|user| unfit(user, folder, file));
+    if !several {
+        return unfit;
+    }
+    let is_theirs = user.is_some_and(|(uid, _)| uid == file.uid);
+    let counts = is_theirs && unfit.is_none_or(|it| it.counts);
+    Some(Unfit { why: "it has several hard links".into(), counts })
+}
+
 /// Of the directory alone.
 pub fn unfit_folder((uid, _): (u32, u32), folder: &Side) -> Option<String> {
     if folder.uid != uid && folder.uid != 0 {

@@ -233,16 +233,23 @@ pub enum KeysFile {
     /// There is a home, and no such file in it.
     Nothing,
     Content(Arc<[u8]>),
-    /// There is one, and not as the file of a user's keys is promised to be: whose it is, or who may write or
-    /// read it.
+    /// There is something, and not as the file of a user's keys is promised to be: what it is, whose it is, or who
+    /// may write or read it.
     Unfit {
         /// None where somebody else may have written it, or the user must not come to read it: it is kept
         /// beside the file that is written.
         content: Option<Arc<[u8]>>,
         why: Arc<str>,
     },
-    /// It cannot be a file of keys: what it is instead, with its path.
+    /// There cannot be one, because of what stands in the place of its directory.
     InTheWay(Arc<str>),
+}
+
+impl KeysFile {
+    /// One whose keys are not taken over.
+    pub fn unfit(why: impl Into<Arc<str>>) -> KeysFile {
+        KeysFile::Unfit { content: None, why: why.into() }
+    }
 }
 
 impl fmt::Debug for KeysFile {

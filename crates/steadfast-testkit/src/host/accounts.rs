@@ -272,7 +272,6 @@ impl World {
     fn keys_at(&self, home: &AbsPath, user: Option<u32>) -> KeysFile {
         let home = &self.home_at(home);
         let thing = |path: &str| self.files.get(&home.join(path).unwrap());
-        let path = format!("{home}/.ssh/authorized_keys");
         if self.files.get(home).is_none_or(|it| it.matter != Matter::Directory) {
             return KeysFile::NoHome;
         }
@@ -282,18 +281,13 @@ impl World {
             Some(_) => return KeysFile::InTheWay(format!("{home}/.ssh is no directory").into()),
         }
         let Some(file) = thing(".ssh/authorized_keys") else { return KeysFile::Nothing };
-        if file.links > 1 {
-            return KeysFile::InTheWay(
-                format!("{path} is a file with several hard links, which may be another's").into(),
-            );
-        }
         let side = |it: &Thing| fitness::Side { uid: it.uid, gid: it.gid, mode: it.mode.into() };
         let gid =
             |uid: u32| self.users.values().find(|it| it.user.uid == uid).map(|it| it.user.gid);
         let user = user.map(|uid| (uid, gid(uid).unwrap_or(uid)));
         let folder = thing(".ssh").map(side);
         let unfit =
-            user.zip(folder).and_then(|(it, folder)| fitness::unfit(it, &folder, &side(file)));
+            folder.and_then(|it| fitness::unfit_keys(user, &it, &side(file), file.links > 1));
         match &file.matter {
             Matter::File(bytes) => match unfit {
                 Some(fitness::Unfit { why, counts }) => {
@@ -301,11 +295,11 @@ impl World {
                 }
                 None => KeysFile::Content(Arc::clone(bytes)),
             },
-            Matter::Directory
-            | Matter::Link(_)
-            | Matter::Socket
-            | Matter::Fifo
-            | Matter::Device => KeysFile::InTheWay(format!("{path} is no regular file").into()),
+            Matter::Directory => KeysFile::unfit("it is a directory"),
+            Matter::Link(_) => KeysFile::unfit("it is a symbolic link"),
+            Matter::Socket => KeysFile::unfit("it is a socket"),
+            Matter::Fifo => KeysFile::unfit("it is a fifo"),
+            Matter::Device => KeysFile::unfit("it is a device"),
         }
     }
 

@@ -115,7 +115,7 @@ impl<'a> Below<'a> {
             false,
             owners,
         );
-        let foreign = it.entry.links > 1 && self.rule.root.open;
+        let foreign = it.entry.links > 1 && self.is_open(&it.path);
         if set.is_some() && foreign {
             return false;
         }

@@ -55,9 +55,10 @@ pub(super) fn read_keys(
             }
             Err(err) => return Err(failed(err)),
         };
+    let of_no_use = |what: &str| Ok(KeysFile::unfit(format!("it is {what}")));
     match shape(&ssh_fd, FILE) {
         Ok(FileType::RegularFile) => {}
-        Ok(other) => return in_the_way(&shown, words(other)),
+        Ok(other) => return of_no_use(words(other)),
         Err(Errno::NOENT) => return Ok(KeysFile::Nothing),
         Err(err) => return Err(failed(err)),
     }
@@ -67,11 +68,11 @@ pub(super) fn read_keys(
     let file = match rustix::fs::openat(&ssh_fd, FILE, flags, Mode::empty()) {
         Ok(fd) => fd,
         Err(Errno::NOENT) => return Ok(KeysFile::Nothing),
-        Err(Errno::LOOP) => return in_the_way(&shown, "a symbolic link"),
+        Err(Errno::LOOP) => return of_no_use("a symbolic link"),
         // Nobody but its owner can have one; they keep no key in use by that.
         Err(Errno::AGAIN) => {
             let why = "its owner has a lease on it (fcntl F_SETLEASE), so it cannot be read";
-            return Ok(KeysFile::Unfit { content: None, why: why.into() });
+            return Ok(KeysFile::unfit(why));
         }
         Err(err) => return Err(failed(err)),
     };
@@ -86,18 +87,15 @@ fn judge(
     user: Option<(u32, u32)>,
 ) -> Result<KeysFile, SystemError> {
     let failed = |err: Errno| SystemError::io(format!("look at {shown}"), err);
-    let in_the_way = |what: &str| Ok(KeysFile::InTheWay(Arc::from(format!("{shown} is {what}"))));
     let found = rustix::fs::fstat(&file).map_err(failed)?;
     if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
-        return in_the_way("no regular file");
-    }
-    if found.st_nlink > 1 {
-        return in_the_way("a file with several hard links, which may be another's");
+        return Ok(KeysFile::unfit("it is no regular file"));
     }
     let folder = rustix::fs::fstat(ssh_fd).map_err(failed)?;
-    let unfit = user.and_then(|user| fitness::unfit(user, &side(&folder), &side(&found)));
-    if unfit.as_ref().is_some_and(|it| !it.counts) {
-        return Ok(KeysFile::Unfit { content: None, why: unfit.map_or("".into(), |it| it.why) });
+    let several = found.st_nlink > 1;
+    let unfit = fitness::unfit_keys(user, &side(&folder), &side(&found), several);
+    if let Some(unfit) = unfit.as_ref().filter(|it| !it.counts) {
+        return Ok(KeysFile::unfit(&*unfit.why));
     }
     let mut content = vec![];
     fs::File::from(file)
@@ -105,7 +103,7 @@ fn judge(
         .read_to_end(&mut content)
         .map_err(|err| SystemError::io(format!("read {shown}"), err))?;
     if content.len() as u64 > MAX_KEYS {
-        return in_the_way("larger than 1 MiB");
+        return Ok(KeysFile::unfit("it is larger than 1 MiB"));
     }
     Ok(match unfit {
         Some(unfit) => KeysFile::Unfit { content: Some(Arc::from(content)), why: unfit.why },
@@ -278,5 +276,8 @@ fn aside(ssh: &OwnedFd) -> Result<(), Errno> {
             done => return done,
         }
     }
-    Err(Errno::EXIST)
+    // Whoever takes all these names keeps no key in force by that.
+    let number = random().map_err(|err| Errno::from_io_error(&err).unwrap_or(Errno::IO))?;
+    let name = format!("{ASIDE}-{number:016x}");
+    rustix::fs::renameat_with(ssh, FILE, ssh, &*name, RenameFlags::NOREPLACE)
 }

@@ -163,25 +163,24 @@ fn keys_are_read_from_a_regular_file_and_through_no_link() {
     fs::create_dir_all(world.at("home/c/.ssh")).unwrap();
     assert_eq!(look("/home/c"), KeysFile::Nothing);
     symlink(world.at("etc/shadow"), world.at("home/c/.ssh/authorized_keys")).unwrap();
-    assert_eq!(look("/home/c"), in_the_way("/home/c/.ssh/authorized_keys is a symbolic link"));
+    assert_eq!(look("/home/c"), KeysFile::unfit("it is a symbolic link"));
     fs::create_dir_all(world.at("home/d")).unwrap();
     symlink(world.at("home/b/.ssh"), world.at("home/d/.ssh")).unwrap();
     assert_eq!(look("/home/d"), in_the_way("/home/d/.ssh is a symbolic link"));
     fs::create_dir_all(world.at("home/e/.ssh")).unwrap();
     let fifo = world.at("home/e/.ssh/authorized_keys");
     rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::RWXU, 0).unwrap();
-    assert_eq!(look("/home/e"), in_the_way("/home/e/.ssh/authorized_keys is a fifo"));
+    assert_eq!(look("/home/e"), KeysFile::unfit("it is a fifo"));
     world.file("home/f/.ssh/authorized_keys", &"#".repeat(1024 * 1024 + 1));
-    assert_eq!(look("/home/f"), in_the_way("/home/f/.ssh/authorized_keys is larger than 1 MiB"));
+    assert_eq!(look("/home/f"), KeysFile::unfit("it is larger than 1 MiB"));
+    fs::create_dir_all(world.at("home/g/.ssh/authorized_keys/x")).unwrap();
+    assert_eq!(look("/home/g"), KeysFile::unfit("it is a directory"));
 }
 
 #[test]
 fn keys_that_may_be_anothers_are_not_read() {
     let world = world();
     let look = |user| world.host.keys_file(&path("/home/a"), user).unwrap();
-    let in_the_way = |what: &str| {
-        KeysFile::InTheWay(Arc::from(format!("/home/a/.ssh/authorized_keys is {what}")))
-    };
     world.file("home/a/.ssh/authorized_keys", "one\n");
     let keys = world.at("home/a/.ssh/authorized_keys");
     let set_mode = |mode| fs::set_permissions(&keys, fs::Permissions::from_mode(mode)).unwrap();
@@ -194,7 +193,9 @@ fn keys_that_may_be_anothers_are_not_read() {
     let owner = fs::metadata(&keys).unwrap().uid();
     assert_eq!(look(Some(owner)), content);
     fs::hard_link(&keys, world.at("home/other")).unwrap();
-    assert_eq!(look(None), in_the_way("a file with several hard links, which may be another's"));
+    assert_eq!(look(None), unfit(None, "it has several hard links"));
+    assert_eq!(look(Some(owner)), unfit(Some(b"one\n"), "it has several hard links"));
+    assert_eq!(look(Some(owner + 1)), unfit(None, "it has several hard links"));
     fs::remove_file(world.at("home/other")).unwrap();
     if !rustix::process::geteuid().is_root() {
         let why = format!("it belongs to uid {owner}");

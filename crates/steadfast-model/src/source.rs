@@ -2,6 +2,7 @@
 
 use crate::span::{SourceId, Span};
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::{Arc, OnceLock};
 
 /// SHA-256 of a file's bytes.
@@ -95,6 +96,14 @@ impl SourceSet {
     /// All files, in the order of their paths.
     pub fn iter(&self) -> impl Iterator<Item = (SourceId, &Source)> {
         self.files().by_path.values().filter_map(|id| self.get(*id).map(|source| (*id, source)))
+    }
+
+    /// Whether there is a file in a directory, at whatever depth.
+    pub fn has_below(&self, folder: &str) -> bool {
+        let prefix = format!("{folder}/");
+        let from = (Bound::Included(&*prefix), Bound::Unbounded);
+        let mut after = self.files().by_path.range::<str, _>(from);
+        after.next().is_some_and(|(path, _)| path.starts_with(&prefix))
     }
 
     /// `servers/web.yaml:14:5`, counted from 1; columns are characters.

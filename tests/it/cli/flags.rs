@@ -124,3 +124,23 @@ fn where_a_document_of_the_application_is_broken_its_mistake_is_told() {
         assert!(!said.err.contains("does not carry"), "{}", said.err);
     }
 }
+
+#[test]
+fn more_components_than_a_node_may_have_hold_those_past_the_limit_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, content) in crate::language::example("bad/too-many-components.txt") {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    let model = folder.path().to_str().unwrap();
+    let flags =
+        |component: &str| steadfast(&["flags", "--model", model, component, "--node", "web1"]);
+    let held = flags("people/c99");
+    assert_eq!(held.code, 5);
+    assert!(held.err.contains("error[too-many-components]"), "{}", held.err);
+    assert_eq!(flags("people/c0").code, 0);
+    // What the node itself promises is not touched by it.
+    let run = steadfast(&["run", "--dry-run", "--model", model, "--node", "web1"]);
+    assert_eq!(run.code, 0, "{}{}", run.out, run.err);
+}

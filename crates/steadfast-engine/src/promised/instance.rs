@@ -189,6 +189,7 @@ mod tests {
                  applications: { people: { release: \"1\", parameters: { pool: 9 } } }\n",
             ),
             ("servers/web.yaml", server),
+            ("a/api", "program"),
             ("applications/people/application.yaml", application),
             (
                 "applications/people/releases/1.yaml",

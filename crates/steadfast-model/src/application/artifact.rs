@@ -161,8 +161,8 @@ fn artifact(node: &Node, cx: &mut Lower<'_>) -> Option<Artifact> {
     let bytes = size(&mut fields, "size");
     let unpacked = size(&mut fields, "unpacked");
     let mirrors = fields.texts("mirrors").unwrap_or_default();
-    let mirrors = mirrors.into_iter().filter_map(|it| location(it, fields.cx)).collect();
-    let mode = fields.text("mode");
+    let mirrors: Vec<_> = mirrors.into_iter().filter_map(|it| mirror(it, fields.cx)).collect();
+    let mode = mode(&mut fields);
     let name = fields.text("name");
     if let Some(name) = &name
         && (name.value.contains('/') || [".", "..", ""].contains(&&*name.value))
@@ -191,6 +191,33 @@ fn artifact(node: &Node, cx: &mut Lower<'_>) -> Option<Artifact> {
     }
     let files = Files { url, sha256, size: bytes, unpacked, mirrors, mode, name };
     Some(Artifact { span, kind: ArtifactKind::Files(files) })
+}
+
+/// The mode of a single file.
+fn mode(fields: &mut Fields<'_, '_, '_>) -> Option<Spanned<Arc<str>>> {
+    let mode = fields.text("mode")?;
+    let is_octal = mode.value.bytes().all(|it| (b'0'..b'8').contains(&it));
+    if is_octal && [3, 4].contains(&mode.value.len()) {
+        return Some(mode);
+    }
+    let message = format!("`{}` is not the mode of a single file", mode.value);
+    let error = Diagnostic::error(codes::BAD_MODE, mode.span, message);
+    fields.cx.report(error.help("octal digits in quotes: \"0755\""));
+    None
+}
+
+/// Another place of the same bytes.
+fn mirror(text: Spanned<Arc<str>>, cx: &mut Lower<'_>) -> Option<Spanned<Location>> {
+    let found = location(text, cx)?;
+    match found.value {
+        Location::Https(_) | Location::Http(_) | Location::File(_) => Some(found),
+        Location::Model(_) | Location::Oci { .. } => {
+            let message = "a mirror has the same bytes at a URL of its own";
+            let error = Diagnostic::error(codes::BAD_ARTIFACT, found.span, message);
+            cx.report(error.help("https://, http:// or file:///"));
+            None
+        }
+    }
 }
 
 fn package(node: &Node, cx: &mut Lower<'_>) -> Option<ArtifactKind> {

@@ -4,8 +4,8 @@ use super::node::NodeInput;
 use super::resolver::{Resolver, Way};
 use crate::application::component::{self, Settings};
 use crate::application::{
-    Application, Artifact, Artifacts, Component, ComponentId, Deployment, Effective, FlagHere,
-    FlagSource, Known, PortSeen, Target, Words, names,
+    Application, Artifact, ArtifactKind, Artifacts, Component, ComponentId, Deployment, Effective,
+    FlagHere, FlagSource, Known, Location, PortSeen, Target, Words, names,
 };
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -331,7 +331,7 @@ impl<'a> Resolver<'a> {
     /// The artifact of this machine's architecture.
     fn artifact(&mut self, effective: &Effective<'_>, input: &NodeInput<'_>) -> Option<Artifact> {
         let by_architecture = match effective.content.artifact.as_ref()? {
-            Artifacts::One(artifact) => return Some(artifact.clone()),
+            Artifacts::One(artifact) => return Some(self.in_model(artifact)),
             Artifacts::ByArchitecture(all) => all,
         };
         let architecture = input.facts?.get("architecture")?.as_str()?;
@@ -344,7 +344,20 @@ impl<'a> Resolver<'a> {
             let known: Vec<&str> = by_architecture.keys().map(|it| &**it).collect();
             self.diagnostics.push(error.help(format!("it has: {}", known.join(", "))));
         }
-        found.cloned()
+        found.map(|it| self.in_model(it))
+    }
+
+    /// The artifact, and a report where it is to be a directory of the model that there is not.
+    fn in_model(&mut self, artifact: &Artifact) -> Artifact {
+        if let ArtifactKind::Files(files) = &artifact.kind
+            && let Location::Model(folder) = &files.url.value
+            && !self.sources.has_below(folder)
+        {
+            let message = format!("the model has no files below `{folder}/`");
+            let error = Diagnostic::error(codes::UNKNOWN_FILE, files.url.span, message);
+            self.diagnostics.push(error.help("the path of a directory, below the model's root"));
+        }
+        artifact.clone()
     }
 }
 

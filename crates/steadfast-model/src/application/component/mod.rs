@@ -8,6 +8,7 @@ mod words;
 pub(crate) use fields::{FIELDS, FLAGS, HEALTH, MIGRATE, UNPACK};
 pub use health::{Ask, Command, Health};
 
+use super::artifact::is_loopback;
 use super::ports::{Port, parse_port};
 use super::size::size;
 use crate::codes;
@@ -346,11 +347,39 @@ fn hook(key: &str, node: &Node, cx: &mut Lower<'_>) -> Option<Hook> {
     }
     let mut fields = Fields::read(node, "request", CALL, cx)?;
     fields.require("http");
-    let url = fields.text("http");
-    let method = fields.text("method").map_or_else(|| Arc::from("POST"), |it| it.value);
+    let url = fields.text("http").filter(|it| is_called(it, fields.cx));
+    let method = fields.text("method");
+    if let Some(method) = &method
+        && (method.value.is_empty() || !method.value.bytes().all(|it| it.is_ascii_uppercase()))
+    {
+        let message = format!("`{}` is not a method: GET, POST, PUT, DELETE", method.value);
+        fields.error(codes::BAD_VALUE, method.span, message);
+    }
+    let method = method.map_or_else(|| Arc::from("POST"), |it| it.value);
     let header = fields.node("header").map(|it| headers(it, "`header`", fields.cx));
     let header = header.unwrap_or_default();
+    let is_open =
+        url.as_ref().is_some_and(|it| it.value.starts_with("http://") && !is_loopback(&it.value));
+    if is_open && header.iter().any(|it| it.value.secrets().next().is_some()) {
+        let message = "a secret would go over the network unencrypted";
+        let error = Diagnostic::error(codes::MISPLACED_SECRET, fields.key_span("header"), message);
+        fields.cx.report(error.help("only over https://, or to this machine itself"));
+    }
     Some(Hook::Http { url: url?.value, method, header })
+}
+
+/// Whether it is a URL that can be called, or a report.
+fn is_called(url: &Spanned<Arc<str>>, cx: &mut Lower<'_>) -> bool {
+    let rest = url.value.strip_prefix("https://").or_else(|| url.value.strip_prefix("http://"));
+    let host = rest.map(|it| it.split(['/', '?', '#']).next().unwrap_or(""));
+    let is_good = host.is_some_and(|it| !it.is_empty() && !it.contains('@'))
+        && !url.value.bytes().any(|it| it.is_ascii_control() || it == b' ');
+    if !is_good {
+        let message = format!("`{}` cannot be called", url.value);
+        let error = Diagnostic::error(codes::BAD_URL, url.span, message);
+        cx.report(error.help("https://HOST[:PORT][/PATH], or http://; credentials in `header`"));
+    }
+    is_good
 }
 
 fn migrate(node: &Node, cx: &mut Lower<'_>) -> Option<Migrate> {

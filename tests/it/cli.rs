@@ -16,7 +16,7 @@ pub(crate) struct Said {
 }
 
 /// The command that lies beside this test binary.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.parent().unwrap().parent().unwrap().join("steadfast")
 }

@@ -1,6 +1,9 @@
 //! Tests of the whole.
 
 #[cfg(test)]
+mod artifacts;
+
+#[cfg(test)]
 mod cli;
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ pub enum DownloadErrorKind {
     Unreachable,
     TimedOut,
     TooLarge,
+    /// What came is not what was promised, or nothing that is taken: another try brings the same.
+    Refused,
     Broken,
     Settings,
     Local,

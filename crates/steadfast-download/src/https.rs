@@ -212,7 +212,7 @@ fn redirects() -> redirect::Policy {
     })
 }
 
-fn failed(url: &str, error: &reqwest::Error) -> DownloadError {
+pub(crate) fn failed(url: &str, error: &reqwest::Error) -> DownloadError {
     let kind = if error.is_timeout() {
         DownloadErrorKind::TimedOut
     } else if error.is_body() || error.is_decode() {

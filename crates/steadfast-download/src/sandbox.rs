@@ -72,6 +72,38 @@ pub fn confine(
     Ok(Confined::AsUser)
 }
 
+/// For a process that was started as the user that it is: nobody looks into its memory, or finds it on a disk, and it
+/// takes no more than so much of it.
+pub fn keep_to_itself(memory: u64) -> Result<(), ConfineError> {
+    let failed = |err: rustix::io::Errno| tried("keep its memory to itself")(err.into());
+    rustix::thread::set_no_new_privs(true).map_err(failed)?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .and_then(|()| limit(Resource::Core, 0))
+        .and_then(|()| limit(Resource::Fsize, 0))
+        .and_then(|()| limit(Resource::Data, memory))
+        .map_err(failed)
+}
+
+/// Shuts this process off for good: from now on it can read and write what it has open, and nothing else. It opens
+/// no file and no socket, as there is no number left for a descriptor, and starts no program. To be called
+/// as another user than root, with only the three standard descriptors open.
+pub fn shut_off(memory: u64, processor: std::time::Duration) -> Result<(), ConfineError> {
+    keep_to_itself(memory)?;
+    let failed = |err: rustix::io::Errno| tried("shut itself off")(err.into());
+    limit(Resource::Nproc, 0)
+        .and_then(|()| limit(Resource::Cpu, processor.as_secs().max(1)))
+        // The last one: nothing more is opened.
+        .and_then(|()| limit(Resource::Nofile, 3))
+        .map_err(failed)
+}
+
+/// Never above what it may already.
+fn limit(resource: Resource, most: u64) -> rustix::io::Result<()> {
+    let most = rustix::process::getrlimit(resource).maximum.map_or(most, |it| it.min(most));
+    let limit = Rlimit { current: Some(most), maximum: Some(most) };
+    rustix::process::setrlimit(resource, limit)
+}
+
 /// Makes the cache directory the user's, and nobody else's.
 fn give_away(cache: &Path, uid: u32, gid: u32) -> Result<(), ConfineError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -85,11 +117,6 @@ fn give_away(cache: &Path, uid: u32, gid: u32) -> Result<(), ConfineError> {
 
 /// Bounds what this process may use, for good: never above what it may already.
 fn limit_resources(limits: &Limits) -> rustix::io::Result<()> {
-    let limit = |resource, most: u64| {
-        let most = rustix::process::getrlimit(resource).maximum.map_or(most, |it| it.min(most));
-        let limit = Rlimit { current: Some(most), maximum: Some(most) };
-        rustix::process::setrlimit(resource, limit)
-    };
     limit(Resource::Core, 0)?;
     limit(Resource::Fsize, limits.bytes)?;
     limit(Resource::Nofile, 256)?;

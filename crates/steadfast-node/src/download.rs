@@ -35,6 +35,8 @@ pub enum Duty {
     Fetch,
     /// It runs the program that verifies OpenPGP signatures.
     Verify,
+    /// It takes archives apart.
+    Unpack,
 }
 
 /// The ids of such a user.
@@ -61,6 +63,7 @@ impl Duty {
         match self {
             Duty::Fetch => "steadfast-fetch",
             Duty::Verify => "steadfast-verify",
+            Duty::Unpack => "steadfast-unpack",
         }
     }
 

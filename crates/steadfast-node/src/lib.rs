@@ -2,6 +2,7 @@
 //! children and the commands call this; nothing here prints, parses arguments or knows exit codes.
 
 pub mod adopted;
+pub mod artifact;
 pub mod changed;
 pub mod context;
 pub mod download;

@@ -90,7 +90,9 @@ impl Refusal {
                 DownloadErrorKind::Unreachable | DownloadErrorKind::TimedOut => {
                     RefusalKind::Unreachable
                 }
-                DownloadErrorKind::TooLarge | DownloadErrorKind::Broken => RefusalKind::Broken,
+                DownloadErrorKind::TooLarge
+                | DownloadErrorKind::Refused
+                | DownloadErrorKind::Broken => RefusalKind::Broken,
                 DownloadErrorKind::Settings => RefusalKind::Settings,
                 DownloadErrorKind::Local | DownloadErrorKind::NotInstalled => RefusalKind::Local,
             },

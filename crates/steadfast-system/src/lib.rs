@@ -21,6 +21,7 @@ pub mod programs;
 pub mod secrets;
 pub mod services;
 pub mod text;
+pub mod trees;
 
 #[cfg(test)]
 #[path = "../../../tests/it/require.rs"]

@@ -136,7 +136,7 @@ impl Command {
     pub(crate) fn is_single(&self) -> bool {
         match self {
             Command::Agent(_) => true,
-            Command::Internal(args) => args.child == commands::internal::Child::Download,
+            Command::Internal(args) => args.child.is_single(),
             Command::Run(_)
             | Command::Check(_)
             | Command::Explain(_)

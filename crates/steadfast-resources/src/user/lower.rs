@@ -32,8 +32,8 @@ const PRESENT_FIELDS: [&str; 16] = [
     "system",
 ];
 
-/// As whom the agent fetches and verifies: without them no later revision arrives.
-const OURS: [&str; 2] = ["steadfast-fetch", "steadfast-verify"];
+/// As whom the agent fetches, verifies and unpacks: without them no later revision arrives.
+const OURS: [&str; 3] = ["steadfast-fetch", "steadfast-verify", "steadfast-unpack"];
 
 pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -> Option<Desired> {
     let parsed = match UserName::parse(&name.value) {
@@ -60,8 +60,9 @@ pub(super) fn lower(name: &Spanned<Arc<str>>, body: &Node, cx: &mut Lower<'_>) -
             cx.error(codes::BAD_VALUE, name.span, "root cannot be absent");
         }
         Wanted::Absent { .. } if OURS.contains(&parsed.as_str()) => {
-            let words =
-                format!("{parsed} cannot be absent: the agent fetches or verifies as that user");
+            let words = format!(
+                "{parsed} cannot be absent: the agent fetches, verifies or unpacks as that user"
+            );
             cx.error(codes::BAD_VALUE, name.span, words);
         }
         Wanted::Present(it) if parsed.as_str() == "root" && it.uid.is_some_and(|it| it != 0) => {

@@ -287,6 +287,7 @@ fn every_mistake_is_told() {
         "root: { uid: 5 }",
         "steadfast-fetch: absent",
         "steadfast-verify: { state: absent }",
+        "steadfast-unpack: absent",
         "-x: absent",
     ];
     let told: Vec<String> = table.map(|it| lowered::<User>(it).unwrap_err()).to_vec();
@@ -316,8 +317,9 @@ fn every_mistake_is_told() {
         unknown-field: `user` has no field `shel` @ shel
         bad-value: root cannot be absent @ root
         bad-value: root cannot have another uid than 0 @ root
-        bad-value: steadfast-fetch cannot be absent: the agent fetches or verifies as that user @ steadfast-fetch
-        bad-value: steadfast-verify cannot be absent: the agent fetches or verifies as that user @ steadfast-verify
+        bad-value: steadfast-fetch cannot be absent: the agent fetches, verifies or unpacks as that user @ steadfast-fetch
+        bad-value: steadfast-verify cannot be absent: the agent fetches, verifies or unpacks as that user @ steadfast-verify
+        bad-value: steadfast-unpack cannot be absent: the agent fetches, verifies or unpacks as that user @ steadfast-unpack
         bad-name: `-x` is not a user name: it begins with `-`, as an option does @ -x"#]].assert_eq(&told.join("\n"));
 }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::Read as _;
 use steadfast_engine::Promises;
+use steadfast_node::artifact::{transfer_as_child, unpack_as_child};
 use steadfast_node::run::{Done, Purpose, Scope};
 use steadfast_node::watched::watched;
 use steadfast_node::wire::{Fetched, Report, RunLine, RunTask};
@@ -23,12 +24,16 @@ pub(crate) struct InternalArgs {
     pub child: Child,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub(crate) enum Child {
     /// Download, verify and store what the source offers
     Fetch,
     /// Download from the source, without privileges
     Download,
+    /// Transfer an artifact, without privileges
+    Transfer,
+    /// Take an archive apart, without privileges
+    Unpack { order: String },
     /// Check a revision for this node
     Prepare,
     /// Run once for the agent
@@ -37,10 +42,20 @@ pub(crate) enum Child {
     Name,
 }
 
+impl Child {
+    /// Whether it gives up its privileges, which a process does with one thread only.
+    pub(crate) fn is_single(&self) -> bool {
+        match self {
+            Child::Download | Child::Transfer | Child::Unpack { .. } => true,
+            Child::Fetch | Child::Prepare | Child::Run | Child::Name => false,
+        }
+    }
+}
+
 pub(crate) fn run(args: &InternalArgs, cx: &Context, ui: &Ui) -> Outcome {
     // Else it would be named after the link that it was started by; a name is for people to look at.
     let _named = rustix::thread::set_name(c"steadfast");
-    match args.child {
+    match &args.child {
         Child::Fetch => {
             let (answer, after) = match fetch::fetch(&task()?, &cx.layout) {
                 Ok((answer, after)) => (answer, after),
@@ -57,6 +72,8 @@ pub(crate) fn run(args: &InternalArgs, cx: &Context, ui: &Ui) -> Outcome {
             download::download_as_child(&task()?, |it| ui.line(&to_line(it)));
             Ok(Exit::Fine)
         }
+        Child::Transfer => apart(transfer_as_child(|| task().map_err(|_| ()))),
+        Child::Unpack { order } => apart(unpack_as_child(order)),
         Child::Prepare => {
             let mut notices = vec![];
             let answer = prepare::prepare(&task()?, cx, &mut notices);
@@ -69,6 +86,12 @@ pub(crate) fn run(args: &InternalArgs, cx: &Context, ui: &Ui) -> Outcome {
             Ok(Exit::Fine)
         }
     }
+}
+
+/// What works without privileges says by its records what came of it; where nobody reads them any more, nobody is
+/// left to be told.
+fn apart(handed_over: std::io::Result<()>) -> Outcome {
+    handed_over.map(|()| Exit::Fine).map_err(|err| Failure::new(Exit::State, err))
 }
 
 /// Runs for the agent, and tells it line by line what came of it.

@@ -11,11 +11,12 @@ use std::fmt::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use steadfast_download::transfer::Access;
 use steadfast_model::application::component::Unpack;
 use steadfast_model::application::{Files, Location};
 use steadfast_model::{Span, Spanned};
-use steadfast_node::artifact::{Made, Means, ModelFile, NoTree, Tree, TreeOrder, make_tree};
+use steadfast_node::artifact::{IDLE, Made, Means, ModelFile, NoTree, Tree, TreeOrder, make_tree};
 
 /// A place for deployments, what is put into it, and how.
 pub(crate) struct Site {
@@ -24,6 +25,7 @@ pub(crate) struct Site {
     pub unpack: Unpack,
     pub access: Vec<Access>,
     pub programs: Vec<&'static str>,
+    pub idle: Duration,
 }
 
 impl Site {
@@ -60,7 +62,8 @@ impl Site {
             mode: None,
             name: None,
         };
-        Site { folder, files, unpack: Unpack::default(), access: vec![], programs: vec![] }
+        let unpack = Unpack::default();
+        Site { folder, files, unpack, access: vec![], programs: vec![], idle: IDLE }
     }
 
     pub(crate) fn path(&self, below: &str) -> PathBuf {
@@ -88,6 +91,7 @@ impl Site {
             program: &program(),
             access: &self.access,
             proxy: None,
+            idle: self.idle,
         };
         make_tree(&order, &means, made)
     }

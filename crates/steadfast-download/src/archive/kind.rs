@@ -1,6 +1,6 @@
 //! What an artifact is, by its first bytes. Its name says nothing.
 
-use super::Stop;
+use super::order::Stop;
 use super::sink::fill;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _};

@@ -1,7 +1,7 @@
 //! Names in archives: `a`, `./a` and `a//b` are one name each with their plain form, and a name that leads out is
 //! refused.
 
-use super::{MAX_DEPTH, Stop};
+use super::order::{MAX_DEPTH, Stop};
 use steadfast_trust::text::printable;
 
 /// The most bytes of a name, as the kernel has it.

@@ -2,7 +2,7 @@
 //! they are none of what a tree of files consists of.
 
 use super::names::{plain, shown};
-use super::{MAX_ENTRIES, Order, Stop};
+use super::order::{MAX_ENTRIES, Order, Stop};
 use crate::records::{Kind, PORTION, Record, Writer};
 use std::io::{Read, Write};
 

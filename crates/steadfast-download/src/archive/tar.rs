@@ -1,7 +1,7 @@
 //! Tar archives: ustar, the old form, GNU's and PAX's long names, sparse files of both.
 
-use super::Stop;
 use super::names::shown;
+use super::order::Stop;
 use super::sink::{File, Sink, fill};
 use std::io::{self, Read, Write};
 use tar::{Archive, Entry, EntryType};

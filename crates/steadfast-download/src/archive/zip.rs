@@ -1,8 +1,8 @@
 //! Zip archives, by their directory: stored, deflated and Zstandard entries, the modes and links of Unix.
 
 use super::names::shown;
+use super::order::{MAX_ENTRIES, Stop};
 use super::sink::{File as Entry, Sink};
-use super::{MAX_ENTRIES, Stop};
 use rawzip::{CompressionMethod, ReaderAt as _, ZipArchive, ZipArchiveEntryWayfinder};
 use std::fs::File;
 use std::io::{BufReader, Read, Write};

@@ -206,7 +206,8 @@ fn offset(response: &Response, asked: u64) -> Option<u64> {
         return Some(0);
     }
     let range = response.headers().get(CONTENT_RANGE)?.to_str().ok()?;
-    let begin: u64 = range.strip_prefix("bytes ")?.split('-').next()?.parse().ok()?;
+    // `bytes 100-199/200`
+    let begin: u64 = range.split(' ').nth(1)?.split('-').next()?.parse().ok()?;
     (response.status() == StatusCode::PARTIAL_CONTENT && begin == asked).then_some(asked)
 }
 

@@ -1,13 +1,12 @@
 //! Fetching an artifact: from its URL or one of its mirrors, by a process without privileges, into a file that is
 //! root's alone, hashed as it comes. What was fetched in part is kept, and goes on from there.
 
-use super::{MAX_BYTES, Means, NoTree, as_system, worker_user};
+use super::terms::{MAX_BYTES, Means, NoTree, as_system, worker_user};
 use crate::download::Duty;
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
 use steadfast_download::archive::error_in;
 use steadfast_download::records::Kind;
 use steadfast_download::transfer::{Access, Place, Task, oci};
@@ -18,8 +17,6 @@ use steadfast_system::SystemError;
 use steadfast_system::text::hex;
 use steadfast_system::trees::Part;
 use steadfast_trust::text::unhex;
-
-const IDLE: Duration = Duration::from_secs(30);
 
 /// What was fetched.
 #[derive(Debug)]
@@ -164,7 +161,7 @@ impl<'a> Fetching<'a> {
         };
         let access = longest(self.means.access, &url).cloned();
         let proxy = self.means.proxy.map(str::to_owned);
-        Some(Task { place, from, limit: self.limit, access, proxy, idle: IDLE })
+        Some(Task { place, from, limit: self.limit, access, proxy, idle: self.means.idle })
     }
 
     /// Takes what it hands over.

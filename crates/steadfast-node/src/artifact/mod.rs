@@ -4,121 +4,23 @@
 
 mod fetch;
 mod key;
+mod terms;
 mod unpack;
 
 pub use key::{ModelFile, TreeKey};
 pub use steadfast_download::worker::{transfer_as_child, unpack_as_child};
+pub use terms::{IDLE, Made, Means, NoTree, Tree, TreeOrder};
 
-use crate::download::{Duty, OwnUser};
 use fetch::{Fetching, Got};
-use std::fmt;
-use std::path::{Path, PathBuf};
-use steadfast_child::User;
-use steadfast_download::DownloadError;
-use steadfast_download::transfer::Access;
-use steadfast_model::application::component::Unpack;
-use steadfast_model::application::{Files, Location};
-use steadfast_system::SystemError;
+use std::fs::File;
+use std::path::Path;
+use steadfast_model::application::Location;
 use steadfast_system::trees::{
-    Depth, Deviation, Looked, Releases, Rules, Space, TreeError, TreeRefusal, Written,
+    Depth, Deviation, Different, Looked, Releases, Rules, Space, Written, make_private,
 };
+use steadfast_system::{ErrorKind, SystemError};
+use terms::MAX_BYTES;
 
-/// A tree that is wanted.
-#[derive(Clone, Copy, Debug)]
-pub struct TreeOrder<'a> {
-    /// Where the deployments of the component lie.
-    pub directory: &'a Path,
-    pub artifact: &'a Files,
-    pub unpack: &'a Unpack,
-    /// Paths in it that units start: they have to be programs of this machine.
-    pub programs: &'a [&'a str],
-    /// What the directory of the model holds, where the artifact is one.
-    pub folder: &'a [ModelFile<'a>],
-}
-
-/// With what it is brought about.
-#[derive(Clone, Copy, Debug)]
-pub struct Means<'a> {
-    /// A directory for what is being fetched: root's, and nobody else's business.
-    pub cache: &'a Path,
-    /// This program, which is started for what is done without privileges.
-    pub program: &'a Path,
-    /// How servers are talked to; of several the longest prefix holds.
-    pub access: &'a [Access],
-    pub proxy: Option<&'a str>,
-}
-
-/// Whether a tree that is there is believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Made {
-    IfMissing,
-    /// It is made again, and exchanged for the one that is there.
-    Anew,
-}
-
-/// A tree that is there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tree {
-    pub key: TreeKey,
-    pub path: PathBuf,
-    /// Whether it was made now.
-    pub is_new: bool,
-    /// What people should be told although it went well: sources that were passed over, programs of
-    /// other machines.
-    pub notes: Vec<String>,
-}
-
-/// Why there is no tree.
-#[derive(Debug)]
-pub enum NoTree {
-    /// It could not be fetched: worth another try later.
-    Away(String),
-    /// It is not what it should be, or nothing that is unpacked: another try brings the same, until its URL, its digest
-    /// or how it is unpacked is changed.
-    Refused(String),
-    NoSpace(String),
-    /// Something on this machine.
-    Failed(SystemError),
-}
-
-impl fmt::Display for NoTree {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NoTree::Away(words) => write!(f, "the artifact cannot be fetched: {words}"),
-            NoTree::Refused(words) => write!(f, "the artifact is refused: {words}"),
-            NoTree::NoSpace(words) => write!(f, "there is not enough room: {words}"),
-            NoTree::Failed(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl std::error::Error for NoTree {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            NoTree::Failed(error) => error.source(),
-            NoTree::Away(_) | NoTree::Refused(_) | NoTree::NoSpace(_) => None,
-        }
-    }
-}
-
-impl From<SystemError> for NoTree {
-    fn from(error: SystemError) -> NoTree {
-        NoTree::Failed(error)
-    }
-}
-
-impl From<TreeError> for NoTree {
-    fn from(error: TreeError) -> NoTree {
-        match error {
-            TreeError::Refused(refusal) => NoTree::Refused(refusal.to_string()),
-            TreeError::NoSpace => NoTree::NoSpace("the disk was full while it was unpacked".into()),
-            TreeError::Failed(error) => NoTree::Failed(error),
-        }
-    }
-}
-
-/// The largest artifact, and the largest tree.
-const MAX_BYTES: u64 = 64 << 30;
 /// What a tree may have at least, and how many times its artifact, where nothing is said.
 const USUAL_MAX: u64 = 2 << 30;
 const USUAL_TIMES: u64 = 20;
@@ -159,7 +61,7 @@ pub fn look_at_tree(
 ) -> Result<Vec<Deviation>, NoTree> {
     let releases = Releases::open(directory)?;
     let Some(manifest) = releases.manifest(key.name())? else {
-        let what = steadfast_system::trees::Different::Missing;
+        let what = Different::Missing;
         return Ok(vec![Deviation { name: String::new(), what }]);
     };
     let Looked { deviations, refreshed } = releases.look(key.name(), manifest, depth)?;
@@ -206,15 +108,11 @@ impl Making<'_> {
     }
 
     fn fetch_and_unpack(&self) -> Result<(Written, Vec<String>), NoTree> {
+        make_private(self.means.cache)?;
         self.has_room_for_all()?;
         let fetching = Fetching::begin(self.order.artifact, self.means)?;
         let Got { archive, part, size, notes } = fetching.fetch()?;
-        let unpacked = self.order.artifact.unpacked.unwrap_or(size.saturating_mul(EXPECTED_TIMES));
-        self.has_room(self.releases.space()?, unpacked, "unpacked")?;
-        let usual = USUAL_MAX.max(size.saturating_mul(USUAL_TIMES));
-        let max = self.order.unpack.max.unwrap_or(usual).min(MAX_BYTES);
-        let max = self.order.artifact.unpacked.map_or(max, |it| it.min(max));
-        let written = self.unpack(archive, max);
+        let written = self.unpack_where_there_is_room(archive, size);
         match &written {
             // It is not needed again, or takes the room that is missing.
             Ok(_) | Err(NoTree::Refused(_) | NoTree::NoSpace(_)) => part.forget(),
@@ -223,10 +121,23 @@ impl Making<'_> {
         Ok((written?, notes))
     }
 
+    fn unpack_where_there_is_room(&self, archive: File, size: u64) -> Result<Written, NoTree> {
+        let said = self.order.artifact.unpacked;
+        let unpacked = said.unwrap_or(size.saturating_mul(EXPECTED_TIMES));
+        self.has_room(self.releases.space()?, unpacked, "unpacked")?;
+        let usual = USUAL_MAX.max(size.saturating_mul(USUAL_TIMES));
+        let max = self.order.unpack.max.unwrap_or(usual).min(MAX_BYTES);
+        self.unpack(archive, said.map_or(max, |it| it.min(max)))
+    }
+
     /// Before anything is fetched, as far as it is said how large it is.
     fn has_room_for_all(&self) -> Result<(), NoTree> {
-        let Some(size) = self.order.artifact.size else { return Ok(()) };
-        let unpacked = self.order.artifact.unpacked.unwrap_or(size.saturating_mul(EXPECTED_TIMES));
+        let (size, unpacked) = (self.order.artifact.size, self.order.artifact.unpacked);
+        let Some(size) = size else {
+            return unpacked
+                .map_or(Ok(()), |it| self.has_room(self.releases.space()?, it, "unpacked"));
+        };
+        let unpacked = unpacked.unwrap_or(size.saturating_mul(EXPECTED_TIMES));
         let (tree, cache) = (self.releases.space()?, Space::at(self.means.cache)?);
         if tree.device == cache.device {
             return self.has_room(tree, unpacked.saturating_add(size), "fetched and unpacked");
@@ -252,8 +163,7 @@ impl Making<'_> {
                 Some(group) => Some(group.gid.as_raw()),
                 None => {
                     let words = format!("there is no group `{name}`, which is to read the tree");
-                    let kind = steadfast_system::ErrorKind::Other;
-                    return Err(NoTree::Failed(SystemError::new(kind, words)));
+                    return Err(SystemError::new(ErrorKind::Other, words).into());
                 }
             },
         };
@@ -272,27 +182,7 @@ impl Making<'_> {
     }
 }
 
-/// As whom something is done without privileges.
-fn worker_user(duty: Duty) -> Result<Option<User>, NoTree> {
-    let user = duty.user().map_err(|err| {
-        let kind = steadfast_system::ErrorKind::NotHere;
-        NoTree::Failed(SystemError::new(kind, err.to_string()))
-    })?;
-    Ok(user.map(|OwnUser { uid, gid }| User { uid, gid, groups: vec![] }))
-}
-
-/// Something went wrong on this side.
-fn as_system(error: DownloadError) -> NoTree {
-    NoTree::Failed(SystemError::new(steadfast_system::ErrorKind::Command, error.words))
-}
-
 /// Rounded up.
 fn mebibytes(bytes: u64) -> u64 {
     bytes.div_ceil(1 << 20)
-}
-
-impl From<TreeRefusal> for NoTree {
-    fn from(refusal: TreeRefusal) -> NoTree {
-        NoTree::Refused(refusal.to_string())
-    }
 }

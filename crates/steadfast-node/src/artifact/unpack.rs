@@ -1,7 +1,8 @@
 //! From an archive to a tree: a process that can do nothing but read the one takes it apart, and this one writes the
 //! other.
 
-use super::{Making, NoTree, as_system, worker_user};
+use super::Making;
+use super::terms::{NoTree, as_system, worker_user};
 use crate::download::Duty;
 use std::fs::File as Archive;
 use steadfast_child::who_runs_as;

@@ -1,11 +1,11 @@
 //! Whether a tree is still what was written. What the kernel shows as untouched is believed; what it does not, or
 //! what may have been written in the same moment in which it was seen, is read.
 
-use super::TreeError;
+use super::kernel::{failed, nanoseconds, now};
 use super::manifest::{Entry, Manifest, Seen, What};
 use super::names::shown;
 use super::place::Releases;
-use super::writer::{failed, nanoseconds, now};
+use super::refused::TreeError;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -128,7 +128,7 @@ impl Look {
     }
 
     fn at_entry(&mut self, index: usize) -> Result<(), TreeError> {
-        let Entry { name, mode, seen, what } = &self.manifest.entries[index];
+        let Entry { name, seen, mode: _, what: _ } = &self.manifest.entries[index];
         let about = match rustix::fs::statat(&self.root, &**name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(about) => about,
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
@@ -146,47 +146,54 @@ impl Look {
         let is_untouched = now == *seen
             && about.st_dev == self.manifest.device
             && seen.ctime < self.manifest.at - SAME_MOMENT;
-        let (kind, size) = (FileType::from_raw_mode(about.st_mode), about.st_size);
-        let different = match what {
-            What::Directory if kind == FileType::Directory => {
-                if !self.is_accessible(&about, *mode) {
-                    Some(Different::Access)
-                } else {
-                    if !is_untouched || self.depth == Depth::Whole {
-                        self.listed.push(name.clone());
-                    }
-                    None
-                }
-            }
-            What::File { size: written, sha256 } if kind == FileType::RegularFile => {
-                let is_size = u64::try_from(size) == Ok(*written);
-                if !is_size {
-                    Some(Different::Content)
-                } else if !self.is_accessible(&about, *mode) {
-                    Some(Different::Access)
-                } else if is_untouched && self.depth == Depth::Seen {
-                    None
-                } else {
-                    let is = sum_of(&self.root, name)
-                        .map_err(|err| failed(format!("read {}", shown(name)), err))?;
-                    (is != *sha256).then_some(Different::Content)
-                }
-            }
-            What::Link { target } if kind == FileType::Symlink => {
-                let is = rustix::fs::readlinkat(&self.root, &**name, vec![]);
-                let is = is.map_err(|err| failed(format!("read {}", shown(name)), err))?;
-                (is.as_bytes() != target).then_some(Different::Content)
-            }
-            What::Directory | What::File { .. } | What::Link { .. } => Some(Different::Content),
-        };
+        let different = self.compare(index, &about, is_untouched)?;
         if let Some(different) = different {
-            let name = name.clone();
+            let name = self.manifest.entries[index].name.clone();
             self.tell(&name, different);
         } else if !is_untouched {
             self.is_new = true;
             self.manifest.entries[index].seen = now;
         }
         Ok(())
+    }
+
+    /// What is different about an entry that is there; a directory is put down to be listed.
+    fn compare(
+        &mut self,
+        index: usize,
+        about: &Stat,
+        is_untouched: bool,
+    ) -> Result<Option<Different>, TreeError> {
+        let Entry { name, mode, seen: _, what } = &self.manifest.entries[index];
+        let kind = FileType::from_raw_mode(about.st_mode);
+        let is_believed = is_untouched && self.depth == Depth::Seen;
+        let reading = |err| failed(format!("read {}", shown(name)), err);
+        Ok(match what {
+            What::Directory if kind == FileType::Directory => {
+                let is_accessible = self.is_accessible(about, *mode);
+                if is_accessible && !is_believed {
+                    self.listed.push(name.clone());
+                }
+                (!is_accessible).then_some(Different::Access)
+            }
+            What::File { size, sha256 } if kind == FileType::RegularFile => {
+                if u64::try_from(about.st_size) != Ok(*size) {
+                    Some(Different::Content)
+                } else if !self.is_accessible(about, *mode) {
+                    Some(Different::Access)
+                } else if is_believed {
+                    None
+                } else {
+                    let is = sum_of(&self.root, name).map_err(reading)?;
+                    (is != *sha256).then_some(Different::Content)
+                }
+            }
+            What::Link { target } if kind == FileType::Symlink => {
+                let is = rustix::fs::readlinkat(&self.root, &**name, vec![]).map_err(reading)?;
+                (is.as_bytes() != target).then_some(Different::Content)
+            }
+            What::Directory | What::File { .. } | What::Link { .. } => Some(Different::Content),
+        })
     }
 
     /// Names that nobody has written.

@@ -89,7 +89,7 @@ impl Manifest {
     pub fn from_text(text: &str) -> Option<Manifest> {
         let whole = text.strip_suffix('\n')?;
         let mut lines = whole.split('\n');
-        if lines.next()? != FIRST {
+        if lines.next()?.as_bytes() != FIRST.as_bytes() {
             return None;
         }
         let mut field = |key: &str| lines.next()?.strip_prefix(key)?.strip_prefix(' ');

@@ -3,19 +3,18 @@
 //! is ever written through a link, and names, modes and links are judged here whatever was judged before.
 
 mod elf;
+mod kernel;
 mod look;
 mod manifest;
 mod names;
 mod part;
 mod place;
 mod refused;
-#[cfg(test)]
-mod tests;
 mod writer;
 
 pub use look::{Depth, Deviation, Different, Looked};
 pub use manifest::{Entry, Manifest, Seen, What};
-pub use part::Part;
+pub use part::{Part, make_private};
 pub use place::{Releases, Space};
 pub use refused::{TreeError, TreeRefusal};
 pub use writer::{File, Rules, Writer, Written};

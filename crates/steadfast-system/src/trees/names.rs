@@ -1,6 +1,6 @@
 //! Names within a tree.
 
-use super::TreeRefusal;
+use super::refused::TreeRefusal;
 use crate::text::{of_bytes, safe};
 
 /// The most directories within each other.

@@ -1,5 +1,6 @@
 //! A file that is being fetched: root's own, hashed as it grows, and found again by whoever goes on with it.
 
+use crate::SystemError;
 use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
@@ -21,10 +22,8 @@ pub struct Part {
 }
 
 impl Part {
-    /// With what is there of it. The directory is made where it is missing, for root alone, and what is stale in it
-    /// is taken away.
+    /// With what is there of it. What is stale beside it is taken away.
     pub fn open(folder: &Path, name: &str) -> io::Result<Part> {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let path = folder.join(name).with_extension(ENDING);
         remove_stale(folder, &path);
         let mut options = File::options();
@@ -79,6 +78,12 @@ impl Part {
         // What stays is taken away when it is stale.
         let _gone = std::fs::remove_file(&self.path);
     }
+}
+
+/// Makes the directory for such files where it is missing, for root alone.
+pub fn make_private(folder: &Path) -> Result<(), SystemError> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|err| SystemError::io(format!("make {}", folder.display()), err))
 }
 
 /// Takes away what was begun long ago.

@@ -1,8 +1,9 @@
 //! The directory in which trees lie, each beside the list of what is in it. What is being written has a name that
 //! begins with a dot; whoever comes next removes what a killed one has left.
 
+use super::kernel;
 use super::manifest::Manifest;
-use super::{TreeError, writer};
+use super::refused::TreeError;
 use crate::files::closed_folder;
 use crate::text::safe;
 use crate::{ErrorKind, SystemError};
@@ -175,7 +176,7 @@ impl Releases {
     pub(super) fn begin(&self, name: &str) -> Result<OwnedFd, TreeError> {
         let new = format!("{NEW}{name}");
         self.remove_entry(&new)?;
-        let failed = |err| writer::failed(format!("make {}", shown(&self.path.join(&new))), err);
+        let failed = |err| kernel::failed(format!("make {}", shown(&self.path.join(&new))), err);
         rustix::fs::mkdirat(&self.fd, &*new, Mode::from_raw_mode(0o700)).map_err(failed)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, &*new, flags, Mode::empty()).map_err(failed)?;
@@ -200,7 +201,7 @@ impl Releases {
     pub(super) fn place(&self, name: &str, manifest: &Manifest) -> Result<(), TreeError> {
         self.write_manifest(name, manifest)?;
         let new = format!("{NEW}{name}");
-        let failed = |err| writer::failed(format!("put {name} into {}", shown(&self.path)), err);
+        let failed = |err| kernel::failed(format!("put {name} into {}", shown(&self.path)), err);
         let moved =
             rustix::fs::renameat_with(&self.fd, &*new, &self.fd, name, RenameFlags::NOREPLACE);
         match moved {
@@ -233,12 +234,12 @@ impl Releases {
     /// Puts a list beside its tree: as a whole, or not at all.
     pub fn write_manifest(&self, name: &str, manifest: &Manifest) -> Result<(), TreeError> {
         let new = format!("{NEW}{name}{LIST}");
-        let failed = |err| writer::failed(format!("write the list of the tree {name}"), err);
+        let failed = |err| kernel::failed(format!("write the list of the tree {name}"), err);
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.fd, &*new, flags, Mode::from_raw_mode(0o600));
         let file = file.map_err(failed)?;
-        writer::write_all(&file, manifest.to_text().as_bytes()).map_err(failed)?;
+        kernel::write_all(&file, manifest.to_text().as_bytes()).map_err(failed)?;
         rustix::fs::fsync(&file).map_err(failed)?;
         let place = format!("{name}{LIST}");
         rustix::fs::renameat(&self.fd, &*new, &self.fd, &*place).map_err(failed)

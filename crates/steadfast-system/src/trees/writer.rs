@@ -1,11 +1,11 @@
 //! Writing a tree: every name below its root by `openat2`, which follows no link, and nothing over what is there.
 
 use super::elf;
+use super::kernel::{failed, nanoseconds, now, write_all};
 use super::manifest::{Entry, Manifest, Seen, What};
 use super::names::{judge, leads_out, shown, split};
 use super::place::Releases;
 use super::refused::{TreeError, TreeRefusal};
-use crate::SystemError;
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, SeekFrom, Timespec, Timestamps, XattrFlags,
@@ -13,7 +13,6 @@ use rustix::fs::{
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
-use std::time::SystemTime;
 
 const SETUID_SETGID: u32 = 0o6000;
 /// Nothing in a tree is larger, nor are more things in it.
@@ -445,31 +444,4 @@ fn not_made(name: &[u8], err: Errno) -> TreeError {
         Errno::NAMETOOLONG => TreeRefusal::Name(shown(name)).into(),
         err => failed(format!("write {}", shown(name)), err),
     }
-}
-
-pub(super) fn failed(what: impl Into<std::sync::Arc<str>>, err: Errno) -> TreeError {
-    match err {
-        Errno::NOSPC | Errno::DQUOT => TreeError::NoSpace,
-        err => TreeError::Failed(SystemError::io(what, err)),
-    }
-}
-
-pub(super) fn write_all(fd: &OwnedFd, mut bytes: &[u8]) -> Result<(), Errno> {
-    while !bytes.is_empty() {
-        match rustix::io::write(fd, bytes) {
-            Ok(count) => bytes = &bytes[count..],
-            Err(Errno::INTR) => {}
-            Err(err) => return Err(err),
-        }
-    }
-    Ok(())
-}
-
-pub(super) fn nanoseconds(seconds: i64, nanoseconds: impl TryInto<i64>) -> i64 {
-    seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds.try_into().unwrap_or_default())
-}
-
-pub(super) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

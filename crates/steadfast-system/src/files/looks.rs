@@ -34,6 +34,7 @@ const BOOT: usize = 36;
 /// the rest.
 const HEAD: usize = 8 + BOOT + 8 + 32;
 const RECORD: usize = 104;
+pub(super) type Record = [u8; RECORD];
 /// About 50 MB in memory.
 const RECORDS_MAX: usize = 500_000;
 /// A change within this time of another one may have the same time, in nanoseconds: a kernel counts 100 times a
@@ -53,7 +54,7 @@ pub(crate) struct Looks {
     verify: u64,
     /// Records in their order.
     known: Vec<u8>,
-    news: Mutex<Vec<[u8; RECORD]>>,
+    news: Mutex<Vec<Record>>,
     /// Files that were changed too shortly before they were read, and their sizes.
     racy: Mutex<Vec<(AbsPath, u64)>>,
 }
@@ -121,9 +122,24 @@ impl Looks {
         self.find(facts)?[SAME..SAME + 32].try_into().ok()
     }
 
-    /// When this content of a file was verified, in seconds since the boot.
-    pub(super) fn verified_as(&self, facts: &Facts, digest: &Digest) -> Option<u64> {
-        let found = self.find(facts)?;
+    /// What this run has verified itself, in the order of the files.
+    pub(super) fn verified_now(&self) -> Vec<Record> {
+        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // The latest of one file stands first, and is the one that is found.
+        news.reverse();
+        news.sort_by(|one, other| one[..KEY].cmp(&other[..KEY]));
+        news.dedup_by(|later, first| later[..KEY] == first[..KEY]);
+        news
+    }
+
+    /// When this content of a file was verified, in seconds since the boot: by an earlier run, or by this one.
+    pub(super) fn verified_as(
+        &self,
+        verified_now: &[Record],
+        facts: &Facts,
+        digest: &Digest,
+    ) -> Option<u64> {
+        let found = find_in(verified_now, facts).or_else(|| self.find(facts))?;
         (found[SAME..SAME + 32] == digest[..]).then(|| number(&found[SAME + 32..]))
     }
 
@@ -131,18 +147,12 @@ impl Looks {
         self.now.since_boot
     }
 
-    fn find(&self, facts: &Facts) -> Option<&[u8; RECORD]> {
+    fn find(&self, facts: &Facts) -> Option<&Record> {
         let (records, _) = self.known.as_chunks::<RECORD>();
-        if records.is_empty() || !facts.is_roots_alone() || is_racy(facts, clock()) {
-            return None;
-        }
-        let wanted = record(facts, &[0; 32], 0);
-        let at = records.binary_search_by(|it| it[..KEY].cmp(&wanted[..KEY])).ok()?;
-        let found = &records[at];
-        (found[..SAME] == wanted[..SAME] && self.holds(found)).then_some(found)
+        find_in(records, facts).filter(|it| self.holds(*it))
     }
 
-    fn holds(&self, record: &[u8; RECORD]) -> bool {
+    fn holds(&self, record: &Record) -> bool {
         holds(&record[SAME + 32..], &self.now, self.verify)
     }
 
@@ -188,6 +198,17 @@ impl Looks {
     }
 }
 
+/// What was said of a file when it was verified, where the kernel says the same now.
+fn find_in<'a>(records: &'a [Record], facts: &Facts) -> Option<&'a Record> {
+    if records.is_empty() || !facts.is_roots_alone() || is_racy(facts, clock()) {
+        return None;
+    }
+    let wanted = record(facts, &[0; 32], 0);
+    let at = records.binary_search_by(|it| it[..KEY].cmp(&wanted[..KEY])).ok()?;
+    let found = &records[at];
+    (found[..SAME] == wanted[..SAME]).then_some(found)
+}
+
 /// Returns when what was changed before cannot have the same time as what is changed then.
 pub(super) fn pass_grain() {
     std::thread::sleep(Duration::from_millis(35));
@@ -213,7 +234,7 @@ pub(super) const KEY: usize = 24;
 /// All that the kernel has to say again: also ctime, mtime and size.
 pub(super) const SAME: usize = KEY + 16 + 16 + 8;
 
-pub(super) fn record(facts: &Facts, digest: &Digest, verified: u64) -> [u8; RECORD] {
+pub(super) fn record(facts: &Facts, digest: &Digest, verified: u64) -> Record {
     let (device, inode) = facts.identity();
     let mut all = [0; RECORD];
     let mut at = 0;

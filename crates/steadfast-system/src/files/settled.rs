@@ -3,7 +3,9 @@
 //! directories, with what else belongs to the run that found them so. What holds for a look at a file holds for
 //! them: see `looks`.
 
-use super::looks::{self, Looks, Now, clock, forget_file, is_racy, read_records, write_records};
+use super::looks::{
+    self, Looks, Now, Record, clock, forget_file, is_racy, read_records, write_records,
+};
 use super::walk::{Dir, Facts, Walker, kernel_name, split};
 use super::{Content, Digest, Entry, Marks, Shape};
 use crate::{AbsPath, Host};
@@ -58,13 +60,14 @@ impl Host {
         let now = Now::read()?;
         let mut settling =
             Settling { list: vec![], verified: now.since_boot(), now, which: vec![] };
+        let verified_now = looks.verified_now();
         let mut walker = Walker::default();
         let mut last: Option<Arc<Dir>> = None;
         for one in found {
             let place = split(one.path.as_str());
             let place = place.and_then(|(it, name)| Some((walker.folder(it).ok()??, name)));
             let said = place.and_then(|(dir, name)| {
-                let (said, verified) = said(one, &dir, looks)?;
+                let (said, verified) = said(one, &dir, looks, &verified_now)?;
                 Some((dir, kernel_name(name).ok()?, said, verified))
             });
             settling.which.push(said.is_some());
@@ -83,7 +86,12 @@ impl Host {
 }
 
 /// What the kernel says of a file, where that is what it said when the file was found, and when that was verified.
-fn said(found: &Found<'_>, dir: &Dir, looks: &Looks) -> Option<(Said, u64)> {
+fn said(
+    found: &Found<'_>,
+    dir: &Dir,
+    looks: &Looks,
+    verified_now: &[Record],
+) -> Option<(Said, u64)> {
     let (_, name) = split(found.path.as_str())?;
     if dir.open || *dir.real_path_of(name) != *found.path.as_str() || !dir.is_on_disk() {
         return None;
@@ -111,7 +119,7 @@ fn said(found: &Found<'_>, dir: &Dir, looks: &Looks) -> Option<(Said, u64)> {
         return None;
     }
     let verified = match found.digest {
-        Some(digest) => looks.verified_as(&facts, &digest)?,
+        Some(digest) => looks.verified_as(verified_now, &facts, &digest)?,
         None => looks.since_boot(),
     };
     Some((said_of(&facts), verified))

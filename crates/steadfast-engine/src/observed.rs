@@ -131,6 +131,7 @@ impl Observed {
             causes: vec![],
             read_by_then: false,
             comes: false,
+            without_links: None,
             mask_goes: false,
             health: Health::NotAsked,
         };

@@ -8,7 +8,7 @@ use crate::obstacles::{missing, presumed, revised, speaks_against, unknowns, wai
 use crate::outcome::{Held, NotKept};
 use crate::promised::{Promised, Promises};
 use crate::reason::Reason;
-use crate::steps::{Source, Steps};
+use crate::steps::{Source, Steps, taken_along};
 use crate::turns::Turns;
 use crate::unit::UnitId;
 use std::collections::HashMap;
@@ -130,7 +130,7 @@ fn plan_turns(
     costs.charged.clear();
     for at in turns.waves(promises).iter().flatten().copied() {
         let mut entry = entry(promises, observed, circumstances, at, &entries, &steps);
-        entry.notes.extend(turns.note(at).map(str::to_owned));
+        entry.notes.extend(turns.note(promises, at).map(str::to_owned));
         broken.hold(promises, at, &mut entry);
         if let Err(held) = costs.spend(promises, at, &entry, &mut meter) {
             entry.forecast = Forecast::Held(held);
@@ -168,6 +168,16 @@ fn making_way(
         frees.push((at, free(&changes)));
     }
     waiting.retain(|(_, things)| !things.is_empty());
+    for (at, entry) in (0..entries.len()).filter_map(|at| Some((at, entry(&at)?))) {
+        let Ok(have) = &observed.states[at] else { continue };
+        let along = if entry.is_planned() { taken_along(have, &entry.changes) } else { vec![] };
+        for (unit, enabled) in along {
+            if let Some(other) = promises.promised_otherwise(&unit, enabled) {
+                waiting.push((other, vec![unit.clone()]));
+                frees.push((at, vec![unit]));
+            }
+        }
+    }
     if !waiting.is_empty() {
         let planned = (0..entries.len()).filter_map(|at| Some((at, entry(&at)?)));
         let planned = planned.filter(|(_, it)| it.is_planned());
@@ -442,6 +452,10 @@ fn entry(
         let alone = observed.plan(promises, at, have, &alone).changes;
         entry.hang_on(&promises.all[input].id, &alone);
     }
+    if let (Some((step, _)), Ok(seen)) = (steps.taken_along_by(promised), &observed.states[at]) {
+        let alone = observed.plan(promises, at, seen, &owing).changes;
+        entry.hang_on(step, &alone);
+    }
     let unasked = promised.needs.iter().find(|it| observed.awaits_health(promises, **it));
     if let (Forecast::Certain | Forecast::Expected { .. }, Some(need)) = (&entry.forecast, unasked)
     {
@@ -488,6 +502,11 @@ fn forecast(
     }
     if !absent.is_empty() {
         return Forecast::NotKept(NotKept::Missing(absent));
+    }
+    // What is missing comes with a promise that says so, and nothing is left to do then.
+    let is_promised = matches!(because, Some(Reason::ComesWith { .. }));
+    if changes.is_empty() && unknown.is_empty() && is_promised {
+        return Forecast::Kept;
     }
     unknown.extend(unknowns(obstacles).into_iter().map(Reason::Undecided));
     if !unknown.is_empty() {

@@ -12,6 +12,7 @@ use steadfast_resources::runner::Owing;
 use steadfast_resources::runner::unit_files::brought;
 use steadfast_resources::{Change, Identity, State};
 use steadfast_system::AbsPath;
+use steadfast_system::services::{self, Enablement};
 
 /// What the earlier steps of this run are expected to create.
 #[derive(Default)]
@@ -27,6 +28,10 @@ pub(crate) struct Steps {
     freed: HashMap<Identity, PromiseId>,
     /// Creating a user also creates the user's own group.
     own_groups: HashMap<Arc<str>, PromiseId>,
+    /// Units that others take along when they are enabled or disabled, and what becomes of them.
+    taken_along: HashMap<Identity, (PromiseId, bool)>,
+    /// What unit files that are written say of their units, as long as no link enables these.
+    without_links: HashMap<Identity, Enablement>,
     /// systemd will have read its unit files again.
     daemon_reload: bool,
 }
@@ -62,12 +67,19 @@ impl Steps {
         for thing in changes.iter().flat_map(Change::frees) {
             self.freed.entry(thing).or_insert_with(|| promised.id.clone());
         }
+        for (unit, enabled) in have.into_iter().flat_map(|it| taken_along(it, changes)) {
+            self.taken_along.entry(unit).or_insert_with(|| (promised.id.clone(), enabled));
+        }
         if promised.want.is_absent() {
             return;
         }
         let id = &promised.id;
         if let Some(have) = have.filter(|_| reload) {
-            for unit in brought(&promised.want, have, changes) {
+            let units = brought(&promised.want, have, changes);
+            if let ([unit], [text]) = (&*units, &*promised.want.unit_texts()) {
+                self.without_links.insert(unit.clone(), services::without_links(text));
+            }
+            for unit in units {
                 self.things.entry(unit).or_insert_with(|| id.clone());
             }
         }
@@ -91,8 +103,18 @@ impl Steps {
         let Some(runner) = promised.want.as_runner() else { return owing };
         let unit = Identity::Unit(runner.unit().clone());
         let known = |it: &Identity| self.things.contains_key(it);
-        let comes = known(&unit) || unit.template().as_ref().is_some_and(known);
-        Owing { read_by_then: self.daemon_reload, comes, ..owing }
+        let template = unit.template();
+        let comes = known(&unit) || template.as_ref().is_some_and(known);
+        let said = |it: &Identity| self.without_links.get(it).cloned();
+        let without_links = said(&unit).or_else(|| template.as_ref().and_then(said));
+        Owing { read_by_then: self.daemon_reload, comes, without_links, ..owing }
+    }
+
+    /// The earlier step that takes this unit along, and makes of its place at boot what it is not promised to be.
+    pub(crate) fn taken_along_by(&self, promised: &Promised) -> Option<(&PromiseId, bool)> {
+        let runner = promised.want.as_runner()?;
+        let (step, enabled) = self.taken_along.get(&Identity::Unit(runner.unit().clone()))?;
+        (runner.wants_enabled() == Some(!enabled)).then_some((step, *enabled))
     }
 
     /// Takes note of what a directory hands on, where this is a promise about one.
@@ -105,8 +127,16 @@ impl Steps {
         }
     }
 
-    /// What was seen of a promise, with what an earlier step makes of the directory that it lies in.
+    /// What was seen of a promise, with what an earlier step makes of the directory that it lies in, or of its place
+    /// at boot.
     pub(crate) fn foresee<'o>(&self, promised: &Promised, have: &'o State) -> Cow<'o, State> {
+        if let Some((_, enabled)) = self.taken_along_by(promised) {
+            let mut have = have.clone();
+            if let Some(runner) = have.as_runner_mut() {
+                runner.set_enabled(enabled);
+            }
+            return Cow::Owned(have);
+        }
         let claims = if self.folders.is_empty() { vec![] } else { promised.want.claims() };
         let folder = claims.first().and_then(|it| it.as_path()?.parent());
         let Some(inherits) = folder.and_then(|it| self.folders.get(&it)) else {
@@ -177,6 +207,13 @@ impl Steps {
         }
         Some(Source::Perhaps(Reason::MayBring { thing, packages }))
     }
+}
+
+/// The units that these changes enable or disable beside the one that they are about.
+pub(crate) fn taken_along(have: &State, changes: &[Change]) -> Vec<(Identity, bool)> {
+    let last = changes.iter().rev().filter_map(Change::as_runner).find_map(|it| it.enables());
+    let (Some(runner), Some(enabled)) = (have.as_runner(), last) else { return vec![] };
+    runner.also().iter().map(|it| (Identity::Unit(it.clone()), enabled)).collect()
 }
 
 /// Everything that a promise needs, directly or indirectly.

@@ -1,5 +1,6 @@
 //! The order of one run, where this machine demands another than the promises do by themselves: who makes way
 //! for another goes first. Somebody takes the number that somebody else has, and gets a new one in the same run.
+//! So does a unit that takes another along when it is enabled, where that is promised otherwise.
 
 use crate::graph;
 use crate::promised::Promises;
@@ -9,6 +10,9 @@ use steadfast_resources::Identity;
 /// Said of promises of which each waits until another has made way.
 const CIRCLE: &str = "who has it waits for this one in turn: numbers are not exchanged in one run, so give one of \
     them a number that is free, and then its own";
+
+/// Said of units of which each takes the other along.
+const ALONG: &str = "the unit files of this one and of another take each other along (`Also=`): promise the same of both";
 
 /// When each promise has its turn in one run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,8 +31,10 @@ impl Turns {
     }
 
     /// What is to be said of a promise beside what is in its way.
-    pub(crate) fn note(&self, at: usize) -> Option<&'static str> {
-        self.circles.iter().any(|it| it.0 == at).then_some(CIRCLE)
+    pub(crate) fn note(&self, promises: &Promises, at: usize) -> Option<&'static str> {
+        let is_unit = promises.all[at].want.as_runner().is_some();
+        let words = if is_unit { ALONG } else { CIRCLE };
+        self.circles.iter().any(|it| it.0 == at).then_some(words)
     }
 
     /// Finds out who makes way for whom: `waiting` are those that are not kept as long as these things are in

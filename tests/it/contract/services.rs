@@ -116,6 +116,16 @@ fn suite(sys: &dyn Actuate) -> Transcript {
     it.act("restart what is stopped", "static", |sys, it| sys.restart(it, LIMIT));
     it.act("stop", "static", |sys, it| sys.stop(it, LIMIT));
 
+    let along = format!("{plain}Also=along.service\n");
+    it.file("taker.service", &along, Expected::Nothing);
+    it.file("along.service", &plain, Expected::Nothing);
+    let also = it.sys.also(&unit("taker")).unwrap();
+    it.said.say(format_args!("taken along: {also:?}"));
+    it.act("enable", "taker", |sys, it| sys.enable(it));
+    it.show("along");
+    it.act("disable", "taker", |sys, it| sys.disable(it));
+    it.show("along");
+
     it.file("once.service", "[Service]\nType=oneshot\nExecStart=/bin/true\n", Expected::Nothing);
     it.act("reload all for", "once", |sys, _| sys.daemon_reload());
     it.act("start", "once", |sys, it| sys.start(it, LIMIT));

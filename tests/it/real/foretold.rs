@@ -146,3 +146,67 @@ cron: {{ job: {{ schedule: \"@daily\", command: \"true\" }} }}
     machine.sh("chattr -i /etc/group /etc/cron.d/job /home/ann/.ssh");
     in_one_run(&machine, &server);
 }
+
+#[test]
+fn what_a_unit_file_says_of_boot_is_foreseen_also_where_it_takes_others_along() {
+    let Some(machine) = Machine::boot() else { return };
+    let unit = |install: &str| {
+        format!("[Service]\\nExecStart=/bin/sleep infinity\\n[Install]\\n{install}")
+    };
+    let wanted = "WantedBy=multi-user.target\\n";
+    machine.sh("cd /etc/systemd/system
+        printf '[Service]\\nExecStart=/bin/sleep infinity\\n' >old.service
+        for unit in second third; do
+          printf '[Service]\\nExecStart=/bin/sleep infinity\\n[Install]\\nWantedBy=multi-user.target\\n' >$unit.service
+        done
+        { cat third.service; echo 'Also=second.service third.service each@.service'; } >first.service
+        { cat third.service; echo 'DefaultInstance=one'; } >each@.service
+        systemctl daemon-reload");
+    let (can, cannot, old, each) =
+        (unit(wanted), unit(""), unit(wanted), unit(&format!("{wanted}DefaultInstance=dd\\n")));
+    let files = format!(
+        "files:
+  /etc/systemd/system/can.service: {{ content: \"{can}\" }}
+  /etc/systemd/system/cannot.service: {{ content: \"{cannot}\" }}
+  /etc/systemd/system/old.service: {{ content: \"{old}\" }}
+  /etc/systemd/system/t@.service: {{ content: \"{each}\" }}
+"
+    );
+    let server = format!(
+        "server: web
+{files}services:
+  can: {{ enabled: true }}
+  cannot: {{ enabled: true }}
+  old: {{ enabled: true }}
+  t@x: {{ enabled: true }}
+  second: {{ enabled: false, running: false }}
+  third: {{ enabled: true }}
+  each@one: {{ enabled: false }}
+  first: {{ enabled: true }}
+"
+    );
+    let plan = in_one_run(&machine, &server);
+    says(&plan, "kept service:cannot");
+    says(&plan, "with it enabled: second.service, third.service and each@one.service");
+    for (unit, is) in [
+        ("can", "enabled"),
+        ("cannot", "static"),
+        ("old", "enabled"),
+        ("t@x", "enabled"),
+        ("second", "disabled"),
+        ("third", "enabled"),
+        ("each@one", "disabled"),
+        ("first", "enabled"),
+    ] {
+        assert_eq!(machine.run(&["systemctl", "is-enabled", unit]).stdout.trim(), is, "{unit}");
+    }
+
+    // The other way round: one that goes does not take along what stays.
+    let server = "server: web
+services: { third: { enabled: true }, second: { enabled: true, running: true }, first: { enabled: false } }
+";
+    in_one_run(&machine, server);
+    for (unit, is) in [("first", "disabled"), ("second", "enabled"), ("third", "enabled")] {
+        assert_eq!(machine.run(&["systemctl", "is-enabled", unit]).stdout.trim(), is, "{unit}");
+    }
+}

@@ -125,6 +125,7 @@ pub fn converge(
             break;
         }
     }
+    run.confirm();
     run.pay_systemd();
     run.end_steps(out);
     run.forget_secrets(&former_secrets);
@@ -209,7 +210,7 @@ impl Run<'_> {
         };
         let Difference { changes, obstacles, notes } = difference;
         self.notes[at] = notes;
-        self.notes[at].extend(self.plan.turns.note(at).map(str::to_owned));
+        self.notes[at].extend(self.plan.turns.note(self.promises, at).map(str::to_owned));
         if let Some(why) = obstacles::speaks_against(&obstacles) {
             return Decision::Settled(Outcome::NotKept(why));
         }
@@ -391,10 +392,39 @@ impl Run<'_> {
         for at in &self.drifted {
             self.stale[*at] = true;
         }
+        // A unit that is enabled or disabled may take others along.
+        let links = |it: &usize| {
+            self.done[*it].iter().filter_map(Change::as_runner).any(|it| it.enables().is_some())
+        };
+        if touched.iter().any(links) {
+            let runners = (0..self.stale.len())
+                .filter(|at| self.promises.all[*at].want.as_runner().is_some());
+            runners.for_each(|at| self.stale[at] = true);
+        }
         // A service whose input was touched may owe something now, or systemd may have to read its files.
         for inputs in &self.promises.inputs {
             if inputs.all().any(|it| has(touched, it)) {
                 self.stale[inputs.runner] = true;
+            }
+        }
+    }
+
+    /// What a later step may have undone is not said to be kept before it was looked at once more.
+    fn confirm(&mut self) {
+        let good = |at: &usize| self.outcomes[*at].as_ref().is_some_and(Outcome::is_good);
+        let doubtful: Vec<usize> =
+            (0..self.outcomes.len()).filter(good).filter(|at| self.stale[*at]).collect();
+        self.refresh(&doubtful);
+        self.ask(&doubtful);
+        for at in doubtful {
+            match self.difference(at) {
+                Ok(difference) if difference.is_kept() => {}
+                Ok(difference) => {
+                    self.outcomes[at] = Some(Outcome::NotKept(still_differs(&difference)));
+                }
+                Err(error) => {
+                    self.outcomes[at] = Some(Outcome::NotKept(NotKept::Unobserved(error)));
+                }
             }
         }
     }

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 use steadfast_model::{Keep, Origin, PromiseId, Span, Used};
-use steadfast_resources::{Resource, glob::Glob};
+use steadfast_resources::{Identity, Resource, glob::Glob};
 
 /// A promise, or a part of one, that has been lowered.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -74,6 +74,19 @@ impl Promises {
         let mut tasks: Vec<Task> = self.all.iter().map(task).collect();
         self.inputs.iter().for_each(|it| it.order(&mut tasks));
         tasks
+    }
+
+    /// The promise that a unit is, or is not, to be enabled, where that is the other way round.
+    pub(crate) fn promised_otherwise(&self, unit: &Identity, enabled: bool) -> Option<usize> {
+        let is_it = |it: &Promised| {
+            it.selected
+                && it.keep == Keep::Repair
+                && it.want.as_runner().is_some_and(|runner| {
+                    runner.wants_enabled() == Some(!enabled)
+                        && *unit == Identity::Unit(runner.unit().clone())
+                })
+        };
+        self.all.iter().position(is_it)
     }
 
     /// The unit that a promise is a member of.

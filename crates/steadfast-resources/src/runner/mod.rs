@@ -9,6 +9,7 @@ pub mod unit_files;
 
 use std::sync::Arc;
 use steadfast_model::{PromiseId, Spanned};
+use steadfast_system::services::Enablement;
 use steadfast_system::{SystemError, UnitName};
 
 /// What a changed input asks of a runner. A restart is also a reload.
@@ -47,6 +48,8 @@ pub struct Owing {
     pub read_by_then: bool,
     /// Its unit file, which is missing now, will be there by then.
     pub comes: bool,
+    /// What its unit file will say of it by then, as long as no link enables it, where an earlier step writes that.
+    pub without_links: Option<Enablement>,
     /// The mask that it has now will be gone by then.
     pub mask_goes: bool,
     /// What it says of itself, where it was asked.
@@ -63,6 +66,9 @@ pub trait Runner {
     /// As [`Runner::reload_on`], of promises whose change needs another process.
     fn restart_on(&self) -> &[Spanned<Arc<str>>];
 
+    /// Whether it is to start at boot, where that is promised and no mask.
+    fn wants_enabled(&self) -> Option<bool>;
+
     /// Whether it is promised to be healthy.
     fn promises_health(&self) -> bool;
 
@@ -75,6 +81,12 @@ pub trait Runner {
 pub trait RunnerState {
     /// What runs now.
     fn process(&self) -> Option<&Process>;
+
+    /// The units that are enabled and disabled with it, where that is due.
+    fn also(&self) -> &[UnitName];
+
+    /// As it will be once another unit has taken it along.
+    fn set_enabled(&mut self, enabled: bool);
 
     /// Whether it failed, which is not to be stopped.
     fn has_failed(&self) -> bool;
@@ -98,6 +110,9 @@ pub trait RunnerChange {
     fn starts_process(&self) -> bool;
 
     fn is_restart(&self) -> bool;
+
+    /// Whether it enables or disables the unit, and with it those that it takes along.
+    fn enables(&self) -> Option<bool>;
 
     /// Whether it is that systemd reads all unit files again.
     fn is_daemon_reload(&self) -> bool;

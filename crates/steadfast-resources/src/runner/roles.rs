@@ -61,6 +61,11 @@ impl State {
         }
     }
 
+    /// The same, to be told what earlier steps make of it.
+    pub fn as_runner_mut(&mut self) -> Option<&mut dyn RunnerState> {
+        if let State::Service(have) = self { Some(&mut **have) } else { None }
+    }
+
     fn as_service(&self) -> Option<&service::State> {
         if let State::Service(have) = self { Some(have) } else { None }
     }

@@ -92,6 +92,24 @@ impl RunnerChange for Change {
         matches!(self, Change::Restart(_))
     }
 
+    fn enables(&self) -> Option<bool> {
+        match self {
+            Change::Enable { .. } => Some(true),
+            Change::Disable { .. } => Some(false),
+            Change::MakeFolder { .. }
+            | Change::Write { .. }
+            | Change::SetAttributes { .. }
+            | Change::Stop { .. }
+            | Change::Mask { .. }
+            | Change::Unmask { .. }
+            | Change::DaemonReload
+            | Change::Start(_)
+            | Change::Await(_)
+            | Change::Reload(_)
+            | Change::Restart(_) => None,
+        }
+    }
+
     fn is_daemon_reload(&self) -> bool {
         self.phase() == Phase::DaemonReload
     }

@@ -161,6 +161,14 @@ impl Runner for Desired {
         &self.restart_on
     }
 
+    fn wants_enabled(&self) -> Option<bool> {
+        match self.enabled {
+            Some(Enabled::True) => Some(true),
+            Some(Enabled::False) => Some(false),
+            Some(Enabled::Masked) | None => None,
+        }
+    }
+
     fn promises_health(&self) -> bool {
         self.health.is_some()
     }

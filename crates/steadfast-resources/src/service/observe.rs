@@ -1,12 +1,12 @@
 //! What the machine shows of units, and what it says of one.
 
-use super::desired::Desired;
+use super::desired::{Desired, Enabled};
 use super::state::State;
 use crate::kind::Fingerprint;
 use crate::runner::{Health, Process};
 use sha2::{Digest as _, Sha256};
 use steadfast_system::files::{self, Content, Look, Shape, Wanted};
-use steadfast_system::services::{self, LastStart, Load, Mask};
+use steadfast_system::services::{self, Enablement, LastStart, Load, Mask, Unit};
 use steadfast_system::{AbsPath, Probe, SystemError, UnitName};
 
 pub(super) fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, SystemError>> {
@@ -32,9 +32,31 @@ pub(super) fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, 
                 }
                 (Some(_) | None, _) => None,
             };
-            Ok(State { unit, files, process })
+            let also =
+                if is_due(want, &unit) { services::Read::also(sys, &want.unit)? } else { vec![] };
+            Ok(State { unit, files, also, process })
         })
         .collect()
+}
+
+/// Whether links that start it at boot are to be made or to go.
+fn is_due(want: &Desired, unit: &Unit) -> bool {
+    let is_enabled = match unit.enablement {
+        Enablement::Enabled | Enablement::EnabledRuntime => true,
+        Enablement::Disabled
+        | Enablement::Static
+        | Enablement::Indirect
+        | Enablement::Generated
+        | Enablement::Transient
+        | Enablement::Alias(_)
+        | Enablement::Linked
+        | Enablement::NotFound => false,
+    };
+    match want.enabled {
+        Some(Enabled::True) => unit.enablement != Enablement::Enabled,
+        Some(Enabled::False) => is_enabled,
+        Some(Enabled::Masked) | None => false,
+    }
 }
 
 /// What the promised unit file and drop-ins are on disk now, each by its path.

@@ -4,6 +4,7 @@
 use super::change::{Change, MODE};
 use super::desired::{Desired, Enabled, OwnFile, in_folder};
 use super::state::State;
+use crate::account_fields::listed;
 use crate::identity::Identity;
 use crate::kind::{Difference, Obstacle, Refusal};
 use crate::paths::{self, Touch};
@@ -33,13 +34,14 @@ fn difference(want: &Desired, have: &State, owing: &Owing) -> Result<Difference<
     if is_missing(want, have) {
         plan.obstacles.push(Obstacle::Missing(Identity::Unit(want.unit.clone())));
         if owing.comes {
-            once_it_is_there(want, &mut plan);
+            once_it_is_there(want, owing, &mut plan);
         }
         return Ok(plan);
     }
     let mask = if owing.mask_goes { Mask::Not } else { have.unit.mask };
-    let (links, notes) = boot(want, have, &files, mask)?;
+    let (links, notes) = boot(want, have, owing, &files, mask)?;
     plan.notes = notes;
+    plan.notes.extend(taken_along(have, &links));
     if want.running == Some(true) && is_without_file(have) {
         plan.notes.push("it runs, and its unit file is gone: it will not start again".into());
     }
@@ -142,9 +144,12 @@ fn is_missing(want: &Desired, have: &State) -> bool {
 }
 
 /// What follows where its unit file will be there: as it says, as far as anybody can tell before.
-fn once_it_is_there(want: &Desired, plan: &mut Difference<Change>) {
+fn once_it_is_there(want: &Desired, owing: &Owing, plan: &mut Difference<Change>) {
     if want.enabled == Some(Enabled::True) {
-        plan.changes.push(Change::Enable { unit: want.unit.clone() });
+        match owing.without_links.as_ref().and_then(cannot_be_enabled) {
+            Some(why) => plan.notes.push(why),
+            None => plan.changes.push(Change::Enable { unit: want.unit.clone() }),
+        }
     }
     if want.running == Some(true) {
         plan.changes.push(Change::Start(want.act(vec![])));
@@ -152,6 +157,14 @@ fn once_it_is_there(want: &Desired, plan: &mut Difference<Change>) {
             plan.obstacles.push(Obstacle::Unknown("`validate` has not run yet".into()));
         }
     }
+}
+
+/// That its unit file takes other units along, which nobody may have thought of.
+fn taken_along(have: &State, links: &[Change]) -> Option<String> {
+    let enables = links.iter().rev().find_map(|it| it.enables())?;
+    let verb = if enables { "enabled" } else { "disabled" };
+    let words = || format!("with it {verb}: {} (`Also=` in its unit file)", listed(&have.also));
+    (!have.also.is_empty()).then(words)
 }
 
 /// Whether it runs from a unit file that is no more.
@@ -162,7 +175,7 @@ fn is_without_file(have: &State) -> bool {
 }
 
 /// What its enablement will be once its files are written: links that enable it stay.
-fn enablement(want: &Desired, have: &State, files: &OwnFiles) -> Enablement {
+fn enablement(want: &Desired, have: &State, owing: &Owing, files: &OwnFiles) -> Enablement {
     let stays = match &have.unit.enablement {
         Enablement::Enabled | Enablement::EnabledRuntime => true,
         Enablement::Static => !files.writes,
@@ -174,6 +187,19 @@ fn enablement(want: &Desired, have: &State, files: &OwnFiles) -> Enablement {
         | Enablement::Alias(_)
         | Enablement::NotFound => !files.writes_unit,
     };
+    let is_linked = match &have.unit.enablement {
+        Enablement::Enabled | Enablement::EnabledRuntime | Enablement::Linked => true,
+        Enablement::Disabled
+        | Enablement::Static
+        | Enablement::Indirect
+        | Enablement::Generated
+        | Enablement::Transient
+        | Enablement::Alias(_)
+        | Enablement::NotFound => false,
+    };
+    if let Some(by_then) = owing.without_links.as_ref().filter(|_| !is_linked) {
+        return by_then.clone();
+    }
     if stays {
         have.unit.enablement.clone()
     } else if want.files().any(|it| has_install_rules(&it.content)) {
@@ -204,10 +230,11 @@ fn cannot_be_enabled(enablement: &Enablement) -> Option<String> {
 fn boot(
     want: &Desired,
     have: &State,
+    owing: &Owing,
     files: &OwnFiles,
     mask: Mask,
 ) -> Result<(Vec<Change>, Vec<String>), Refused> {
-    let enablement = enablement(want, have, files);
+    let enablement = enablement(want, have, owing, files);
     if let (Some(Enabled::True | Enabled::False), Enablement::Alias(of)) =
         (want.enabled, &enablement)
     {

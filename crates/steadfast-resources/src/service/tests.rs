@@ -245,7 +245,7 @@ fn unit(words: &str) -> Unit {
 fn state(words: &str) -> State {
     let shown: Vec<&str> =
         words.split_whitespace().filter(|it| !it.starts_with("owes-") && *it != "comes").collect();
-    State { unit: unit(&shown.join(" ")), files: vec![], process: None }
+    State { unit: unit(&shown.join(" ")), files: vec![], also: vec![], process: None }
 }
 
 fn owing(words: &str) -> Owing {

@@ -13,6 +13,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// More units than this are not taken along by one.
+const ALSO_MAX: usize = 256;
 /// A unit file is small; what is larger than this is not read.
 const MAX_FILE: u64 = 1024 * 1024;
 
@@ -120,11 +122,42 @@ impl Folders {
             None => match self.linked(unit, file, |_| true) {
                 Some(Enablement::Linked) => Enablement::Linked,
                 Some(_) => Enablement::Indirect,
-                None if install.rules => Enablement::Disabled,
-                None if install.also => Enablement::Indirect,
-                None => Enablement::Static,
+                None => install.without_links(),
             },
         })
+    }
+
+    /// The units that are enabled and disabled with one, and with those in turn: `Also=` in `[Install]`. A template
+    /// stands for its default instance.
+    pub(super) fn also(&self, unit: &UnitName) -> io::Result<Vec<UnitName>> {
+        let (mut found, mut open): (Vec<UnitName>, _) = (vec![], vec![unit.clone()]);
+        while let Some(next) = open.pop() {
+            for name in self.install_of(next.as_str())?.map(|it| it.also).unwrap_or_default() {
+                let Some(name) = self.instance(&name)? else { continue };
+                if name != *unit && !found.contains(&name) && found.len() < ALSO_MAX {
+                    found.push(name.clone());
+                    open.push(name);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The unit that is enabled where this name is.
+    fn instance(&self, name: &str) -> io::Result<Option<UnitName>> {
+        let Some((prefix, suffix)) = name.split_once("@.") else {
+            return Ok(UnitName::parse(name).ok());
+        };
+        let instance = self.install_of(name)?.and_then(|it| it.default_instance);
+        Ok(instance.and_then(|it| UnitName::parse(&format!("{prefix}@{it}.{suffix}")).ok()))
+    }
+
+    fn install_of(&self, unit: &str) -> io::Result<Option<Install>> {
+        let file = match (self.lookup(unit)?.1, crate::names::template_of(unit)) {
+            (None, Some(template)) => self.lookup(&template)?.1,
+            (file, _) => file,
+        };
+        file.map(|it| self.install(unit, &it)).transpose()
     }
 
     /// Whether a link with a name that `known` accepts leads to the unit (`find_symlinks_in_scope`).

@@ -314,6 +314,11 @@ enum FileArguments {
 }
 
 impl Read for Host {
+    fn also(&self, unit: &UnitName) -> Result<Vec<UnitName>, SystemError> {
+        let folders = Folders::read(Path::new("/"));
+        folders.and_then(|it| it.also(unit)).map_err(enablement::unreadable)
+    }
+
     fn units(&self, names: &[&UnitName]) -> Vec<Result<Unit, SystemError>> {
         let root = Path::new("/");
         let folders = Folders::read(root).map_err(enablement::unreadable);

@@ -1,10 +1,13 @@
 //! What the text of a unit file says below `[Install]`.
 
+use super::Enablement;
+
 /// What `[Install]` says, as far as it decides whether a unit can be enabled.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Install {
     pub(super) rules: bool,
-    pub(super) also: bool,
+    /// Other units that are enabled and disabled with it.
+    pub(super) also: Vec<String>,
     pub(super) aliases: Vec<String>,
     pub(super) default_instance: Option<String>,
 }
@@ -18,10 +21,20 @@ impl Install {
                     self.rules = true;
                     self.aliases.extend(value.split_whitespace().map(str::to_owned));
                 }
-                "Also" => self.also = true,
+                "Also" => self.also.extend(value.split_whitespace().map(str::to_owned)),
                 "DefaultInstance" => self.default_instance = Some(value.to_owned()),
                 _ => {}
             }
+        }
+    }
+
+    pub(super) fn without_links(&self) -> Enablement {
+        if self.rules {
+            Enablement::Disabled
+        } else if self.also.is_empty() {
+            Enablement::Static
+        } else {
+            Enablement::Indirect
         }
     }
 }
@@ -50,6 +63,20 @@ pub fn enables_otherwise(old: &str, new: &str) -> bool {
     has_install_rules(old) && install_settings(old) != install_settings(new)
 }
 
+/// What a unit is as long as no link enables it, by the text of its file.
+pub fn without_links(text: &str) -> Enablement {
+    let mut install = Install::default();
+    install.add(text);
+    install.without_links()
+}
+
+/// The units that are enabled and disabled with one, by the text of its file.
+pub fn also(text: &str) -> Vec<String> {
+    let mut install = Install::default();
+    install.add(text);
+    install.also
+}
+
 /// Whether the text of a unit file has something that can be enabled.
 pub fn has_install_rules(text: &str) -> bool {
     let mut install = Install::default();
@@ -72,6 +99,21 @@ mod tests {
             assert!(enables_otherwise(text, other), "{other}");
         }
         assert!(!enables_otherwise("[Install]\n", text));
+    }
+
+    #[test]
+    fn without_a_link_a_unit_is_what_its_text_says() {
+        for (text, is, takes) in [
+            ("[Service]\n", Enablement::Static, &[][..]),
+            ("[Install]\nWantedBy=a.target\n", Enablement::Disabled, &[]),
+            ("[Install]\nAlso=b.socket c.timer\n", Enablement::Indirect, &["b.socket", "c.timer"]),
+            ("[Install]\nAlias=a.service\nAlso=b.socket\n", Enablement::Disabled, &["b.socket"]),
+        ] {
+            assert_eq!(
+                (without_links(text), also(text)),
+                (is, takes.iter().map(|it| (*it).to_owned()).collect())
+            );
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use install::{enables_otherwise, has_install_rules};
+pub use install::{also, enables_otherwise, has_install_rules, without_links};
 pub use reach::{is_read_by_systemd, may_hold_unit_files, places_of, unit_at, unit_read_from};
 pub use settling::Settling;
 pub use url::{BadUrl, HealthUrl};
@@ -179,6 +179,9 @@ pub enum Question<'a> {
 pub trait Read: fmt::Debug {
     /// A batch: systemd is asked once. One result for each, in their order.
     fn units(&self, names: &[&UnitName]) -> Vec<Result<Unit, SystemError>>;
+
+    /// The units that are enabled and disabled with one: `Also=` in `[Install]` of its file, and of theirs.
+    fn also(&self, unit: &UnitName) -> Result<Vec<UnitName>, SystemError>;
 
     /// None where no systemd runs that reads unit files: in a chroot, or in a container without an init.
     fn last_load(&self) -> Option<LastLoad>;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use steadfast_system::programs::Program;
 use steadfast_system::services::{
     Active, Enablement, FOLDER, LastLoad, LastStart, Load, Mask, Question, Read, Settling, Unit,
-    Write, has_install_rules,
+    Write, also, has_install_rules, without_links,
 };
 use steadfast_system::{AbsPath, ErrorKind, SystemError, UnitName};
 
@@ -178,10 +178,7 @@ impl World {
         let enablement = match &fragment {
             None => Enablement::NotFound,
             Some(_) if self.files.contains_key(&enabling_link(name)) => Enablement::Enabled,
-            Some(_) if self.texts(name).iter().any(|it| has_install_rules(it)) => {
-                Enablement::Disabled
-            }
-            Some(_) => Enablement::Static,
+            Some(_) => without_links(&self.unit_text(name)),
         };
         let started = self.started.get(name);
         let running = started.filter(|it| it.active.runs());
@@ -275,11 +272,30 @@ impl World {
         let Some((path, _)) = self.fragment(unit) else {
             return failed(format!("unit {unit} does not exist"));
         };
-        if self.texts(unit).iter().any(|it| has_install_rules(it)) {
-            let matter = Matter::Link(path.as_str().into());
-            self.put(&enabling_link(unit), Thing { mode: 0o777, ..Thing::of(matter) });
+        let along = self.also(unit).into_iter();
+        let along = along.filter_map(|it| Some((self.fragment(&it)?.0, it)));
+        let all: Vec<_> = std::iter::once((path, unit.clone())).chain(along).collect();
+        for (path, unit) in all {
+            if self.texts(&unit).iter().any(|it| has_install_rules(it)) {
+                let matter = Matter::Link(path.as_str().into());
+                self.put(&enabling_link(&unit), Thing { mode: 0o777, ..Thing::of(matter) });
+            }
         }
         Ok(())
+    }
+
+    fn also(&self, unit: &UnitName) -> Vec<UnitName> {
+        let (mut found, mut open): (Vec<UnitName>, _) = (vec![], vec![unit.clone()]);
+        while let Some(next) = open.pop() {
+            let names = self.texts(&next).into_iter().flat_map(also);
+            for name in names.filter_map(|it| UnitName::parse(&it).ok()).collect::<Vec<_>>() {
+                if name != *unit && !found.contains(&name) {
+                    found.push(name.clone());
+                    open.push(name);
+                }
+            }
+        }
+        found
     }
 
     fn mask(&mut self, unit: &UnitName) -> Result<(), SystemError> {
@@ -294,6 +310,10 @@ impl World {
 }
 
 impl Read for FakeHost {
+    fn also(&self, unit: &UnitName) -> Result<Vec<UnitName>, SystemError> {
+        Ok(self.look_at(|world| world.also(unit)))
+    }
+
     fn units(&self, names: &[&UnitName]) -> Vec<Result<Unit, SystemError>> {
         self.look_at(|world| names.iter().map(|it| Ok(world.unit(it))).collect())
     }
@@ -383,7 +403,9 @@ impl Write for FakeHost {
 
     fn disable(&self, unit: &UnitName) -> Result<(), SystemError> {
         self.effect(format!("disable {unit}"), |world| {
-            world.take(&enabling_link(unit));
+            for unit in std::iter::once(unit.clone()).chain(world.also(unit)) {
+                world.take(&enabling_link(&unit));
+            }
             Ok(())
         })
     }

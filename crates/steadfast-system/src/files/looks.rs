@@ -149,7 +149,7 @@ impl Looks {
 
     fn find(&self, facts: &Facts) -> Option<&Record> {
         let (records, _) = self.known.as_chunks::<RECORD>();
-        find_in(records, facts).filter(|it| self.holds(*it))
+        find_in(records, facts).filter(|it| self.holds(it))
     }
 
     fn holds(&self, record: &Record) -> bool {

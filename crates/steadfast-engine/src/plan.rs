@@ -401,6 +401,20 @@ fn seen(observed: &Observed, circumstances: Circumstances, at: usize) -> Result<
     }
 }
 
+/// What is not selected stays as it is, and is a broken need where that is not as promised.
+fn left_broken(
+    promises: &Promises,
+    observed: &Observed,
+    circumstances: Circumstances,
+    need: usize,
+) -> bool {
+    !promises.all[need].selected
+        && match observed.difference(promises, need) {
+            Ok(difference) => !difference.is_kept(),
+            Err(error) => error.kind != ErrorKind::PermissionDenied || circumstances.root,
+        }
+}
+
 fn entry(
     promises: &Promises,
     observed: &Observed,
@@ -426,17 +440,9 @@ fn entry(
     let owing = foreseen.map_or_else(|| observed.owing(at).clone(), |it| it.owing);
     let owing = steps.tell_runner(promised, owing);
     let Difference { changes, obstacles, notes } = observed.plan(promises, at, have, &owing);
-    // What is not selected stays as it is, and is a broken need where that is not as promised.
-    let left_broken = |need: usize| {
-        let promised = &promises.all[need];
-        !promised.selected
-            && match observed.difference(promises, need) {
-                Ok(difference) => !difference.is_kept(),
-                Err(error) => error.kind != ErrorKind::PermissionDenied || circumstances.root,
-            }
-    };
     let needed = broken_need(promises, observed, promised, |need| {
-        left_broken(need) || entries[need].as_ref().is_some_and(Entry::will_not_be_kept)
+        left_broken(promises, observed, circumstances, need)
+            || entries[need].as_ref().is_some_and(Entry::will_not_be_kept)
     });
     let forecast = forecast(promises, at, &changes, &obstacles, entries, steps, needed);
     let mut entry = Entry { changes, notes, forecast, certain: vec![] };
@@ -491,15 +497,7 @@ fn forecast(
     if let Some(needed) = broken_need {
         return Forecast::Held(Held::NeedNotKept { needed });
     }
-    let mut because = None;
-    let (mut absent, mut unknown) = (vec![], vec![]);
-    for thing in missing {
-        match steps.provider_of(&thing, promises, at) {
-            Some(Source::Step(reason)) => because = Some(reason),
-            Some(Source::Perhaps(reason)) => unknown.push(reason),
-            None => absent.push(thing),
-        }
-    }
+    let Coming { because, absent, mut unknown } = coming(missing, promises, at, steps);
     if !absent.is_empty() {
         return Forecast::NotKept(NotKept::Missing(absent));
     }
@@ -512,11 +510,9 @@ fn forecast(
     if !unknown.is_empty() {
         return Forecast::Unknown { because: unknown };
     }
-    let need = promised
-        .needs
-        .iter()
-        .find(|it| entries[**it].as_ref().is_some_and(Entry::is_planned))
-        .map(|it| Reason::ChangesFirst(promises.all[*it].id.clone()));
+    let is_planned = |it: &&usize| entries[**it].as_ref().is_some_and(Entry::is_planned);
+    let need = promised.needs.iter().find(is_planned);
+    let need = need.map(|it| Reason::ChangesFirst(promises.all[*it].id.clone()));
     let package = steps
         .packages(promises, at)
         .filter(|_| {
@@ -530,6 +526,25 @@ fn forecast(
         Some(because) => Forecast::Expected { because: because.into() },
         None => Forecast::Certain,
     }
+}
+
+/// Where things come from that a promise is missing now.
+struct Coming {
+    because: Option<Reason>,
+    absent: Vec<Identity>,
+    unknown: Vec<Reason>,
+}
+
+fn coming(missing: Vec<Identity>, promises: &Promises, at: usize, steps: &Steps) -> Coming {
+    let mut coming = Coming { because: None, absent: vec![], unknown: vec![] };
+    for thing in missing {
+        match steps.provider_of(&thing, promises, at) {
+            Some(Source::Step(reason)) => coming.because = Some(reason),
+            Some(Source::Perhaps(reason)) => coming.unknown.push(reason),
+            None => coming.absent.push(thing),
+        }
+    }
+    coming
 }
 
 /// Says of what is right now, and what a package of this run may bring all the same, that nobody knows.

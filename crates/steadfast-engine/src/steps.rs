@@ -12,7 +12,7 @@ use steadfast_resources::runner::Owing;
 use steadfast_resources::runner::unit_files::brought;
 use steadfast_resources::{Change, Identity, State};
 use steadfast_system::AbsPath;
-use steadfast_system::services::{self, Enablement};
+use steadfast_system::services::Enablement;
 
 /// What the earlier steps of this run are expected to create.
 #[derive(Default)]
@@ -77,7 +77,7 @@ impl Steps {
         if let Some(have) = have.filter(|_| reload) {
             let units = brought(&promised.want, have, changes);
             if let ([unit], [text]) = (&*units, &*promised.want.unit_texts()) {
-                self.without_links.insert(unit.clone(), services::without_links(text));
+                self.without_links.insert(unit.clone(), Enablement::without_links(text));
             }
             for unit in units {
                 self.things.entry(unit).or_insert_with(|| id.clone());

@@ -122,7 +122,7 @@ impl Folders {
             None => match self.linked(unit, file, |_| true) {
                 Some(Enablement::Linked) => Enablement::Linked,
                 Some(_) => Enablement::Indirect,
-                None => install.without_links(),
+                None => Enablement::of_install(&install),
             },
         })
     }
@@ -330,6 +330,21 @@ mod tests {
 
     const NGINX: &str =
         "/usr/lib/systemd/system/nginx.service < [Install]\\nWantedBy=multi-user.target\n";
+
+    #[test]
+    fn without_a_link_a_unit_is_what_its_text_says() {
+        for (text, is, takes) in [
+            ("[Service]\n", Enablement::Static, &[][..]),
+            ("[Install]\nWantedBy=a.target\n", Enablement::Disabled, &[]),
+            ("[Install]\nAlso=b.socket c.timer\n", Enablement::Indirect, &["b.socket", "c.timer"]),
+            ("[Install]\nAlias=a.service\nAlso=b.socket\n", Enablement::Disabled, &["b.socket"]),
+        ] {
+            assert_eq!(
+                (Enablement::without_links(text), super::super::also(text)),
+                (is, takes.iter().map(|it| (*it).to_owned()).collect())
+            );
+        }
+    }
 
     #[test]
     fn a_unit_is_enabled_by_a_link_in_a_wants_folder() {

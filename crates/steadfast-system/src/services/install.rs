@@ -1,7 +1,5 @@
 //! What the text of a unit file says below `[Install]`.
 
-use super::Enablement;
-
 /// What `[Install]` says, as far as it decides whether a unit can be enabled.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Install {
@@ -25,16 +23,6 @@ impl Install {
                 "DefaultInstance" => self.default_instance = Some(value.to_owned()),
                 _ => {}
             }
-        }
-    }
-
-    pub(super) fn without_links(&self) -> Enablement {
-        if self.rules {
-            Enablement::Disabled
-        } else if self.also.is_empty() {
-            Enablement::Static
-        } else {
-            Enablement::Indirect
         }
     }
 }
@@ -63,25 +51,21 @@ pub fn enables_otherwise(old: &str, new: &str) -> bool {
     has_install_rules(old) && install_settings(old) != install_settings(new)
 }
 
-/// What a unit is as long as no link enables it, by the text of its file.
-pub fn without_links(text: &str) -> Enablement {
+/// What the text of a unit file says below `[Install]`.
+pub(super) fn install(text: &str) -> Install {
     let mut install = Install::default();
     install.add(text);
-    install.without_links()
+    install
 }
 
 /// The units that are enabled and disabled with one, by the text of its file.
 pub fn also(text: &str) -> Vec<String> {
-    let mut install = Install::default();
-    install.add(text);
-    install.also
+    install(text).also
 }
 
 /// Whether the text of a unit file has something that can be enabled.
 pub fn has_install_rules(text: &str) -> bool {
-    let mut install = Install::default();
-    install.add(text);
-    install.rules
+    install(text).rules
 }
 
 #[cfg(test)]
@@ -99,21 +83,6 @@ mod tests {
             assert!(enables_otherwise(text, other), "{other}");
         }
         assert!(!enables_otherwise("[Install]\n", text));
-    }
-
-    #[test]
-    fn without_a_link_a_unit_is_what_its_text_says() {
-        for (text, is, takes) in [
-            ("[Service]\n", Enablement::Static, &[][..]),
-            ("[Install]\nWantedBy=a.target\n", Enablement::Disabled, &[]),
-            ("[Install]\nAlso=b.socket c.timer\n", Enablement::Indirect, &["b.socket", "c.timer"]),
-            ("[Install]\nAlias=a.service\nAlso=b.socket\n", Enablement::Disabled, &["b.socket"]),
-        ] {
-            assert_eq!(
-                (without_links(text), also(text)),
-                (is, takes.iter().map(|it| (*it).to_owned()).collect())
-            );
-        }
     }
 
     #[test]

@@ -23,7 +23,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use install::{also, enables_otherwise, has_install_rules, without_links};
+use install::Install;
+pub use install::{also, enables_otherwise, has_install_rules};
 pub use reach::{is_read_by_systemd, may_hold_unit_files, places_of, unit_at, unit_read_from};
 pub use settling::Settling;
 pub use url::{BadUrl, HealthUrl};
@@ -120,6 +121,23 @@ pub enum Enablement {
     /// Its file lies elsewhere, and only a link to it makes it known.
     Linked,
     NotFound,
+}
+
+impl Enablement {
+    /// What a unit is as long as no link enables it, by the text of its file.
+    pub fn without_links(text: &str) -> Enablement {
+        Enablement::of_install(&install::install(text))
+    }
+
+    fn of_install(install: &Install) -> Enablement {
+        if install.rules {
+            Enablement::Disabled
+        } else if install.also.is_empty() {
+            Enablement::Static
+        } else {
+            Enablement::Indirect
+        }
+    }
 }
 
 impl fmt::Display for Enablement {

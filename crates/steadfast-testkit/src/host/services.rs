@@ -8,7 +8,7 @@ use std::time::Duration;
 use steadfast_system::programs::Program;
 use steadfast_system::services::{
     Active, Enablement, FOLDER, LastLoad, LastStart, Load, Mask, Question, Read, Settling, Unit,
-    Write, also, has_install_rules, without_links,
+    Write, also, has_install_rules,
 };
 use steadfast_system::{AbsPath, ErrorKind, SystemError, UnitName};
 
@@ -178,7 +178,7 @@ impl World {
         let enablement = match &fragment {
             None => Enablement::NotFound,
             Some(_) if self.files.contains_key(&enabling_link(name)) => Enablement::Enabled,
-            Some(_) => without_links(&self.unit_text(name)),
+            Some(_) => Enablement::without_links(&self.unit_text(name)),
         };
         let started = self.started.get(name);
         let running = started.filter(|it| it.active.runs());

@@ -28,6 +28,7 @@ impl Shell {
             self.manager.ping();
             if event.is_err() && std::mem::take(&mut worked) {
                 memory::give_back();
+                memory::unmap_code();
             }
             worked |= event.is_ok();
             let now = (Timestamp::now(), Instant::now());

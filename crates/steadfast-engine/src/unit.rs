@@ -1,6 +1,6 @@
 //! Units: promises that change together, from that to this, and go back together.
 //!
-//! Nothing in the language makes one yet. What a unit does is a step: it is written down when it begins,
+//! The components of applications are units. What a unit does is a step: it is written down when it begins,
 //! with what it makes, and it ends with the whole unit as it shall be or as it was before.
 
 use serde::{Deserialize, Serialize};

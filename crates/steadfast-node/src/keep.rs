@@ -3,6 +3,7 @@
 
 use crate::adopted;
 use crate::changed::look_up_packages;
+use crate::deployments::Steps;
 use crate::orphans;
 use crate::resolution::Resolution;
 use crate::verdict::Collected;
@@ -46,11 +47,12 @@ pub enum Task {
 pub(crate) struct Told<'a> {
     pub(crate) journal: Journal<'a>,
     pub(crate) collected: Collected<'a>,
+    pub(crate) steps: Steps,
 }
 
 impl<'a> Told<'a> {
     pub(crate) fn new(journal: Journal<'a>, host: &'a Host) -> Told<'a> {
-        Told { journal, collected: Collected::new(host) }
+        Told { journal, collected: Collected::new(host), steps: Steps::default() }
     }
 }
 
@@ -111,7 +113,7 @@ impl Keeping {
         budget: Budget,
         told: &mut Told<'_>,
     ) -> Result<Budget, StoreError> {
-        let Told { journal, collected } = told;
+        let Told { journal, collected, steps: _ } = told;
         let mut lines = vec![];
         let rest = {
             let mut out: Vec<&mut dyn Reporter> = vec![&mut *collected, journal];
@@ -144,28 +146,29 @@ impl Keeping {
     }
 
     /// Keeps the promises, and judges. `promises_of` resolves another content; it is asked only where
-    /// something is not kept. Gives what is wrong with the history, too.
-    pub(crate) fn keep(
+    /// something is not kept. Gives what became of its units, and the history, too.
+    pub(crate) fn keep<'t>(
         &self,
         promises: &Promises,
         assessment: Assessment,
         host: &Host,
         store: &Store,
-        told: Told<'_>,
+        told: Told<'t>,
         promises_of: impl Fn(&Path) -> Option<Promises>,
-    ) -> (Report, Option<StoreError>) {
-        let Told { mut journal, mut collected } = told;
+    ) -> (Report, Steps, Journal<'t>) {
+        let Told { mut journal, mut collected, mut steps } = told;
         let summary = {
             let mut attributed =
                 Attributed { journal: &mut journal, changed: self.changed.clone() };
-            let mut reporters: Vec<&mut dyn Reporter> = vec![&mut collected, &mut attributed];
+            let mut reporters: Vec<&mut dyn Reporter> =
+                vec![&mut collected, &mut attributed, &mut steps];
             let mut ledger = store;
             steadfast_engine::converge(promises, assessment, host, &mut ledger, &mut reporters)
         };
         let against = self.against.as_ref().filter(|_| collected.needs_comparing());
         let before = against.and_then(|it| promises_of(it));
         let report = collected.finish(promises, before.as_ref(), store, &summary);
-        (report, journal.problem.take())
+        (report, steps, journal)
     }
 }
 

@@ -5,6 +5,7 @@ pub mod adopted;
 pub mod artifact;
 pub mod changed;
 pub mod context;
+pub mod deployments;
 pub mod download;
 pub mod error;
 pub mod explain;

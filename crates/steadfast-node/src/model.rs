@@ -2,7 +2,7 @@
 
 use crate::findings::Findings;
 use crate::{NodeError, foreseen, standard};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use steadfast_model::document::{self, Model};
 use steadfast_model::policy::Policy;
 use steadfast_model::resolve::{NodeInput, resolve};
 use steadfast_model::{
-    ComponentId, Diagnostic, Diagnostics, Placed, Resolved, Severity, SourceSet, check, codes,
+    ComponentId, Diagnostic, Diagnostics, Placed, PromiseId, Resolved, Severity, SourceSet, check,
+    codes,
 };
 use steadfast_source::revision::content_digest;
 use steadfast_source::{Revision, read_directory_noting};
@@ -42,6 +43,25 @@ pub struct Target {
     pub environment: Arc<str>,
     pub resolved: Resolved,
     pub promises: Promises,
+    /// Where it carries components, and follows from other facts than there are now.
+    pub(crate) then: Option<Then>,
+}
+
+/// The facts as a run leaves them.
+#[derive(Debug)]
+pub(crate) struct Then {
+    pub(crate) facts: serde_json::Value,
+    /// The promises that change them.
+    makers: BTreeSet<PromiseId>,
+    /// What would follow from those that there are now.
+    before: Promises,
+}
+
+impl Then {
+    /// Whatever follows from the facts as the run leaves them comes after what makes them.
+    pub(crate) fn wait(&self, promises: &mut Promises) {
+        promises.wait_for(&self.makers, &self.before);
+    }
 }
 
 /// Reads and parses a model and the standard bundles.
@@ -103,16 +123,20 @@ pub fn target(
         tracing::debug!("no environment names this node");
         return Ok(None);
     };
-    let (resolved, promises, diagnostics) = lowered(loaded, &environment, node, facts, layout);
+    let (lowered, then) = lowered(loaded, &environment, node, facts, layout);
+    let (resolved, promises, diagnostics) = lowered;
+    let then = then.filter(|_| !resolved.components.is_empty());
     loaded.diagnostics.extend(diagnostics);
-    // It may be large, and nothing more is asked of it.
-    loaded.model = Model::default();
+    // It may be large, and nothing more is asked of it where the node carries no components.
+    if resolved.components.is_empty() {
+        loaded.model = Model::default();
+    }
     if !resolved.named {
         tracing::debug!(%environment, "the environment does not name this node");
         return Ok(None);
     }
     tracing::debug!(%environment, promises = promises.count(), "resolved");
-    Ok(Some(Target { environment, resolved, promises }))
+    Ok(Some(Target { environment, resolved, promises, then }))
 }
 
 /// The promises that follow from the facts, as they are once these promises are kept.
@@ -122,7 +146,7 @@ fn lowered(
     node: &str,
     facts: &serde_json::Value,
     layout: &Layout,
-) -> (Resolved, Promises, Diagnostics) {
+) -> ((Resolved, Promises, Diagnostics), Option<Then>) {
     let releases = BTreeMap::new();
     let lower = |facts| {
         let input = NodeInput { environment, node, facts: Some(facts), releases: &releases };
@@ -135,13 +159,14 @@ fn lowered(
         foreseen::facts(promises, facts, &folder, gather)
     };
     let Some((facts_then, makers)) = then(&promises) else {
-        return (resolved, promises, diagnostics);
+        return ((resolved, promises, diagnostics), None);
     };
     let (resolved_then, mut promises_then, diagnostics_then) = lower(&facts_then);
     if then(&promises_then).is_some_and(|(again, _)| again == facts_then) {
         tracing::debug!("resolve: from the facts as this run leaves them");
-        promises_then.wait_for(&makers, &promises);
-        return (resolved_then, promises_then, diagnostics_then);
+        let then = Then { facts: facts_then, makers, before: promises };
+        then.wait(&mut promises_then);
+        return ((resolved_then, promises_then, diagnostics_then), Some(then));
     }
     let first = promises.all.iter().find(|it| makers.contains(&it.id));
     let message =
@@ -152,7 +177,7 @@ fn lowered(
                 .help("say it without the facts that it changes"),
         );
     }
-    (resolved, promises, diagnostics)
+    ((resolved, promises, diagnostics), None)
 }
 
 /// Windows in time zones that this machine does not know. Only who takes a model in asks for this: one that
@@ -195,7 +220,7 @@ fn environment_of(
 
 impl Loaded {
     /// What is wrong with the documents of its application is wrong with the component.
-    fn with_documents(&self, mut placed: Placed) -> Placed {
+    pub(crate) fn with_documents(&self, mut placed: Placed) -> Placed {
         let known = self.model.catalog.applications.get(placed.id.application());
         for mistake in known.iter().flat_map(|it| it.mistakes.iter()) {
             placed.mistakes.push(mistake.clone());

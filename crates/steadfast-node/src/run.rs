@@ -5,9 +5,9 @@
 //! node are not cached, it resolves them. It observes the machine, and either reports the differences or repairs
 //! them and observes again. Last, it handles orphans: what earlier runs made and the model no longer promises.
 
+use crate::deployments::{self, Deploying};
 use crate::few::{self, Few};
 use crate::findings::Findings;
-use crate::implied::Implied;
 use crate::keep::{Keeping, Told};
 use crate::model::{self, Files};
 use crate::orphans::{self, Orphans};
@@ -26,7 +26,7 @@ use steadfast_engine::{
 use steadfast_model::{Diagnostic, Keep, SourceSet};
 use steadfast_resources::glob::Glob;
 use steadfast_source::Revision;
-use steadfast_store::{Journal, KnownContents, Places, ResolveCache, RunHeader, Store, StoreError};
+use steadfast_store::{Journal, KnownContents, Places, ResolveCache, RunHeader, Store};
 use steadfast_system::Host;
 use steadfast_system::clock::Read as _;
 use steadfast_system::packages::Write as _;
@@ -79,6 +79,8 @@ pub trait Audience {
     fn begins(&mut self, beginning: &Beginning<'_>);
     /// Whether it wants to be told of each promise that is kept, too.
     fn wants_each(&self) -> bool;
+    /// What became of a component, or would.
+    fn component(&mut self, told: &deployments::Told, sources: &SourceSet);
     /// The receiver of the run's events.
     fn reporter<'s>(&'s mut self, sources: &'s SourceSet) -> Box<dyn Reporter + 's>;
 }
@@ -101,27 +103,17 @@ pub struct Beginning<'a> {
 #[derive(Debug)]
 pub enum Done {
     /// No environment names this node.
-    Nothing {
-        node: String,
-        warnings: Findings,
-    },
+    Nothing { node: String, warnings: Findings },
     Foreseen {
         promises: Promises,
         plan: Plan,
         orphans: Orphans,
+        components: Vec<deployments::Told>,
     },
     /// By hand. Units that nobody promised but something else needs are counted by themselves.
-    Ran {
-        summary: Summary,
-        implied: Summary,
-        run: Option<i64>,
-        orphans: Orphans,
-    },
+    Ran { summary: Summary, implied: Summary, run: Option<i64>, orphans: Orphans },
     /// For the agent, with the promises, of which it may want to know what is to be watched.
-    Kept {
-        report: Report,
-        promises: Promises,
-    },
+    Kept { report: Report, promises: Promises },
 }
 
 /// Runs once.
@@ -145,8 +137,7 @@ fn run_locked(run: &Run<'_>, cx: &Context, audience: &mut dyn Audience) -> Resul
     if run.commit.is_some() {
         known.files.revision.commit.clone_from(&run.commit);
     }
-    let mut running =
-        Running { run, cx, node: &node, facts: &facts, model: None, is_few: false, audience };
+    let mut running = Running::new(run, cx, &node, &facts, audience);
     let cache = running.cache_for(&known.files);
     if let Some(done) = running.quiet(&known.files)? {
         return Ok(done);
@@ -182,7 +173,7 @@ fn few(
     let few = few::recall(names, keeping, cx, facts, run.environment, node);
     let Some(Few { resolution, contents, places, mut files }) = few else { return Ok(None) };
     files.revision.commit.clone_from(&run.commit);
-    let mut running = Running { run, cx, node, facts, model: None, is_few: true, audience };
+    let mut running = Running { is_few: true, ..Running::new(run, cx, node, facts, audience) };
     running.unsettle();
     let store = running.open()?;
     running.remembered(resolution, contents, &files, &places, &store)
@@ -217,8 +208,10 @@ impl Run<'_> {
     }
 }
 
+mod components;
 mod quiet;
 mod state;
+mod work;
 
 pub use state::{open, package_policy};
 
@@ -233,6 +226,8 @@ struct Running<'a> {
     /// Only of a few promises is anything known.
     is_few: bool,
     audience: &'a mut dyn Audience,
+    /// The components of the node, where it carries any.
+    deploying: Option<Deploying>,
 }
 
 /// What a run works with, once it has looked.
@@ -243,6 +238,18 @@ struct Ready<'a> {
     store: &'a Store,
     assessment: Assessment,
     told: Told<'a>,
+}
+
+impl<'a> Running<'a> {
+    fn new(
+        run: &'a Run<'a>,
+        cx: &'a Context,
+        node: &'a str,
+        facts: &'a serde_json::Value,
+        audience: &'a mut dyn Audience,
+    ) -> Running<'a> {
+        Running { run, cx, node, facts, model: None, is_few: false, audience, deploying: None }
+    }
 }
 
 impl Running<'_> {
@@ -277,8 +284,9 @@ impl Running<'_> {
         let content = files.content;
         let mut loaded = model::parse(files);
         let (node, facts, layout) = (self.node, self.facts, &self.cx.layout);
-        let target = model::target(&mut loaded, self.run.environment, node, facts, layout)?;
+        let mut target = model::target(&mut loaded, self.run.environment, node, facts, layout)?;
         let warnings = loaded.sound()?;
+        let store = self.deploy(target.as_mut(), &mut loaded)?;
         // Of the model itself nothing is needed any more, and it may be large.
         let model::Loaded { sources, revision, .. } = loaded;
         let mut files = Files { sources, content, revision };
@@ -287,7 +295,7 @@ impl Running<'_> {
             environment: target.environment,
             packages: package_policy(&target.resolved.policy),
             promises: target.promises,
-            orphans: orphans::extent(target.resolved.policy.orphans),
+            orphans: orphans::extent(target.resolved.policy.orphans).filter(|_| self.is_whole()),
             limits: target.resolved.policy.budget.into(),
             warnings,
         };
@@ -295,6 +303,7 @@ impl Running<'_> {
         if let Some(cache) = &cache
             && (!was_cached || is_another)
             && !self.run.is_forecast()
+            && self.deploying.is_none()
         {
             resolution::remember(cache, &resolution, &files);
         }
@@ -302,7 +311,7 @@ impl Running<'_> {
         if resolution.warnings.is_empty() {
             files.sources.keep_places(resolution.promises.spans());
         }
-        let store = self.open()?;
+        let store = store.map_or_else(|| self.open(), Ok)?;
         self.resolved(resolution, &files, &store)
     }
 
@@ -462,138 +471,13 @@ impl Running<'_> {
         self.audience.begins(&Beginning {
             node: self.node,
             environment: &resolution.environment,
-            promises: resolution.promises.count(),
+            promises: resolution.promises.count()
+                + self.deploying.as_ref().map_or(0, |it| it.all.len()),
             revision: &files.revision,
             warnings: &resolution.warnings,
             sources: &files.sources,
             unmatched,
         });
-    }
-
-    fn carry_out(&mut self, ready: Ready<'_>) -> Done {
-        let host = ready.host;
-        let done = match &self.run.purpose {
-            Purpose::Forecast => self.forecast(ready),
-            Purpose::ByHand => self.by_hand(ready),
-            Purpose::Keep(keeping) => self.keep(keeping, ready),
-        };
-        // The look at a few costs less than writing down all that is known.
-        if !self.run.is_forecast()
-            && !self.is_few
-            && let Err(error) = host.keep_looks()
-        {
-            // They only save time.
-            tracing::debug!(%error, "the looks of this run are not kept");
-        }
-        done
-    }
-
-    fn forecast(&mut self, ready: Ready<'_>) -> Done {
-        let Ready { resolution, files, host, store, assessment, told: _ } = ready;
-        let plan = {
-            let mut shown = self.audience.reporter(&files.sources);
-            steadfast_engine::dry_run(&resolution.promises, assessment, &mut *shown)
-        };
-        let orphans = self.orphans(&resolution, host, store);
-        Done::Foreseen { promises: resolution.promises, plan, orphans }
-    }
-
-    fn keep(&mut self, keeping: &Keeping, ready: Ready<'_>) -> Done {
-        let Ready { resolution, files: _, host, store, assessment, told } = ready;
-        let promises_of = |content: &Path| self.promises_of(content);
-        let (report, problem) =
-            keeping.keep(&resolution.promises, assessment, host, store, told, promises_of);
-        self.after(problem.as_ref(), store);
-        Done::Kept { report, promises: resolution.promises }
-    }
-
-    fn by_hand(&mut self, ready: Ready<'_>) -> Done {
-        let Ready { resolution, files, host, store, assessment, told } = ready;
-        let Told { mut journal, collected: _ } = told;
-        let mut implied = Implied::default();
-        let summary = {
-            let mut shown = self.audience.reporter(&files.sources);
-            let mut reporters: Vec<&mut dyn Reporter> =
-                vec![&mut *shown, &mut journal, &mut implied];
-            let mut ledger = store;
-            steadfast_engine::converge(
-                &resolution.promises,
-                assessment,
-                host,
-                &mut ledger,
-                &mut reporters,
-            )
-        };
-        self.after(journal.problem.as_ref(), store);
-        let implied = implied.0;
-        let summary = Summary {
-            kept: summary.kept - implied.kept,
-            repaired: summary.repaired - implied.repaired,
-            not_kept: summary.not_kept - implied.not_kept,
-            held: summary.held - implied.held,
-            ..summary
-        };
-        let orphans = self.orphans(&resolution, host, store);
-        Done::Ran { summary, implied, run: journal.run(), orphans }
-    }
-
-    /// What the state has to say once the work is done.
-    fn after(&mut self, problem: Option<&StoreError>, store: &Store) {
-        if let Some(problem) = problem {
-            let words = format!("the history of this run is incomplete: {}", chain(problem));
-            self.audience.warn(&words);
-        }
-        store.take_warnings().iter().for_each(|it| self.audience.warn(it));
-    }
-
-    /// What another content promises for this node, where that can be told.
-    fn promises_of(&self, content: &Path) -> Option<Promises> {
-        let mut loaded = model::load(content).ok()?;
-        let (node, facts, layout) = (self.node, self.facts, &self.cx.layout);
-        let target =
-            model::target(&mut loaded, self.run.environment, node, facts, layout).ok()??;
-        Some(target.promises)
-    }
-
-    /// What earlier runs made and nobody promises any more.
-    fn orphans(&mut self, resolution: &Resolution, host: &Host, store: &Store) -> Orphans {
-        self.find_orphans(resolution, host, store).unwrap_or_else(|error| {
-            let words = format!("what nobody promises any more is unknown: {}", chain(&error));
-            self.audience.warn(&words);
-            Orphans::default()
-        })
-    }
-
-    /// That a model promises all of it is found once: a run without news does not look for it again.
-    fn find_orphans(
-        &mut self,
-        resolution: &Resolution,
-        host: &Host,
-        store: &Store,
-    ) -> Result<Orphans, StoreError> {
-        let promised = |it: &String| store.is_all_promised(it).unwrap_or(false);
-        if self.model.as_ref().is_some_and(promised) {
-            return Ok(Orphans::default());
-        }
-        if self.run.is_forecast() {
-            return orphans::find(store, &resolution.promises, resolution.orphans, host);
-        }
-        let model = self.model.as_deref();
-        let orphans = orphans::find_after(store, &resolution.promises, model, host)?;
-        // What another model does not name is no less a matter of the one that is kept.
-        let forgotten = if self.run.is_adopted || !store.has_adopted().unwrap_or(true) {
-            store.forget_made(&orphans.gone())
-        } else {
-            Ok(())
-        };
-        let written = forgotten.and_then(|()| match &self.model {
-            Some(model) if orphans.is_all_promised() => store.put_all_promised(model),
-            Some(_) | None => Ok(()),
-        });
-        if let Err(error) = written {
-            self.audience.warn(&chain(&error));
-        }
-        Ok(orphans)
     }
 }
 

@@ -175,7 +175,7 @@ impl<'a> Changed<'a> {
 
 /// Whether a service is not healthy, or does not even come to run. What is only not there yet (its package
 /// could not be fetched) shows nothing of that.
-fn is_ill(why: &NotKept) -> bool {
+pub(crate) fn is_ill(why: &NotKept) -> bool {
     match why {
         NotKept::Unhealthy(_) => true,
         NotKept::Failed { change, error: _ } => {

@@ -168,6 +168,22 @@ impl<'a> Journal<'a> {
         }
     }
 
+    /// What became of a component, once the run has ended. A run that has left no entry gets none by this.
+    pub fn component(&mut self, id: &str, outcome: &str, origin: String, lines: [Vec<String>; 2]) {
+        let Some(run) = self.run else { return };
+        let [because, notes] = lines;
+        let one = v1::Judged { because, notes, origin, ..judged(id, outcome, &[]) };
+        let column = outcome.replace('-', "_");
+        let written = self.store.write(|connection| {
+            put(connection, run, one.clone())?;
+            connection
+                .execute(&format!("UPDATE runs SET {column} = {column} + 1 WHERE id = ?1"), [run])
+        });
+        if let Err(problem) = written {
+            self.problem.get_or_insert(problem);
+        }
+    }
+
     fn has_begun(&mut self, run: i64) {
         if self.run.is_none() {
             self.store.begin_run(run, &self.header.revision);

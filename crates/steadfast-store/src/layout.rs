@@ -85,6 +85,11 @@ impl Layout {
         self.state.join("lines")
     }
 
+    /// Contents of deployments, each in a file that is named by its digest. Some have secrets in them.
+    pub fn deployments(&self) -> PathBuf {
+        self.state.join("deployments")
+    }
+
     /// This node's name, once it was settled.
     pub fn node_name(&self) -> PathBuf {
         self.state.join("node-name")

@@ -4,6 +4,7 @@
 
 mod beside;
 pub mod contents;
+pub mod deployments;
 pub mod format;
 pub mod history;
 pub mod journal;
@@ -18,6 +19,7 @@ mod sweep;
 pub mod undo_ledger;
 
 pub use contents::KnownContents;
+pub use deployments::{Component, Deployed, State};
 pub use history::{Entry, RunLine};
 pub use journal::{Journal, Places, RunHeader};
 pub use layout::Layout;

@@ -7,8 +7,8 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 /// The version of the tables below. In version 1, of what was made only the promise and the run were known;
 /// in version 2 all of it was the doing of the node; in version 3 the differences of files were part of the
-/// verdicts.
-pub(crate) const FORMAT: i64 = 4;
+/// verdicts; in version 4 there were no deployments.
+pub(crate) const FORMAT: i64 = 5;
 
 const TABLES: &str = "
     CREATE TABLE runs (
@@ -67,10 +67,23 @@ const DETAILS: &str = "
     CREATE UNIQUE INDEX details_promise ON details (run, promise);
 ";
 
+/// What the components of this node run with, and what they ran with.
+const DEPLOYMENTS: &str = "
+    CREATE TABLE components (component TEXT PRIMARY KEY, record TEXT NOT NULL);
+    CREATE TABLE deployments (
+        component TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        record TEXT NOT NULL,
+        document TEXT NOT NULL,
+        PRIMARY KEY (component, digest)
+    );
+";
+
 /// Makes the tables in a new database.
 pub(crate) fn make(connection: &Connection) -> rusqlite::Result<()> {
     let tables = format!(
-        "BEGIN IMMEDIATE; {TABLES} {UNDO_LEDGER} {DETAILS} PRAGMA user_version = {FORMAT}; COMMIT"
+        "BEGIN IMMEDIATE; {TABLES} {UNDO_LEDGER} {DETAILS} {DEPLOYMENTS} \
+         PRAGMA user_version = {FORMAT}; COMMIT"
     );
     connection.execute_batch(&tables)
 }
@@ -88,6 +101,9 @@ pub(crate) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     }
     if found < 4 {
         from_3_to_4(&transaction)?;
+    }
+    if found < 5 {
+        transaction.execute_batch(DEPLOYMENTS)?;
         transaction.execute_batch(&format!("PRAGMA user_version = {FORMAT}"))?;
     }
     transaction.commit()

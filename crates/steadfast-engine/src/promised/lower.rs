@@ -1,8 +1,10 @@
 //! From the promises of a model to those that the engine works on: typed and compared with each other.
 
+use super::deployed::Deployed;
 use super::{Promised, Promises, units};
 use crate::graph::{self, Task};
 use crate::runner::inputs::Inputs;
+use crate::unit::Unit;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use steadfast_model::application::Words;
@@ -24,7 +26,17 @@ pub fn lower(
     sources: &SourceSet,
     input: &NodeInput<'_>,
 ) -> (Resolved, Promises, Diagnostics) {
-    build(model, sources, input, false)
+    build(model, sources, input, false, vec![])
+}
+
+/// The same together with those of deployments.
+pub fn lower_with(
+    model: &Model,
+    sources: &SourceSet,
+    input: &NodeInput<'_>,
+    deployed: Vec<Deployed>,
+) -> (Resolved, Promises, Diagnostics) {
+    build(model, sources, input, false, deployed)
 }
 
 /// The same for who writes nothing: together with those of its components, and without their contents.
@@ -33,7 +45,7 @@ pub fn check(
     sources: &SourceSet,
     input: &NodeInput<'_>,
 ) -> (Resolved, Promises, Diagnostics) {
-    build(model, sources, input, true)
+    build(model, sources, input, true, vec![])
 }
 
 /// Has no contents.
@@ -51,6 +63,7 @@ fn build(
     sources: &SourceSet,
     input: &NodeInput<'_>,
     is_check: bool,
+    deployed: Vec<Deployed>,
 ) -> (Resolved, Promises, Diagnostics) {
     let nowhere: Arc<dyn Contents> = Arc::new(Nowhere);
     let mut of_promises = Diagnostics::default();
@@ -68,8 +81,12 @@ fn build(
             diagnostics.extend(builder.component(&resolved, component, sources, &nowhere));
         }
     }
+    let mut units = vec![];
+    for one in deployed {
+        units.extend(builder.deployed(&resolved, one, sources));
+    }
     builder.relate_all();
-    let promises = builder.finish();
+    let promises = Promises { units, ..builder.finish() };
     diagnostics.extend(of_promises);
     (resolved, promises, diagnostics)
 }
@@ -164,6 +181,22 @@ impl<'d> Builder<'d> {
         self.relate();
         self.consequences();
         self.needs();
+    }
+
+    /// The unit of a deployment, where a step brings the machine there.
+    fn deployed(
+        &mut self,
+        resolved: &Resolved,
+        deployed: Deployed,
+        sources: &SourceSet,
+    ) -> Option<Unit> {
+        let Deployed { unit: id, is_step, promises, shared } = deployed;
+        shared.into_iter().for_each(|it| self.take(resolved, it, sources));
+        let first = self.all.len();
+        promises.into_iter().for_each(|it| self.take(resolved, it, sources));
+        let members: Vec<usize> = (first..self.all.len()).collect();
+        self.all[first..].iter_mut().for_each(|it| it.unit = Some(id.clone()));
+        is_step.then_some(Unit { id, members })
     }
 
     pub(super) fn take(&mut self, resolved: &Resolved, promise: Promise, sources: &SourceSet) {

@@ -1,6 +1,7 @@
 //! From the promises of a model to what the engine works on: typed, compared with each other, with
 //! their needs and consequences as indices, and in the order of a run.
 
+mod deployed;
 mod foreseen;
 mod inputs;
 mod instance;
@@ -10,7 +11,8 @@ mod settled;
 mod ties;
 mod units;
 
+pub use deployed::Deployed;
 pub use instance::{Instance, instance, instances};
-pub use lower::{check, lower};
+pub use lower::{check, lower, lower_with};
 pub use promises::{Promised, Promises};
 pub use ties::Ties;

@@ -37,6 +37,11 @@ pub struct Promised {
 }
 
 impl Promised {
+    /// Whether a glob names it, or what it changes with.
+    fn is_matched(&self, glob: &Glob) -> bool {
+        glob.matches(&self.id.0) || self.unit.as_ref().is_some_and(|it| glob.matches(&it.0))
+    }
+
     /// Whose doing its changes are.
     pub fn scope(&self) -> Scope {
         self.unit.clone().map_or(Scope::Node, Scope::Unit)
@@ -99,11 +104,11 @@ impl Promises {
     /// promise pays it, and is not touched otherwise. Gives the globs that match nothing.
     pub fn select(&mut self, globs: &[Glob]) -> Vec<Glob> {
         for promised in &mut self.all {
-            promised.selected = globs.iter().any(|it| it.matches(&promised.id.0));
+            promised.selected = globs.iter().any(|it| promised.is_matched(it));
         }
         self.select_units();
         self.select_debtors();
-        let matches = |glob: &&Glob| self.all.iter().any(|it| glob.matches(&it.id.0));
+        let matches = |glob: &&Glob| self.all.iter().any(|it| it.is_matched(glob));
         globs.iter().filter(|it| !matches(it)).cloned().collect()
     }
 
@@ -118,7 +123,7 @@ impl Promises {
             .collect();
         for promised in &mut self.all {
             promised.selected = exact.contains(&*promised.id.0)
-                || patterns.iter().any(|it| it.matches(&promised.id.0));
+                || patterns.iter().any(|it| promised.is_matched(it));
         }
         self.select_units();
         self.select_debtors();

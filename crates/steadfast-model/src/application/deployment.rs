@@ -52,8 +52,9 @@ pub fn tree_path(component: &ComponentId, path: &str) -> String {
     format!("/artifact/{component}/{path}")
 }
 
-/// Stands for the id of a deployment. None is like this: ids are hexadecimal digits.
-const ID: &str = "zgivenlaterz";
+/// Stands for the id of a deployment. None is like this: ids are hexadecimal digits. Deployments are stored with it, so
+/// it stays what it is.
+pub(crate) const ID: &str = "zgivenlaterz";
 
 /// Stands for the port of a slot.
 const PORT: &str = "zportz";

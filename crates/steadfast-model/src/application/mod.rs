@@ -9,6 +9,7 @@ mod delivery;
 mod deployment;
 mod document;
 mod flag;
+pub mod frozen;
 mod id;
 mod interface;
 pub(crate) mod names;

@@ -13,6 +13,8 @@ impl Audience for Nobody {
 
     fn begins(&mut self, _beginning: &Beginning<'_>) {}
 
+    fn component(&mut self, _told: &crate::deployments::Told, _sources: &SourceSet) {}
+
     fn wants_each(&self) -> bool {
         false
     }
@@ -38,6 +40,7 @@ fn with_run<T>(then: impl FnOnce(&mut Running<'_>, &Files, &Store) -> T) -> T {
         model: None,
         is_few: false,
         audience: &mut Nobody,
+        deploying: None,
     };
     let store = running.open().unwrap();
     then(&mut running, &files, &store)
@@ -148,6 +151,7 @@ impl World {
             model: Some(cache.name()),
             is_few: false,
             audience: &mut Nobody,
+            deploying: None,
         };
         let store = running.open().unwrap();
         running.remembered(resolution, known, &files, &files.sources, &store).unwrap().map(repaired)

@@ -4,6 +4,7 @@ pub mod v1;
 pub mod v2;
 pub mod v3;
 pub mod v4;
+pub mod v5;
 
 /// Records are plain data, whose serialization cannot fail.
 pub(crate) fn json(value: &impl serde::Serialize) -> String {

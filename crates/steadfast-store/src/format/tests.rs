@@ -45,7 +45,17 @@ fn dump(path: &Path) -> String {
     for made in texts("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rootpage") {
         dump.push_str(&format!("{made};\n"));
     }
-    for table in ["runs", "judged", "details", "services", "notes", "scopes", "undo_ledger"] {
+    for table in [
+        "runs",
+        "judged",
+        "details",
+        "services",
+        "notes",
+        "scopes",
+        "undo_ledger",
+        "components",
+        "deployments",
+    ] {
         let columns = texts(&format!("SELECT name FROM pragma_table_info('{table}')"));
         let quoted: Vec<String> = columns.iter().map(|it| format!("quote({it})")).collect();
         let row = quoted.join(" || ', ' || ");
@@ -71,7 +81,7 @@ fn scratch(folder: &tempfile::TempDir) -> PathBuf {
 
 #[test]
 fn every_database_that_was_ever_written_is_read_and_its_next_run_goes_on() {
-    for sample in ["store-1.sql", "store-2.sql", "store-3.sql", "store-4.sql"] {
+    for sample in ["store-1.sql", "store-2.sql", "store-3.sql", "store-4.sql", "store-5.sql"] {
         goes_on(sample);
     }
 }
@@ -93,7 +103,7 @@ fn goes_on(name: &str) {
     assert_eq!((record.debts.len(), record.damaged), (1, false));
     (&mut &store).settle(&nginx, record).unwrap();
     // Written again the newest is the same to the byte.
-    if name == "store-4.sql" {
+    if name == "store-5.sql" {
         let made = store.made().unwrap();
         assert_eq!(made.len(), 11);
         store.forget_made(&made.iter().map(|it| &it.facet).collect::<Vec<_>>()).unwrap();
@@ -166,7 +176,7 @@ fn a_new_database_has_the_tables_of_the_newest_sample() {
     let path = scratch(&folder);
     let store = Store::open(&path).unwrap();
     store.write(|it| it.execute("DELETE FROM notes", [])).unwrap();
-    let sample = sample("store-4.sql");
+    let sample = sample("store-5.sql");
     let tables = sample.find("INSERT").unwrap();
     assert_eq!(dump(&path), sample[..tables]);
 }
@@ -194,9 +204,46 @@ fn a_run_is_written_as_the_sample_has_it() {
     let mut journal = Journal::new(&store, &sources, header, &At(0));
     let event = steadfast_engine::Event::Working { promises: &promises, work: &[] };
     steadfast_engine::Reporter::report(&mut journal, &event);
-    let sample = sample("store-4.sql");
+    let sample = sample("store-5.sql");
     let row = |it: &str| {
         it.lines().find(|it| it.starts_with("INSERT INTO runs VALUES (2")).unwrap().to_owned()
     };
     assert_eq!(row(&dump(&path)), row(&sample));
+}
+
+/// What a step has led to is known after an upgrade of this program.
+#[test]
+fn what_was_written_of_components_and_deployments_is_read() {
+    use crate::deployments::{Component, Deployed, State};
+    let folder = tempfile::tempdir().unwrap();
+    let path = scratch(&folder);
+    Connection::open(&path).unwrap().execute_batch(&sample("store-5.sql")).unwrap();
+    let store = Store::open(&path).unwrap();
+    let api = store.component("people/api").unwrap().unwrap();
+    let expected = Component {
+        position: Some("1.3".to_owned()),
+        incarnation: 1,
+        directory: "/srv/people-api".to_owned(),
+        current: Some("aa".to_owned()),
+        previous: Some("99".to_owned()),
+        step: Some("bb".to_owned()),
+        number: 3,
+    };
+    assert_eq!(api, expected);
+    let states = ["99", "aa", "bb", "cc"].map(|digest| {
+        let (deployed, document) = store.deployment("people/api", digest).unwrap().unwrap();
+        assert_eq!(document, "{\"format\":1}");
+        let Deployed { release, state, begun: _, tries: _, judged, reason } = deployed;
+        (release, state, judged, reason.len())
+    });
+    let at = |release: &str, state, judged, reason| (release.to_owned(), state, judged, reason);
+    assert_eq!(
+        states,
+        [
+            at("1.1", State::Good, Some(2_000_000), 0),
+            at("1.3", State::Good, Some(2_000_000), 0),
+            at("1.4", State::New, None, 0),
+            at("1.2", State::Bad, Some(600_000), 2),
+        ]
+    );
 }

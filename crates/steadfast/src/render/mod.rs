@@ -1,6 +1,7 @@
 //! What a run says, as reporters: for a terminal, and as JSON lines.
 
 pub(crate) mod changed;
+pub(crate) mod component;
 pub(crate) mod explained;
 pub(crate) mod json;
 pub(crate) mod orphans;
@@ -8,6 +9,7 @@ pub(crate) mod run;
 pub(crate) mod time;
 
 use steadfast_engine::{Entry, Forecast, Outcome, Plan, Promised, Promises};
+use steadfast_node::deployments::{Fared, Told};
 use steadfast_resources::Change;
 
 /// What a dry run says of one promise.
@@ -60,6 +62,20 @@ pub(crate) struct Pending {
 }
 
 impl Forecasts {
+    /// With the components, each as one promise.
+    pub(crate) fn with(mut self, components: &[Told]) -> Forecasts {
+        let slot = &mut self.promises;
+        for told in components {
+            match told.fared {
+                Fared::Kept => slot.kept += 1,
+                Fared::Repaired | Fared::Expected => slot.pending += 1,
+                Fared::NotKept => slot.not_kept += 1,
+                Fared::Held => slot.held += 1,
+            }
+        }
+        self
+    }
+
     pub(crate) fn count(promises: &Promises, plan: &Plan) -> Forecasts {
         let mut all = Forecasts::default();
         for parts in promises.each() {

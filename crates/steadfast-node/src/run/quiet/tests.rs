@@ -25,6 +25,8 @@ impl Audience for Nobody {
         self.promises = beginning.promises;
     }
 
+    fn component(&mut self, _told: &crate::deployments::Told, _sources: &SourceSet) {}
+
     fn wants_each(&self) -> bool {
         self.wants_each
     }

@@ -10,6 +10,7 @@ pub(crate) use onlooker::{Onlooker, Shows};
 use crate::adopted::{self, Adopted};
 use crate::commands::{adopt, facts_of};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::render::Forecasts;
 use crate::render::json;
 use crate::render::orphans;
 use crate::ui::{Format, Ui};
@@ -192,9 +193,9 @@ fn tell(args: &RunArgs, ui: &Ui, done: Done) -> Exit {
             nothing_promised(args, ui, &node);
             Exit::Fine
         }
-        Done::Foreseen { promises, plan, orphans } => {
+        Done::Foreseen { promises, plan, orphans, components } => {
             left(&orphans);
-            forecast(args, ui, &promises, &plan)
+            forecast(args, ui, Forecasts::count(&promises, &plan).with(&components))
         }
         Done::Ran { summary, implied, run, orphans } => {
             left(&orphans);

@@ -1,12 +1,14 @@
 //! Who looks on while a node runs: a person, a program that reads JSON lines, or the agent that waits for
 //! the answer.
 
+use crate::render::component;
 use crate::render::json::JsonLines;
 use crate::render::run::Terminal;
 use crate::ui::Ui;
 use steadfast_engine::Reporter;
 use steadfast_model::SourceSet;
 use steadfast_node::counted;
+use steadfast_node::deployments::Told;
 use steadfast_node::run::{Audience, Beginning};
 
 pub(crate) struct Onlooker<'a> {
@@ -46,6 +48,14 @@ impl Audience for Onlooker<'_> {
                 self.ui.line("");
             }
             Shows::JsonLines { dry_run: _ } | Shows::Warnings => {}
+        }
+    }
+
+    fn component(&mut self, told: &Told, sources: &SourceSet) {
+        match self.shows {
+            Shows::Text { dry_run: _ } => component::text(self.ui, told, sources),
+            Shows::JsonLines { dry_run: _ } => component::json(self.ui, told, sources),
+            Shows::Warnings => {}
         }
     }
 

@@ -5,7 +5,7 @@ use crate::exit::Exit;
 use crate::render::json;
 use crate::render::{Forecasts, Pending};
 use crate::ui::{Format, Tone, Ui};
-use steadfast_engine::{Plan, Promises, Summary};
+use steadfast_engine::Summary;
 use steadfast_node::counted;
 
 pub(super) fn nothing_promised(args: &RunArgs, ui: &Ui, node: &str) {
@@ -24,8 +24,7 @@ pub(super) fn nothing_promised(args: &RunArgs, ui: &Ui, node: &str) {
 }
 
 /// The end of a dry run.
-pub(super) fn forecast(args: &RunArgs, ui: &Ui, promises: &Promises, plan: &Plan) -> Exit {
-    let all = Forecasts::count(promises, plan);
+pub(super) fn forecast(args: &RunArgs, ui: &Ui, all: Forecasts) -> Exit {
     let Forecasts { promises, implied, certain, expected, unknown, untold } = all;
     let exit = if promises.not_kept + implied.not_kept > 0 {
         Exit::NotKept

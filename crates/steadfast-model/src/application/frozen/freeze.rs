@@ -1,0 +1,204 @@
+//! From a component as a node is to have it to the form in which it is kept.
+
+use super::content::{self, Contents};
+use super::digest::of_bytes;
+use super::{Deployment, FORMAT, Frozen, FrozenPromise, NO_ID, Tree};
+use crate::application::component::{Ask, Health, Settings, Switch, Unpack};
+use crate::application::{Artifact, ArtifactKind, Location};
+use crate::diagnostic::Diagnostics;
+use crate::keep::Keep;
+use crate::lower::Lower;
+use crate::node::Node;
+use crate::promise::{Placed, Promise};
+use crate::source::SourceSet;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// Why a component cannot be deployed as it is written.
+#[derive(Clone, Debug)]
+pub enum Unfrozen {
+    /// What its templates and files come to is wrong.
+    Mistakes(Diagnostics),
+    /// This program does not know yet how to do what it asks for.
+    NotYet(String),
+}
+
+/// The component in the form that is kept, and of its promises those that hold for all of its deployments: its
+/// accounts, packages and directories outside.
+pub fn freeze(
+    placed: &Placed,
+    sources: &SourceSet,
+) -> Result<(Deployment, Vec<Promise>), Unfrozen> {
+    let Some(directory) = &placed.directory else {
+        return Err(Unfrozen::NotYet("a component without `directory` is not deployed".to_owned()));
+    };
+    let Some(settings) = &placed.settings else {
+        return Err(Unfrozen::Mistakes(placed.mistakes.clone()));
+    };
+    is_known(settings)?;
+    let mut diagnostics = Diagnostics::default();
+    let (mut contents, mut promises, mut shared) = (Contents::new(), vec![], vec![]);
+    let mut packages = BTreeMap::new();
+    for promise in &placed.promises {
+        if is_shared(promise) {
+            if let Some(Node::Scalar(version)) = promise.body.get("version") {
+                packages.insert(promise.name.value.to_string(), version.value.text.to_string());
+            }
+            shared.push(promise.clone());
+            continue;
+        }
+        let mut cx = Lower::new(&mut diagnostics, sources, &promise.scope);
+        let Some(body) = content::freeze(promise.kind, &promise.body, &mut contents, &mut cx)
+        else {
+            continue;
+        };
+        promises.push(frozen(promise, &body));
+    }
+    if diagnostics.has_errors() {
+        return Err(Unfrozen::Mistakes(diagnostics));
+    }
+    ask(&settings.health, &mut promises)?;
+    let tree =
+        placed.artifact.as_ref().map(|it| tree(it, &settings.unpack, sources)).transpose()?;
+    let frozen = Frozen {
+        format: FORMAT,
+        component: placed.id.to_string(),
+        release: placed.release.version.to_string(),
+        directory: directory.to_string(),
+        tree,
+        packages,
+        promises,
+    };
+    Ok((Deployment { frozen, contents }, shared))
+}
+
+/// Whether this version carries out all that it says.
+fn is_known(settings: &Settings) -> Result<(), Unfrozen> {
+    match settings.switch {
+        Switch::Restart => {}
+        Switch::Reload => return not_yet("`switch: reload`"),
+        Switch::Socket => return not_yet("`switch: socket`"),
+        Switch::BlueGreen => return not_yet("`switch: blue-green`"),
+    }
+    for (is_said, what) in [
+        (settings.migrate.is_some(), "`migrate`"),
+        (settings.drain.is_some(), "`drain`"),
+        (settings.ready.is_some(), "`ready`"),
+        (!settings.quiesce.units.is_empty(), "`quiesce`"),
+        (settings.unpack.adopt.is_some(), "`unpack: { adopt }`"),
+    ] {
+        if is_said {
+            return not_yet(what);
+        }
+    }
+    Ok(())
+}
+
+fn not_yet<T>(what: &str) -> Result<T, Unfrozen> {
+    Err(Unfrozen::NotYet(format!("{what} is not carried out by this version")))
+}
+
+/// Whether the newest promise holds, whatever deployment is current.
+fn is_shared(promise: &Promise) -> bool {
+    match promise.kind {
+        "file" | "link" | "service" | "cron" => false,
+        "directory" => !promise.name.value.contains(NO_ID),
+        _ => true,
+    }
+}
+
+fn frozen(promise: &Promise, body: &Node) -> FrozenPromise {
+    let texts = |all: &[crate::Spanned<std::sync::Arc<str>>]| {
+        all.iter().map(|it| it.value.to_string()).collect()
+    };
+    FrozenPromise {
+        kind: promise.kind.to_owned(),
+        name: promise.name.value.to_string(),
+        body: body.to_json(),
+        after: promise.needs.iter().map(|it| it.value.to_string()).collect(),
+        reloads: texts(&promise.reloads),
+        restarts: texts(&promise.restarts),
+        report_only: promise.keep == Keep::Report,
+    }
+}
+
+/// The component's health is asked of its first service that runs, unless that says how itself.
+fn ask(health: &Health, promises: &mut [FrozenPromise]) -> Result<(), Unfrozen> {
+    let question = match &health.ask {
+        None => None,
+        Some(Ask::Http { url, status, header }) => {
+            if *status != [200] || !header.is_empty() {
+                return not_yet("`expect` of `health`");
+            }
+            Some(("http", Value::from(&**url)))
+        }
+        Some(Ask::Tcp(_)) => return not_yet("`health` by `tcp`"),
+        Some(Ask::Command(command)) => {
+            let words: Vec<&str> = command.arguments.iter().map(|it| &**it).collect();
+            let is_of_tree = words.first().is_some_and(|it| it.contains(NO_ID));
+            if is_of_tree && command.user.as_deref() != Some("root") {
+                return not_yet("`health` by a program of the artifact as another user than root");
+            }
+            Some(("command", json!(words)))
+        }
+    };
+    let mut services =
+        promises.iter_mut().filter(|it| it.kind == "service" && super::is_running(&it.body));
+    let Some(Value::Object(first)) = services.next().map(|it| &mut it.body) else { return Ok(()) };
+    first.entry("settle").or_insert_with(|| seconds(health.lasts));
+    if let Some((way, question)) = question {
+        let asked = json!({ way: question, "within": seconds(health.within) });
+        first.entry("health").or_insert(asked);
+    }
+    Ok(())
+}
+
+fn seconds(time: Duration) -> Value {
+    format!("{}s", time.as_secs()).into()
+}
+
+/// Which files the artifact has, and how they are unpacked.
+fn tree(artifact: &Artifact, unpack: &Unpack, sources: &SourceSet) -> Result<Tree, Unfrozen> {
+    let files = match &artifact.kind {
+        ArtifactKind::Files(files) => files,
+        ArtifactKind::Package { .. } => return not_yet("a Debian package as the artifact"),
+    };
+    let digest = match (&files.url.value, &files.sha256) {
+        (Location::Model(folder), _) => of_folder(folder, sources),
+        (Location::Oci { name: _, sha256 }, _) | (_, Some(sha256)) => sha256.to_string(),
+        (Location::Https(_) | Location::Http(_) | Location::File(_), None) => {
+            return Err(Unfrozen::NotYet("the artifact has no `sha256`".to_owned()));
+        }
+    };
+    let Unpack { strip, max: _, setuid, links_anywhere, private_to, adopt: _ } = unpack;
+    let mut said = serde_json::Map::new();
+    let mut put = |is_said: bool, name: &str, value: Value| {
+        if is_said {
+            said.insert(name.to_owned(), value);
+        }
+    };
+    put(*strip > 0, "strip", (*strip).into());
+    put(*setuid, "setuid", true.into());
+    put(*links_anywhere, "links", "any".into());
+    put(private_to.is_some(), "private_to", private_to.as_deref().into());
+    put(files.mode.is_some(), "mode", files.mode.as_ref().map(|it| &*it.value).into());
+    put(files.name.is_some(), "name", files.name.as_ref().map(|it| &*it.value).into());
+    Ok(Tree { artifact: digest, unpack: Value::Object(said) })
+}
+
+/// Paths, executable bits and contents of a directory of the model.
+fn of_folder(folder: &str, sources: &SourceSet) -> String {
+    let mut text = String::new();
+    let below = format!("{}/", folder.trim_end_matches('/'));
+    for (_, source) in sources.iter() {
+        if let Some(path) = source.path.strip_prefix(&below) {
+            let digest = super::digest::hex(&source.digest);
+            // Writing into a text does not fail.
+            let _written =
+                writeln!(text, "{digest} {} {}", u8::from(source.executable), json!(path));
+        }
+    }
+    of_bytes(text.as_bytes())
+}

@@ -1,0 +1,97 @@
+//! Deployments as a node stores them: a component's promises in the language's own form, with every expression
+//! computed and every template rendered, and one word in the place of the deployment's own id. So what a node has
+//! once begun to keep stays what it is, whatever later revisions say, and a later version of this program reads it
+//! as it reads a model.
+
+mod content;
+mod digest;
+mod freeze;
+mod thaw;
+
+#[cfg(test)]
+mod tests;
+
+pub use freeze::{Unfrozen, freeze};
+pub use thaw::{Thawed, Words, gone, thaw};
+
+pub(crate) use super::deployment::ID as NO_ID;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Of the form below. What a deployment's digest covers is a part of it.
+pub const FORMAT: u32 = 1;
+
+/// A component's promises, as they are kept until its next step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Frozen {
+    pub format: u32,
+    /// `people/api`.
+    pub component: String,
+    /// `1.4.0`.
+    pub release: String,
+    pub directory: String,
+    /// The unpacked files; none where it has no artifact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tree: Option<Tree>,
+    /// Versions of packages that it runs with.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub packages: BTreeMap<String, String>,
+    pub promises: Vec<FrozenPromise>,
+}
+
+/// Which files lie in the tree, and how they came there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tree {
+    /// The SHA-256 of the artifact; of a directory of the model, that of its files.
+    pub artifact: String,
+    /// Fields of `unpack` that decide what lies where.
+    pub unpack: Value,
+}
+
+/// One promise. Where a content is not in it, its digest is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FrozenPromise {
+    pub kind: String,
+    pub name: String,
+    pub body: Value,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reloads: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restarts: Vec<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub report_only: bool,
+}
+
+/// A frozen component, and the contents that its promises name by their digests.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deployment {
+    pub frozen: Frozen,
+    /// By digest, in hexadecimal digits.
+    pub contents: BTreeMap<String, Arc<[u8]>>,
+}
+
+impl Frozen {
+    /// Where this deployment lies.
+    pub fn folder(&self, id: &str) -> String {
+        format!("{}/deployments/{id}", self.directory)
+    }
+
+    /// The units that are promised to run.
+    pub(crate) fn running(&self) -> impl Iterator<Item = &FrozenPromise> {
+        self.promises.iter().filter(|it| it.kind == "service" && is_running(&it.body))
+    }
+
+    /// The digests of its contents.
+    pub fn contents(&self) -> impl Iterator<Item = &str> {
+        self.promises.iter().flat_map(|it| content::named(it))
+    }
+}
+
+pub(crate) fn is_running(body: &Value) -> bool {
+    body.get("running") == Some(&Value::Bool(true))
+}

@@ -1,0 +1,214 @@
+//! What is kept of a deployment reads the same in every version, and two are one where a program would not notice.
+
+use super::*;
+use crate::document;
+use crate::resolve::{NodeInput, resolve};
+use crate::source::SourceSet;
+use crate::span::Span;
+use serde_json::json;
+
+const APPLICATION: &str = r#"application: people
+owner: team-people
+parameters: { pool: { type: integer, default: 10 } }
+components:
+  api:
+    servers: [web]
+    directory: /srv/people-api
+    users: { people: { system: true } }
+    directories: { /var/lib/people: { owner: people } }
+    files:
+      "{{ deployment.directory }}/etc/api.toml":
+        template: templates/api.toml.j2
+        mode: "0640"
+        restarts: [people-api]
+      /etc/people.pem: { source: files/people.pem }
+    services:
+      people-api:
+        running: true
+        enabled: true
+        after: "user:people"
+        unit: { template: templates/api.service.j2 }
+    health: { http: "http://127.0.0.1:8081/health", within: 10s, for: 2s }
+"#;
+
+const FILES: &[(&str, &str)] = &[
+    ("model.yaml", "model: xyz\nformat: 1\n"),
+    (
+        "environments/production.yaml",
+        "environment: production\nnodes: { web1: { servers: [web] } }\nparameters: { password: { secret: people/db } }\n",
+    ),
+    ("environments/production/people.yaml", "target: people\nrelease: \"1.4\"\n"),
+    ("servers/web.yaml", "server: web\n"),
+    ("applications/people/application.yaml", APPLICATION),
+    (
+        "applications/people/releases/1.4.yaml",
+        "release: people 1.4\ncomponents: { api: { artifact: { url: \"model:dist/api\" } } }\n",
+    ),
+    ("dist/api/bin/api", "#!/bin/sh\n"),
+    (
+        "templates/api.toml.j2",
+        "pool = {{ pool }}\nroot = \"{{ deployment.tree }}\"\npassword = \"{{ password }}\"\nform = \"{{ '{{' }} {% raw %}{%{% endraw %} {x}\"\n",
+    ),
+    (
+        "templates/api.service.j2",
+        "[Service]\nExecStart={{ deployment.tree }}/bin/api --config {{ deployment.directory }}/etc/api.toml\n",
+    ),
+    ("files/people.pem", "zgivenlaterz stays here\n"),
+];
+
+/// The one component of a model, of which some files are others.
+fn frozen(others: &[(&str, &str)]) -> (Deployment, Vec<String>, SourceSet) {
+    let mut sources = SourceSet::default();
+    for (path, text) in others.iter().chain(FILES) {
+        sources.add(*path, text.as_bytes(), path.starts_with("dist/"));
+    }
+    let (model, diagnostics) = document::parse(&sources);
+    assert!(!diagnostics.has_errors(), "{diagnostics:?}");
+    let facts = json!({ "architecture": "amd64" });
+    let releases = &BTreeMap::new();
+    let input =
+        NodeInput { environment: "production", node: "web1", facts: Some(&facts), releases };
+    let (resolved, diagnostics) = resolve(&model, &sources, &input);
+    assert!(!diagnostics.has_errors(), "{diagnostics:?}");
+    let [placed] = &resolved.components[..] else { panic!("{:?}", resolved.components) };
+    assert!(!placed.mistakes.has_errors(), "{:?}", placed.mistakes);
+    let (deployment, shared) = freeze(placed, &sources).unwrap();
+    (deployment, shared.iter().map(|it| it.id.to_string()).collect(), sources)
+}
+
+fn digest(others: &[(&str, &str)]) -> String {
+    frozen(others).0.frozen.digest()
+}
+
+fn words(facts: &serde_json::Value) -> Words<'_> {
+    let (previous, tree_from, span, keep) = (None, None, Span::default(), crate::Keep::Repair);
+    Words { id: "0123456789ab", previous, tree_from, span, keep, facts }
+}
+
+const SAMPLE: &str = include_str!("../../../../../tests/formats/deployment-1.json");
+
+/// Whoever has one of these digests in the state directory takes no step because this program is another one.
+#[test]
+fn a_deployment_is_written_as_it_was_ever_written_and_its_digest_is_what_it_was() {
+    let (Deployment { frozen, contents }, ..) = frozen(&[]);
+    let written = serde_json::to_string_pretty(&frozen).unwrap() + "\n";
+    assert_eq!(written, SAMPLE);
+    let read: Frozen = serde_json::from_str(SAMPLE).unwrap();
+    assert_eq!(read, frozen);
+    let contents: Vec<&String> = contents.keys().collect();
+    let named: std::collections::BTreeSet<&str> = read.contents().collect();
+    assert_eq!(contents, named.into_iter().collect::<Vec<_>>());
+    let tree = read.tree.as_ref().unwrap().id();
+    assert_eq!([read.digest(), read.id(), tree], GOLDEN);
+}
+
+const GOLDEN: [&str; 3] = [
+    "e50b821a3e146dcf7dd20fb3111688fa83ac6e35f742a3910cf0a55ec684e209",
+    "e50b821a3e14",
+    "b613cb74f084",
+];
+
+#[test]
+fn what_a_program_runs_with_makes_another_deployment_and_nothing_else_does() {
+    let same = digest(&[]);
+    let said = |from: &str, to: &str| APPLICATION.replace(from, to);
+    let application = "applications/people/application.yaml";
+    for (path, text) in [
+        (application, said("within: 10s, for: 2s", "within: 40s, for: 9s")),
+        (application, said("owner: people }", "mode: \"0700\" }")),
+        (application, said("people: { system: true }", "people: { uid: 900 }")),
+        (application, said("enabled: true\n", "enabled: true\n        description: It serves\n")),
+        ("applications/people/releases/1.4.yaml", FILES[5].1.replace("1.4", "1.5")),
+    ] {
+        let target = ("environments/production/people.yaml", "target: people\nrelease: \"1.5\"\n");
+        let mut others = vec![(path, &*text)];
+        if text.starts_with("release") {
+            others.push(target);
+        }
+        assert_eq!(digest(&others), same, "{text}");
+    }
+    for (path, text) in [
+        (application, said("default: 10", "default: 11")),
+        (application, said("\"0640\"", "\"0644\"")),
+        (application, said("enabled: true", "enabled: false")),
+        ("files/people.pem", "another".to_owned()),
+        ("dist/api/bin/api", "another".to_owned()),
+        (
+            "templates/api.service.j2",
+            "[Service]\nExecStart={{ deployment.tree }}/bin/b\n".to_owned(),
+        ),
+    ] {
+        assert_ne!(digest(&[(path, &text)]), same, "{path}: {text}");
+    }
+}
+
+#[test]
+fn a_deployment_thaws_into_what_the_model_would_have_promised() {
+    let (Deployment { frozen, contents }, shared, _) = frozen(&[]);
+    assert_eq!(shared, ["user:people", "directory:/var/lib/people"]);
+    // Of the model nothing is needed.
+    let mut sources = SourceSet::default();
+    let facts = json!({ "architecture": "amd64" });
+    let words = Words { previous: Some("ba9876543210"), ..words(&facts) };
+    let content = |digest: &str| contents.get(digest).cloned();
+    let Thawed { promises, missing } = thaw(&frozen, words, &content, &mut sources);
+    assert!(missing.is_empty());
+    let ids: Vec<&str> = promises.iter().map(|it| &*it.id.0).collect();
+    let folder = "/srv/people-api/deployments/0123456789ab";
+    let expected = [
+        format!("file:{folder}/etc/api.toml"),
+        "file:/etc/people.pem".to_owned(),
+        "service:people-api".to_owned(),
+        "directory:/srv/people-api".to_owned(),
+        "directory:/srv/people-api/deployments".to_owned(),
+        format!("directory:{folder}"),
+        format!("directory:{folder}/etc"),
+        "directory:/srv/people-api/releases".to_owned(),
+        format!("link:{folder}/tree"),
+        format!("file:{folder}/.steadfast"),
+        "link:/srv/people-api/current".to_owned(),
+        "link:/srv/people-api/previous".to_owned(),
+    ];
+    assert_eq!(ids, expected);
+    let rendered = |promise: &crate::Promise, at: &crate::Node| {
+        let mut diagnostics = crate::Diagnostics::default();
+        let mut cx = crate::Lower::new(&mut diagnostics, &sources, &promise.scope);
+        let path = cx.as_text(at.get("template").unwrap(), "").unwrap();
+        let rendered =
+            cx.render_template(&crate::TextFrom::Model(path), at.get("variables")).unwrap();
+        let text = rendered.pieces.iter().map(|it| match it {
+            crate::Piece::Plain(text) => text.to_string(),
+            crate::Piece::Secret(name) => format!("<{name}>"),
+        });
+        text.collect::<String>()
+    };
+    assert_eq!(
+        rendered(&promises[0], &promises[0].body),
+        format!(
+            "pool = 10\nroot = \"{folder}/tree\"\npassword = \"<people/db>\"\nform = \"{{{{ {{% {{x}}\"\n"
+        )
+    );
+    assert_eq!(
+        rendered(&promises[2], promises[2].body.get("unit").unwrap()),
+        format!("[Service]\nExecStart={folder}/tree/bin/api --config {folder}/etc/api.toml\n")
+    );
+    // A file that is only copied has no words in it.
+    let path = promises[1].body.get("source").unwrap().one_line();
+    let (_, pem) = sources.find(path.trim_matches('"')).unwrap();
+    assert_eq!(pem.text(), Some("zgivenlaterz stays here\n"));
+    // Without one of its contents that is told.
+    let nothing = thaw(&frozen, words, &|_| None, &mut SourceSet::default());
+    assert_eq!(nothing.missing.len(), 3);
+}
+
+#[test]
+fn what_only_the_former_deployment_had_outside_of_it_goes() {
+    let (Deployment { frozen: former, .. }, ..) = frozen(&[]);
+    let mut next = former.clone();
+    next.promises.retain(|it| it.kind == "file" && it.name.contains(NO_ID));
+    let facts = json!({});
+    let words = words(&facts);
+    let gone: Vec<String> =
+        gone(&former, &next, words).iter().map(|it| it.id.to_string()).collect();
+    assert_eq!(gone, ["file:/etc/people.pem", "service:people-api"]);
+}

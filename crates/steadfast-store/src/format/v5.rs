@@ -1,0 +1,61 @@
+//! Version 5 of what the database holds: what is known of the components of this node, and of each deployment that
+//! one of them had or was to have. Everything else is as in version 4.
+
+use serde::{Deserialize, Serialize};
+
+/// One instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Component {
+    /// The release that it has committed to, and none before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<String>,
+    /// How often its position has begun anew.
+    pub incarnation: u64,
+    /// Where its deployments lie.
+    pub directory: String,
+    /// By their digests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
+    /// Where the step leads that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// How many steps it has begun.
+    pub number: u64,
+}
+
+/// One deployment, beside its document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployed {
+    pub release: String,
+    pub state: State,
+    /// Microseconds since 1970, when the last step to it began.
+    pub begun: i64,
+    /// How many steps to it have begun.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub tries: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged: Option<i64>,
+    /// Why it is not good, outermost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reason: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// It was not judged yet.
+    New,
+    /// A step to it was committed.
+    Good,
+    /// It was ill where the one before was well: it is not tried again.
+    Bad,
+    /// It was ill, and whether that is its own doing is not known.
+    Inconclusive,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_none(number: &u32) -> bool {
+    *number == 0
+}

@@ -1,0 +1,253 @@
+//! Applications on a booted machine: a component is deployed, upgraded, repaired, and taken back as a whole where the
+//! new one is ill.
+
+use super::lab::installed::{DIRECTORY, installed, journal, settings, wait_for};
+use super::lab::machine::{Machine, Output};
+use serde_json::Value;
+
+/// A server that answers as its configuration says, and says which release it is of.
+const PROGRAM: &str = r##"#!/usr/bin/perl
+use IO::Socket::INET;
+$| = 1;
+my $release = "RELEASE";
+open my $file, "<", $ARGV[0] or die "no configuration: $!";
+chomp(my $answer = <$file>);
+my $socket = IO::Socket::INET->new(
+    LocalAddr => "127.0.0.1", LocalPort => 8081, Listen => 5, ReuseAddr => 1) or die "no port: $!";
+while (my $client = $socket->accept) {
+    while (<$client>) { last if /^\r?$/ }
+    print $client "HTTP/1.1 $answer\r\nContent-Length: " . length($release) . "\r\n\r\n$release";
+    close $client;
+}
+"##;
+
+const APPLICATION: &str = r#"application: people
+owner: team-people
+parameters: { answer: { type: string, default: "200 OK" } }
+components:
+  api:
+    servers: [web]
+    directory: /srv/people-api
+    users: { people: { system: true } }
+    files:
+      "{{ deployment.directory }}/etc/api.conf":
+        template: templates/api.conf.j2
+        restarts: [people-api]
+      /etc/people.conf: { content: "release {{ release.version }}\n" }
+    services:
+      people-api:
+        running: true
+        enabled: true
+        unit: { template: templates/api.service.j2 }
+    health: { http: "http://127.0.0.1:8081/health", within: 10s, for: 1s }
+    switch: restart
+"#;
+
+const SERVICE: &str = "[Service]
+User=people
+ExecStart={{ deployment.tree }}/bin/api {{ deployment.directory }}/etc/api.conf
+[Install]
+WantedBy=multi-user.target
+";
+
+const RELEASES: [&str; 4] = ["1.3", "1.4", "1.5", "1.6"];
+
+/// The model with all releases, of which one is promised. The program of 1.5 is ill.
+fn model(machine: &Machine, release: &str) {
+    machine.server_model(&[("servers/web.yaml", "server: web\n")]);
+    let programs = RELEASES.map(|it| format!("/srv/model/dist/{it}/bin"));
+    machine.sh(&format!(
+        "mkdir -p /srv/model/applications/people/releases /srv/model/templates \
+         /srv/model/environments/test {}",
+        programs.join(" ")
+    ));
+    machine.write("/srv/model/applications/people/application.yaml", APPLICATION);
+    machine.write("/srv/model/templates/api.conf.j2", "{{ answer }}\nfrom {{ deployment.id }}\n");
+    machine.write("/srv/model/templates/api.service.j2", SERVICE);
+    for release in RELEASES {
+        let dist = format!("/srv/model/dist/{release}/bin/api");
+        let program = PROGRAM.replace("RELEASE", release);
+        let program = match release {
+            "1.5" => program.replace("$answer\\r", "500 Internal Server Error\\r"),
+            _ => program,
+        };
+        machine.write(&dist, program);
+        machine.ok(&["chmod", "755", &dist]);
+        let document = format!(
+            "release: people {release}\ncomponents: {{ api: {{ artifact: {{ url: \"model:dist/{release}\" }} }} }}\n"
+        );
+        machine.write(&format!("/srv/model/applications/people/releases/{release}.yaml"), document);
+    }
+    target(machine, release, "");
+}
+
+fn target(machine: &Machine, release: &str, more: &str) {
+    let document = format!("target: people\nrelease: \"{release}\"\n{more}");
+    machine.write("/srv/model/environments/test/people.yaml", document);
+}
+
+fn run(machine: &Machine, more: &[&str]) -> Output {
+    machine.steadfast(&[&["run", "--model", "/srv/model"], more].concat())
+}
+
+/// What the run says of the component.
+fn component(run: &Output) -> Value {
+    let lines = run.stdout.lines().map(|it| serde_json::from_str::<Value>(it).unwrap());
+    let found = lines.rev().find(|it| it["component"] == "people/api");
+    found.unwrap_or_else(|| panic!("{run:#?}"))
+}
+
+/// What answers: the status, and the release.
+fn answer(machine: &Machine) -> String {
+    machine.sh("perl -MHTTP::Tiny -e '$r = HTTP::Tiny->new->get(\"http://127.0.0.1:8081/\"); print \"$r->{status} $r->{content}\"'")
+}
+
+fn current(machine: &Machine) -> String {
+    machine.ok(&["readlink", "/srv/people-api/current"]).trim().to_owned()
+}
+
+fn process(machine: &Machine) -> String {
+    machine.ok(&["systemctl", "show", "-P", "InvocationID", "people-api"])
+}
+
+/// Everything that belongs to the component.
+fn all(machine: &Machine) -> Vec<(String, String)> {
+    let roots = ["/srv/people-api", "/etc/people.conf", "/etc/systemd/system"];
+    machine.listing(&roots, &[]).into_iter().collect()
+}
+
+#[test]
+fn a_component_is_deployed_upgraded_repaired_and_taken_back_whole() {
+    let Some(machine) = Machine::boot() else { return };
+    model(&machine, "1.3");
+    let first = run(&machine, &["--format", "json"]);
+    assert_eq!(first.status, 0, "{first:#?}");
+    let told = component(&first);
+    assert_eq!((&told["outcome"], &told["step"]), (&"repaired".into(), &"committed".into()));
+    assert_eq!((&told["from"], &told["to"]), (&Value::Null, &"1.3".into()));
+    assert_eq!(answer(&machine), "200 1.3");
+    let of_1_3 = current(&machine);
+    let conf = machine.text("/srv/people-api/current/etc/api.conf");
+    assert_eq!(conf, format!("200 OK\nfrom {}\n", of_1_3.trim_start_matches("deployments/")));
+
+    // What is kept is not touched, and leaves no trace.
+    let before = (process(&machine), all(&machine), machine.ok(&["steadfast", "history"]));
+    let again = run(&machine, &["--format", "json"]);
+    assert_eq!(
+        (again.status, component(&again)["outcome"].as_str()),
+        (0, Some("kept")),
+        "{again:#?}"
+    );
+    assert_eq!((process(&machine), all(&machine), machine.ok(&["steadfast", "history"])), before);
+
+    // A look says what is to come, and does nothing.
+    target(&machine, "1.4", "");
+    let look = run(&machine, &["--dry-run", "--format", "json"]);
+    let foreseen = component(&look);
+    assert_eq!((look.status, foreseen["certainty"].as_str()), (0, Some("expected")), "{look:#?}");
+    assert!(!look.stdout.contains("\"certain\",\"change\""), "{look:#?}");
+    assert_eq!((process(&machine), all(&machine)), (before.0, before.1));
+
+    let upgraded = run(&machine, &["--format", "json"]);
+    assert_eq!(upgraded.status, 0, "{upgraded:#?}");
+    let told = component(&upgraded);
+    assert_eq!((&told["from"], &told["release"]), (&"1.3".into(), &"1.4".into()), "{told}");
+    assert_eq!(answer(&machine), "200 1.4");
+    assert_eq!(machine.text("/etc/people.conf"), "release 1.4\n");
+    assert_eq!(machine.ok(&["readlink", "/srv/people-api/previous"]).trim(), of_1_3);
+    assert_eq!(run(&machine, &[]).status, 0);
+
+    // Drift of its files and of its tree is repaired, and its service begins anew.
+    let good = all(&machine);
+    machine.sh("echo '500 Drifted' > /srv/people-api/current/etc/api.conf; rm /etc/people.conf; \
+                echo >> /srv/people-api/current/tree/bin/api; rm /srv/people-api/current");
+    let repaired = run(&machine, &["--format", "json"]);
+    assert_eq!(
+        (repaired.status, component(&repaired)["outcome"].as_str()),
+        (0, Some("repaired")),
+        "{repaired:#?}"
+    );
+    assert_eq!(component(&repaired)["step"], Value::Null);
+    let names = |all: Vec<(String, String)>| all.into_iter().map(|it| it.0).collect::<Vec<_>>();
+    assert_eq!(names(all(&machine)), names(good));
+    assert_eq!(answer(&machine), "200 1.4");
+
+    // One that is ill is taken back as a whole, and not tried again.
+    let files = machine.sh(
+        "cd /srv/people-api; find . -type f | sort | xargs sha256sum; readlink current previous",
+    );
+    target(&machine, "1.5", "");
+    let bad = run(&machine, &["--format", "json"]);
+    assert_eq!(bad.status, 4, "{bad:#?}");
+    let told = component(&bad);
+    assert_eq!(
+        (&told["outcome"], &told["step"]),
+        (&"not-kept".into(), &"went-back".into()),
+        "{told}"
+    );
+    assert_eq!((&told["release"], &told["to"]), (&"1.4".into(), &"1.5".into()), "{told}");
+    assert!(told["reason"][1].as_str().unwrap().contains("it is not healthy"), "{told}");
+    assert_eq!(answer(&machine), "200 1.4");
+    assert_eq!(machine.text("/etc/people.conf"), "release 1.4\n");
+    let after = machine.sh(
+        "cd /srv/people-api; find . -type f | sort | xargs sha256sum; readlink current previous",
+    );
+    assert_eq!(after, files);
+    let before = process(&machine);
+    let again = run(&machine, &["--format", "json"]);
+    assert_eq!(again.status, 4, "{again:#?}");
+    assert!(
+        component(&again)["reason"][0].as_str().unwrap().contains("not tried again"),
+        "{again:#?}"
+    );
+    assert_eq!(process(&machine), before);
+    let history: String = (1..9)
+        .map(|it| machine.run(&["steadfast", "history", "show", &it.to_string()]).stdout)
+        .collect();
+    assert!(history.contains("went back to 1.4"), "{history}");
+
+    // The next release goes from where it is; and a configuration alone is a step as well.
+    target(&machine, "1.6", "");
+    assert_eq!(run(&machine, &[]).status, 0);
+    assert_eq!(answer(&machine), "200 1.6");
+    target(&machine, "1.6", "parameters: { answer: \"203 Fine\" }\n");
+    assert_eq!(run(&machine, &[]).status, 0);
+    assert_eq!(answer(&machine), "203 1.6");
+    // A release below is not gone back to.
+    target(&machine, "1.4", "");
+    let held = run(&machine, &["--exit-code"]);
+    assert_eq!(held.status, 3, "{held:#?}");
+    assert!(held.stdout.contains("below 1.6"), "{held:#?}");
+    assert_eq!(answer(&machine), "203 1.6");
+}
+
+#[test]
+fn an_agent_brings_a_component_to_the_release_that_its_target_says() {
+    let Some(machine) = installed() else { return };
+    model(&machine, "1.3");
+    settings(&machine, DIRECTORY);
+    machine.ok(&["systemctl", "start", "steadfast"]);
+    let answers = |what: &str| {
+        wait_for(&machine, what, |_| {
+            machine.run(&["test", "-e", "/srv/people-api/current"]).status == 0
+                && answer(&machine) == what
+        })
+    };
+    answers("200 1.3");
+    target(&machine, "1.4", "");
+    answers("200 1.4");
+    // What is ill is not what the revision is judged by.
+    target(&machine, "1.5", "");
+    let status = wait_for(&machine, "gone back", |it| {
+        it["last_run"]["not_kept"].to_string().contains("component:people/api")
+    });
+    assert_eq!(
+        status["bad"].as_array().map(Vec::len),
+        Some(0),
+        "{status:#}\n{}",
+        journal(&machine)
+    );
+    assert_eq!(answer(&machine), "200 1.4");
+    target(&machine, "1.6", "");
+    answers("200 1.6");
+}

@@ -3,6 +3,7 @@
 mod aliases;
 pub mod budget;
 pub mod check;
+pub mod component;
 pub mod converge;
 pub mod event;
 pub mod graph;

@@ -17,8 +17,8 @@ enum Newer {
     Waits,
     /// Its step is open.
     Begun,
-    /// This comes first.
-    First(Option<Next>),
+    /// It has to be prepared.
+    Missing,
 }
 
 impl Turn<'_> {
@@ -41,7 +41,10 @@ impl Turn<'_> {
         match self.newer(step, &baking) {
             Newer::Waits => {}
             Newer::Begun => return None,
-            Newer::First(next) => return next,
+            Newer::Missing => {
+                let wanted = self.seen.wanted.as_ref()?.deployment.clone();
+                return self.act(Act::Prepare(wanted));
+            }
         }
         let asked = baking.asked.as_ref().and_then(|it| self.now.since(it));
         let mut pause = asked.map_or(Duration::ZERO, |it| ASK.saturating_sub(it));
@@ -102,7 +105,7 @@ impl Turn<'_> {
         }
         if !self.seen.prepared.contains(&it.own) {
             let trouble = match self.came.prepared.take() {
-                None => return Newer::First(self.act(Act::Prepare(it.clone()))),
+                None => return Newer::Missing,
                 Some(Err(trouble)) => trouble,
                 Some(Ok(())) => Trouble::Lost,
             };

@@ -43,9 +43,16 @@ impl Turn<'_> {
         if let Some(gate) = self.gate().cloned() {
             return self.closed(gate);
         }
-        let baseline = match self.baseline(answer) {
-            Ok(baseline) => baseline,
-            Err(next) => return next,
+        let baseline = match (self.row.current.clone(), answer.map(|it| it.health)) {
+            (None, _) => Baseline::First,
+            (Some(current), None) => return self.act(Act::Ask(current)),
+            (Some(_), Some(Health::Well)) => Baseline::Well,
+            (Some(_), Some(Health::Ill(why) | Health::Dead(why))) => {
+                if let Some(next) = self.waits_for_the_old() {
+                    return Some(next);
+                }
+                Baseline::Ill(why.reason)
+            }
         };
         self.begin(Kind::Move, wanted.deployment, baseline)
     }
@@ -146,22 +153,13 @@ impl Turn<'_> {
         self.ended(End::Failed(trouble), None, due)
     }
 
-    /// How the one that runs is before anything is touched.
-    fn baseline(&mut self, answer: Option<Answer>) -> Result<Baseline, Option<Next>> {
-        let Some(current) = self.row.current.clone() else { return Ok(Baseline::First) };
-        let Some(answer) = answer else { return Err(self.act(Act::Ask(current))) };
-        let why = match answer.health {
-            Health::Well => return Ok(Baseline::Well),
-            Health::Ill(why) | Health::Dead(why) => why,
-        };
-        match self.row.again.clone().filter(|it| it.once_well && self.seen.by == By::Agent) {
-            Some(again) => {
-                self.try_again(again.why.clone(), true);
-                let due = self.due();
-                Err(self.wait_until(due, Waiting::OnceWell(again.why)))
-            }
-            None => Ok(Baseline::Ill(why.reason)),
-        }
+    /// Where the one before was ill after going back to it, it has to be well first; a person may try it at once.
+    fn waits_for_the_old(&mut self) -> Option<Next> {
+        let by_agent = self.seen.by == By::Agent;
+        let again = self.row.again.clone().filter(|it| it.once_well && by_agent)?;
+        self.try_again(again.why.clone(), true);
+        let due = self.due();
+        self.wait_until(due, Waiting::OnceWell(again.why))
     }
 
     /// Opens a step.

@@ -94,10 +94,14 @@ pub fn report(
     match next {
         Next::Act { .. } => None,
         Next::Wait { row, until, why } => {
-            let until = match until {
-                Until::Boot(due) => Some(at(now.wall_at(*due))),
-                Until::Wall(due) => Some(at(*due)),
-                Until::Change => None,
+            // It is asked on meanwhile, which nobody waits for.
+            let end = row.step.as_ref().filter(|_| *why == Waiting::Baking);
+            let end = end.map(|it| it.since.at.saturating_add(it.to.terms.bake));
+            let until = match (end, until) {
+                (Some(due), _) => Some(at(now.wall_at(due))),
+                (None, Until::Boot(due)) => Some(at(now.wall_at(*due))),
+                (None, Until::Wall(due)) => Some(at(*due)),
+                (None, Until::Change) => None,
             };
             let (outcome, stage) = stage_of(why);
             let mut report = begun(component, row, outcome, stage);

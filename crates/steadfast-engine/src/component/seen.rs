@@ -19,7 +19,8 @@ pub struct Seen {
     pub place: Place,
     /// The deployments that processes of its units belong to; none for one of which that is not known.
     pub running: BTreeSet<Option<Arc<str>>>,
-    /// Active units that a stop of its units takes along.
+    /// Active units that a stop of its units takes along; before a first deployment also those of its own names that
+    /// somebody else had put there, and that run.
     pub along: BTreeSet<Arc<str>>,
     /// Units to quiesce that still run.
     pub busy: Vec<Arc<str>>,

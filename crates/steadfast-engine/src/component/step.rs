@@ -12,7 +12,11 @@ const STILL_RUNS: &str = "it still runs";
 impl Turn<'_> {
     pub(super) fn go_on(&mut self) -> Option<Next> {
         self.heed_payment();
-        let Some(step) = self.row.step.clone() else { return None };
+        let step = self.row.step.clone()?;
+        if self.is_abandoned(&step) && step.chained {
+            // What bakes has no step of its own any more.
+            return self.go_back(Trouble::Unwanted);
+        }
         if self.is_abandoned(&step) {
             // What was taken away is given back by who has no step.
             self.row.step = None;
@@ -37,7 +41,7 @@ impl Turn<'_> {
 
     /// Before anything was touched, a step is left for a newer target or a gate that has closed.
     fn is_abandoned(&self, step: &Step) -> bool {
-        if !step.is_untouched() {
+        if !step.is_untouched() || step.back.is_some() {
             return false;
         }
         let wanted = self.seen.wanted.as_ref().is_some_and(|it| it.deployment.is(&step.to));
@@ -80,7 +84,7 @@ impl Turn<'_> {
         let result = self.came.quiesced.take();
         let over = self.now.since(&step.since).is_some_and(|it| it >= wait);
         if matches!(result, Some(Err(_))) || (over && (!kills || self.is_tried_out())) {
-            return self.put_off(Trouble::Busy(self.seen.busy.clone()));
+            return self.put_off(step, Trouble::Busy(self.seen.busy.clone()));
         }
         self.row.owed.quiesced = true;
         let asked = step.tries > 0;
@@ -112,11 +116,11 @@ impl Turn<'_> {
         let result = self.came.drained.take();
         match result {
             Some(Ok(())) => return self.enter(Phase::Drained),
-            Some(Err(why)) => return self.put_off(Trouble::Drain(why)),
+            Some(Err(why)) => return self.put_off(step, Trouble::Drain(why)),
             None => {}
         }
         if self.is_tried_out() {
-            return self.put_off(Trouble::CutOff);
+            return self.put_off(step, Trouble::CutOff);
         }
         self.row.owed.ready = step.from.as_ref().is_some_and(|it| it.terms.readies);
         self.attempt(Act::Drain)
@@ -132,7 +136,10 @@ impl Turn<'_> {
     }
 
     /// Nothing was touched: it is put off, and what was taken away is given back.
-    fn put_off(&mut self, why: Trouble) -> Option<Next> {
+    fn put_off(&mut self, step: &Step, why: Trouble) -> Option<Next> {
+        if step.chained {
+            return self.go_back(why);
+        }
         if let Some(next) = self.pay(false) {
             return Some(next);
         }
@@ -238,6 +245,10 @@ impl Turn<'_> {
         if self.is_booted_out() {
             return self.go_back(Trouble::CutOff);
         }
+        // Also where a boot has started it.
+        if !beside && heading.terms.readies {
+            self.row.owed.ready = true;
+        }
         let runs = self.is_running(&heading.own) && way != Switch::Reload;
         // In blue-green the traffic goes back, and the other slot stops, whatever becomes of this one.
         let goes_on = beside && step.back.is_some() && (result.is_some() || self.is_tried_out());
@@ -254,9 +265,6 @@ impl Turn<'_> {
                 None => self.go_back(Trouble::CutOff),
                 Some(_) => self.found_ill(step, Illness { reason, journal: vec![] }),
             };
-        }
-        if !beside && heading.terms.readies {
-            self.row.owed.ready = true;
         }
         let how = match way {
             Switch::Reload => Start::Reload,

@@ -101,7 +101,7 @@ pub(super) fn waiting(it: &Waiting, until: Option<&str>, at: Clock<'_>) -> Strin
             format!("waits for its first good answer; the last one: {last}")
         }
         Waiting::Lasting => "is well, and has to stay so for longer".to_owned(),
-        Waiting::Baking => format!("bakes; it is asked again{}", until(" at")),
+        Waiting::Baking => format!("bakes{}", until(" until")),
         Waiting::Retiring => format!("the program in the other slot stops{}", until(" at")),
         Waiting::Again(why @ Trouble::Refused(_)) => {
             format!("{why}; not fetched again (`steadfast retry`)")

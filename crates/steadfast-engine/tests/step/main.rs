@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test whose helpers are no test functions")]
 
 mod host;
+mod walks;
 mod world;
 
 use std::collections::BTreeSet;

@@ -1,5 +1,6 @@
 //! What is written, in types of its own: domain types may change freely, these may not.
 
+pub mod step;
 pub mod v1;
 pub mod v2;
 pub mod v3;

@@ -12,7 +12,7 @@ mod world;
 use std::collections::BTreeSet;
 use world::World;
 
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 80;
 const DAYS: i64 = 2;
 
 fn live(seed: u64, told: bool) -> BTreeSet<String> {

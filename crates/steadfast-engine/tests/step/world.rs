@@ -590,7 +590,7 @@ impl World {
             }
             17 => {
                 let it = &mut self.components[at];
-                let gone = it.host.prepared.pop_first();
+                let gone = std::mem::take(&mut it.host.prepared);
                 self.say(|_| format!("somebody removes {gone:?}"));
             }
             18 => self.components[at].host.hooks = one_in(&mut self.chance, 2),

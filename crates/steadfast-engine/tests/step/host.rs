@@ -72,6 +72,8 @@ pub(crate) struct Host {
     pub timer: bool,
     pub job: i64,
     pub dependency: bool,
+    /// From when to when it is away for a moment.
+    pub outage: std::ops::Range<i64>,
     pub artifacts: bool,
     pub hooks: bool,
     /// What the last answer was.
@@ -94,6 +96,7 @@ impl Host {
             timer: true,
             job: 0,
             dependency: true,
+            outage: 0..0,
             artifacts: true,
             hooks: true,
             answered_well: false,
@@ -167,7 +170,7 @@ impl Host {
             Truth::Slow(after) => age >= after,
             Truth::Ill | Truth::DoesNotStart | Truth::Refused => false,
         };
-        well && self.dependency
+        well && self.dependency && !self.outage.contains(&time)
     }
 
     fn answer(&mut self, of: &Deployment, time: i64) -> Answer {

@@ -411,3 +411,42 @@ fn while_nothing_it_depends_on_is_there_no_release_is_outlawed() {
         Committed
     "#]]);
 }
+
+#[test]
+fn what_is_ill_for_a_moment_at_the_end_of_its_bake_is_committed_once_it_is_well() {
+    let mut walk = Walk::new();
+    let terms = terms(Switch::Restart);
+    walk.bring("old", &terms, Truth::Good).told.clear();
+    let bakes = Terms { bake: Duration::from_secs(60), ..terms };
+    let begun = walk.time;
+    walk.host.outage = begun + 60_000..begun + 80_000;
+    walk.bring("new", &bakes, Truth::Good);
+    assert!(walk.time > begun + 80_000, "it is committed while it is ill: {}", walk.time - begun);
+    walk.shows(expect![[r#"
+        -> new
+        prepare new
+        ask old
+        stop
+        switch to new
+        start new
+        ask new
+        commit new, previous old
+        Committed
+    "#]]);
+    let begun = walk.time;
+    walk.host.outage = begun + 60_000..begun + 200_000;
+    walk.bring("newer", &bakes, Truth::Good).shows(expect![[r#"
+        -> newer
+        prepare newer
+        ask new
+        stop
+        switch to newer
+        start newer
+        ask newer
+        stop
+        switch to new
+        start new
+        ask new
+        Inconclusive
+    "#]]);
+}

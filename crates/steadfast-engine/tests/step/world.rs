@@ -402,6 +402,12 @@ impl World {
             | Act::Pay(_) => false,
         };
         self.demand(!touches || step.is_some(), "what is not written down is changed");
+        if let Act::Commit { current, previous: _ } = act {
+            self.demand(it.host.answered_well, "what does not answer well is committed");
+            let long = current.terms.lasts >= Duration::from_secs(4);
+            let flaps = it.host.truth(&current.own) == Truth::Flaps;
+            self.demand(!(flaps && long), "what ends again and again is committed");
+        }
         let Some(step) = step.filter(|_| touches) else { return };
         if step.number > it.touched {
             let now = matches!(by, By::Hand { now: true });
@@ -533,7 +539,7 @@ impl World {
         let at = usize::try_from(self.chance.below(self.components.len() as u64)).unwrap();
         let time = self.time;
         let one_in = |chance: &mut Chance, many| chance.one_in(many);
-        match self.chance.below(24) {
+        match self.chance.below(25) {
             0..=4 => {
                 let truth = match self.chance.below(12) {
                     0 => Truth::Ill,
@@ -599,6 +605,26 @@ impl World {
                 self.components[at].host.job = time + job;
             }
             20 => self.retry(at),
+            21 => {
+                // One that bakes, a newer one, and while that begins the target is set back.
+                self.want_new(at, Truth::Good);
+                self.wake = self.time;
+                self.advance(self.time + 100_000);
+                self.want_new(at, Truth::Good);
+                self.wake = self.time;
+                for _ in 0..200 {
+                    self.advance(self.time + 500);
+                    let it = &mut self.components[at];
+                    let begins = it.row.step.as_ref().is_some_and(|it| {
+                        it.chained && matches!(it.phase, Phase::Quiesce | Phase::Drained)
+                    });
+                    if let (true, Some(deployment)) = (begins, it.row.current.clone()) {
+                        let source = Arc::clone(&deployment.own);
+                        it.wanted = Some(Wanted { deployment, source });
+                        break;
+                    }
+                }
+            }
             _ => {
                 let now = one_in(&mut self.chance, 3);
                 self.say(|_| format!("run by hand, now: {now}"));

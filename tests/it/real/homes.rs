@@ -142,3 +142,23 @@ users:
     assert!(!group.contains("crew:") && !group.contains("oldg:"), "{group}");
     assert_eq!(run(&machine, &[]).status, 0);
 }
+
+#[test]
+fn subordinate_ids_come_and_go_with_their_user_and_nobody_elses_do() {
+    let Some(machine) = Machine::boot() else { return };
+    machine.sh("useradd -m other");
+    let ids = || machine.sh("cat /etc/subuid /etc/subgid");
+    let before = ids();
+    assert_eq!(before.matches("other:").count(), 2, "{before}");
+    machine.server_model(&[("servers/web.yaml", "server: web\nusers: { sub: present }\n")]);
+    assert_eq!(run(&machine, &[]).status, 0);
+    let there = ids();
+    assert_eq!(there.matches("sub:").count(), 2, "{there}");
+    // Another uid leaves them: they hang on the name.
+    machine.server_model(&[("servers/web.yaml", "server: web\nusers: { sub: { uid: 2600 } }\n")]);
+    assert_eq!(run(&machine, &[]).status, 0);
+    assert_eq!(ids(), there);
+    machine.server_model(&[("servers/web.yaml", "server: web\nusers: { sub: absent }\n")]);
+    assert_eq!(run(&machine, &[]).status, 0);
+    assert_eq!(ids(), before);
+}

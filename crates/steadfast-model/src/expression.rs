@@ -472,34 +472,50 @@ fn undefined(name: &str, scope: &Scope) -> Fault {
         format!("`{name}` is not defined here")
     };
     let mut fault = Fault::new(codes::UNDEFINED_NAME, message);
-    if let Some(near) = suggestion(name, scope) {
-        fault.label = format!("did you mean `{near}`?");
+    let Missing { path, part, keys } = missing(name, scope);
+    let known: Vec<&str> = keys.iter().map(|it| &**it).collect();
+    if let Some(near) = nearest(part, &known).filter(|_| !part.is_empty()) {
+        let meant = match path.is_empty() {
+            true => near.to_owned(),
+            // There a `-` would be a minus.
+            false if near.contains('-') => format!("{path}[\"{near}\"]"),
+            false => format!("{path}.{near}"),
+        };
+        fault.label = format!("did you mean `{meant}`?");
     }
-    let names: Vec<&str> = scope.names().collect();
-    fault.help(format!("names here: {}", names.join(", ")))
+    let place = if path.is_empty() { "here".to_owned() } else { format!("in `{path}`") };
+    fault.help(format!("names {place}: {}", known.join(", ")))
 }
 
-/// The name that a mistyped one probably meant, with what stands before its last dot.
-fn suggestion(name: &str, scope: &Scope) -> Option<String> {
+/// How far a name leads, its first part that is not there, and what is there instead.
+struct Missing<'n> {
+    path: String,
+    part: &'n str,
+    keys: Vec<Arc<str>>,
+}
+
+fn missing<'n>(name: &'n str, scope: &Scope) -> Missing<'n> {
     let mut parts = name.split('.');
-    let first = parts.next()?;
+    let first = parts.next().unwrap_or("");
+    let here = || scope.names().map(Arc::from).collect();
     let Some(mut value) = scope.get(first).cloned() else {
-        let names: Vec<&str> = scope.names().collect();
-        return nearest(first, &names).map(str::to_owned);
+        return Missing { path: String::new(), part: first, keys: here() };
     };
     let mut path = first.to_owned();
     for part in parts {
         match value.get_attr(part) {
             Ok(below) if !below.is_undefined() => value = below,
             Ok(_) | Err(_) => {
-                let keys: Vec<Arc<str>> =
-                    value.try_iter().ok()?.filter_map(|key| key.to_str()).collect();
-                let keys: Vec<&str> = keys.iter().map(|it| &**it).collect();
-                return nearest(part, &keys).map(|near| format!("{path}.{near}"));
+                let keys = value.try_iter().into_iter().flatten();
+                let keys: Vec<Arc<str>> = keys.filter_map(|key| key.to_str()).collect();
+                if keys.is_empty() {
+                    break;
+                }
+                return Missing { path, part, keys };
             }
         }
         path.push('.');
         path.push_str(part);
     }
-    None
+    Missing { path: String::new(), part: "", keys: here() }
 }

@@ -36,7 +36,8 @@ and nothing of it is inherited; a component that it does not name is as in the r
 
 Expressions of a component see its parameters and `application.name`, `application.owner`,
 `component.name`, `component.directory`, `release.version`, `release.features`,
-`release.at_least(\"1.10\")` (of the release that last named the component), `flags.NAME`, and, outside of
+`release.at_least(\"1.10\")` (of the release that last named the component), `flags.NAME` (with `_` for each `-`,
+or `flags[\"NAME\"]`), and, outside of
 `when`, parameters and arguments, `deployment.id`, `deployment.directory` and `deployment.tree`. These may only
 be put out as they are: a deployment is named by what it promises, so nothing else may hang on its name. With
 slots, units that run once for each (`NAME@`), the front, `health`, `drain` and `ready` also see

@@ -5,6 +5,7 @@ use super::{Application, FlagHere, FlagValue, Release, Version};
 use crate::value;
 use minijinja::value::{Enumerator, Object};
 use minijinja::{Error, ErrorKind, State, Value};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// `application.name`, `application.owner`.
@@ -19,16 +20,35 @@ pub(crate) fn component(name: &str, directory: Option<&str>) -> Value {
     map([("name", name.into())].into_iter().chain(directory))
 }
 
-/// `flags.NAME`.
+/// `flags.NAME`, with `_` for each `-`, which would be a minus there; or `flags["NAME"]`.
 pub(crate) fn flags(all: &[FlagHere]) -> Value {
-    map(all.iter().map(|it| {
+    let values = all.iter().map(|it| {
         let value = match &it.value {
-            FlagValue::Boolean(it) => (*it).into(),
-            FlagValue::Text(it) => (**it).into(),
-            FlagValue::Integer(it) => (*it).into(),
+            FlagValue::Boolean(it) => Value::from(*it),
+            FlagValue::Text(it) => Value::from(&**it),
+            FlagValue::Integer(it) => Value::from(*it),
         };
-        (&*it.name, value)
-    }))
+        (Arc::clone(&it.name), value)
+    });
+    Value::from_object(OfFlags(values.collect()))
+}
+
+#[derive(Debug)]
+struct OfFlags(BTreeMap<Arc<str>, Value>);
+
+impl Object for OfFlags {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let key = key.as_str()?;
+        let found = self.0.get(key).or_else(|| {
+            let is_it = |(name, _): &(&Arc<str>, &Value)| name.replace('-', "_") == key;
+            self.0.iter().find(is_it).map(|(_, value)| value)
+        });
+        found.cloned()
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.0.keys().map(Value::from).collect())
+    }
 }
 
 fn map<'a>(entries: impl IntoIterator<Item = (&'a str, serde_json::Value)>) -> Value {

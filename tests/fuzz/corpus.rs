@@ -1,5 +1,6 @@
 //! Good inputs, from which the others are made. Whatever is signed here is signed by one key, always the same.
 
+use crate::one_file::files_and_environment;
 use crate::targets::{PART, hex, name, replaced};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -54,30 +55,12 @@ pub(crate) fn language() -> Vec<Vec<u8>> {
         std::fs::read_dir(folder).unwrap().map(|it| it.unwrap().path()).collect();
     paths.sort();
     let texts = paths.iter().filter(|it| it.extension().is_some_and(|it| it == "txt"));
+    let model = |text: &str| {
+        let files = files_and_environment(text).into_iter();
+        let parts: Vec<Vec<u8>> = files.flat_map(|(path, it)| [path.into(), it.into()]).collect();
+        joined(&parts.iter().map(Vec::as_slice).collect::<Vec<_>>())
+    };
     texts.map(|it| model(&std::fs::read_to_string(it).unwrap())).collect()
-}
-
-fn model(text: &str) -> Vec<u8> {
-    let mut parts: Vec<Vec<u8>> = vec![];
-    for line in text.split_inclusive('\n') {
-        if let Some(path) = line.strip_prefix("=== ") {
-            parts.push(path.trim().as_bytes().to_vec());
-            parts.push(vec![]);
-        } else if let Some(content) = parts.last_mut() {
-            content.extend_from_slice(line.as_bytes());
-        }
-    }
-    for (path, content) in [
-        ("model.yaml", "model: test\nformat: 1\n"),
-        ("environments/test.yaml", "environment: test\nnodes:\n  node1: { servers: [web] }\n"),
-    ] {
-        let folder = path.split_inclusive('/').next().unwrap().as_bytes();
-        if !parts.iter().step_by(2).any(|it| it.starts_with(folder)) {
-            parts.extend([path.as_bytes().to_vec(), content.as_bytes().to_vec()]);
-        }
-    }
-    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-    joined(&parts)
 }
 
 pub(crate) fn settings() -> Vec<Vec<u8>> {

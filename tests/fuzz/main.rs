@@ -13,14 +13,18 @@
 //! STEADFAST_FUZZ_LAST=/tmp/last PROPTEST_CASES=1000000 cargo test -p steadfast-tests --test fuzz -- language
 //! ```
 //!
-//! `libfuzzer/` beside this has the same targets for libFuzzer, which looks where an input leads; it takes a
-//! nightly toolchain.
+//! `libfuzzer/` beside this has the same targets for libFuzzer, which looks where an input leads. With sanitizers
+//! it takes a nightly toolchain, without them the stable one: its Cargo.toml says how.
 
 #[cfg(test)]
 mod corpus;
 
 #[cfg(test)]
 mod mutate;
+
+#[cfg(test)]
+#[path = "../it/one_file.rs"]
+mod one_file;
 
 #[cfg(test)]
 mod targets;

@@ -2,16 +2,16 @@
 //! to take what the key of `corpus.rs` has not signed.
 
 use crate::corpus;
+use crate::one_file;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sha2::{Digest as _, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use steadfast_download::offer::Writer;
 use steadfast_download::unpack::unpack;
-use steadfast_engine::promised;
-use steadfast_model::NodeInput;
-use steadfast_model::{Severity, SourceSet, check, document, render};
+use steadfast_model::{Severity, SourceSet, render};
+use steadfast_node::model::Loaded;
 use steadfast_node::settings;
 use steadfast_source::Refusal;
 use steadfast_source::accept::accept;
@@ -50,19 +50,7 @@ pub(crate) fn language(bytes: &[u8]) -> bool {
             sources.add(path, pair.get(1).copied().unwrap_or_default(), false);
         }
     }
-    let (model, mut found) = document::parse(&sources);
-    let (targets, more) = check::targets(&model, &sources);
-    found.extend(more);
-    for target in &targets {
-        let input = NodeInput {
-            environment: &target.environment,
-            node: &target.node,
-            facts: target.facts.as_ref(),
-            releases: &BTreeMap::new(),
-        };
-        let (_, _, more) = promised::check(&model, &sources, &input);
-        found.extend(more);
-    }
+    let Loaded { sources, diagnostics: found, .. } = one_file::checked(sources);
     for it in &found {
         let text = render::text(it, &sources, false);
         assert!(!text.contains(['\u{1b}', '\u{202e}']), "it steers the terminal: {text:?}");

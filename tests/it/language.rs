@@ -1,17 +1,15 @@
 //! Whole models in one file each, and what `check` says of them.
 //!
 //! `tests/language/bad/CODE.txt` has at least one mistake of that code, `tests/language/ok/` has none.
-//! A line `=== PATH` begins a file of the model; a model.yaml is added where none is
-//! given, unless the first line is `# without model.yaml`. The golden
-//! text stands beside it; `UPDATE_EXPECT=1` rewrites it.
+//! `one_file.rs` says how a model is written in one text. The golden text stands beside it; `UPDATE_EXPECT=1`
+//! rewrites it.
 
+use crate::one_file::{self, files, files_and_environment};
 use expect_test::expect_file;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use steadfast_engine::promised;
-use steadfast_model::NodeInput;
 use steadfast_model::section::SECTIONS;
-use steadfast_model::{Severity, SourceSet, check, codes, document, render};
+use steadfast_model::{Severity, SourceSet, codes, render};
+use steadfast_node::model::Loaded;
 
 /// The files of one of the models, for tests that need it on a disk.
 pub(crate) fn example(path: &str) -> Vec<(String, String)> {
@@ -19,51 +17,15 @@ pub(crate) fn example(path: &str) -> Vec<(String, String)> {
     files(&std::fs::read_to_string(path).unwrap())
 }
 
-fn files(text: &str) -> Vec<(String, String)> {
-    let mut files: Vec<(String, String)> = vec![];
-    for line in text.split_inclusive('\n') {
-        if let Some(path) = line.strip_prefix("=== ") {
-            files.push((path.trim().to_owned(), String::new()));
-        } else if let Some((_, content)) = files.last_mut() {
-            content.push_str(line);
-        }
-    }
-    let without = text.starts_with("# without model.yaml");
-    if !without && !files.iter().any(|(path, _)| path == "model.yaml") {
-        files.push(("model.yaml".to_owned(), "model: test\nformat: 1\n".to_owned()));
-    }
-    files
-}
-
 /// What `steadfast check` would print, and the codes in it.
 fn checked(text: &str) -> (String, Vec<(&'static str, Severity)>) {
     let mut sources = SourceSet::default();
-    let mut files = files(text);
-    let has_environment = files.iter().any(|(path, _)| path.starts_with("environments/"));
-    if !has_environment {
-        let environment = "environment: test\nnodes:\n  node1: { servers: [web] }\n";
-        files.push(("environments/test.yaml".to_owned(), environment.to_owned()));
-    }
-    for (path, content) in files {
+    for (path, content) in files_and_environment(text) {
         // `\xHH` stands for a byte that no text file can hold.
         let bytes = bytes(&content);
         sources.add(path, bytes, false);
     }
-    let (model, mut diagnostics) = document::parse(&sources);
-    let (targets, more) = check::targets(&model, &sources);
-    diagnostics.extend(more);
-    model.catalog.mistakes().for_each(|it| diagnostics.push(it.clone()));
-    for target in &targets {
-        let facts = target.facts.as_ref();
-        let input = NodeInput {
-            environment: &target.environment,
-            node: &target.node,
-            facts,
-            releases: &BTreeMap::new(),
-        };
-        let (_, _, more) = promised::check(&model, &sources, &input);
-        diagnostics.extend(more);
-    }
+    let Loaded { sources, diagnostics, .. } = one_file::checked(sources);
     let text: Vec<String> =
         diagnostics.iter().map(|it| render::text(it, &sources, false) + "\n").collect();
     // All sections stand for themselves, so that one more changes no golden.
@@ -157,7 +119,7 @@ mod any_bytes {
             sources.add("model.yaml", &b"model: x\nformat: 1\n"[..], false);
             sources.add("servers/a.yaml", server, false);
             sources.add("environments/a.yaml", environment, false);
-            whole(&sources);
+            whole(sources);
         }
 
         /// The same from pieces that look like a model, which get further.
@@ -168,7 +130,7 @@ mod any_bytes {
             let environment = "environment: e\nnodes: { n: { servers: [web] } }\n";
             sources.add("environments/e.yaml", environment.as_bytes(), false);
             sources.add("servers/a.yaml", format!("server: web\n{}", pieces.concat()).as_bytes(), false);
-            whole(&sources);
+            whole(sources);
         }
     }
 
@@ -207,25 +169,13 @@ mod any_bytes {
         prop::sample::select(sections.chain(pieces).collect::<Vec<String>>())
     }
 
-    fn whole(sources: &SourceSet) {
-        let (model, diagnostics) = document::parse(sources);
-        let (targets, more) = check::targets(&model, sources);
-        for one in diagnostics.iter().chain(&more) {
-            render::text(one, sources, true);
-        }
-        for target in targets {
-            let input = NodeInput {
-                environment: &target.environment,
-                node: &target.node,
-                facts: target.facts.as_ref(),
-                releases: &BTreeMap::new(),
-            };
-            let (_, _, found) = promised::lower(&model, sources, &input);
-            for one in &found {
-                render::text(one, sources, false);
-                render::json(one, sources);
-                render::github(one, sources);
-            }
+    fn whole(sources: SourceSet) {
+        let Loaded { sources, diagnostics, .. } = one_file::checked(sources);
+        for one in &diagnostics {
+            render::text(one, &sources, true);
+            render::text(one, &sources, false);
+            render::json(one, &sources);
+            render::github(one, &sources);
         }
     }
 }

@@ -19,6 +19,9 @@ mod language;
 mod laws;
 
 #[cfg(test)]
+mod one_file;
+
+#[cfg(test)]
 mod plan_check;
 
 #[cfg(test)]

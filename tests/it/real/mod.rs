@@ -35,4 +35,5 @@ mod told;
 mod trust;
 mod unit_files;
 mod users_who_resist;
+mod watched;
 mod who;

@@ -205,7 +205,7 @@ fn whoever_owns_a_directory_neither_leads_the_watch_elsewhere_nor_drowns_what_is
     });
     goes_on(&machine, "kept");
 
-    let noise = |begun: &str| begun_by_eve(&machine, begun);
+    let noise = |begun: &str| flood(&machine, begun);
     let _all = ["/tmp/one", "/tmp/two", "/tmp/three"].map(noise);
     for _ in 0..2 {
         goes_on(&machine, "kept");
@@ -214,6 +214,7 @@ fn whoever_owns_a_directory_neither_leads_the_watch_elsewhere_nor_drowns_what_is
     assert!(told.matches("changes came faster").count() <= 1, "{told}");
 }
 
-fn begun_by_eve(machine: &Machine, name: &str) -> Inside {
+/// Another process of eve's that does so in her directory.
+pub(super) fn flood(machine: &Machine, name: &str) -> Inside {
     begun(machine, "eve", &["perl", "-e", NOISE, "/srv/eve", name], name)
 }

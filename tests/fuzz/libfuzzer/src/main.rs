@@ -5,6 +5,9 @@
 #[allow(dead_code)]
 #[path = "../../corpus.rs"]
 mod corpus;
+#[allow(dead_code)]
+#[path = "../../../it/one_file.rs"]
+mod one_file;
 #[path = "../../targets.rs"]
 mod targets;
 

@@ -3,6 +3,9 @@
 #[path = "../../corpus.rs"]
 mod corpus;
 #[allow(dead_code)]
+#[path = "../../../it/one_file.rs"]
+mod one_file;
+#[allow(dead_code)]
 #[path = "../../targets.rs"]
 mod targets;
 

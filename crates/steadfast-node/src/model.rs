@@ -76,18 +76,18 @@ pub fn parse(files: Files) -> Loaded {
 }
 
 pub fn read(path: &Path) -> Result<Files, NodeError> {
-    read_noting(path, &mut |_, _| {})
+    read_noting(path, Revision::commit_of(path), &mut |_, _| {})
 }
 
-/// The same, and `note` is told of each file of the model before it is read.
+/// The same of files of this commit, and `note` is told of each file of the model before it is read.
 pub(crate) fn read_noting(
     path: &Path,
+    commit: Option<String>,
     note: &mut dyn FnMut(&str, &File),
 ) -> Result<Files, NodeError> {
     let _span = tracing::debug_span!("read", path = %path.display()).entered();
     let mut sources = SourceSet::default();
     read_directory_noting(path, &mut sources, note)?;
-    let commit = Revision::read(path, &SourceSet::default()).commit;
     let files = complete(sources, commit);
     // Fields are only computed where somebody listens.
     let sources = || files.sources.iter().map(|(_, it)| it);

@@ -3,11 +3,13 @@
 
 use crate::NodeError;
 use crate::model::{self, Files};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use steadfast_model::{Later, SourceSet};
-use steadfast_source::{Revision, list_directory};
+use steadfast_source::Revision;
+use steadfast_source::directory::is_part;
 use steadfast_store::{Layout, of_this_build};
 use steadfast_system::files::whole::{self, Found, Impression};
 
@@ -28,7 +30,7 @@ impl Known {
         is_look: bool,
     ) -> Result<Known, NodeError> {
         if let Some([content, digest]) = recognize(path, layout, verify) {
-            let commit = Revision::read(path, &SourceSet::default()).commit;
+            let commit = Revision::commit_of(path);
             let sources = Arc::new(Unread { path: path.to_owned(), digest });
             let sources = SourceSet::read_later(sources);
             tracing::debug!(path = %path.display(), "the model is the same as when it was last read");
@@ -38,7 +40,8 @@ impl Known {
             });
         }
         let mut impression = Impression::default();
-        let files = model::read_noting(path, &mut |name, file| impression.add_open(name, file))?;
+        let mut note = |name: &str, file: &File| impression.add_open(name, file);
+        let files = model::read_noting(path, Revision::commit_of(path), &mut note)?;
         if !is_look && let Some(key) = key(impression) {
             let found = [files.content, files.revision.digest];
             let put = |()| whole::put(&layout.cache, &key, &found);
@@ -55,21 +58,14 @@ impl Known {
         if self.is_read {
             return Ok(self.files);
         }
-        let mut files = model::read(path)?;
-        files.revision.commit = self.files.revision.commit;
-        Ok(files)
+        model::read_noting(path, self.files.revision.commit, &mut |_, _| {})
     }
 }
 
 /// What the files of a model came to when they were last read, where they are the same.
 fn recognize(path: &Path, layout: &Layout, verify: Duration) -> Option<Found> {
-    let mut impression = Impression::default();
-    let listed = list_directory(path, &mut |name, path| {
-        impression.add_at(&name, path);
-        Ok(())
-    });
     // Whoever reads it says what is wrong.
-    listed.ok()?;
+    let impression = whole::below(path, &is_part)?;
     whole::known(&layout.cache, &key(impression)?, verify)
 }
 
@@ -88,7 +84,7 @@ struct Unread {
 impl Later for Unread {
     /// None where they have changed since the run began: then nobody knows what stood where.
     fn read(&self) -> SourceSet {
-        let files = model::read(&self.path).ok();
+        let files = model::read_noting(&self.path, None, &mut |_, _| {}).ok();
         let same = files.filter(|it| it.revision.digest == self.digest);
         same.map(|it| it.sources).unwrap_or_default()
     }

@@ -63,8 +63,8 @@ pub fn read_directory_noting(
     })
 }
 
-/// Names all files of a model in the same order, and opens none.
-pub fn list_directory(
+/// Names all files of a model in the order of their paths, directory by directory, and opens none.
+fn list_directory(
     root: &Path,
     each: &mut dyn FnMut(String, &Path) -> Result<(), ReadError>,
 ) -> Result<(), ReadError> {
@@ -79,6 +79,12 @@ pub fn list_directory(
 /// down such a name is that of any other file: the home of a new user consists of them.
 pub(crate) fn is_of_other_tools(path: &str) -> bool {
     path.starts_with('.') || path.split('/').any(|it| it == ".git")
+}
+
+/// Whether something below the root of a model is part of it: also an editor's lock is not.
+pub fn is_part(path: &str, is_link: bool) -> bool {
+    let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+    !is_of_other_tools(path) && !(is_link && name.starts_with(EDITORS_LOCK))
 }
 
 /// Whether there is a directory at a path that somebody named.
@@ -108,20 +114,16 @@ impl Lister<'_> {
         }
         let mut entries: Vec<std::fs::DirEntry> =
             std::fs::read_dir(path).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
-        entries.sort_by_key(std::fs::DirEntry::file_name);
+        entries.sort_by_cached_key(std::fs::DirEntry::file_name);
         for entry in entries {
             let path = entry.path();
             let Ok(name) = entry.file_name().into_string() else {
                 return Err(ReadError::Name { path });
             };
-            let is_lock = name.starts_with(EDITORS_LOCK);
             let below = if below.is_empty() { name } else { format!("{below}/{name}") };
-            if is_of_other_tools(&below) {
-                continue;
-            }
             let kind =
                 entry.file_type().map_err(|err| ReadError::Read { path: path.clone(), err })?;
-            if is_lock && kind.is_symlink() {
+            if !is_part(&below, kind.is_symlink()) {
                 continue;
             }
             if kind.is_dir() {

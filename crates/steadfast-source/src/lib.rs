@@ -21,6 +21,6 @@ mod snapshot;
 pub mod terms;
 mod trailers;
 
-pub use directory::{ReadError, list_directory, read_directory, read_directory_noting};
+pub use directory::{ReadError, read_directory, read_directory_noting};
 pub use refusal::{Refusal, RefusalKind};
 pub use revision::Revision;

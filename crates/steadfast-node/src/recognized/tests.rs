@@ -35,15 +35,8 @@ impl World {
     }
 
     fn settle(&self) {
-        let is_sure = || {
-            let mut impression = Impression::default();
-            let each = &mut |name: String, path: &Path| {
-                impression.add_at(&name, path);
-                Ok(())
-            };
-            list_directory(&self.model(), each).unwrap();
-            impression.digest().is_some()
-        };
+        let is_sure =
+            || whole::below(&self.model(), &is_part).is_some_and(|it| it.digest().is_some());
         let begin = std::time::Instant::now();
         while !is_sure() && begin.elapsed() < Duration::from_secs(3) {
             std::thread::yield_now();

@@ -4,6 +4,7 @@
 //! directory can swap what is in it at any moment. In an open directory no symbolic link is followed; in a
 //! closed one root alone can have put it there, so it means what it says.
 
+use super::glance::is_known_disk;
 use super::read::needs_content;
 pub(super) use super::read::{BUFFER, bytes, content, digest};
 use super::{Bar, Content, Entry, Folder, Marks, Mode, Shape, Wanted};
@@ -99,8 +100,7 @@ impl Facts {
     /// Whether nobody but root, or who we are, can write it. What others have mapped into their memory they may
     /// write without that the kernel says so at once.
     pub(super) fn is_roots_alone(&self) -> bool {
-        let is_ours = || self.uid() == rustix::process::geteuid().as_raw();
-        self.mode().0 & 0o022 == 0 && (self.uid() == 0 || is_ours())
+        self.mode().0 & 0o022 == 0 && (self.uid() == 0 || is_ours(self.uid()))
     }
 
     pub(super) fn device(&self) -> u64 {
@@ -166,6 +166,14 @@ impl Facts {
             marks: Marks::default(),
         }
     }
+}
+
+/// Apart, and never merged with its callers: the compiler takes the question for one without effects, and would
+/// ask the kernel for each file of root's too.
+#[cold]
+#[inline(never)]
+fn is_ours(uid: u32) -> bool {
+    uid == rustix::process::geteuid().as_raw()
 }
 
 /// `STATX_MNT_ID_UNIQUE`, which kernels before 6.8 pass over.
@@ -362,18 +370,6 @@ impl Dir {
         entry.marks.bar = self.bar(facts, entry.mounted);
         Ok(entry)
     }
-}
-
-/// Whether nobody but the kernel says what the files of a file system are.
-pub(super) fn is_known_disk(about: &rustix::fs::StatFs) -> bool {
-    const KNOWN: [u64; 5] = [
-        0xEF53,      // ext2, ext3, ext4
-        0x5846_5342, // xfs
-        0x9123_683E, // btrfs
-        0xF2F5_2010, // f2fs
-        0x794C_7630, // overlayfs
-    ];
-    u64::try_from(about.f_type).is_ok_and(|it| KNOWN.contains(&it))
 }
 
 /// The name of the extended attribute that holds the POSIX access list.

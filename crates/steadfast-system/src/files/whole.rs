@@ -2,14 +2,24 @@
 //! the same, and none need be read. What a read of all of them came to is remembered by it (`models`, in the
 //! cache directory), and holds as the looks at single files do: see `looks`. Files that others than
 //! root can write have no such digest.
+//!
+//! Each directory has a digest of its own files, in the order of their names. So it is the same whether they are met
+//! one after the other, as they are read, or by several threads that open none.
 
+use super::glance::is_known_disk;
 use super::looks::{Now, clock, forget_file, is_racy, read_records, write_records};
-use super::walk::{Facts, is_known_disk};
-use super::{Digest, looks};
-use rustix::fs::CWD;
+use super::visit::each_name;
+use super::walk::Facts;
+use super::{Digest, looks, tree};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::fs::File;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 const NAME: &str = "models";
@@ -22,36 +32,63 @@ const RECORD: usize = 32 + 64 + 8;
 /// An agent keeps one model, and somebody may run another by hand.
 const RECORDS_MAX: usize = 8;
 
+/// Fewer directories side by side are not worth a thread.
+const ALONE: usize = 8;
+/// What a model may have is far below this.
+const DEPTH_MAX: usize = 64;
+const FILES_MAX: usize = 1_000_000;
+
 /// What the kernel says of many files.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Impression {
+    /// Of each directory, by its path.
+    folders: BTreeMap<Box<str>, Folder>,
+}
+
+impl Impression {
+    /// A file that was opened, and is about to be read. Those of one directory come in the order of their names.
+    pub fn add_open(&mut self, below: &str, file: &File) {
+        let (folder, name) = below.rsplit_once('/').unwrap_or(("", below));
+        let before = clock();
+        let facts = Facts::about(file).ok();
+        if !self.folders.contains_key(folder) {
+            self.folders.insert(folder.into(), Folder::default());
+        }
+        if let Some(folder) = self.folders.get_mut(folder) {
+            folder.add(name, facts, before, || rustix::fs::fstatfs(file));
+        }
+    }
+
+    /// None where the kernel may say the same of other files.
+    pub fn digest(self) -> Option<Digest> {
+        let mut all = Sha256::new();
+        for (path, folder) in self.folders {
+            let its = folder.digest()?;
+            all.update((path.len() as u64).to_be_bytes());
+            all.update(&*path);
+            all.update(its);
+        }
+        Some(all.finalize().into())
+    }
+}
+
+/// What the kernel says of the files that are directly in a directory.
+#[derive(Debug)]
+struct Folder {
     all: Sha256,
+    count: usize,
     /// The mount that was asked about last.
     mount: Option<(u64, u64)>,
     is_sure: bool,
 }
 
-impl Default for Impression {
-    fn default() -> Impression {
-        Impression { all: Sha256::new(), mount: None, is_sure: true }
+impl Default for Folder {
+    fn default() -> Folder {
+        Folder { all: Sha256::new(), count: 0, mount: None, is_sure: true }
     }
 }
 
-impl Impression {
-    /// A file that was opened, and is about to be read.
-    pub fn add_open(&mut self, name: &str, file: &File) {
-        let before = clock();
-        let facts = Facts::about(file).ok();
-        self.add(name, facts, before, || rustix::fs::fstatfs(file));
-    }
-
-    /// The file at a path.
-    pub fn add_at(&mut self, name: &str, path: &Path) {
-        let before = clock();
-        let facts = Facts::at(CWD, path).ok();
-        self.add(name, facts, before, || rustix::fs::statfs(path));
-    }
-
+impl Folder {
     fn add(
         &mut self,
         name: &str,
@@ -70,16 +107,129 @@ impl Impression {
             self.is_sure = disk().is_ok_and(|it| is_known_disk(&it));
             self.mount = Some(mount);
         }
+        self.count += 1;
         self.all.update((name.len() as u64).to_be_bytes());
         self.all.update(name);
         self.all.update([u8::from(facts.mode().0 & 0o111 != 0)]);
         self.all.update(&looks::record(&facts, &[0; 32], 0)[..looks::SAME]);
     }
 
-    /// None where the kernel may say the same of other files.
-    pub fn digest(self) -> Option<Digest> {
+    fn digest(self) -> Option<Digest> {
         self.is_sure.then(|| self.all.finalize().into())
     }
+}
+
+/// Whether something counts, by its path below the root, and whether it is a link.
+pub type Counts<'c> = &'c (dyn Fn(&str, bool) -> bool + Sync);
+
+/// The impression of all files below a directory that count, without that any is opened. None where it is not known,
+/// where anything that counts is neither a file nor a directory, or cannot be looked at.
+pub fn below(root: &Path, counts: Counts<'_>) -> Option<Impression> {
+    let flags = READ.difference(OFlags::NOFOLLOW);
+    let root = rustix::fs::open(root, flags, Mode::empty()).ok()?;
+    let mut all = Impression::default();
+    let mut level = vec![String::new()];
+    let mut files = 0;
+    for _ in 0..DEPTH_MAX {
+        let mut next = vec![];
+        for Listed { path, folder, folders } in side_by_side(&root, &level, counts)? {
+            files += folder.count;
+            if folder.count > 0 {
+                all.folders.insert(path.into(), folder);
+            }
+            next.extend(folders);
+        }
+        if next.is_empty() || files > FILES_MAX {
+            return (files <= FILES_MAX).then_some(all);
+        }
+        level = next;
+    }
+    None
+}
+
+const READ: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::CLOEXEC);
+
+/// What is in a directory.
+struct Listed {
+    path: String,
+    folder: Folder,
+    /// The paths of the directories in it.
+    folders: Vec<String>,
+}
+
+/// What is in each of these directories, by as many threads as there are cores.
+fn side_by_side(root: &OwnedFd, paths: &[String], counts: Counts<'_>) -> Option<Vec<Listed>> {
+    let threads = if paths.len() > ALONE { (tree::LIMITS.threads)() } else { 1 };
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut found = vec![];
+        while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
+            found.push(list(root, path, counts)?);
+        }
+        Some(found)
+    };
+    std::thread::scope(|scope| {
+        // Where no more threads are to be had, those that are there do all.
+        let others: Vec<_> = (1..threads)
+            .filter_map(|_| std::thread::Builder::new().spawn_scoped(scope, work).ok())
+            .collect();
+        let mut all = work();
+        for other in others {
+            let its = other.join().ok().flatten();
+            all = all.zip(its).map(|(mut all, its)| {
+                all.extend(its);
+                all
+            });
+        }
+        all
+    })
+}
+
+fn list(root: &OwnedFd, path: &str, counts: Counts<'_>) -> Option<Listed> {
+    let fd = if path.is_empty() {
+        rustix::fs::openat(root, c".", READ, Mode::empty())
+    } else {
+        rustix::fs::openat(root, path, READ, Mode::empty())
+    };
+    let fd = fd.ok()?;
+    let mut names: Vec<CString> = vec![];
+    let each = |name: &std::ffi::CStr| {
+        names.push(name.to_owned());
+        Ok::<(), Errno>(())
+    };
+    each_name(&fd, |it| it, each).ok()?;
+    names.sort_unstable();
+    let mut listed = Listed { path: path.to_owned(), folder: Folder::default(), folders: vec![] };
+    let mut below = String::from(path);
+    if !path.is_empty() {
+        below.push('/');
+    }
+    let start = below.len();
+    for name in &names {
+        let text = name.to_str().ok()?;
+        below.truncate(start);
+        below.push_str(text);
+        let before = clock();
+        let facts = Facts::at(&fd, &**name).ok()?;
+        if !counts(&below, facts.is_link()) {
+            continue;
+        }
+        if facts.is_directory() {
+            listed.folders.push(below.clone());
+        } else {
+            listed.folder.add(text, Some(facts), before, || disk_of(&fd, name));
+        }
+    }
+    listed.folder.is_sure.then_some(listed)
+}
+
+fn disk_of(folder: impl AsFd, name: &std::ffi::CStr) -> rustix::io::Result<rustix::fs::StatFs> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::fstatfs(rustix::fs::openat(folder, name, flags, Mode::empty())?)
 }
 
 /// What the files came to that this key is made of, where it was found out within this time.

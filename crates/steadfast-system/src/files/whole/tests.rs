@@ -1,6 +1,7 @@
 //! What gives one impression is the same, and what may not be is none.
 
 use super::*;
+use rustix::fs::CWD;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
@@ -22,16 +23,30 @@ fn settle(path: &Path) {
     }
 }
 
-/// The same whether files are opened or not.
-fn impression(paths: &[&PathBuf]) -> Option<Digest> {
-    let (mut open, mut closed) = (Impression::default(), Impression::default());
-    for path in paths {
-        open.add_open("name", &File::open(path).unwrap());
-        closed.add_at("name", path);
+fn all(_: &str, _: bool) -> bool {
+    true
+}
+
+/// Of all files in a directory: the same whether they are opened or not.
+fn impression(folder: &Path) -> Option<Digest> {
+    let closed = below(folder, &all).and_then(Impression::digest);
+    let mut open = Impression::default();
+    add(&mut open, folder, "");
+    assert_eq!(open.digest(), closed);
+    closed
+}
+
+fn add(impression: &mut Impression, folder: &Path, below: &str) {
+    let mut entries: Vec<_> = std::fs::read_dir(folder).unwrap().map(|it| it.unwrap()).collect();
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let name = format!("{below}{}", entry.file_name().to_str().unwrap());
+        if entry.file_type().unwrap().is_dir() {
+            add(impression, &entry.path(), &format!("{name}/"));
+        } else {
+            impression.add_open(&name, &File::open(entry.path()).unwrap());
+        }
     }
-    let digest = open.digest();
-    assert_eq!(closed.digest(), digest);
-    digest
 }
 
 #[test]
@@ -39,14 +54,14 @@ fn another_byte_gives_another_impression_though_size_and_mtime_were_put_back() {
     let folder = folder();
     let path = folder.path().join("file");
     write(&path, "first one");
-    let Some(first) = impression(&[&path]) else { return };
-    assert_eq!(impression(&[&path]), Some(first));
+    let Some(first) = impression(folder.path()) else { return };
+    assert_eq!(impression(folder.path()), Some(first));
     let before = std::fs::metadata(&path).unwrap().modified().unwrap();
     write(&path, "First one");
     File::options().write(true).open(&path).unwrap().set_modified(before).unwrap();
     settle(&path);
     assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), before);
-    let second = impression(&[&path]);
+    let second = impression(folder.path());
     assert!(second.is_some_and(|it| it != first));
     // A copy that was put in its place.
     let other = folder.path().join("other");
@@ -54,11 +69,51 @@ fn another_byte_gives_another_impression_though_size_and_mtime_were_put_back() {
     File::options().write(true).open(&other).unwrap().set_modified(before).unwrap();
     std::fs::rename(&other, &path).unwrap();
     settle(&path);
-    assert!(impression(&[&path]).is_some_and(|it| Some(it) != second));
-    let mut renamed = Impression::default();
-    renamed.add_at("other name", &path);
-    assert_ne!(renamed.digest(), impression(&[&path]));
-    assert_ne!(impression(&[&path, &path]), impression(&[&path]));
+    let third = impression(folder.path());
+    assert!(third.is_some_and(|it| Some(it) != second));
+    std::fs::rename(&path, &other).unwrap();
+    settle(&other);
+    assert!(impression(folder.path()).is_some_and(|it| Some(it) != third));
+}
+
+/// More directories than one thread looks at alone, one in the other, and files between them by their names.
+#[test]
+fn a_tree_gives_the_same_impression_by_several_threads_and_another_one_for_each_change() {
+    let folder = folder();
+    let mut last = folder.path().join("top");
+    std::fs::write(&last, "top").unwrap();
+    for one in ["a", "b", "b-more", "c"] {
+        for two in 0..5 {
+            let inner = folder.path().join(format!("{one}/{two}/deep"));
+            std::fs::create_dir_all(&inner).unwrap();
+            for file in ["0", "9", "deep-beside", "x.y"] {
+                last = inner.parent().unwrap().join(file);
+                std::fs::write(&last, file).unwrap();
+            }
+            last = inner.join("file");
+            std::fs::write(&last, format!("{one} {two}")).unwrap();
+        }
+    }
+    settle(&last);
+    let Some(first) = impression(folder.path()) else { return };
+    assert_eq!(impression(folder.path()), Some(first));
+    // The same file in another directory.
+    let moved = folder.path().join("a/1/file");
+    std::fs::rename(folder.path().join("a/1/deep/file"), &moved).unwrap();
+    settle(&moved);
+    let second = impression(folder.path());
+    assert!(second.is_some_and(|it| it != first));
+    // What does not count is as if it were not there.
+    let without = |it: &str, _: bool| !it.starts_with("a/1") && it != "b";
+    let some = below(folder.path(), &without).and_then(Impression::digest);
+    std::fs::remove_dir_all(folder.path().join("a/1")).unwrap();
+    std::fs::remove_dir_all(folder.path().join("b")).unwrap();
+    assert_eq!(impression(folder.path()), some);
+    write(&folder.path().join("c/4/deep/file"), "other");
+    assert_ne!(impression(folder.path()), some);
+    std::os::unix::fs::symlink("file", folder.path().join("c/4/deep/link")).unwrap();
+    assert!(below(folder.path(), &all).is_none());
+    assert!(below(folder.path(), &|_, is_link| !is_link).is_some());
 }
 
 #[test]
@@ -66,32 +121,35 @@ fn what_others_can_write_what_has_just_changed_and_what_is_no_file_gives_none() 
     let folder = folder();
     let path = folder.path().join("file");
     write(&path, "content");
-    if impression(&[&path]).is_none() {
+    if impression(folder.path()).is_none() {
         return;
     }
     for mode in [0o664, 0o646] {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
         settle(&path);
-        assert_eq!(impression(&[&path]), None, "{mode:o}");
+        assert_eq!(impression(folder.path()), None, "{mode:o}");
     }
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
     settle(&path);
-    assert!(impression(&[&path]).is_some());
+    assert!(impression(folder.path()).is_some());
     if rustix::process::geteuid().is_root() {
         std::os::unix::fs::chown(&path, Some(1), None).unwrap();
         settle(&path);
-        assert_eq!(impression(&[&path]), None);
+        assert_eq!(impression(folder.path()), None);
     }
     let ahead = folder.path().join("ahead");
     std::fs::write(&ahead, "content").unwrap();
     let changed = Facts::at(CWD, &ahead).unwrap();
     assert!(is_racy(&changed, changed.changed()));
-    let gone = folder.path().join("gone");
-    for path in [gone, folder.path().to_owned(), PathBuf::from("/proc/self/status")] {
-        let mut impression = Impression::default();
-        impression.add_at("name", &path);
-        assert_eq!(impression.digest(), None, "{}", path.display());
+    for not_there in [folder.path().join("gone"), ahead, PathBuf::from("/proc/self/task")] {
+        assert!(below(&not_there, &all).is_none(), "{}", not_there.display());
     }
+    let mut open = Impression::default();
+    open.add_open("name", &File::open(folder.path()).unwrap());
+    assert_eq!(open.digest(), None);
+    let mut open = Impression::default();
+    open.add_open("name", &File::open("/proc/self/status").unwrap());
+    assert_eq!(open.digest(), None);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! it tells (decision 0033): then neither of the two is kept, and no purge takes what the other one promises.
 
 use crate::promised::Promises;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use steadfast_resources::{Identity, Refusal, State};
 use steadfast_system::files::Mounts;
@@ -26,10 +26,13 @@ impl RealFolders {
         paths: impl IntoIterator<Item = &'p AbsPath>,
         sys: &dyn Probe,
     ) -> RealFolders {
-        // Most paths share their directory with others.
+        // Most paths share their directory with others, often with the one before.
         let folders = paths.into_iter().filter_map(|it| it.as_str().rsplit_once('/'));
-        let folders: BTreeSet<&str> =
+        let mut folders: Vec<&str> =
             folders.map(|(folder, _)| if folder.is_empty() { "/" } else { folder }).collect();
+        folders.dedup();
+        folders.sort_unstable();
+        folders.dedup();
         let folders: Vec<AbsPath> =
             folders.into_iter().filter_map(|it| AbsPath::parse_found(it).ok()).collect();
         let folders: Vec<&AbsPath> = folders.iter().collect();

@@ -57,25 +57,27 @@ pub fn relate_packages(all: &mut [&mut Resource]) {
     }
 }
 
-/// Tells every directory that purges which paths are promised below it, and every promise what others make
+/// Tells every directory that purges which paths others promise below it, and every promise what others make
 /// where it reaches.
 pub fn relate(all: &mut [&mut Resource]) {
     relate_made(all);
     relate_let_go(all);
-    let mut paths: Vec<AbsPath> = all
+    let mut paths: Vec<(AbsPath, usize)> = all
         .iter()
-        .filter(|it| !it.is_absent())
-        .flat_map(|it| it.claims())
-        .filter_map(|it| it.as_path().cloned())
+        .enumerate()
+        .filter(|(_, it)| !it.is_absent())
+        .flat_map(|(at, it)| it.claims().into_iter().map(move |claim| (claim, at)))
+        .filter_map(|(it, at)| Some((it.as_path()?.clone(), at)))
         .collect();
     paths.sort();
-    for resource in all.iter_mut().filter(|it| it.rules_below()) {
+    for (at, resource) in all.iter_mut().enumerate().filter(|(_, it)| it.rules_below()) {
         let Some(folder) = resource.folder() else { continue };
         // In their order, those below a directory stand beside each other.
         let prefix = format!("{}/", folder.as_str().trim_end_matches('/'));
-        let from = paths.partition_point(|it| it.as_str() <= &*prefix);
-        let below = paths[from..].iter().take_while(|it| it.as_str().starts_with(&prefix));
-        let below = below.cloned().collect();
+        let from = paths.partition_point(|(it, _)| it.as_str() <= &*prefix);
+        let below = paths[from..].iter().take_while(|(it, _)| it.as_str().starts_with(&prefix));
+        let of_others = below.filter(|(_, of)| *of != at);
+        let below = of_others.map(|(it, _)| it.clone()).collect();
         of_kind!(Resource, &mut **resource, K, want => K::set_promised(want, below));
     }
 }

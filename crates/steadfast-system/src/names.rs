@@ -144,7 +144,7 @@ impl AbsPath {
     /// The path of something that a look found below this directory, by the name that the look gave it: any
     /// characters, and bytes that are no UTF-8 as [`text::of_bytes`] has them.
     pub fn found(&self, name: &str) -> AbsPath {
-        AbsPath(format!("{}/{name}", self.0.trim_end_matches('/')).into())
+        AbsPath([self.0.trim_end_matches('/'), "/", name].concat().into())
     }
 
     /// The same from the text of a path that was found once.

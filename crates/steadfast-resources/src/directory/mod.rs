@@ -143,7 +143,7 @@ impl Kind for Directory {
     /// The directory, and the files that have their source in the model.
     fn claims(want: &Desired) -> Vec<Identity> {
         let files = want.sources().iter().filter(|_| !want.absent);
-        let files = files.filter_map(|it| want.path.join(&it.below).ok());
+        let files = files.map(|it| want.path.found(&it.below));
         std::iter::once(want.path.clone()).chain(files).map(Identity::Path).collect()
     }
 

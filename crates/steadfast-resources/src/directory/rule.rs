@@ -14,6 +14,20 @@ pub(super) fn folders(below: &str) -> impl Iterator<Item = &str> {
     below.match_indices('/').map(|(at, _)| &below[..at])
 }
 
+/// The directories that lead to sources, which are in the order of their paths: those of neighbours are the same,
+/// and are not told twice in a row.
+pub(super) fn leading(sources: &[SourceFile]) -> impl Iterator<Item = &str> {
+    let folder_of = |it: &SourceFile| it.below.rsplit_once('/').map_or(0, |(folder, _)| folder.len());
+    let mut last = "";
+    let news = sources.iter().filter(move |it| {
+        let folder = &it.below[..folder_of(it)];
+        let is_new = folder != last;
+        last = folder;
+        is_new
+    });
+    news.flat_map(|it| folders(&it.below))
+}
+
 /// A path as it is below a directory.
 pub(super) fn relative<'p>(path: &'p AbsPath, folder: &AbsPath) -> Option<&'p str> {
     path.as_str().strip_prefix(folder.as_str().trim_end_matches('/'))?.strip_prefix('/')

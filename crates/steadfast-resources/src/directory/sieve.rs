@@ -1,10 +1,10 @@
 //! What of a tree below a directory is worth telling: nothing of what is as promised.
 
 use super::desired::{Desired, SourceFile};
-use super::rule::{Rule, folders, relative};
+use super::rule::{Rule, folders, leading, relative};
 use super::state::{Sources, State};
 use crate::paths;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 use steadfast_system::files::{self, Content, Entry, Mode, Shape, TreeEntry};
 
@@ -16,6 +16,8 @@ pub(super) struct Sieve<'a> {
     promised: HashSet<&'a str>,
     /// Directories that lead to a source.
     leading: HashSet<&'a str>,
+    /// Where the sources are in their order.
+    places: HashMap<&'a str, usize>,
     /// What was seen of each source that is as promised, in their order.
     kept: Vec<OnceLock<Kept>>,
 }
@@ -34,16 +36,15 @@ impl<'a> Sieve<'a> {
             rule,
             has_units: have.made.has_units(),
             promised: named.filter_map(|it| relative(it, &want.path)).collect(),
-            leading: sources.iter().flat_map(|it| folders(&it.below)).collect(),
+            leading: leading(sources).collect(),
+            places: sources.iter().enumerate().map(|(at, it)| (&*it.below, at)).collect(),
             kept: sources.iter().map(|_| OnceLock::new()).collect(),
         }
     }
 
     fn source(&self, below: &str) -> Option<(&'a SourceFile, &OnceLock<Kept>)> {
-        let all = self.rule.want.sources();
-        let at = all.binary_search_by(|it| (*it.below).cmp(below)).ok()?;
-        // None of an absent directory's.
-        Some((&all[at], self.kept.get(at)?))
+        let at = *self.places.get(below)?;
+        Some((self.rule.want.sources().get(at)?, self.kept.get(at)?))
     }
 
     /// What an absent directory does not go with, or takes with it without a trace.

@@ -204,7 +204,8 @@ fn find_in<'a>(records: &'a [Record], facts: &Facts) -> Option<&'a Record> {
         return None;
     }
     let wanted = record(facts, &[0; 32], 0);
-    let at = records.binary_search_by(|it| it[..KEY].cmp(&wanted[..KEY])).ok()?;
+    let key = numbers(&wanted);
+    let at = records.binary_search_by(|it| numbers(it).cmp(&key)).ok()?;
     let found = &records[at];
     (found[..SAME] == wanted[..SAME]).then_some(found)
 }
@@ -252,6 +253,12 @@ pub(super) fn record(facts: &Facts, digest: &Digest, verified: u64) -> Record {
     put(digest);
     put(&verified.to_be_bytes());
     all
+}
+
+/// The key of a record: in the order of these numbers its bytes are in their order too.
+fn numbers(record: &Record) -> [u64; KEY / 8] {
+    let (parts, _) = record[..KEY].as_chunks::<8>();
+    std::array::from_fn(|at| parts.get(at).map_or(0, |it| u64::from_be_bytes(*it)))
 }
 
 pub(super) fn number(bytes: &[u8]) -> u64 {

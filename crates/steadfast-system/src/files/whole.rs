@@ -8,15 +8,14 @@
 
 use super::glance::is_known_disk;
 use super::looks::{Now, clock, forget_file, is_racy, read_records, write_records};
-use super::visit::each_name;
+use super::visit::Names;
 use super::walk::Facts;
 use super::{Digest, looks, tree};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
-use std::ffi::CString;
+use std::ffi::CStr;
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -196,25 +195,35 @@ fn list(root: &OwnedFd, path: &str, counts: Counts<'_>) -> Option<Listed> {
         rustix::fs::openat(root, path, READ, Mode::empty())
     };
     let fd = fd.ok()?;
-    let mut names: Vec<CString> = vec![];
-    let each = |name: &std::ffi::CStr| {
-        names.push(name.to_owned());
-        Ok::<(), Errno>(())
-    };
-    each_name(&fd, |it| it, each).ok()?;
-    names.sort_unstable();
+    let mut space = Names::new();
+    // The names, each with its zero byte, and where each begins and ends.
+    let mut names: Vec<u8> = vec![];
+    let mut places: Vec<(usize, usize)> = vec![];
+    loop {
+        let is_more = space.read_more(&fd).ok()?;
+        for name in space.iter() {
+            let start = names.len();
+            names.extend_from_slice(name.to_bytes_with_nul());
+            places.push((start, names.len()));
+        }
+        if !is_more {
+            break;
+        }
+    }
+    places.sort_unstable_by_key(|(start, end)| &names[*start..*end]);
     let mut listed = Listed { path: path.to_owned(), folder: Folder::default(), folders: vec![] };
     let mut below = String::from(path);
     if !path.is_empty() {
         below.push('/');
     }
     let start = below.len();
-    for name in &names {
+    for (begin, end) in &places {
+        let name = CStr::from_bytes_with_nul(&names[*begin..*end]).ok()?;
         let text = name.to_str().ok()?;
         below.truncate(start);
         below.push_str(text);
         let before = clock();
-        let facts = Facts::at(&fd, &**name).ok()?;
+        let facts = Facts::at(&fd, name).ok()?;
         if !counts(&below, facts.is_link()) {
             continue;
         }
@@ -227,7 +236,7 @@ fn list(root: &OwnedFd, path: &str, counts: Counts<'_>) -> Option<Listed> {
     listed.folder.is_sure.then_some(listed)
 }
 
-fn disk_of(folder: impl AsFd, name: &std::ffi::CStr) -> rustix::io::Result<rustix::fs::StatFs> {
+fn disk_of(folder: impl AsFd, name: &CStr) -> rustix::io::Result<rustix::fs::StatFs> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::fstatfs(rustix::fs::openat(folder, name, flags, Mode::empty())?)
 }

@@ -5,7 +5,7 @@ mod recurse;
 mod sources;
 
 use crate::directory::desired::Desired;
-use crate::directory::rule::{Rule, folders, relative};
+use crate::directory::rule::{Rule, folders, leading, relative};
 use crate::directory::state::State;
 use crate::kind::{self, Difference, Obstacle};
 use crate::paths::{self, Change, Inherited, NewDirectory, Removal, Setting, Writing, grouped};
@@ -63,11 +63,10 @@ impl<'a> Below<'a> {
             |(path, it): &(&&'a str, &&TreeEntry)| it.entry.mounted || rule.leaves_alone(path);
         let ignored: BTreeSet<&str> = entries.iter().filter(alone).map(|(path, _)| *path).collect();
         let mut spared = BTreeSet::new();
-        let sources = want.sources().iter().map(|it| &*it.below);
-        let stays = promised.iter().copied().chain(ignored.iter().copied()).chain(rule.stays());
-        for path in stays.chain(sources) {
-            spared.insert(path);
-            spared.extend(folders(path));
+        if want.purge {
+            let named = promised.iter().chain(&ignored).copied().chain(rule.stays());
+            spared.extend(named.flat_map(|it| folders(it).chain([it])));
+            spared.extend(want.sources().iter().map(|it| &*it.below).chain(leading(want.sources())));
         }
         Below {
             want,

@@ -3,16 +3,16 @@
 use super::Below;
 use crate::kind::Difference;
 use crate::paths::{self, Change, Setting};
-use std::collections::BTreeSet;
 use steadfast_system::files::Shape;
 
 impl Below<'_> {
     pub(super) fn recurse(&mut self, difference: &mut Difference<Change>) {
-        let sources: BTreeSet<&str> = self.want.sources().iter().map(|it| &*it.below).collect();
+        let sources = self.want.sources();
         let (mut links, mut hard) = (0u64, 0u64);
         let mut settings = vec![];
         for (path, it) in &self.entries {
-            let named = self.promised.contains(path) || sources.contains(path);
+            let is_source = || sources.binary_search_by(|it| (*it.below).cmp(path)).is_ok();
+            let named = self.promised.contains(path) || is_source();
             if named || self.ignored.contains(path) || self.is_gone(path) {
                 continue;
             }

@@ -2,7 +2,7 @@
 
 use super::{Below, is_below};
 use crate::directory::desired::SourceFile;
-use crate::directory::rule::folders;
+use crate::directory::rule::leading;
 use crate::kind::{Difference, Obstacle, Refusal};
 use crate::mode::{NEW_DIRECTORY, NEW_FILE};
 use crate::paths::{self, Change, NewDirectory, Owners, Setting, Was, Writing};
@@ -14,8 +14,7 @@ use steadfast_system::text::safe;
 
 impl<'a> Below<'a> {
     pub(super) fn sources(&mut self, difference: &mut Difference<Change>) {
-        let folders: BTreeSet<&str> =
-            self.want.sources().iter().flat_map(|it| folders(&it.below)).collect();
+        let folders: BTreeSet<&str> = leading(self.want.sources()).collect();
         for below in folders {
             self.source_folder(below, &mut difference.obstacles);
         }

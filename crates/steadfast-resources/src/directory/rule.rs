@@ -17,7 +17,8 @@ pub(super) fn folders(below: &str) -> impl Iterator<Item = &str> {
 /// The directories that lead to sources, which are in the order of their paths: those of neighbours are the same,
 /// and are not told twice in a row.
 pub(super) fn leading(sources: &[SourceFile]) -> impl Iterator<Item = &str> {
-    let folder_of = |it: &SourceFile| it.below.rsplit_once('/').map_or(0, |(folder, _)| folder.len());
+    let folder_of =
+        |it: &SourceFile| it.below.rsplit_once('/').map_or(0, |(folder, _)| folder.len());
     let mut last = "";
     let news = sources.iter().filter(move |it| {
         let folder = &it.below[..folder_of(it)];

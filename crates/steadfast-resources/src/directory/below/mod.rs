@@ -66,7 +66,8 @@ impl<'a> Below<'a> {
         if want.purge {
             let named = promised.iter().chain(&ignored).copied().chain(rule.stays());
             spared.extend(named.flat_map(|it| folders(it).chain([it])));
-            spared.extend(want.sources().iter().map(|it| &*it.below).chain(leading(want.sources())));
+            spared
+                .extend(want.sources().iter().map(|it| &*it.below).chain(leading(want.sources())));
         }
         Below {
             want,

@@ -84,7 +84,7 @@ pub(crate) fn is_of_other_tools(path: &str) -> bool {
 /// Whether something below the root of a model is part of it: also an editor's lock is not.
 pub fn is_part(path: &str, is_link: bool) -> bool {
     let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
-    !is_of_other_tools(path) && !(is_link && name.starts_with(EDITORS_LOCK))
+    !(is_of_other_tools(path) || is_link && name.starts_with(EDITORS_LOCK))
 }
 
 /// Whether there is a directory at a path that somebody named.

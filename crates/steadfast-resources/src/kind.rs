@@ -45,7 +45,10 @@ impl<C> Difference<C> {
 
     pub fn map<D>(self, with: impl FnMut(C) -> D) -> Difference<D> {
         let Difference { changes, obstacles, notes } = self;
-        Difference { changes: changes.into_iter().map(with).collect(), obstacles, notes }
+        let mut changes: Vec<D> = changes.into_iter().map(with).collect();
+        // Most have one change, and all are held until the run ends.
+        changes.shrink_to_fit();
+        Difference { changes, obstacles, notes }
     }
 
     /// Whether the promise is kept. What a look cannot tell hangs on a change, and without one there is

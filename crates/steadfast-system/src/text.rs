@@ -57,6 +57,9 @@ fn byte_of(text: &str) -> Option<u8> {
 /// Text from the machine, harmless on a terminal and on one line: control characters, and those that
 /// turn the direction of text, are shown as what they are. (A tab does no harm.)
 pub fn safe(text: &str) -> String {
+    if is_plain(text) {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len());
     for (at, it) in text.char_indices() {
         if it == '\0' && byte_of(&text[at + 1..]).is_some() {
@@ -81,6 +84,11 @@ pub fn safe_start(text: &str, limit: usize) -> String {
 /// The first words that a program said: up to 300 characters of a line, empty lines left out.
 pub(crate) fn safe_lines(text: &str) -> impl Iterator<Item = String> {
     text.lines().map(|line| safe_start(line, 300)).filter(|line| !line.trim().is_empty())
+}
+
+/// Whether it is printable ASCII throughout, as most text is.
+pub fn is_plain(text: &str) -> bool {
+    text.bytes().all(|it| (b' '..=b'~').contains(&it))
 }
 
 /// Control characters, those that turn the direction of text, and those that end a line to some programs.

@@ -5,10 +5,10 @@ use crate::exit::Failure;
 use crate::surroundings::Surroundings;
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::Write as _;
 use steadfast_model::{Diagnostic, SourceSet, render};
-use steadfast_system::text::is_unsafe;
+use steadfast_system::text::{is_plain, is_unsafe};
 
 #[derive(Debug)]
 pub(crate) struct Ui {
@@ -18,6 +18,18 @@ pub(crate) struct Ui {
     progress: bool,
     /// Whether a progress line stands on the terminal.
     shown: Cell<bool>,
+    /// Data that is held back while there is more of it.
+    held: RefCell<String>,
+    holds: Cell<bool>,
+}
+
+/// More than this is not held back.
+const HELD_MAX: usize = 16 * 1024;
+
+impl Drop for Ui {
+    fn drop(&mut self) {
+        self.hold(false);
+    }
 }
 
 /// When words are colored.
@@ -77,6 +89,8 @@ impl Ui {
             width: surroundings.width,
             progress: err,
             shown: Cell::new(false),
+            held: RefCell::default(),
+            holds: Cell::new(false),
         }
     }
 
@@ -93,11 +107,35 @@ impl Ui {
     /// One line of data.
     pub(crate) fn line(&self, text: &str) {
         self.clear();
-        let _reader_is_gone = writeln!(std::io::stdout(), "{text}");
+        {
+            let mut held = self.held.borrow_mut();
+            held.push_str(text);
+            held.push('\n');
+        }
+        if !self.holds.get() || self.held.borrow().len() > HELD_MAX {
+            self.write_held();
+        }
+    }
+
+    /// Whether data may be held back: more follows at once. What was held is written where none does.
+    pub(crate) fn hold(&self, holds: bool) {
+        self.holds.set(holds);
+        if !holds {
+            self.write_held();
+        }
+    }
+
+    fn write_held(&self) {
+        let mut held = self.held.borrow_mut();
+        if !held.is_empty() {
+            let _reader_is_gone = std::io::stdout().write_all(held.as_bytes());
+            held.clear();
+        }
     }
 
     /// One line of words beside the data.
     pub(crate) fn say(&self, text: &str) {
+        self.write_held();
         self.clear();
         let _reader_is_gone = writeln!(std::io::stderr(), "{text}");
     }
@@ -197,6 +235,9 @@ fn clean_exactly(text: &str) -> String {
 }
 
 fn without_control(text: &str, tab: &str) -> String {
+    if is_plain(text) {
+        return text.to_owned();
+    }
     let mut clean = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

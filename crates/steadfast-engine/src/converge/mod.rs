@@ -333,12 +333,15 @@ impl Run<'_> {
     /// What came of the changes of one promise.
     fn take_in(&mut self, at: usize, changes: Vec<Change>, applied: Applied) {
         self.stale[at] = true;
-        self.did(at, applied.done(&changes).into_iter().cloned().collect());
         if let Applied::Noted(notes) = &applied {
             self.noted.entry(at).or_default().extend(notes.iter().cloned());
         }
         let mut failed = applied.failed();
-        let Some((first, error)) = failed.next() else { return };
+        let Some((first, error)) = failed.next() else {
+            self.did(at, changes);
+            return;
+        };
+        self.did(at, applied.done(&changes).into_iter().cloned().collect());
         let told = |(at, error): (usize, &SystemError)| {
             let words = error.chain().join(": ");
             changes.get(at).map_or_else(|| words.clone(), |change| format!("{change}: {words}"))

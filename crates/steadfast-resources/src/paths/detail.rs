@@ -109,7 +109,7 @@ fn unified(path: &AbsPath, is: &str, promised: &str) -> String {
     let until = Some(Instant::now() + Duration::from_millis(500));
     let Ok(()) =
         myers::diff_deadline(&mut hook, was, 0..was.len(), becomes, 0..becomes.len(), until);
-    let mut out = String::new();
+    let mut out = String::with_capacity(is.len() + promised.len() + 128);
     for hunk in group_diff_ops(hook.into_inner().into_inner().into_ops(), 3) {
         if hunk.is_empty() {
             continue;

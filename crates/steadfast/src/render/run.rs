@@ -96,6 +96,8 @@ impl Terminal<'_> {
 
 impl Reporter for Terminal<'_> {
     fn report(&mut self, event: &Event<'_>) {
+        // Verdicts come all together at the end of a run, and perhaps ten thousand of them.
+        self.ui.hold(matches!(event, Event::Judged { .. }));
         match event {
             Event::Planned { promises, plan } => {
                 if !self.dry_run {

@@ -60,14 +60,14 @@ impl Batch<'_> {
         }
         self.note_device(&dir, path)?;
         let Some(temporary) = &beside.temporary else {
-            self.write_in_place(&dir, &name, file, beside.prior.as_ref())?;
+            self.write_in_place(&dir, &name, file, beside.prior.as_deref())?;
             return Ok(None);
         };
         let aside =
-            self.put(&dir, temporary, path, &file.replaces, beside.prior.as_ref(), false)?;
+            self.put(&dir, temporary, path, &file.replaces, beside.prior.as_deref(), false)?;
         beside.temporary = None;
         let folder = folder_path(path);
-        Ok(aside.zip(beside.prior).map(|(name, was)| Aside { folder, name, was }))
+        Ok(aside.zip(beside.prior.take()).map(|(name, was)| Aside { folder, name, was: *was }))
     }
 
     /// Flushes the directories that something was put into, one by one or with their whole file systems.

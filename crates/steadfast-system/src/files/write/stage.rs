@@ -23,8 +23,8 @@ pub(super) struct Beside {
     pub(super) temporary: Option<String>,
     /// The directory that it waits in.
     pub(super) folder: (u64, u64),
-    /// What was there when it was staged.
-    pub(super) prior: Option<Facts>,
+    /// What was there when it was staged. Of many new files it is nothing, and all wait at once.
+    pub(super) prior: Option<Box<Facts>>,
     /// Whether something is kept of what it replaces.
     kept: bool,
 }
@@ -81,7 +81,7 @@ impl Batch<'_> {
             path: path.clone(),
             temporary: None,
             folder: dir.facts.identity(),
-            prior: prior.facts,
+            prior: prior.facts.map(Box::new),
             kept: prior.content.is_some() || (file.keep && file.replaces == Expected::Directory),
         };
         if file.in_place {

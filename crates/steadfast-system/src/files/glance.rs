@@ -64,15 +64,3 @@ impl<'h> Glance<'h> {
         }
     }
 }
-
-/// Whether nobody but the kernel says what the files of a file system are.
-pub(super) fn is_known_disk(about: &rustix::fs::StatFs) -> bool {
-    const KNOWN: [u64; 5] = [
-        0xEF53,      // ext2, ext3, ext4
-        0x5846_5342, // xfs
-        0x9123_683E, // btrfs
-        0xF2F5_2010, // f2fs
-        0x794C_7630, // overlayfs
-    ];
-    u64::try_from(about.f_type).is_ok_and(|it| KNOWN.contains(&it))
-}

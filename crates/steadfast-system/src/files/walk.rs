@@ -4,9 +4,8 @@
 //! directory can swap what is in it at any moment. In an open directory no symbolic link is followed; in a
 //! closed one root alone can have put it there, so it means what it says.
 
-use super::glance::is_known_disk;
-use super::read::needs_content;
 pub(super) use super::read::{BUFFER, bytes, content, digest};
+use super::read::{is_known_disk, needs_content};
 use super::{Bar, Content, Entry, Folder, Marks, Mode, Shape, Wanted};
 use crate::text::{of_bytes, safe, to_bytes};
 use crate::{AbsPath, ErrorKind, SystemError};

@@ -6,8 +6,8 @@
 //! Each directory has a digest of its own files, in the order of their names. So it is the same whether they are met
 //! one after the other, as they are read, or by several threads that open none.
 
-use super::glance::is_known_disk;
 use super::looks::{Now, clock, forget_file, is_racy, read_records, write_records};
+use super::read::is_known_disk;
 use super::visit::Names;
 use super::walk::Facts;
 use super::{Digest, looks, tree};

@@ -48,8 +48,8 @@ pub enum Place {
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Access {
     pub prefix: String,
-    /// The name of a header, and what it says.
-    pub header: Option<(String, String)>,
+    /// Names of headers, and what they say.
+    pub headers: Vec<(String, String)>,
     /// Authorities of its certificate, as PEM, in the place of the system's.
     pub ca: Option<String>,
 }

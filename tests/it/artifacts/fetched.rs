@@ -71,9 +71,9 @@ fn an_artifact_comes_over_https_from_whom_its_authority_certifies() {
     let ca = Some(server.certificate.clone());
     // One for another place is none for this.
     site.access =
-        vec![Access { prefix: format!("{}/other", server.url), header: None, ca: ca.clone() }];
+        vec![Access { prefix: format!("{}/other", server.url), headers: vec![], ca: ca.clone() }];
     assert!(away(&site).contains("certificate"));
-    site.access.push(Access { prefix: server.url.clone(), header: None, ca });
+    site.access.push(Access { prefix: server.url.clone(), headers: vec![], ca });
     assert_eq!(site.listing(), "0444 noise 300000\n");
 }
 
@@ -209,7 +209,7 @@ fn a_redirect_is_followed_but_not_from_https_to_http_nor_for_ever() {
     let down = Server::https(&["127.0.0.1"], to(good.url.clone()));
     let mut secure = site(&down.url, &bytes);
     let ca = Some(down.certificate.clone());
-    secure.access = vec![Access { prefix: down.url.clone(), header: None, ca }];
+    secure.access = vec![Access { prefix: down.url.clone(), headers: vec![], ca }];
     assert!(away(&secure).ends_with("it redirects from https to http"));
     let round = Server::http(|_, stream| reply(stream, "302 Found", "Location: /again\r\n", b""));
     assert!(away(&site(&round.url, &bytes)).ends_with("it redirects more than 5 times"));
@@ -227,8 +227,8 @@ fn credentials_stay_within_their_prefix() {
     let to = format!("Location: {}/store/x\r\n", store.url);
     let front = Server::http(move |_, stream| reply(stream, "307 Temporary Redirect", &to, b""));
     let mut site = site(&format!("{}/team/a.tar", front.url), &bytes);
-    let header = Some(("Authorization".to_owned(), "Bearer hunter2\n".to_owned()));
-    site.access = vec![Access { prefix: format!("{}/team", front.url), header, ca: None }];
+    let headers = vec![("Authorization".to_owned(), "Bearer hunter2".to_owned())];
+    site.access = vec![Access { prefix: format!("{}/team", front.url), headers, ca: None }];
     site.make().unwrap();
     assert_eq!(front.log.lock().unwrap()[0].header("authorization"), Some("Bearer hunter2"));
     assert_eq!(store.log.lock().unwrap()[0].header("authorization"), None);
@@ -278,6 +278,7 @@ fn an_image_of_one_layer_is_an_artifact() {
         move |request, stream| {
             let host = request.header("host").unwrap();
             if request.path.starts_with("/token") {
+                assert_eq!(request.header("authorization"), Some("Basic dTpw"));
                 assert_eq!(
                     request.path,
                     "/token?service=registry&scope=repository%3Ateam%2Fapi%3Apull"
@@ -306,11 +307,15 @@ fn an_image_of_one_layer_is_an_artifact() {
     };
     let mut site = Site::at(oci(&digest), &layer);
     site.files.sha256 = None;
+    let headers = vec![("Authorization".to_owned(), "Basic dTpw".to_owned())];
+    site.access = vec![Access { prefix: format!("oci://{host}/team"), headers, ca: None }];
+    let access = site.access.clone();
     assert_eq!(site.listing(), "0444 noise 300000\n");
     assert_eq!(asked.load(Ordering::Relaxed), 1);
     assert_eq!(store.log.lock().unwrap()[0].header("authorization"), None);
     // A registry that lies about what a manifest is.
     let mut site = Site::at(oci(&"0".repeat(64)), &layer);
     site.files.sha256 = None;
+    site.access = access;
     assert!(site.refused().ends_with("its manifest has another digest"));
 }

@@ -192,3 +192,33 @@ fn room_is_asked_for_before_anything_is_fetched() {
     assert!(words.ends_with(" MiB unpacked"), "{words}");
     assert_eq!(std::fs::read_dir(site.path("cache")).unwrap().count(), 0);
 }
+
+/// Inodes are not asked for, so the end of them is found by writing; and so is the end of what is fetched, where nobody
+/// has said how large it is.
+#[test]
+fn a_disk_that_fills_up_is_left_as_it_was() {
+    use nix::mount::{MsFlags, mount, umount};
+    if !crate::require::is_root() {
+        return;
+    }
+    let small = |place: &Path, options: &str| {
+        std::fs::create_dir_all(place).unwrap();
+        mode(place, 0o755);
+        let options = format!("{options},mode=0755");
+        mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::empty(), Some(&*options)).unwrap();
+    };
+    let archive =
+        (0..50).fold(Tar::new(), |tar, it| tar.file(&format!("d/{it}"), &[7; 5000])).end();
+    let site = Site::of(&archive);
+    small(&site.directory(), "size=50m,nr_inodes=30");
+    let Err(NoTree::NoSpace(words)) = site.make() else { panic!("it had room") };
+    assert_eq!(words, "the disk was full while it was unpacked");
+    assert_eq!(site.left(), "");
+    umount(&site.directory()).unwrap();
+    small(&site.path("cache"), "size=64k");
+    let Err(NoTree::NoSpace(words)) = site.make() else { panic!("it had room") };
+    assert_eq!(words, "the disk was full while it was fetched");
+    assert_eq!(std::fs::read_dir(site.path("cache")).unwrap().count(), 0);
+    umount(&site.path("cache")).unwrap();
+    site.make().unwrap();
+}

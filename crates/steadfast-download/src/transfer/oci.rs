@@ -58,11 +58,7 @@ pub(super) fn get(
 ) -> Result<(), Stop> {
     let web = Web::new(task)?;
     let (registry, name) = name.split_once('/').unwrap_or((name, ""));
-    let host = registry.rsplit_once(':').map_or(registry, |it| it.0);
-    let scheme = if is_loopback(host) { "http" } else { "https" };
-    // The name that everybody uses for it is not where it is.
-    let registry = if registry == "docker.io" { "registry-1.docker.io" } else { registry };
-    let base = format!("{scheme}://{registry}/v2/{name}");
+    let base = format!("{}/v2/{name}", registry_url(registry));
     let url = format!("{base}/manifests/sha256:{sha256}");
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static(MANIFESTS));
@@ -79,6 +75,15 @@ pub(super) fn get(
     let layer = layer(&manifest).map_err(refused)?;
     let blob = steadfast_trust::text::hex(&layer.sha256);
     get_bytes(&web, &format!("{base}/blobs/sha256:{blob}"), bearer.as_ref(), sink)
+}
+
+/// Where a registry of this name answers.
+pub(super) fn registry_url(registry: &str) -> String {
+    let host = registry.rsplit_once(':').map_or(registry, |it| it.0);
+    let scheme = if is_loopback(host) { "http" } else { "https" };
+    // The name that everybody uses for it is not where it is.
+    let registry = if registry == "docker.io" { "registry-1.docker.io" } else { registry };
+    format!("{scheme}://{registry}")
 }
 
 fn broken(words: String) -> DownloadError {

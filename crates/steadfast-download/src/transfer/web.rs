@@ -4,7 +4,8 @@ use super::{Access, Sink, Stop, Task};
 use crate::error::{DownloadError, DownloadErrorKind};
 use crate::https::failed;
 use reqwest::header::{
-    ACCEPT_ENCODING, CONTENT_RANGE, HeaderMap, HeaderName, HeaderValue, LOCATION, RANGE,
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_RANGE, HeaderMap, HeaderName, HeaderValue, LOCATION,
+    RANGE,
 };
 use reqwest::{Certificate, Client, Proxy, Response, StatusCode, Url, redirect};
 use std::io::Write;
@@ -49,7 +50,7 @@ impl<'t> Web<'t> {
         let known = match &task.access {
             None => None,
             Some(access) => {
-                let prefix = parse(&access.prefix)?;
+                let prefix = place_of(&access.prefix)?;
                 Some((prefix, client(task, access.ca.as_deref())?))
             }
         };
@@ -78,17 +79,20 @@ impl<'t> Web<'t> {
         for _ in 0..=MAX_REDIRECTS {
             let (client, access) = self.client_for(&url);
             let mut request = client.get(url.clone()).headers(headers.clone());
-            if let Some((name, value)) = access.and_then(|it| it.header.as_ref())
-                && is_private(&url)
-            {
-                let (name, value) = header(name, value)?;
-                request = request.header(name, value);
+            let mut own = HeaderMap::new();
+            for (name, value) in access.iter().flat_map(|it| &it.headers) {
+                if is_private(&url) {
+                    let (name, value) = header(name, value)?;
+                    own.insert(name, value);
+                }
             }
+            // What was given for them takes their place.
             if let Some(bearer) = bearer
                 && url.origin() == first.origin()
             {
-                request = request.header(reqwest::header::AUTHORIZATION, bearer);
+                own.insert(AUTHORIZATION, bearer.clone());
             }
+            request = request.headers(own);
             let response =
                 self.wait(request.send(), &url)?.map_err(|err| failed(&shown(&url), &err))?;
             if !response.status().is_redirection() || response.status() == StatusCode::NOT_MODIFIED
@@ -145,6 +149,15 @@ pub(super) fn parse(url: &str) -> Result<Url, DownloadError> {
     match parsed.scheme() {
         "https" | "http" if parsed.has_host() => Ok(parsed),
         _ => Err(settings(format!("`{url}` is not a URL of the web"))),
+    }
+}
+
+/// Below what a prefix of the policy is. Of a registry it is all of it: where a token is to be had is not below the
+/// name of an image.
+fn place_of(prefix: &str) -> Result<Url, DownloadError> {
+    match prefix.strip_prefix("oci://") {
+        None => parse(prefix),
+        Some(rest) => parse(&super::oci::registry_url(rest.split('/').next().unwrap_or_default())),
     }
 }
 

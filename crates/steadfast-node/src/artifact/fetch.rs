@@ -153,7 +153,7 @@ impl<'a> Fetching<'a> {
             }
             (Location::Oci { name, sha256 }, Expected::Bytes(_) | Expected::Named(_)) => {
                 let (name, sha256) = (name.to_string(), sha256.to_string());
-                let url = format!("https://{name}");
+                let url = format!("oci://{name}");
                 (Place::Oci { name, sha256 }, url)
             }
             (Location::Https(_) | Location::Http(_) | Location::File(_), Expected::Named(_))

@@ -2,11 +2,13 @@
 //! taken apart by another that can neither open nor start anything, and written by this one. See
 //! decisions 0081 and 0082.
 
+mod access;
 mod fetch;
 mod key;
 mod terms;
 mod unpack;
 
+pub use access::access_for;
 pub use key::{ModelFile, TreeKey};
 pub use steadfast_download::worker::{transfer_as_child, unpack_as_child};
 pub use terms::{IDLE, Made, Means, NoTree, Tree, TreeOrder};

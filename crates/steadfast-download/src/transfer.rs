@@ -2,6 +2,7 @@
 //! from where an earlier transfer ended, through redirects, with credentials only where they belong.
 
 pub mod oci;
+mod place;
 mod web;
 
 use crate::archive::failed;

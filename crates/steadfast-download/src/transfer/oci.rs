@@ -2,7 +2,8 @@
 //! first is the manifest, as a document: whoever reads it knows by its digest that it is the right one,
 //! and by what it says which bytes have to follow.
 
-use super::web::{Web, answered, get_bytes, is_loopback, parse, shown};
+use super::place::{parse, registry_url, shown};
+use super::web::{Web, answered, get_bytes};
 use super::{Sink, Stop, Task};
 use crate::error::{DownloadError, DownloadErrorKind};
 use crate::records::{Kind, PORTION, Record};
@@ -75,15 +76,6 @@ pub(super) fn get(
     let layer = layer(&manifest).map_err(refused)?;
     let blob = steadfast_trust::text::hex(&layer.sha256);
     get_bytes(&web, &format!("{base}/blobs/sha256:{blob}"), bearer.as_ref(), sink)
-}
-
-/// Where a registry of this name answers.
-pub(super) fn registry_url(registry: &str) -> String {
-    let host = registry.rsplit_once(':').map_or(registry, |it| it.0);
-    let scheme = if is_loopback(host) { "http" } else { "https" };
-    // The name that everybody uses for it is not where it is.
-    let registry = if registry == "docker.io" { "registry-1.docker.io" } else { registry };
-    format!("{scheme}://{registry}")
 }
 
 fn broken(words: String) -> DownloadError {

@@ -1,5 +1,6 @@
 //! From a web server.
 
+use super::place::{is_private, is_within, parse, place_of, settings, shown};
 use super::{Access, Sink, Stop, Task};
 use crate::error::{DownloadError, DownloadErrorKind};
 use crate::https::failed;
@@ -10,7 +11,7 @@ use reqwest::header::{
 use reqwest::{Certificate, Client, Proxy, Response, StatusCode, Url, redirect};
 use std::io::Write;
 use std::time::{Duration, Instant};
-use steadfast_trust::text::{chain, without_user};
+use steadfast_trust::text::chain;
 
 /// Registries and hosts of releases have several before their stores.
 const MAX_REDIRECTS: usize = 5;
@@ -18,16 +19,6 @@ const MAX_REDIRECTS: usize = 5;
 const MAX_CUT_OFF: usize = 10;
 /// Fewer bytes than these within the time for which it may be idle are as good as none.
 const SLOWEST: u64 = 16 * 1024;
-
-/// A URL as people are shown it: what stands after `?` may be a key to it.
-pub(super) fn shown(url: &Url) -> String {
-    let plain = url.as_str().split(['?', '#']).next().unwrap_or_default();
-    without_user(plain).into_owned()
-}
-
-pub(super) fn settings(words: String) -> DownloadError {
-    DownloadError::new(DownloadErrorKind::Settings, words)
-}
 
 /// Talks to servers; each by whom its prefix says is to be trusted.
 pub(super) struct Web<'t> {
@@ -144,49 +135,12 @@ fn client(task: &Task, ca: Option<&str>) -> Result<Client, DownloadError> {
     client.build().map_err(|it| settings(chain(&it)))
 }
 
-pub(super) fn parse(url: &str) -> Result<Url, DownloadError> {
-    let parsed = Url::parse(url).map_err(|err| settings(format!("`{url}` is not a URL: {err}")))?;
-    match parsed.scheme() {
-        "https" | "http" if parsed.has_host() => Ok(parsed),
-        _ => Err(settings(format!("`{url}` is not a URL of the web"))),
-    }
-}
-
-/// Below what a prefix of the policy is. Of a registry it is all of it: where a token is to be had is not below the
-/// name of an image.
-fn place_of(prefix: &str) -> Result<Url, DownloadError> {
-    match prefix.strip_prefix("oci://") {
-        None => parse(prefix),
-        Some(rest) => parse(&super::oci::registry_url(rest.split('/').next().unwrap_or_default())),
-    }
-}
-
 fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), DownloadError> {
     let wrong = || settings(format!("the header `{name}` cannot be sent as it is"));
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
     let mut value = HeaderValue::from_str(value.trim()).map_err(|_| wrong())?;
     value.set_sensitive(true);
     Ok((name, value))
-}
-
-/// Whether a URL lies below a prefix, which ends where a host ends, or a part of a path.
-pub(super) fn is_within(url: &Url, prefix: &Url) -> bool {
-    let path = prefix.path().trim_end_matches('/');
-    url.origin() == prefix.origin()
-        && url
-            .path()
-            .strip_prefix(path)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// Whether what is said to it stays between us: by encryption, or because it is this machine.
-fn is_private(url: &Url) -> bool {
-    url.scheme() == "https" || is_loopback(url.host_str().unwrap_or_default())
-}
-
-pub(super) fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|it| it.is_loopback())
 }
 
 fn next(from: &Url, response: &Response) -> Result<Url, DownloadError> {
@@ -299,47 +253,5 @@ fn get_from(
             }
             (since, bytes) = (Instant::now(), 0);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_prefix_ends_where_a_host_or_a_part_of_a_path_ends() {
-        let within =
-            |url: &str, prefix: &str| is_within(&parse(url).unwrap(), &parse(prefix).unwrap());
-        for (url, prefix) in [
-            ("https://repo.example/a/b", "https://repo.example"),
-            ("https://repo.example/a/b", "https://repo.example/"),
-            ("https://repo.example/a/b", "https://repo.example/a"),
-            ("https://repo.example/a/b", "https://repo.example/a/"),
-            ("https://REPO.example:443/a?x", "https://repo.example/a"),
-            ("http://127.0.0.1:8080/x", "http://127.0.0.1:8080"),
-        ] {
-            assert!(within(url, prefix), "{url} {prefix}");
-        }
-        for (url, prefix) in [
-            ("https://repo.example.evil/a", "https://repo.example"),
-            ("https://repo.example:444/a", "https://repo.example"),
-            ("http://repo.example/a", "https://repo.example"),
-            ("https://repo.example/ab", "https://repo.example/a"),
-            ("https://repo.example/a/../b", "https://repo.example/a"),
-            ("https://repo.example/a/%2e%2e/b", "https://repo.example/a"),
-            ("https://repo.example@evil/a", "https://repo.example"),
-        ] {
-            assert!(!within(url, prefix), "{url} {prefix}");
-        }
-    }
-
-    #[test]
-    fn credentials_are_said_over_tls_or_to_this_machine() {
-        let private = |url: &str| is_private(&parse(url).unwrap());
-        assert!(
-            private("https://h/") && private("http://127.0.0.1/") && private("http://[::1]:1/")
-        );
-        assert!(private("http://localhost/"));
-        assert!(!private("http://h/") && !private("http://127.0.0.1.evil/"));
     }
 }

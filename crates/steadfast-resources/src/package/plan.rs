@@ -22,7 +22,9 @@ pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
             "dpkg was interrupted by somebody else: run `dpkg --configure -a`, or allow it with `repair_dpkg: true`",
         ))];
     }
-    if difference.changes.iter().any(|it| matches!(it, Change::Configure { .. })) {
+    // Whatever is done to a package that dpkg has left half done runs the script again that failed.
+    let half_done = have.look.installed.as_ref().is_some_and(|it| it.broken || it.health.is_cut());
+    if half_done && difference.changes.iter().any(runs_scripts) && !refuses(&difference.obstacles) {
         difference.obstacles.push(Obstacle::Unknown(
             "its scripts failed or were interrupted; whether they succeed now is known when they have run"
                 .to_owned(),
@@ -43,6 +45,10 @@ pub(super) fn plan(want: &Desired, have: &State) -> Difference<Change> {
         have.look.leftovers.iter().map(|it| format!("{it} was left beside the file that was kept")),
     );
     difference
+}
+
+fn runs_scripts(change: &Change) -> bool {
+    change.act().is_some() || matches!(change, Change::Configure { .. })
 }
 
 /// Where what apt offers, and how it chooses, is set.

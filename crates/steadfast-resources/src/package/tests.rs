@@ -420,7 +420,21 @@ fn what_was_cut_is_completed_where_it_is_ours() {
         ],
     );
     let broken = Installed { broken: true, health: Health::HalfInstalled, ..installed("1.22.1-9") };
-    plans("nginx: present", &state(Some(broken)), expect!["install 1.22.1-9"]);
+    plans(
+        "nginx: present",
+        &state(Some(broken.clone())),
+        expect![[r#"
+        install 1.22.1-9
+        unknown: its scripts failed or were interrupted; whether they succeed now is known when they have run"#]],
+    );
+    // A script that failed when it was to go fails again, as far as anybody knows.
+    plans(
+        "nginx: absent",
+        &state(Some(broken)),
+        expect![[r#"
+        remove 1.22.1-9
+        unknown: its scripts failed or were interrupted; whether they succeed now is known when they have run"#]],
+    );
     // Somebody else's cut is no reason where nothing has to be done.
     let mut kept = state(Some(installed("1.22.1-9")));
     kept.look.interruption = Some(Interruption::Foreign);

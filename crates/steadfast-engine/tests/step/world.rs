@@ -509,6 +509,9 @@ impl World {
             let current = it.row.current.as_ref().map(|it| &it.own);
             let known = current == it.committed.as_ref();
             self.demand(known, "the ledger and what was committed are not one");
+            let place = current.map_or(Place::Nothing, |it| Place::Whole(Arc::clone(it)));
+            let settled = it.row.step.is_some() || it.host.place == place;
+            self.demand(settled, "without a step, another one is in place than is current");
         }
         let open = self.components.iter().filter(|it| it.row.step.is_some()).count();
         self.demand(open <= 1, "two steps at once");

@@ -77,7 +77,11 @@ impl Subject for File {
         let gives_way = self.force && !thing.mounted;
         match (&thing.matter, self.absent, self.content) {
             (Matter::File(_), true, _) => !thing.mounted,
-            (Matter::File(_), false, Some(_)) if self.replace && thing.text() != self.content => {
+            // It is replaced as a whole, so that a second name keeps what it had.
+            (Matter::File(_), false, Some(_))
+                if self.replace
+                    && (thing.text() != self.content || is_foreign(self.path, thing)) =>
+            {
                 true
             }
             (Matter::File(_), false, _) => self.holds(start) || !is_foreign(self.path, thing),

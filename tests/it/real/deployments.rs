@@ -251,3 +251,57 @@ fn an_agent_brings_a_component_to_the_release_that_its_target_says() {
     target(&machine, "1.6", "");
     answers("200 1.6");
 }
+
+#[test]
+fn the_tree_of_an_archive_is_fetched_before_anything_is_switched_and_repaired_when_it_is_changed() {
+    let Some(machine) = installed() else { return };
+    model(&machine, "1.3");
+    let release = |version: &str, archive: &str| {
+        machine.sh(&format!(
+            "mkdir -p /srv/dist; tar -C /srv/model/dist/{version} -czf /srv/dist/{archive} bin"
+        ));
+        let sum = machine.sh(&format!("sha256sum /srv/dist/{archive}"));
+        let digest = &sum[..64];
+        machine.write(
+            &format!("/srv/model/applications/people/releases/{version}.yaml"),
+            format!(
+                "release: people {version}\ncomponents: {{ api: {{ artifact: {{ url: \"file:///srv/dist/{archive}\", sha256: \"{digest}\" }} }} }}\n"
+            ),
+        );
+    };
+    release("1.3", "1.3.tar.gz");
+    let first = run(&machine, &["--format", "json"]);
+    assert_eq!((first.status, answer(&machine).as_str()), (0, "200 1.3"), "{first:#?}");
+
+    // What is there need not be fetched again. A tree that somebody has changed is exchanged, and its program
+    // begins anew.
+    machine.ok(&["mv", "/srv/dist/1.3.tar.gz", "/srv/dist/away"]);
+    assert_eq!(run(&machine, &[]).status, 0);
+    machine.ok(&["mv", "/srv/dist/away", "/srv/dist/1.3.tar.gz"]);
+    let before = process(&machine);
+    let program = "/srv/people-api/current/tree/bin/api";
+    let good = machine.text(program);
+    machine.sh(&format!("echo '# changed' >> {program}"));
+    let repaired = run(&machine, &["--format", "json"]);
+    assert_eq!(
+        (repaired.status, component(&repaired)["outcome"].as_str()),
+        (0, Some("repaired")),
+        "{repaired:#?}"
+    );
+    assert_eq!(machine.text(program), good);
+    assert_ne!(process(&machine), before);
+
+    // One that is not to be had changes nothing.
+    release("1.4", "1.4.tar.gz");
+    machine.ok(&["mv", "/srv/dist/1.4.tar.gz", "/srv/dist/away"]);
+    target(&machine, "1.4", "");
+    let (before, there) = (process(&machine), current(&machine));
+    let away = run(&machine, &["--format", "json"]);
+    let told = component(&away);
+    assert_eq!((away.status, told["outcome"].as_str()), (4, Some("not-kept")), "{away:#?}");
+    assert!(told["reason"][0].as_str().unwrap().contains("cannot be fetched"), "{told}");
+    assert_eq!((process(&machine), current(&machine)), (before, there));
+    machine.ok(&["mv", "/srv/dist/away", "/srv/dist/1.4.tar.gz"]);
+    assert_eq!(run(&machine, &[]).status, 0);
+    assert_eq!(answer(&machine), "200 1.4");
+}

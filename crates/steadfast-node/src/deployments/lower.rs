@@ -1,7 +1,7 @@
 //! From the components that the model places on this node to what the engine is to do about them.
 
 use super::choose::{Circumstances, choose};
-use super::{Instance, Known, NoStep, Way};
+use super::{Instance, Known, NoStep, Way, tree};
 use crate::model::{Loaded, Target};
 use crate::{Context, NodeError};
 use std::collections::BTreeMap;
@@ -14,8 +14,8 @@ use steadfast_model::application::frozen::{
 use steadfast_model::application::{ArtifactKind, Location};
 use steadfast_model::policy::Approval;
 use steadfast_model::{NodeInput, Placed, Promise, Severity};
-use steadfast_store::{Component, Store, deployments};
-use steadfast_trust::text::chain;
+use steadfast_store::{Component, State, Store, deployments};
+use steadfast_trust::text::{chain, hex};
 
 /// What is asked of a run about components.
 pub(crate) struct Input<'a> {
@@ -104,6 +104,11 @@ fn judged(target: &mut Target, loaded: &Loaded) -> Vec<(Placed, Vec<Arc<str>>)> 
 }
 
 impl Candidate {
+    /// Without promises as yet.
+    fn new(instance: Instance) -> Candidate {
+        Candidate { instance, shared: vec![], current: None, step: None, wanted: None }
+    }
+
     /// Writes down where the step leads that is about to begin.
     fn begin(&self, now: i64, store: &Store) -> Result<(), NodeError> {
         let id = self.instance.id.to_string();
@@ -141,21 +146,14 @@ fn wanted(placed: &Placed, reads: &[Arc<str>], loaded: &Loaded) -> Result<Wanted
             format!("{first} is read from the artifact, which this version does not do yet");
         return Err(Way::Held(vec![words]));
     }
-    let found = frozen::freeze(placed, &loaded.sources).map_err(|why| match why {
+    let tree = tree::key(placed, &loaded.sources).map(|it| hex(&it.digest()));
+    frozen::freeze(placed, &loaded.sources, tree).map_err(|why| match why {
         Unfrozen::Mistakes(all) => {
             let words = first(&all).unwrap_or_default();
             Way::NotKept(vec!["its documents have mistakes".to_owned(), words])
         }
         Unfrozen::NotYet(words) => Way::Held(vec![words]),
-    })?;
-    match location(placed) {
-        Some(Location::Model(_)) | None => Ok(found),
-        Some(Location::Https(_) | Location::Http(_) | Location::File(_) | Location::Oci { .. }) => {
-            Err(Way::Held(vec![
-                "only artifacts of the model are fetched by this version".to_owned(),
-            ]))
-        }
-    }
+    })
 }
 
 /// What is wanted of it, where that is known, and what is done about it.
@@ -218,20 +216,15 @@ fn candidate(
     let (wanted, way) = way(placed, reads, component.as_ref(), loaded, input, store)?;
     deploying.is_whole &= wanted.is_some();
     let mut thawing = Thawing { placed, facts: input.facts, cx, loaded };
-    let mut candidate = Candidate {
-        instance: Instance {
-            unit: deployments::unit(&id),
-            id: placed.id.clone(),
-            span: placed.span,
-            current: current.as_ref().map(known),
-            wanted: wanted.as_ref().map(|(it, _)| known(&it.frozen)),
-            way,
-        },
-        shared: vec![],
-        current: None,
-        step: None,
-        wanted: None,
+    let instance = Instance {
+        unit: deployments::unit(&id),
+        id: placed.id.clone(),
+        span: placed.span,
+        current: current.as_ref().map(known),
+        wanted: wanted.as_ref().map(|(it, _)| known(&it.frozen)),
+        way,
     };
+    let mut candidate = Candidate::new(instance);
     let previous = component.as_ref().and_then(|it| it.previous.as_deref());
     if let Some((wanted, shared)) = &wanted {
         candidate.shared.clone_from(shared);
@@ -241,6 +234,7 @@ fn candidate(
                 if !input.is_forecast {
                     keep_contents(wanted, cx, &mut candidate.instance.way);
                     renew(&id, &wanted.frozen, store)?;
+                    thawing.repair(&wanted.frozen, &mut candidate.instance.way);
                 }
                 candidate.current = thawing.of(wanted, previous, true, &mut candidate.instance.way);
             }
@@ -249,6 +243,8 @@ fn candidate(
                 candidate.step = thawing.step(wanted, current.as_ref(), way);
                 if !input.is_forecast {
                     keep_contents(wanted, cx, &mut candidate.instance.way);
+                    let way = &mut candidate.instance.way;
+                    thawing.prepare(&wanted.frozen, input.now, store, way)?;
                 }
             }
             Way::Held(_) | Way::NotKept(_) => {}
@@ -319,6 +315,33 @@ impl Thawing<'_> {
             span: self.placed.span,
             keep: self.placed.keep,
             facts: self.facts,
+        }
+    }
+
+    /// Has the tree there. Where it is not to be had, nothing is switched, and it is tried again later.
+    fn prepare(
+        &self,
+        wanted: &Frozen,
+        now: i64,
+        store: &Store,
+        way: &mut Way,
+    ) -> Result<(), NodeError> {
+        let Err(words) = tree::prepare(self.placed, self.cx) else { return Ok(()) };
+        let id = self.placed.id.to_string();
+        let said = (&*wanted.release, &*document(wanted));
+        store.begin_deployment(&id, &wanted.directory, &wanted.digest(), said, now)?;
+        let why = vec![words];
+        store.fail_deployment(&id, State::Inconclusive, &why, now)?;
+        *way = Way::NotKept(why);
+        Ok(())
+    }
+
+    /// Has the tree of what is current as it was unpacked.
+    fn repair(&self, current: &Frozen, way: &mut Way) {
+        let link = current.tree_link(&current.id());
+        let sources = &self.loaded.sources;
+        if let Err(words) = tree::repair(self.placed, sources, &link, self.cx) {
+            *way = Way::NotKept(vec![words]);
         }
     }
 

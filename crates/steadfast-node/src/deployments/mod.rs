@@ -5,6 +5,7 @@
 
 mod choose;
 mod lower;
+mod tree;
 mod verdict;
 
 pub(crate) use lower::{Deploying, Input, deploy};

@@ -200,8 +200,7 @@ fn an_ssh_server_that_never_begins_is_left() {
         }),
     ];
     for (seconds, words, serve) in cases {
-        (world.limits.idle, world.limits.total) =
-            (Duration::from_secs(600), Duration::from_secs(seconds));
+        world.limits.total = Duration::from_secs(seconds);
         let known_hosts = Some(world.path("known_hosts"));
         let url = format!("ssh://git@127.0.0.1:{}/x", port(serve));
         let refusal = world.fetch(&Source::Git(Git { known_hosts, ..main_of(&url) }), &Trust::None);

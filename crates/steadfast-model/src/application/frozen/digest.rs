@@ -1,6 +1,6 @@
 //! Which deployment is which: a digest of all that its program runs with, and of nothing else.
 
-use super::{Frozen, Tree};
+use super::Frozen;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
@@ -38,13 +38,10 @@ impl Frozen {
     pub fn id(&self) -> String {
         short(self.digest())
     }
-}
 
-impl Tree {
-    /// The name of its directory.
-    pub fn id(&self) -> String {
-        let value = json!({ "artifact": self.artifact, "unpack": self.unpack });
-        short(hash("steadfast tree 1", &value))
+    /// The name of its tree's directory.
+    pub fn tree_id(&self) -> Option<String> {
+        self.tree.clone().map(short)
     }
 }
 

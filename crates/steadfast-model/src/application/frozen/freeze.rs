@@ -1,10 +1,9 @@
 //! From a component as a node is to have it to the form in which it is kept.
 
 use super::content::{self, Contents};
-use super::digest::of_bytes;
-use super::{Deployment, FORMAT, Frozen, FrozenPromise, NO_ID, Tree};
-use crate::application::component::{Ask, Health, Settings, Switch, Unpack};
-use crate::application::{Artifact, ArtifactKind, Location};
+use super::{Deployment, FORMAT, Frozen, FrozenPromise, NO_ID};
+use crate::application::component::{Ask, Health, Settings, Switch};
+use crate::application::{Artifact, ArtifactKind};
 use crate::diagnostic::Diagnostics;
 use crate::keep::Keep;
 use crate::lower::Lower;
@@ -13,7 +12,6 @@ use crate::promise::{Placed, Promise};
 use crate::source::SourceSet;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 /// Why a component cannot be deployed as it is written.
@@ -26,10 +24,11 @@ pub enum Unfrozen {
 }
 
 /// The component in the form that is kept, and of its promises those that hold for all of its deployments: its
-/// accounts, packages and directories outside.
+/// accounts, packages and directories outside. `tree` is the digest of the files that its artifact unpacks to.
 pub fn freeze(
     placed: &Placed,
     sources: &SourceSet,
+    tree: Option<String>,
 ) -> Result<(Deployment, Vec<Promise>), Unfrozen> {
     let Some(directory) = &placed.directory else {
         return Err(Unfrozen::NotYet("a component without `directory` is not deployed".to_owned()));
@@ -60,8 +59,9 @@ pub fn freeze(
         return Err(Unfrozen::Mistakes(diagnostics));
     }
     ask(&settings.health, &mut promises)?;
-    let tree =
-        placed.artifact.as_ref().map(|it| tree(it, &settings.unpack, sources)).transpose()?;
+    if let Some(Artifact { kind: ArtifactKind::Package { .. }, .. }) = placed.artifact {
+        return not_yet("a Debian package as the artifact");
+    }
     let frozen = Frozen {
         format: FORMAT,
         component: placed.id.to_string(),
@@ -157,48 +157,4 @@ fn ask(health: &Health, promises: &mut [FrozenPromise]) -> Result<(), Unfrozen> 
 
 fn seconds(time: Duration) -> Value {
     format!("{}s", time.as_secs()).into()
-}
-
-/// Which files the artifact has, and how they are unpacked.
-fn tree(artifact: &Artifact, unpack: &Unpack, sources: &SourceSet) -> Result<Tree, Unfrozen> {
-    let files = match &artifact.kind {
-        ArtifactKind::Files(files) => files,
-        ArtifactKind::Package { .. } => return not_yet("a Debian package as the artifact"),
-    };
-    let digest = match (&files.url.value, &files.sha256) {
-        (Location::Model(folder), _) => of_folder(folder, sources),
-        (Location::Oci { name: _, sha256 }, _) | (_, Some(sha256)) => sha256.to_string(),
-        (Location::Https(_) | Location::Http(_) | Location::File(_), None) => {
-            return Err(Unfrozen::NotYet("the artifact has no `sha256`".to_owned()));
-        }
-    };
-    let Unpack { strip, max: _, setuid, links_anywhere, private_to, adopt: _ } = unpack;
-    let mut said = serde_json::Map::new();
-    let mut put = |is_said: bool, name: &str, value: Value| {
-        if is_said {
-            said.insert(name.to_owned(), value);
-        }
-    };
-    put(*strip > 0, "strip", (*strip).into());
-    put(*setuid, "setuid", true.into());
-    put(*links_anywhere, "links", "any".into());
-    put(private_to.is_some(), "private_to", private_to.as_deref().into());
-    put(files.mode.is_some(), "mode", files.mode.as_ref().map(|it| &*it.value).into());
-    put(files.name.is_some(), "name", files.name.as_ref().map(|it| &*it.value).into());
-    Ok(Tree { artifact: digest, unpack: Value::Object(said) })
-}
-
-/// Paths, executable bits and contents of a directory of the model.
-fn of_folder(folder: &str, sources: &SourceSet) -> String {
-    let mut text = String::new();
-    let below = format!("{}/", folder.trim_end_matches('/'));
-    for (_, source) in sources.iter() {
-        if let Some(path) = source.path.strip_prefix(&below) {
-            let digest = super::digest::hex(&source.digest);
-            // Writing into a text does not fail.
-            let _written =
-                writeln!(text, "{digest} {} {}", u8::from(source.executable), json!(path));
-        }
-    }
-    of_bytes(text.as_bytes())
 }

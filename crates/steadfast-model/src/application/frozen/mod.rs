@@ -33,22 +33,13 @@ pub struct Frozen {
     /// `1.4.0`.
     pub release: String,
     pub directory: String,
-    /// The unpacked files; none where it has no artifact.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tree: Option<Tree>,
+    /// The digest of the unpacked files; none where it has no artifact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<String>,
     /// Versions of packages that it runs with.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub packages: BTreeMap<String, String>,
     pub promises: Vec<FrozenPromise>,
-}
-
-/// Which files lie in the tree, and how they came there.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Tree {
-    /// The SHA-256 of the artifact; of a directory of the model, that of its files.
-    pub artifact: String,
-    /// Fields of `unpack` that decide what lies where.
-    pub unpack: Value,
 }
 
 /// One promise. Where a content is not in it, its digest is.
@@ -79,6 +70,11 @@ impl Frozen {
     /// Where this deployment lies.
     pub fn folder(&self, id: &str) -> String {
         format!("{}/deployments/{id}", self.directory)
+    }
+
+    /// The link in it that leads to its tree.
+    pub fn tree_link(&self, id: &str) -> String {
+        format!("{}/tree", self.folder(id))
     }
 
     /// The units that are promised to run.

@@ -180,13 +180,18 @@ impl<'a> Thawing<'a> {
                 );
             }
         }
-        if let Some(tree) = &frozen.tree {
-            let place = format!("{top}/releases/{}", tree.id());
+        let restarts: Vec<Spanned<Arc<str>>> = (frozen.running())
+            .map(|it| Spanned::new(Arc::from(&*it.name), self.words.span))
+            .collect();
+        if let Some(tree) = frozen.tree_id() {
+            let place = format!("{top}/releases/{tree}");
             if let Some(folder) = self.words.tree_from {
                 self.add("directory", &place, &from_model(folder));
             }
-            let target = format!("../../releases/{}", tree.id());
-            self.add("link", &format!("{folder}/tree"), &json!(target));
+            let target = json!(format!("../../releases/{tree}"));
+            if let Some(added) = self.add("link", &frozen.tree_link(id), &target) {
+                added.restarts.clone_from(&restarts);
+            }
         }
         let known = json!({
             "format": frozen.format,
@@ -196,9 +201,6 @@ impl<'a> Thawing<'a> {
         });
         let mark = json!({ "content": format!("{known}\n"), "owner": "root", "group": "root", "mode": "0600" });
         self.add("file", &format!("{folder}/.steadfast"), &mark);
-        let restarts =
-            frozen.running().map(|it| Spanned::new(Arc::from(&*it.name), self.words.span));
-        let restarts: Vec<Spanned<Arc<str>>> = restarts.collect();
         // Whoever is led elsewhere has to begin anew.
         let current = json!(format!("deployments/{id}"));
         if let Some(added) = self.add("link", &format!("{top}/current"), &current) {

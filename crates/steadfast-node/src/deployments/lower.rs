@@ -139,7 +139,7 @@ fn wanted(placed: &Placed, reads: &[Arc<str>], loaded: &Loaded) -> Result<Wanted
         Some(format!("{} ({})", error.message, loaded.sources.place(error.span)))
     };
     if let Some(words) = first(&placed.mistakes) {
-        return Err(Way::NotKept(vec!["its documents have mistakes".to_owned(), words]));
+        return Err(Way::Held(vec!["its documents have mistakes".to_owned(), words]));
     }
     if let Some(first) = reads.first() {
         let words =
@@ -150,7 +150,7 @@ fn wanted(placed: &Placed, reads: &[Arc<str>], loaded: &Loaded) -> Result<Wanted
     frozen::freeze(placed, &loaded.sources, tree).map_err(|why| match why {
         Unfrozen::Mistakes(all) => {
             let words = first(&all).unwrap_or_default();
-            Way::NotKept(vec!["its documents have mistakes".to_owned(), words])
+            Way::Held(vec!["its documents have mistakes".to_owned(), words])
         }
         Unfrozen::NotYet(words) => Way::Held(vec![words]),
     })

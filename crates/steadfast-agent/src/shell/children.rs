@@ -172,6 +172,8 @@ impl Starter {
         if task.watch && ran {
             let event = Event::Watch { revision: task.revision.clone(), began, watched };
             let _closed = send.send(event).await;
+        } else if task.only.is_none() && ran {
+            let _closed = send.send(Event::LookedAtAll { began }).await;
         }
         match (result, finished) {
             (Some(result), _) => result,

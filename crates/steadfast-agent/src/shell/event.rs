@@ -17,6 +17,10 @@ pub(super) enum Event {
         began: Began,
         watched: Vec<Watched>,
     },
+    /// A run has looked at everything, and what is to be watched is what it was.
+    LookedAtAll {
+        began: Began,
+    },
     Ask {
         request: v1::Request,
         reply: oneshot::Sender<Reply>,

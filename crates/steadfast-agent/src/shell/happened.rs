@@ -24,6 +24,11 @@ impl Shell {
                 self.runs.watched = Some(revision);
                 None
             }
+            Event::LookedAtAll { began } => {
+                let unseen = self.watches.renew(&began, &mut self.attribution);
+                self.runs.touched.extend(unseen);
+                None
+            }
             Event::Ask { request, reply } => self.ask(request, reply),
             Event::Touched(touches) => {
                 self.attribution.take();

@@ -51,7 +51,11 @@ pub(super) async fn asked_to_end(receive: &mut Receiver<Event>) -> bool {
         match event {
             Event::Terminate => return true,
             // The other program begins with the settings and a look at everything, and looks at itself.
-            Event::Hangup | Event::Upgraded | Event::Touched(_) | Event::Watch { .. } => {}
+            Event::Hangup
+            | Event::Upgraded
+            | Event::Touched(_)
+            | Event::Watch { .. }
+            | Event::LookedAtAll { .. } => {}
             // Whoever asked sees that nobody answers, and children end with the one that started them.
             Event::Ask { .. } | Event::Input(_) => {}
         }

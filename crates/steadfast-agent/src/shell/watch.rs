@@ -111,7 +111,6 @@ impl Watches {
         attribution: &mut Attribution,
     ) -> Vec<PromiseId> {
         let before = std::mem::take(&mut self.folders);
-        self.by_watch.clear();
         self.units.clear();
         self.promises = watched.iter().map(|it| it.promise.clone()).collect();
         self.exhausted = false;
@@ -132,20 +131,45 @@ impl Watches {
         }
         let folder = |promised| Folder { watch: None, promised: Arc::new(promised) };
         self.folders = all.into_iter().map(|(path, it)| (path, folder(it))).collect();
-        attribution.forget_folders();
-        // Those that were watched are asked for again: since then a path may lead elsewhere.
-        let unseen = self.arm(attribution, |path, watch, promised| {
-            let was = before.get(path).and_then(|it| it.watch);
-            if was == Some(watch) { vec![] } else { looked.unseen(path, promised) }
-        });
-        attribution.have_marked();
-        let former = before.into_values().filter_map(|it| it.watch);
-        former.filter(|it| !self.by_watch.contains_key(it)).for_each(|it| self.remove(it));
+        let before = before.into_iter().filter_map(|(path, it)| Some((path, it.watch?))).collect();
+        let unseen = self.arm_anew(&before, looked, attribution);
         if !self.units.is_empty()
             && let Some(send) = self.not_listening.take()
         {
             tokio::spawn(units::listen(send));
         }
+        unseen
+    }
+
+    /// Watches what the same paths lead to by now: of what is mounted over a directory, or taken away again, the
+    /// kernel tells nothing. The promises about what a run that began then may not have seen there.
+    pub(super) fn renew(
+        &mut self,
+        looked: &Began,
+        attribution: &mut Attribution,
+    ) -> Vec<PromiseId> {
+        let watched = self.folders.iter_mut();
+        let before =
+            watched.filter_map(|(path, it)| Some((path.clone(), it.watch.take()?))).collect();
+        self.arm_anew(&before, looked, attribution)
+    }
+
+    /// Watches all directories. Those that were watched before are asked for again: since then a path may lead
+    /// elsewhere.
+    fn arm_anew(
+        &mut self,
+        before: &BTreeMap<String, Watch>,
+        looked: &Began,
+        attribution: &mut Attribution,
+    ) -> Vec<PromiseId> {
+        self.by_watch.clear();
+        attribution.forget_folders();
+        let unseen = self.arm(attribution, |path, watch, promised| {
+            if before.get(path) == Some(&watch) { vec![] } else { looked.unseen(path, promised) }
+        });
+        attribution.have_marked();
+        let gone = before.values().filter(|it| !self.by_watch.contains_key(it));
+        gone.for_each(|it| self.remove(*it));
         unseen
     }
 

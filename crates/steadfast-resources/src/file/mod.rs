@@ -148,7 +148,7 @@ impl Kind for File {
 
     fn unit_texts(want: &Desired) -> Vec<String> {
         let contents = want.contents().into_iter();
-        let is_read = steadfast_system::services::is_read_by_systemd(want.path());
+        let is_read = steadfast_system::services::is_in_unit_language(want.path());
         let texts = contents.map(|(_, it)| String::from_utf8_lossy(it).into_owned());
         texts.filter(|_| is_read).collect()
     }

@@ -25,7 +25,10 @@ use std::time::Duration;
 
 use install::Install;
 pub use install::{also, enables_otherwise, has_install_rules};
-pub use reach::{is_read_by_systemd, may_hold_unit_files, places_of, unit_at, unit_read_from};
+pub use reach::{
+    is_in_unit_language, is_read_by_systemd, may_hold_unit_files, places_of, unit_at,
+    unit_read_from,
+};
 pub use settling::Settling;
 pub use url::{BadUrl, HealthUrl};
 

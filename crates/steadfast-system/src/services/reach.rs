@@ -52,6 +52,11 @@ pub fn is_read_by_systemd(path: &AbsPath) -> bool {
     all().any(|it| is_in(path.as_str(), it))
 }
 
+/// Whether what stands there is in the language of unit files; a script of System V init is not.
+pub fn is_in_unit_language(path: &AbsPath) -> bool {
+    is_read_by_systemd(path) && !is_in(path.as_str(), INIT_SCRIPTS)
+}
+
 /// The same of something at or below this path.
 pub fn may_hold_unit_files(path: &AbsPath) -> bool {
     let above = path.as_str().trim_end_matches('/');

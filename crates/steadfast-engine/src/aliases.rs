@@ -50,6 +50,11 @@ impl RealFolders {
         RealFolders { elsewhere, mounts, others }
     }
 
+    /// Whether every path is what it seems to be.
+    fn is_plain(&self) -> bool {
+        self.elsewhere.is_empty() && self.mounts.is_plain()
+    }
+
     /// The path without a link on the way, where its directory was looked at.
     fn without_links(&self, path: &AbsPath) -> AbsPath {
         let folder = path.parent().and_then(|it| self.elsewhere.get(&it));
@@ -58,8 +63,7 @@ impl RealFolders {
 
     /// Of all paths that lead there without a link, the first in their order: one for each thing.
     pub(crate) fn real(&self, path: &AbsPath) -> AbsPath {
-        let real = self.without_links(path);
-        self.others(&real).into_iter().chain([real.clone()]).min().unwrap_or(real)
+        first(&self.names(path), path)
     }
 
     /// What else a path without links is called; that of a directory in which something was looked at.
@@ -114,9 +118,14 @@ impl Aliases {
             })
             .collect();
         let folders = RealFolders::look(paths.iter().map(|(_, path)| path), sys);
+        // Where no path leads elsewhere, only a directory may turn out to be one of the system's.
+        if folders.is_plain() && !paths.iter().any(|(at, path)| may_be_folder(promises, *at, path))
+        {
+            return Aliases::default();
+        }
         let claim = |(at, path): (usize, AbsPath)| {
             let names = folders.names(&path);
-            Claim { at, real: folders.real(&path), path, names }
+            Claim { at, real: first(&names, &path), path, names }
         };
         let mut claims: Vec<Claim> = paths.into_iter().map(claim).collect();
         claims.sort_by(|a, b| (&a.real, a.at).cmp(&(&b.real, b.at)));
@@ -140,14 +149,9 @@ impl Aliases {
         sys: &dyn Probe,
     ) {
         let (all, files) = steadfast_resources::of_the_system();
-        // Only of what may be a directory it matters where those of the system are.
-        let is_folder = |it: &Claim| {
-            promises.all[it.at].want.folder() == Some(&it.path)
-                || promises.all[it.at].want.is_absent()
-        };
         let mut needed: BTreeMap<AbsPath, AbsPath> =
             all.iter().chain(&files).map(|it| (it.clone(), it.clone())).collect();
-        if claims.iter().any(is_folder) {
+        if claims.iter().any(|it| may_be_folder(promises, it.at, &it.path)) {
             let real = sys.real_folders(&all.iter().collect::<Vec<_>>());
             for (usual, real) in all.iter().zip(real) {
                 let real = real.unwrap_or_else(|| usual.clone());
@@ -291,4 +295,15 @@ impl Aliases {
             }
         }
     }
+}
+
+/// The one of its names that stands for a thing.
+fn first(names: &[AbsPath], path: &AbsPath) -> AbsPath {
+    names.iter().min().unwrap_or(path).clone()
+}
+
+/// Only of what may be a directory it matters where those of the system are.
+fn may_be_folder(promises: &Promises, at: usize, path: &AbsPath) -> bool {
+    let want = &promises.all[at].want;
+    want.folder() == Some(path) || want.is_absent()
 }

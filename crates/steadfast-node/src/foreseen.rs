@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use steadfast_engine::Promises;
 use steadfast_model::{Keep, PromiseId};
@@ -39,13 +39,13 @@ fn changes(promises: &Promises, now: &Value, folder: &Path) -> (Foreseen, BTreeS
         }
         let claims = want.claims();
         let Some(path) = claims.first().and_then(|it| it.as_path()) else { continue };
-        let path = PathBuf::from(path.as_str());
+        let path = Path::new(path.as_str());
         if path.parent() != Some(folder) && path != Path::new(HOSTS) {
             continue;
         }
         let content = want.contents().first().map(|(_, bytes)| Arc::clone(bytes));
         if content.is_some() || want.is_absent() {
-            foreseen.files.insert(path, content);
+            foreseen.files.insert(path.to_owned(), content);
             makers.insert(promised.id.clone());
         }
     }

@@ -110,9 +110,8 @@ mod tests {
 
     #[test]
     fn only_code_of_files_is_unmapped() {
-        let at = |line| code(line);
         assert_eq!(
-            at("55d0c0a00000-55d0c0a20000 r-xp 00200000 fe:01 393  /usr/bin/steadfast"),
+            code("55d0c0a00000-55d0c0a20000 r-xp 00200000 fe:01 393  /usr/bin/steadfast"),
             Some((0x55d0_c0a0_0000, 0x2_0000))
         );
         for other in [
@@ -122,7 +121,7 @@ mod tests {
             "7ffd3b5f2000-7ffd3b5f4000 r-xp",
             "",
         ] {
-            assert_eq!(at(other), None, "{other}");
+            assert_eq!(code(other), None, "{other}");
         }
     }
 }

@@ -37,6 +37,7 @@ pub use reason::{Gate, Trouble, Waiting};
 pub use report::{Report, Result as Became, Stage, report};
 pub use row::{
     Again, Bad, Baking, Baseline, Judging, Kind, Owed, Owing, Phase, Process, Row, Step, Unpaid,
+    backoff,
 };
 pub use seen::{Answer, By, Done, Health, Illness, Place, Seen, Wanted};
 pub use sequence::{Standing, beside, order};

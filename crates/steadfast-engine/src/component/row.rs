@@ -324,8 +324,8 @@ impl Again {
     }
 }
 
-/// Twice as long each time.
-pub(crate) fn backoff(failures: u32) -> Duration {
+/// How long it waits after so many failures: twice as long each time, from one minute to one hour.
+pub fn backoff(failures: u32) -> Duration {
     let doubled = 1u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
     FIRST_RETRY.saturating_mul(doubled).min(LONGEST_RETRY)
 }

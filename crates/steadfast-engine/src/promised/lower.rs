@@ -2,7 +2,7 @@
 
 use super::deployed::Deployed;
 use super::{Promised, Promises, units};
-use crate::graph::{self, Task};
+use crate::graph;
 use crate::runner::inputs::Inputs;
 use crate::unit::Unit;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -537,12 +537,19 @@ impl<'d> Builder<'d> {
                 list.dedup();
             }
         }
-        let mut tasks: Vec<Task> = all
-            .iter()
-            .map(|it| Task { rank: it.want.turn() as u8, needs: it.needs.clone() })
-            .collect();
-        inputs.values().for_each(|it| it.order(&mut tasks));
-        let waves = match graph::waves(&tasks) {
+        let unit_files = (0..all.len()).filter(|it| all[*it].want.may_be_unit_file()).collect();
+        let inputs = inputs.into_values().collect();
+        let promises = Promises {
+            all,
+            inputs,
+            units: vec![],
+            unit_files,
+            waves: vec![],
+            architecture,
+            settled: 0,
+        };
+        let all = &promises.all;
+        let waves = match graph::waves(&promises.tasks()) {
             Ok(waves) => waves,
             Err(cycle) => {
                 let circle: Vec<String> = cycle
@@ -564,9 +571,7 @@ impl<'d> Builder<'d> {
                 vec![]
             }
         };
-        let unit_files = (0..all.len()).filter(|it| all[*it].want.may_be_unit_file()).collect();
-        let inputs = inputs.into_values().collect();
-        Promises { all, inputs, units: vec![], unit_files, waves, architecture, settled: 0 }
+        Promises { waves, ..promises }
     }
 }
 

@@ -1,12 +1,9 @@
 //! Whether a component takes a step.
 
 use super::{NoStep, Way, version};
+use steadfast_engine::component::backoff;
 use steadfast_model::Keep;
 use steadfast_store::{Component, Deployed, State};
-
-/// Microseconds.
-const MINUTE: i64 = 60_000_000;
-const HOUR: i64 = 60 * MINUTE;
 
 /// What the choice hangs on, beside what is known of the component.
 #[derive(Clone, Copy, Debug)]
@@ -71,15 +68,17 @@ pub(super) fn choose(
     }
 }
 
-/// How long it waits after so many attempts: from one minute to one hour.
+/// How long it waits after so many attempts, in microseconds.
 fn pause(tries: u32) -> i64 {
-    let doubled = MINUTE.checked_shl(tries.saturating_sub(1).min(6)).unwrap_or(HOUR);
-    doubled.min(HOUR)
+    i64::try_from(backoff(tries).as_micros()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Microseconds.
+    const MINUTE: i64 = 60_000_000;
 
     const ASKED: Circumstances =
         Circumstances { no_step: None, by_hand: false, keep: Keep::Repair, now: 1000 * MINUTE };

@@ -5,6 +5,7 @@ use crate::NodeError;
 use crate::deployments::{self, Deploying, Fared, Input, NoStep, Steps, Told};
 use crate::model::{Files, Loaded, Target};
 use crate::wire::{Failure, Fault, JudgedFailure, Report};
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::sync::Arc;
 use steadfast_engine::{Assessment, Budget, Promises, Summary, UnitId};
@@ -87,7 +88,9 @@ impl Running<'_> {
     ) -> Vec<Told> {
         let Some(deploying) = &self.deploying else { return vec![] };
         let was_well = |unit: &UnitId| before.contains(unit);
-        let is_well = |unit: &UnitId| self.well(host, store).contains(unit);
+        // Asked where a step has failed, and once for all of them.
+        let after = OnceCell::new();
+        let is_well = |unit: &UnitId| after.get_or_init(|| self.well(host, store)).contains(unit);
         let now = host.now();
         match deployments::end(deploying, steps, &was_well, &is_well, store, now) {
             Ok(told) => told,

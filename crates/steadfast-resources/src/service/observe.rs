@@ -41,20 +41,9 @@ pub(super) fn observe(wants: &[&Desired], sys: &dyn Probe) -> Vec<Result<State, 
 
 /// Whether links that start it at boot are to be made or to go.
 fn is_due(want: &Desired, unit: &Unit) -> bool {
-    let is_enabled = match unit.enablement {
-        Enablement::Enabled | Enablement::EnabledRuntime => true,
-        Enablement::Disabled
-        | Enablement::Static
-        | Enablement::Indirect
-        | Enablement::Generated
-        | Enablement::Transient
-        | Enablement::Alias(_)
-        | Enablement::Linked
-        | Enablement::NotFound => false,
-    };
     match want.enabled {
         Some(Enabled::True) => unit.enablement != Enablement::Enabled,
-        Some(Enabled::False) => is_enabled,
+        Some(Enabled::False) => unit.enablement.is_enabled(),
         Some(Enabled::Masked) | None => false,
     }
 }

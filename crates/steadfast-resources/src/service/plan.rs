@@ -187,16 +187,7 @@ fn enablement(want: &Desired, have: &State, owing: &Owing, files: &OwnFiles) -> 
         | Enablement::Alias(_)
         | Enablement::NotFound => !files.writes_unit,
     };
-    let is_linked = match &have.unit.enablement {
-        Enablement::Enabled | Enablement::EnabledRuntime | Enablement::Linked => true,
-        Enablement::Disabled
-        | Enablement::Static
-        | Enablement::Indirect
-        | Enablement::Generated
-        | Enablement::Transient
-        | Enablement::Alias(_)
-        | Enablement::NotFound => false,
-    };
+    let is_linked = have.unit.enablement.is_enabled() || have.unit.enablement == Enablement::Linked;
     if let Some(by_then) = owing.without_links.as_ref().filter(|_| !is_linked) {
         return by_then.clone();
     }
@@ -285,18 +276,10 @@ fn enable(
 }
 
 fn disable(want: &Desired, enablement: &Enablement) -> (Vec<Change>, Vec<String>) {
-    match enablement {
-        Enablement::Enabled | Enablement::EnabledRuntime => {
-            (vec![Change::Disable { unit: want.unit.clone() }], vec![])
-        }
-        Enablement::Disabled
-        | Enablement::Static
-        | Enablement::Indirect
-        | Enablement::Generated
-        | Enablement::Transient
-        | Enablement::Alias(_)
-        | Enablement::Linked
-        | Enablement::NotFound => (vec![], cannot_be_enabled(enablement).into_iter().collect()),
+    if enablement.is_enabled() {
+        (vec![Change::Disable { unit: want.unit.clone() }], vec![])
+    } else {
+        (vec![], cannot_be_enabled(enablement).into_iter().collect())
     }
 }
 

@@ -127,6 +127,21 @@ pub enum Enablement {
 }
 
 impl Enablement {
+    /// Whether links start it, be it until the next boot only.
+    pub fn is_enabled(&self) -> bool {
+        match self {
+            Enablement::Enabled | Enablement::EnabledRuntime => true,
+            Enablement::Disabled
+            | Enablement::Static
+            | Enablement::Indirect
+            | Enablement::Generated
+            | Enablement::Transient
+            | Enablement::Alias(_)
+            | Enablement::Linked
+            | Enablement::NotFound => false,
+        }
+    }
+
     /// What a unit is as long as no link enables it, by the text of its file.
     pub fn without_links(text: &str) -> Enablement {
         Enablement::of_install(&install::install(text))

@@ -77,6 +77,13 @@ const DEPLOYMENTS: &str = "
         document TEXT NOT NULL,
         PRIMARY KEY (component, digest)
     );
+    CREATE TABLE instances (component TEXT PRIMARY KEY, record TEXT NOT NULL);
+    CREATE TABLE documents (
+        component TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        document TEXT NOT NULL,
+        PRIMARY KEY (component, digest)
+    );
 ";
 
 /// Makes the tables in a new database.

@@ -14,7 +14,7 @@ use crate::store::{Store, StoreError};
 use rows::{BY_HAND, Epoch, Row, delete, epoch, failed, insert, put_epoch, rows, rows_of, update};
 use rusqlite::{Connection, OptionalExtension as _};
 use std::collections::{BTreeMap, BTreeSet};
-use steadfast_engine::{Amended, Scope, UndoEntry};
+use steadfast_engine::{Amended, Scope, UndoEntry, UnitId};
 use steadfast_resources::{Facet, FacetState};
 use steadfast_system::SystemError;
 
@@ -48,15 +48,7 @@ impl Store {
     /// Everything that is remembered, in the order of things: what was there before any run of ours, and
     /// what was left since.
     pub fn made(&self) -> Result<Vec<UndoEntry>, StoreError> {
-        let rows = self.rows()?;
-        let mut all: BTreeMap<Facet, UndoEntry> = BTreeMap::new();
-        for Row { made, .. } in rows {
-            match all.get_mut(&made.facet) {
-                None => drop(all.insert(made.facet.clone(), made)),
-                Some(first) => first.again(&made),
-            }
-        }
-        Ok(all.into_values().collect())
+        Ok(merged(self.rows()?))
     }
 
     /// What was made since this content was adopted, with what was there then; none where another one
@@ -75,6 +67,18 @@ impl Store {
     fn rows(&self) -> Result<Vec<Row>, StoreError> {
         let rows = self.read("read what earlier runs made", |it| rows(it, &Scope::Node))?;
         Ok(rows.unwrap_or_default())
+    }
+
+    /// The same of what one unit has made.
+    pub fn made_by(&self, unit: &UnitId) -> Result<Vec<UndoEntry>, StoreError> {
+        let scope = Scope::Unit(unit.clone());
+        let rows = self.read("read what a unit has made", |it| rows(it, &scope))?;
+        Ok(merged(rows.unwrap_or_default()))
+    }
+
+    /// What a unit has made is no matter of its own any more.
+    pub fn forget_made_by(&self, unit: &UnitId, things: &[&Facet]) -> Result<(), StoreError> {
+        self.forget(&Scope::Unit(unit.clone()), things)
     }
 
     /// Whether it was found that the model of this name promises all that is remembered.
@@ -142,12 +146,16 @@ impl Store {
 
     /// Things that are gone, were taken back, or are no matter of ours any more.
     pub fn forget_made(&self, things: &[&Facet]) -> Result<(), StoreError> {
+        self.forget(&Scope::Node, things)
+    }
+
+    fn forget(&self, scope: &Scope, things: &[&Facet]) -> Result<(), StoreError> {
         if things.is_empty() {
             return Ok(());
         }
         self.write(|connection| {
             for thing in things {
-                for row in rows_of(connection, &Scope::Node, thing)? {
+                for row in rows_of(connection, scope, thing)? {
                     delete(connection, row.id)?;
                 }
             }
@@ -248,6 +256,18 @@ impl Store {
         });
         written.map_err(|err| failed("write down what is about to be taken back", err))
     }
+}
+
+/// Each thing once: as it was before the first change, and as the last one left it.
+fn merged(rows: Vec<Row>) -> Vec<UndoEntry> {
+    let mut all: BTreeMap<Facet, UndoEntry> = BTreeMap::new();
+    for Row { made, .. } in rows {
+        match all.get_mut(&made.facet) {
+            None => drop(all.insert(made.facet.clone(), made)),
+            Some(first) => first.again(&made),
+        }
+    }
+    all.into_values().collect()
 }
 
 /// Writes down what one change is about to make. Of what its epoch has done to the same thing before, only

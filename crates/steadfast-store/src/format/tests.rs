@@ -55,6 +55,8 @@ fn dump(path: &Path) -> String {
         "undo_ledger",
         "components",
         "deployments",
+        "instances",
+        "documents",
     ] {
         let columns = texts(&format!("SELECT name FROM pragma_table_info('{table}')"));
         let quoted: Vec<String> = columns.iter().map(|it| format!("quote({it})")).collect();
@@ -246,4 +248,26 @@ fn what_was_written_of_components_and_deployments_is_read() {
             at("1.2", State::Bad, Some(600_000), 2),
         ]
     );
+}
+
+/// So is the row that steps are decided by.
+#[test]
+fn what_was_written_of_instances_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = scratch(&folder);
+    Connection::open(&path).unwrap().execute_batch(&sample("store-5.sql")).unwrap();
+    let store = Store::open(&path).unwrap();
+    let api = store.instance("people/api").unwrap().unwrap();
+    let release = |it: &Option<steadfast_engine::component::Deployment>| {
+        it.as_ref().map(|it| it.release.to_string())
+    };
+    let row = &api.row;
+    assert_eq!(
+        [release(&row.current), release(&row.previous)],
+        [Some("1.3.0".into()), Some("1.2.0".into())]
+    );
+    assert_eq!((&*api.directory, api.position.as_deref()), ("/srv/people-api", Some("1.3")));
+    assert_eq!(&*api.started["people-api.service"].own, "31c0ffee");
+    store.put_instance("people/api", &api).unwrap();
+    assert_eq!(dump(&path), sample("store-5.sql"));
 }

@@ -1,7 +1,30 @@
 //! Version 5 of what the database holds: what is known of the components of this node, and of each deployment that
 //! one of them had or was to have. Everything else is as in version 4.
 
+use super::step::Row;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What is known of one component of this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Where its deployments lie.
+    pub directory: String,
+    /// The highest release that it has committed to, and none before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<String>,
+    /// How often its position has begun anew.
+    pub incarnation: u64,
+    pub row: Row,
+    /// Which start of each of its units was for which deployment.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub started: BTreeMap<String, Started>,
+}
+
+/// systemd's invocation of a unit, and the deployment that it was started for, by its own digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started(pub Arc<str>, pub Arc<str>);
 
 /// One instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

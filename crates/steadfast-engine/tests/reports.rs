@@ -9,7 +9,7 @@ use std::time::Duration;
 use steadfast_engine::Summary;
 use steadfast_engine::component::{
     Bad, Baking, Baseline, Deployment, End, Finished, Gate, Judging, Kind, Next, Now, Phase, Row,
-    Step, Switch, Terms, Trouble, Until, Waiting, report,
+    Step, Switch, Terms, Trouble, Until, Waiting, held, report,
 };
 
 fn deployment(release: &str) -> Deployment {
@@ -293,6 +293,14 @@ fn what_waits_is_held() {
     "#]],
     );
     told(
+        &gate(Gate::Wave { opens: 57_600 }),
+        expect![[r#"
+        component:people/api is held: its wave comes 16:00
+        {"event":"component","component":"people/api","outcome":"held","release":"1.3.0","deployment":"public-of-1.3.0","folder":"own-of-1.3.0","from":"1.3.0","to":"1.4.0","step":"held","reason":"its wave comes 16:00","gap_ms":null,"open_connections":null}
+        0 3
+    "#]],
+    );
+    told(
         &gate(Gate::Suspended { reason: "migration".into(), until: None }),
         expect![[r#"
         component:people/api is held: the agent is suspended: migration
@@ -311,8 +319,8 @@ fn what_waits_is_held() {
     told(
         &gate(Gate::Approval),
         expect![[r#"
-        component:people/api is held: nobody has approved it yet
-        {"event":"component","component":"people/api","outcome":"held","release":"1.3.0","deployment":"public-of-1.3.0","folder":"own-of-1.3.0","from":"1.3.0","to":"1.4.0","step":"held","reason":"nobody has approved it yet","gap_ms":null,"open_connections":null}
+        component:people/api is held: it needs an approval, which nobody can give it in this version yet
+        {"event":"component","component":"people/api","outcome":"held","release":"1.3.0","deployment":"public-of-1.3.0","folder":"own-of-1.3.0","from":"1.3.0","to":"1.4.0","step":"held","reason":"it needs an approval, which nobody can give it in this version yet","gap_ms":null,"open_connections":null}
         0 3
     "#]],
     );
@@ -333,10 +341,10 @@ fn what_waits_is_held() {
     "#]],
     );
     told(
-        &gate(Gate::Mistaken),
+        &gate(Gate::Mistaken("`directory` is mandatory".into())),
         expect![[r#"
-        component:people/api is held: the documents of its application have mistakes (`steadfast check`)
-        {"event":"component","component":"people/api","outcome":"held","release":"1.3.0","deployment":"public-of-1.3.0","folder":"own-of-1.3.0","from":"1.3.0","to":"1.4.0","step":"held","reason":"the documents of its application have mistakes (`steadfast check`)","gap_ms":null,"open_connections":null}
+        component:people/api is held: the documents of its application have mistakes: `directory` is mandatory
+        {"event":"component","component":"people/api","outcome":"held","release":"1.3.0","deployment":"public-of-1.3.0","folder":"own-of-1.3.0","from":"1.3.0","to":"1.4.0","step":"held","reason":"the documents of its application have mistakes: `directory` is mandatory","gap_ms":null,"open_connections":null}
         0 3
     "#]],
     );
@@ -420,4 +428,18 @@ fn what_a_run_of_the_agent_leaves_in_the_middle_is_held() {
         0 0
     "#]],
     );
+}
+
+#[test]
+fn what_keeps_a_component_from_everything_is_told_without_asking_it() {
+    let component = "people/api".parse().unwrap();
+    let wanted = deployment("1.4.0");
+    for (gate, words) in [
+        (Gate::NotAsked, "its step is not asked for (`--only`)"),
+        (Gate::GoingBack, "going back to the revision before moves no component"),
+    ] {
+        let it = held(&component, &row(Some("1.3.0")), Some(&wanted), &gate, &clock);
+        assert_eq!(it.line(), format!("component:people/api is held: {words}"));
+        assert_eq!((it.from.as_deref(), it.to.as_deref()), (Some("1.3.0"), Some("1.4.0")));
+    }
 }

@@ -28,6 +28,7 @@ pub mod settings;
 pub mod standard;
 pub mod verdict;
 pub mod watched;
+pub mod when;
 pub mod wire;
 
 pub use context::Context;

@@ -37,6 +37,9 @@ impl Turn<'_> {
         if let Some(next) = self.waits_again() {
             return Some(next);
         }
+        if let Some(gate) = self.seen.closed.iter().find(|it| it.is_about_everything()).cloned() {
+            return self.closed(gate);
+        }
         if let Some(next) = self.prepare(&wanted.deployment) {
             return Some(next);
         }
@@ -103,16 +106,18 @@ impl Turn<'_> {
 
     fn closed(&mut self, gate: Gate) -> Option<Next> {
         let until = match &gate {
-            Gate::Window { opens: Some(at) } | Gate::Suspended { until: Some(at), .. } => {
-                Until::Wall(*at)
-            }
+            Gate::Window { opens: Some(at) }
+            | Gate::Wave { opens: at }
+            | Gate::Suspended { until: Some(at), .. } => Until::Wall(*at),
             Gate::Window { opens: None }
             | Gate::Suspended { until: None, .. }
+            | Gate::NotAsked
+            | Gate::GoingBack
             | Gate::Budget { .. }
             | Gate::Approval
             | Gate::ReportOnly
             | Gate::Lowered { .. }
-            | Gate::Mistaken
+            | Gate::Mistaken(_)
             | Gate::Other(_)
             | Gate::Provider { .. } => self.debts_due().map_or(Until::Change, Until::Boot),
         };

@@ -34,10 +34,10 @@ mod words;
 pub use act::{Act, Debt, End, Finished, Next, Start, Stop};
 pub use deployment::{Deployment, Quiesces, Switch, Terms};
 pub use reason::{Gate, Trouble, Waiting};
-pub use report::{Report, Result as Became, Stage, report};
+pub use report::{Report, Result as Became, Stage, held, report};
 pub use row::{
-    Again, Bad, Baking, Baseline, Judging, Kind, Owed, Owing, Phase, Process, Row, Step, Unpaid,
-    backoff,
+    Again, Bad, Baking, Baseline, Judging, Kind, Owed, Owing, Phase, Process, Row, Sighted, Step,
+    Unpaid, backoff,
 };
 pub use seen::{Answer, By, Done, Health, Illness, Place, Seen, Wanted};
 pub use sequence::{Standing, beside, order};

@@ -7,8 +7,14 @@ use steadfast_model::application::ComponentId;
 /// What keeps a step from beginning. Who looks at the machine lists those that are closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Gate {
+    /// The run is about something else (`--only`).
+    NotAsked,
     /// Somebody has suspended the agent.
     Suspended { reason: Arc<str>, until: Option<i64> },
+    /// The node goes back to the revision before, which moves no component.
+    GoingBack,
+    /// Its wave has not come.
+    Wave { opens: i64 },
     /// Outside of its window. None where it does not open within weeks.
     Window { opens: Option<i64> },
     /// A run may restart no more.
@@ -19,8 +25,8 @@ pub enum Gate {
     ReportOnly,
     /// The target is below the position.
     Lowered { position: Arc<str> },
-    /// The documents of its application have mistakes.
-    Mistaken,
+    /// The documents of its application have mistakes: the first of them.
+    Mistaken(Arc<str>),
     /// Another component's step is open.
     Other(ComponentId),
     /// A component that it uses has to go first.
@@ -102,11 +108,31 @@ impl Gate {
     /// Whether it is there because a step interrupts: it is not asked where nothing runs.
     pub(crate) fn is_about_interruptions(&self) -> bool {
         match self {
-            Gate::Window { .. } | Gate::Budget { .. } | Gate::Approval => true,
-            Gate::Suspended { .. }
+            Gate::Wave { .. } | Gate::Window { .. } | Gate::Budget { .. } | Gate::Approval => true,
+            Gate::NotAsked
+            | Gate::Suspended { .. }
+            | Gate::GoingBack
             | Gate::ReportOnly
             | Gate::Lowered { .. }
-            | Gate::Mistaken
+            | Gate::Mistaken(_)
+            | Gate::Other(_)
+            | Gate::Provider { .. } => false,
+        }
+    }
+
+    /// Whether nothing is to be changed at all while it is closed, so that nothing is prepared either.
+    pub(crate) fn is_about_everything(&self) -> bool {
+        match self {
+            Gate::NotAsked
+            | Gate::Suspended { .. }
+            | Gate::GoingBack
+            | Gate::ReportOnly
+            | Gate::Lowered { .. }
+            | Gate::Mistaken(_) => true,
+            Gate::Wave { .. }
+            | Gate::Window { .. }
+            | Gate::Budget { .. }
+            | Gate::Approval
             | Gate::Other(_)
             | Gate::Provider { .. } => false,
         }
@@ -116,12 +142,15 @@ impl Gate {
     pub(crate) fn is_passed_now(&self) -> bool {
         match self {
             Gate::Window { .. } => true,
-            Gate::Suspended { .. }
+            Gate::NotAsked
+            | Gate::Suspended { .. }
+            | Gate::GoingBack
+            | Gate::Wave { .. }
             | Gate::Budget { .. }
             | Gate::Approval
             | Gate::ReportOnly
             | Gate::Lowered { .. }
-            | Gate::Mistaken
+            | Gate::Mistaken(_)
             | Gate::Other(_)
             | Gate::Provider { .. } => false,
         }

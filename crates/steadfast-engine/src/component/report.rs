@@ -2,10 +2,10 @@
 
 use super::act::{End, Finished, Next};
 use super::deployment::Deployment;
-use super::reason::{Trouble, Waiting};
+use super::reason::{Gate, Trouble, Waiting};
 use super::row::{Row, Step};
 use super::time::{Now, Until};
-use super::words::{Clock, waiting};
+use super::words::{Clock, gate as gate_words, waiting};
 use crate::outcome::Summary;
 use serde::Serialize;
 use steadfast_model::application::ComponentId;
@@ -127,6 +127,20 @@ pub fn report(
             Some(report)
         }
     }
+}
+
+/// What is told of a component that is not asked what it does next, because a gate keeps it from everything.
+pub fn held(
+    component: &ComponentId,
+    row: &Row,
+    wanted: Option<&Deployment>,
+    gate: &Gate,
+    at: Clock<'_>,
+) -> Report {
+    let mut report = begun(component, row, Result::Held, Some(Stage::Held));
+    report.reason = Some(gate_words(gate, at));
+    with_step(&mut report, row, wanted);
+    report
 }
 
 fn begun(component: &ComponentId, row: &Row, outcome: Result, step: Option<Stage>) -> Report {

@@ -26,6 +26,8 @@ pub struct Row {
     /// What failed, and when it is tried again.
     pub again: Option<Again>,
     pub owed: Owed,
+    /// Since when what is wanted has been wanted.
+    pub sighted: Option<Sighted>,
     /// How many steps there were.
     pub steps: u64,
 }
@@ -150,6 +152,17 @@ pub struct Again {
     pub why: Trouble,
 }
 
+/// A deployment that was seen to be wanted, and for how long by now: a wave counts from there. Nobody begins that anew
+/// by booting the machine or setting its clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighted {
+    pub own: Arc<str>,
+    /// Since when in this boot, by both clocks, and how long it was before.
+    pub since: Moment,
+    pub wall: i64,
+    pub before: Duration,
+}
+
 /// What was taken away for a step and has to be given back, whatever became of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Owed {
@@ -206,6 +219,26 @@ impl Row {
         self.bad.retain(|it| it.own != wanted.own);
         let waits = self.again.take_if(|it| it.own == wanted.own).is_some();
         waits || self.bad.len() < before
+    }
+
+    /// For how long this has been wanted, which is written down from its first sight on.
+    pub fn sight(&mut self, wanted: &Deployment, now: &Now) -> Duration {
+        let known = self.sighted.take_if(|it| it.own == wanted.own);
+        let mut sighted = known.unwrap_or_else(|| Sighted {
+            own: Arc::clone(&wanted.own),
+            since: now.moment(),
+            wall: now.wall,
+            before: Duration::ZERO,
+        });
+        if sighted.since.boot != now.boot {
+            let passed = u64::try_from(now.wall.saturating_sub(sighted.wall)).unwrap_or(0);
+            sighted.before = sighted.before.saturating_add(Duration::from_secs(passed));
+            (sighted.since, sighted.wall) = (now.moment(), now.wall);
+        }
+        let here = now.at.saturating_sub(sighted.since.at);
+        let age = sighted.before.saturating_add(here);
+        self.sighted = Some(sighted);
+        age
     }
 
     /// What runs, if all is as the row says: during a step the one that it has switched to.

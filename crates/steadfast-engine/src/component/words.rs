@@ -53,10 +53,13 @@ pub(super) fn listed(units: &[Arc<str>]) -> String {
 /// Why a gate is closed, and what opens it.
 pub(super) fn gate(it: &Gate, at: Clock<'_>) -> String {
     match it {
+        Gate::NotAsked => "its step is not asked for (`--only`)".to_owned(),
+        Gate::GoingBack => "going back to the revision before moves no component".to_owned(),
         Gate::Suspended { reason, until: None } => format!("the agent is suspended: {reason}"),
         Gate::Suspended { reason, until: Some(until) } => {
             format!("the agent is suspended until {}: {reason}", at(*until))
         }
+        Gate::Wave { opens } => format!("its wave comes {}", at(*opens)),
         Gate::Window { opens: Some(opens) } => {
             format!("outside of its window, which opens {} (`--now` passes it)", at(*opens))
         }
@@ -68,13 +71,15 @@ pub(super) fn gate(it: &Gate, at: Clock<'_>) -> String {
             let restarts = if *limit == 1 { "restart" } else { "restarts" };
             format!("it would exceed the budget of {limit} {restarts} for one run (policy: budget)")
         }
-        Gate::Approval => "nobody has approved it yet".to_owned(),
+        Gate::Approval => {
+            "it needs an approval, which nobody can give it in this version yet".to_owned()
+        }
         Gate::ReportOnly => "it is only reported (keep: report)".to_owned(),
         Gate::Lowered { position } => {
             format!("its target is below {position}, which it has entered (`steadfast rollback`)")
         }
-        Gate::Mistaken => {
-            "the documents of its application have mistakes (`steadfast check`)".to_owned()
+        Gate::Mistaken(first) => {
+            format!("the documents of its application have mistakes: {first}")
         }
         Gate::Other(component) => format!("the step of {component} has not ended"),
         Gate::Provider { component, failed: false } => {

@@ -4,7 +4,11 @@
 //! What a model without applications costs does not hang on any of this.
 
 mod choose;
+pub mod gates;
 mod lower;
+#[cfg(test)]
+mod sample;
+pub mod terms;
 mod tree;
 mod verdict;
 

@@ -15,6 +15,7 @@ pub struct Row {
     pub bad: Vec<Bad>,
     pub again: Option<Again>,
     pub owed: Owed,
+    pub sighted: Option<Sighted>,
     pub steps: u64,
 }
 
@@ -145,6 +146,14 @@ pub struct Again {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sighted {
+    pub own: Arc<str>,
+    pub since: Moment,
+    pub wall: i64,
+    pub before: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trouble {
     Away(Arc<str>),
@@ -243,8 +252,10 @@ macro_rules! same_words {
 
 same! {
     Row {
-        current: maybe, previous: maybe, step: maybe, bad: each, again: maybe, owed: into, steps,
+        current: maybe, previous: maybe, step: maybe, bad: each, again: maybe, owed: into,
+        sighted: maybe, steps,
     }
+    Sighted { own, since: into, wall, before: time }
     Deployment { own, public, folder, release, terms: into }
     Terms {
         digest, switch: into, units, within: time, lasts: time, bake: time, drains, readies,

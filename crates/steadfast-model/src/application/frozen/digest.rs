@@ -64,7 +64,8 @@ fn counted(kind: &str, body: &Value) -> Value {
     }
 }
 
-fn hash(title: &str, value: &Value) -> String {
+/// The digest of data under a title: of what it says, in whatever order its fields were written.
+pub fn hash(title: &str, value: &Value) -> String {
     let mut text = format!("{title}\n");
     canonical(value, &mut text);
     hex(&Sha256::digest(text))

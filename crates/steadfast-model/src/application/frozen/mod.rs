@@ -11,6 +11,7 @@ mod thaw;
 #[cfg(test)]
 mod tests;
 
+pub use digest::hash;
 pub use freeze::{Unfrozen, freeze};
 pub use thaw::{Thawed, Words, gone, thaw};
 

@@ -98,7 +98,7 @@ codes! {
     UNKNOWN_FILE = "unknown-file";
     /// A template cannot be parsed, or fails while it is rendered.
     BAD_TEMPLATE = "bad-template";
-    /// A template or an expression works for too long, calls itself too deeply, or gives more than
+    /// A template or an expression works for too long, nests or calls itself too deeply, or gives more than
     /// 16 MiB. It has an end on purpose: what loops for ever would keep a node from its promises.
     TEMPLATE_LIMIT = "template-limit";
     /// An expression or a template uses a name that is not defined where it stands. A server sees its

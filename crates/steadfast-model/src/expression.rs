@@ -7,6 +7,7 @@ use crate::application::in_logic;
 use crate::codes;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::lower::nearest;
+use crate::nesting::{self, TooDeep};
 use crate::node::{Node, Scalar, Value as Plain};
 use crate::scope::{DEPLOYMENT, Scope};
 use crate::source::SourceSet;
@@ -125,6 +126,8 @@ enum Form<'e> {
         /// Whether it was met before.
         again: bool,
     },
+    /// Nothing that the engine is given.
+    Refused(TooDeep),
 }
 
 /// Evaluates expressions. A text that is met a second time stays compiled, which takes many times its
@@ -146,6 +149,9 @@ impl<'e> Engine<'e> {
         let met = self.forms.get_mut(text);
         if let Some(Some(form)) = &met {
             return form.clone();
+        }
+        if let Err(why) = nesting::of_text(text) {
+            return Form::Refused(why);
         }
         let again = met.is_some();
         let whole = inner(text).and_then(|(start, inner)| {
@@ -206,6 +212,10 @@ impl<'e> Engine<'e> {
                 };
                 (0, watch(work))
             }
+            Form::Refused(why) => {
+                diagnostics.push(self.diagnostic(&Why::Nests(why), text, 0, scope));
+                return Node::Unknown(span);
+            }
         };
         match judged(result, met) {
             Ok(Node::Unknown(_)) => Node::Unknown(span),
@@ -238,21 +248,15 @@ impl<'e> Engine<'e> {
             }
         };
         let whole = inner(&text.value).map_or((0, &*text.value), |it| it);
-        let expression = match self.conditions.get(&text.value) {
-            Some(expression) => Rc::clone(expression),
-            None => match self.environment.compile_expression_owned(whole.1.to_owned()) {
-                Ok(expression) => {
-                    let expression = Rc::new(expression);
-                    self.conditions.insert(Arc::clone(&text.value), Rc::clone(&expression));
-                    expression
-                }
-                Err(error) => {
-                    let why = Why::Error(error);
-                    diagnostics.push(self.diagnostic(&why, &text, whole.0, scope));
-                    return None;
-                }
-            },
+        let known = self.conditions.get(&text.value).map(Rc::clone);
+        let expression = match known.map_or_else(|| self.compiled(whole.1), Ok) {
+            Ok(expression) => expression,
+            Err(why) => {
+                diagnostics.push(self.diagnostic(&why, &text, whole.0, scope));
+                return None;
+            }
         };
+        self.conditions.insert(Arc::clone(&text.value), Rc::clone(&expression));
         let (result, met) = watch(|| to_node(&expression.eval(scope.root())?, text.span));
         let result = match judged(result, met) {
             Ok(_) if met.secret && !met.unknown => Err(Why::Secret),
@@ -274,6 +278,12 @@ impl<'e> Engine<'e> {
         }
     }
 
+    fn compiled(&self, text: &str) -> Result<Rc<Expression<'e, 'static>>, Why> {
+        nesting::of_expression(text).map_err(Why::Nests)?;
+        let expression = self.environment.compile_expression_owned(text.to_owned());
+        expression.map(Rc::new).map_err(Why::Error)
+    }
+
     /// The names that a text with expressions may look up.
     pub(crate) fn names(&mut self, text: &Arc<str>) -> BTreeSet<String> {
         let names = match self.form(text) {
@@ -282,6 +292,7 @@ impl<'e> Engine<'e> {
                 Ok(template) => template.undeclared_variables(false),
                 Err(_) => return BTreeSet::new(), // It is reported where it is evaluated.
             },
+            Form::Refused(_) => return BTreeSet::new(), // So is this.
         };
         names.into_iter().collect()
     }
@@ -313,6 +324,7 @@ impl<'e> Engine<'e> {
                 codes::TOO_DEEP,
                 format!("the value nests deeper than {}", crate::yaml::MAX_DEPTH),
             ),
+            Why::Nests(why) => Fault::too_deep(why),
             Why::Error(error) => {
                 let fault = Fault::from_error(error, source, scope);
                 if error.kind() == ErrorKind::SyntaxError {
@@ -323,7 +335,7 @@ impl<'e> Engine<'e> {
             }
         };
         let range = match (why, &fault.range) {
-            (Why::Error(_), Some(range)) => range.start + start..range.end + start,
+            (Why::Error(_) | Why::Nests(_), Some(range)) => range.start + start..range.end + start,
             (_, _) => 0..text.value.len(),
         };
         fault.at(self.locate(text, range))
@@ -359,6 +371,8 @@ enum Why {
     Undefined,
     Unfit(String),
     TooDeep,
+    /// What is to be evaluated, not what came of it.
+    Nests(TooDeep),
     Error(Error),
 }
 
@@ -421,6 +435,17 @@ impl Fault {
         let mut diagnostic = Diagnostic::error(self.code, span, self.message).label(self.label);
         diagnostic.help = self.help;
         diagnostic
+    }
+
+    /// Why the engine was not given a text.
+    pub(crate) fn too_deep(TooDeep(range): &TooDeep) -> Fault {
+        let most = nesting::MOST;
+        let message =
+            format!("this has more than {most} operators, brackets or branches one within another");
+        let fault = Fault::new(codes::TEMPLATE_LIMIT, message).help(
+            "`[a, b, c] | join` in place of a ~ b ~ c, and `x in [a, b, c]` in place of many `or`",
+        );
+        Fault { range: Some(range.clone()), ..fault }
     }
 
     /// The engine's error in our words. `source` is the text that it happened in.

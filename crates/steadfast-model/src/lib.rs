@@ -12,6 +12,7 @@ pub mod document;
 mod expression;
 mod keep;
 pub mod lower;
+mod nesting;
 pub mod node;
 mod parameters;
 pub mod policy;

@@ -11,6 +11,7 @@ use crate::codes;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::expression::{Fault, Marks, TEMPLATE_FUEL, environment};
 use crate::lower::{Lower, Piece, Rendered};
+use crate::nesting::{self, TooDeep};
 use crate::node::Node;
 use crate::scope::{DEPLOYMENT, Scope};
 use crate::source::{Source, SourceSet};
@@ -155,7 +156,11 @@ fn for_templates(sources: &SourceSet, root: &str, marks: &Marks) -> Environment<
         }
         None => Ok(None),
         Some((_, file)) => match file.text() {
-            Some(text) => Ok(Some(text.to_owned())),
+            Some(text) => match nesting::of_text(text) {
+                Ok(()) => Ok(Some(text.to_owned())),
+                Err(why) => Err(Error::new(ErrorKind::BadInclude, "")
+                    .with_source(Refused { path: file.path.clone(), why })),
+            },
             None => {
                 let detail = format!("the template {name} is not UTF-8 text");
                 Err(Error::new(ErrorKind::InvalidOperation, detail))
@@ -198,16 +203,34 @@ fn cut(text: &str, marks: &Marks) -> Option<Arc<[Piece]>> {
 /// Where the error happened, in the template that it happened in.
 fn explain(error: &Error, main: &Source, scope: &Scope, sources: &SourceSet) -> Diagnostic {
     let error = innermost(error);
-    let place = error.name().and_then(|name| sources.find(name));
+    let refused = std::error::Error::source(error).and_then(|it| it.downcast_ref::<Refused>());
+    let name = refused.map(|it| &*it.path).or(error.name());
+    let place = name.and_then(|name| sources.find(name));
     let place = place.or_else(|| sources.find(&main.path));
     let text = place.and_then(|(_, source)| source.text()).unwrap_or("");
-    let fault = Fault::from_error(error, text, scope);
+    let fault = refused
+        .map_or_else(|| Fault::from_error(error, text, scope), |it| Fault::too_deep(&it.why));
     let range = fault.range.clone().filter(|range| range.end <= text.len());
     let range = range.unwrap_or_else(|| line(text, error.line().unwrap_or(1)));
     let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
     let source = place.map(|(id, _)| id).unwrap_or_default();
     fault.at(Span { source, start: offset(range.start), end: offset(range.end) })
 }
+
+/// A template that the engine is not given.
+#[derive(Debug)]
+struct Refused {
+    path: Arc<str>,
+    why: TooDeep,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.path, self.why)
+    }
+}
+
+impl std::error::Error for Refused {}
 
 /// An error in an included template stands within the error of the include.
 fn innermost(error: &Error) -> &Error {
@@ -439,6 +462,36 @@ mod tests {
                 [template-limit] templates/g:1:1 this takes too long
                   servers/web.yaml:9:19 for this promise
                 [template-limit] servers/web.yaml:10:19 the template produces more than 16 MiB
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_template_that_goes_too_deep_is_not_given_to_the_engine() {
+        let many = |part: &str| part.repeat(20_000);
+        let (sum, branches) = (many("+ 1"), many("{% elif port %}"));
+        check(
+            &[
+                ("a", &format!("one\ntwo {{{{ 1{sum} }}}}\n")),
+                ("b", &format!("{{% if port %}}{branches}{{% endif %}}\n")),
+                ("c", "{% include '_d' %}"),
+                ("_d", &format!("\n{{{{ 1{sum} }}}}\n")),
+                ("e", &format!("{}x", "{% if port %}".repeat(200))),
+            ],
+            "",
+            expect![[r#"
+                /a: none
+                /b: none
+                /c: none
+                /e: none
+                [template-limit] templates/a:2:759 this has more than 250 operators, brackets or branches one within another
+                  servers/web.yaml:4:19 for this promise
+                [template-limit] templates/b:1:3767 this has more than 250 operators, brackets or branches one within another
+                  servers/web.yaml:5:19 for this promise
+                [template-limit] templates/_d:2:755 this has more than 250 operators, brackets or branches one within another
+                  servers/web.yaml:6:19 for this promise
+                [bad-template] templates/e:1:1941 syntax error: template exceeds maximum recursion limits
+                  servers/web.yaml:7:19 for this promise
             "#]],
         );
     }

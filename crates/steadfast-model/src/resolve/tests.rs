@@ -278,6 +278,77 @@ fn an_expression_that_has_no_end_is_stopped() {
 }
 
 #[test]
+fn an_expression_that_goes_too_deep_is_not_given_to_the_engine() {
+    let many = |part: &str| part.repeat(20_000);
+    let server = format!(
+        "files:\n  /a: {{ content: \"{{{{ 1{} }}}}\" }}\n  /b: {{ content: \"b {{{{ 1{} }}}}\" }}\n  \
+         /c: {{ when: \"{}true\", content: c }}\n  /d: {{ content: \"{{{{ {}1{} }}}}\" }}\n",
+        many("~1"),
+        many("+1"),
+        many("not "),
+        "(".repeat(100),
+        ")".repeat(100),
+    );
+    check(
+        &server,
+        expect![[r#"
+            file:/a {content: unknown}
+            file:/b {content: unknown}
+            file:/c {content: "c"} conditional
+            file:/d {content: unknown}
+            error[template-limit] servers/web.yaml:3:523 this has more than 250 operators, brackets or branches one within another
+            error[template-limit] servers/web.yaml:4:525 this has more than 250 operators, brackets or branches one within another
+            error[template-limit] servers/web.yaml:5:1016 this has more than 250 operators, brackets or branches one within another
+            error[bad-template] servers/web.yaml:6:96 syntax error: template exceeds maximum recursion limits"#]],
+    );
+}
+
+/// The stack that a test has is smaller than that of the program.
+#[test]
+fn an_expression_that_goes_as_deep_as_it_may_is_evaluated() {
+    let many = |part: &str| part.repeat(230);
+    let (open, close) = ("(".repeat(70), ")".repeat(70));
+    let mut server = "server: web\nfiles:\n".to_owned();
+    for (at, expression) in [
+        format!("''{}", many("~''")),
+        format!("1{}", many("+1")),
+        format!("'a'{}", many("|upper")),
+        format!("{}true", many("not ")),
+        format!("{}1", many("1 if false else ")),
+        format!("{}1", many("-")),
+        format!("{open}1{}{close}", "+1".repeat(150)),
+        format!("{open}{}true{close}", "not ".repeat(150)),
+        format!("[[1]]{}|length", many("[:]")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        writeln!(server, "  /{at}: {{ content: \"{{{{ {expression} }}}}\" }}").unwrap();
+        writeln!(server, "  /{at}-when: {{ when: \"{expression} == 1\" }}").unwrap();
+    }
+    let branches = format!("{{% if false %}}{}{{% endif %}}", many("{% elif false %}b"));
+    writeln!(server, "  /branches: {{ content: \"{branches}c\" }}").unwrap();
+    let out = shown(&[("servers/web.yaml", &server), ENVIRONMENT], Some(&facts()));
+    expect![[r#"
+        file:/0 {content: ""}
+        file:/1 {content: 231}
+        file:/2 {content: "A"}
+        file:/3 {content: true}
+        file:/3-when {}
+        file:/4 {content: 1}
+        file:/4-when {}
+        file:/5 {content: 1}
+        file:/5-when {}
+        file:/6 {content: 151}
+        file:/7 {content: true}
+        file:/7-when {}
+        file:/8 {content: 1}
+        file:/8-when {}
+        file:/branches {content: "c"}"#]]
+    .assert_eq(&out);
+}
+
+#[test]
 fn when_is_an_expression_that_is_true_or_false() {
     check(
         r#"parameters: { so: true, port: 80 }

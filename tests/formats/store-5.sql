@@ -57,6 +57,8 @@ CREATE TABLE documents (
         document TEXT NOT NULL,
         PRIMARY KEY (component, digest)
     );
+CREATE TABLE told (component TEXT PRIMARY KEY, record TEXT NOT NULL);
+CREATE TABLE happened (id INTEGER PRIMARY KEY, component TEXT NOT NULL, record TEXT NOT NULL);
 INSERT INTO runs VALUES (1, 1000000, 2000000, 'web1', 'production', '/srv/model', 'content 0123456789ab', 7, 1, 1, 0, NULL);
 INSERT INTO runs VALUES (2, 3000000, NULL, 'web1', 'production', '/srv/model', 'content 0123456789ab', NULL, NULL, NULL, NULL, NULL);
 INSERT INTO judged VALUES (1, 'file:/etc/motd', '{"promise":"file:/etc/motd","outcome":"repaired","changes":[{"line":"write 6 bytes (was 3)"},{"line":"set mode 0600 -> 0644"}],"notes":["a note"],"origin":"servers/web.yaml:4"}');
@@ -84,5 +86,9 @@ INSERT INTO deployments VALUES ('people/api', '99', '{"release":"1.1","state":"g
 INSERT INTO deployments VALUES ('people/api', 'aa', '{"release":"1.3","state":"good","begun":1000000,"judged":2000000}', '{"format":1}');
 INSERT INTO deployments VALUES ('people/api', 'bb', '{"release":"1.4","state":"new","begun":3000000}', '{"format":1}');
 INSERT INTO deployments VALUES ('people/api', 'cc', '{"release":"1.2","state":"bad","begun":500000,"judged":600000,"reason":["it is not healthy","answers 500"]}', '{"format":1}');
-INSERT INTO instances VALUES ('people/api', '{"directory":"/srv/people-api","position":"1.3","incarnation":1,"row":{"current":{"own":"31c0ffee","public":"32c0ffee","folder":"31c0ffee0000","release":"1.3.0","terms":{"digest":"7e","switch":"restart","units":"11","within":30000,"for":5000,"bake":600000,"drains":true,"readies":true,"drain_for":30000,"quiesces":null}},"previous":{"own":"21c0ffee","public":"22c0ffee","folder":"21c0ffee0000","release":"1.2.0","terms":{"digest":"7e","switch":"restart","units":"11","within":30000,"for":5000,"bake":600000,"drains":true,"readies":true,"drain_for":30000,"quiesces":null}},"step":null,"bad":[],"again":null,"owed":{"ready":false,"quiesced":false,"units":[],"failed":[]},"steps":12},"started":{"people-api.service":["0a1b2c3d","31c0ffee"]}}');
+INSERT INTO instances VALUES ('people/api', '{"directory":"/srv/people-api","position":"1.3","incarnation":1,"row":{"current":{"own":"31c0ffee","public":"32c0ffee","folder":"31c0ffee0000","release":"1.3.0","terms":{"digest":"7e","switch":"restart","units":"11","within":30000,"for":5000,"bake":600000,"drains":true,"readies":true,"drain_for":30000,"quiesces":null}},"previous":{"own":"21c0ffee","public":"22c0ffee","folder":"21c0ffee0000","release":"1.2.0","terms":{"digest":"7e","switch":"restart","units":"11","within":30000,"for":5000,"bake":600000,"drains":true,"readies":true,"drain_for":30000,"quiesces":null}},"step":null,"bad":[],"again":null,"owed":{"ready":false,"quiesced":false,"units":[],"failed":[]},"sighted":null,"steps":12},"started":{"people-api.service":["0a1b2c3d","31c0ffee"]}}');
 INSERT INTO documents VALUES ('people/api', '31c0ffee', '{"format":1}');
+INSERT INTO told VALUES ('people/api', '{"outcome":"held","step":"held","from":"1.3.0","to":"1.4.0","reason":"outside of its window","since":1790000000}');
+INSERT INTO happened VALUES (1, 'people/api', '{"event":"step","at":1780000000,"step":12,"outcome":"repaired","ended":"committed","from":"1.2.0","to":"1.3.0","reason":null,"gap_ms":480,"open_connections":3,"by":"Ann"}');
+INSERT INTO happened VALUES (2, 'people/api', '{"event":"task","at":1780000100,"by":"Ann","command":["bin/api","count"],"code":0,"ms":1200}');
+INSERT INTO happened VALUES (3, 'people/api', '{"event":"retry","at":1780000200,"by":"Ann","release":"1.4.0"}');

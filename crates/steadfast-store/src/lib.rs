@@ -6,6 +6,7 @@ mod beside;
 pub mod contents;
 pub mod deployments;
 pub mod format;
+pub mod happened;
 pub mod history;
 pub mod instances;
 pub mod journal;

@@ -84,6 +84,8 @@ const DEPLOYMENTS: &str = "
         document TEXT NOT NULL,
         PRIMARY KEY (component, digest)
     );
+    CREATE TABLE told (component TEXT PRIMARY KEY, record TEXT NOT NULL);
+    CREATE TABLE happened (id INTEGER PRIMARY KEY, component TEXT NOT NULL, record TEXT NOT NULL);
 ";
 
 /// Makes the tables in a new database.

@@ -146,7 +146,7 @@ mod tests {
         let store = store(&folder);
         let wide = Bounds { runs: 10_000, bytes: i64::MAX };
         (1..=50).for_each(|number| run(&store, number, 20, wide));
-        let narrow = Bounds { bytes: 100_000, ..wide };
+        let narrow = Bounds { bytes: 110_000, ..wide };
         run(&store, 51, 1, narrow);
         let dropped = 50 * 20 + 1 - rows(&store, "details");
         assert!((1..100).contains(&dropped), "{dropped}");

@@ -57,6 +57,8 @@ fn dump(path: &Path) -> String {
         "deployments",
         "instances",
         "documents",
+        "told",
+        "happened",
     ] {
         let columns = texts(&format!("SELECT name FROM pragma_table_info('{table}')"));
         let quoted: Vec<String> = columns.iter().map(|it| format!("quote({it})")).collect();
@@ -269,5 +271,26 @@ fn what_was_written_of_instances_is_read() {
     assert_eq!((&*api.directory, api.position.as_deref()), ("/srv/people-api", Some("1.3")));
     assert_eq!(&*api.started["people-api.service"].own, "31c0ffee");
     store.put_instance("people/api", &api).unwrap();
+    assert_eq!(dump(&path), sample("store-5.sql"));
+}
+
+/// So is what people are told of components.
+#[test]
+fn what_was_written_of_what_happened_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = scratch(&folder);
+    Connection::open(&path).unwrap().execute_batch(&sample("store-5.sql")).unwrap();
+    let store = Store::open(&path).unwrap();
+    let told = store.told("people/api").unwrap().unwrap();
+    assert_eq!((&*told.outcome, told.since), ("held", 1_790_000_000));
+    let happened = store.happened("people/api", 10).unwrap();
+    let times: Vec<i64> = happened.iter().map(crate::happened::Happened::at).collect();
+    assert_eq!(times, [1_780_000_200, 1_780_000_100, 1_780_000_000]);
+    let connection = Connection::open(&path).unwrap();
+    connection.execute("DELETE FROM happened", []).unwrap();
+    for one in happened.iter().rev() {
+        store.put_happened("people/api", one).unwrap();
+    }
+    store.put_told("people/api", &told).unwrap();
     assert_eq!(dump(&path), sample("store-5.sql"));
 }

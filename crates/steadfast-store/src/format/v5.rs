@@ -26,6 +26,52 @@ pub struct Instance {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Started(pub Arc<str>, pub Arc<str>);
 
+/// What the last run has told of a component.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// `kept`, `repaired`, `not-kept` or `held`.
+    pub outcome: String,
+    /// What became of a step that was due.
+    pub step: Option<String>,
+    /// Releases.
+    pub from: Option<String>,
+    pub to: Option<String>,
+    pub reason: Option<String>,
+    /// Since when that is so, in seconds since 1970.
+    pub since: i64,
+}
+
+/// What happened to a component, at a time in seconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Happened {
+    /// A step has ended.
+    Step {
+        at: i64,
+        step: u64,
+        outcome: String,
+        ended: String,
+        from: Option<String>,
+        to: Option<String>,
+        reason: Option<String>,
+        gap_ms: Option<u64>,
+        open_connections: Option<u64>,
+        /// Who asked for it by hand; nobody where the agent did it.
+        by: Option<String>,
+    },
+    /// Somebody has run a command with what its program runs with.
+    Task {
+        at: i64,
+        by: String,
+        command: Vec<String>,
+        /// None while it runs, and where nobody knows.
+        code: Option<i32>,
+        ms: Option<u64>,
+    },
+    /// Somebody has asked that what is wanted be tried again.
+    Retry { at: i64, by: String, release: String },
+}
+
 /// One instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Component {

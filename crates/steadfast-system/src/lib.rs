@@ -20,6 +20,7 @@ pub mod packages;
 pub mod programs;
 pub mod secrets;
 pub mod services;
+pub mod sockets;
 pub mod text;
 pub mod trees;
 

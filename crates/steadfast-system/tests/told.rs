@@ -73,7 +73,12 @@ fn a_program_of_a_promise_is_told_without_what_it_was_given_and_what_it_said() {
     let text = told(|host, _| {
         let script = format!("echo {SECRET}; echo {SECRET} >&2; exit 3");
         let command: Vec<Arc<str>> = ["sh", "-c", &script].map(Arc::from).into();
-        let program = Program { command: &command, user: None, timeout: Duration::from_secs(10) };
+        let program = Program {
+            command: &command,
+            user: None,
+            folder: None,
+            timeout: Duration::from_secs(10),
+        };
         assert_eq!(host.run_program(&program).unwrap().code, Some(3));
     });
     assert!(text.contains("program=\"sh\"") && text.contains("code=3"), "{text}");

@@ -15,7 +15,12 @@ fn suite(sys: &dyn Run) -> String {
         let command: Vec<Arc<str>> = words.iter().map(|it| Arc::from(*it)).collect();
         let user = user.map(|it| UserName::parse(it).unwrap());
         let timeout = Duration::from_secs(10);
-        let ran = sys.run_program(&Program { command: &command, user: user.as_ref(), timeout });
+        let ran = sys.run_program(&Program {
+            command: &command,
+            user: user.as_ref(),
+            folder: None,
+            timeout,
+        });
         let ran = ran.map(|it| it.success()).map_err(|it| it.kind);
         said.say(format_args!("{words:?} as {:?}: {ran:?}", user.as_ref().map(UserName::as_str)));
     };

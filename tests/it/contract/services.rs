@@ -145,8 +145,9 @@ fn suite(sys: &dyn Actuate) -> Transcript {
         .map(|it| sys.validate(&it.map(Into::into)).map_err(|it| it.kind));
     it.said.say(format_args!("validate: {valid:?}"));
     let healthy = [["/bin/true"], ["/bin/false"]].map(|it| {
-        let question = Question::Program { command: &it.map(Into::into), runs: sys };
-        sys.healthy(&unit("vendor"), question, Duration::ZERO).map_err(|it| it.kind)
+        let command = it.map(Into::into);
+        sys.healthy(&unit("vendor"), Question::command(&command, sys), Duration::ZERO)
+            .map_err(|it| it.kind)
     });
     it.said.say(format_args!("healthy: {healthy:?}"));
     it.said

@@ -34,6 +34,7 @@ mod terminal;
 mod told;
 mod trust;
 mod unit_files;
+mod units;
 mod users_who_resist;
 mod watched;
 mod who;

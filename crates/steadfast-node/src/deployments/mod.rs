@@ -10,6 +10,7 @@ mod lower;
 mod sample;
 pub mod terms;
 mod tree;
+pub mod units;
 mod verdict;
 
 pub(crate) use lower::{Deploying, Input, deploy};

@@ -35,7 +35,7 @@ fn ask_one((want, have): Asked<'_>, sys: &dyn Probe, runs: Option<&dyn Run>) -> 
     let patience = patience(check.within, since, sys.now());
     let question = match (&check.question, runs) {
         (Question::Http(url), _) => services::Question::Http(url),
-        (Question::Command(command), Some(runs)) => services::Question::Program { command, runs },
+        (Question::Command(command), Some(runs)) => services::Question::command(command, runs),
         (Question::Command(_), None) => return Health::NotAsked,
     };
     match sys.healthy(&want.unit, question, patience) {

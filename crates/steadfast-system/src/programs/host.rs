@@ -3,7 +3,7 @@
 use super::{Program, Run};
 use crate::accounts::{self, User};
 use crate::command::{Command, Finished};
-use crate::{ErrorKind, Host, SystemError};
+use crate::{ErrorKind, Host, SystemError, UserName};
 
 impl Run for Host {
     fn run_program(&self, program: &Program<'_>) -> Result<Finished, SystemError> {
@@ -12,16 +12,31 @@ impl Run for Host {
         };
         let mut command =
             Command::new(&**name).args(arguments.iter().map(|it| &**it)).timeout(program.timeout);
+        if let Some(folder) = program.folder {
+            command = command.folder(folder.as_str());
+        }
         if let Some(user) = program.user {
             let local = accounts::Read::local(self)?;
-            let account = local.user(user).ok_or_else(|| {
-                let why = format!("there is no user {user} on this machine");
-                SystemError::new(ErrorKind::Other, why)
-            })?;
-            command = command.run_as(run_as(account)?);
+            let its = match local.user(user) {
+                Some(account) => run_as(account)?,
+                None => passing(user)?,
+            };
+            command = command.run_as(its);
         }
         command.run()
     }
+}
+
+/// A user that no file of this machine has: systemd makes some for as long as a service runs (DynamicUser=).
+fn passing(name: &UserName) -> Result<steadfast_child::User, SystemError> {
+    let found = nix::unistd::User::from_name(name.as_str())
+        .map_err(|err| SystemError::io(format!("look up user {name}"), err))?;
+    let Some(found) = found else {
+        let why = format!("there is no user {name} on this machine");
+        return Err(SystemError::new(ErrorKind::Other, why));
+    };
+    let gid = found.gid.as_raw();
+    Ok(steadfast_child::User { uid: found.uid.as_raw(), gid, groups: vec![gid] })
 }
 
 /// The ids of an account, with all its groups.
@@ -41,7 +56,6 @@ pub(crate) fn run_as(account: &User) -> Result<steadfast_child::User, SystemErro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::UserName;
     use crate::files::tests::host_in;
     use crate::require::is_root;
     use std::sync::Arc;
@@ -56,6 +70,7 @@ mod tests {
         host_in(folder.path()).run_program(&Program {
             command: &command,
             user: user.as_ref(),
+            folder: None,
             timeout,
         })
     }

@@ -4,7 +4,7 @@
 pub(crate) mod host;
 
 use crate::command::Finished;
-use crate::{SystemError, UserName};
+use crate::{AbsPath, SystemError, UserName};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,8 @@ pub struct Program<'a> {
     pub command: &'a [Arc<str>],
     /// Whom it runs as, with all groups of that user; as we do where none is named.
     pub user: Option<&'a UserName>,
+    /// The directory it runs in; `/` where none is named.
+    pub folder: Option<&'a AbsPath>,
     pub timeout: Duration,
 }
 

@@ -1,6 +1,7 @@
 //! systemd over D-Bus. What is asynchronous stays in here: every method blocks, and has a time limit.
 
 use super::Load;
+use super::life::properties::{self, Properties};
 use super::show::{self, Shown};
 use crate::{ErrorKind, SystemError};
 use std::fmt;
@@ -19,6 +20,7 @@ const PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const UNIT: &str = "org.freedesktop.systemd1.Unit";
 const SERVICE: &str = "org.freedesktop.systemd1.Service";
+const SOCKET: &str = "org.freedesktop.systemd1.Socket";
 
 /// How long connecting may take. The daemon is on this machine: it answers at once or never.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -125,6 +127,77 @@ impl Bus {
             }
         }
         Ok(shown)
+    }
+
+    /// Properties of units by their names, in the order of the units.
+    pub(super) fn properties(
+        &self,
+        units: &[&str],
+        wanted: &[&'static str],
+    ) -> Result<Vec<Properties>, SystemError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.runtime
+            .block_on(async {
+                let reply = self.manager("ListUnitsByNames", &units).await?;
+                let listed: Vec<Listed> = reply.body().deserialize()?;
+                if listed.len() != units.len() {
+                    return Err(zbus::Error::Failure("systemd does not know such a name".into()));
+                }
+                self.read(&listed, wanted).await
+            })
+            .map_err(|err| error(err).during("ask systemd about its units"))
+    }
+
+    async fn read(
+        &self,
+        listed: &[Listed],
+        wanted: &[&'static str],
+    ) -> zbus::Result<Vec<Properties>> {
+        let mut all = vec![Properties::default(); listed.len()];
+        let questions: Vec<Asked<'_>> = (listed.iter().enumerate())
+            .flat_map(|(at, it)| {
+                let own = if it.0.ends_with(".service") { SERVICE } else { SOCKET };
+                let has_own = [".service", ".socket"].iter().any(|end| it.0.ends_with(end));
+                wanted.iter().filter_map(move |name| {
+                    let is_own = properties::SERVICE.contains(name);
+                    let interface = if is_own { own } else { UNIT };
+                    (!is_own || has_own).then_some((at, &it.6, interface, *name))
+                })
+            })
+            .collect();
+        for asked in questions.chunks(AT_ONCE) {
+            let mut answers = JoinSet::new();
+            for &(at, path, interface, property) in asked {
+                let get = get(self.connection.clone(), path.clone(), interface, property);
+                answers.spawn(async move { (at, property, get.await) });
+            }
+            while let Some(answer) = answers.join_next().await {
+                let (at, property, value) =
+                    answer.map_err(|err| zbus::Error::Failure(err.to_string()))?;
+                // Sockets have fewer properties than services, and an older systemd has fewer.
+                let value = match value {
+                    Err(err) if is(&err, "UnknownProperty") => continue,
+                    value => value?,
+                };
+                if let Some(text) = properties::text(&value) {
+                    all[at].insert(property.to_owned(), text);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// The names of loaded units that match a pattern.
+    pub(super) fn matching(&self, pattern: &str) -> Result<Vec<String>, SystemError> {
+        let nothing: [&str; 0] = [];
+        self.runtime
+            .block_on(async {
+                let asked = (&nothing[..], &[pattern][..]);
+                let reply = self.manager("ListUnitsByPatterns", &asked).await?;
+                let listed: Vec<Listed> = reply.body().deserialize()?;
+                Ok(listed.into_iter().map(|it| it.0).collect())
+            })
+            .map_err(|err: zbus::Error| error(err).during("ask systemd about its units"))
     }
 
     /// Starts a job of systemd's (StartUnit, …) and waits until it is gone; its result.

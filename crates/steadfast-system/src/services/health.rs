@@ -1,25 +1,28 @@
 //! Asking a service whether it is healthy: a GET of our own, small and strict, or a program.
 //!
-//! Of an answer only the first line is read. It is asked of this machine alone: an address that belongs
+//! Of an answer only the first line is read, and the headers where they matter. It is asked of this machine alone: an address that belongs
 //! to another one is refused before anything is sent, so that a node is never judged by its neighbour.
 
-use super::Question;
 use super::url::HealthUrl;
-use crate::programs::Program;
+use super::{Expected, Question};
 use crate::{ErrorKind, SystemError, text};
 use nix::sys::socket::SockaddrStorage;
+use std::collections::BTreeMap;
 use std::io::{ErrorKind as Io, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long one question may take.
-const QUESTION: Duration = Duration::from_secs(10);
+pub(super) const QUESTION: Duration = Duration::from_secs(10);
 /// Between one question and the next.
 const PACE: Duration = Duration::from_millis(500);
 /// A refused question is asked once more, however little patience there is.
 const LEAST_QUESTIONS: u32 = 2;
 /// The longest first line of an answer: the reason phrase is free text.
 const LINE_MAX: usize = 1024;
+/// The longest answer up to the end of its headers.
+const HEADERS_MAX: usize = 64 * 1024;
 
 /// Asks until the answer is good; for `patience`, and twice at least.
 pub(super) fn patiently(
@@ -41,27 +44,54 @@ pub(super) fn patiently(
 /// One question.
 pub(super) fn ask(question: Question<'_>) -> Result<(), SystemError> {
     match question {
-        Question::Http(url) => get(url),
-        Question::Program { command, runs } => {
-            let program = Program { command, user: None, timeout: QUESTION };
+        Question::Http(url) => get(url, None),
+        Question::Answer { url, expected } => get(url, Some(expected)),
+        Question::Tcp(address) => connect(address, Instant::now() + QUESTION).map(|_| ()),
+        Question::Program { program, runs } => {
             runs.run_program(&program)?.succeeded(program.name()).map(|_| ())
         }
     }
 }
 
-/// One GET. Good is an answer from 200 to 399; where that leads is not followed.
-fn get(url: &HealthUrl) -> Result<(), SystemError> {
+/// One GET. Where nothing is expected, an answer from 200 to 399 is good; where that leads is not followed.
+fn get(url: &HealthUrl, expected: Option<&Expected>) -> Result<(), SystemError> {
     let deadline = Instant::now() + QUESTION;
     let (first, second) = url.addresses();
     let status = connect(first, deadline)
         // What is said of the first address is said of both.
         .or_else(|err| second.and_then(|at| connect(at, deadline).ok()).ok_or(err))
-        .and_then(|mut stream| exchange(&mut stream, url, deadline))
+        .and_then(|mut stream| {
+            let all = expected.is_some_and(|it| !it.header.is_empty());
+            exchange(&mut stream, url, all, deadline)
+        })
         .map_err(|it| it.during(format!("ask {url}")))?;
-    match status.code {
-        200..=399 => Ok(()),
-        _ => Err(SystemError::new(ErrorKind::Command, format!("{url} answers {}", status.words))),
+    let is_good = match expected {
+        Some(expected) => expected.status.contains(&status.code),
+        None => (200..=399).contains(&status.code),
+    };
+    if !is_good {
+        let words = format!("{url} answers {}", status.words);
+        return Err(SystemError::new(ErrorKind::Command, words));
     }
+    match expected.and_then(|it| missing(&it.header, &status.headers)) {
+        Some(words) => Err(SystemError::new(ErrorKind::Command, format!("{url} {words}"))),
+        None => Ok(()),
+    }
+}
+
+/// What is wrong with the headers of an answer.
+fn missing(expected: &BTreeMap<Arc<str>, Arc<str>>, found: &[(String, String)]) -> Option<String> {
+    expected.iter().find_map(|(name, value)| {
+        let mut all = found.iter().filter(|(it, _)| it.eq_ignore_ascii_case(name)).peekable();
+        let Some((_, first)) = all.peek().copied() else {
+            return Some(format!("answers without the header {name}"));
+        };
+        let is_there = all.any(|(_, it)| *it == **value);
+        (!is_there).then(|| {
+            let first = text::safe_start(first, 100);
+            format!("answers with {name}: {first}, and not {value}")
+        })
+    })
 }
 
 fn connect(at: SocketAddr, deadline: Instant) -> Result<TcpStream, SystemError> {
@@ -101,11 +131,15 @@ struct Status {
     code: u16,
     /// `500 Internal Server Error`.
     words: String,
+    /// Where they were asked for.
+    headers: Vec<(String, String)>,
 }
 
+/// Reads the first line of the answer; with `all`, the headers too.
 fn exchange(
     stream: &mut TcpStream,
     url: &HealthUrl,
+    all: bool,
     deadline: Instant,
 ) -> Result<Status, SystemError> {
     let (host, target) = (url.host(), url.target());
@@ -125,7 +159,13 @@ fn exchange(
     stream.write_all(request.as_bytes()).map_err(failed)?;
     let mut line = vec![];
     let mut buffer = [0; 512];
-    while !line.contains(&b'\n') && line.len() < LINE_MAX {
+    let limit = if all { HEADERS_MAX } else { LINE_MAX };
+    let has = |it: &[u8], end: &[u8]| it.windows(end.len()).any(|it| it == end);
+    let is_whole = |it: &[u8]| match all {
+        true => has(it, b"\n\r\n") || has(it, b"\n\n"),
+        false => has(it, b"\n"),
+    };
+    while !is_whole(&line) && line.len() < limit {
         // One byte at a time from a slow one does not make it last longer.
         stream.set_read_timeout(Some(left(deadline)?)).map_err(failed)?;
         match stream.read(&mut buffer) {
@@ -157,7 +197,19 @@ fn status(answer: &[u8]) -> Option<Status> {
         && code.len() == 3
         && code.bytes().all(|it| it.is_ascii_digit());
     let code = code.parse().ok().filter(|_| good)?;
-    Some(Status { code, words: text::safe_start(rest.trim_end(), 100) })
+    let words = text::safe_start(rest.trim_end(), 100);
+    Some(Status { code, words, headers: headers(&answer[end + 1..]) })
+}
+
+/// Up to the first empty line.
+fn headers(text: &[u8]) -> Vec<(String, String)> {
+    let text = String::from_utf8_lossy(text);
+    let lines = text.lines().map(str::trim_end).take_while(|it| !it.is_empty());
+    let pair = |it: &str| {
+        let (name, value) = it.split_once(':')?;
+        Some((name.trim().to_owned(), value.trim().to_owned()))
+    };
+    lines.filter_map(pair).collect()
 }
 
 /// What is left of the time, which a socket takes only if it is not nothing.
@@ -176,7 +228,6 @@ mod tests {
     use super::*;
     use std::io::{BufRead as _, BufReader};
     use std::net::TcpListener;
-    use std::sync::Arc;
 
     /// What is asked of a server that gives this answer, and what came of it.
     fn asked(answer: &[u8], path: &str) -> (String, Result<(), Vec<String>>) {
@@ -196,7 +247,7 @@ mod tests {
                 let _rest = stream.write_all(answer);
                 request
             });
-            let result = get(&url).map_err(|it| it.chain());
+            let result = get(&url, None).map_err(|it| it.chain());
             let clean = |it: String| it.replace(&port, "PORT");
             let result = result.map_err(|it| it.into_iter().map(clean).collect());
             (clean(server.join().unwrap()), result)
@@ -249,7 +300,7 @@ mod tests {
     #[test]
     fn another_machine_is_never_asked() {
         let url = HealthUrl::parse("http://192.0.2.1/").unwrap();
-        let chain = get(&url).unwrap_err().chain();
+        let chain = get(&url, None).unwrap_err().chain();
         assert_eq!(chain, ["ask http://192.0.2.1/", "192.0.2.1 is not an address of this machine"]);
     }
 
@@ -273,7 +324,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = listener.local_addr().unwrap();
         drop(listener);
-        let chain = get(&HealthUrl::parse(&format!("http://{at}/x")).unwrap()).unwrap_err().chain();
+        let chain =
+            get(&HealthUrl::parse(&format!("http://{at}/x")).unwrap(), None).unwrap_err().chain();
         assert_eq!(chain[..2], [format!("ask http://{at}/x"), format!("connect to {at}")]);
     }
 
@@ -300,7 +352,7 @@ mod tests {
         let host = crate::files::tests::host_in(folder.path());
         let run = |words: &[&str]| {
             let command: Vec<_> = words.iter().map(|it| Arc::from(*it)).collect();
-            ask(Question::Program { command: &command, runs: &host })
+            ask(Question::command(&command, &host))
         };
         assert_eq!(run(&["true"]), Ok(()));
         let error = run(&["sh", "-c", "echo sick; exit 3"]).unwrap_err();

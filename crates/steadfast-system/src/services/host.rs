@@ -25,13 +25,13 @@ const STARTED: &str = "/run/steadfast/started";
 const JOURNAL_OF_SICK: i64 = 300;
 
 /// How systemd is reached.
-enum Way {
+pub(super) enum Way {
     Bus(Arc<Bus>),
     Systemctl,
 }
 
 impl Host {
-    fn way(&self) -> Result<Way, SystemError> {
+    pub(super) fn way(&self) -> Result<Way, SystemError> {
         if !runs() {
             return Err(SystemError::new(
                 ErrorKind::NotHere,
@@ -49,13 +49,13 @@ impl Host {
         Ok(Way::Bus(bus))
     }
 
-    fn forget_bus(&self) {
+    pub(super) fn forget_bus(&self) {
         *self.services.bus.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// As [`Host::way`], and sure that the bus was not started anew since we connected: what is done
     /// must not be tried twice.
-    fn way_to_act(&self) -> Result<Way, SystemError> {
+    pub(super) fn way_to_act(&self) -> Result<Way, SystemError> {
         match self.way()? {
             Way::Bus(bus) if !bus.answers() => {
                 self.forget_bus();
@@ -508,15 +508,24 @@ fn silence() -> SystemError {
     SystemError::new(ErrorKind::Other, "systemd said nothing")
 }
 
-fn success_of(unit: &UnitName) -> PathBuf {
+pub(super) fn success_of(unit: &UnitName) -> PathBuf {
     Path::new(STARTED).join(unit.as_str())
 }
 
-fn remember_success(unit: &UnitName) -> Result<(), SystemError> {
+pub(super) fn remember_success(unit: &UnitName) -> Result<(), SystemError> {
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o755)
         .create(STARTED)
         .and_then(|()| std::fs::write(success_of(unit), ""))
         .map_err(|err| SystemError::io(format!("write down that {unit} succeeded"), err))
+}
+
+pub(super) fn forget_success(unit: &UnitName) -> Result<(), SystemError> {
+    match std::fs::remove_file(success_of(unit)) {
+        Err(err) if err.kind() != std::io::ErrorKind::NotFound => {
+            Err(SystemError::io(format!("forget how {unit} ended"), err))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }

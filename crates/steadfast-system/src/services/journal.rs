@@ -9,10 +9,14 @@ const LINES: usize = 8;
 
 /// The error with the last lines of the unit's journal as its cause.
 pub(super) fn with_journal(error: SystemError, unit: &UnitName, since: i64) -> SystemError {
-    // What a process said just before it ended may still be on its way.
+    error.with_journal(synced(unit, since))
+}
+
+/// As [`journal`], with what a process that has just ended said: that may still be on its way.
+pub(super) fn synced(unit: &UnitName, since: i64) -> Vec<String> {
     let _as_far_as_it_goes =
         Command::tool("journalctl").arg("--sync").timeout(Duration::from_secs(5)).run();
-    error.with_journal(journal(unit, since))
+    journal(unit, since)
 }
 
 /// The last lines that the unit said since then (in seconds since 1970), without control characters: of the

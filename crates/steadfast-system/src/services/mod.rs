@@ -8,6 +8,7 @@ mod health;
 mod host;
 mod install;
 mod journal;
+mod life;
 mod listed;
 mod reach;
 mod settle;
@@ -19,12 +20,16 @@ mod url;
 
 use crate::{AbsPath, SystemError, UnitName, programs};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use install::Install;
 pub use install::{also, enables_otherwise, has_install_rules};
+pub(crate) use life::cgroup;
+pub use life::{Life, Lives, Tie};
 pub use reach::{
     is_in_unit_language, is_read_by_systemd, may_hold_unit_files, places_of, unit_at,
     unit_read_from,
@@ -206,9 +211,31 @@ pub struct LastLoad {
 pub enum Question<'a> {
     /// By a GET.
     Http(&'a HealthUrl),
+    /// By a GET of which the answer has to be just so.
+    Answer { url: &'a HealthUrl, expected: &'a Expected },
+    /// By a connection, which is closed at once.
+    Tcp(SocketAddr),
     /// By a program that exits with 0. What a program does nobody knows, so a mere look does not start
     /// it: whoever asks brings the power to run it.
-    Program { command: &'a [Arc<str>], runs: &'a dyn programs::Run },
+    Program { program: programs::Program<'a>, runs: &'a dyn programs::Run },
+}
+
+impl<'a> Question<'a> {
+    /// A program that we run as we are.
+    pub fn command(command: &'a [Arc<str>], runs: &'a dyn programs::Run) -> Question<'a> {
+        let program =
+            programs::Program { command, user: None, folder: None, timeout: health::QUESTION };
+        Question::Program { program, runs }
+    }
+}
+
+/// What the answer to a GET has to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Any of these.
+    pub status: Vec<u16>,
+    /// Headers with their exact values.
+    pub header: BTreeMap<Arc<str>, Arc<str>>,
 }
 
 /// What may be asked.

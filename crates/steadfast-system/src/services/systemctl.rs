@@ -32,3 +32,14 @@ pub(super) fn show(names: &[&str]) -> Result<Vec<Shown>, SystemError> {
         SystemError::new(ErrorKind::Other, "systemctl said something unexpected about units")
     })
 }
+
+/// The names of loaded units that match a pattern.
+pub(super) fn matching(pattern: &str) -> Result<Vec<String>, SystemError> {
+    let said = Command::tool("systemctl")
+        .args(["list-units", "--all", "--full", "--plain", "--no-legend", "--no-pager", "--"])
+        .arg(pattern)
+        .succeed()
+        .map_err(|err| err.during("ask systemd about its units"))?;
+    let first = |it: &str| it.split_whitespace().next().map(str::to_owned);
+    Ok(said.stdout_text().lines().filter_map(first).collect())
+}

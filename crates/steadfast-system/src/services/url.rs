@@ -67,6 +67,12 @@ impl HealthUrl {
         &rest[..rest.find('/').unwrap_or(rest.len())]
     }
 
+    /// All places where it may be asked.
+    pub fn places(&self) -> Vec<SocketAddr> {
+        let (first, second) = self.addresses();
+        std::iter::once(first).chain(second).collect()
+    }
+
     /// Where it is asked, and where else.
     pub(super) fn addresses(&self) -> (SocketAddr, Option<SocketAddr>) {
         let at = |address: IpAddr| SocketAddr::new(address, self.port);

@@ -5,7 +5,6 @@ use super::files::{Matter, Thing};
 use super::{FakeHost, World, refuse};
 use std::sync::Arc;
 use std::time::Duration;
-use steadfast_system::programs::Program;
 use steadfast_system::services::{
     Active, Enablement, FOLDER, LastLoad, LastStart, Load, Mask, Question, Read, Settling, Unit,
     Write, also, has_install_rules,
@@ -329,11 +328,11 @@ impl Read for FakeHost {
         _: Duration,
     ) -> Result<(), SystemError> {
         let asked = match question {
-            Question::Http(url) => url.to_string(),
-            Question::Program { command, runs } => {
-                let program = Program { command, user: None, timeout: Duration::from_secs(10) };
+            Question::Http(url) | Question::Answer { url, expected: _ } => url.to_string(),
+            Question::Tcp(address) => address.to_string(),
+            Question::Program { program, runs } => {
                 runs.run_program(&program)?.succeeded(program.name())?;
-                command.join(" ")
+                program.command.join(" ")
             }
         };
         self.remember(|world| world.healthy(unit, &asked))

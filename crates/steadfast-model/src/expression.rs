@@ -6,6 +6,7 @@
 use crate::application::in_logic;
 use crate::codes;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::dynamic::dynamic_part;
 use crate::lower::nearest;
 use crate::nesting::{self, TooDeep};
 use crate::node::{Node, Scalar, Value as Plain};
@@ -18,7 +19,7 @@ use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Expression, UndefinedBehavior, escape_formatter,
 };
 use std::collections::hash_map::RandomState;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::BuildHasher as _;
 use std::ops::Range;
 use std::rc::Rc;
@@ -32,11 +33,6 @@ pub(crate) const TEMPLATE_FUEL: u64 = 500_000;
 const DEPTH: usize = 100;
 /// Text in values is a template to the engine, and this before it is the template's name.
 const TEXT: char = '\0';
-
-/// Whether there is anything to substitute in a text.
-pub(crate) fn is_dynamic(text: &str) -> bool {
-    text.contains("{{") || text.contains("{%")
-}
 
 /// How secrets are marked in a template's output; without marks a secret has no place there.
 ///
@@ -118,49 +114,83 @@ pub(crate) fn for_values() -> Environment<'static> {
 }
 
 /// What a text with expressions is.
-#[derive(Clone)]
 enum Form<'e> {
     /// One expression, which begins at this byte of the text.
     Whole(Rc<Expression<'e, 'static>>, usize),
     Text {
-        /// Whether it was met before.
+        /// What of it the engine has to see.
+        part: Range<usize>,
+        /// Whether that was met before.
         again: bool,
     },
     /// Nothing that the engine is given.
     Refused(TooDeep),
 }
 
-/// Evaluates expressions. A text that is met a second time stays compiled, which takes many times its
-/// size: most texts of a large model are met once.
+/// A text that looks like one expression, and that expression, if it is one.
+type Whole<'e> = (Arc<str>, Option<Rc<Expression<'e, 'static>>>);
+
+/// Evaluates expressions. What is met a second time stays compiled, which takes many times its size: most expressions
+/// of a large model are met once, or very often. What was met is known by a number, as texts may be long. If two have
+/// the same one, something stays compiled that is met once.
 pub(crate) struct Engine<'e> {
     environment: &'e Environment<'static>,
     sources: &'e SourceSet,
-    /// None for a text that was met once.
-    forms: HashMap<Arc<str>, Option<Form<'e>>>,
+    numbers: RandomState,
+    /// None for what was met once.
+    wholes: HashMap<u64, Option<Whole<'e>>>,
+    /// Parts of texts that were met.
+    parts: HashSet<u64>,
     conditions: HashMap<Arc<str>, Rc<Expression<'e, 'static>>>,
 }
 
 impl<'e> Engine<'e> {
     pub(crate) fn new(environment: &'e Environment<'static>, sources: &'e SourceSet) -> Engine<'e> {
-        Engine { environment, sources, forms: HashMap::new(), conditions: HashMap::new() }
+        Engine {
+            environment,
+            sources,
+            numbers: RandomState::new(),
+            wholes: HashMap::new(),
+            parts: HashSet::new(),
+            conditions: HashMap::new(),
+        }
     }
 
     fn form(&mut self, text: &Arc<str>) -> Form<'e> {
-        let met = self.forms.get_mut(text);
-        if let Some(Some(form)) = &met {
-            return form.clone();
+        if let Some((start, inner)) = inner(text) {
+            match self.whole(text, inner) {
+                Ok(Some(expression)) => return Form::Whole(expression, start),
+                Ok(None) => {}
+                Err(why) => return Form::Refused(why),
+            }
         }
-        if let Err(why) = nesting::of_text(text) {
-            return Form::Refused(why);
+        let part = dynamic_part(text);
+        if let Err(TooDeep(at)) = nesting::of_text(&text[part.clone()]) {
+            return Form::Refused(TooDeep(at.start + part.start..at.end + part.start));
         }
+        let number = self.numbers.hash_one(&text[part.clone()]);
+        Form::Text { part, again: !self.parts.insert(number) }
+    }
+
+    /// None where the text is more than one expression, or a wrong one.
+    fn whole(
+        &mut self,
+        text: &Arc<str>,
+        inner: &str,
+    ) -> Result<Option<Rc<Expression<'e, 'static>>>, TooDeep> {
+        let number = self.numbers.hash_one(text);
+        let met = self.wholes.get(&number);
+        if let Some(Some((known, expression))) = met
+            && known == text
+        {
+            return Ok(expression.clone());
+        }
+        nesting::of_text(text)?;
         let again = met.is_some();
-        let whole = inner(text).and_then(|(start, inner)| {
-            let expression = self.environment.compile_expression_owned(inner.to_owned()).ok()?;
-            Some(Form::Whole(Rc::new(expression), start))
-        });
-        let form = whole.unwrap_or(Form::Text { again });
-        self.forms.insert(Arc::clone(text), again.then(|| form.clone()));
-        form
+        let expression = self.environment.compile_expression_owned(inner.to_owned()).ok();
+        let expression = expression.map(Rc::new);
+        self.wholes.insert(number, again.then(|| (Arc::clone(text), expression.clone())));
+        Ok(expression)
     }
 
     /// The value of a text with expressions. What is wrong is reported, and nothing that needs the
@@ -200,17 +230,20 @@ impl<'e> Engine<'e> {
                 let work = || to_node(&expression.eval(scope.root())?, span);
                 (start, watch(work))
             }
-            Form::Text { again } => {
-                let name = format!("{TEXT}{}", text.value);
+            Form::Text { part, again } => {
+                let start = part.start;
+                let (before, after) = (&text.value[..start], &text.value[part.end..]);
+                let part = &text.value[part];
                 let work = || {
-                    let text = if again {
+                    let part = if again {
+                        let name = format!("{TEXT}{part}");
                         self.environment.get_template(&name)?.render(scope.root())?
                     } else {
-                        self.environment.render_named_str(&name, &text.value, scope.root())?
+                        self.environment.render_str(part, scope.root())?
                     };
-                    Ok(Node::text(text, span))
+                    Ok(Node::text([before, &part, after].concat(), span))
                 };
-                (0, watch(work))
+                (start, watch(work))
             }
             Form::Refused(why) => {
                 diagnostics.push(self.diagnostic(&Why::Nests(why), text, 0, scope));
@@ -288,10 +321,12 @@ impl<'e> Engine<'e> {
     pub(crate) fn names(&mut self, text: &Arc<str>) -> BTreeSet<String> {
         let names = match self.form(text) {
             Form::Whole(expression, _) => expression.undeclared_variables(false),
-            Form::Text { .. } => match self.environment.get_template(&format!("{TEXT}{text}")) {
-                Ok(template) => template.undeclared_variables(false),
-                Err(_) => return BTreeSet::new(), // It is reported where it is evaluated.
-            },
+            Form::Text { part, .. } => {
+                match self.environment.get_template(&format!("{TEXT}{}", &text[part])) {
+                    Ok(template) => template.undeclared_variables(false),
+                    Err(_) => return BTreeSet::new(), // It is reported where it is evaluated.
+                }
+            }
             Form::Refused(_) => return BTreeSet::new(), // So is this.
         };
         names.into_iter().collect()

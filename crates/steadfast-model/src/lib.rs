@@ -9,6 +9,7 @@ pub mod date;
 pub mod deploying;
 pub mod diagnostic;
 pub mod document;
+mod dynamic;
 mod expression;
 mod keep;
 pub mod lower;

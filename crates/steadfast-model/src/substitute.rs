@@ -3,7 +3,8 @@
 
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::expression::{Engine, is_dynamic};
+use crate::dynamic::is_dynamic;
+use crate::expression::Engine;
 use crate::node::{Entry, Node, Scalar, Style, Value};
 use crate::scope::Scope;
 use crate::span::{Span, Spanned};

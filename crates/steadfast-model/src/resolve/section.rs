@@ -27,7 +27,7 @@ struct Computed {
 impl Resolver<'_> {
     pub(super) fn section(&mut self, section: &Section, scope: &Arc<Scope>, way: &Way) {
         let has_dynamic_names =
-            section.entries.iter().any(|(key, _)| crate::expression::is_dynamic(&key.value));
+            section.entries.iter().any(|(key, _)| crate::dynamic::is_dynamic(&key.value));
         let mut seen: HashMap<Arc<str>, Span> = HashMap::new();
         for (key, body) in section.entries.iter() {
             let (found, names) = looked_up(|| {

@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use steadfast_engine::promised::{instances, lower};
+use steadfast_model::application::ReleaseId;
 use steadfast_model::check::{Target, targets};
 use steadfast_model::{
-    Diagnostics, Lower, NodeInput, Promise, Severity, SourceSet, document, render, resolve,
+    ComponentId, Diagnostics, Lower, NodeInput, Promise, Severity, SourceSet, document, render,
+    resolve,
 };
 use steadfast_resources::Kind as _;
 use steadfast_resources::cron::Cron;
@@ -35,6 +38,21 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
 
 /// A model of these files and the standard bundles, checked: every node's promises.
 fn checked(model: &[(String, Vec<u8>)]) -> (SourceSet, Vec<(Target, Vec<Promise>)>, Diagnostics) {
+    let sources = sources(model);
+    let (documents, mut diagnostics) = document::parse(&sources);
+    let (targets, more) = targets(&documents, &sources);
+    diagnostics.extend(more);
+    let mut nodes = vec![];
+    for target in targets {
+        let (resolved, more) = resolve(&documents, &sources, &input(&target));
+        diagnostics.extend(more);
+        nodes.push((target, resolved.promises));
+    }
+    (sources, nodes, diagnostics)
+}
+
+/// The files of a model, and the standard bundles.
+fn sources(model: &[(String, Vec<u8>)]) -> SourceSet {
     let mut sources = SourceSet::default();
     for (path, bytes) in model {
         sources.add(path.as_str(), bytes.as_slice(), false);
@@ -42,22 +60,17 @@ fn checked(model: &[(String, Vec<u8>)]) -> (SourceSet, Vec<(Target, Vec<Promise>
     for (path, bytes) in shipped::FILES {
         sources.add(*path, *bytes, false);
     }
-    let (documents, mut diagnostics) = document::parse(&sources);
-    let (targets, more) = targets(&documents, &sources);
-    diagnostics.extend(more);
-    let mut nodes = vec![];
-    for target in targets {
-        let input = NodeInput {
-            environment: &target.environment,
-            node: &target.node,
-            facts: target.facts.as_ref(),
-            releases: &BTreeMap::new(),
-        };
-        let (resolved, more) = resolve(&documents, &sources, &input);
-        diagnostics.extend(more);
-        nodes.push((target, resolved.promises));
+    sources
+}
+
+fn input(target: &Target) -> NodeInput<'_> {
+    static NO_RELEASES: BTreeMap<ComponentId, ReleaseId> = BTreeMap::new();
+    NodeInput {
+        environment: &target.environment,
+        node: &target.node,
+        facts: target.facts.as_ref(),
+        releases: &NO_RELEASES,
     }
-    (sources, nodes, diagnostics)
 }
 
 #[track_caller]
@@ -159,6 +172,36 @@ fn every_example_is_a_model_without_a_mistake() {
             cron_jobs(&sources, promises);
         }
     }
+}
+
+/// What each environment of the organization has on its first node, and that no component has a mistake.
+#[test]
+fn the_organization_s_teams_move_apart_from_each_other() {
+    let sources = sources(&files(&root().join("examples/organization-xyz")));
+    let (documents, mistakes) = document::parse(&sources);
+    assert_right(&sources, &mistakes);
+    let (targets, _) = targets(&documents, &sources);
+    let mut told = String::new();
+    for target in &targets {
+        let (mut resolved, own, found) = lower(&documents, &sources, &input(target));
+        assert_right(&sources, &found);
+        let all = instances(&mut resolved, &sources, &own);
+        for instance in &all {
+            assert_right(&sources, &instance.placed.mistakes);
+            assert!(instance.placed.settings.is_some() && instance.placed.directory.is_some());
+        }
+        let all: Vec<String> = all
+            .iter()
+            .map(|it| format!("{} {}", it.placed.id, it.placed.release.version))
+            .collect();
+        told += &format!("{} ({}): {}\n", target.node, target.environment, all.join(", "));
+    }
+    expect_test::expect![[r#"
+        web1.acceptance.xyz.example (acceptance): orders/app 2.1, people/api 1.4, people/web 1.3
+        web1.xyz.example (production): orders/app 2.0, people/api 1.3, people/web 1.3
+        web2.xyz.example (production): orders/app 2.0, people/api 1.3, people/web 1.3
+    "#]]
+    .assert_eq(&told);
 }
 
 /// The environments differ in what their parameters say, and in nothing else.

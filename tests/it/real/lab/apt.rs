@@ -19,7 +19,7 @@ use sha2::Digest as _;
 use tempfile::TempDir;
 
 use super::machine::Machine;
-use super::nspawn::must;
+use super::nspawn::{self, must};
 
 /// Where the repository lies in a machine.
 const PLACE: &str = "/srv/apt";
@@ -155,6 +155,12 @@ impl AptRepository {
 
         self.list(&file, &package.control());
         self
+    }
+
+    /// Real packages of Debian's: nginx, HAProxy and Python, with all that they need in a machine.
+    pub(crate) fn debian() -> Self {
+        let packages = fs::read_dir(nspawn::debian()).unwrap();
+        packages.fold(Self::new(), |all, it| all.built(&it.unwrap().path()))
     }
 
     /// Adds a package that somebody else has built.

@@ -17,6 +17,9 @@ use sha2::Digest as _;
 /// The recipe of the root; its digest is part of the root's name.
 const RECIPE: &str = include_str!("root.sh");
 
+/// The recipe of the packages that machines can install without a network.
+const DEBIAN: &str = include_str!("debian.sh");
+
 /// How long a machine may take to boot or to power off: far more than it needs.
 pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -60,24 +63,36 @@ pub(super) fn missing() -> Option<String> {
 
 /// The cached root, built on first use by whichever test process comes first.
 pub(super) fn root() -> PathBuf {
-    let digest: String =
-        sha2::Sha256::digest(RECIPE).iter().take(6).map(|b| format!("{b:02x}")).collect();
-    let root = home().join(format!("root-{digest}"));
-    if root.exists() {
-        return root;
+    made("root", RECIPE, "", &[])
+}
+
+/// A folder with the packages of Debian that a test may install, and all that they need beyond the root.
+pub(super) fn debian() -> PathBuf {
+    let root = root();
+    let name = root.file_name().unwrap().to_string_lossy();
+    made("debian", DEBIAN, &name, &[&root])
+}
+
+/// What a recipe makes, in a directory that it is told last. It is made anew where the recipe is another, or `from`.
+fn made(what: &str, recipe: &str, from: &str, given: &[&Path]) -> PathBuf {
+    let digest = sha2::Sha256::digest(format!("{recipe}{from}"));
+    let digest: String = digest.iter().take(6).map(|b| format!("{b:02x}")).collect();
+    let made = home().join(format!("{what}-{digest}"));
+    if made.exists() {
+        return made;
     }
-    let lock = File::create(home().join("root.lock")).unwrap();
+    let lock = File::create(home().join(format!("{what}.lock"))).unwrap();
     lock.lock().unwrap();
-    if root.exists() {
-        return root;
+    if made.exists() {
+        return made;
     }
     // Whoever began one before held the lock, so it is dead.
-    let building = home().join("building");
+    let building = home().join(format!("building-{what}"));
     remove_tree(&building);
-    eprintln!("building the root of the test machines: {}", root.display());
-    must(Command::new("sh").args(["-euc", RECIPE, "root.sh"]).arg(&building));
-    fs::rename(&building, &root).unwrap();
-    root
+    eprintln!("building for the test machines: {}", made.display());
+    must(Command::new("sh").args(["-euc", recipe, what]).args(given).arg(&building));
+    fs::rename(&building, &made).unwrap();
+    made
 }
 
 /// Runs a tool of the host; panics with what it said if it fails.

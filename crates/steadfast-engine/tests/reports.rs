@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use steadfast_engine::Summary;
 use steadfast_engine::component::{
-    Bad, Baking, Baseline, Deployment, End, Finished, Gate, Judging, Kind, Next, Now, Phase, Row,
-    Step, Switch, Terms, Trouble, Until, Waiting, held, report,
+    Bad, Baking, Baseline, Deployment, End, Finished, Gate, Judging, Kind, Measured, Next, Now,
+    Phase, Row, Step, Switch, Terms, Trouble, Until, Waiting, forecast, held, report,
 };
 
 fn deployment(release: &str) -> Deployment {
@@ -442,4 +442,56 @@ fn what_keeps_a_component_from_everything_is_told_without_asking_it() {
         assert_eq!(it.line(), format!("component:people/api is held: {words}"));
         assert_eq!((it.from.as_deref(), it.to.as_deref()), (Some("1.3.0"), Some("1.4.0")));
     }
+}
+
+/// What a dry run foretells of a step by what steps before it have shown here.
+#[test]
+fn the_gap_of_a_step_is_foretold_by_those_before_it() {
+    let switched = |switch| {
+        let it = deployment("1.4.0");
+        Deployment { terms: Terms { switch, ..it.terms.clone() }, ..it }
+    };
+    let measured = |all: &[(Switch, u64)]| {
+        let gap = |it: &(Switch, u64)| Measured { switch: it.0, gap: Duration::from_millis(it.1) };
+        let row = row(Some("1.3.0"));
+        let current = row.current.map(|it| Deployment { terms: switched(all[0].0).terms, ..it });
+        Row { current, measured: all.iter().map(gap).collect(), ..Row::default() }
+    };
+    let mut told = String::new();
+    for (row, switch) in [
+        (row(None), Switch::Restart),
+        (row(Some("1.3.0")), Switch::Restart),
+        (row(Some("1.3.0")), Switch::Socket),
+        (measured(&[(Switch::Restart, 740)]), Switch::Restart),
+        (measured(&[(Switch::Restart, 740), (Switch::Restart, 1_260)]), Switch::Restart),
+        (measured(&[(Switch::Socket, 90), (Switch::Restart, 740)]), Switch::Socket),
+        // What another way has shown says nothing.
+        (measured(&[(Switch::Socket, 90)]), Switch::Restart),
+        (measured(&[(Switch::Reload, 0)]), Switch::Reload),
+        (measured(&[(Switch::BlueGreen, 0)]), Switch::BlueGreen),
+    ] {
+        let forecast = forecast(&row, &switched(switch));
+        told += &format!("{forecast}\n{}\n", serde_json::to_string(&forecast).unwrap());
+    }
+    expect![[r#"
+        restart: no user sees a gap
+        {"switch":"restart","gap":"none"}
+        restart: away for a time that is not measured yet
+        {"switch":"restart","gap":"not-measured"}
+        restart: away for a time that is not measured yet
+        {"switch":"restart","gap":"not-measured"}
+        restart: away for 0.8 s (measured here in 1 step)
+        {"switch":"restart","gap":{"measured":{"least_ms":740,"most_ms":740,"steps":1}}}
+        restart: away for 0.8 to 1.3 s (measured here in 2 steps)
+        {"switch":"restart","gap":{"measured":{"least_ms":740,"most_ms":1260,"steps":2}}}
+        socket: new connections wait for 0.1 s (measured here in 1 step)
+        {"switch":"socket","gap":{"measured":{"least_ms":90,"most_ms":90,"steps":1}}}
+        restart: away for a time that is not measured yet
+        {"switch":"restart","gap":"not-measured"}
+        reload: no user sees a gap
+        {"switch":"reload","gap":"none"}
+        blue-green: no user sees a gap
+        {"switch":"blue-green","gap":"none"}
+    "#]]
+    .assert_eq(&told);
 }

@@ -1,5 +1,6 @@
 //! What an instance runs with, and on which terms it is brought there.
 
+use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,7 +55,8 @@ pub struct Quiesces {
     pub kills: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Switch {
     Restart,
     Reload,
@@ -62,18 +64,30 @@ pub enum Switch {
     BlueGreen,
 }
 
-/// How a step goes from one deployment to another. `reload` and `blue-green` need both sides to know them.
+impl Switch {
+    /// As documents write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Switch::Restart => "restart",
+            Switch::Reload => "reload",
+            Switch::Socket => "socket",
+            Switch::BlueGreen => "blue-green",
+        }
+    }
+}
+
+/// How a step goes from one deployment to another. `reload`, `socket` and `blue-green` need both sides to know them.
 pub(crate) fn way(from: Option<&Deployment>, to: &Deployment) -> Switch {
+    let both = from.is_some_and(|it| it.terms.switch == to.terms.switch);
     match (to.terms.switch, from) {
-        (Switch::Reload, Some(from)) => {
-            let same = from.terms.switch == Switch::Reload && from.terms.units == to.terms.units;
-            if same { Switch::Reload } else { Switch::Restart }
+        (Switch::Reload, Some(from)) if both && from.terms.units == to.terms.units => {
+            Switch::Reload
         }
-        (Switch::BlueGreen, Some(from)) => {
-            let both = from.terms.switch == Switch::BlueGreen;
-            if both { Switch::BlueGreen } else { Switch::Restart }
+        (Switch::Socket, Some(_)) if both => Switch::Socket,
+        (Switch::BlueGreen, None) => Switch::BlueGreen,
+        (Switch::BlueGreen, Some(_)) if both => Switch::BlueGreen,
+        (Switch::Restart | Switch::Reload | Switch::Socket | Switch::BlueGreen, _) => {
+            Switch::Restart
         }
-        (Switch::Reload, None) => Switch::Restart,
-        (it @ (Switch::Restart | Switch::Socket), _) | (it @ Switch::BlueGreen, None) => it,
     }
 }

@@ -19,6 +19,7 @@ mod back;
 mod bake;
 mod debts;
 mod deployment;
+mod forecast;
 mod idle;
 mod judge;
 mod reason;
@@ -33,11 +34,12 @@ mod words;
 
 pub use act::{Act, Debt, End, Finished, Next, Start, Stop};
 pub use deployment::{Deployment, Quiesces, Switch, Terms};
+pub use forecast::{Forecast, Gap, forecast};
 pub use reason::{Gate, Trouble, Waiting};
 pub use report::{Report, Result as Became, Stage, held, report};
 pub use row::{
-    Again, Bad, Baking, Baseline, Judging, Kind, Owed, Owing, Phase, Process, Row, Sighted, Step,
-    Unpaid, backoff,
+    Again, Bad, Baking, Baseline, Judging, Kind, Measured, Owed, Owing, Phase, Process, Row,
+    Sighted, Step, Unpaid, backoff,
 };
 pub use seen::{Answer, By, Done, Health, Illness, Place, Seen, Wanted};
 pub use sequence::{Standing, beside, order};

@@ -2,6 +2,7 @@
 
 use super::act::{End, Finished, Next};
 use super::deployment::Deployment;
+use super::forecast::millis;
 use super::reason::{Gate, Trouble, Waiting};
 use super::row::{Row, Step};
 use super::time::{Now, Until};
@@ -181,10 +182,6 @@ fn with_finished(report: &mut Report, step: &Finished) {
     report.to = Some(to.release.to_string());
     report.gap_ms = gap.map(millis);
     report.open_connections = *connections;
-}
-
-fn millis(it: std::time::Duration) -> u64 {
-    u64::try_from(it.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn stage_of(why: &Waiting) -> (Result, Option<Stage>) {

@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// So many gaps are remembered, the newest.
+const MEASURED: usize = 8;
 /// So many bad deployments are remembered.
 const BAD_REMEMBERED: usize = 64;
 /// How long whatever failed waits before it is tried again, at first and at the longest.
@@ -28,6 +30,8 @@ pub struct Row {
     pub owed: Owed,
     /// Since when what is wanted has been wanted.
     pub sighted: Option<Sighted>,
+    /// The gaps that users saw, newest last.
+    pub measured: Vec<Measured>,
     /// How many steps there were.
     pub steps: u64,
 }
@@ -122,6 +126,13 @@ pub struct Process {
     pub restarts: u32,
 }
 
+/// How long a component did not answer during a step that was not taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measured {
+    pub switch: Switch,
+    pub gap: Duration,
+}
+
 /// A deployment that made worse what was well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bad {
@@ -213,6 +224,12 @@ impl Row {
         self.bad.drain(..beyond);
     }
 
+    pub(crate) fn measure(&mut self, switch: Switch, gap: Duration) {
+        self.measured.push(Measured { switch, gap });
+        let beyond = self.measured.len().saturating_sub(MEASURED);
+        self.measured.drain(..beyond);
+    }
+
     /// What people ask for with `steadfast retry`: whether there was something to forget.
     pub fn retry(&mut self, wanted: &Deployment) -> bool {
         let before = self.bad.len();
@@ -259,7 +276,10 @@ impl Step {
 
     pub(crate) fn way(&self) -> Switch {
         match (self.kind, way(self.from.as_ref(), &self.to)) {
-            (Kind::Restart, _) => Switch::Restart,
+            (Kind::Restart, Switch::Socket) => Switch::Socket,
+            (Kind::Restart, Switch::Restart | Switch::Reload | Switch::BlueGreen) => {
+                Switch::Restart
+            }
             // What runs may have other units.
             (Kind::Move, Switch::Reload) if self.chained => Switch::Restart,
             (Kind::Move, way) => way,

@@ -201,7 +201,11 @@ impl<'a> Turn<'a> {
 
     /// Takes the step away, and says what it was.
     pub(super) fn finish(&mut self) -> Option<Finished> {
-        let Step { number, from, to, gap, connections, .. } = self.row.step.take()?;
+        let step = self.row.step.take()?;
+        if let (None, Some(gap)) = (&step.back, step.gap) {
+            self.row.measure(step.way(), gap);
+        }
+        let Step { number, from, to, gap, connections, .. } = step;
         Some(Finished { number, from, to, gap, connections })
     }
 }

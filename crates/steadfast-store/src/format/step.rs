@@ -16,8 +16,13 @@ pub struct Row {
     pub again: Option<Again>,
     pub owed: Owed,
     pub sighted: Option<Sighted>,
+    pub measured: Vec<Measured>,
     pub steps: u64,
 }
+
+/// How it was switched, and the milliseconds that users saw it away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measured(pub Switch, pub u64);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deployment {
@@ -253,7 +258,7 @@ macro_rules! same_words {
 same! {
     Row {
         current: maybe, previous: maybe, step: maybe, bad: each, again: maybe, owed: into,
-        sighted: maybe, steps,
+        sighted: maybe, measured: each, steps,
     }
     Sighted { own, since: into, wall, before: time }
     Deployment { own, public, folder, release, terms: into }
@@ -306,6 +311,18 @@ impl From<domain::Process> for Process {
 impl From<Process> for domain::Process {
     fn from(Process(invocation, restarts): Process) -> domain::Process {
         domain::Process { invocation, restarts }
+    }
+}
+
+impl From<domain::Measured> for Measured {
+    fn from(it: domain::Measured) -> Measured {
+        Measured(it.switch.into(), millis(it.gap))
+    }
+}
+
+impl From<Measured> for domain::Measured {
+    fn from(Measured(switch, gap): Measured) -> domain::Measured {
+        domain::Measured { switch: switch.into(), gap: Duration::from_millis(gap) }
     }
 }
 

@@ -18,6 +18,7 @@
 mod real {
     pub(crate) mod installed;
     mod listing;
+    pub(crate) mod load;
     pub(crate) mod machine;
     pub(crate) mod nspawn;
 }
@@ -35,6 +36,7 @@ mod floor;
 mod growth;
 mod models;
 mod server;
+mod steps;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -80,7 +82,7 @@ fn all(wanted: &[&str]) {
         "{:<44} {:>10} {:>10} {:>10} {:>7} {:>10} {:>8}",
         "case", "median", "least", "floor", "ratio", "CPU", "peak"
     );
-    let cases: [Case; 11] = [
+    let cases: [Case; 12] = [
         ("start", start),
         ("model", model),
         ("files", files),
@@ -90,6 +92,7 @@ fn all(wanted: &[&str]) {
         ("drift", growth::drift),
         ("tree", tree),
         ("server", server::bench),
+        ("steps", steps::bench),
         ("poll", agent::poll),
         ("agent", agent::bench),
     ];

@@ -31,7 +31,11 @@ mod require;
 #[path = "../../crates/steadfast-source/tests/fetch/server.rs"]
 mod source_server;
 
+#[path = "../it/artifacts/users.rs"]
+mod users;
+
 mod agent;
+mod artifacts;
 mod floor;
 mod growth;
 mod models;
@@ -63,6 +67,10 @@ fn main() {
         }
         ["drift", times, data] => agent::drift(times.parse().unwrap(), Path::new(data)),
         ["look", model] => look(Path::new(model)),
+        ["make-tree", url, sha256, folder, program] => {
+            artifacts::make(url, sha256, Path::new(folder), Path::new(program));
+        }
+        ["look-at-tree", sha256, folder] => artifacts::look(sha256, Path::new(folder)),
         ["floor-server", files @ ..] => server::floor(files),
         // `cargo bench` adds an option of its own; the rest are words of the cases that are wanted.
         other => {
@@ -82,7 +90,7 @@ fn all(wanted: &[&str]) {
         "{:<44} {:>10} {:>10} {:>10} {:>7} {:>10} {:>8}",
         "case", "median", "least", "floor", "ratio", "CPU", "peak"
     );
-    let cases: [Case; 12] = [
+    let cases: [Case; 13] = [
         ("start", start),
         ("model", model),
         ("files", files),
@@ -91,6 +99,7 @@ fn all(wanted: &[&str]) {
         ("again", growth::again),
         ("drift", growth::drift),
         ("tree", tree),
+        ("artifacts", artifacts::bench),
         ("server", server::bench),
         ("steps", steps::bench),
         ("poll", agent::poll),

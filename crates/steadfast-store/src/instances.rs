@@ -23,6 +23,10 @@ pub struct Instance {
     pub row: Row,
     /// By the name of the unit.
     pub started: BTreeMap<String, Started>,
+    /// Deployments that were committed, by their own digests, the newest last.
+    pub good: Vec<Arc<str>>,
+    /// When every file of its tree was read last, in seconds since 1970.
+    pub verified: Option<i64>,
 }
 
 /// A start of a unit.
@@ -52,23 +56,24 @@ impl Instance {
 
 impl From<v5::Instance> for Instance {
     fn from(it: v5::Instance) -> Instance {
-        let v5::Instance { directory, position, incarnation, row, started } = it;
+        let v5::Instance { directory, position, incarnation, row, started, good, verified } = it;
         let started = started
             .into_iter()
             .map(|(unit, v5::Started(invocation, own))| (unit, Started { invocation, own }));
         let (row, started) = (row.into(), started.collect());
-        Instance { directory, position, incarnation, row, started }
+        Instance { directory, position, incarnation, row, started, good, verified }
     }
 }
 
 impl From<&Instance> for v5::Instance {
     fn from(it: &Instance) -> v5::Instance {
-        let Instance { directory, position, incarnation, row, started } = it.clone();
+        let Instance { directory, position, incarnation, row, started, good, verified } =
+            it.clone();
         let started = started
             .into_iter()
             .map(|(unit, Started { invocation, own })| (unit, v5::Started(invocation, own)));
         let (row, started) = (row.into(), started.collect());
-        v5::Instance { directory, position, incarnation, row, started }
+        v5::Instance { directory, position, incarnation, row, started, good, verified }
     }
 }
 

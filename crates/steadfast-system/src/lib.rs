@@ -17,6 +17,7 @@ pub mod hostname;
 pub mod memory;
 pub mod names;
 pub mod packages;
+pub mod processes;
 pub mod programs;
 pub mod secrets;
 pub mod services;

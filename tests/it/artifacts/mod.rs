@@ -5,6 +5,7 @@ mod fetched;
 mod hostile;
 mod kept;
 mod packed;
+mod users;
 
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
@@ -43,7 +44,7 @@ impl Site {
 
     /// With an archive of these bytes that lies elsewhere.
     pub(crate) fn at(place: Location, archive: &[u8]) -> Site {
-        users();
+        users::are_there();
         // As root alone can write it, as everything above it.
         let root = rustix::process::geteuid().is_root();
         let folder = match root {
@@ -159,27 +160,6 @@ fn list(folder: &Path, above: &str, lines: &mut String) {
             list(&entry.path(), &format!("{name}/"), lines);
         }
     }
-}
-
-/// Where this host has not got the users whom the package makes, a list of users with them lies over its own, for
-/// this thread and what it starts.
-fn users() {
-    use nix::mount::{MsFlags, mount};
-    let known = std::fs::read_to_string("/etc/passwd").unwrap();
-    if !rustix::process::geteuid().is_root() || known.contains("\nsteadfast-unpack:") {
-        return;
-    }
-    // Tests run side by side, and nobody else may run as the one who unpacks.
-    let own = 100_000 + std::process::id();
-    let users = [("steadfast-fetch", 64_321), ("steadfast-unpack", own)];
-    let lines = users.map(|(name, id)| format!("{name}:x:{id}:{id}::/:/usr/sbin/nologin\n"));
-    let list = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(list.path(), known + &lines.concat()).unwrap();
-    std::fs::set_permissions(list.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
-    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
-    let none: Option<&str> = None;
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
-    mount(Some(list.path()), "/etc/passwd", none, MsFlags::MS_BIND, none).unwrap();
 }
 
 /// A tar archive that is built entry by entry.

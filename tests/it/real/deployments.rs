@@ -305,3 +305,25 @@ fn the_tree_of_an_archive_is_fetched_before_anything_is_switched_and_repaired_wh
     assert_eq!(run(&machine, &[]).status, 0);
     assert_eq!(answer(&machine), "200 1.4");
 }
+
+#[test]
+fn what_others_could_swap_is_not_deployed_into() {
+    let Some(machine) = Machine::boot() else { return };
+    model(&machine, "1.3");
+    machine.sh("useradd -m ann; chgrp ann /srv; chmod 0775 /srv");
+    let refused = run(&machine, &["--format", "json"]);
+    let told = component(&refused);
+    assert_eq!((refused.status, told["outcome"].as_str()), (4, Some("not-kept")), "{refused:#?}");
+    let words = told["reason"].to_string();
+    assert!(words.contains("the directory /srv can be written by others than root"), "{words}");
+    assert!(!machine.exists("/srv/people-api/current"));
+    machine.ok(&["chmod", "0755", "/srv"]);
+    assert_eq!(run(&machine, &[]).status, 0);
+    // Afterwards as well.
+    machine.ok(&["chmod", "0775", "/srv"]);
+    let refused = run(&machine, &["--format", "json"]);
+    assert_eq!((refused.status, component(&refused)["outcome"].as_str()), (4, Some("not-kept")));
+    machine.ok(&["chmod", "0755", "/srv"]);
+    let kept = run(&machine, &["--format", "json"]);
+    assert_eq!((kept.status, component(&kept)["outcome"].as_str()), (0, Some("kept")), "{kept:#?}");
+}

@@ -19,6 +19,7 @@ mod full_disk;
 mod going_back;
 mod health;
 mod homes;
+mod in_use;
 pub(crate) mod lab;
 mod main_job;
 mod organization;

@@ -24,6 +24,7 @@ mod idle;
 mod judge;
 mod reason;
 mod report;
+pub mod retention;
 mod row;
 mod seen;
 mod sequence;

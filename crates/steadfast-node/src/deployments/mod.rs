@@ -6,6 +6,7 @@
 mod choose;
 pub mod gates;
 mod lower;
+mod retention;
 #[cfg(test)]
 mod sample;
 pub mod terms;
@@ -14,6 +15,7 @@ pub mod units;
 mod verdict;
 
 pub(crate) use lower::{Deploying, Input, deploy};
+pub use retention::{Retained, Retaining, retain};
 pub(crate) use verdict::{Steps, end, foresee, is_well};
 
 use steadfast_engine::UnitId;

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use std::path::Path;
 use steadfast_model::application::{ArtifactKind, Files, Location};
 use steadfast_model::{Placed, SourceSet};
-use steadfast_system::trees::Depth;
+use steadfast_system::trees::{Depth, is_for_root_alone};
 
 /// What is fetched; nothing where there is no artifact, or it is of the model.
 fn fetched(placed: &Placed) -> Option<&Files> {
@@ -44,6 +44,7 @@ pub(super) fn key(placed: &Placed, sources: &SourceSet) -> Option<TreeKey> {
 
 /// Fetches and unpacks what is not there yet. What is to be told, where that is not to be had.
 pub(super) fn prepare(placed: &Placed, cx: &Context) -> Result<(), String> {
+    is_safe(placed)?;
     make(placed, cx, Made::IfMissing)
 }
 
@@ -55,6 +56,7 @@ pub(super) fn repair(
     link: &str,
     cx: &Context,
 ) -> Result<(), String> {
+    is_safe(placed)?;
     let (Some(_), Some(directory)) = (fetched(placed), &placed.directory) else { return Ok(()) };
     let Some(key) = key(placed, sources) else { return Ok(()) };
     let found = look_at_tree(Path::new(&**directory), &key, Depth::Seen);
@@ -67,15 +69,17 @@ pub(super) fn repair(
     }
 }
 
+/// Nobody but root can put another in the place of what root starts from there.
+fn is_safe(placed: &Placed) -> Result<(), String> {
+    let Some(directory) = &placed.directory else { return Ok(()) };
+    is_for_root_alone(Path::new(&**directory)).map_err(|it| it.to_string())
+}
+
 fn make(placed: &Placed, cx: &Context, made: Made) -> Result<(), String> {
     let (Some(files), Some(directory)) = (fetched(placed), &placed.directory) else {
         return Ok(());
     };
     let Some(settings) = &placed.settings else { return Ok(()) };
-    match rustix::fs::mkdir(&**directory, rustix::fs::Mode::from_raw_mode(0o755)) {
-        Ok(()) | Err(Errno::EXIST) => {}
-        Err(err) => return Err(format!("the directory {directory} cannot be made: {err}")),
-    }
     let program = std::env::current_exe().map_err(|err| format!("this program: {err}"))?;
     let order = TreeOrder {
         directory: Path::new(&**directory),

@@ -20,6 +20,12 @@ pub struct Instance {
     /// Which start of each of its units was for which deployment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub started: BTreeMap<String, Started>,
+    /// Deployments that were committed, by their own digests, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub good: Vec<Arc<str>>,
+    /// When every file of its tree was read last, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<i64>,
 }
 
 /// systemd's invocation of a unit, and the deployment that it was started for, by its own digest.

@@ -6,6 +6,7 @@
 mod backups;
 pub(crate) mod cache;
 mod changed;
+mod closed;
 mod glance;
 mod host;
 mod looks;
@@ -24,8 +25,8 @@ pub mod whole;
 pub(crate) mod write;
 
 pub use changed::ChangedNames;
+pub(crate) use closed::{closed_folder, who_can_swap};
 pub use mounts::Mounts;
-pub(crate) use walk::closed_folder;
 pub use walk::{Folders, There};
 
 use crate::{AbsPath, ErrorKind, SystemError};

@@ -35,6 +35,12 @@ impl Mounts {
         Mounts::new(text.split(|it| *it == b'\n').filter_map(Mount::parse).collect())
     }
 
+    /// Whether something is mounted there, or anywhere below.
+    pub fn has_any_below(&self, path: &AbsPath) -> bool {
+        let below = format!("{}/", path.as_str().trim_end_matches('/'));
+        self.all.iter().any(|it| it.at == *path || it.at.as_str().starts_with(&below))
+    }
+
     fn new(all: Vec<Mount>) -> Mounts {
         let mut devices = BTreeMap::new();
         let mut ends = BTreeSet::new();

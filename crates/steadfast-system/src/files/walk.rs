@@ -188,7 +188,7 @@ pub(super) struct Dir {
     /// O_PATH, or readable where it was made by [`Dir::to_be_listed`].
     pub(super) fd: OwnedFd,
     /// Its path without any link in it.
-    real: Box<str>,
+    pub(super) real: Box<str>,
     pub(super) facts: Facts,
     /// Whether others than root can write it, or anything above it.
     pub(super) open: bool,
@@ -555,20 +555,6 @@ impl There {
     /// Whether others than root can write there.
     pub fn is_open(&self) -> bool {
         self.0.open
-    }
-}
-
-/// A directory that only root can write, as all above it: what root does there nobody can swap. None where
-/// others can write there, or nothing is there.
-pub(crate) fn closed_folder(path: &std::path::Path) -> Result<Option<OwnedFd>, SystemError> {
-    let Some(path) = path.to_str() else { return Ok(None) };
-    match Walker::default().folder(path) {
-        Ok(Some(dir)) if !dir.open => {
-            dir.readable().map(Some).map_err(|err| failed(format!("open {path}"), err))
-        }
-        Ok(Some(_) | None) => Ok(None),
-        Err(error) if error.kind == ErrorKind::Swappable => Ok(None),
-        Err(error) => Err(error),
     }
 }
 

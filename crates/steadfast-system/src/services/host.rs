@@ -32,7 +32,7 @@ pub(super) enum Way {
 
 impl Host {
     pub(super) fn way(&self) -> Result<Way, SystemError> {
-        if !runs() {
+        if !is_running() {
             return Err(SystemError::new(
                 ErrorKind::NotHere,
                 "systemd is not running on this machine",
@@ -303,7 +303,7 @@ fn settle_one(wait: &mut Settling, shown: &Shown) -> Result<Progress, SystemErro
 }
 
 /// As sd_booted(3) has it.
-fn runs() -> bool {
+pub(crate) fn is_running() -> bool {
     Path::new("/run/systemd/system").exists()
 }
 
@@ -368,7 +368,7 @@ impl Read for Host {
     }
 
     fn last_load(&self) -> Option<LastLoad> {
-        runs().then(|| LastLoad { began: freshness::last_load() })
+        is_running().then(|| LastLoad { began: freshness::last_load() })
     }
 
     fn healthy(

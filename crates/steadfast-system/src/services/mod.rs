@@ -19,6 +19,7 @@ mod sysv;
 mod url;
 
 use crate::{AbsPath, SystemError, UnitName, programs};
+pub(crate) use host::is_running;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;

@@ -3,6 +3,7 @@
 use super::refused::TreeError;
 use crate::SystemError;
 use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::time::SystemTime;
 
@@ -31,4 +32,17 @@ pub(super) fn nanoseconds(seconds: i64, nanoseconds: impl TryInto<i64>) -> i64 {
 pub(super) fn now() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// What is in a directory, by names that are text.
+pub(super) fn names_in(folder: &OwnedFd) -> Result<Vec<String>, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let listed = rustix::fs::openat(folder, c".", flags, Mode::empty())?;
+    let mut names = vec![];
+    for entry in rustix::fs::Dir::new(listed)? {
+        let entry = entry?;
+        names.extend(entry.file_name().to_str().ok().map(str::to_owned));
+    }
+    names.retain(|it| it != "." && it != "..");
+    Ok(names)
 }

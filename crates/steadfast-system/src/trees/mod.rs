@@ -10,11 +10,14 @@ mod names;
 mod part;
 mod place;
 mod refused;
+mod removal;
+mod shelf;
 mod writer;
 
 pub use look::{Depth, Deviation, Different, Looked};
 pub use manifest::{Entry, Manifest, Seen, What};
 pub use part::{Part, make_private};
-pub use place::{Releases, Space};
+pub use place::{Releases, Space, is_for_root_alone};
 pub use refused::{TreeError, TreeRefusal};
+pub use shelf::{Lying, Shelf};
 pub use writer::{File, Rules, Writer, Written};

@@ -1,10 +1,11 @@
 //! The directory in which trees lie, each beside the list of what is in it. What is being written has a name that
 //! begins with a dot; whoever comes next removes what a killed one has left.
 
-use super::kernel;
+use super::kernel::{self, names_in};
 use super::manifest::Manifest;
 use super::refused::TreeError;
-use crate::files::closed_folder;
+use super::removal::{GONE, put_away, remove_all};
+use crate::files::{closed_folder, who_can_swap};
 use crate::text::safe;
 use crate::{ErrorKind, SystemError};
 use rustix::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -52,31 +53,20 @@ impl Releases {
     /// Opens it, and makes it and the directory that it lies in where they are missing. Where we are root, nobody
     /// else may be able to write there, or in any directory above: who can swap it chooses what root starts.
     pub fn open(directory: &Path) -> Result<Releases, SystemError> {
-        let open = |path: &Path| {
-            if !rustix::process::geteuid().is_root() {
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                let opened = rustix::fs::open(path, flags, Mode::empty());
-                return opened.map_err(|err| SystemError::io(format!("open {}", shown(path)), err));
-            }
-            closed_folder(path)?.ok_or_else(|| {
-                let words = match path.exists() {
-                    true => "can be written, or swapped, by others than root, there or above",
-                    false => "is missing",
-                };
-                SystemError::new(
-                    ErrorKind::Invalid,
-                    format!("the directory {} {words}", shown(path)),
-                )
-            })
-        };
         let (Some(above), Some(name)) = (directory.parent(), directory.file_name()) else {
             let words = format!("{} is no place for deployments", shown(directory));
             return Err(SystemError::new(ErrorKind::Invalid, words));
         };
-        make(&open(above)?, Path::new(name), directory)?;
-        make(&open(directory)?, Path::new(NAME), &directory.join(NAME))?;
+        make(&closed(above)?, Path::new(name), directory)?;
+        make(&closed(directory)?, Path::new(NAME), &directory.join(NAME))?;
         let path = directory.join(NAME);
-        Ok(Releases { fd: open(&path)?, path })
+        Ok(Releases { fd: closed(&path)?, path })
+    }
+
+    /// Opens it, where it is there and nobody else can write there.
+    pub fn there(directory: &Path) -> Result<Option<Releases>, SystemError> {
+        let path = directory.join(NAME);
+        Ok(closed_folder(&path)?.map(|fd| Releases { fd, path }))
     }
 
     pub fn path_of(&self, name: &str) -> PathBuf {
@@ -115,10 +105,10 @@ impl Releases {
         }
     }
 
-    /// Removes a tree and its list.
+    /// Removes a tree and its list: what is there is there as a whole, or is gone.
     pub fn remove(&self, name: &str) -> Result<(), SystemError> {
-        self.remove_entry(&format!("{name}{LIST}"))?;
-        self.remove_entry(name)
+        put_away(&self.fd, &self.path, name)?;
+        self.remove_entry(&format!("{name}{LIST}"))
     }
 
     /// Takes away what was begun here and never became whole, and puts back what was only moved aside. Nobody else
@@ -130,7 +120,7 @@ impl Releases {
             {
                 let put = rustix::fs::renameat(&self.fd, &*name, &self.fd, tree);
                 put.map_err(|err| self.failed("put back what was in", err))?;
-            } else if name.starts_with(NEW) || name.starts_with(OLD) {
+            } else if [NEW, OLD, GONE].iter().any(|it| name.starts_with(it)) {
                 self.remove_entry(&name)?;
             } else if let Some(tree) = name.strip_suffix(LIST)
                 && !self.has(tree)?
@@ -141,14 +131,16 @@ impl Releases {
         Ok(())
     }
 
-    /// What lies here, by names that are text.
+    /// What lies here, by names that are text, and whether it has a list beside it.
+    pub fn list(&self) -> Result<Vec<(String, bool)>, SystemError> {
+        let names = self.names()?;
+        let is_tree = |it: &&String| !it.starts_with('.') && !it.ends_with(LIST);
+        let has_list = |it: &str| names.iter().any(|name| name.strip_suffix(LIST) == Some(it));
+        Ok(names.iter().filter(is_tree).map(|it| (it.clone(), has_list(it))).collect())
+    }
+
     fn names(&self) -> Result<Vec<String>, SystemError> {
-        let failed = |err| SystemError::io(format!("list {}", shown(&self.path)), err);
-        let mut names = vec![];
-        for entry in std::fs::read_dir(self.reached(".")).map_err(failed)? {
-            names.extend(entry.map_err(failed)?.file_name().into_string().ok());
-        }
-        Ok(names)
+        names_in(&self.fd).map_err(|err| self.failed("list", err))
     }
 
     /// A path to something here that nobody can swap on its way.
@@ -158,18 +150,7 @@ impl Releases {
 
     fn remove_entry(&self, name: &str) -> Result<(), SystemError> {
         let failed = |err| SystemError::io(format!("remove {}", shown(&self.path.join(name))), err);
-        let about = match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Err(Errno::NOENT) => return Ok(()),
-            Err(err) => return Err(failed(err.into())),
-            Ok(about) => about,
-        };
-        let path = self.reached(name);
-        let kind = rustix::fs::FileType::from_raw_mode(about.st_mode);
-        match kind == rustix::fs::FileType::Directory {
-            true => std::fs::remove_dir_all(path),
-            false => std::fs::remove_file(path),
-        }
-        .map_err(failed)
+        remove_all(&self.fd, name).map_err(failed)
     }
 
     /// A directory to be written in, which [`Releases::place`] puts into its place.
@@ -243,6 +224,42 @@ impl Releases {
         rustix::fs::fsync(&file).map_err(failed)?;
         let place = format!("{name}{LIST}");
         rustix::fs::renameat(&self.fd, &*new, &self.fd, &*place).map_err(failed)
+    }
+}
+
+/// A directory that nobody else can write or swap, where we are root.
+fn closed(path: &Path) -> Result<OwnedFd, SystemError> {
+    if !rustix::process::geteuid().is_root() {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(path, flags, Mode::empty());
+        return opened.map_err(|err| SystemError::io(format!("open {}", shown(path)), err));
+    }
+    closed_folder(path)?.ok_or_else(|| not_closed(path))
+}
+
+/// Why a directory is none that only root can write, and which of those above it is the reason.
+fn not_closed(path: &Path) -> SystemError {
+    let words = match who_can_swap(path) {
+        Some(open) if open == path => {
+            format!("the directory {} can be written by others than root", shown(path))
+        }
+        Some(open) => {
+            let (open, path) = (shown(&open), shown(path));
+            format!(
+                "the directory {open} can be written by others than root, who could swap {path}"
+            )
+        }
+        None => format!("the directory {} is missing", shown(path)),
+    };
+    SystemError::new(ErrorKind::Invalid, words)
+}
+
+/// That nobody but root can write in a directory or swap it, as far as there is one: what is started from there is
+/// chosen by root.
+pub fn is_for_root_alone(directory: &Path) -> Result<(), SystemError> {
+    match who_can_swap(directory) {
+        Some(_) => Err(not_closed(directory)),
+        None => Ok(()),
     }
 }
 

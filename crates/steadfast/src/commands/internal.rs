@@ -17,6 +17,7 @@ use steadfast_node::wire::{Fetched, Report, RunLine, RunTask};
 use steadfast_node::{Context, NodeError, Run, download, fetch, keep, model, prepare};
 use steadfast_source::terms::to_line;
 use steadfast_store::LockError;
+use steadfast_system::processes;
 
 #[derive(Debug, Args)]
 pub(crate) struct InternalArgs {
@@ -40,6 +41,8 @@ pub(crate) enum Child {
     Run,
     /// Print this node's name
     Name,
+    /// Look at what processes use, with the privilege that this takes
+    Who,
 }
 
 impl Child {
@@ -47,7 +50,7 @@ impl Child {
     pub(crate) fn is_single(&self) -> bool {
         match self {
             Child::Download | Child::Transfer | Child::Unpack { .. } => true,
-            Child::Fetch | Child::Prepare | Child::Run | Child::Name => false,
+            Child::Fetch | Child::Prepare | Child::Run | Child::Name | Child::Who => false,
         }
     }
 }
@@ -85,6 +88,7 @@ pub(crate) fn run(args: &InternalArgs, cx: &Context, ui: &Ui) -> Outcome {
             ui.line(&model::node_name(None, &facts_of(&cx.layout, ui)));
             Ok(Exit::Fine)
         }
+        Child::Who => say(ui, &processes::look(task()?)),
     }
 }
 

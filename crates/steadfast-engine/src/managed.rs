@@ -13,7 +13,7 @@ use steadfast_system::{AbsPath, Probe};
 #[derive(Debug)]
 pub struct Managed<'a> {
     by: HashMap<Identity, Vec<(&'a Resource, Keep)>>,
-    /// The directories that promised paths lie in.
+    /// The directories that promised paths lie in, directly or further below.
     folders: HashSet<AbsPath>,
     /// What others refer to: the owner of a promised file, the user of a job.
     used: HashSet<Identity>,
@@ -69,12 +69,20 @@ impl<'a> Managed<'a> {
             for claim in promised.want.concerns() {
                 let claim = managed.names.usual(claim);
                 if !promised.want.is_absent() {
-                    managed.folders.extend(claim.as_path().and_then(AbsPath::parent));
+                    managed.lies_in(claim.as_path().and_then(AbsPath::parent));
                 }
                 managed.by.entry(claim).or_default().push((&promised.want, promised.keep));
             }
         }
         managed
+    }
+
+    /// Something promised lies in a directory, and in all above it.
+    fn lies_in(&mut self, mut folder: Option<AbsPath>) {
+        while let Some(it) = folder {
+            let above = it.parent();
+            folder = if self.folders.insert(it) { above } else { None };
+        }
     }
 
     /// The promises about a thing: its own, and those of directories that rule what is below them. What was

@@ -1,5 +1,6 @@
 //! What is asked of promises of all kinds at once.
 
+use crate::directory::{self, AloneTree, Directory};
 use crate::file::{self, Alone, File};
 use crate::group::Group;
 use crate::identity::Identity;
@@ -162,6 +163,16 @@ pub fn plan(want: &Resource, have: &State) -> Difference<Change> {
 /// What was seen of a promise whose verdict hangs on nothing but a file.
 pub fn alone<'s>(want: &'s Resource, have: &'s State) -> Option<Alone<'s>> {
     file::alone(File::as_want(want)?, File::as_state(have)?)
+}
+
+/// What was seen of a promise whose verdict hangs on nothing but a directory and what is in it.
+pub fn alone_tree<'s>(want: &'s Resource, have: &'s State) -> Option<AloneTree<'s>> {
+    directory::alone(Directory::as_want(want)?, Directory::as_state(have)?)
+}
+
+/// What is promised of a directory itself.
+pub fn itself(want: &Resource) -> Option<Resource> {
+    Directory::as_want(want).map(|it| Directory::want(directory::itself(it)))
 }
 
 /// Tells a look at a directory which names below it other promises have, by other paths.

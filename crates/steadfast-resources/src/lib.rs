@@ -54,15 +54,16 @@ mod all;
 mod ask;
 
 pub use all::{
-    absence, act, alone, another_name_of, apply, awaited, changes_back, effects, hands_on,
-    is_place, lower, observe, observe_facets, plan, relate, relate_going, relate_packages,
-    set_also_promised, set_inherits,
+    absence, act, alone, alone_tree, another_name_of, apply, awaited, changes_back, effects,
+    hands_on, is_place, itself, lower, observe, observe_facets, plan, relate, relate_going,
+    relate_packages, set_also_promised, set_inherits,
 };
 /// The directories, and the files, that the system needs.
 pub fn of_the_system() -> (Vec<AbsPath>, Vec<AbsPath>) {
     (paths::vital::folders().collect(), paths::vital_files::files().collect())
 }
 
+pub use directory::AloneTree;
 pub use fact::Fact;
 pub use file::Alone;
 pub use identity::Identity;

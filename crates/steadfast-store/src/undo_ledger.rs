@@ -10,6 +10,7 @@ mod rows;
 mod steps;
 
 use crate::beside::Beside;
+use crate::format::v3::text_of_scope;
 use crate::store::{Store, StoreError};
 use rows::{BY_HAND, Epoch, Row, delete, epoch, failed, insert, put_epoch, rows, rows_of, update};
 use rusqlite::{Connection, OptionalExtension as _};
@@ -81,9 +82,22 @@ impl Store {
         self.forget(&Scope::Unit(unit.clone()), things)
     }
 
-    /// Whether it was found that the model of this name promises all that is remembered.
+    /// Whether it was found that the model of this name promises all that is remembered, or nothing is.
     pub fn is_all_promised(&self, model: &str) -> Result<bool, StoreError> {
-        Ok(self.all_promised_by()?.is_some_and(|it| it == model))
+        match self.all_promised_by()? {
+            Some(by) => Ok(by == model),
+            None => Ok(!self.has_made()?),
+        }
+    }
+
+    /// Whether anything is remembered that the node made.
+    fn has_made(&self) -> Result<bool, StoreError> {
+        let made = self.read("read whether anything was made", |connection| {
+            connection
+                .prepare_cached("SELECT EXISTS (SELECT 1 FROM undo_ledger WHERE scope = ?1)")?
+                .query_row([text_of_scope(&Scope::Node)], |row| row.get(0))
+        })?;
+        Ok(made.unwrap_or_default())
     }
 
     fn all_promised_by(&self) -> Result<Option<String>, StoreError> {

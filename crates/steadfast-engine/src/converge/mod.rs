@@ -24,7 +24,7 @@ use crate::undo::traces;
 use run::{Run, Work, WrittenDown};
 use std::collections::{BTreeMap, BTreeSet};
 use steadfast_model::{Keep, PromiseId};
-use steadfast_resources::{Alone, Applied, Change, Difference, Refusal, Resource};
+use steadfast_resources::{Alone, AloneTree, Applied, Change, Difference, Refusal, Resource};
 use steadfast_system::{Actuate, ErrorKind, SystemError};
 
 /// How often a promise is attempted in one run. Twice: a package that was installed may have moved what
@@ -55,6 +55,11 @@ impl Assessment {
     /// The promises whose verdict hangs on nothing but a file, by index.
     pub fn alone<'s>(&'s self, promises: &'s Promises) -> Vec<(usize, Alone<'s>)> {
         promises.alone(&self.observed.states)
+    }
+
+    /// The same of directories with all that is in them.
+    pub fn alone_trees<'s>(&'s self, promises: &'s Promises) -> Vec<(usize, AloneTree<'s>)> {
+        promises.alone_trees(&self.observed.states)
     }
 }
 

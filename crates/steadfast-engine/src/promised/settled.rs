@@ -1,9 +1,9 @@
-//! Promises whose verdict hangs on nothing but a file that nobody has changed: a run without news need not look at
+//! Promises whose verdict hangs on nothing but files that nobody has changed: a run without news need not look at
 //! each of them again.
 
-use super::Promises;
+use super::{Promised, Promises};
 use std::collections::BTreeSet;
-use steadfast_resources::{Alone, State, alone};
+use steadfast_resources::{Alone, AloneTree, State, alone, alone_tree, itself};
 use steadfast_system::SystemError;
 
 impl Promises {
@@ -14,23 +14,38 @@ impl Promises {
         &'s self,
         states: &'s [Result<State, SystemError>],
     ) -> Vec<(usize, Alone<'s>)> {
-        let hung_on = self.hung_on();
         let mut seen = BTreeSet::new();
-        (self.all.iter().zip(states).enumerate())
-            .filter(|(at, (promised, _))| {
+        self.on_which_nothing_hangs()
+            .filter_map(|at| {
+                let alone = alone(&self.all[at].want, states.get(at)?.as_ref().ok()?)?;
+                let folder = alone.path.as_str().rsplit_once('/')?.0;
+                let is_first = seen.insert((folder, format!("{:?}", alone.owners)));
+                (!is_first).then_some((at, alone))
+            })
+            .collect()
+    }
+
+    /// The same of directories with all that is in them. Whoever looks at the directory sees whether the accounts
+    /// are as they were.
+    pub(crate) fn alone_trees<'s>(
+        &'s self,
+        states: &'s [Result<State, SystemError>],
+    ) -> Vec<(usize, AloneTree<'s>)> {
+        let tree = |at: usize| alone_tree(&self.all[at].want, states.get(at)?.as_ref().ok()?);
+        self.on_which_nothing_hangs().filter_map(|at| Some((at, tree(at)?))).collect()
+    }
+
+    fn on_which_nothing_hangs(&self) -> impl Iterator<Item = usize> {
+        let hung_on = self.hung_on();
+        (self.all.iter().enumerate())
+            .filter(move |(at, promised)| {
                 promised.selected
                     && !promised.implied
                     && promised.unit.is_none()
                     && !hung_on.contains(at)
                     && !self.is_part(*at)
             })
-            .filter_map(|(at, (promised, have))| {
-                let alone = alone(&promised.want, have.as_ref().ok()?)?;
-                let folder = alone.path.as_str().rsplit_once('/')?.0;
-                let is_first = seen.insert((folder, format!("{:?}", alone.owners)));
-                (!is_first).then_some((at, alone))
-            })
-            .collect()
+            .map(|(at, _)| at)
     }
 
     /// Whether another entry belongs to the same promise.
@@ -54,11 +69,19 @@ impl Promises {
         all
     }
 
-    /// The same without some that are known to be kept, on which nothing hangs.
+    /// The same without some that are known to be kept, on which nothing hangs; and of some directories without
+    /// what is said of all that is in them.
     #[must_use]
-    pub fn without(&self, settled: &BTreeSet<usize>) -> Promises {
+    pub fn without(&self, settled: &BTreeSet<usize>, trees: &BTreeSet<usize>) -> Promises {
         let stays: Vec<usize> = (0..self.all.len()).filter(|at| !settled.contains(at)).collect();
-        let all = stays.iter().map(|at| self.all[*at].clone()).collect();
+        let one = |at: &usize| {
+            let promised = &self.all[*at];
+            match itself(&promised.want).filter(|_| trees.contains(at)) {
+                Some(want) => Promised { want, ..promised.clone() },
+                None => promised.clone(),
+            }
+        };
+        let all = stays.iter().map(one).collect();
         let rest = self.frame().around_only(&stays, all);
         Promises { settled: self.settled + settled.len(), ..rest }
     }

@@ -1,8 +1,8 @@
 //! A run without news. A run that found everything kept writes down which files it found as promised, and what the
 //! kernel said of each (`kept` in the cache directory). As long as the kernel says the same of all of them, and the
 //! model and the facts are the same, the next run looks only at the promises that hang on anything else: packages,
-//! accounts, services, directories, what is sensitive, and one file of each directory and owner. Where any of this
-//! is otherwise, everything is looked at.
+//! accounts, services, directories, what is sensitive, and one file of each directory and owner. Of a promised tree
+//! that is root's alone it looks at the directory itself. Where any of this is otherwise, everything is looked at.
 
 use super::{Done, Purpose, Ready, Run, Running, Scope, is_amid_step};
 use crate::NodeError;
@@ -13,7 +13,7 @@ use steadfast_engine::{Assessment, Budget};
 use steadfast_store::{Store, decode, encode, of_this_build};
 use steadfast_system::Host;
 use steadfast_system::files::Read as _;
-use steadfast_system::files::settled::{self, Found, Settled, Settling};
+use steadfast_system::files::settled::{self, Found, FoundTree, Settled, Settling};
 
 /// Fewer files than this are looked at as soon as they are known again.
 const WORTH_IT: usize = 32;
@@ -111,21 +111,25 @@ impl Running<'_> {
         }
         let promises = &resolution.promises;
         let alone = assessment.alone(promises);
+        let trees: Vec<_> = (assessment.alone_trees(promises).into_iter())
+            .filter(|(_, it)| it.count >= WORTH_IT as u64)
+            .collect();
         let found: Vec<Found<'_>> = (alone.iter())
             .map(|(_, it)| Found { path: it.path, digest: it.digest, entry: it.entry })
             .collect();
-        let settling = host.settle(&found)?;
-        let which: BTreeSet<usize> = (alone.iter().zip(&settling.which))
-            .filter(|(_, settled)| **settled)
-            .map(|((at, _), _)| *at)
+        let found_trees: Vec<FoundTree<'_>> = (trees.iter())
+            .map(|(_, it)| FoundTree { path: it.path, contents: it.contents().collect() })
             .collect();
-        if which.len() < WORTH_IT {
+        let settling = host.settle(&found, &found_trees)?;
+        let which = settled_of(alone.iter().map(|(at, _)| *at), &settling.which);
+        let trees = settled_of(trees.iter().map(|(at, _)| *at), &settling.which_trees);
+        if which.len() < WORTH_IT && trees.is_empty() {
             return None;
         }
         let rest = Resolution {
             environment: resolution.environment.clone(),
             packages: resolution.packages,
-            promises: promises.without(&which),
+            promises: promises.without(&which, &trees),
             orphans: resolution.orphans,
             limits: resolution.limits,
             warnings: resolution.warnings.clone(),
@@ -141,6 +145,10 @@ impl Running<'_> {
             tracing::debug!(%error, "what was found kept is not written down");
         }
     }
+}
+
+fn settled_of(all: impl Iterator<Item = usize>, which: &[bool]) -> BTreeSet<usize> {
+    all.zip(which).filter(|(_, settled)| **settled).map(|(at, _)| at).collect()
 }
 
 impl Done {

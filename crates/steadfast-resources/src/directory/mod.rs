@@ -40,6 +40,7 @@
 //! The directories of the system itself (`/`, `/etc`, `/usr`, `/home`, …) are neither absent, purged nor
 //! replaced by something else; they belong to root, and who needs them gets into them.
 
+mod alone;
 mod below;
 mod desired;
 mod lower;
@@ -50,6 +51,7 @@ mod sieve;
 mod state;
 
 pub use crate::paths::Change;
+pub use alone::{AloneTree, alone, itself};
 pub use desired::Desired;
 pub use state::State;
 

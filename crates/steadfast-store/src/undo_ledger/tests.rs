@@ -165,6 +165,8 @@ fn what_is_not_known_of_a_later_change_does_not_hide_what_was_left() {
 fn that_a_model_promises_everything_holds_until_something_is_made() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(&folder);
+    assert!(store.is_all_promised("m").unwrap(), "nothing is remembered");
+    store.trace(&[made("/w", FacetState::Nothing, file(1))]).unwrap();
     assert!(!store.is_all_promised("m").unwrap());
     store.put_all_promised("m").unwrap();
     assert!(store.is_all_promised("m").unwrap() && !store.is_all_promised("n").unwrap());

@@ -131,10 +131,10 @@ impl Host {
         // What this run has just written is read once more when the clock is past that, so that the next run
         // has nothing to write down.
         let racy = looks.take_racy();
-        if !racy.is_empty() {
-            looks::pass_grain();
+        if !racy.files.is_empty() {
+            looks::pass_grain(racy.changed);
             let wanted: Vec<_> =
-                racy.iter().map(|(path, size)| (path, Wanted::DigestIfSize(*size))).collect();
+                racy.files.iter().map(|(path, size)| (path, Wanted::DigestIfSize(*size))).collect();
             drop(self.look(&wanted));
         }
         looks.keep()

@@ -40,6 +40,8 @@ const RECORDS_MAX: usize = 500_000;
 /// A change within this time of another one may have the same time, in nanoseconds: a kernel counts 100 times a
 /// second or more often.
 const GRAIN: i128 = 20_000_000;
+const TICK: i128 = 10_000_000;
+const PATIENCE: i128 = 35_000_000;
 /// The same where a file system counts seconds.
 const COARSE_GRAIN: i128 = 2_000_000_000;
 /// By how much the clock may be behind without having been set back.
@@ -50,13 +52,23 @@ const SLEWED: i64 = 2;
 pub(crate) struct Looks {
     cache: PathBuf,
     now: Now,
+    /// The clock when nothing had been looked at yet.
+    begun: i128,
     /// How long a look holds, in seconds.
     verify: u64,
     /// Records in their order.
     known: Vec<u8>,
     news: Mutex<Vec<Record>>,
-    /// Files that were changed too shortly before they were read, and their sizes.
-    racy: Mutex<Vec<(AbsPath, u64)>>,
+    racy: Mutex<Racy>,
+}
+
+/// Files that were changed too shortly before they were read.
+#[derive(Debug, Default)]
+pub(super) struct Racy {
+    /// With their sizes.
+    pub(super) files: Vec<(AbsPath, u64)>,
+    /// When the last of them was changed.
+    pub(super) changed: i128,
 }
 
 /// Which boot this is, and its two clocks.
@@ -105,6 +117,7 @@ impl Looks {
         Looks {
             cache: cache.to_owned(),
             now,
+            begun: clock(),
             verify: verify.as_secs(),
             known,
             news: Mutex::default(),
@@ -147,6 +160,16 @@ impl Looks {
         self.now.since_boot
     }
 
+    /// Whether what the kernel says of something now it said as well when the run began: it has not been changed
+    /// since, unless the clock was set back.
+    pub(super) fn saw(&self, facts: &Facts) -> bool {
+        !is_racy(facts, self.begun)
+    }
+
+    pub(super) fn is_set_back(&self, now: &Now) -> bool {
+        now.ahead + 1 < self.now.ahead
+    }
+
     fn find(&self, facts: &Facts) -> Option<&Record> {
         let (records, _) = self.known.as_chunks::<RECORD>();
         find_in(records, facts).filter(|it| self.holds(it))
@@ -168,7 +191,9 @@ impl Looks {
         }
         if is_racy(facts, clock()) {
             let its = path().map(|it| (it, facts.size()));
-            self.racy.lock().unwrap_or_else(PoisonError::into_inner).extend(its);
+            let mut racy = self.racy.lock().unwrap_or_else(PoisonError::into_inner);
+            racy.files.extend(its);
+            racy.changed = racy.changed.max(facts.changed());
         } else {
             let record = record(facts, digest, self.now.since_boot);
             self.news.lock().unwrap_or_else(PoisonError::into_inner).push(record);
@@ -176,7 +201,7 @@ impl Looks {
     }
 
     /// What was read too shortly after it was changed.
-    pub(super) fn take_racy(&self) -> Vec<(AbsPath, u64)> {
+    pub(super) fn take_racy(&self) -> Racy {
         std::mem::take(&mut *self.racy.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -210,9 +235,12 @@ fn find_in<'a>(records: &'a [Record], facts: &Facts) -> Option<&'a Record> {
     (found[..SAME] == wanted[..SAME]).then_some(found)
 }
 
-/// Returns when what was changed before cannot have the same time as what is changed then.
-pub(super) fn pass_grain() {
-    std::thread::sleep(Duration::from_millis(35));
+/// Returns when what was changed at this time cannot have the same time as what is changed then; not much later
+/// where that takes long.
+pub(super) fn pass_grain(changed: i128) {
+    // The clock that files go by may be a hundredth of a second behind.
+    let rest = (changed + GRAIN + TICK - clock()).clamp(0, PATIENCE);
+    std::thread::sleep(Duration::from_nanos(u64::try_from(rest).unwrap_or_default()));
 }
 
 /// Whether what was verified then, in seconds since the boot, holds for so many seconds until now.

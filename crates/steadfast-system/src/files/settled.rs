@@ -2,21 +2,25 @@
 //! nobody has to look at them one by one. They are in the cache directory (`kept`), in the order of their
 //! directories, with what else belongs to the run that found them so. What holds for a look at a file holds for
 //! them: see `looks`.
+//!
+//! Of a tree that was found as promised everything that the kernel says of all that is in it has one digest. All of
+//! it was changed last before the look began: so it is what the look saw.
 
 use super::looks::{
     self, Looks, Now, Record, clock, forget_file, is_racy, read_records, write_records,
 };
 use super::walk::{Dir, Facts, Walker, kernel_name, split};
-use super::{Content, Digest, Entry, Marks, Shape};
+use super::{Content, Digest, Entry, Marks, Shape, whole};
 use crate::{AbsPath, Host};
+use std::collections::HashMap;
 use std::ffi::CStr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 const NAME: &str = "kept";
-const MAGIC: &[u8; 8] = b"sfkept_1";
+const MAGIC: &[u8; 8] = b"sfkept_2";
 /// The key, when the first of them was verified, and how long the list of files is.
 const HEAD: usize = 32 + 8 + 8;
 /// As much as is remembered of a model.
@@ -41,7 +45,15 @@ pub struct Found<'a> {
     pub entry: &'a Entry,
 }
 
-/// Files of which the kernel has said enough to know them again.
+/// A directory that was found as promised with all that is in it.
+#[derive(Debug)]
+pub struct FoundTree<'a> {
+    pub path: &'a AbsPath,
+    /// The content of files that is promised, by their paths below it.
+    pub contents: HashMap<&'a str, Digest>,
+}
+
+/// Files and trees of which the kernel has said enough to know them again.
 #[derive(Debug)]
 pub struct Settling {
     list: Vec<u8>,
@@ -50,18 +62,32 @@ pub struct Settling {
     now: Now,
     /// Which of those that were found these are.
     pub which: Vec<bool>,
+    pub which_trees: Vec<bool>,
 }
 
 impl Host {
     /// Asks once more about files that were found as promised; those of which the kernel says what it said when
     /// they were read are settled. None where no looks are kept.
-    pub fn settle(&self, found: &[Found<'_>]) -> Option<Settling> {
+    pub fn settle(&self, found: &[Found<'_>], trees: &[FoundTree<'_>]) -> Option<Settling> {
         let looks = self.files.looks.get()?.as_ref()?;
         let now = Now::read()?;
+        if looks.is_set_back(&now) {
+            return None;
+        }
+        let verified = now.since_boot();
         let mut settling =
-            Settling { list: vec![], verified: now.since_boot(), now, which: vec![] };
+            Settling { list: vec![], verified, now, which: vec![], which_trees: vec![] };
         let verified_now = looks.verified_now();
         let mut walker = Walker::default();
+        for tree in trees {
+            let of_tree = said_of_tree(tree, &mut walker, looks, &verified_now);
+            settling.which_trees.push(of_tree.is_some());
+            let Some((digest, verified)) = of_tree else { continue };
+            settling.verified = settling.verified.min(verified);
+            settling.list.push(TREE);
+            put_text(&mut settling.list, tree.path.as_str().as_bytes());
+            settling.list.extend_from_slice(&digest);
+        }
         let mut last: Option<Arc<Dir>> = None;
         for one in found {
             let place = split(one.path.as_str());
@@ -125,6 +151,37 @@ fn said(
     Some((said_of(&facts), verified))
 }
 
+/// What the kernel says of all that is in a tree, where nothing of it has changed since the look began, and when the
+/// first of its contents was verified.
+fn said_of_tree(
+    tree: &FoundTree<'_>,
+    walker: &mut Walker,
+    looks: &Looks,
+    verified_now: &[Record],
+) -> Option<(Digest, u64)> {
+    let dir = walker.folder(tree.path.as_str()).ok()??;
+    let first = AtomicU64::new(looks.since_boot());
+    let differs = |below: &str, facts: &Facts| {
+        let verified = match tree.contents.get(below) {
+            Some(digest) => looks.verified_as(verified_now, facts, digest),
+            None => Some(looks.since_boot()),
+        };
+        let Some(verified) = verified.filter(|_| looks.saw(facts)) else { return true };
+        first.fetch_min(verified, Ordering::Relaxed);
+        false
+    };
+    // The directory itself is looked at in every run.
+    let is_seen = is_believed(&dir, tree.path.as_str()) && looks.saw(&dir.facts);
+    let digest = is_seen.then(|| whole::of_tree(&dir, Some(&differs)))??;
+    Some((digest, first.into_inner()))
+}
+
+/// Whether what the kernel says of what is in a directory is the truth: it lies on a disk, root alone can write it
+/// and all above, and no link leads there.
+fn is_believed(dir: &Dir, path: &str) -> bool {
+    !dir.open && *dir.real_path() == *path && dir.facts.is_roots_alone() && dir.is_on_disk()
+}
+
 /// But for device and mount, which it has from its directory.
 fn said_of(facts: &Facts) -> Said {
     let all = looks::record(facts, &[0; 32], 0);
@@ -163,6 +220,19 @@ struct Folder<'a> {
     mount: u64,
 }
 
+struct SettledTree<'a> {
+    path: &'a str,
+    digest: &'a Digest,
+}
+
+impl SettledTree<'_> {
+    fn is_same(&self) -> bool {
+        let dir = Walker::default().folder(self.path).ok().flatten();
+        let dir = dir.filter(|it| is_believed(it, self.path));
+        dir.and_then(|it| whole::of_tree(&it, None)).is_some_and(|it| it == *self.digest)
+    }
+}
+
 struct Item<'a> {
     folder: usize,
     name: &'a CStr,
@@ -190,9 +260,13 @@ impl Settled {
     /// Whether the kernel says of all of them what it said then. Whoever could swap one of the directories is
     /// root.
     pub fn is_unchanged(&self) -> bool {
-        let Some((folders, items)) = parsed(&self.body[HEAD..HEAD + self.list]) else {
+        let Some(Parsed { folders, items, trees }) = parsed(&self.body[HEAD..HEAD + self.list])
+        else {
             return false;
         };
+        if !trees.iter().all(SettledTree::is_same) {
+            return false;
+        }
         let next = AtomicUsize::new(0);
         let differs = AtomicBool::new(false);
         let work = || {
@@ -250,9 +324,10 @@ impl Place {
     }
 }
 
-/// What stands before a directory, and before a file.
+/// What stands before a directory, before a file in it, and before a tree.
 const FOLDER: u8 = b'd';
 const FILE: u8 = b'f';
+const TREE: u8 = b't';
 
 fn put_folder(list: &mut Vec<u8>, dir: &Dir) {
     list.push(FOLDER);
@@ -267,9 +342,17 @@ fn put_text(list: &mut Vec<u8>, text: &[u8]) {
     list.extend_from_slice(text);
 }
 
+/// What a list says.
+#[derive(Default)]
+struct Parsed<'a> {
+    folders: Vec<Folder<'a>>,
+    items: Vec<Item<'a>>,
+    trees: Vec<SettledTree<'a>>,
+}
+
 /// None where it is no such list.
-fn parsed(list: &[u8]) -> Option<(Vec<Folder<'_>>, Vec<Item<'_>>)> {
-    let (mut folders, mut items) = (vec![], vec![]);
+fn parsed(list: &[u8]) -> Option<Parsed<'_>> {
+    let Parsed { mut folders, mut items, mut trees } = Parsed::default();
     let mut rest = list;
     while let Some((kind, after)) = rest.split_first() {
         let (length, after) = after.split_at_checked(2)?;
@@ -289,10 +372,15 @@ fn parsed(list: &[u8]) -> Option<(Vec<Folder<'_>>, Vec<Item<'_>>)> {
                 items.push(Item { folder, name: CStr::from_bytes_with_nul(text).ok()?, said });
                 after
             }
+            TREE => {
+                let (digest, after) = after.split_first_chunk::<32>()?;
+                trees.push(SettledTree { path: std::str::from_utf8(text).ok()?, digest });
+                after
+            }
             _ => return None,
         };
     }
-    Some((folders, items))
+    Some(Parsed { folders, items, trees })
 }
 
 #[cfg(test)]

@@ -72,6 +72,11 @@ impl Facts {
         Mode(self.0.stx_mode & 0o7777)
     }
 
+    /// With what says which kind of thing it is.
+    pub(super) fn raw_mode(&self) -> u16 {
+        self.0.stx_mode
+    }
+
     pub(super) fn size(&self) -> u64 {
         self.0.stx_size
     }

@@ -5,11 +5,13 @@
 //!
 //! Each directory has a digest of its own files, in the order of their names. So it is the same whether they are met
 //! one after the other, as they are read, or by several threads that open none.
+//!
+//! Of a tree that was found as promised everything counts, directories and links as well: see `settled`.
 
 use super::looks::{Now, clock, forget_file, is_racy, read_records, write_records};
 use super::read::is_known_disk;
 use super::visit::Names;
-use super::walk::Facts;
+use super::walk::{Dir, Facts};
 use super::{Digest, looks, tree};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
@@ -17,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -113,6 +116,14 @@ impl Folder {
         self.all.update(&looks::record(&facts, &[0; 32], 0)[..looks::SAME]);
     }
 
+    /// Something of a tree, which may be a directory or a link.
+    fn add_any(&mut self, name: &CStr, facts: &Facts) {
+        self.count += 1;
+        self.all.update(name.to_bytes_with_nul());
+        self.all.update(facts.raw_mode().to_be_bytes());
+        self.all.update(&looks::record(facts, &[0; 32], 0)[..looks::SAME]);
+    }
+
     fn digest(self) -> Option<Digest> {
         self.is_sure.then(|| self.all.finalize().into())
     }
@@ -121,17 +132,37 @@ impl Folder {
 /// Whether something counts, by its path below the root, and whether it is a link.
 pub type Counts<'c> = &'c (dyn Fn(&str, bool) -> bool + Sync);
 
+/// What of a tree is not as it was found, by its path below the root. It may be asked by several threads.
+pub(super) type Differs<'d> = dyn Fn(&str, &Facts) -> bool + Sync + 'd;
+
+/// What counts below a directory.
+#[derive(Clone, Copy)]
+enum Of<'a> {
+    Files(Counts<'a>),
+    Tree { root: &'a Facts, differs: Option<&'a Differs<'a>> },
+}
+
 /// The impression of all files below a directory that count, without that any is opened. None where it is not known,
 /// where anything that counts is neither a file nor a directory, or cannot be looked at.
 pub fn below(root: &Path, counts: Counts<'_>) -> Option<Impression> {
     let flags = READ.difference(OFlags::NOFOLLOW);
     let root = rustix::fs::open(root, flags, Mode::empty()).ok()?;
+    of_all(&root, Of::Files(counts))
+}
+
+/// What the kernel says of everything below a directory: none where others than root can write any of it, where
+/// something else is mounted in it or lies in it than files, directories and links, or where any of it differs.
+pub(super) fn of_tree(root: &Dir, differs: Option<&Differs<'_>>) -> Option<Digest> {
+    of_all(&root.readable().ok()?, Of::Tree { root: &root.facts, differs })?.digest()
+}
+
+fn of_all(root: &OwnedFd, of: Of<'_>) -> Option<Impression> {
     let mut all = Impression::default();
     let mut level = vec![String::new()];
     let mut files = 0;
     for _ in 0..DEPTH_MAX {
         let mut next = vec![];
-        for Listed { path, folder, folders } in side_by_side(&root, &level, counts)? {
+        for Listed { path, folder, folders } in side_by_side(root, &level, of)? {
             files += folder.count;
             if folder.count > 0 {
                 all.folders.insert(path.into(), folder);
@@ -161,13 +192,13 @@ struct Listed {
 }
 
 /// What is in each of these directories, by as many threads as there are cores.
-fn side_by_side(root: &OwnedFd, paths: &[String], counts: Counts<'_>) -> Option<Vec<Listed>> {
+fn side_by_side(root: &OwnedFd, paths: &[String], of: Of<'_>) -> Option<Vec<Listed>> {
     let threads = if paths.len() > ALONE { (tree::LIMITS.threads)() } else { 1 };
     let next = AtomicUsize::new(0);
     let work = || {
         let mut found = vec![];
         while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
-            found.push(list(root, path, counts)?);
+            found.push(list(root, path, of)?);
         }
         Some(found)
     };
@@ -188,52 +219,81 @@ fn side_by_side(root: &OwnedFd, paths: &[String], counts: Counts<'_>) -> Option<
     })
 }
 
-fn list(root: &OwnedFd, path: &str, counts: Counts<'_>) -> Option<Listed> {
+fn list(root: &OwnedFd, path: &str, of: Of<'_>) -> Option<Listed> {
     let fd = if path.is_empty() {
         rustix::fs::openat(root, c".", READ, Mode::empty())
     } else {
         rustix::fs::openat(root, path, READ, Mode::empty())
     };
     let fd = fd.ok()?;
-    let mut space = Names::new();
-    // The names, each with its zero byte, and where each begins and ends.
-    let mut names: Vec<u8> = vec![];
-    let mut places: Vec<(usize, usize)> = vec![];
-    loop {
-        let is_more = space.read_more(&fd).ok()?;
-        for name in space.iter() {
-            let start = names.len();
-            names.extend_from_slice(name.to_bytes_with_nul());
-            places.push((start, names.len()));
-        }
-        if !is_more {
-            break;
-        }
-    }
-    places.sort_unstable_by_key(|(start, end)| &names[*start..*end]);
+    let (names, places) = in_order(&fd)?;
     let mut listed = Listed { path: path.to_owned(), folder: Folder::default(), folders: vec![] };
     let mut below = String::from(path);
     if !path.is_empty() {
         below.push('/');
     }
     let start = below.len();
-    for (begin, end) in &places {
-        let name = CStr::from_bytes_with_nul(&names[*begin..*end]).ok()?;
-        let text = name.to_str().ok()?;
-        below.truncate(start);
-        below.push_str(text);
+    for place in places {
+        let name = CStr::from_bytes_with_nul(&names[place]).ok()?;
         let before = clock();
         let facts = Facts::at(&fd, name).ok()?;
-        if !counts(&below, facts.is_link()) {
-            continue;
+        below.truncate(start);
+        match of {
+            Of::Files(counts) => {
+                let text = name.to_str().ok()?;
+                below.push_str(text);
+                if !counts(&below, facts.is_link()) {
+                    continue;
+                }
+                if !facts.is_directory() {
+                    listed.folder.add(text, Some(facts), before, || disk_of(&fd, name));
+                }
+            }
+            Of::Tree { root, differs } => {
+                if !is_of_tree(&facts, root) {
+                    return None;
+                }
+                if facts.is_directory() || differs.is_some() {
+                    below.push_str(name.to_str().ok()?);
+                }
+                if differs.is_some_and(|it| it(&below, &facts)) {
+                    return None;
+                }
+                listed.folder.add_any(name, &facts);
+            }
         }
         if facts.is_directory() {
             listed.folders.push(below.clone());
-        } else {
-            listed.folder.add(text, Some(facts), before, || disk_of(&fd, name));
         }
     }
     listed.folder.is_sure.then_some(listed)
+}
+
+/// The names in a directory, each with its zero byte; and where each begins and ends, in their order.
+fn in_order(fd: &OwnedFd) -> Option<(Vec<u8>, Vec<Range<usize>>)> {
+    let mut space = Names::new();
+    let mut names: Vec<u8> = vec![];
+    let mut places: Vec<Range<usize>> = vec![];
+    loop {
+        let is_more = space.read_more(fd).ok()?;
+        for name in space.iter() {
+            let start = names.len();
+            names.extend_from_slice(name.to_bytes_with_nul());
+            places.push(start..names.len());
+        }
+        if !is_more {
+            break;
+        }
+    }
+    places.sort_unstable_by_key(|it| &names[it.clone()]);
+    Some((names, places))
+}
+
+/// Whether root alone can change it, and the kernel says so of it as of the root of the tree. A link has no mode.
+fn is_of_tree(facts: &Facts, root: &Facts) -> bool {
+    let is_known = facts.is_file() || facts.is_directory();
+    (facts.device(), facts.mount()) == (root.device(), root.mount())
+        && (is_known && facts.is_roots_alone() || facts.is_link() && facts.uid() == 0)
 }
 
 fn disk_of(folder: impl AsFd, name: &CStr) -> rustix::io::Result<rustix::fs::StatFs> {

@@ -42,22 +42,14 @@ const FILES: usize = 50;
 struct World {
     folder: tempfile::TempDir,
     cx: Context,
+    promises: usize,
 }
 
 impl World {
     /// After three runs; none where nothing can be settled: others can write there, or the files lie on something
     /// that is not believed.
     fn settled() -> Option<World> {
-        let folder = tempfile::tempdir_in("/root").ok()?;
-        let layout = Layout::below(&folder.path().join("root"));
-        let cx = Context { layout, root: true, credentials: None };
-        let world = World { folder, cx };
-        for folder in ["model/servers", "model/environments", "data/a", "data/b"] {
-            fs::create_dir_all(world.path(folder)).unwrap();
-        }
-        let environment = "environment: test\nnodes:\n  node: { servers: [web] }\n";
-        fs::write(world.path("model/model.yaml"), "model: test\nformat: 1\n").unwrap();
-        fs::write(world.path("model/environments/test.yaml"), environment).unwrap();
+        let world = World::new(FILES + 1)?;
         world.write_model("content");
         assert_eq!(world.run().repaired, FILES);
         assert_eq!(world.run().kept, FILES + 1);
@@ -65,6 +57,21 @@ impl World {
             return None;
         }
         assert!(world.is_quiet());
+        Some(world)
+    }
+
+    /// Where nothing is promised yet.
+    fn new(promises: usize) -> Option<World> {
+        let folder = tempfile::tempdir_in("/root").ok()?;
+        let layout = Layout::below(&folder.path().join("root"));
+        let cx = Context { layout, root: true, credentials: None };
+        let world = World { folder, cx, promises };
+        for folder in ["model/servers", "model/environments", "data/a", "data/b"] {
+            fs::create_dir_all(world.path(folder)).unwrap();
+        }
+        let environment = "environment: test\nnodes:\n  node: { servers: [web] }\n";
+        fs::write(world.path("model/model.yaml"), "model: test\nformat: 1\n").unwrap();
+        fs::write(world.path("model/environments/test.yaml"), environment).unwrap();
         Some(world)
     }
 
@@ -109,7 +116,7 @@ impl World {
         change(&mut run);
         let mut audience = Nobody { wants_each, promises: 0 };
         let done = run_locked(&run, &self.cx, &mut audience).unwrap();
-        assert_eq!(audience.promises, FILES + 1);
+        assert_eq!(audience.promises, self.promises);
         match done {
             Done::Ran { summary, .. } => summary,
             Done::Foreseen { .. } => Summary::default(),
@@ -137,10 +144,12 @@ impl World {
     /// So many are repaired, and then nothing is left, and is quiet again.
     fn repairs(&self, count: usize) {
         assert_eq!(self.run().repaired, count);
-        assert_eq!(self.run().kept, FILES + 1);
+        assert_eq!(self.run().kept, self.promises);
         assert!(self.is_quiet());
     }
 }
+
+mod trees;
 
 #[test]
 fn any_drift_is_found_and_repaired() {
@@ -169,6 +178,19 @@ fn the_verdict_is_that_of_a_whole_run_and_nothing_is_written() {
     let list = fs::read(world.list()).unwrap();
     assert_eq!(world.run().kept, FILES + 1);
     assert_eq!(fs::read(world.list()).unwrap(), list);
+}
+
+/// A run by hand that never changed anything has made no database.
+#[test]
+fn what_was_always_as_promised_is_settled_without_any_state() {
+    let Some(world) = World::settled() else { return };
+    let layout = &world.cx.layout;
+    fs::remove_file(layout.database()).unwrap();
+    fs::remove_dir_all(&layout.cache).unwrap();
+    assert_eq!(world.run().kept, FILES + 1);
+    assert_eq!(world.run().kept, FILES + 1);
+    assert!(world.is_quiet());
+    assert!(!layout.database().exists());
 }
 
 #[test]

@@ -64,7 +64,7 @@ impl World {
                 entry,
             })
             .collect();
-        let settling = host.settle(&found)?;
+        let settling = host.settle(&found, &[])?;
         settling.put(&self.path("cache"), &KEY, b"what belongs to them").unwrap();
         host.keep_looks().unwrap();
         Some(settling.which)

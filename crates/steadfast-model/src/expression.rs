@@ -13,7 +13,7 @@ use crate::node::{Node, Scalar, Value as Plain};
 use crate::scope::{DEPLOYMENT, Scope};
 use crate::source::SourceSet;
 use crate::span::{Span, Spanned};
-use crate::value::{Met, Refusal, Secret, is_secret_name, spill, to_node, watch};
+use crate::value::{Met, Refusal, Secret, is_kept_secret, is_secret_name, spill, to_node, watch};
 use minijinja::value::ValueKind;
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Expression, UndefinedBehavior, escape_formatter,
@@ -60,8 +60,13 @@ impl Marks {
     /// The name of the secret that a mark stands for; `None` if it is none of ours, or was changed.
     pub(crate) fn read<'t>(&self, mark: &'t str) -> Option<&'t str> {
         let (_, name) = mark.split_once(':')?;
-        (is_secret_name(name) && self.mark(name) == mark).then_some(name)
+        (is_name(name) && self.mark(name) == mark).then_some(name)
     }
+}
+
+/// Whether a secret may be called so, of a model or of what is kept.
+fn is_name(name: &str) -> bool {
+    is_secret_name(name) || is_kept_secret(name)
 }
 
 /// An engine without templates.
@@ -84,7 +89,7 @@ pub(crate) fn environment(fuel: u64, marks: Option<Marks>) -> Environment<'stati
     environment.set_formatter(move |out, state, value| {
         if let Some(Secret(name)) = value.downcast_object_ref::<Secret>() {
             return match &marks {
-                Some(marks) if is_secret_name(name) => {
+                Some(marks) if is_name(name) => {
                     Ok(write!(out, "{}{}{}", Marks::OPEN, marks.mark(name), Marks::CLOSE)?)
                 }
                 Some(_) | None => {

@@ -16,7 +16,6 @@ use crate::schema::Field;
 use crate::scope::Scope;
 use crate::source::{Source, SourceSet};
 use crate::span::{SourceId, Span, Spanned};
-use crate::value::is_secret_name;
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;
 use std::sync::Arc;
@@ -250,7 +249,7 @@ impl<'a> Lower<'a> {
     /// One or more `[A-Za-z0-9_-][A-Za-z0-9._-]*` with `/` between.
     fn secret_name(&mut self, node: &Node) -> Option<Arc<str>> {
         let name = self.as_text(node, "`secret`")?;
-        if !is_secret_name(&name.value) {
+        if !self.scope.may_name_secret(&name.value) {
             let message = format!("`{}` is not the name of a secret", name.value);
             self.report(
                 Diagnostic::error(codes::BAD_NAME, name.span, message)

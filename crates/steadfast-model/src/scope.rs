@@ -2,7 +2,7 @@
 
 use crate::application::Deployment;
 use crate::node::Node;
-use crate::value::{self, note, note_name};
+use crate::value::{self, is_kept_secret, is_secret_name, note, note_name};
 use minijinja::Value;
 use minijinja::value::{Enumerator, Object};
 use std::collections::BTreeMap;
@@ -17,11 +17,23 @@ pub struct Scope {
     names: BTreeMap<Arc<str>, Value>,
     /// What the name `deployment` is, where it is that of a component.
     deployment: Option<Arc<Deployment>>,
+    /// Whether secrets may be called by values that are kept.
+    kept_secrets: bool,
 }
 
 impl Scope {
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.names.get(name)
+    }
+
+    /// The scope of what is kept of a deployment, the values of its secrets included.
+    pub(crate) fn with_kept_secrets(self) -> Scope {
+        Scope { kept_secrets: true, ..self }
+    }
+
+    /// Whether this names a secret here.
+    pub(crate) fn may_name_secret(&self, name: &str) -> bool {
+        is_secret_name(name) || (self.kept_secrets && is_kept_secret(name))
     }
 
     /// A fact that is text, where it is known.
@@ -51,7 +63,7 @@ impl Scope {
         let mut names = self.names.clone();
         names.remove(name);
         let deployment = self.deployment.clone().filter(|_| name != DEPLOYMENT);
-        Arc::new(Scope { names, deployment })
+        Arc::new(Scope { names, deployment, kept_secrets: self.kept_secrets })
     }
 
     /// The same names but for `deployment`.

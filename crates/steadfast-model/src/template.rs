@@ -77,8 +77,11 @@ impl Lower<'_> {
             self.report(in_logic(at));
             return None;
         }
-        match cut(&run.text, &marks) {
-            Some(pieces) => Some(Rendered { pieces }),
+        match cut(&run.text, &marks).map(|pieces| Rendered { pieces }) {
+            Some(it) if it.secrets().any(|it| !scope.may_name_secret(it)) => {
+                self.refuse(codes::BAD_NAME, at, "this is not the name of a secret")
+            }
+            Some(rendered) => Some(rendered),
             None => self.refuse(codes::MISPLACED_SECRET, at, SPILLED),
         }
     }

@@ -160,6 +160,15 @@ pub(crate) fn is_secret_name(name: &str) -> bool {
     })
 }
 
+/// `NAME@DIGEST`: the value of a secret that is kept for a deployment.
+pub(crate) fn is_kept_secret(name: &str) -> bool {
+    name.split_once('@').is_some_and(|(name, digest)| {
+        is_secret_name(name)
+            && digest.len() == 64
+            && digest.bytes().all(|it| it.is_ascii_hexdigit())
+    })
+}
+
 /// What an expression sees of a node.
 pub(crate) fn of_node(node: &Node) -> Value {
     match node {

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use steadfast_engine::UnitId;
+use steadfast_system::secrets::{KeptSecrets, Secret};
 
 /// How the unit of a component begins.
 const UNIT: &str = "component:";
@@ -195,6 +196,15 @@ pub fn put_content(layout: &Layout, digest: &str, bytes: &[u8]) -> std::io::Resu
         return Ok(());
     }
     state_files::write(&layout.deployments().join(digest), bytes)
+}
+
+/// Keeps the value of a secret of a deployment, for root alone, and nothing where it is kept already.
+pub fn put_secret(layout: &Layout, digest: &str, secret: &Secret) -> std::io::Result<()> {
+    let kept = KeptSecrets::of(&layout.state);
+    if kept.get("", digest).is_ok_and(|it| it == *secret) {
+        return Ok(());
+    }
+    state_files::write(&kept.folder().join(digest), &KeptSecrets::written(secret, digest))
 }
 
 /// A content of a deployment. One that is damaged is none.

@@ -6,6 +6,7 @@
 mod agent;
 mod bad_input;
 mod crashes;
+mod deployed_secrets;
 mod deployments;
 pub(crate) mod drift;
 mod drift_accounts;

@@ -1,7 +1,7 @@
 //! From the components that the model places on this node to what the engine is to do about them.
 
 use super::choose::{Circumstances, choose};
-use super::{Instance, Known, NoStep, Way, tree};
+use super::{Instance, Known, NoStep, Way, secrets, tree};
 use crate::model::{Loaded, Target};
 use crate::{Context, NodeError};
 use std::collections::BTreeMap;
@@ -156,34 +156,27 @@ fn wanted(placed: &Placed, reads: &[Arc<str>], loaded: &Loaded) -> Result<Wanted
     })
 }
 
-/// What is wanted of it, where that is known, and what is done about it.
+/// What is done about a component that is to be this.
 fn way(
     placed: &Placed,
-    reads: &[Arc<str>],
+    wanted: &Frozen,
     component: Option<&Component>,
     loaded: &Loaded,
     input: &Input<'_>,
     store: &Store,
-) -> Result<(Option<Wanted>, Way), NodeError> {
-    let id = placed.id.to_string();
-    Ok(match wanted(placed, reads, loaded) {
-        Ok(wanted) => {
-            let digest = wanted.0.frozen.digest();
-            let before = store.deployment(&id, &digest)?.map(|(it, _)| it);
-            let circumstances = Circumstances {
-                no_step: (input.no_step)(&id),
-                by_hand: input.by_hand,
-                keep: placed.keep,
-                now: input.now,
-            };
-            let said = (&*digest, &*wanted.0.frozen.release);
-            let way = match choose(component, said, before.as_ref(), circumstances) {
-                Way::Step => not_yet(placed, loaded, input).map_or(Way::Step, Way::Held),
-                other @ (Way::Keep | Way::Held(_) | Way::NotKept(_)) => other,
-            };
-            (Some(wanted), way)
-        }
-        Err(way) => (None, way),
+) -> Result<Way, NodeError> {
+    let (id, digest) = (placed.id.to_string(), wanted.digest());
+    let before = store.deployment(&id, &digest)?.map(|(it, _)| it);
+    let circumstances = Circumstances {
+        no_step: (input.no_step)(&id),
+        by_hand: input.by_hand,
+        keep: placed.keep,
+        now: input.now,
+    };
+    let said = (&*digest, &*wanted.release);
+    Ok(match choose(component, said, before.as_ref(), circumstances) {
+        Way::Step => not_yet(placed, loaded, input).map_or(Way::Step, Way::Held),
+        other @ (Way::Keep | Way::Held(_) | Way::NotKept(_)) => other,
     })
 }
 
@@ -212,19 +205,21 @@ fn candidate(
 ) -> Result<Candidate, NodeError> {
     let id = placed.id.to_string();
     let component = store.component(&id)?;
-    let current = current(&id, component.as_ref(), store)?;
-    let (wanted, way) = way(placed, reads, component.as_ref(), loaded, input, store)?;
+    let Documents { current, others } = Documents::of(&id, component.as_ref(), store)?;
+    let known = current.iter().chain(&others);
+    let (wanted, way) =
+        match wanted(placed, reads, loaded).and_then(|it| sealed(it, known, input, cx)) {
+            Ok(it) => {
+                let way = way(placed, &it.0.frozen, component.as_ref(), loaded, input, store)?;
+                let way = with_newer_secret(way, current.as_ref(), &it.0.frozen);
+                (Some(it), way)
+            }
+            Err(way) => (None, way),
+        };
     deploying.is_whole &= wanted.is_some();
     let mut thawing = Thawing { placed, facts: input.facts, cx, loaded };
-    let instance = Instance {
-        unit: deployments::unit(&id),
-        id: placed.id.clone(),
-        span: placed.span,
-        current: current.as_ref().map(known),
-        wanted: wanted.as_ref().map(|(it, _)| known(&it.frozen)),
-        way,
-    };
-    let mut candidate = Candidate::new(instance);
+    let both = [current.as_ref(), wanted.as_ref().map(|(it, _)| &it.frozen)];
+    let mut candidate = Candidate::new(instance(placed, both, way));
     let previous = component.as_ref().and_then(|it| it.previous.as_deref());
     if let Some((wanted, shared)) = &wanted {
         candidate.shared.clone_from(shared);
@@ -253,6 +248,8 @@ fn candidate(
     if let Some(frozen) = current.filter(|_| candidate.current.is_none()) {
         let kept = Deployment { frozen, contents: BTreeMap::new() };
         candidate.current = thawing.of(&kept, previous, false, &mut candidate.instance.way);
+        // What is not known is not known to have left.
+        deploying.is_whole &= candidate.current.is_some();
     }
     candidate.wanted = wanted.map(|(it, _)| it.frozen);
     Ok(candidate)
@@ -272,15 +269,52 @@ fn document(frozen: &Frozen) -> String {
     serde_json::to_string(frozen).unwrap_or_default()
 }
 
-/// What the component is kept to, as it was written down.
-fn current(
-    id: &str,
-    component: Option<&Component>,
-    store: &Store,
-) -> Result<Option<Frozen>, NodeError> {
-    let Some(digest) = component.and_then(|it| it.current.as_deref()) else { return Ok(None) };
-    let found = store.deployment(id, digest)?;
-    Ok(found.and_then(|(_, document)| serde_json::from_str(&document).ok()))
+fn instance(placed: &Placed, both: [Option<&Frozen>; 2], way: Way) -> Instance {
+    let [current, wanted] = both.map(|it| it.map(known));
+    let unit = deployments::unit(&placed.id.to_string());
+    Instance { unit, id: placed.id.clone(), span: placed.span, current, wanted, way }
+}
+
+/// Who waits with the secrets that it has is told so.
+fn with_newer_secret(mut way: Way, current: Option<&Frozen>, wanted: &Frozen) -> Way {
+    if let (Way::Held(why), Some(current)) = (&mut way, current) {
+        why.extend(secrets::newer(current, wanted));
+    }
+    way
+}
+
+/// What is wanted, with the values of its secrets.
+fn sealed<'a>(
+    (deployment, shared): Wanted,
+    known: impl Iterator<Item = &'a Frozen> + Clone,
+    input: &Input<'_>,
+    cx: &Context,
+) -> Result<Wanted, Way> {
+    let frozen = secrets::seal(deployment.frozen, known, input.is_forecast, cx);
+    let deployment = Deployment { frozen: frozen.map_err(Way::NotKept)?, ..deployment };
+    Ok((deployment, shared))
+}
+
+/// The deployments of a component, as they were written down.
+struct Documents {
+    /// What the component is kept to.
+    current: Option<Frozen>,
+    /// Where a step led that was cut off, and what was there before.
+    others: Vec<Frozen>,
+}
+
+impl Documents {
+    fn of(id: &str, component: Option<&Component>, store: &Store) -> Result<Documents, NodeError> {
+        let found = |digest: Option<&String>| -> Result<Option<Frozen>, NodeError> {
+            let Some(digest) = digest else { return Ok(None) };
+            let found = store.deployment(id, digest)?;
+            Ok(found.and_then(|(_, document)| serde_json::from_str(&document).ok()))
+        };
+        let current = found(component.and_then(|it| it.current.as_ref()))?;
+        let step = found(component.and_then(|it| it.step.as_ref()))?;
+        let previous = found(component.and_then(|it| it.previous.as_ref()))?;
+        Ok(Documents { current, others: step.into_iter().chain(previous).collect() })
+    }
 }
 
 /// Contents that cannot be kept are not relied on.
@@ -379,8 +413,8 @@ impl Thawing<'_> {
         let thawed = thaw(frozen, self.words(&id, previous, is_wanted), &content, &mut sources);
         self.loaded.sources = sources;
         let Thawed { promises, missing } = thawed;
-        if let Some(first) = missing.first() {
-            let words = format!("the content {first} of its deployment is lost");
+        let lost = missing.first().map(|it| format!("the content {it} of its deployment is lost"));
+        if let Some(words) = lost.or_else(|| secrets::lost(frozen, self.cx)) {
             *way = Way::NotKept(vec![words]);
             return None;
         }

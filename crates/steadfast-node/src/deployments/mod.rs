@@ -9,6 +9,7 @@ mod lower;
 mod retention;
 #[cfg(test)]
 mod sample;
+mod secrets;
 pub mod terms;
 mod tree;
 pub mod units;

@@ -1,6 +1,6 @@
 //! Where the machine that this program runs on has its secrets, and its own key.
 
-use super::{Read, Secret};
+use super::{KeptSecrets, Read, Secret};
 use crate::files::private::{Private, read_private};
 use crate::{ErrorKind, Host, SystemError};
 use sha2::{Digest as _, Sha256};
@@ -15,6 +15,9 @@ const SECRET_MAX: u64 = 1024 * 1024;
 
 impl Read for Host {
     fn secret(&self, name: &str) -> Result<Secret, SystemError> {
+        if let Some((name, digest)) = name.split_once('@') {
+            return self.kept_secret(name, digest);
+        }
         let unusable = |why: &str| {
             SystemError::new(ErrorKind::Secret, why).during(format!("read the secret {name}"))
         };
@@ -66,6 +69,17 @@ impl Read for Host {
             None => *key.insert(node_key(&self.settings.state)?),
         };
         Ok(hmac(&key, content))
+    }
+}
+
+impl Host {
+    /// The value that is kept; where that is lost or not there yet, the secret of the name, if it has this value.
+    fn kept_secret(&self, name: &str, digest: &str) -> Result<Secret, SystemError> {
+        let kept = KeptSecrets::of(&self.settings.state).get(name, digest);
+        kept.or_else(|lost| match self.secret(name) {
+            Ok(it) if KeptSecrets::digest(&it, self).is_ok_and(|it| it == digest) => Ok(it),
+            Ok(_) | Err(_) => Err(lost),
+        })
     }
 }
 

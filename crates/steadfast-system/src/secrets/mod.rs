@@ -1,6 +1,9 @@
 //! Secrets: values that are on the machine alone, and never in a model, a message or the history.
 
 mod host;
+mod kept;
+
+pub use kept::KeptSecrets;
 
 use crate::SystemError;
 use std::fmt;
@@ -30,7 +33,8 @@ impl fmt::Debug for Secret {
 /// What may be asked.
 pub trait Read: fmt::Debug {
     /// The secret of this name: from the credentials of the service, else from
-    /// /etc/steadfast/secrets/NAME, which must be owned by root and readable by nobody else.
+    /// /etc/steadfast/secrets/NAME, which must be owned by root and readable by nobody else. `NAME@DIGEST` is the value
+    /// that is kept under this digest (see [`KeptSecrets`]).
     fn secret(&self, name: &str) -> Result<Secret, SystemError>;
 
     /// SHA-256 of `content`, keyed with a key of this node, so that a short secret cannot be guessed

@@ -15,9 +15,20 @@ const BESIDE: &[(&str, &[&str])] = &[
 ];
 
 impl Frozen {
-    /// All of it that a program runs with, in hexadecimal digits. Its health, the release that it is of and the
-    /// order of its promises are no part of it.
+    /// All of it that a program runs with, its secrets included, in hexadecimal digits: what this node tells deployments
+    /// apart by. Only this node can make it where there are secrets; else it is the public one.
     pub fn digest(&self) -> String {
+        let public = self.public_digest();
+        if self.secrets.is_empty() {
+            return public;
+        }
+        let value = json!({ "deployment": public, "secrets": self.secrets });
+        hash("steadfast deployment with secrets 1", &value)
+    }
+
+    /// The same without the values of secrets, which anybody may see. Its health, the release that it is of and the
+    /// order of its promises are no part of it.
+    pub fn public_digest(&self) -> String {
         let mut promises: Vec<(&str, &str, Value)> = self
             .promises
             .iter()

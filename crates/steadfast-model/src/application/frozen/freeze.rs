@@ -69,6 +69,7 @@ pub fn freeze(
         directory: directory.to_string(),
         tree,
         packages,
+        secrets: BTreeMap::new(),
         promises,
     };
     Ok((Deployment { frozen, contents }, shared))

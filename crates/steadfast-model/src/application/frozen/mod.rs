@@ -6,6 +6,7 @@
 mod content;
 mod digest;
 mod freeze;
+mod secret;
 mod thaw;
 
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod tests;
 
 pub use digest::hash;
 pub use freeze::{Unfrozen, freeze};
+pub use secret::kept_name;
 pub use thaw::{Thawed, Words, gone, thaw};
 
 pub(crate) use super::deployment::ID as NO_ID;
@@ -40,6 +42,9 @@ pub struct Frozen {
     /// Versions of packages that it runs with.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub packages: BTreeMap<String, String>,
+    /// Of each secret in it a digest of its value, made with a key of the node. Empty until the values were read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
     pub promises: Vec<FrozenPromise>,
 }
 

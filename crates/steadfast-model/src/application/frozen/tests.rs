@@ -214,3 +214,64 @@ fn what_only_the_former_deployment_had_outside_of_it_goes() {
         gone(&former, &next, words).iter().map(|it| it.id.to_string()).collect();
     assert_eq!(gone, ["file:/etc/people.pem", "service:people-api"]);
 }
+
+/// The same with a value of its secret, and with another one.
+fn with_secrets(frozen: Frozen, digit: &str) -> Frozen {
+    let names = frozen.names_of_secrets().into_iter().map(str::to_owned);
+    let secrets = names.map(|it| (it, digit.repeat(64))).collect();
+    frozen.with_secrets(secrets)
+}
+
+const SAMPLE_WITH_SECRETS: &str =
+    include_str!("../../../../../tests/formats/deployment-1-secrets.json");
+
+#[test]
+fn the_values_of_secrets_make_another_deployment_of_which_everybody_sees_the_same() {
+    let (Deployment { frozen, .. }, ..) = frozen(&[]);
+    assert_eq!(frozen.names_of_secrets().into_iter().collect::<Vec<_>>(), ["people/db"]);
+    assert_eq!(frozen.digest(), frozen.public_digest());
+    let [first, second] = ["a", "b"].map(|it| with_secrets(frozen.clone(), it));
+    let written = serde_json::to_string_pretty(&first).unwrap() + "\n";
+    assert_eq!(written, SAMPLE_WITH_SECRETS);
+    let read: Frozen = serde_json::from_str(SAMPLE_WITH_SECRETS).unwrap();
+    assert_eq!(read, first);
+    assert_eq!([&*read.public_digest(), &*read.digest(), &*read.id()], GOLDEN_WITH_SECRETS);
+    assert_ne!(first.digest(), second.digest());
+    assert!(first.differs_by_secrets(&second));
+    let other = Frozen { tree: None, ..second.clone() };
+    assert!(!first.differs_by_secrets(&other) && !first.differs_by_secrets(&first));
+}
+
+const GOLDEN_WITH_SECRETS: [&str; 3] = [
+    "34c14a30db81daaa53f6844e9496f1388d1191b6a431d9e3c6f81a1aa123cb52",
+    "595ba614470df0cc56467400d72c43aa93e963e5fd5c8db74c3479accb8d7121",
+    "595ba614470d",
+];
+
+#[test]
+fn what_thaws_names_the_values_that_are_kept_and_no_model_can() {
+    let (Deployment { frozen, contents }, ..) = frozen(&[]);
+    let frozen = with_secrets(frozen, "a");
+    let (facts, kept) = (json!({}), format!("people/db@{}", "a".repeat(64)));
+    let content = |digest: &str| contents.get(digest).cloned();
+    let mut sources = SourceSet::default();
+    let Thawed { promises, .. } = thaw(&frozen, words(&facts), &content, &mut sources);
+    let body = &promises[0].body;
+    let render = |scope: &crate::Scope| {
+        let mut diagnostics = crate::Diagnostics::default();
+        let mut cx = crate::Lower::new(&mut diagnostics, &sources, scope);
+        let path = cx.as_text(body.get("template").unwrap(), "").unwrap();
+        let rendered = cx.render_template(&crate::TextFrom::Model(path), body.get("variables"));
+        rendered.map(|it| it.secrets().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    assert_eq!(render(&promises[0].scope), Some(vec![kept.clone()]));
+    assert_eq!(render(&crate::Scope::default()), None);
+    let secret = |scope: &crate::Scope| {
+        let mut diagnostics = crate::Diagnostics::default();
+        let variables = body.get("variables").unwrap().get("secret_0").unwrap();
+        crate::Lower::new(&mut diagnostics, &sources, scope).as_rendered(variables, "it")
+    };
+    let found = secret(&promises[0].scope).unwrap();
+    assert_eq!(found.secrets().map(|it| &**it).collect::<Vec<_>>(), [kept]);
+    assert!(secret(&crate::Scope::default()).is_none());
+}

@@ -1,7 +1,7 @@
 //! From the form in which a deployment is kept to promises, as the language reads them.
 
-use super::content;
 use super::{Frozen, FrozenPromise, NO_ID};
+use super::{content, secret};
 use crate::keep::Keep;
 use crate::node::{Entry, Node, Value as Plain};
 use crate::promise::{Origin, Promise, PromiseId};
@@ -85,7 +85,7 @@ struct Thawing<'a> {
 
 impl<'a> Thawing<'a> {
     fn new(frozen: &'a Frozen, words: Words<'a>) -> Thawing<'a> {
-        let mut scope = Scope::default();
+        let mut scope = Scope::default().with_kept_secrets();
         scope.set("facts", value::of_json(words.facts));
         let by = Arc::from(format!("component {}", frozen.component));
         Thawing { frozen, words, scope: Arc::new(scope), by, promises: vec![], missing: vec![] }
@@ -99,7 +99,7 @@ impl<'a> Thawing<'a> {
     ) {
         let (frozen, id) = (self.frozen, self.words.id);
         let templates = content::templates(promise);
-        let mut body = promise.body.clone();
+        let mut body = secret::put_in(&promise.body, &frozen.secrets);
         for digest in content::named(promise) {
             let Some(mut bytes) = content(digest) else {
                 self.missing.push(digest.to_owned());
@@ -199,6 +199,7 @@ impl<'a> Thawing<'a> {
             "release": frozen.release,
             "digest": frozen.digest(),
         });
+        let known = with_public(known, frozen);
         let mark = json!({ "content": format!("{known}\n"), "owner": "root", "group": "root", "mode": "0600" });
         self.add("file", &format!("{folder}/.steadfast"), &mark);
         // Whoever is led elsewhere has to begin anew.
@@ -210,6 +211,15 @@ impl<'a> Thawing<'a> {
             self.add("link", &format!("{top}/previous"), &json!(format!("deployments/{previous}")));
         }
     }
+}
+
+/// Where it has secrets, also what it is called without them.
+fn with_public(mut known: Value, frozen: &Frozen) -> Value {
+    if !frozen.secrets.is_empty() {
+        known["public"] = frozen.public_digest().into();
+        known["secrets"] = json!(frozen.secrets);
+    }
+    known
 }
 
 /// A tree that is just what a directory of the model has.

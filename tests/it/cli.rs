@@ -1,5 +1,6 @@
 //! The command line as people meet it: help, errors, exit codes. Nothing here needs root.
 
+mod components;
 mod filled;
 mod flags;
 mod json;
@@ -99,6 +100,8 @@ fn the_whole_help_is_as_its_golden_says() {
         "facts",
         "flags",
         "status",
+        "retry",
+        "task",
         "adopt",
         "suspend",
         "resume",

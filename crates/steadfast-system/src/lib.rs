@@ -22,6 +22,7 @@ pub mod programs;
 pub mod secrets;
 pub mod services;
 pub mod sockets;
+pub mod tasks;
 pub mod text;
 pub mod trees;
 

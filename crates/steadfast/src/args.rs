@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Facts(commands::facts::FactsArgs),
     Flags(commands::flags::FlagsArgs),
     Status(commands::status::StatusArgs),
+    Retry(commands::retry::RetryArgs),
+    Task(commands::task::TaskArgs),
     Adopt(commands::adopt::AdoptArgs),
     Suspend(commands::suspend::SuspendArgs),
     Resume(commands::suspend::ResumeArgs),
@@ -69,6 +71,8 @@ impl Command {
             Command::Facts(_) => "facts",
             Command::Flags(_) => "flags",
             Command::Status(_) => "status",
+            Command::Retry(_) => "retry",
+            Command::Task(_) => "task",
             Command::Adopt(_) => "adopt",
             Command::Suspend(_) => "suspend",
             Command::Resume(_) => "resume",
@@ -95,6 +99,8 @@ impl Command {
             | Command::Facts(_)
             | Command::Flags(_)
             | Command::Status(_)
+            | Command::Retry(_)
+            | Command::Task(_)
             | Command::Adopt(_)
             | Command::Suspend(_)
             | Command::Resume(_)
@@ -118,7 +124,9 @@ impl Command {
             Command::Flags(args) => args.is_json(),
             Command::Status(args) => args.is_json(),
             Command::History(args) => args.is_json(),
-            Command::Adopt(_)
+            Command::Retry(_)
+            | Command::Task(_)
+            | Command::Adopt(_)
             | Command::Suspend(_)
             | Command::Resume(_)
             | Command::Agent(_)
@@ -135,7 +143,8 @@ impl Command {
     /// Whether it needs a process with one thread and no large stack.
     pub(crate) fn is_single(&self) -> bool {
         match self {
-            Command::Agent(_) => true,
+            // Its threads hold back signals.
+            Command::Agent(_) | Command::Task(_) => true,
             Command::Internal(args) => args.child.is_single(),
             Command::Run(_)
             | Command::Check(_)
@@ -143,6 +152,7 @@ impl Command {
             | Command::Facts(_)
             | Command::Flags(_)
             | Command::Status(_)
+            | Command::Retry(_)
             | Command::Adopt(_)
             | Command::Suspend(_)
             | Command::Resume(_)

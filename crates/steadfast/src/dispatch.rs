@@ -3,7 +3,7 @@
 use crate::args::{Args, Command};
 use crate::commands::{
     adopt, agent, check, completions, explain, facts, flags, history, internal, keys, man, publish,
-    run, schema, status, suspend, verify,
+    retry, run, schema, status, suspend, task, verify,
 };
 use crate::exit::Outcome;
 use crate::surroundings::Surroundings;
@@ -26,7 +26,9 @@ pub(crate) fn dispatch(args: Args, surroundings: &Surroundings, ui: &Ui) -> Outc
         Command::Explain(args) => explain::run(&args, &cx, ui),
         Command::Facts(args) => facts::run(&args, layout, ui),
         Command::Flags(args) => flags::run(&args, ui),
-        Command::Status(args) => status::run(&args, layout, ui),
+        Command::Status(args) => status::run(&args, &cx, ui),
+        Command::Retry(args) => retry::run(&args, &cx, &surroundings.who(), ui),
+        Command::Task(args) => task::run(&args, &cx, &surroundings.who()),
         Command::Adopt(args) => adopt::run(&args, layout, ui),
         Command::Suspend(args) => suspend::suspend(&args, layout, ui),
         Command::Resume(args) => suspend::resume(&args, layout, ui),

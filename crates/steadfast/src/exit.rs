@@ -29,6 +29,8 @@ pub(crate) enum Exit {
     /// The state could not be read or written, or a process could not be started or came to no end: the
     /// machine's fault, not the program's.
     State,
+    /// `steadfast task`: as the command has ended, or 125 to 127 where it could not be started.
+    Of(u8),
 }
 
 impl Exit {
@@ -44,6 +46,7 @@ impl Exit {
             Exit::Unreachable => 7,
             Exit::Locked => 8,
             Exit::State => 9,
+            Exit::Of(code) => code,
         }
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct Surroundings {
     pub log: Option<String>,
     /// The descriptor by which the program that this one replaced was told who changes files.
     pub writers: Option<String>,
+    /// `$SUDO_USER`: who has become root by sudo.
+    pub sudo_user: Option<String>,
     /// Whether standard output and standard error are terminals.
     pub terminals: (bool, bool),
     /// `NO_COLOR` is set, or `TERM` is `dumb`.
@@ -39,6 +41,7 @@ impl Surroundings {
             journal: variable("JOURNAL_STREAM").is_some(),
             log: variable(VARIABLE).and_then(|it| it.into_string().ok()),
             writers: variable(WRITERS).and_then(|it| it.into_string().ok()),
+            sudo_user: variable("SUDO_USER").and_then(|it| it.into_string().ok()),
             terminals: (std::io::stdout().is_terminal(), std::io::stderr().is_terminal()),
             no_color: variable("NO_COLOR").is_some_and(|it| !it.is_empty())
                 || variable("TERM").is_some_and(|it| it == "dumb"),
@@ -48,5 +51,15 @@ impl Surroundings {
                 .filter(|it| *it >= 40)
                 .unwrap_or(80),
         }
+    }
+
+    /// Who it is that has started this, for what is written down: root is whoever became it.
+    pub(crate) fn who(&self) -> String {
+        let login = || {
+            let own = i32::try_from(std::process::id()).ok()?;
+            let process = steadfast_system::attribution::ask(own)?;
+            Some(process.login.unwrap_or(process.user))
+        };
+        self.sudo_user.clone().or_else(login).unwrap_or_else(|| "root".to_owned())
     }
 }

@@ -4,7 +4,7 @@ use super::{Said, steadfast};
 use expect_test::{Expect, expect};
 
 /// The model with all that may be said of applications, as files.
-fn model() -> tempfile::TempDir {
+pub(super) fn model() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (path, content) in crate::language::example("ok/applications.txt") {
         let path = folder.path().join(path);

@@ -24,7 +24,7 @@ const APPLICATIONS: &str = "
 
 An application has components, which servers carry; a release says what each component consists of, and the
 target of an environment which release is promised there. `steadfast check` reads all of it for every node; a
-run does not deploy anything yet.
+run brings each component to its release in one step, or back.
 
     applications/people/application.yaml        what the application is
     applications/people/releases/1.4.0.yaml     a release; a file may hold several, with `---` between
@@ -49,6 +49,25 @@ group, package or directory; all else has one owner.
 
 A version is numbers with dots between, and after `-` the words of a pre-release; 1.4 and 1.4.0 are one version.
 Put one that reads as a number in quotes: `release: \"1.10\"`.
+
+A **rollout** says when the step of a component may begin on a node. Its gates hold for a run by hand as for the
+agent; whatever is closed is told, with when it opens. `window` goes by the clock of its time zone; `--now` passes it, and
+`bake`, with a line in the component's history. `waves` count from when this node first saw that the deployment is
+wanted, and neither a boot nor a clock that is set begins them anew; which share a node is in hangs on its name and
+the component's. With `bake` a new deployment counts, and lets other components of the node begin, only after it
+has been well for that long; a run by hand does not wait for it without `--wait`. `approval: required` holds every
+step: approvals cannot be given in this version yet. A step counts as one of the restarts of `policy: { budget }`.
+Components that provide what others of the node use go first.
+
+| on the command line | what |
+| --- | --- |
+| `steadfast status [people/api]` | what runs of each component, what its step waits for, what was bad; without an agent, too |
+| `steadfast explain people/api` | who promises it where, and all of that |
+| `steadfast history people/api` | its steps, which have numbers of their own, and its tasks |
+| `steadfast retry people/api` | what was bad or waits is tried again by the agent, or by the next run |
+| `steadfast task people/api -- CMD` | runs a command with the service's user, environment and credentials in the current tree |
+
+`component:` may stand in front of the name.
 ";
 
 #[test]

@@ -230,11 +230,12 @@ impl Row {
         self.measured.drain(..beyond);
     }
 
-    /// What people ask for with `steadfast retry`: whether there was something to forget.
-    pub fn retry(&mut self, wanted: &Deployment) -> bool {
+    /// What people ask for with `steadfast retry`, of what is wanted, by its own digest: whether there was something to
+    /// forget. What waits to be tried again is always what is wanted.
+    pub fn retry(&mut self, own: &str) -> bool {
         let before = self.bad.len();
-        self.bad.retain(|it| it.own != wanted.own);
-        let waits = self.again.take_if(|it| it.own == wanted.own).is_some();
+        self.bad.retain(|it| *it.own != *own);
+        let waits = self.again.take().is_some();
         waits || self.bad.len() < before
     }
 

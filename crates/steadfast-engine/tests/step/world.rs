@@ -640,7 +640,7 @@ impl World {
     fn retry(&mut self, at: usize) {
         let it = &mut self.components[at];
         let Some(wanted) = &it.wanted else { return };
-        it.row.retry(&wanted.deployment);
+        it.row.retry(&wanted.deployment.own);
         let own = wanted.deployment.own.clone();
         it.bad.retain(|bad| bad.0 != own);
         self.say(|_| format!("retry {own}"));

@@ -10,6 +10,8 @@ mod retention;
 #[cfg(test)]
 mod sample;
 mod secrets;
+pub mod shown;
+pub mod task;
 pub mod terms;
 mod tree;
 pub mod units;

@@ -15,7 +15,7 @@ use steadfast_node::model::{self, NotPlaced};
 #[derive(Debug, Args)]
 pub(crate) struct FlagsArgs {
     /// The component, as in people/api
-    #[arg(value_name = "COMPONENT")]
+    #[arg(value_name = "COMPONENT", value_parser = crate::commands::component)]
     component: ComponentId,
 
     /// The node, as the environment names it

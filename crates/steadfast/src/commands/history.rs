@@ -1,12 +1,14 @@
 //! `steadfast history`: the runs that changed something, and one of them in detail.
 
+use super::component;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::render::changed;
 use crate::render::json::change;
 use crate::render::time::stamp;
+use crate::render::{changed, instance};
 use crate::ui::{Format, Tone, Ui, clean};
 use clap::{Args, Subcommand};
 use serde_json::json;
+use steadfast_model::ComponentId;
 use steadfast_node::adopted::RevisionRecord;
 use steadfast_node::origin::{Lines, Revisions, place, short};
 use steadfast_store::format::v1::Judged;
@@ -16,12 +18,19 @@ use steadfast_store::{Layout, RunLine, RunLock, Store, StoreError};
 ///
 /// Each with its commit, author and subject, where they are known. A run that changed nothing and found
 /// nothing new leaves no entry.
+///
+/// With a component: its steps, which have numbers of their own, and the tasks that were run for it.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct HistoryArgs {
     #[command(subcommand)]
     show: Option<Show>,
 
-    /// The number of runs to list
+    /// List what happened to this component, as in people/api
+    #[arg(value_name = "COMPONENT", value_parser = component)]
+    component: Option<ComponentId>,
+
+    /// The number of entries to list
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
 
@@ -61,6 +70,9 @@ pub(crate) fn run(args: &HistoryArgs, layout: &Layout, ui: &Ui) -> Outcome {
     };
     let store = Store::open(&layout.database()).map_err(failed)?;
     store.take_warnings().iter().for_each(|it| ui.warn(it));
+    if let Some(component) = &args.component {
+        return of_component(args, component, &store, ui);
+    }
     let revisions = Revisions::read(layout);
     let held = RunLock::held_since(layout);
     match &args.show {
@@ -99,6 +111,34 @@ pub(crate) fn run(args: &HistoryArgs, layout: &Layout, ui: &Ui) -> Outcome {
                     Format::Json => ui.line(&run_json(&told).to_string()),
                 }
             }
+        }
+    }
+    store.take_warnings().iter().for_each(|it| ui.warn(it));
+    Ok(Exit::Fine)
+}
+
+/// What happened to a component.
+fn of_component(args: &HistoryArgs, component: &ComponentId, store: &Store, ui: &Ui) -> Outcome {
+    let id = component.to_string();
+    let known = store.instance(&id).map_err(super::state)?;
+    let all = store.happened(&id, args.limit).map_err(super::state)?;
+    if known.is_none() && all.is_empty() {
+        return Err(super::unknown_component(component, store));
+    }
+    if all.is_empty() {
+        let words = format!("nothing has happened to {id} yet");
+        match args.format {
+            Format::Text => ui.line(&words),
+            Format::Json => {
+                let event = json!({ "event": "nothing-happened", "component": id, "words": words });
+                ui.line(&event.to_string());
+            }
+        }
+    }
+    for it in &all {
+        match args.format {
+            Format::Json => ui.line(&instance::happened_json(&id, it).to_string()),
+            Format::Text => instance::show(ui, &id, it),
         }
     }
     store.take_warnings().iter().for_each(|it| ui.warn(it));

@@ -1,18 +1,30 @@
 //! `steadfast status`: what the agent keeps, what it waits for, and what is not as promised.
 
 use super::adopt::failure;
+use super::{component, state, unknown_component};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::render::instance;
 use crate::render::time::utc;
 use crate::ui::{Format, Tone, Ui, clean, wrap};
 use clap::Args;
 use jiff::{Timestamp, Unit};
+use serde_json::json;
 use steadfast_agent::api::v1::{self, LastRun, Revision, Status};
-use steadfast_agent::client;
-use steadfast_store::Layout;
+use steadfast_agent::client::{self, ClientError};
+use steadfast_model::ComponentId;
+use steadfast_node::Context;
+use steadfast_node::deployments::shown::{self, Shown};
+use steadfast_system::command::Command;
 
 /// Show the agent's revision, what it waits for and what is not kept
+///
+/// And of each component what runs, and what its next step waits for: that is known without an agent, too.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
+    /// Show this component alone, as in people/api
+    #[arg(value_name = "COMPONENT", value_parser = component)]
+    component: Option<ComponentId>,
+
     /// The output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
@@ -24,22 +36,60 @@ impl StatusArgs {
     }
 }
 
-pub(crate) fn run(args: &StatusArgs, layout: &Layout, ui: &Ui) -> Outcome {
-    let status = client::status(&layout.socket()).map_err(failure)?;
-    match args.format {
-        Format::Json => {
-            let text =
-                serde_json::to_string(&status).map_err(|err| Failure::new(Exit::Bug, err))?;
-            ui.line(&text);
+pub(crate) fn run(args: &StatusArgs, cx: &Context, ui: &Ui) -> Outcome {
+    let status = client::status(&cx.layout.socket());
+    // Whoever may ask the agent need not be one who may read the state.
+    let store = steadfast_node::run::open(cx, true, &mut vec![])?;
+    let mut components = shown::all(&store).map_err(state)?;
+    if let Some(asked) = &args.component {
+        components.retain(|it| it.component == asked.to_string());
+        if components.is_empty() {
+            return Err(unknown_component(asked, &store));
         }
-        Format::Text => {
+    }
+    let status = match status {
+        Err(ClientError::NotThere) if !components.is_empty() => None,
+        Err(error) => return Err(failure(error)),
+        Ok(status) => Some(status),
+    };
+    match (args.format, &args.component) {
+        (Format::Json, Some(_)) => {
+            for it in &components {
+                ui.line(&json(it)?.to_string());
+            }
+        }
+        (Format::Json, None) => {
+            let mut whole = match &status {
+                Some(status) => json(status)?,
+                None => json!({ "event": "no-agent", "words": NO_AGENT }),
+            };
+            if let (Some(all), false) = (whole.as_object_mut(), components.is_empty()) {
+                all.insert("components".to_owned(), json(&components)?);
+            }
+            ui.line(&whole.to_string());
+        }
+        (Format::Text, asked) => {
             let width = ui.width.min(100);
-            for (tone, line) in lines(&status, Timestamp::now(), width) {
+            let status = status.as_ref().filter(|_| asked.is_none());
+            for (tone, line) in lines(status, &components, Timestamp::now(), width) {
                 ui.line(&ui.paint(tone, &line));
             }
         }
     }
-    Ok(Exit::Fine)
+    if status.is_some() {
+        return Ok(Exit::Fine);
+    }
+    ui.warn(NO_AGENT);
+    // Where one is to run, whoever watches this machine has to see that none does.
+    let enabled = ["is-enabled", "--quiet", "steadfast.service"];
+    let is_to_run = Command::tool("systemctl").args(enabled).run().is_ok_and(|it| it.success());
+    Ok(if is_to_run { Exit::Unreachable } else { Exit::Fine })
+}
+
+const NO_AGENT: &str = "no agent is running";
+
+fn json(it: &impl serde::Serialize) -> Result<serde_json::Value, Failure> {
+    serde_json::to_value(it).map_err(|err| Failure::new(Exit::Bug, err))
 }
 
 /// So many promises of one verdict are named.
@@ -88,20 +138,38 @@ fn short(revision: &str) -> String {
 }
 
 /// The page, from top to bottom: whose it is, what it keeps, what stands in the way, how it went, what comes.
-fn lines(status: &Status, now: Timestamp, width: usize) -> Vec<(Tone, String)> {
+fn lines(
+    status: Option<&Status>,
+    components: &[Shown],
+    now: Timestamp,
+    width: usize,
+) -> Vec<(Tone, String)> {
     let now = now.round(Unit::Second).unwrap_or(now);
     let mut page = Page { lines: vec![], width, now };
-    settings(&mut page, status);
-    adopted(&mut page, status);
-    obstacles(&mut page, status);
+    if let Some(status) = status {
+        of_agent(&mut page, status);
+    }
+    for it in components {
+        let mut label = "component";
+        for (tone, line) in instance::lines(it) {
+            page.put(label, tone, &line);
+            label = "";
+        }
+    }
+    page.lines
+}
+
+fn of_agent(page: &mut Page, status: &Status) {
+    settings(page, status);
+    adopted(page, status);
+    obstacles(page, status);
     match &status.last_run {
-        Some(run) => last_run(&mut page, run),
+        Some(run) => last_run(page, run),
         None if status.adopted.is_some() => page.put("last run", Tone::Plain, "none yet"),
         None => {}
     }
-    flapping(&mut page, status);
-    times(&mut page, status);
-    page.lines
+    flapping(page, status);
+    times(page, status);
 }
 
 /// Which node this is, where its model comes from, and what the settings lack.
@@ -278,13 +346,14 @@ fn unkept(page: &mut Page, label: &str, tone: Tone, all: &[v1::Failure]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use steadfast_node::deployments::shown::Former;
 
     #[test]
     fn a_status_names_who_made_what_is_kept_and_what_is_newer() {
         let text = include_str!("../../../../tests/formats/agent-status-1-named.json");
         let status: Status = serde_json::from_str(text).unwrap();
         let now = "2026-07-06T12:00:00Z".parse().unwrap();
-        let lines = lines(&status, now, 80);
+        let lines = lines(Some(&status), &[], now, 80);
         let lines: Vec<&str> = lines.iter().map(|it| it.1.as_str()).collect();
         assert_eq!(
             lines[2..8],
@@ -311,7 +380,8 @@ mod tests {
             because: "it is not active".to_owned(),
             journal: vec!["cannot open the file".to_owned(), "giving up".to_owned()],
         }];
-        let all: Vec<String> = lines(&status, now, 80).into_iter().map(|(_, line)| line).collect();
+        let all: Vec<String> =
+            lines(Some(&status), &[], now, 80).into_iter().map(|(_, line)| line).collect();
         let page = all.join("\n");
         for expected in [
             "settings     have errors: those from before hold, and nothing new is fetched\n\
@@ -323,5 +393,53 @@ mod tests {
         ] {
             assert!(page.contains(expected), "{page}");
         }
+    }
+
+    #[test]
+    fn a_component_is_shown_with_what_its_step_waits_for() {
+        let former = |release: &str, reason: Option<&str>| Former {
+            release: release.to_owned(),
+            deployment: "0123456789abcdef".to_owned(),
+            reason: reason.map(str::to_owned),
+            at: reason.map(|_| "2026-07-06T10:00:00Z".to_owned()),
+        };
+        let shown = Shown {
+            event: "component",
+            component: "people/api".to_owned(),
+            outcome: Some("held".to_owned()),
+            release: Some("1.3".to_owned()),
+            deployment: Some("1123456789abcdef".to_owned()),
+            folder: Some("1123456789ab".to_owned()),
+            from: Some("1.3".to_owned()),
+            to: Some("1.4".to_owned()),
+            step: Some("held".to_owned()),
+            reason: None,
+            gap_ms: None,
+            open_connections: None,
+            previous: Some(former("1.2", None)),
+            bad: vec![former("1.5", Some("it answers 500"))],
+            waits_for: Some("outside of its window, which opens 2026-07-06 13:00:00Z".to_owned()),
+            since: Some("2026-07-06T11:00:00Z".to_owned()),
+            position: None,
+            steps: 3,
+        };
+        let new =
+            Shown { release: None, waits_for: None, previous: None, bad: vec![], ..shown.clone() };
+        let now = "2026-07-06T12:00:00Z".parse().unwrap();
+        let all = lines(None, &[shown, new], now, 80);
+        let all: Vec<&str> = all.iter().map(|it| it.1.as_str()).collect();
+        assert_eq!(
+            all,
+            [
+                "component    people/api",
+                "             runs 1.3 (deployment 1123456789ab)",
+                "             1.4 is held since 2026-07-06 11:00:00Z: outside of its window, which",
+                "             opens 2026-07-06 13:00:00Z",
+                "             before it: 1.2 (0123456789ab)",
+                "             bad: 1.5 (0123456789ab), 2026-07-06 10:00:00Z: it answers 500",
+                "component    people/api",
+                "             nothing of it runs here yet",
+            ]
+        );
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod changed;
 pub(crate) mod component;
 pub(crate) mod explained;
+pub(crate) mod instance;
 pub(crate) mod json;
 pub(crate) mod orphans;
 pub(crate) mod run;

@@ -1,5 +1,7 @@
 //! `steadfast explain`: what is promised about a thing, by which line, and what is on this machine now.
 
+mod component;
+
 use crate::adopted::{self, Adopted};
 use crate::commands::{facts_of, look_at_state};
 use crate::exit::{Exit, Failure, Outcome};
@@ -21,13 +23,14 @@ use steadfast_node::model::{self, Loaded, Target};
 use steadfast_node::origin::Lines;
 use steadfast_store::Store;
 
-/// Explain a promise, a path or an error code
+/// Explain a promise, a path, a component or an error code
 ///
 /// Shows which file and line promises it and which commit wrote that line; the parameters that it uses and
 /// where their values come from; its state on this machine, and what past runs did about it.
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
-    /// A promise (package:nginx), a path (/etc/motd) or an error code (unknown-field)
+    /// A promise (package:nginx), a path (/etc/motd), a component (people/api) or an error code
+    /// (unknown-field)
     #[arg(value_name = "THING")]
     thing: String,
 
@@ -78,6 +81,10 @@ pub(crate) fn run(args: &ExplainArgs, cx: &Context, ui: &Ui) -> Outcome {
         }
         return Ok(Exit::Fine);
     };
+    if let Ok(id) = crate::commands::component(&args.thing) {
+        let about = component::Asked { id: &id, node: &node, adopted: adopted.as_ref(), path };
+        return component::explain(args.format, &about, (&loaded, &target), cx, ui);
+    }
     let found = find(&target, &args.thing);
     if found.is_empty() {
         nothing_about(args, &node, &target, ui);

@@ -33,7 +33,8 @@ pub enum Act {
     },
     /// Call what takes traffic away.
     Drain,
-    /// Stop the processes of all of its units (`Socket`: the sockets stay), or of one slot.
+    /// Stop the processes of all of its units, or of one slot. Where the sockets stay, what is in place may have been
+    /// started by one of them when this is over.
     Stop(Stop),
     /// Put this in place of what is there: units, links, files outside. What starts at a boot is taken away first and
     /// put last, so that a boot between starts nothing that is neither one nor the other. In blue-green: move the

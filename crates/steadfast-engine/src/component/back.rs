@@ -16,14 +16,14 @@ impl Turn<'_> {
         let phase = match (step.kind, step.way()) {
             // What is not stopped runs on, what is stopped is started again.
             (Kind::Restart, _) => Phase::Start,
-            (Kind::Move, Switch::Restart | Switch::Socket) => {
+            (Kind::Move, Switch::Restart) => {
                 if here {
                     Phase::Start
                 } else {
                     Phase::Stop
                 }
             }
-            (Kind::Move, Switch::Reload) => Phase::Switch,
+            (Kind::Move, Switch::Reload | Switch::Socket) => Phase::Switch,
             (Kind::Move, Switch::BlueGreen) => {
                 if step.from.is_some() {
                     Phase::Start

@@ -290,8 +290,9 @@ impl Step {
     /// What follows once nothing needs it any more.
     pub(crate) fn after_drain(&self) -> Phase {
         match (self.kind, self.way()) {
-            (Kind::Restart, _) | (Kind::Move, Switch::Restart | Switch::Socket) => Phase::Stop,
-            (Kind::Move, Switch::Reload | Switch::BlueGreen) => Phase::Switch,
+            (Kind::Restart, _) | (Kind::Move, Switch::Restart) => Phase::Stop,
+            // While its socket is open, whatever connects starts what is in place, so that is to be the new one.
+            (Kind::Move, Switch::Reload | Switch::Socket | Switch::BlueGreen) => Phase::Switch,
         }
     }
 

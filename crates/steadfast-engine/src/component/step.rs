@@ -152,15 +152,24 @@ impl Turn<'_> {
     fn stop(&mut self, step: &Step) -> Option<Next> {
         let result = self.came.stopped.take();
         let mut why = None;
-        match result {
-            Some(Ok(open)) => self.count_connections(open),
-            Some(Err(error)) => why = Some(error),
-            None => {}
-        }
-        if self.seen.running.is_empty() {
-            return match step.kind {
-                Kind::Move => self.enter(Phase::Switch),
-                Kind::Restart => self.enter(Phase::Start),
+        let is_over = match result {
+            Some(Ok(open)) => {
+                self.count_connections(open);
+                // What runs again was started by its socket since, from what is in place.
+                step.way() == Switch::Socket
+            }
+            Some(Err(error)) => {
+                why = Some(error);
+                false
+            }
+            None => false,
+        };
+        if is_over || self.seen.running.is_empty() {
+            return match (step.kind, step.way()) {
+                (Kind::Move, Switch::Restart | Switch::Reload | Switch::BlueGreen) => {
+                    self.enter(Phase::Switch)
+                }
+                (Kind::Move, Switch::Socket) | (Kind::Restart, _) => self.enter(Phase::Start),
             };
         }
         if self.is_tried_out() && step.back.is_none() {
@@ -212,8 +221,8 @@ impl Turn<'_> {
         }
         // Somebody, or a boot, has started it meanwhile.
         let stops = match step.way() {
-            Switch::Restart | Switch::Socket => true,
-            Switch::Reload | Switch::BlueGreen => false,
+            Switch::Restart => true,
+            Switch::Reload | Switch::Socket | Switch::BlueGreen => false,
         };
         if stops && !self.seen.running.is_empty() {
             return self.give_stop(step);
@@ -225,6 +234,7 @@ impl Turn<'_> {
         match (step.way(), step.heading(), &step.back) {
             (Switch::BlueGreen, _, Some(_)) => self.enter(Phase::Retire),
             (Switch::BlueGreen, _, None) => self.enter_bake(step, None),
+            (Switch::Socket, Some(it), _) if !self.runs_alone(it) => self.enter(Phase::Stop),
             (Switch::Restart | Switch::Reload | Switch::Socket, Some(_), _) => {
                 self.enter(Phase::Start)
             }
@@ -353,6 +363,10 @@ impl Turn<'_> {
 
     pub(super) fn others_run(&self, but: Option<&Deployment>) -> bool {
         self.seen.running.iter().any(|it| it.as_ref() != but.map(|it| &it.own))
+    }
+
+    fn runs_alone(&self, it: &Deployment) -> bool {
+        self.is_running(&it.own) && !self.others_run(Some(it))
     }
 
     /// Blue-green: the slot that gets no traffic any more stops.

@@ -45,6 +45,8 @@ pub(crate) struct Program {
     pub own: Arc<str>,
     pub started: i64,
     pub invocation: u64,
+    /// Whether it was started by an act, or by a boot, and not by a socket.
+    pub known: bool,
 }
 
 /// Where an act is cut off.
@@ -110,7 +112,7 @@ impl Host {
     }
 
     pub(crate) fn running(&self) -> BTreeSet<Option<Arc<str>>> {
-        self.programs.iter().map(|it| Some(Arc::clone(&it.own))).collect()
+        self.programs.iter().map(|it| it.known.then(|| Arc::clone(&it.own))).collect()
     }
 
     pub(crate) fn busy(&self, time: i64) -> Vec<Arc<str>> {
@@ -159,7 +161,8 @@ impl Host {
         }
         self.invocations += 1;
         let invocation = self.invocations;
-        self.programs.push(Program { own: Arc::clone(own), started: time, invocation });
+        let own = Arc::clone(own);
+        self.programs.push(Program { own, started: time, invocation, known: true });
     }
 
     pub(crate) fn is_well(&self, own: &Arc<str>, time: i64) -> bool {
@@ -220,7 +223,7 @@ impl Host {
                 Done::Drained(if works { Ok(()) } else { Err("it answered 503".into()) })
             }
             Act::Stop(stop) => {
-                self.stop(stop, half);
+                self.stop(stop, half, time);
                 Done::Stopped(Ok(3))
             }
             Act::Switch(to) => Done::Switched(self.switch(to.as_ref(), half)),
@@ -252,18 +255,31 @@ impl Host {
         Ok(())
     }
 
-    fn stop(&mut self, stop: &Stop, half: bool) {
+    fn stop(&mut self, stop: &Stop, half: bool, time: i64) {
         match stop {
-            Stop::All { keep_sockets: _ } => {
+            Stop::All { keep_sockets } => {
                 if !half {
                     self.programs.clear();
                 }
                 self.along = false;
+                if *keep_sockets && !half {
+                    self.connect(time);
+                }
             }
             Stop::Others { but } => {
                 self.programs.retain(|it| but.as_ref().is_some_and(|but| but.own == it.own));
             }
         }
+    }
+
+    /// Somebody connects to a socket whose program does not run.
+    fn connect(&mut self, time: i64) {
+        match self.place.clone() {
+            Place::Mixed => self.broken = Some("a socket starts what is neither one nor the other"),
+            Place::Whole(own) => self.launch(&own, time),
+            Place::Nothing => {}
+        }
+        self.programs.iter_mut().for_each(|it| it.known = false);
     }
 
     fn switch(&mut self, to: Option<&Deployment>, half: bool) -> Result<(), Arc<str>> {
@@ -299,6 +315,7 @@ impl Host {
             return Ok(());
         }
         self.launch(&it.own, time);
+        self.programs.iter_mut().filter(|own| own.own == it.own).for_each(|it| it.known = true);
         match self.truth(&it.own) {
             Truth::DoesNotStart => Err(illness("exit code 203")),
             Truth::Good

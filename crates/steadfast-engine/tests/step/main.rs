@@ -12,7 +12,7 @@ mod world;
 use std::collections::BTreeSet;
 use world::World;
 
-const SEEDS: u64 = 24;
+const SEEDS: u64 = 40;
 const DAYS: i64 = 2;
 
 fn live(seed: u64, told: bool) -> BTreeSet<String> {

@@ -314,8 +314,8 @@ fn sockets_stay_open_while_their_program_is_another() {
         -> second
         prepare second
         ask first
-        stop, sockets stay
         switch to second
+        stop, sockets stay
         start second
         ask second
         commit second, previous first

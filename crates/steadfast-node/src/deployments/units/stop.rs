@@ -48,6 +48,7 @@ pub fn stop<S: Lives + Write>(
     }
     for unit in &ordered {
         let life = lives.get(unit).filter(|it| it.is_there());
+        let life = life.filter(|it| !(keep_sockets && is_anew(unit, it, sys)));
         errors.extend(life.and_then(|it| left_over(unit, it, sys)));
         // Also of what had failed before: nothing of that is to count for what comes.
         sys.forget_last(unit)?;
@@ -62,6 +63,12 @@ fn limit(unit: &UnitName, life: &Life) -> Duration {
     let usual = if unit.as_str().ends_with(".service") { AT_MOST } else { USUAL };
     let own = life.stops_within.unwrap_or(usual);
     own.saturating_mul(STAGES).saturating_add(SPARE).min(AT_MOST)
+}
+
+/// Whether it runs again since it was stopped, as its socket starts it where somebody connects.
+fn is_anew(unit: &UnitName, before: &Life, sys: &dyn Lives) -> bool {
+    let now = sys.lives(&[unit]).ok().and_then(|it| it.into_iter().next());
+    now.is_some_and(|it| it.invocation.is_some() && it.invocation != before.invocation)
 }
 
 /// What is still there of a unit that was stopped.

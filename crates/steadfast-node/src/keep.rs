@@ -3,14 +3,14 @@
 
 use crate::adopted;
 use crate::changed::look_up_packages;
-use crate::deployments::Steps;
+use crate::deployments::{Amid, Fates};
 use crate::orphans;
 use crate::resolution::Resolution;
 use crate::verdict::Collected;
 use crate::wire::{Changed, Report, RunReason, RunTask};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use steadfast_engine::{Assessment, Budget, Event, Promises, Reporter};
+use steadfast_engine::{Assessment, Budget, Event, Promises, Reporter, Summary};
 use steadfast_store::{Journal, Layout, Store, StoreError};
 use steadfast_system::Host;
 
@@ -47,25 +47,33 @@ pub enum Task {
 pub(crate) struct Told<'a> {
     pub(crate) journal: Journal<'a>,
     pub(crate) collected: Collected<'a>,
-    pub(crate) steps: Steps,
+    pub(crate) fates: Fates,
 }
 
 impl<'a> Told<'a> {
     pub(crate) fn new(journal: Journal<'a>, host: &'a Host) -> Told<'a> {
-        Told { journal, collected: Collected::new(host), steps: Steps::default() }
+        Told { journal, collected: Collected::new(host), fates: Fates::default() }
     }
+}
+
+/// What keeping the promises has come to. Of the history of the run it is still to be told that it has ended.
+pub(crate) struct Kept<'a> {
+    pub(crate) report: Report,
+    pub(crate) fates: Fates,
+    pub(crate) journal: Journal<'a>,
+    pub(crate) summary: Summary,
 }
 
 /// Where the content of a task's revision lies, and what it means for the run.
 #[derive(Debug)]
-pub struct Kept {
+pub struct Adopted {
     pub path: PathBuf,
     pub commit: Option<String>,
     pub keeping: Keeping,
 }
 
 /// Reads a task of the agent.
-pub fn task(task: &RunTask, layout: &Layout) -> Result<Kept, crate::NodeError> {
+pub fn task(task: &RunTask, layout: &Layout) -> Result<Adopted, crate::NodeError> {
     let record = adopted::record(layout, &task.revision)?;
     let against = task.against.as_ref().and_then(|it| adopted::record(layout, it).ok());
     let beside = match task.reason {
@@ -74,7 +82,7 @@ pub fn task(task: &RunTask, layout: &Layout) -> Result<Kept, crate::NodeError> {
         RunReason::GoBack => {
             Task::GoBack { from: against.as_ref().map(|it| it.content.clone()).unwrap_or_default() }
         }
-        RunReason::Keep | RunReason::Drift | RunReason::Asked => Task::Nothing,
+        RunReason::Keep | RunReason::Drift | RunReason::Step | RunReason::Asked => Task::Nothing,
     };
     let keeping = Keeping {
         content: record.content.clone(),
@@ -85,7 +93,7 @@ pub fn task(task: &RunTask, layout: &Layout) -> Result<Kept, crate::NodeError> {
         changed: task.changed.clone(),
         watch: task.watch,
     };
-    Ok(Kept { path: layout.content().join(&record.content), commit: record.commit, keeping })
+    Ok(Adopted { path: layout.content().join(&record.content), commit: record.commit, keeping })
 }
 
 impl Keeping {
@@ -113,7 +121,7 @@ impl Keeping {
         budget: Budget,
         told: &mut Told<'_>,
     ) -> Result<Budget, StoreError> {
-        let Told { journal, collected, steps: _ } = told;
+        let Told { journal, collected, fates: _ } = told;
         let mut lines = vec![];
         let rest = {
             let mut out: Vec<&mut dyn Reporter> = vec![&mut *collected, journal];
@@ -146,7 +154,7 @@ impl Keeping {
     }
 
     /// Keeps the promises, and judges. `promises_of` resolves another content; it is asked only where
-    /// something is not kept. Gives what became of its units, and the history, too.
+    /// something is not kept.
     pub(crate) fn keep<'t>(
         &self,
         promises: &Promises,
@@ -155,20 +163,21 @@ impl Keeping {
         store: &Store,
         told: Told<'t>,
         promises_of: impl Fn(&Path) -> Option<Promises>,
-    ) -> (Report, Steps, Journal<'t>) {
-        let Told { mut journal, mut collected, mut steps } = told;
+    ) -> Kept<'t> {
+        let Told { mut journal, mut collected, mut fates } = told;
         let summary = {
             let mut attributed =
                 Attributed { journal: &mut journal, changed: self.changed.clone() };
-            let mut reporters: Vec<&mut dyn Reporter> =
-                vec![&mut collected, &mut attributed, &mut steps];
+            // What the steps do belongs to the same run.
+            let mut amid = Amid { to: vec![&mut attributed], with_kept: true };
+            let mut reporters: Vec<&mut dyn Reporter> = vec![&mut collected, &mut amid, &mut fates];
             let mut ledger = store;
             steadfast_engine::converge(promises, assessment, host, &mut ledger, &mut reporters)
         };
         let against = self.against.as_ref().filter(|_| collected.needs_comparing());
         let before = against.and_then(|it| promises_of(it));
         let report = collected.finish(promises, before.as_ref(), store, &summary);
-        (report, steps, journal)
+        Kept { report, fates, journal, summary }
     }
 }
 

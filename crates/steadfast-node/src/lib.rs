@@ -3,6 +3,7 @@
 
 pub mod adopted;
 pub mod artifact;
+pub mod audience;
 pub mod changed;
 pub mod context;
 pub mod deployments;

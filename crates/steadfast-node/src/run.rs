@@ -20,12 +20,9 @@ use state::{is_amid_step, lock};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use steadfast_engine::{
-    Assessment, Budget, Circumstances, Observer, Plan, Promises, Reporter, Summary,
-};
-use steadfast_model::{Diagnostic, Keep, SourceSet};
+use steadfast_engine::{Assessment, Budget, Circumstances, Observer, Plan, Promises, Summary};
+use steadfast_model::{Diagnostic, Keep};
 use steadfast_resources::glob::Glob;
-use steadfast_source::Revision;
 use steadfast_store::{Journal, KnownContents, Places, ResolveCache, RunHeader, Store};
 use steadfast_system::Host;
 use steadfast_system::clock::Read as _;
@@ -69,34 +66,6 @@ pub enum Purpose {
     ByHand,
     /// To keep the revision that the agent has adopted.
     Keep(Keeping),
-}
-
-/// Receives the progress of a run.
-pub trait Audience {
-    /// A problem that does not stop the run.
-    fn warn(&mut self, words: &str);
-    /// The promises are known, and work on them starts.
-    fn begins(&mut self, beginning: &Beginning<'_>);
-    /// Whether it wants to be told of each promise that is kept, too.
-    fn wants_each(&self) -> bool;
-    /// What became of a component, or would.
-    fn component(&mut self, told: &deployments::Told, sources: &SourceSet);
-    /// The receiver of the run's events.
-    fn reporter<'s>(&'s mut self, sources: &'s SourceSet) -> Box<dyn Reporter + 's>;
-}
-
-/// What is known before the first promise is worked on.
-#[derive(Debug)]
-pub struct Beginning<'a> {
-    pub node: &'a str,
-    pub environment: &'a str,
-    pub promises: usize,
-    pub revision: &'a Revision,
-    /// Warnings of the model, in these files.
-    pub warnings: &'a [Diagnostic],
-    pub sources: &'a SourceSet,
-    /// Patterns of the scope that match no promise.
-    pub unmatched: &'a [Glob],
 }
 
 /// The result of a run.
@@ -207,6 +176,8 @@ impl Run<'_> {
         self.keeping().is_some_and(Keeping::is_more_than_keeping)
     }
 }
+
+pub use crate::audience::{Audience, Beginning};
 
 mod components;
 mod quiet;

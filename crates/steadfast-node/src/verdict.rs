@@ -2,7 +2,7 @@
 //! that is, whether a service is ill, and whether the revision has changed it.
 
 use crate::wire::{Failure, Fault, JudgedFailure, Report};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use steadfast_engine::{
     Event, Ledger as _, NotKept, Outcome, Promised, Promises, Reporter, Step, Summary, UnitId,
@@ -132,7 +132,8 @@ impl Collected<'_> {
             debts.dedup();
         }
         let Collected { host: _, repaired, not_kept, held, undone, left, open: _, told } = self;
-        Report { kept: summary.kept as u64, repaired, not_kept, held, debts, undone, left, told }
+        let (kept, steps) = (summary.kept as u64, BTreeMap::new());
+        Report { kept, repaired, not_kept, held, debts, undone, left, told, steps }
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::gate::Gate;
 use crate::revision::{HighestAccepted, Revision, RevisionInfo};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use steadfast_model::PromiseId;
@@ -238,6 +239,8 @@ pub enum RunReason {
     SecondTry,
     GoBack,
     Drift,
+    /// The step of a component goes on.
+    Step,
     Asked,
 }
 
@@ -249,6 +252,7 @@ impl RunReason {
             RunReason::SecondTry => "second-try",
             RunReason::GoBack => "go-back",
             RunReason::Drift => "drift",
+            RunReason::Step => "step",
             RunReason::Asked => "asked",
         }
     }
@@ -268,6 +272,9 @@ pub struct Report {
     pub left: Vec<String>,
     /// What else an operator may want to know: what left the model and stays.
     pub told: Vec<String>,
+    /// Of each component that was asked about, in how many milliseconds its step goes on; nothing where only a change
+    /// brings it on.
+    pub steps: BTreeMap<PromiseId, Option<u64>>,
 }
 
 /// A promise that is not kept, as it was judged.

@@ -39,6 +39,11 @@ pub struct Started {
 }
 
 impl Instance {
+    /// Whether a step of it is open, or something that it took away is to be given back.
+    pub fn is_amid(&self) -> bool {
+        self.row.step.is_some() || !self.row.owed.is_nothing()
+    }
+
     /// Its position is that of what it has committed to, and never falls.
     pub fn rise(&mut self) {
         let Some(current) = &self.row.current else { return };

@@ -186,18 +186,21 @@ fn a_component_is_deployed_upgraded_repaired_and_taken_back_whole() {
         "{told}"
     );
     assert_eq!((&told["release"], &told["to"]), (&"1.4".into(), &"1.5".into()), "{told}");
-    assert!(told["reason"][1].as_str().unwrap().contains("it is not healthy"), "{told}");
+    assert!(told["reason"].as_str().unwrap().contains("answers 500"), "{told}");
     assert_eq!(answer(&machine), "200 1.4");
     assert_eq!(machine.text("/etc/people.conf"), "release 1.4\n");
     let after = machine.sh(
         "cd /srv/people-api; find . -type f | sort | xargs sha256sum; readlink current previous",
     );
-    assert_eq!(after, files);
+    // What failed stays for looking at, and nothing else is another.
+    let missing: Vec<&str> =
+        files.lines().filter(|it| !after.lines().any(|line| line == *it)).collect();
+    assert_eq!(missing, Vec::<&str>::new(), "{after}");
     let before = process(&machine);
     let again = run(&machine, &["--format", "json"]);
     assert_eq!(again.status, 4, "{again:#?}");
     assert!(
-        component(&again)["reason"][0].as_str().unwrap().contains("not tried again"),
+        component(&again)["reason"].as_str().unwrap().contains("not tried again"),
         "{again:#?}"
     );
     assert_eq!(process(&machine), before);
@@ -299,7 +302,7 @@ fn the_tree_of_an_archive_is_fetched_before_anything_is_switched_and_repaired_wh
     let away = run(&machine, &["--format", "json"]);
     let told = component(&away);
     assert_eq!((away.status, told["outcome"].as_str()), (4, Some("not-kept")), "{away:#?}");
-    assert!(told["reason"][0].as_str().unwrap().contains("cannot be fetched"), "{told}");
+    assert!(told["reason"].as_str().unwrap().contains("is away"), "{told}");
     assert_eq!((process(&machine), current(&machine)), (before, there));
     machine.ok(&["mv", "/srv/dist/away", "/srv/dist/1.4.tar.gz"]);
     assert_eq!(run(&machine, &[]).status, 0);

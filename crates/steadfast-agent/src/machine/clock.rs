@@ -14,6 +14,8 @@ impl Agent {
     pub(super) fn heed_the_clock(&mut self, now: Timestamp, out: &mut Vec<Action>) {
         self.upstream.heed_the_clock(self.config.fetch, now);
         at_most(&mut self.work.next_keep, self.config.keep, now);
+        let keep = self.config.keep;
+        self.work.steps.values_mut().for_each(|it| at_most(it, keep, now));
         at_most(&mut self.trial.due, LONGEST_RETRY, now);
         if let Some(trouble) = &mut self.steps.trouble {
             at_most(&mut trouble.retry, LONGEST_RETRY, now);
@@ -55,6 +57,9 @@ impl Agent {
         let new = if on_trial { Some(self.trial.due) } else { self.known_due(now) };
         let new = new.map(|it| it.max(retry.unwrap_or(now)));
         let mut times: Vec<Timestamp> = retry.into_iter().chain(new).collect();
+        if self.keeps_adopted() {
+            times.extend(self.work.steps.values().min());
+        }
         if self.memory.adopted.is_some() && (!on_trial || retry.is_some()) {
             times.push(self.work.next_keep);
             times.extend(self.work.drift.next(now));

@@ -41,7 +41,12 @@ impl Agent {
                 RunReason::Keep | RunReason::Drift => {
                     self.work.next_keep = self.work.next_keep.min(retry);
                 }
-                RunReason::Adopt | RunReason::SecondTry | RunReason::GoBack | RunReason::Asked => {}
+                // Steps are due again before long.
+                RunReason::Step
+                | RunReason::Adopt
+                | RunReason::SecondTry
+                | RunReason::GoBack
+                | RunReason::Asked => {}
             }
         }
         self.shut_down(out);

@@ -19,11 +19,15 @@ impl Agent {
         if self.suspension(now).is_some() {
             return;
         }
+        if storable && self.memory.trial.is_some() && now >= self.trial.due {
+            self.begin_trial(now, out);
+            return;
+        }
+        if self.begin_steps(now, out) {
+            return;
+        }
         if storable {
             if self.memory.trial.is_some() {
-                if now >= self.trial.due {
-                    self.begin_trial(now, out);
-                }
                 return;
             }
             if let Some(revision) = self.choice(now) {
@@ -31,10 +35,8 @@ impl Agent {
                 return;
             }
         }
-        // In the middle of going back there is no revision that would be right to keep.
-        let back = self.memory.trial.as_ref().is_some_and(|it| it.stage == Stage::Back);
-        let Some(adopted) = self.memory.adopted.as_ref().filter(|_| !back) else { return };
-        let revision = adopted.info.revision.clone();
+        let adopted = self.memory.adopted.as_ref().filter(|_| self.keeps_adopted());
+        let Some(revision) = adopted.map(|it| it.info.revision.clone()) else { return };
         if let Some((only, serving)) = self.requests.take_next() {
             self.run(Job { revision, reason: RunReason::Asked, only, against: None }, serving, out);
         } else if now >= self.work.next_keep {
@@ -49,6 +51,22 @@ impl Agent {
                 self.run(job, vec![], out);
             }
         }
+    }
+
+    /// Whether what is adopted is kept: in the middle of going back there is no revision that would be right to keep.
+    pub(super) fn keeps_adopted(&self) -> bool {
+        let back = self.memory.trial.as_ref().is_some_and(|it| it.stage == Stage::Back);
+        self.memory.adopted.is_some() && !back
+    }
+
+    /// A component's step goes on, also while its revision is on trial: it is not judged by that. Whether any does.
+    fn begin_steps(&mut self, now: Timestamp, out: &mut Vec<Action>) -> bool {
+        let adopted = self.memory.adopted.as_ref().filter(|_| self.keeps_adopted());
+        let Some(revision) = adopted.map(|it| it.info.revision.clone()) else { return false };
+        let Some(only) = self.work.take_steps(now) else { return false };
+        let job = Job { revision, reason: RunReason::Step, only: Some(only), against: None };
+        self.run(job, vec![], out);
+        true
     }
 
     pub(super) fn run(&mut self, job: Job, serving: Vec<Waiter>, out: &mut Vec<Action>) {
@@ -97,7 +115,7 @@ impl Agent {
             (Some(stage), RunReason::Adopt | RunReason::SecondTry | RunReason::GoBack) => {
                 self.trial_ended(stage, result, now, out);
             }
-            (Some(_), RunReason::Keep | RunReason::Drift | RunReason::Asked)
+            (Some(_), RunReason::Keep | RunReason::Drift | RunReason::Step | RunReason::Asked)
             | (
                 None,
                 RunReason::Keep
@@ -105,6 +123,7 @@ impl Agent {
                 | RunReason::SecondTry
                 | RunReason::GoBack
                 | RunReason::Drift
+                | RunReason::Step
                 | RunReason::Asked,
             ) => self.plain_run_ended(&job, result, now, out),
         }
@@ -121,6 +140,8 @@ impl Agent {
             RunResult::Finished(report) => {
                 self.memory.crashes = 0;
                 match &job.only {
+                    // When it goes on is said by the run itself.
+                    Some(_) if job.reason == RunReason::Step => {}
                     Some(only) => {
                         let Agent { work, chance, .. } = self;
                         work.drift.single_run_at(only, &report.not_kept, now, chance);

@@ -117,7 +117,8 @@ impl Shell {
             environment: self.settings.environment.as_deref().unwrap_or_default().to_owned(),
             report_only: self.settings.keep == Keep::Report,
             verify: self.settings.verify.as_secs(),
-            watch: self.runs.watched.as_ref() != Some(&revision),
+            // A step brings other promises.
+            watch: self.runs.watched.as_ref() != Some(&revision) || reason == RunReason::Step,
             changed: self.attribution.run_begins(only.as_ref()),
             revision: revision.clone(),
             only,

@@ -45,19 +45,28 @@ pub use row::{
 pub use seen::{Answer, By, Done, Health, Illness, Place, Seen, Wanted};
 pub use sequence::{Standing, beside, order};
 pub use time::{Moment, Now, Until};
+pub use words::Clock;
 
+use std::time::Duration;
 use turn::Turn;
+
+/// So often a row may change before there is something to do. A step has fewer phases than that, forth and back.
+const CHANGES: usize = 60;
+/// How long whoever asks waits where that is not enough.
+const LATER: Duration = Duration::from_secs(60);
 
 /// What is done next about a component.
 pub fn next(row: &Row, seen: &Seen, now: &Now) -> Next {
     let mut turn = Turn::new(row, seen, now);
     turn.heed_boot();
-    for _count in 0.. {
-        assert!(_count < 60, "LOOP {:?}", turn.row.step);
+    for _ in 0..CHANGES {
         let next = if turn.row.step.is_some() { turn.go_on() } else { turn.idle() };
         if let Some(next) = next {
             return next;
         }
     }
-    unreachable!()
+    // A mistake of this program: what is known stays, and nothing is done.
+    debug_assert!(false, "it leads nowhere: {:?}", turn.row.step);
+    let why = Waiting::Stuck("no way on is known".into());
+    Next::Wait { row: row.clone(), until: Until::Boot(now.at.saturating_add(LATER)), why }
 }

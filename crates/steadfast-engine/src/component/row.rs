@@ -268,14 +268,14 @@ impl Row {
 
 impl Step {
     /// Where the step is going now.
-    pub(crate) fn heading(&self) -> Option<&Deployment> {
+    pub fn heading(&self) -> Option<&Deployment> {
         match self.back {
             None => Some(&self.to),
             Some(_) => self.from.as_ref(),
         }
     }
 
-    pub(crate) fn way(&self) -> Switch {
+    pub fn way(&self) -> Switch {
         match (self.kind, way(self.from.as_ref(), &self.to)) {
             (Kind::Restart, Switch::Socket) => Switch::Socket,
             (Kind::Restart, Switch::Restart | Switch::Reload | Switch::BlueGreen) => {
@@ -297,7 +297,7 @@ impl Step {
     }
 
     /// Whether nothing was stopped or changed yet.
-    pub(crate) fn is_untouched(&self) -> bool {
+    pub fn is_untouched(&self) -> bool {
         match self.phase {
             Phase::Quiesce | Phase::Drain | Phase::Drained => true,
             Phase::Stop

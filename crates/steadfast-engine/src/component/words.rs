@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// How a time is written: seconds since 1970.
-pub(super) type Clock<'a> = &'a dyn Fn(i64) -> String;
+pub type Clock<'a> = &'a dyn Fn(i64) -> String;
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,6 +88,13 @@ pub(super) fn gate(it: &Gate, at: Clock<'_>) -> String {
         Gate::Provider { component, failed: true } => {
             format!("the step of {component}, which it uses, failed")
         }
+    }
+}
+
+impl Waiting {
+    /// What is waited for.
+    pub fn words(&self, at: Clock<'_>) -> String {
+        waiting(self, None, at)
     }
 }
 

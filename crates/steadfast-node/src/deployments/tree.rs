@@ -1,11 +1,15 @@
 //! The tree of a component's artifact: how it is called, that it is there, and that it is whole.
 
 use crate::Context;
-use crate::artifact::{IDLE, Made, Means, ModelFile, TreeKey, TreeOrder, look_at_tree, make_tree};
+use crate::artifact::{
+    IDLE, Made, Means, ModelFile, NoTree, TreeKey, TreeOrder, look_at_tree, make_tree,
+};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::path::Path;
 use steadfast_model::application::{ArtifactKind, Files, Location};
 use steadfast_model::{Placed, SourceSet};
+use steadfast_system::SystemError;
 use steadfast_system::trees::{Depth, is_for_root_alone};
 
 /// What is fetched; nothing where there is no artifact, or it is of the model.
@@ -42,10 +46,29 @@ pub(super) fn key(placed: &Placed, sources: &SourceSet) -> Option<TreeKey> {
     Some(TreeKey::new(files, &settings.unpack, &folder))
 }
 
-/// Fetches and unpacks what is not there yet. What is to be told, where that is not to be had.
-pub(super) fn prepare(placed: &Placed, cx: &Context) -> Result<(), String> {
+/// Fetches and unpacks what is not there yet, and exchanges what is not whole.
+pub(super) fn prepare(placed: &Placed, sources: &SourceSet, cx: &Context) -> Result<(), NoTree> {
     is_safe(placed)?;
-    make(placed, cx, Made::IfMissing)
+    let there = placed.directory.as_ref().zip(key(placed, sources));
+    let is_there = there.is_some_and(|(directory, key)| is_there(directory, key.name()));
+    let made = if is_there && !is_whole(placed, sources)? { Made::Anew } else { Made::IfMissing };
+    make(placed, cx, made)
+}
+
+/// Whether the tree of what is wanted is as it was unpacked. That of a directory of the model is a promise.
+pub(super) fn is_whole(placed: &Placed, sources: &SourceSet) -> Result<bool, NoTree> {
+    let (Some(_), Some(directory)) = (fetched(placed), &placed.directory) else { return Ok(true) };
+    let Some(key) = key(placed, sources) else { return Ok(true) };
+    if !is_there(directory, key.name()) {
+        return Ok(false);
+    }
+    Ok(look_at_tree(Path::new(&**directory), &key, Depth::Seen)?.is_empty())
+}
+
+/// Whether a component has a tree of this name at all.
+pub(super) fn is_there(directory: &str, name: &str) -> bool {
+    let found = rustix::fs::lstat(Path::new(directory).join("releases").join(name));
+    found.is_ok_and(|it| FileType::from_raw_mode(it.st_mode) == FileType::Directory)
 }
 
 /// Puts a tree in the place of one that somebody has changed. `link` leads to it: it is made anew by the run, and
@@ -56,31 +79,30 @@ pub(super) fn repair(
     link: &str,
     cx: &Context,
 ) -> Result<(), String> {
-    is_safe(placed)?;
-    let (Some(_), Some(directory)) = (fetched(placed), &placed.directory) else { return Ok(()) };
-    let Some(key) = key(placed, sources) else { return Ok(()) };
-    let found = look_at_tree(Path::new(&**directory), &key, Depth::Seen);
-    if found.map_err(|it| it.to_string())?.is_empty() {
+    is_safe(placed).map_err(|it| it.to_string())?;
+    if is_whole(placed, sources).map_err(|it| it.to_string())? {
         return Ok(());
     }
     match rustix::fs::unlink(link) {
-        Ok(()) | Err(Errno::NOENT) => make(placed, cx, Made::Anew),
+        Ok(()) | Err(Errno::NOENT) => make(placed, cx, Made::Anew).map_err(|it| it.to_string()),
         Err(err) => Err(format!("the link {link} to its tree cannot be removed: {err}")),
     }
 }
 
 /// Nobody but root can put another in the place of what root starts from there.
-fn is_safe(placed: &Placed) -> Result<(), String> {
+fn is_safe(placed: &Placed) -> Result<(), NoTree> {
     let Some(directory) = &placed.directory else { return Ok(()) };
-    is_for_root_alone(Path::new(&**directory)).map_err(|it| it.to_string())
+    is_for_root_alone(Path::new(&**directory)).map_err(NoTree::Failed)
 }
 
-fn make(placed: &Placed, cx: &Context, made: Made) -> Result<(), String> {
+fn make(placed: &Placed, cx: &Context, made: Made) -> Result<(), NoTree> {
     let (Some(files), Some(directory)) = (fetched(placed), &placed.directory) else {
         return Ok(());
     };
     let Some(settings) = &placed.settings else { return Ok(()) };
-    let program = std::env::current_exe().map_err(|err| format!("this program: {err}"))?;
+    let program = std::env::current_exe();
+    let program =
+        program.map_err(|err| NoTree::Failed(SystemError::io("find this program", err)))?;
     let order = TreeOrder {
         directory: Path::new(&**directory),
         artifact: files,
@@ -90,7 +112,7 @@ fn make(placed: &Placed, cx: &Context, made: Made) -> Result<(), String> {
     };
     let cache = cx.layout.cache.join("artifacts");
     let means = Means { cache: &cache, program: &program, access: &[], proxy: None, idle: IDLE };
-    let tree = make_tree(&order, &means, made).map_err(|it| it.to_string())?;
+    let tree = make_tree(&order, &means, made)?;
     tree.notes.iter().for_each(|it| tracing::warn!(component = %placed.id, "{it}"));
     Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::{Context, NodeError};
 use steadfast_engine::Ledger as _;
 use steadfast_model::policy::Policy;
-use steadfast_store::{RunLock, Store, StoreError};
+use steadfast_store::{Instance, RunLock, Store, StoreError};
 use steadfast_system::packages::PackagePolicy;
 use steadfast_trust::text::chain;
 
@@ -15,9 +15,11 @@ pub(super) fn lock(cx: &Context) -> Result<RunLock, NodeError> {
     Ok(lock)
 }
 
-/// Whether an earlier run was cut off within the step of a unit, as far as can be told.
+/// Whether an earlier run was cut off within the step of a unit, or a step of a component is open, or owed something, as
+/// far as can be told.
 pub(super) fn is_amid_step(store: &Store) -> bool {
-    !store.open_steps().is_ok_and(|it| it.is_empty())
+    let is_open = || store.instances().is_ok_and(|all| all.values().any(Instance::is_amid));
+    !store.open_steps().is_ok_and(|it| it.is_empty()) || is_open()
 }
 
 /// The state, or nothing where a look may not read it.

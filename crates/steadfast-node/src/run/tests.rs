@@ -2,7 +2,9 @@
 //! is remembered of the model only where that is all there.
 
 use super::*;
+use steadfast_engine::Reporter;
 use steadfast_engine::{Ledger as _, UnitId};
+use steadfast_model::SourceSet;
 use steadfast_store::{Layout, state_files};
 
 /// Nobody looks on.
@@ -13,6 +15,7 @@ impl Audience for Nobody {
 
     fn begins(&mut self, _beginning: &Beginning<'_>) {}
 
+    fn progress(&mut self, _words: Option<&str>) {}
     fn component(&mut self, _told: &crate::deployments::Told, _sources: &SourceSet) {}
 
     fn wants_each(&self) -> bool {

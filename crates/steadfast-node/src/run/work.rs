@@ -1,14 +1,15 @@
 //! What a run does once it has looked: it says what it would do, or does it, and handles what left the model.
 
-use super::components::Summed as _;
+use super::components;
 use super::{Done, Purpose, Ready, Running};
+use crate::deployments::Amid;
 use crate::implied::Implied;
-use crate::keep::{Keeping, Told};
+use crate::keep::{Keeping, Kept, Told};
 use crate::model;
 use crate::orphans::{self, Orphans};
 use crate::resolution::Resolution;
 use std::path::Path;
-use steadfast_engine::{Promises, Reporter, Summary};
+use steadfast_engine::{Event, Promises, Reporter, Summary};
 use steadfast_store::{Store, StoreError};
 use steadfast_system::Host;
 use steadfast_trust::text::chain;
@@ -34,7 +35,7 @@ impl Running<'_> {
 
     fn forecast(&mut self, ready: Ready<'_>) -> Done {
         let Ready { resolution, files, host, store, mut assessment, told: _ } = ready;
-        let components = self.foresee(&resolution.promises, &mut assessment);
+        let components = self.foresee(&resolution.promises, &mut assessment, host);
         let plan = {
             let mut shown = self.audience.reporter(&files.sources);
             steadfast_engine::dry_run(&resolution.promises, assessment, &mut *shown)
@@ -46,26 +47,28 @@ impl Running<'_> {
 
     fn keep(&mut self, keeping: &Keeping, ready: Ready<'_>) -> Done {
         let Ready { resolution, files, host, store, assessment, told } = ready;
-        let before = self.well(host, store);
         let promises_of = |content: &Path| self.promises_of(content);
-        let (mut report, steps, mut journal) =
-            keeping.keep(&resolution.promises, assessment, host, store, told, promises_of);
-        let components = self.end_components(&steps, &before, host, store);
-        self.remember(&components, &mut journal, files);
-        report.add(&components);
+        let kept = keeping.keep(&resolution.promises, assessment, host, store, told, promises_of);
+        let Kept { mut report, fates, mut journal, mut summary } = kept;
+        let taken = self.take_steps(&fates, (host, store), &mut journal, files);
+        summary.repaired += taken.repaired.len();
+        journal.report(&Event::Finished { summary: &summary });
+        self.remember(&taken.told, &mut journal, files);
+        components::add(&mut report, taken);
         self.after(journal.problem.as_ref(), store);
         Done::Kept { report, promises: resolution.promises }
     }
 
     fn by_hand(&mut self, ready: Ready<'_>) -> Done {
         let Ready { resolution, files, host, store, assessment, told } = ready;
-        let Told { mut journal, collected: _, mut steps } = told;
+        let Told { mut journal, collected: _, mut fates } = told;
         let mut implied = Implied::default();
-        let before = self.well(host, store);
-        let summary = {
+        let mut summary = {
             let mut shown = self.audience.reporter(&files.sources);
+            // What the steps do belongs to the same run.
+            let mut amid = Amid { to: vec![&mut journal], with_kept: true };
             let mut reporters: Vec<&mut dyn Reporter> =
-                vec![&mut *shown, &mut journal, &mut implied, &mut steps];
+                vec![&mut *shown, &mut amid, &mut implied, &mut fates];
             let mut ledger = store;
             steadfast_engine::converge(
                 &resolution.promises,
@@ -75,9 +78,11 @@ impl Running<'_> {
                 &mut reporters,
             )
         };
-        let components = self.end_components(&steps, &before, host, store);
-        self.tell(&components, files);
-        self.remember(&components, &mut journal, files);
+        let taken = self.take_steps(&fates, (host, store), &mut journal, files);
+        summary.repaired += taken.repaired.len();
+        journal.report(&Event::Finished { summary: &summary });
+        self.tell(&taken.told, files);
+        self.remember(&taken.told, &mut journal, files);
         self.after(journal.problem.as_ref(), store);
         let implied = implied.0;
         let mut summary = Summary {
@@ -87,7 +92,7 @@ impl Running<'_> {
             held: summary.held - implied.held,
             ..summary
         };
-        summary.add(&components);
+        taken.told.iter().for_each(|it| it.count(&mut summary));
         let orphans = self.orphans(&resolution, host, store);
         Done::Ran { summary, implied, run: journal.run(), orphans }
     }

@@ -2,21 +2,22 @@
 
 use crate::ui::{Tone, Ui, clean};
 use serde_json::json;
+use steadfast_engine::component::Became;
 use steadfast_model::SourceSet;
-use steadfast_node::deployments::{Fared, Told};
+use steadfast_node::deployments::Told;
 
 /// How far the lines below it are indented.
 const INDENT: usize = 10;
 
 /// Where nothing is to be said of it, nothing is.
 pub(crate) fn text(ui: &Ui, told: &Told, sources: &SourceSet) {
-    let tone = match told.fared {
-        Fared::Kept => return,
-        Fared::Repaired | Fared::Expected => Tone::Change,
-        Fared::NotKept => Tone::Bad,
-        Fared::Held => Tone::Doubt,
+    let tone = match told.report.outcome {
+        Became::Kept => return,
+        Became::Repaired => Tone::Change,
+        Became::NotKept => Tone::Bad,
+        Became::Held => Tone::Doubt,
     };
-    let word = told.fared.word();
+    let word = told.word();
     let gap = " ".repeat(INDENT.saturating_sub(word.len()));
     let id = ui.paint(Tone::Strong, &clean(&told.id().to_string()));
     let place = sources.place(told.span).to_string();
@@ -24,37 +25,31 @@ pub(crate) fn text(ui: &Ui, told: &Told, sources: &SourceSet) {
     if let Some(way) = told.way() {
         ui.below(INDENT, Tone::Plain, &clean(&way));
     }
-    for reason in &told.because {
+    if let Some(reason) = &told.report.reason {
         ui.below(INDENT, Tone::Plain, &clean(&format!("because: {reason}")));
+    }
+    for line in &told.journal {
+        ui.below(INDENT, Tone::Quiet, &clean(&format!("journal: {line}")));
     }
 }
 
 pub(crate) fn json(ui: &Ui, told: &Told, sources: &SourceSet) {
-    let Told { component, span, fared, release, deployment, from, to, step, because } = told;
-    let event = match fared {
-        Fared::Expected => json!({
+    let report = &told.report;
+    let origin = sources.place(told.span).to_string();
+    let mut event = match told.is_expected {
+        true => json!({
             "event": "forecast",
-            "component": component.to_string(),
-            "certainty": fared.word(),
-            "release": release,
-            "deployment": deployment,
-            "from": from,
-            "to": to,
-            "because": because,
-            "origin": sources.place(*span).to_string(),
+            "component": report.component,
+            "certainty": told.word(),
+            "release": report.release,
+            "deployment": report.deployment,
+            "folder": report.folder,
+            "from": report.from,
+            "to": report.to,
+            "because": report.reason,
         }),
-        Fared::Kept | Fared::Repaired | Fared::NotKept | Fared::Held => json!({
-            "event": "component",
-            "component": component.to_string(),
-            "outcome": fared.word().replace(' ', "-"),
-            "release": release,
-            "deployment": deployment,
-            "from": from,
-            "to": to,
-            "step": step.map(steadfast_node::deployments::Ended::word),
-            "reason": because,
-            "origin": sources.place(*span).to_string(),
-        }),
+        false => json!(report),
     };
+    event["origin"] = origin.into();
     ui.line(&event.to_string());
 }

@@ -9,8 +9,9 @@ pub(crate) mod orphans;
 pub(crate) mod run;
 pub(crate) mod time;
 
+use steadfast_engine::component::Became;
 use steadfast_engine::{Entry, Forecast, Outcome, Plan, Promised, Promises};
-use steadfast_node::deployments::{Fared, Told};
+use steadfast_node::deployments::Told;
 use steadfast_resources::Change;
 
 /// What a dry run says of one promise.
@@ -67,11 +68,11 @@ impl Forecasts {
     pub(crate) fn with(mut self, components: &[Told]) -> Forecasts {
         let slot = &mut self.promises;
         for told in components {
-            match told.fared {
-                Fared::Kept => slot.kept += 1,
-                Fared::Repaired | Fared::Expected => slot.pending += 1,
-                Fared::NotKept => slot.not_kept += 1,
-                Fared::Held => slot.held += 1,
+            match told.report.outcome {
+                Became::Kept => slot.kept += 1,
+                Became::Repaired => slot.pending += 1,
+                Became::NotKept => slot.not_kept += 1,
+                Became::Held => slot.held += 1,
             }
         }
         self

@@ -3,10 +3,14 @@
 use super::drift::Drift;
 use super::requests::Waiter;
 use crate::machine::messages::{Job, Note};
+use crate::schedule::{FIRST_RETRY, later};
 use crate::status::LastRun;
 use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use steadfast_model::PromiseId;
 use steadfast_node::revision::Revision;
-use steadfast_node::wire::{Report, RunReason};
+use steadfast_node::wire::{Report, RunReason, Selection};
 
 /// The run that is under way, and what the last ones have shown.
 #[derive(Debug)]
@@ -18,6 +22,8 @@ pub(crate) struct Work {
     /// Runs that could not begin, one after the other.
     pub(crate) put_off: u32,
     pub(crate) drift: Drift,
+    /// When the steps of components go on.
+    pub(crate) steps: BTreeMap<PromiseId, Timestamp>,
     pub(crate) last_run: Option<LastRun>,
 }
 
@@ -35,6 +41,7 @@ impl Work {
             failing: 0,
             put_off: 0,
             drift: Drift::default(),
+            steps: BTreeMap::new(),
             last_run: None,
         }
     }
@@ -64,13 +71,43 @@ impl Work {
         if is_that { self.take_running() } else { None }
     }
 
+    /// The components whose step goes on now. Each is told again when it is due next, by the run that this begins.
+    pub(crate) fn take_steps(&mut self, now: Timestamp) -> Option<Selection> {
+        let due = |(_, at): &(&PromiseId, &Timestamp)| **at <= now;
+        let due: Vec<PromiseId> = self.steps.iter().filter(due).map(|(it, _)| it.clone()).collect();
+        // Where the run comes to nothing, it is not begun again at once.
+        for promise in &due {
+            self.steps.insert(promise.clone(), later(now, FIRST_RETRY));
+        }
+        (!due.is_empty()).then(|| Selection::from_promises(&due))
+    }
+
+    /// When the steps go on that a run was about.
+    fn remember_steps(&mut self, job: &Job, report: &Report, now: Timestamp) {
+        if job.only.is_none() {
+            self.steps.clear();
+        }
+        for (promise, due) in &report.steps {
+            match due {
+                Some(due) => {
+                    let at = later(now, Duration::from_millis(*due));
+                    self.steps.insert(promise.clone(), at);
+                }
+                None => {
+                    self.steps.remove(promise);
+                }
+            }
+        }
+    }
+
     /// What every finished run tells. Gives what began to flap by it.
     pub(crate) fn record(&mut self, job: &Job, report: &Report, now: Timestamp) -> Vec<Note> {
         self.drift.repaired(&report.repaired);
+        self.remember_steps(job, report, now);
         let mut notes = vec![];
         match job.reason {
-            // What a new revision repairs, it repairs because it is new.
-            RunReason::Adopt | RunReason::SecondTry | RunReason::GoBack => {}
+            // What a new revision repairs, or a step, it repairs because it is new.
+            RunReason::Adopt | RunReason::SecondTry | RunReason::GoBack | RunReason::Step => {}
             RunReason::Keep | RunReason::Drift | RunReason::Asked => {
                 for promise in &report.repaired {
                     notes.extend(self.drift.is_flapping(promise, now).map(Note::Flapping));

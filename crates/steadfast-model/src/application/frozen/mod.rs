@@ -88,6 +88,14 @@ impl Frozen {
         self.promises.iter().filter(|it| it.kind == "service" && is_running(&it.body))
     }
 
+    /// What its first service that says so is asked, where this deployment lies in a directory of that name.
+    pub fn health(&self, id: &str) -> Option<Value> {
+        let asked = self.promises.iter().filter(|it| it.kind == "service");
+        let asked = asked.filter_map(|it| it.body.get("health")).next()?;
+        let text = asked.to_string().replace(NO_ID, id);
+        serde_json::from_str(&text).ok()
+    }
+
     /// The digests of its contents.
     pub fn contents(&self) -> impl Iterator<Item = &str> {
         self.promises.iter().flat_map(|it| content::named(it))

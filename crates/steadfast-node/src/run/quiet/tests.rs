@@ -25,6 +25,7 @@ impl Audience for Nobody {
         self.promises = beginning.promises;
     }
 
+    fn progress(&mut self, _words: Option<&str>) {}
     fn component(&mut self, _told: &crate::deployments::Told, _sources: &SourceSet) {}
 
     fn wants_each(&self) -> bool {

@@ -51,6 +51,14 @@ impl Audience for Onlooker<'_> {
         }
     }
 
+    fn progress(&mut self, words: Option<&str>) {
+        match (self.shows, words) {
+            (Shows::Text { dry_run: _ }, Some(words)) => self.ui.progress(words),
+            (Shows::Text { dry_run: _ }, None) => self.ui.clear(),
+            (Shows::JsonLines { dry_run: _ } | Shows::Warnings, _) => {}
+        }
+    }
+
     fn component(&mut self, told: &Told, sources: &SourceSet) {
         match self.shows {
             Shows::Text { dry_run: _ } => component::text(self.ui, told, sources),

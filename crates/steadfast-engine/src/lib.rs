@@ -33,7 +33,7 @@ pub use managed::Managed;
 pub use observed::{Observed, Observer};
 pub use outcome::{Held, NotKept, Outcome, Summary};
 pub use plan::{Circumstances, Entry, Forecast, Plan};
-pub use promised::{Instance, Promised, Promises, Ties};
+pub use promised::{Instance, Promised, Promises, Settleable, Ties};
 pub use reason::{Packages, Reason};
 pub use runner::debt;
 pub use turns::Turns;

@@ -104,6 +104,8 @@ fn all_of(recalled: &Recalled) -> Option<Resolution> {
 pub(crate) struct Remembered {
     /// The promises themselves, and what they hang on.
     pub(crate) resolution: Resolution,
+    /// Which ones these are, by their indices among all.
+    pub(crate) which: Vec<usize>,
     pub(crate) places: KnownPlaces,
     /// Where the paths of all promises lie.
     pub(crate) folders: Vec<AbsPath>,
@@ -135,13 +137,40 @@ pub(crate) fn recall_few(cache: &ResolveCache, names: &[String]) -> Option<Remem
     let mut known: Known = recalled.whole()?;
     let (ties, files): (Ties, Vec<Arc<str>>) = recalled.beside()?;
     let which = ties.around(&known.frame, names)?;
-    let parts: Option<Vec<(Promised, Option<Stand>)>> =
-        which.iter().map(|it| recalled.part(*it)).collect();
-    let (all, places): (Vec<Promised>, Vec<Option<Stand>>) = parts?.into_iter().unzip();
-    let ids: HashSet<&str> = all.iter().map(|it| &*it.id.0).collect();
+    known.warnings.clear();
+    let few = of_these(&recalled, known, which, &files)?;
+    let ids: HashSet<&str> = few.resolution.promises.all.iter().map(|it| &*it.id.0).collect();
     if !names.iter().all(|it| ids.contains(it.as_str())) {
         return None;
     }
+    drop(ids);
+    Some(Remembered { folders: ties.into_folders(), ..few })
+}
+
+/// The same of promises that are known by their indices, where all others are known to be kept.
+pub(crate) fn recall_these(cache: &ResolveCache, these: &[usize]) -> Option<Remembered> {
+    let recalled = cache.recall()?;
+    let known: Known = recalled.whole()?;
+    let (ties, files): (Ties, Vec<Arc<str>>) = recalled.beside()?;
+    if these.iter().any(|it| *it >= recalled.count()) {
+        return None;
+    }
+    let which = ties.around_these(&known.frame, these);
+    let settled = recalled.count() - which.len();
+    let mut these = of_these(&recalled, known, which, &files)?;
+    these.resolution.promises.settled = settled;
+    Some(these)
+}
+
+fn of_these(
+    recalled: &Recalled,
+    known: Known,
+    which: Vec<usize>,
+    files: &[Arc<str>],
+) -> Option<Remembered> {
+    let parts: Option<Vec<(Promised, Option<Stand>)>> =
+        which.iter().map(|it| recalled.part(*it)).collect();
+    let (all, places): (Vec<Promised>, Vec<Option<Stand>>) = parts?.into_iter().unzip();
     let of = |it: &Promised, stand: Option<Stand>| {
         let Stand { file, line, column } = stand?;
         let file = Arc::clone(files.get(file)?);
@@ -152,13 +181,8 @@ pub(crate) fn recall_few(cache: &ResolveCache, names: &[String]) -> Option<Remem
     let promises = known.frame.around_only(&which, all);
     tracing::debug!(promises = promises.count(), "resolve: a few remembered from another run");
     let digest = known.digest;
-    known.warnings.clear();
-    Some(Remembered {
-        resolution: known.with(promises),
-        places,
-        folders: ties.into_folders(),
-        digest,
-    })
+    let resolution = known.with(promises);
+    Some(Remembered { resolution, which, places, folders: vec![], digest })
 }
 
 /// What it takes to repair a difference without the model: its contents. None where they are not all known.

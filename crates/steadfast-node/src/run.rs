@@ -180,6 +180,7 @@ impl Run<'_> {
 pub use crate::audience::{Audience, Beginning};
 
 mod components;
+mod drifted;
 mod quiet;
 mod state;
 mod work;

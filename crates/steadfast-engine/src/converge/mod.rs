@@ -16,15 +16,15 @@ use crate::ledger::{Ledger, UndoEntry};
 use crate::observed::{Observed, Observer};
 use crate::obstacles;
 use crate::outcome::{Held, NotKept, Outcome, Summary};
-use crate::plan::{self, Circumstances, Plan};
-use crate::promised::Promises;
+use crate::plan::{self, Circumstances, Forecast, Plan};
+use crate::promised::{Promises, Settleable};
 use crate::runner::inputs::has;
 use crate::step;
 use crate::undo::traces;
 use run::{Run, Work, WrittenDown};
 use std::collections::{BTreeMap, BTreeSet};
 use steadfast_model::{Keep, PromiseId};
-use steadfast_resources::{Alone, AloneTree, Applied, Change, Difference, Refusal, Resource};
+use steadfast_resources::{AloneTree, Applied, Change, Difference, Refusal, Resource};
 use steadfast_system::{Actuate, ErrorKind, SystemError};
 
 /// How often a promise is attempted in one run. Twice: a package that was installed may have moved what
@@ -47,13 +47,18 @@ impl Assessment {
 
     /// Whether everything is kept, there is nothing to be said of it, and every path leads where it seems to.
     pub fn is_plainly_kept(&self) -> bool {
-        self.plan.is_kept()
-            && self.plan.entries.iter().all(|it| it.notes.is_empty())
+        self.is_plainly_kept_but(|_| false)
+    }
+
+    /// The same of all promises but these, by index.
+    pub fn is_plainly_kept_but(&self, may_differ: impl Fn(usize) -> bool) -> bool {
+        let is_kept = |it: &plan::Entry| it.forecast == Forecast::Kept && it.notes.is_empty();
+        self.plan.entries.iter().enumerate().all(|(at, it)| may_differ(at) || is_kept(it))
             && !self.observed.leads_elsewhere()
     }
 
-    /// The promises whose verdict hangs on nothing but a file, by index.
-    pub fn alone<'s>(&'s self, promises: &'s Promises) -> Vec<(usize, Alone<'s>)> {
+    /// The promises whose verdict hangs on nothing but a file.
+    pub fn alone<'s>(&'s self, promises: &'s Promises) -> Vec<Settleable<'s>> {
         promises.alone(&self.observed.states)
     }
 

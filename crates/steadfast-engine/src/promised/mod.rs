@@ -17,4 +17,5 @@ pub use instance::{Instance, instance, instances};
 pub use lower::{check, lower, lower_with};
 pub use part::lower_part;
 pub use promises::{Promised, Promises};
+pub use settled::Settleable;
 pub use ties::Ties;

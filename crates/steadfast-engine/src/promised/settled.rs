@@ -2,25 +2,34 @@
 //! each of them again.
 
 use super::{Promised, Promises};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use steadfast_resources::{Alone, AloneTree, State, alone, alone_tree, itself};
 use steadfast_system::SystemError;
 
+/// A promise that need not be looked at as long as its file does not change.
+#[derive(Debug)]
+pub struct Settleable<'s> {
+    pub at: usize,
+    /// Which one stands for it.
+    pub first: usize,
+    pub alone: Alone<'s>,
+}
+
 impl Promises {
     /// The promises that are kept and that nothing else hangs on, by index, each with the file that all hangs
-    /// on. One of each directory, and of each owner there, is not among them: whoever looks at that one sees
-    /// whether directory and accounts are as they were.
+    /// on, and the first of the same directory and the same owner: whoever looks at that one sees whether directory and
+    /// accounts are as they were.
     pub(crate) fn alone<'s>(
         &'s self,
         states: &'s [Result<State, SystemError>],
-    ) -> Vec<(usize, Alone<'s>)> {
-        let mut seen = BTreeSet::new();
+    ) -> Vec<Settleable<'s>> {
+        let mut seen = HashMap::new();
         self.on_which_nothing_hangs()
             .filter_map(|at| {
                 let alone = alone(&self.all[at].want, states.get(at)?.as_ref().ok()?)?;
                 let folder = alone.path.as_str().rsplit_once('/')?.0;
-                let is_first = seen.insert((folder, format!("{:?}", alone.owners)));
-                (!is_first).then_some((at, alone))
+                let first = *seen.entry((folder, format!("{:?}", alone.owners))).or_insert(at);
+                Some(Settleable { at, first, alone })
             })
             .collect()
     }

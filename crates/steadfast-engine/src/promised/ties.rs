@@ -67,10 +67,15 @@ impl Ties {
         if found.len() < asked.len() {
             return None;
         }
+        Some(self.around_these(frame, &named))
+    }
+
+    /// The same of promises that are known by their indices.
+    pub fn around_these(&self, frame: &Promises, named: &[usize]) -> Vec<usize> {
         let inputs: HashMap<usize, &Inputs> =
             frame.inputs.iter().map(|it| (it.runner, it)).collect();
         let mut known: BTreeSet<usize> = BTreeSet::new();
-        let mut next = [&named[..], &self.always].concat();
+        let mut next = [named, &self.always].concat();
         // What is selected with the named ones is selected because of them, so it is looked for once for each.
         for unit in &frame.units {
             if unit.members.iter().any(|at| named.contains(at)) {
@@ -90,7 +95,7 @@ impl Ties {
                 next.extend(self.parts(at));
             }
         }
-        Some(known.into_iter().collect())
+        known.into_iter().collect()
     }
 
     /// The other parts of the same promise: they stand beside each other.

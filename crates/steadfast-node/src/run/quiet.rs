@@ -2,23 +2,39 @@
 //! kernel said of each (`kept` in the cache directory). As long as the kernel says the same of all of them, and the
 //! model and the facts are the same, the next run looks only at the promises that hang on anything else: packages,
 //! accounts, services, directories, what is sensitive, and one file of each directory and owner. Of a promised tree
-//! that is root's alone it looks at the directory itself. Where any of this is otherwise, everything is looked at.
+//! that is root's alone it looks at the directory itself. Where a few files are otherwise, these are looked at and
+//! repaired (see `drifted`), and the run after that looks at everything; where anything else is, this one does.
 
 use super::{Done, Purpose, Ready, Run, Running, Scope, is_amid_step};
 use crate::NodeError;
 use crate::model::Files;
 use crate::resolution::Resolution;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use steadfast_engine::{Assessment, Budget};
+use steadfast_engine::{Assessment, Budget, Settleable};
+use steadfast_resources::Alone;
 use steadfast_store::{Store, decode, encode, of_this_build};
 use steadfast_system::Host;
 use steadfast_system::files::Read as _;
-use steadfast_system::files::settled::{self, Found, FoundTree, Settled, Settling};
+use steadfast_system::files::settled::{self, Found, FoundTree, News, Settled, Settling};
 
 /// Fewer files than this are looked at as soon as they are known again.
 const WORTH_IT: usize = 32;
 /// So many promises are looked at without a table of what was read before.
 const FEW: usize = 64;
+
+/// What is looked at in each run beside what is settled.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Beside {
+    rest: Resolution,
+    /// Which of all promises these are, by index.
+    pub(super) stays: Vec<usize>,
+    /// Of these, files whose verdicts hang on nothing else, though others of their directory and owner may be
+    /// judged by theirs.
+    pub(super) files: BTreeSet<usize>,
+    /// Of these, directories of which only they themselves are looked at.
+    pub(super) trees: BTreeSet<usize>,
+}
 
 impl Run<'_> {
     /// Whether the verdict on each promise is all that is asked for.
@@ -44,20 +60,26 @@ impl Running<'_> {
             return Ok(None);
         }
         let host = self.cx.host();
-        let Some(resolution) = self.settled(&host) else { return Ok(None) };
+        let Some((settled, changed)) = self.settled(&host) else { return Ok(None) };
+        let Some(beside) = decode::<Beside>(settled.beside()) else { return Ok(None) };
         let store = self.open()?;
         if is_amid_step(&store) || !self.is_all_promised(&store) {
             return Ok(None);
         }
+        if !changed.is_empty() {
+            return self.drifted(files, &store, &settled, &beside, &changed);
+        }
+        let resolution = &beside.rest;
         if resolution.promises.all.len() > FEW {
             host.trust_looks(self.run.verify());
         }
-        self.ready(&host, &resolution);
+        self.ready(&host, resolution);
         let budget = Budget::from(resolution.limits);
         let assessment = self.look(&resolution.promises, &host, &store, budget);
         if !assessment.is_plainly_kept() {
-            return Ok(None);
+            return self.drifted(files, &store, &settled, &beside, &changed);
         }
+        let resolution = beside.rest;
         tracing::debug!(settled = resolution.promises.settled, "nobody has changed these");
         self.begin(&resolution, files, &[]);
         let told = self.told(&resolution, files, &files.sources, &host, &store);
@@ -65,11 +87,15 @@ impl Running<'_> {
         Ok(Some(self.carry_out(Ready { resolution, files, host, store, assessment, told })))
     }
 
-    /// What is left to look at, where the kernel says of all the rest what it said.
-    fn settled(&self, host: &Host) -> Option<Resolution> {
+    /// What was settled, and what of it has changed.
+    fn settled(&self, host: &Host) -> Option<(Settled, BTreeSet<u32>)> {
         let key = self.key(host)?;
         let settled = Settled::open(&self.cx.layout.cache, &key, self.run.verify())?;
-        settled.is_unchanged().then(|| decode(settled.beside()))?
+        match settled.news() {
+            News::Nothing => Some((settled, BTreeSet::new())),
+            News::Of(changed) => Some((settled, changed)),
+            News::Much => None,
+        }
     }
 
     /// All that verdicts hang on, beside files: also where our own files are.
@@ -114,15 +140,21 @@ impl Running<'_> {
         let trees: Vec<_> = (assessment.alone_trees(promises).into_iter())
             .filter(|(_, it)| it.count >= WORTH_IT as u64)
             .collect();
-        let found: Vec<Found<'_>> = (alone.iter())
-            .map(|(_, it)| Found { path: it.path, digest: it.digest, entry: it.entry })
+        let found: Vec<Found<'_>> = (alone.iter().filter(|it| it.at != it.first))
+            .map(|Settleable { at, first, alone: Alone { path, owners: _, digest, entry } }| {
+                let (number, group) = (number(*at), number(*first));
+                Found { number, group, path, digest: *digest, entry }
+            })
             .collect();
         let found_trees: Vec<FoundTree<'_>> = (trees.iter())
-            .map(|(_, it)| FoundTree { path: it.path, contents: it.contents().collect() })
+            .map(|(at, it)| {
+                let contents = it.contents().collect();
+                FoundTree { number: number(*at), path: it.path, contents }
+            })
             .collect();
         let settling = host.settle(&found, &found_trees)?;
-        let which = settled_of(alone.iter().map(|(at, _)| *at), &settling.which);
-        let trees = settled_of(trees.iter().map(|(at, _)| *at), &settling.which_trees);
+        let which = settled_of(found.iter().map(|it| it.number), &settling.which);
+        let trees = settled_of(found_trees.iter().map(|it| it.number), &settling.which_trees);
         if which.len() < WORTH_IT && trees.is_empty() {
             return None;
         }
@@ -133,6 +165,12 @@ impl Running<'_> {
             orphans: resolution.orphans,
             limits: resolution.limits,
             warnings: resolution.warnings.clone(),
+        };
+        let rest = Beside {
+            rest,
+            stays: (0..promises.all.len()).filter(|it| !which.contains(it)).collect(),
+            files: alone.iter().map(|it| it.at).filter(|it| !which.contains(it)).collect(),
+            trees,
         };
         Some((settling, encode(&rest).ok()?))
     }
@@ -147,8 +185,13 @@ impl Running<'_> {
     }
 }
 
-fn settled_of(all: impl Iterator<Item = usize>, which: &[bool]) -> BTreeSet<usize> {
-    all.zip(which).filter(|(_, settled)| **settled).map(|(at, _)| at).collect()
+fn settled_of(all: impl Iterator<Item = u32>, which: &[bool]) -> BTreeSet<usize> {
+    all.zip(which).filter(|(_, settled)| **settled).map(|(at, _)| at as usize).collect()
+}
+
+/// A model has far fewer promises.
+fn number(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
 }
 
 impl Done {

@@ -12,21 +12,24 @@ use super::looks::{
 use super::walk::{Dir, Facts, Walker, kernel_name, split};
 use super::{Content, Digest, Entry, Marks, Shape, whole};
 use crate::{AbsPath, Host};
-use std::collections::HashMap;
+use rustix::io::Errno;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::CStr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 const NAME: &str = "kept";
-const MAGIC: &[u8; 8] = b"sfkept_2";
+const MAGIC: &[u8; 8] = b"sfkept_3";
 /// The key, when the first of them was verified, and how long the list of files is.
 const HEAD: usize = 32 + 8 + 8;
 /// As much as is remembered of a model.
 const BYTES_MAX: usize = 256 * 1024 * 1024;
 /// A list of fewer files is not worth a thread.
 const ALONE: usize = 256;
+/// Where more than one of so many has changed, all is looked at.
+const MANY: usize = 4;
 /// How many files a thread takes at a time.
 const PORTION: usize = 128;
 const THREADS_MAX: usize = 8;
@@ -38,6 +41,10 @@ type Said = [u8; SAID];
 /// A file that was found as promised.
 #[derive(Clone, Copy, Debug)]
 pub struct Found<'a> {
+    /// By which whoever has found it knows it.
+    pub number: u32,
+    /// The same for all whose verdicts hang on the same directory and accounts.
+    pub group: u32,
     pub path: &'a AbsPath,
     /// Its content, where one is promised.
     pub digest: Option<Digest>,
@@ -48,6 +55,7 @@ pub struct Found<'a> {
 /// A directory that was found as promised with all that is in it.
 #[derive(Debug)]
 pub struct FoundTree<'a> {
+    pub number: u32,
     pub path: &'a AbsPath,
     /// The content of files that is promised, by their paths below it.
     pub contents: HashMap<&'a str, Digest>,
@@ -85,6 +93,7 @@ impl Host {
             let Some((digest, verified)) = of_tree else { continue };
             settling.verified = settling.verified.min(verified);
             settling.list.push(TREE);
+            settling.list.extend(tree.number.to_be_bytes());
             put_text(&mut settling.list, tree.path.as_str().as_bytes());
             settling.list.extend_from_slice(&digest);
         }
@@ -104,6 +113,8 @@ impl Host {
             }
             settling.verified = settling.verified.min(verified);
             settling.list.push(FILE);
+            settling.list.extend(one.number.to_be_bytes());
+            settling.list.extend(one.group.to_be_bytes());
             put_text(&mut settling.list, name.as_bytes_with_nul());
             settling.list.extend_from_slice(&said);
         }
@@ -221,19 +232,42 @@ struct Folder<'a> {
 }
 
 struct SettledTree<'a> {
+    number: u32,
     path: &'a str,
     digest: &'a Digest,
 }
 
 impl SettledTree<'_> {
-    fn is_same(&self) -> bool {
+    fn look(&self) -> Fate {
         let dir = Walker::default().folder(self.path).ok().flatten();
-        let dir = dir.filter(|it| is_believed(it, self.path));
-        dir.and_then(|it| whole::of_tree(&it, None)).is_some_and(|it| it == *self.digest)
+        let Some(dir) = dir.filter(|it| is_believed(it, self.path)) else { return Fate::Unknown };
+        let is_same = whole::of_tree(&dir, None).is_some_and(|it| it == *self.digest);
+        if is_same { Fate::Same } else { Fate::Changed }
     }
 }
 
+/// What became of something that was settled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Same,
+    /// It is still a file at its place, or nothing; or it is the same directory with something else in it.
+    Changed,
+    Unknown,
+}
+
+/// What is new of all that was settled.
+#[derive(Debug, PartialEq, Eq)]
+pub enum News {
+    Nothing,
+    /// These changed, by their numbers.
+    Of(BTreeSet<u32>),
+    /// Much, or not only files.
+    Much,
+}
+
 struct Item<'a> {
+    number: u32,
+    group: u32,
     folder: usize,
     name: &'a CStr,
     said: &'a Said,
@@ -257,41 +291,76 @@ impl Settled {
         &self.body[HEAD + self.list..]
     }
 
-    /// Whether the kernel says of all of them what it said then. Whoever could swap one of the directories is
-    /// root.
-    pub fn is_unchanged(&self) -> bool {
-        let Some(Parsed { folders, items, trees }) = parsed(&self.body[HEAD..HEAD + self.list])
-        else {
-            return false;
-        };
-        if !trees.iter().all(SettledTree::is_same) {
-            return false;
+    /// Of which of them the kernel does not say any more what it said then. Whoever could swap one of the
+    /// directories is root.
+    pub fn news(&self) -> News {
+        let Some(Parsed { folders, items, trees }) = self.parsed() else { return News::Much };
+        let mut changed = BTreeSet::new();
+        for tree in &trees {
+            match tree.look() {
+                Fate::Same => {}
+                Fate::Changed => drop(changed.insert(tree.number)),
+                Fate::Unknown => return News::Much,
+            }
         }
-        let next = AtomicUsize::new(0);
-        let differs = AtomicBool::new(false);
-        let work = || {
-            let mut place = Place::default();
-            while !differs.load(Ordering::Relaxed) {
-                let portion = next.fetch_add(1, Ordering::Relaxed);
-                let Some(items) = items.chunks(PORTION).nth(portion) else { return };
-                if !items.iter().all(|it| place.is_same(it, &folders)) {
-                    differs.store(true, Ordering::Relaxed);
+        let Some(files) = changed_of(&items, &folders) else { return News::Much };
+        changed.extend(files);
+        if changed.is_empty() { News::Nothing } else { News::Of(changed) }
+    }
+
+    /// One of each group, beside those that changed.
+    pub fn one_of_each(&self, changed: &BTreeSet<u32>) -> Vec<u32> {
+        let Some(Parsed { items, .. }) = self.parsed() else { return vec![] };
+        let mut groups = BTreeSet::new();
+        let is_one = |it: &&Item<'_>| !changed.contains(&it.number) && groups.insert(it.group);
+        items.iter().filter(is_one).map(|it| it.number).collect()
+    }
+
+    fn parsed(&self) -> Option<Parsed<'_>> {
+        parsed(&self.body[HEAD..HEAD + self.list])
+    }
+}
+
+/// The files that changed, looked at by several threads; none where they are many, or it cannot be told.
+fn changed_of(items: &[Item<'_>], folders: &[Folder<'_>]) -> Option<Vec<u32>> {
+    let most = items.len() / MANY;
+    let next = AtomicUsize::new(0);
+    let count = AtomicUsize::new(0);
+    let work = || {
+        let (mut place, mut changed) = (Place::default(), vec![]);
+        while count.load(Ordering::Relaxed) <= most {
+            let portion = next.fetch_add(1, Ordering::Relaxed);
+            let Some(items) = items.chunks(PORTION).nth(portion) else { break };
+            for item in items {
+                match place.look(item, folders) {
+                    Fate::Same => {}
+                    Fate::Changed => {
+                        count.fetch_add(1, Ordering::Relaxed);
+                        changed.push(item.number);
+                    }
+                    Fate::Unknown => drop(count.fetch_add(most + 1, Ordering::Relaxed)),
                 }
             }
-        };
-        if items.len() <= ALONE {
-            work();
-        } else {
-            let threads = std::thread::available_parallelism().map_or(1, usize::from);
-            std::thread::scope(|scope| {
-                for _ in 1..threads.min(THREADS_MAX) {
-                    scope.spawn(work);
-                }
-                work();
-            });
         }
-        !differs.into_inner()
-    }
+        changed
+    };
+    let all = if items.len() <= ALONE {
+        work()
+    } else {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads.min(THREADS_MAX)).map(|_| scope.spawn(work)).collect();
+            let mut all = work();
+            for other in others {
+                match other.join() {
+                    Ok(its) => all.extend(its),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            all
+        })
+    };
+    (count.into_inner() <= most).then_some(all)
 }
 
 /// The directory that one thread looked into last.
@@ -302,12 +371,18 @@ struct Place {
 }
 
 impl Place {
-    fn is_same(&mut self, item: &Item<'_>, folders: &[Folder<'_>]) -> bool {
-        let Some(dir) = self.dir(item.folder, folders) else { return false };
-        let Ok(facts) = Facts::at(&dir.fd, item.name) else { return false };
-        facts.is_file()
-            && (facts.device(), facts.mount()) == (dir.facts.device(), dir.facts.mount())
-            && said_of(&facts) == *item.said
+    fn look(&mut self, item: &Item<'_>, folders: &[Folder<'_>]) -> Fate {
+        let Some(dir) = self.dir(item.folder, folders) else { return Fate::Unknown };
+        let facts = match Facts::at(&dir.fd, item.name) {
+            Ok(facts) => facts,
+            Err(Errno::NOENT) => return Fate::Changed,
+            Err(_) => return Fate::Unknown,
+        };
+        let here = (dir.facts.device(), dir.facts.mount());
+        if !facts.is_file() || (facts.device(), facts.mount()) != here {
+            return Fate::Unknown;
+        }
+        if said_of(&facts) == *item.said { Fate::Same } else { Fate::Changed }
     }
 
     /// The directory, where it is still that one and root's alone.
@@ -354,7 +429,17 @@ struct Parsed<'a> {
 fn parsed(list: &[u8]) -> Option<Parsed<'_>> {
     let Parsed { mut folders, mut items, mut trees } = Parsed::default();
     let mut rest = list;
-    while let Some((kind, after)) = rest.split_first() {
+    while let Some((kind, mut after)) = rest.split_first() {
+        let mut number = || -> Option<u32> {
+            let (number, rest) = after.split_first_chunk::<4>()?;
+            after = rest;
+            Some(u32::from_be_bytes(*number))
+        };
+        let (one, group) = match *kind {
+            FILE => (number()?, number()?),
+            TREE => (number()?, 0),
+            _ => (0, 0),
+        };
         let (length, after) = after.split_at_checked(2)?;
         let length = usize::from(u16::from_be_bytes(length.try_into().ok()?));
         let (text, after) = after.split_at_checked(length)?;
@@ -369,12 +454,14 @@ fn parsed(list: &[u8]) -> Option<Parsed<'_>> {
             FILE => {
                 let (said, after) = after.split_first_chunk::<SAID>()?;
                 let folder = folders.len().checked_sub(1)?;
-                items.push(Item { folder, name: CStr::from_bytes_with_nul(text).ok()?, said });
+                let name = CStr::from_bytes_with_nul(text).ok()?;
+                items.push(Item { number: one, group, folder, name, said });
                 after
             }
             TREE => {
                 let (digest, after) = after.split_first_chunk::<32>()?;
-                trees.push(SettledTree { path: std::str::from_utf8(text).ok()?, digest });
+                let path = std::str::from_utf8(text).ok()?;
+                trees.push(SettledTree { number: one, path, digest });
                 after
             }
             _ => return None,

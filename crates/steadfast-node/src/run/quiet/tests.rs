@@ -150,6 +150,7 @@ impl World {
     }
 }
 
+mod drift;
 mod trees;
 
 #[test]

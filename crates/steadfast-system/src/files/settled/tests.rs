@@ -59,6 +59,8 @@ impl World {
             host.look(&wanted).into_iter().map(|it| it.unwrap().entry.unwrap()).collect();
         let found: Vec<Found<'_>> = (all.iter().zip(&paths).zip(&looks))
             .map(|((at, path), entry)| Found {
+                number: u32::try_from(*at).unwrap(),
+                group: u32::from(!at.is_multiple_of(2)),
                 path,
                 digest: Some(Sha256::digest(content(*at)).into()),
                 entry,
@@ -75,7 +77,7 @@ impl World {
     }
 
     fn is_unchanged(&self) -> bool {
-        self.open().unwrap().is_unchanged()
+        self.open().unwrap().news() == News::Nothing
     }
 }
 
@@ -93,7 +95,7 @@ fn settle(path: &Path) {
 fn what_nobody_has_changed_is_the_same_and_comes_with_what_belongs_to_it() {
     let Some(world) = World::settled() else { return };
     let settled = world.open().unwrap();
-    assert!(settled.is_unchanged());
+    assert_eq!(settled.news(), News::Nothing);
     assert_eq!(settled.beside(), b"what belongs to them");
     assert!(Settled::open(&world.path("cache"), &[8; 32], DAY).is_none(), "for other inputs");
     assert!(Settled::open(&world.path("cache"), &KEY, Duration::ZERO).is_none(), "all is read");
@@ -157,6 +159,41 @@ fn owner_mode_another_file_a_link_and_a_directory_that_was_swapped_are_found() {
     assert!(world.is_unchanged());
     fs::set_permissions(world.path("a"), PermissionsExt::from_mode(0o777)).unwrap();
     assert!(!world.is_unchanged(), "others can write there");
+}
+
+#[test]
+fn what_has_changed_is_told_and_one_of_each_group_that_has_not() {
+    let Some(world) = World::settled() else { return };
+    let news = || match world.open().unwrap().news() {
+        News::Nothing => Some((BTreeSet::new(), vec![])),
+        News::Of(changed) => {
+            let same = world.open().unwrap().one_of_each(&changed);
+            Some((changed, same))
+        }
+        News::Much => None,
+    };
+    fs::write(world.file(0), "other").unwrap();
+    fs::remove_file(world.file(1)).unwrap();
+    fs::write(world.file(6), "other").unwrap();
+    assert_eq!(news(), Some((BTreeSet::from([0, 1, 6]), vec![2, 3])));
+    (0..FILES / 4).for_each(|at| fs::write(world.file(at), "other").unwrap());
+    assert_eq!(news(), Some(((0..75).collect(), vec![76, 75])));
+    fs::write(world.file(FILES / 4), "other").unwrap();
+    assert_eq!(news(), None);
+}
+
+#[test]
+fn what_is_no_file_any_more_is_much() {
+    let Some(world) = World::settled() else { return };
+    let news = || world.open().unwrap().news();
+    fs::rename(world.file(0), world.path("aside")).unwrap();
+    std::os::unix::fs::symlink(world.path("aside"), world.file(0)).unwrap();
+    assert_eq!(news(), News::Much, "a link");
+    fs::remove_file(world.file(0)).unwrap();
+    fs::create_dir(world.file(0)).unwrap();
+    assert_eq!(news(), News::Much, "a directory");
+    fs::remove_dir(world.file(0)).unwrap();
+    assert_eq!(news(), News::Of(BTreeSet::from([0])));
 }
 
 /// What a restored copy says is as true as it was, and no more.

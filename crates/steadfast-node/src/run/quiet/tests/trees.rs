@@ -36,7 +36,7 @@ fn inside(at: usize) -> String {
 }
 
 /// Returns when what is changed then has another time than what was changed last in a tree.
-fn pass(path: &Path) {
+pub(super) fn pass(path: &Path) {
     let about = fs::symlink_metadata(path).unwrap();
     if about.is_dir() {
         fs::read_dir(path).unwrap().for_each(|it| pass(&it.unwrap().path()));

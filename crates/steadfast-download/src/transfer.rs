@@ -1,6 +1,7 @@
 //! One artifact from a web server, a registry of container images or a file of this machine, handed over as it comes:
 //! from where an earlier transfer ended, through redirects, with credentials only where they belong.
 
+mod call;
 pub mod oci;
 mod place;
 mod web;
@@ -29,7 +30,7 @@ pub struct Task {
     pub idle: Duration,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Place {
     Web {
@@ -43,6 +44,30 @@ pub enum Place {
         name: String,
         sha256: String,
     },
+    /// A request, of which nothing but its success matters.
+    Call {
+        url: String,
+        method: String,
+        headers: Vec<(String, String)>,
+    },
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Place::Web { url } => f.debug_struct("Web").field("url", url).finish(),
+            Place::File { path } => f.debug_struct("File").field("path", path).finish(),
+            Place::Oci { name, sha256: _ } => {
+                f.debug_struct("Oci").field("name", name).finish_non_exhaustive()
+            }
+            // Its headers may be secrets.
+            Place::Call { url, method, headers: _ } => f
+                .debug_struct("Call")
+                .field("url", url)
+                .field("method", method)
+                .finish_non_exhaustive(),
+        }
+    }
 }
 
 /// How a server is talked to by whoever asks for something below a prefix of URLs. Nobody else hears of it.
@@ -68,6 +93,7 @@ pub fn transfer(task: &Task, to: impl Write) -> io::Result<()> {
         Place::File { path } => file(path, task, &mut sink),
         Place::Web { url } => web::get(url, task, &mut sink),
         Place::Oci { name, sha256 } => oci::get(name, sha256, task, &mut sink),
+        Place::Call { url, method, headers } => call::call(url, method, headers, task),
     };
     match ended {
         Ok(()) => sink.records.end(&Record::new(Kind::End)),

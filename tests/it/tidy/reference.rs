@@ -70,6 +70,44 @@ Components that provide what others of the node use go first.
 `component:` may stand in front of the name.
 ";
 
+/// What is said after some of the tables.
+const NOTES: [(&str, &str); 2] = [
+    (
+        "How a component is deployed",
+        "
+`ports` are promises: two components of a node cannot have the same one. Somebody else who listens on one is named
+before a step stops anything, with the unit, the process and the promise, and the step waits. `8081` is the port on
+every address, `127.0.0.1:8081` on one; `53/udp` is one of UDP.
+
+`drain` is called before a running program is stopped, `ready` once the next one answers well. A list is a command: it
+runs in `/` for at most 60 s, as root, or, where it lies in the component's `directory`, as the user of its first
+service. A map is a request: a process without privileges makes it, any status from 200 to 299 is success, and where an
+answer leads is not followed. Where `drain` fails nothing is stopped. Where `ready` fails it is tried again each minute.
+
+`quiesce` names units that must not run during a step, such as workers, and jobs that timers start. What starts them is
+stopped first. A job that runs is waited for; once `quiesce_for` is over the step is put off, or with
+`quiesce_then: stop` the job is stopped. What was active before is started again after the first good answer, in the
+opposite order. A unit that stops because it hangs on one of the component's units (`Requires=`, `BindsTo=`, `PartOf=`)
+is started again too, on the way there and on the way back.
+",
+    ),
+    (
+        "Health",
+        "
+Without `http`, `tcp` or `command` a component is well while all of its services that are promised to run do. With one,
+the services come first: one that has ended, and that nothing starts again, is not waited for.
+
+The answer to `http` has to have one of the statuses of `expect` (200 where none is said) and all of its headers, with
+just these values. It is asked on this machine only, and where it leads is not followed. A `command` runs in the
+deployment's tree, as the user of the first service unless `user` says who, and has 10 s; so has any other question.
+
+Where the port that is asked is one of the component's `ports`, one of its units has to listen there, or systemd for one of
+its socket units. Else \"who answers is not proven\", and it says who listens. This takes control groups of version 2, or
+somebody who may look at all processes, as root by hand; elsewhere it is not checked.
+",
+    ),
+];
+
 #[test]
 fn the_reference_is_what_the_reader_takes() {
     let mut text = HEAD.to_owned();
@@ -98,6 +136,9 @@ fn the_reference_is_what_the_reader_takes() {
     for Table { title, place, fields } in TABLES {
         writeln!(text, "\n### {title}\n\n`{place}`\n").unwrap();
         table(&mut text, fields);
+        if let Some((_, notes)) = NOTES.iter().find(|(it, _)| it == title) {
+            text.push_str(notes);
+        }
     }
     expect_file![super::root().join("REFERENCE.md")].assert_eq(&text);
 }

@@ -24,7 +24,7 @@ const SLOWEST: u64 = 16 * 1024;
 pub(super) struct Web<'t> {
     task: &'t Task,
     runtime: tokio::runtime::Runtime,
-    plain: Client,
+    pub(super) plain: Client,
     /// For what lies below the prefix.
     known: Option<(Url, Client)>,
 }
@@ -135,7 +135,7 @@ fn client(task: &Task, ca: Option<&str>) -> Result<Client, DownloadError> {
     client.build().map_err(|it| settings(chain(&it)))
 }
 
-fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), DownloadError> {
+pub(super) fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), DownloadError> {
     let wrong = || settings(format!("the header `{name}` cannot be sent as it is"));
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
     let mut value = HeaderValue::from_str(value.trim()).map_err(|_| wrong())?;

@@ -32,12 +32,23 @@ fn url(place: &Location) -> Option<String> {
 }
 
 fn access(server: &Server, secrets: &dyn secrets::Read) -> Result<Access, SystemError> {
+    let headers = headers(&server.header, &server.prefix, secrets)?;
+    let ca = server.ca.as_deref().map(|it| String::from_utf8_lossy(it).into_owned());
+    Ok(Access { prefix: server.prefix.to_string(), headers, ca })
+}
+
+/// Headers with their secrets, for requests to what is named.
+pub(crate) fn headers(
+    all: &[Header],
+    to: &str,
+    secrets: &dyn secrets::Read,
+) -> Result<Vec<(String, String)>, SystemError> {
     let wrong = |words: String| SystemError::new(ErrorKind::Secret, words);
     let mut headers = vec![];
-    for Header { name, value } in &server.header {
+    for Header { name, value } in all {
         let value = revealed(value, secrets)?;
-        let value = String::from_utf8(value)
-            .map_err(|_| wrong(format!("a header for {} is no text", server.prefix)))?;
+        let value =
+            String::from_utf8(value).map_err(|_| wrong(format!("a header for {to} is no text")))?;
         let value = value.trim();
         let (name, value) = match name {
             Some(name) => (name.to_string(), value.to_owned()),
@@ -45,14 +56,13 @@ fn access(server: &Server, secrets: &dyn secrets::Read) -> Result<Access, System
                 Some((name, value)) => (name.trim().to_owned(), value.trim().to_owned()),
                 None => {
                     let words = "the secret that is a whole header is not `NAME: VALUE`";
-                    return Err(wrong(format!("for {}: {words}", server.prefix)));
+                    return Err(wrong(format!("for {to}: {words}")));
                 }
             },
         };
         headers.push((name, value));
     }
-    let ca = server.ca.as_deref().map(|it| String::from_utf8_lossy(it).into_owned());
-    Ok(Access { prefix: server.prefix.to_string(), headers, ca })
+    Ok(headers)
 }
 
 fn revealed(value: &Rendered, secrets: &dyn secrets::Read) -> Result<Vec<u8>, SystemError> {

@@ -9,8 +9,10 @@ mod terms;
 mod unpack;
 
 pub use access::access_for;
+pub(crate) use access::headers;
 pub use key::{ModelFile, TreeKey};
 pub use steadfast_download::worker::{transfer_as_child, unpack_as_child};
+pub(crate) use terms::worker_user;
 pub use terms::{IDLE, Made, Means, NoTree, Tree, TreeOrder};
 
 use fetch::{Fetching, Got};

@@ -115,7 +115,7 @@ impl From<TreeError> for NoTree {
 /// The largest artifact, and the largest tree.
 pub(super) const MAX_BYTES: u64 = 64 << 30;
 /// As whom something is done without privileges.
-pub(super) fn worker_user(duty: Duty) -> Result<Option<User>, NoTree> {
+pub(crate) fn worker_user(duty: Duty) -> Result<Option<User>, NoTree> {
     let user = duty.user().map_err(|err| {
         let kind = ErrorKind::NotHere;
         NoTree::Failed(SystemError::new(kind, err.to_string()))

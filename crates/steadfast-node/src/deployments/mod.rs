@@ -5,6 +5,7 @@
 //! What a model without applications costs does not hang on any of this.
 
 mod act;
+pub mod calls;
 mod deploy;
 mod fates;
 mod foresee;

@@ -176,7 +176,7 @@ impl Bus {
                     answer.map_err(|err| zbus::Error::Failure(err.to_string()))?;
                 // Sockets have fewer properties than services, and an older systemd has fewer.
                 let value = match value {
-                    Err(err) if is(&err, "UnknownProperty") => continue,
+                    Err(err) if is_unknown(&err) => continue,
                     value => value?,
                 };
                 if let Some(text) = properties::text(&value) {
@@ -374,6 +374,13 @@ fn take(
         _ => {}
     }
     Ok(())
+}
+
+/// Whether there is no such property.
+fn is_unknown(err: &zbus::Error) -> bool {
+    let fdo =
+        matches!(err, zbus::Error::FDO(it) if matches!(**it, zbus::fdo::Error::UnknownProperty(_)));
+    fdo || is(err, "UnknownProperty")
 }
 
 fn is(err: &zbus::Error, name: &str) -> bool {

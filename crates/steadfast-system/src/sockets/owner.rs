@@ -11,6 +11,8 @@ use std::path::Path;
 pub enum Owner {
     /// Of one of the units that were named.
     Own,
+    /// Of systemd itself, which listens for socket units.
+    Systemd,
     /// Of somebody else: the unit, and the processes in it, as far as that can be told.
     Other(String),
     /// It cannot be told.
@@ -26,8 +28,11 @@ pub fn owner(socket: &Socket, control_groups: &[&str]) -> Owner {
             return Owner::Own;
         }
         // The top is where a kernel puts what it knows no group of.
-        if let Some(group) = group_of(id).filter(|it| !it.name.is_empty()) {
-            return Owner::Other(group.words());
+        if let Some(found) = group_of(id).filter(|it| !it.name.is_empty()) {
+            return match found.group.processes().contains(&1) {
+                true => Owner::Systemd,
+                false => Owner::Other(found.words()),
+            };
         }
     }
     let of_own: HashSet<u32> = own.iter().flat_map(Group::processes).collect();
@@ -36,6 +41,7 @@ pub fn owner(socket: &Socket, control_groups: &[&str]) -> Owner {
         return Owner::Own;
     }
     match holders.first() {
+        Some(1) => Owner::Systemd,
         Some(process) => Owner::Other(process_words(*process)),
         None if is_all => Owner::Other("the kernel, or a process elsewhere".to_owned()),
         None => Owner::Unknown,

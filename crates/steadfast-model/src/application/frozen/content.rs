@@ -161,3 +161,12 @@ pub(super) fn named(promise: &FrozenPromise) -> Vec<&str> {
 pub(super) fn templates(promise: &FrozenPromise) -> Vec<&str> {
     files(promise).into_iter().filter_map(|it| it.get("template")?.as_str()).collect()
 }
+
+/// The texts of a frozen promise, those of its contents among them; words of the deployment's own stand in them.
+pub(super) fn texts(promise: &FrozenPromise, contents: &Contents) -> Vec<String> {
+    let own =
+        files(promise).into_iter().filter_map(|it| it.as_str().or(it.get("content")?.as_str()));
+    let text = |bytes: &Arc<[u8]>| String::from_utf8_lossy(bytes).into_owned();
+    let named = named(promise).into_iter().filter_map(|it| contents.get(it)).map(text);
+    own.map(str::to_owned).chain(named).collect()
+}

@@ -1,7 +1,7 @@
 //! From a component as a node is to have it to the form in which it is kept.
 
 use super::content::{self, Contents};
-use super::{Deployment, FORMAT, Frozen, FrozenPromise, NO_ID};
+use super::{Conduct, Deployment, FORMAT, Frozen, FrozenPromise, NO_ID};
 use crate::application::component::{Ask, Health, Settings, Switch};
 use crate::application::{Artifact, ArtifactKind};
 use crate::diagnostic::Diagnostics;
@@ -71,6 +71,7 @@ pub fn freeze(
         packages,
         secrets: BTreeMap::new(),
         promises,
+        conduct: Conduct::of(settings),
     };
     Ok((Deployment { frozen, contents }, shared))
 }

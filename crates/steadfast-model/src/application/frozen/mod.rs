@@ -3,15 +3,18 @@
 //! once begun to keep stays what it is, whatever later revisions say, and a later version of this program reads it
 //! as it reads a model.
 
+mod conduct;
 mod content;
 mod digest;
 mod freeze;
+mod programs;
 mod secret;
 mod thaw;
 
 #[cfg(test)]
 mod tests;
 
+pub use conduct::Conduct;
 pub use digest::hash;
 pub use freeze::{Unfrozen, freeze};
 pub use secret::kept_name;
@@ -46,6 +49,9 @@ pub struct Frozen {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<String, String>,
     pub promises: Vec<FrozenPromise>,
+    /// How it is asked and called.
+    #[serde(default, skip_serializing_if = "Conduct::is_empty")]
+    pub conduct: Conduct,
 }
 
 /// One promise. Where a content is not in it, its digest is.

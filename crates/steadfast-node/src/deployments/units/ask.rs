@@ -1,10 +1,11 @@
 //! One question to a component: is it well? The services' own state counts before any answer; and where the port
 //! that is asked is one of its own, who answers has to be one of its units.
 
+use super::listen::{Own, Whose, listeners};
 use super::start::{illness, not_loaded};
 use super::{Units, all_processes, by_name, is_trigger};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use steadfast_engine::component::{Answer, Health, Illness};
@@ -14,8 +15,8 @@ use steadfast_system::programs::{Program, Run};
 use steadfast_system::services::{
     Active, Expected, HealthUrl, LastStart, Life, Lives, Question, Tie,
 };
-use steadfast_system::sockets::{self, Owner, Socket};
-use steadfast_system::{AbsPath, SystemError, UnitName, UserName};
+use steadfast_system::sockets;
+use steadfast_system::{AbsPath, UnitName, UserName};
 
 /// How long one question by a program may take.
 const QUESTION: Duration = Duration::from_secs(10);
@@ -51,11 +52,9 @@ pub fn ask<S: Lives + Run>(asked: Asked<'_>, sys: &S) -> Answer {
             let answered = asked.ask.map_or(Ok(()), |it| answer(it, &asked, &lives, sys));
             answered.map_or_else(Health::Ill, |()| Health::Well)
         }
-        other @ (Health::Ill(_) | Health::Dead(_)) => {
-            with_journal(other, &services, &lives, &asked, sys)
-        }
+        other @ (Health::Ill(_) | Health::Dead(_)) => other,
     };
-    Answer { health, process }
+    Answer { health: with_journal(health, &services, &lives, &asked, sys), process }
 }
 
 /// What the services are by systemd's word and by what there is of them; the worst of it.
@@ -120,7 +119,7 @@ fn ended(life: &Life) -> String {
     }
 }
 
-/// What is ill, with the last lines of the journal of the first service that is.
+/// What is ill, with the last lines of the journal of the first service that is, or else of the first service.
 fn with_journal(
     health: Health,
     services: &[&UnitName],
@@ -129,16 +128,18 @@ fn with_journal(
     sys: &dyn Lives,
 ) -> Health {
     let is_ill = |it: &&&UnitName| {
-        lives
-            .get(**it)
-            .is_some_and(|life| state(it, life, || true) != Health::Well || !life.active.runs())
+        let life = lives.get(**it);
+        life.is_some_and(|life| !life.active.runs() || state(it, life, || true) != Health::Well)
     };
-    let Some(unit) = services.iter().find(is_ill) else { return health };
-    let said = || sys.journal(unit, asked.now - JOURNAL).into_iter().map(Arc::from).collect();
+    let said = |has_ended: bool| -> Vec<Arc<str>> {
+        let unit = services.iter().find(is_ill).or(services.first());
+        let lines = unit.map(|it| sys.journal(it, asked.now - JOURNAL, has_ended));
+        lines.unwrap_or_default().into_iter().map(Arc::from).collect()
+    };
     match health {
         Health::Well => Health::Well,
-        Health::Ill(it) => Health::Ill(Illness { journal: said(), ..it }),
-        Health::Dead(it) => Health::Dead(Illness { journal: said(), ..it }),
+        Health::Ill(it) => Health::Ill(Illness { journal: said(false), ..it }),
+        Health::Dead(it) => Health::Dead(Illness { journal: said(true), ..it }),
     }
 }
 
@@ -150,18 +151,17 @@ fn answer<S: Lives + Run>(
     sys: &S,
 ) -> Result<(), Illness> {
     let bad = |why: String| Illness { reason: why.into(), journal: vec![] };
-    let told = |error: SystemError| Illness { ..illness(error) };
     match ask {
         Ask::Http { url, status, header } => {
             let url = HealthUrl::parse(url).map_err(|err| bad(err.to_string()))?;
             let expected = Expected { status: status.clone(), header: header.clone() };
-            sys.ask(Question::Answer { url: &url, expected: &expected }).map_err(told)?;
+            sys.ask(Question::Answer { url: &url, expected: &expected }).map_err(illness)?;
             proven(&url.places(), asked, sys)
         }
         Ask::Tcp(place) => {
             let place: SocketAddr =
                 place.parse().map_err(|_| bad(format!("`{place}` is no address")))?;
-            sys.ask(Question::Tcp(place)).map_err(told)?;
+            sys.ask(Question::Tcp(place)).map_err(illness)?;
             proven(&[place], asked, sys)
         }
         Ask::Command(command) => {
@@ -173,7 +173,7 @@ fn answer<S: Lives + Run>(
                 folder: Some(&folder),
                 timeout: QUESTION,
             };
-            sys.ask(Question::Program { program, runs: sys }).map_err(told)
+            sys.ask(Question::Program { program, runs: sys }).map_err(illness)
         }
     }
 }
@@ -202,15 +202,17 @@ fn proven(places: &[SocketAddr], asked: &Asked<'_>, sys: &dyn Lives) -> Result<(
         tracing::debug!(%place, "who listens there is not checked: the kernel lists no sockets");
         return Ok(());
     };
-    let lives = sys.lives(&asked.units.names()).map_err(illness)?;
-    let groups: Vec<&str> = lives.iter().filter_map(|it| it.group.as_deref()).collect();
-    let foreign =
-        listeners(&bound, place.ip(), place.port()).into_iter().find_map(
-            |it| match sockets::owner(it, &groups) {
-                Owner::Other(who) => Some((it.local, who)),
-                Owner::Own | Owner::Unknown => None,
-            },
-        );
+    let own = Own::of(&asked.units.names(), sys).map_err(illness)?;
+    let foreign = listeners(&bound, place.ip(), place.port()).into_iter().find_map(|it| match own
+        .whose(it)
+    {
+        Whose::Other(who) => Some((it.local, who)),
+        Whose::Own => None,
+        Whose::Unknown => {
+            tracing::debug!(%place, "who listens there is not checked: it is not known");
+            None
+        }
+    });
     match foreign {
         Some((at, who)) => {
             let reason = format!("who answers is not proven: {who} listens on {at}");
@@ -218,12 +220,4 @@ fn proven(places: &[SocketAddr], asked: &Asked<'_>, sys: &dyn Lives) -> Result<(
         }
         None => Ok(()),
     }
-}
-
-/// Who gets a connection to an address: who listens on just that, else on all.
-fn listeners(bound: &[Socket], address: IpAddr, port: u16) -> Vec<&Socket> {
-    let on_port = |it: &&Socket| !it.is_udp && it.local.port() == port && it.takes(address);
-    let (all, exact): (Vec<&Socket>, Vec<&Socket>) =
-        bound.iter().filter(on_port).partition(|it| it.local.ip().to_canonical().is_unspecified());
-    if exact.is_empty() { all } else { exact }
 }

@@ -2,10 +2,16 @@
 //! Nothing in here decides what is done next, and nothing waits without a bound.
 
 mod ask;
+mod listen;
+mod mask;
+mod quiesce;
 mod start;
 mod stop;
 
 pub use ask::{Asked, ask};
+pub use listen::foreign;
+pub use mask::{masked, masked_answer};
+pub use quiesce::{busy, quiesce, resume};
 pub use start::{reload, start, start_again};
 pub use stop::{Stopped, stop};
 

@@ -4,7 +4,7 @@ use super::{Units, by_name};
 use std::sync::Arc;
 use std::time::Duration;
 use steadfast_engine::component::Illness;
-use steadfast_system::services::{Life, Lives, Load, Write};
+use steadfast_system::services::{Active, Life, Lives, Load, Write};
 use steadfast_system::{SystemError, UnitName};
 
 /// Beside the time that the unit itself sets.
@@ -15,14 +15,16 @@ const AT_MOST: Duration = Duration::from_secs(15 * 60);
 /// Starts what is promised to run, in its order. `patience` is how long a unit is waited for that sets no limit
 /// for its start itself.
 pub fn start<S: Lives + Write>(units: &Units, patience: Duration, sys: &S) -> Result<(), Illness> {
-    one_by_one(&units.started(), patience, sys, |unit, limit, _| sys.start(unit, limit))
+    one_by_one(&units.started(), patience, sys, |unit, limit, life| at_once(unit, limit, life, sys))
 }
 
 /// Lets what runs read its files again, and starts what does not run.
 pub fn reload<S: Lives + Write>(units: &Units, patience: Duration, sys: &S) -> Result<(), Illness> {
-    one_by_one(&units.started(), patience, sys, |unit, limit, life| match life.active.runs() {
-        true => sys.reload(unit, limit),
-        false => sys.start(unit, limit),
+    one_by_one(&units.started(), patience, sys, |unit, limit, life| {
+        match life.active == Active::Active {
+            true => sys.reload(unit, limit),
+            false => at_once(unit, limit, life, sys),
+        }
     })
 }
 
@@ -33,7 +35,20 @@ pub fn start_again<S: Lives + Write>(
     sys: &S,
 ) -> Result<(), Illness> {
     let units: Vec<&UnitName> = units.iter().collect();
-    one_by_one(&units, patience, sys, |unit, limit, _| sys.start(unit, limit))
+    one_by_one(&units, patience, sys, |unit, limit, life| at_once(unit, limit, life, sys))
+}
+
+/// One that systemd waits to start again would only be waited for.
+fn at_once(
+    unit: &UnitName,
+    limit: Duration,
+    life: &Life,
+    sys: &dyn Write,
+) -> Result<(), SystemError> {
+    match &*life.sub {
+        "auto-restart" => sys.restart(unit, limit),
+        _ => sys.start(unit, limit),
+    }
 }
 
 fn one_by_one<S: Lives + Write>(

@@ -1,11 +1,11 @@
 //! Stopping all units of a component, so that nothing of it is left.
 
+use super::listen::{Own, Whose};
 use super::{Units, by_name, is_trigger, triggers};
-use std::collections::BTreeMap;
 use std::time::Duration;
 use steadfast_model::application::Port;
 use steadfast_system::services::{Life, Lives, Write};
-use steadfast_system::sockets::{self, Owner, Socket};
+use steadfast_system::sockets::{self, Socket};
 use steadfast_system::{ErrorKind, SystemError, UnitName};
 
 /// How long systemd lets a unit stop that sets no limit, as far as we wait for it.
@@ -40,7 +40,7 @@ pub fn stop<S: Lives + Write>(
     let (own, rest): (Vec<&UnitName>, Vec<&UnitName>) = own.partition(|it| is_trigger(it));
     let ordered: Vec<&UnitName> = first.iter().chain(own).chain(rest).collect();
     let lives = by_name(&ordered, sys)?;
-    let connections = connections(&lives, ports);
+    let connections = connections(&units.names(), ports, sys);
     let mut errors = vec![];
     for unit in &ordered {
         let Some(life) = lives.get(unit).filter(|it| it.is_there()) else { continue };
@@ -59,7 +59,7 @@ pub fn stop<S: Lives + Write>(
     }
 }
 
-fn limit(unit: &UnitName, life: &Life) -> Duration {
+pub(super) fn limit(unit: &UnitName, life: &Life) -> Duration {
     let usual = if unit.as_str().ends_with(".service") { AT_MOST } else { USUAL };
     let own = life.stops_within.unwrap_or(usual);
     own.saturating_mul(STAGES).saturating_add(SPARE).min(AT_MOST)
@@ -88,15 +88,15 @@ fn left_over(unit: &UnitName, before: &Life, sys: &dyn Lives) -> Option<SystemEr
 }
 
 /// How many connections are open to what is about to be stopped.
-fn connections(lives: &BTreeMap<&UnitName, Life>, ports: &[Port]) -> Option<u64> {
+fn connections(units: &[&UnitName], ports: &[Port], sys: &dyn Lives) -> Option<u64> {
     let (bound, open) = (sockets::bound().ok()?, sockets::established().ok()?);
-    let groups: Vec<&str> = lives.values().filter_map(|it| it.group.as_deref()).collect();
+    let own = Own::of(units, sys).ok()?;
     let is_promised = |it: &Socket| {
         let is_it = |port: &&Port| !port.is_udp && port.number == it.local.port();
         ports.iter().any(|port| is_it(&port) && it.occupies(port.address))
     };
     let listeners: Vec<&Socket> = (bound.iter().filter(|it| !it.is_udp))
-        .filter(|it| is_promised(it) || sockets::owner(it, &groups) == Owner::Own)
+        .filter(|it| is_promised(it) || own.whose(it) == Whose::Own)
         .collect();
     let is_its = |it: &&Socket| {
         let port = it.local.port();

@@ -1,7 +1,7 @@
 //! The lives of units of the machine that this program runs on.
 
-use super::properties::{self, Properties, SERVICE, STOPPED_WITH, TRIGGERED_BY, UNIT};
-use super::{Life, Lives, Tie, cgroup};
+use super::properties::{self, Properties, SERVICE, STOPPED_WITH, TRIGGERED_BY, TRIGGERS, UNIT};
+use super::{Life, Lives, Tie, cgroup, still};
 use crate::command::Command;
 use crate::services::host::Way;
 use crate::services::{LastStart, Question, bus, health, host, journal, systemctl};
@@ -82,7 +82,7 @@ impl Lives for Host {
             if life.oneshot == Some(LastStart::Never) && host::success_of(unit).exists() {
                 life.oneshot = Some(LastStart::Succeeded);
             }
-            life.has_processes = life.group.as_deref().is_some_and(has_processes);
+            life.has_processes |= life.group.as_deref().is_some_and(has_processes);
             all.push(life);
         }
         Ok(all)
@@ -92,6 +92,7 @@ impl Lives for Host {
         let wanted = match tie {
             Tie::TakenAlong => &STOPPED_WITH[..],
             Tie::Triggers => &TRIGGERED_BY[..],
+            Tie::Triggered => &TRIGGERS[..],
         };
         let given: BTreeSet<String> = units.iter().map(|it| it.as_str().to_owned()).collect();
         let mut found = BTreeSet::new();
@@ -106,7 +107,7 @@ impl Lives for Host {
             found.extend(new.iter().cloned());
             open = match tie {
                 Tie::TakenAlong => new.into_iter().collect(),
-                Tie::Triggers => vec![],
+                Tie::Triggers | Tie::Triggered => vec![],
             };
         }
         Ok(found.iter().filter_map(|it| UnitName::parse(it).ok()).collect())
@@ -137,6 +138,18 @@ impl Lives for Host {
         host::remember_success(unit)
     }
 
+    fn stand_still(&self, for_whom: &str, units: &[&UnitName]) -> Result<(), SystemError> {
+        still::add(for_whom, units)
+    }
+
+    fn standing_still(&self, for_whom: &str) -> Result<Vec<UnitName>, SystemError> {
+        still::read(for_whom)
+    }
+
+    fn stand_still_no_more(&self, for_whom: &str) -> Result<(), SystemError> {
+        still::forget(for_whom)
+    }
+
     fn processes(&self, group: &str) -> Vec<(u32, String)> {
         let groups = cgroup::groups(group);
         let all = groups.iter().flat_map(cgroup::Group::processes);
@@ -147,7 +160,10 @@ impl Lives for Host {
         health::ask(question)
     }
 
-    fn journal(&self, unit: &UnitName, since: i64) -> Vec<String> {
-        journal::synced(unit, since)
+    fn journal(&self, unit: &UnitName, since: i64, has_ended: bool) -> Vec<String> {
+        match has_ended {
+            true => journal::synced(unit, since),
+            false => journal::journal(unit, since),
+        }
     }
 }

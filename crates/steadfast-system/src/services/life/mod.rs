@@ -4,6 +4,7 @@
 pub(crate) mod cgroup;
 mod host;
 pub(super) mod properties;
+mod still;
 
 use super::{Active, LastStart, Load, Question};
 use crate::{SystemError, UnitName};
@@ -30,6 +31,8 @@ pub struct Life {
     pub result: Arc<str>,
     /// Whether it was not started the last time, because a condition of its unit file did not hold.
     pub skipped: bool,
+    /// Whether it is a job that ends by itself.
+    pub is_oneshot: bool,
     /// For a oneshot that leaves nothing behind: how its last start in this boot ended.
     pub oneshot: Option<LastStart>,
     /// How long systemd lets it start and stop; none where it sets no limit.
@@ -39,6 +42,8 @@ pub struct Life {
     pub user: Option<Arc<str>>,
     /// Its control group, where it has one.
     pub group: Option<Arc<str>>,
+    /// For a socket: the ports that systemd listens on for it, and whether they are of UDP.
+    pub listens: Vec<(u16, bool)>,
 }
 
 impl Life {
@@ -59,6 +64,8 @@ pub enum Tie {
     TakenAlong,
     /// They start these by themselves: TriggeredBy.
     Triggers,
+    /// These start them by themselves.
+    Triggered,
 }
 
 pub trait Lives: fmt::Debug {
@@ -77,12 +84,21 @@ pub trait Lives: fmt::Debug {
     /// That a oneshot has succeeded, which systemd forgets.
     fn remember_success(&self, unit: &UnitName) -> Result<(), SystemError>;
 
+    /// Units that stand still for somebody, until the next boot; those that were said before stay.
+    fn stand_still(&self, for_whom: &str, units: &[&UnitName]) -> Result<(), SystemError>;
+
+    /// Those that do, in the order in which they were said.
+    fn standing_still(&self, for_whom: &str) -> Result<Vec<UnitName>, SystemError>;
+
+    fn stand_still_no_more(&self, for_whom: &str) -> Result<(), SystemError>;
+
     /// The processes that are in a control group now, with their names.
     fn processes(&self, group: &str) -> Vec<(u32, String)>;
 
     /// One question, without patience.
     fn ask(&self, question: Question<'_>) -> Result<(), SystemError>;
 
-    /// The last lines of its journal since then, in seconds since 1970.
-    fn journal(&self, unit: &UnitName, since: i64) -> Vec<String>;
+    /// The last lines of its journal since then, in seconds since 1970. What `has_ended` has said all that it will, and
+    /// that is waited for.
+    fn journal(&self, unit: &UnitName, since: i64, has_ended: bool) -> Vec<String>;
 }

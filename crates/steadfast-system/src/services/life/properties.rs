@@ -19,7 +19,7 @@ pub(crate) const UNIT: [&str; 9] = [
     "CanReload",
     "Id",
 ];
-pub(crate) const SERVICE: [&str; 9] = [
+pub(crate) const SERVICE: [&str; 11] = [
     "NRestarts",
     "Result",
     "Type",
@@ -29,10 +29,13 @@ pub(crate) const SERVICE: [&str; 9] = [
     "TimeoutStopUSec",
     "User",
     "ControlGroup",
+    "Listen",
+    "MainPID",
 ];
 pub(crate) const STOPPED_WITH: [&str; 5] =
     ["RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf", "PropagatesStopTo"];
 pub(crate) const TRIGGERED_BY: [&str; 1] = ["TriggeredBy"];
+pub(crate) const TRIGGERS: [&str; 1] = ["Triggers"];
 
 /// The properties of one unit, by name.
 pub(crate) type Properties = HashMap<String, String>;
@@ -47,8 +50,13 @@ pub(crate) fn text(value: &Value<'_>) -> Option<String> {
         Value::U64(it) => it.to_string(),
         Value::I32(it) => it.to_string(),
         Value::Str(it) => it.to_string(),
-        // A job is its number and its path.
-        Value::Structure(it) => text(it.fields().first()?)?,
+        Value::Structure(it) => match it.fields() {
+            // What a socket listens on.
+            [Value::Str(kind), Value::Str(place)] => format!("{place} ({kind})\n"),
+            // A job is its number and its path.
+            [first, ..] => text(first)?,
+            [] => return None,
+        },
         Value::Array(items) => {
             let bytes: Vec<u8> = items
                 .iter()
@@ -67,8 +75,15 @@ pub(crate) fn text(value: &Value<'_>) -> Option<String> {
 /// The blocks of `systemctl show`, one for each unit.
 pub(crate) fn blocks(said: &str) -> Vec<Properties> {
     let block = |it: &str| -> Properties {
-        let pairs = it.lines().filter_map(|it| it.split_once('='));
-        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+        let mut all = Properties::default();
+        for (name, value) in it.lines().filter_map(|it| it.split_once('=')) {
+            let before: &mut String = all.entry(name.to_owned()).or_default();
+            if !before.is_empty() {
+                before.push('\n');
+            }
+            before.push_str(value);
+        }
+        all
     };
     said.trim_end().split("\n\n").map(block).collect()
 }
@@ -86,7 +101,8 @@ pub(crate) fn life(of: &Properties) -> Life {
         invocation: some("InvocationID").map(show::plain),
         restarts: get("NRestarts").parse().unwrap_or(0),
         has_job: has_begun("Job"),
-        has_processes: false,
+        has_processes: has_begun("MainPID"),
+        is_oneshot: get("Type") == "oneshot",
         result: show::plain(some("Result").unwrap_or("success")),
         skipped: active == Active::Inactive
             && get("ConditionResult") == "no"
@@ -99,7 +115,15 @@ pub(crate) fn life(of: &Properties) -> Life {
         stops_within: some("TimeoutStopUSec").and_then(time),
         user: some("User").map(Arc::from),
         group: some("ControlGroup").map(Arc::from),
+        listens: get("Listen").lines().filter_map(listens).collect(),
     }
+}
+
+/// `127.0.0.1:8081 (Stream)`: the port, and whether it is of UDP. None for sockets of files.
+fn listens(text: &str) -> Option<(u16, bool)> {
+    let (place, kind) = text.trim().rsplit_once(" (")?;
+    let (_, port) = place.rsplit_once(':')?;
+    Some((port.parse().ok()?, kind == "Datagram)"))
 }
 
 /// Microseconds, or as systemctl prints a time: `1min 30s`. None for no limit.
@@ -153,6 +177,7 @@ mod tests {
     fn what_systemctl_shows_of_a_life_is_read() {
         let said = "Type=notify\nRemainAfterExit=no\nResult=exit-code\nNRestarts=3\nUser=people\n\
                     TimeoutStopUSec=5s\nTimeoutStartUSec=infinity\nControlGroup=/system.slice/x.service\n\
+                    Listen=127.0.0.1:8081 (Stream)\nListen=[::]:53 (Datagram)\nListen=/run/x (Stream)\n\
                     LoadState=loaded\nActiveState=activating\nSubState=auto-restart\nJob=12\n\
                     InvocationID=0e1bd7c0a5f84a4b8a4f1f8f9f1a2b3c\n\nLoadState=not-found\nActiveState=inactive\nSubState=dead\n";
         let all: Vec<Life> = blocks(said).iter().map(life).collect();
@@ -161,6 +186,7 @@ mod tests {
         assert_eq!((one.has_job, &*one.result, one.oneshot), (true, "exit-code", None));
         assert_eq!((one.starts_within, one.stops_within), (None, Some(Duration::from_secs(5))));
         assert_eq!((one.user.as_deref(), one.is_there()), (Some("people"), true));
+        assert_eq!(one.listens, [(8081, false), (53, true)]);
         assert_eq!((other.is_there(), other.has_job, other.skipped), (false, false, false));
     }
 }

@@ -198,13 +198,17 @@ pub fn of_this_build(inputs: &[&[u8]]) -> Option<[u8; 32]> {
     Some(digest.finalize().into())
 }
 
-/// The linker's digest of this program, from the notes at the beginning of its own file: read once.
+/// The linker's digest of this program, from the notes at the beginning of its own file: read once. They are in its first
+/// page, if the linker has no reason to put them elsewhere.
 fn build_id() -> Option<&'static [u8]> {
     static BUILD: OnceLock<Option<Vec<u8>>> = OnceLock::new();
     let read = || {
-        let mut start = vec![0; 64 * 1024];
-        let length = File::open("/proc/self/exe").ok()?.read_at(&mut start, 0).ok()?;
-        build_id_in(start.get(..length)?)
+        let program = File::open("/proc/self/exe").ok()?;
+        [4 * 1024, 64 * 1024].into_iter().find_map(|size| {
+            let mut start = vec![0; size];
+            let length = program.read_at(&mut start, 0).ok()?;
+            build_id_in(start.get(..length)?)
+        })
     };
     BUILD.get_or_init(read).as_deref()
 }

@@ -433,8 +433,8 @@ mod tests {
             [
                 "component    people/api",
                 "             runs 1.3 (deployment 1123456789ab)",
-                "             1.4 is held since 2026-07-06 11:00:00Z: outside of its window, which",
-                "             opens 2026-07-06 13:00:00Z",
+                "             1.4 is held since 2026-07-06 11:00:00Z: outside of its window,",
+                "             which opens 2026-07-06 13:00:00Z",
                 "             before it: 1.2 (0123456789ab)",
                 "             bad: 1.5 (0123456789ab), 2026-07-06 10:00:00Z: it answers 500",
                 "component    people/api",

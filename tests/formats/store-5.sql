@@ -42,14 +42,6 @@ CREATE TABLE details (
         record TEXT NOT NULL
     );
 CREATE UNIQUE INDEX details_promise ON details (run, promise);
-CREATE TABLE components (component TEXT PRIMARY KEY, record TEXT NOT NULL);
-CREATE TABLE deployments (
-        component TEXT NOT NULL,
-        digest TEXT NOT NULL,
-        record TEXT NOT NULL,
-        document TEXT NOT NULL,
-        PRIMARY KEY (component, digest)
-    );
 CREATE TABLE instances (component TEXT PRIMARY KEY, record TEXT NOT NULL);
 CREATE TABLE documents (
         component TEXT NOT NULL,
@@ -81,11 +73,6 @@ INSERT INTO undo_ledger VALUES (6, 'node', 3, 'member:adm:ann', 'group:adm', 1, 
 INSERT INTO undo_ledger VALUES (7, 'node', 3, 'user:deploy', 'user:deploy', 1, 'content 0123456789ab', '{"before":{"is":"nothing"},"left":{"is":"user","line":"0303030303030303030303030303030303030303030303030303030303030303"}}');
 INSERT INTO undo_ledger VALUES (8, 'node', 3, 'keys:ann', 'user:ann', 1, 'content 0123456789ab', '{"before":{"is":"nothing"},"left":{"is":"keys","block":"0404040404040404040404040404040404040404040404040404040404040404"}}');
 INSERT INTO undo_ledger VALUES (9, 'node', 3, 'running:nginx.service', 'service:nginx', 1, 'content 0123456789ab', '{"before":{"is":"nothing"},"left":{"is":"there"}}');
-INSERT INTO components VALUES ('people/api', '{"position":"1.3","incarnation":1,"directory":"/srv/people-api","current":"aa","previous":"99","step":"bb","number":3}');
-INSERT INTO deployments VALUES ('people/api', '99', '{"release":"1.1","state":"good","begun":1000000,"judged":2000000}', '{"format":1}');
-INSERT INTO deployments VALUES ('people/api', 'aa', '{"release":"1.3","state":"good","begun":1000000,"judged":2000000}', '{"format":1}');
-INSERT INTO deployments VALUES ('people/api', 'bb', '{"release":"1.4","state":"new","begun":3000000}', '{"format":1}');
-INSERT INTO deployments VALUES ('people/api', 'cc', '{"release":"1.2","state":"bad","begun":500000,"judged":600000,"reason":["it is not healthy","answers 500"]}', '{"format":1}');
 INSERT INTO instances VALUES ('people/api', '{"directory":"/srv/people-api","position":"1.3","incarnation":1,"row":{"current":{"own":"31c0ffee","public":"32c0ffee","folder":"31c0ffee0000","release":"1.3.0","terms":{"digest":"7e","switch":"restart","units":"11","within":30000,"for":5000,"bake":600000,"drains":true,"readies":true,"drain_for":30000,"quiesces":null}},"previous":{"own":"21c0ffee","public":"22c0ffee","folder":"21c0ffee0000","release":"1.2.0","terms":{"digest":"7e","switch":"restart","units":"11","within":30000,"for":5000,"bake":600000,"drains":true,"readies":true,"drain_for":30000,"quiesces":null}},"step":null,"bad":[],"again":null,"owed":{"ready":false,"quiesced":false,"units":[],"failed":[]},"sighted":null,"measured":[["restart",740]],"steps":12},"started":{"people-api.service":["0a1b2c3d","31c0ffee"]},"good":["11c0ffee","21c0ffee","31c0ffee"],"verified":1764460800}');
 INSERT INTO documents VALUES ('people/api', '31c0ffee', '{"format":1}');
 INSERT INTO told VALUES ('people/api', '{"outcome":"held","step":"held","from":"1.3.0","to":"1.4.0","reason":"outside of its window","since":1790000000}');

@@ -23,6 +23,8 @@ pub struct Keeping {
     /// The content that is compared with, to tell what a revision has changed.
     pub against: Option<PathBuf>,
     pub report_only: bool,
+    /// Why somebody has suspended the agent, if so.
+    pub suspended: Option<String>,
     /// How long a file that was read is not read again, where the kernel says that it is the same.
     pub verify: Duration,
     /// Who has changed what the run is about.
@@ -89,6 +91,7 @@ pub fn task(task: &RunTask, layout: &Layout) -> Result<Adopted, crate::NodeError
         task: beside,
         against: against.map(|it| layout.content().join(it.content)),
         report_only: task.report_only,
+        suspended: task.suspended.clone(),
         verify: Duration::from_secs(task.verify),
         changed: task.changed.clone(),
         watch: task.watch,

@@ -75,6 +75,8 @@ pub struct RunTask {
     pub against: Option<Revision>,
     /// Only report, whatever the model says.
     pub report_only: bool,
+    /// Why somebody has suspended the agent: then only steps that are open are brought to their end.
+    pub suspended: Option<String>,
     /// For how many seconds a file that was read is not read again.
     pub verify: u64,
     /// Tell what is to be watched.

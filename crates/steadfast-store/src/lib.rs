@@ -21,7 +21,6 @@ mod sweep;
 pub mod undo_ledger;
 
 pub use contents::KnownContents;
-pub use deployments::{Component, Deployed, State};
 pub use history::{Entry, RunLine};
 pub use instances::{Instance, Started};
 pub use journal::{Journal, Places, RunHeader};

@@ -69,14 +69,6 @@ const DETAILS: &str = "
 
 /// What the components of this node run with, and what they ran with.
 const DEPLOYMENTS: &str = "
-    CREATE TABLE components (component TEXT PRIMARY KEY, record TEXT NOT NULL);
-    CREATE TABLE deployments (
-        component TEXT NOT NULL,
-        digest TEXT NOT NULL,
-        record TEXT NOT NULL,
-        document TEXT NOT NULL,
-        PRIMARY KEY (component, digest)
-    );
     CREATE TABLE instances (component TEXT PRIMARY KEY, record TEXT NOT NULL);
     CREATE TABLE documents (
         component TEXT NOT NULL,

@@ -53,7 +53,7 @@ WantedBy=multi-user.target
 const RELEASES: [&str; 4] = ["1.3", "1.4", "1.5", "1.6"];
 
 /// The model with all releases, of which one is promised. The program of 1.5 is ill.
-fn model(machine: &Machine, release: &str) {
+pub(super) fn model(machine: &Machine, release: &str) {
     machine.server_model(&[("servers/web.yaml", "server: web\n")]);
     let programs = RELEASES.map(|it| format!("/srv/model/dist/{it}/bin"));
     machine.sh(&format!(
@@ -81,28 +81,28 @@ fn model(machine: &Machine, release: &str) {
     target(machine, release, "");
 }
 
-fn target(machine: &Machine, release: &str, more: &str) {
+pub(super) fn target(machine: &Machine, release: &str, more: &str) {
     let document = format!("target: people\nrelease: \"{release}\"\n{more}");
     machine.write("/srv/model/environments/test/people.yaml", document);
 }
 
-fn run(machine: &Machine, more: &[&str]) -> Output {
+pub(super) fn run(machine: &Machine, more: &[&str]) -> Output {
     machine.steadfast(&[&["run", "--model", "/srv/model"], more].concat())
 }
 
 /// What the run says of the component.
-fn component(run: &Output) -> Value {
+pub(super) fn component(run: &Output) -> Value {
     let lines = run.stdout.lines().map(|it| serde_json::from_str::<Value>(it).unwrap());
     let found = lines.rev().find(|it| it["component"] == "people/api");
     found.unwrap_or_else(|| panic!("{run:#?}"))
 }
 
 /// What answers: the status, and the release.
-fn answer(machine: &Machine) -> String {
+pub(super) fn answer(machine: &Machine) -> String {
     machine.sh("perl -MHTTP::Tiny -e '$r = HTTP::Tiny->new->get(\"http://127.0.0.1:8081/\"); print \"$r->{status} $r->{content}\"'")
 }
 
-fn current(machine: &Machine) -> String {
+pub(super) fn current(machine: &Machine) -> String {
     machine.ok(&["readlink", "/srv/people-api/current"]).trim().to_owned()
 }
 

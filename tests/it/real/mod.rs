@@ -32,6 +32,7 @@ mod paths;
 mod places;
 mod restarts;
 mod sources;
+mod steps_cut;
 mod switches;
 mod taken_over;
 mod terminal;

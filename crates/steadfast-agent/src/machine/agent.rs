@@ -59,6 +59,11 @@ impl Agent {
         &self.config
     }
 
+    /// Why somebody has suspended it, if so.
+    pub fn suspended(&self, now: Timestamp) -> Option<&str> {
+        self.suspension(now).map(|it| &*it.reason)
+    }
+
     pub(super) fn suspension(&self, now: Timestamp) -> Option<&Suspension> {
         self.memory.suspended.as_ref().filter(|it| it.until.is_none_or(|until| until > now))
     }

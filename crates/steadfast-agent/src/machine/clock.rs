@@ -36,12 +36,20 @@ impl Agent {
         }
         if self.work.is_idle() {
             match self.suspension(now) {
-                Some(suspension) => times.extend(suspension.until),
+                Some(suspension) => {
+                    times.extend(suspension.until);
+                    times.extend(self.steps_due());
+                }
                 None => times.extend(self.work_due(now)),
             }
         }
         let soonest = later(now, Duration::from_millis(1));
         times.into_iter().min().unwrap_or(soonest).max(soonest)
+    }
+
+    /// When the step of a component goes on.
+    fn steps_due(&self) -> Option<Timestamp> {
+        self.work.steps.values().min().copied().filter(|_| self.keeps_adopted())
     }
 
     /// When the source is asked next, and what it has offered prepared.
@@ -57,9 +65,7 @@ impl Agent {
         let new = if on_trial { Some(self.trial.due) } else { self.known_due(now) };
         let new = new.map(|it| it.max(retry.unwrap_or(now)));
         let mut times: Vec<Timestamp> = retry.into_iter().chain(new).collect();
-        if self.keeps_adopted() {
-            times.extend(self.work.steps.values().min());
-        }
+        times.extend(self.steps_due());
         if self.memory.adopted.is_some() && (!on_trial || retry.is_some()) {
             times.push(self.work.next_keep);
             times.extend(self.work.drift.next(now));

@@ -17,6 +17,8 @@ use steadfast_node::wire::{Report, RunReason, Selection};
 impl Agent {
     pub(super) fn begin_work(&mut self, storable: bool, now: Timestamp, out: &mut Vec<Action>) {
         if self.suspension(now).is_some() {
+            // A step that stood still in the middle would be worse than one that ends. None begins meanwhile.
+            self.begin_steps(now, out);
             return;
         }
         if storable && self.memory.trial.is_some() && now >= self.trial.due {

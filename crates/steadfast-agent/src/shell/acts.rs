@@ -111,11 +111,13 @@ impl Shell {
         self.runs.count += 1;
         let span = self.run_span(&job);
         let Job { revision, reason, only, against } = job;
+        let suspended = self.agent.suspended(Timestamp::now()).map(str::to_owned);
         let task = RunTask {
             reason,
             node: self.agent.config().node.clone(),
             environment: self.settings.environment.as_deref().unwrap_or_default().to_owned(),
-            report_only: self.settings.keep == Keep::Report,
+            report_only: self.settings.keep == Keep::Report || suspended.is_some(),
+            suspended,
             verify: self.settings.verify.as_secs(),
             // A step brings other promises.
             watch: self.runs.watched.as_ref() != Some(&revision) || reason == RunReason::Step,

@@ -31,15 +31,15 @@ impl Run<'_> {
     ) -> Asking<'s> {
         let keeping = self.keeping();
         let by = if keeping.is_some() { By::Agent } else { By::Hand { now: false } };
-        let is_suspended = keeping.is_some_and(|it| it.report_only);
-        let reason = Arc::from("`steadfast status` says why");
+        let reason = keeping.and_then(|it| it.suspended.as_deref());
+        let suspended = reason.map(|it| Suspended { reason: Arc::from(it), until: None });
         Asking {
             node,
             facts,
             by,
             waits: false,
-            suspended: is_suspended.then_some(Suspended { reason, until: None }),
-            is_report_only: false,
+            suspended,
+            is_report_only: keeping.is_some_and(|it| it.report_only && it.suspended.is_none()),
             is_going_back: keeping.is_some_and(Keeping::is_going_back),
             is_asked,
             limit: None,

@@ -221,6 +221,7 @@ impl World {
                 task: crate::keep::Task::Nothing,
                 against: None,
                 report_only: false,
+                suspended: None,
                 verify: VERIFY,
                 changed: vec![],
                 watch: names.is_none(),

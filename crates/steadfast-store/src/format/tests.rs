@@ -53,8 +53,6 @@ fn dump(path: &Path) -> String {
         "notes",
         "scopes",
         "undo_ledger",
-        "components",
-        "deployments",
         "instances",
         "documents",
         "told",
@@ -215,44 +213,7 @@ fn a_run_is_written_as_the_sample_has_it() {
     assert_eq!(row(&dump(&path)), row(&sample));
 }
 
-/// What a step has led to is known after an upgrade of this program.
-#[test]
-fn what_was_written_of_components_and_deployments_is_read() {
-    use crate::deployments::{Component, Deployed, State};
-    let folder = tempfile::tempdir().unwrap();
-    let path = scratch(&folder);
-    Connection::open(&path).unwrap().execute_batch(&sample("store-5.sql")).unwrap();
-    let store = Store::open(&path).unwrap();
-    let api = store.component("people/api").unwrap().unwrap();
-    let expected = Component {
-        position: Some("1.3".to_owned()),
-        incarnation: 1,
-        directory: "/srv/people-api".to_owned(),
-        current: Some("aa".to_owned()),
-        previous: Some("99".to_owned()),
-        step: Some("bb".to_owned()),
-        number: 3,
-    };
-    assert_eq!(api, expected);
-    let states = ["99", "aa", "bb", "cc"].map(|digest| {
-        let (deployed, document) = store.deployment("people/api", digest).unwrap().unwrap();
-        assert_eq!(document, "{\"format\":1}");
-        let Deployed { release, state, begun: _, tries: _, judged, reason } = deployed;
-        (release, state, judged, reason.len())
-    });
-    let at = |release: &str, state, judged, reason| (release.to_owned(), state, judged, reason);
-    assert_eq!(
-        states,
-        [
-            at("1.1", State::Good, Some(2_000_000), 0),
-            at("1.3", State::Good, Some(2_000_000), 0),
-            at("1.4", State::New, None, 0),
-            at("1.2", State::Bad, Some(600_000), 2),
-        ]
-    );
-}
-
-/// So is the row that steps are decided by.
+/// The row that steps are decided by is known after an upgrade of this program.
 #[test]
 fn what_was_written_of_instances_is_read() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,6 @@
 //! The steps of units: which is under way, what it has made so far, and how it ended.
 
 use super::rows::{Epoch, delete, epoch, failed, put_epoch, rows};
-use crate::deployments;
 use crate::format::v3::scope_of;
 use crate::store::Store;
 use rusqlite::Connection;
@@ -38,7 +37,7 @@ impl Store {
         let written = self.write(|connection| {
             let last = epoch(connection, &scope)?;
             match end {
-                StepEnd::Committed => deployments::commit(connection, unit)?,
+                StepEnd::Committed => {}
                 StepEnd::TakenBack => {
                     for row in rows(connection, &scope)? {
                         if row.epoch == last.number {

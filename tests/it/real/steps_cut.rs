@@ -1,0 +1,78 @@
+//! A step of a component that is cut off, at any moment, by whatever: the next run goes on from what is there.
+
+use super::deployments::{answer, component, current, model, run, target};
+use super::lab::installed::{DIRECTORY, installed, settings, until, wait_for};
+use super::lab::machine::Machine;
+
+/// What is current is wholly what one of the two deployments is, and what answers is of it.
+fn is_one_of(machine: &Machine, answers: &[&str]) -> bool {
+    let there = answer(machine);
+    let conf = machine.text("/srv/people-api/current/etc/api.conf");
+    let folder = current(machine);
+    answers.contains(&&*there)
+        && conf.starts_with(&there[..3])
+        && conf.ends_with(&format!("from {}\n", folder.trim_start_matches("deployments/")))
+}
+
+#[test]
+fn a_run_that_is_killed_at_any_moment_of_a_step_is_gone_on_with() {
+    let Some(machine) = Machine::boot() else { return };
+    model(&machine, "1.3");
+    assert_eq!(run(&machine, &[]).status, 0);
+    let mut cut = 0;
+    for (at, after) in (0..14).map(|it| 60 + 110 * it).enumerate() {
+        let word = ["203 Fine", "200 OK"][at % 2];
+        target(&machine, "1.3", &format!("parameters: {{ answer: \"{word}\" }}\n"));
+        let limit = format!("{}.{:03}", after / 1_000, after % 1_000);
+        let command =
+            ["timeout", "-s", "KILL", &limit, "steadfast", "run", "--model", "/srv/model"];
+        cut += usize::from(machine.run(&command).status == 137);
+        let next = run(&machine, &["--format", "json"]);
+        let told = component(&next);
+        assert_eq!(next.status, 0, "{after} ms: {next:#?}");
+        assert_eq!(told["release"], "1.3", "{after} ms: {told}");
+        let expected = format!("{} 1.3", &word[..3]);
+        assert!(is_one_of(&machine, &[&expected]), "{after} ms: {next:#?}");
+        // Nothing is left to be done.
+        assert_eq!(component(&run(&machine, &["--format", "json"]))["outcome"], "kept", "{after}");
+    }
+    assert!(cut > 7, "{cut} runs were cut off");
+}
+
+#[test]
+fn an_agent_that_is_killed_and_a_machine_that_boots_amid_a_step_go_on() {
+    let Some(mut machine) = installed() else { return };
+    model(&machine, "1.3");
+    settings(&machine, DIRECTORY);
+    machine.ok(&["systemctl", "start", "steadfast"]);
+    let answers = |machine: &Machine, what: &str| {
+        wait_for(machine, what, |_| {
+            machine.run(&["test", "-e", "/srv/people-api/current"]).status == 0
+                && is_one_of(machine, &[what])
+        });
+    };
+    answers(&machine, "200 1.3");
+    let was = current(&machine);
+    target(&machine, "1.4", "");
+    // As soon as the new one is in place, and long before it is judged.
+    until(&machine, "the switch", || current(&machine) != was);
+    machine.ok(&["systemctl", "kill", "-s", "KILL", "steadfast"]);
+    machine.run(&["systemctl", "reset-failed", "steadfast"]);
+    machine.ok(&["systemctl", "start", "steadfast"]);
+    answers(&machine, "200 1.4");
+    until(&machine, "the commit", || {
+        machine.run(&["readlink", "/srv/people-api/previous"]).stdout.trim() == was
+    });
+
+    let was = current(&machine);
+    target(&machine, "1.6", "");
+    until(&machine, "the switch", || current(&machine) != was);
+    machine.kill();
+    machine.boot_again();
+    answers(&machine, "200 1.6");
+    until(&machine, "the commit", || {
+        machine.run(&["readlink", "/srv/people-api/previous"]).stdout.trim() == was
+    });
+    let status = machine.ok(&["systemctl", "show", "-P", "NRestarts", "people-api"]);
+    assert_eq!(status.trim(), "0");
+}

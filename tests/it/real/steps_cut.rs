@@ -76,3 +76,35 @@ fn an_agent_that_is_killed_and_a_machine_that_boots_amid_a_step_go_on() {
     let status = machine.ok(&["systemctl", "show", "-P", "NRestarts", "people-api"]);
     assert_eq!(status.trim(), "0");
 }
+
+#[test]
+fn an_agent_watches_what_bakes_and_goes_back_where_it_dies() {
+    let Some(machine) = installed() else { return };
+    model(&machine, "1.3");
+    settings(&machine, DIRECTORY);
+    machine.ok(&["systemctl", "start", "steadfast"]);
+    until(&machine, "the first", || {
+        machine.exists("/srv/people-api/current") && answer(&machine) == "200 1.3"
+    });
+    let was = current(&machine);
+    let previous = || machine.run(&["readlink", "/srv/people-api/previous"]).stdout;
+    // It serves before it is committed.
+    target(&machine, "1.4", "rollout: { bake: 5s }\n");
+    until(&machine, "the next", || answer(&machine) == "200 1.4");
+    assert_eq!(previous(), "");
+    until(&machine, "the commit", || previous().trim() == was);
+
+    let was = current(&machine);
+    target(&machine, "1.6", "rollout: { bake: 1h }\n");
+    wait_for(&machine, "the bake", |it| {
+        let held = it["last_run"]["held"].to_string();
+        held.contains("component:people/api") && held.contains("bakes until")
+    });
+    assert_eq!(answer(&machine), "200 1.6");
+    machine.ok(&["systemctl", "kill", "-s", "KILL", "people-api"]);
+    until(&machine, "the way back", || current(&machine) == was && answer(&machine) == "200 1.4");
+    let status = wait_for(&machine, "the verdict", |it| {
+        it["last_run"]["not_kept"].to_string().contains("component:people/api")
+    });
+    assert_eq!(status["bad"].as_array().map(Vec::len), Some(0), "{status:#}");
+}

@@ -23,7 +23,7 @@ mod turns;
 pub mod undo;
 pub mod unit;
 
-pub use budget::Budget;
+pub use budget::{Budget, Spent};
 pub use check::{Flaw, check};
 pub use converge::{Assessment, converge, dry_run, look};
 pub use event::{Event, Reporter, Step};

@@ -46,6 +46,18 @@ pub struct Run<'a> {
     pub reads_all: bool,
     pub scope: Scope,
     pub purpose: Purpose,
+    pub hand: Hand,
+}
+
+/// What a person may ask of the steps of components.
+#[derive(Clone, Debug, Default)]
+pub struct Hand {
+    /// Neither a window nor the time that a new deployment is watched is waited for.
+    pub now: bool,
+    /// It is waited for what takes long, too.
+    pub waits: bool,
+    /// Who it is, for what is written down.
+    pub by: Option<String>,
 }
 
 /// Which promises are attempted.

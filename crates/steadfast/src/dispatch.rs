@@ -21,7 +21,7 @@ pub(crate) fn dispatch(args: Args, surroundings: &Surroundings, ui: &Ui) -> Outc
     let layout = &cx.layout;
     tracing::debug!(command = args.command.name(), state = %layout.state.display(), "begins");
     match args.command {
-        Command::Run(args) => run::run(&args, &cx, ui),
+        Command::Run(args) => run::run(&args, &cx, &surroundings.who(), ui),
         Command::Check(args) => check::run(&args, ui),
         Command::Explain(args) => explain::run(&args, &cx, ui),
         Command::Facts(args) => facts::run(&args, layout, ui),

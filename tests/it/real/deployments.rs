@@ -106,7 +106,7 @@ pub(super) fn current(machine: &Machine) -> String {
     machine.ok(&["readlink", "/srv/people-api/current"]).trim().to_owned()
 }
 
-fn process(machine: &Machine) -> String {
+pub(super) fn process(machine: &Machine) -> String {
     machine.ok(&["systemctl", "show", "-P", "InvocationID", "people-api"])
 }
 

@@ -17,6 +17,7 @@ mod drift_services;
 mod explain;
 mod foretold;
 mod full_disk;
+mod gates;
 mod going_back;
 mod health;
 mod homes;

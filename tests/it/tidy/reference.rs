@@ -43,6 +43,12 @@ be put out as they are: a deployment is named by what it promises, so nothing el
 slots, units that run once for each (`NAME@`), the front, `health`, `drain` and `ready` also see
 `deployment.port`.
 
+A deployment keeps the values that its secrets had when it was begun, for root alone, below
+`/var/lib/steadfast/deployments/secrets/`, as long as it is current, is the one before, or is being tried. So what is
+repaired or gone back to has the secrets that it had. A secret whose value is another one is a step like any other. Where
+one is missing, or others than root can read it, the component is *not kept* and everything stays as it is. A secret
+that must die at once is revoked where it is valid.
+
 `template: { artifact: PATH }` and `source: { artifact: PATH }` read a file of the component's own unpacked
 artifact, so that configuration can travel with the code. Several components of a node may promise the same user,
 group, package or directory; all else has one owner.

@@ -75,6 +75,7 @@ impl Instance {
                 self.reported(&next, wanted.as_ref(), now)
             }
             (Next::Ended { .. } | Next::Wait { .. }, _) => {
+                self.without_step(promises, plan);
                 self.reported(&next, wanted.as_ref(), now)
             }
         }
@@ -114,6 +115,21 @@ impl Instance {
             (None, None) if is_held => told(Became::Held),
             (None, None) if is_planned => Told { is_expected: true, ..told(Became::Repaired) },
             (None, None) => told(Became::Kept),
+        }
+    }
+
+    /// What a step would bring that does not begin is not foreseen.
+    fn without_step(&self, promises: &Promises, plan: &mut Plan) {
+        let is_there =
+            self.row().runs().is_some_and(|it| self.is_wanted(it)) || self.wanted.is_none();
+        if is_there || self.row().step.is_some() {
+            return;
+        }
+        for at in self.members(promises) {
+            let entry = &mut plan.entries[at];
+            entry.certain.clear();
+            entry.changes.clear();
+            entry.forecast = Forecast::Kept;
         }
     }
 

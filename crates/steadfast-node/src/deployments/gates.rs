@@ -73,7 +73,8 @@ pub fn closed(row: &mut Row, of: &Of<'_>, asked: &Asked<'_>) -> Vec<Gate> {
         wave,
         window(&windows, asked.now.wall),
         moves.and_then(|_| approval(rollout.approval)),
-        budget(asked),
+        // One that is open was counted when it began.
+        row.step.is_none().then(|| budget(asked)).flatten(),
     ]
     .into_iter()
     .flatten()

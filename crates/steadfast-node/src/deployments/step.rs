@@ -7,15 +7,16 @@
 use super::fates::{Fate, Fates};
 use super::gates;
 use super::instance::Instance;
-use super::secrets;
 use super::stepping::{Asking, Stepping, Stopped, Taken, clock};
 use super::told::Told;
+use super::{secrets, shown};
 use std::sync::Arc;
 use steadfast_engine::component::{
     self, Became, By, Deployment, Done, End, Gate, Next, Now, Report, Row, Stage, Standing, Until,
     Waiting,
 };
 use steadfast_model::PromiseId;
+use steadfast_trust::text::chain;
 
 /// So often one component goes on in one run by hand after a step was committed that a newer one has overtaken.
 const OVERTAKEN: usize = 3;
@@ -28,6 +29,7 @@ impl Stepping<'_, '_> {
             let fate = fates.of(&self.deploying.all[at].unit);
             let repaired = std::mem::take(&mut self.repaired);
             if let Some(told) = self.one(at, fate, &mut taken) {
+                self.write_down(&told);
                 if told.is_switched() {
                     taken.repaired.append(&mut self.repaired);
                 }
@@ -91,6 +93,8 @@ impl Stepping<'_, '_> {
         let wanted = instance.wanted().map(|it| it.deployment);
         let report = component::report(&instance.id, &next, wanted.as_ref(), &now, &clock)?;
         let report = with_drift(report, instance, fate);
+        self.ended(at, &next, &report);
+        let instance = &self.deploying.all[at];
         Some(Told::new(report, instance.span()).with_journal(&next))
     }
 
@@ -121,22 +125,49 @@ impl Stepping<'_, '_> {
                 Next::Act { row, .. } | Next::Wait { row, .. } | Next::Ended { row, .. } => row,
             };
             self.put(at, row.clone()).map_err(Stopped::Unwritten)?;
-            match next {
+            match &next {
                 Next::Act { row: _, act } => {
                     tracing::debug!(component = %self.deploying.all[at].id, ?act, "step");
-                    done = Some(self.act(at, &act));
+                    done = Some(self.act(at, act));
                 }
-                Next::Wait { until: Until::Boot(until), why, row: _ } if self.waits_for(&why) => {
-                    self.tell_waiting(at, &why);
+                Next::Wait { until: Until::Boot(until), why, row: _ } if self.waits_for(why) => {
+                    self.tell_waiting(at, why);
                     std::thread::sleep(until.saturating_sub(now.at));
                 }
                 Next::Ended { end: End::Committed, due: Until::Boot(due), .. }
-                    if due <= now.at && self.waits_at_all() && overtaken < OVERTAKEN =>
+                    if *due <= now.at && self.waits_at_all() && overtaken < OVERTAKEN =>
                 {
                     overtaken += 1;
+                    let it = &self.deploying.all[at];
+                    let wanted = it.wanted().map(|it| it.deployment);
+                    let report = component::report(&it.id, &next, wanted.as_ref(), &now, &clock);
+                    report.iter().for_each(|report| self.ended(at, &next, report));
                 }
-                next @ (Next::Wait { .. } | Next::Ended { .. }) => return Ok(next),
+                Next::Wait { .. } | Next::Ended { .. } => return Ok(next),
             }
+        }
+    }
+
+    /// A step that has ended is one of the component's history.
+    fn ended(&mut self, at: usize, next: &Next, report: &Report) {
+        let Next::Ended { step: Some(step), .. } = next else { return };
+        let by = self.of.who.clone();
+        let written = self
+            .now()
+            .ok()
+            .map(|now| shown::stepped(report, (step.number, by), now.wall, self.store));
+        if let Some(Err(error)) = written {
+            let component = &self.deploying.all[at].id;
+            self.audience
+                .warn(&format!("a step of {component} is not in its history: {}", chain(&error)));
+        }
+    }
+
+    /// What is told of a component is known afterwards, too.
+    fn write_down(&mut self, told: &Told) {
+        let Ok(now) = self.now() else { return };
+        if let Err(error) = shown::tell(&told.report, now.wall, self.store) {
+            self.audience.warn(&chain(&error));
         }
     }
 

@@ -23,6 +23,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) by: By,
     /// Waits for what takes long, too.
     pub(crate) waits: bool,
+    /// Who asks by hand, for what is written down.
+    pub(crate) who: Option<String>,
     pub(crate) suspended: Option<Suspended>,
     pub(crate) is_report_only: bool,
     pub(crate) is_going_back: bool,

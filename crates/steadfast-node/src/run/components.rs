@@ -1,14 +1,15 @@
 //! The components of the node within a run. Where it carries none, none of this does anything.
 
-use super::{Run, Running, Scope};
+use super::{Hand, Run, Running, Scope};
 use crate::NodeError;
 use crate::deployments::{self, Asking, Fates, Input, Instance, Stepping, Suspended, Taken, Told};
 use crate::keep::Keeping;
 use crate::model::{Files, Loaded, Target};
+use crate::resolution::Limits;
 use crate::wire::{Failure, Fault, JudgedFailure, Report};
 use std::sync::Arc;
 use steadfast_engine::component::{Became, By};
-use steadfast_engine::{Assessment, Promises};
+use steadfast_engine::{Assessment, Budget, Forecast, Plan, Promises, Spent};
 use steadfast_store::{Journal, Store};
 use steadfast_system::Host;
 use steadfast_trust::text::chain;
@@ -28,22 +29,26 @@ impl Run<'_> {
         &'s self,
         (node, facts): (&'s str, &'s serde_json::Value),
         is_asked: &'s dyn Fn(&Instance) -> bool,
+        (limit, restarts): (Option<u64>, u64),
     ) -> Asking<'s> {
         let keeping = self.keeping();
-        let by = if keeping.is_some() { By::Agent } else { By::Hand { now: false } };
+        let Hand { now, waits, by: who } = &self.hand;
+        let by = if keeping.is_some() { By::Agent } else { By::Hand { now: *now } };
+        let with = if *now { ", with --now" } else { "" };
         let reason = keeping.and_then(|it| it.suspended.as_deref());
         let suspended = reason.map(|it| Suspended { reason: Arc::from(it), until: None });
         Asking {
             node,
             facts,
             by,
-            waits: false,
+            waits: *waits,
+            who: who.as_ref().filter(|_| keeping.is_none()).map(|it| format!("{it}{with}")),
             suspended,
             is_report_only: keeping.is_some_and(|it| it.report_only && it.suspended.is_none()),
             is_going_back: keeping.is_some_and(Keeping::is_going_back),
             is_asked,
-            limit: None,
-            restarts: 0,
+            limit,
+            restarts,
         }
     }
 }
@@ -84,11 +89,12 @@ impl Running<'_> {
         (host, store): (&Host, &Store),
         journal: &mut Journal<'_>,
         files: &Files,
+        restarts: (Option<u64>, u64),
     ) -> Taken {
         let Some(deploying) = &mut self.deploying else { return Taken::default() };
         let run = self.run;
         let is_asked = |it: &Instance| run.is_asked(it);
-        let asking = run.asking((self.node, self.facts), &is_asked);
+        let asking = run.asking((self.node, self.facts), &is_asked, restarts);
         let machine = (self.cx, host, store);
         let stepping =
             Stepping::new(asking, deploying, machine, self.audience, journal, &files.sources);
@@ -100,11 +106,12 @@ impl Running<'_> {
         promises: &Promises,
         assessment: &mut Assessment,
         host: &Host,
+        restarts: (Option<u64>, u64),
     ) -> Vec<Told> {
         let Some(deploying) = &mut self.deploying else { return vec![] };
         let run = self.run;
         let is_asked = |it: &Instance| run.is_asked(it);
-        let asking = run.asking((self.node, self.facts), &is_asked);
+        let asking = run.asking((self.node, self.facts), &is_asked, restarts);
         match deployments::now(host) {
             Ok(now) => deployments::foresee(deploying, &asking, &now, promises, assessment),
             Err(error) => {
@@ -127,6 +134,17 @@ impl Running<'_> {
             journal.component(&told.id().0, &word, origin, lines);
         }
     }
+}
+
+/// How many restarts a run may do, and how many it does beside the steps of components.
+pub(super) fn restarts(limits: Limits, plan: &Plan) -> (Option<u64>, u64) {
+    let is_done = |it: &Forecast| match it {
+        Forecast::Certain | Forecast::Expected { .. } | Forecast::Unknown { .. } => true,
+        Forecast::Kept | Forecast::NotKept(_) | Forecast::Held(_) => false,
+    };
+    let changes = plan.entries.iter().flat_map(|it| it.foreseen());
+    let changes = changes.filter(|(_, forecast)| is_done(forecast)).map(|(change, _)| change);
+    (Budget::from(limits).restarts, Spent::count(changes).restarts)
 }
 
 /// Adds components to what the agent is told, each as one promise.

@@ -176,6 +176,7 @@ fn by_hand(model: &Path) -> Run<'_> {
         reads_all: false,
         scope: Scope::All,
         purpose: Purpose::ByHand,
+        hand: Hand::default(),
     }
 }
 

@@ -35,7 +35,8 @@ impl Running<'_> {
 
     fn forecast(&mut self, ready: Ready<'_>) -> Done {
         let Ready { resolution, files, host, store, mut assessment, told: _ } = ready;
-        let components = self.foresee(&resolution.promises, &mut assessment, host);
+        let restarts = components::restarts(resolution.limits, &assessment.plan);
+        let components = self.foresee(&resolution.promises, &mut assessment, host, restarts);
         let plan = {
             let mut shown = self.audience.reporter(&files.sources);
             steadfast_engine::dry_run(&resolution.promises, assessment, &mut *shown)
@@ -48,9 +49,10 @@ impl Running<'_> {
     fn keep(&mut self, keeping: &Keeping, ready: Ready<'_>) -> Done {
         let Ready { resolution, files, host, store, assessment, told } = ready;
         let promises_of = |content: &Path| self.promises_of(content);
+        let restarts = components::restarts(resolution.limits, &assessment.plan);
         let kept = keeping.keep(&resolution.promises, assessment, host, store, told, promises_of);
         let Kept { mut report, fates, mut journal, mut summary } = kept;
-        let taken = self.take_steps(&fates, (host, store), &mut journal, files);
+        let taken = self.take_steps(&fates, (host, store), &mut journal, files, restarts);
         summary.repaired += taken.repaired.len();
         journal.report(&Event::Finished { summary: &summary });
         self.remember(&taken.told, &mut journal, files);
@@ -62,6 +64,7 @@ impl Running<'_> {
     fn by_hand(&mut self, ready: Ready<'_>) -> Done {
         let Ready { resolution, files, host, store, assessment, told } = ready;
         let Told { mut journal, collected: _, mut fates } = told;
+        let restarts = components::restarts(resolution.limits, &assessment.plan);
         let mut implied = Implied::default();
         let mut summary = {
             let mut shown = self.audience.reporter(&files.sources);
@@ -78,7 +81,7 @@ impl Running<'_> {
                 &mut reporters,
             )
         };
-        let taken = self.take_steps(&fates, (host, store), &mut journal, files);
+        let taken = self.take_steps(&fates, (host, store), &mut journal, files, restarts);
         summary.repaired += taken.repaired.len();
         journal.report(&Event::Finished { summary: &summary });
         self.tell(&taken.told, files);

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use std::io::Read as _;
 use steadfast_engine::Promises;
 use steadfast_node::artifact::{transfer_as_child, unpack_as_child};
-use steadfast_node::run::{Done, Purpose, Scope};
+use steadfast_node::run::{Done, Hand, Purpose, Scope};
 use steadfast_node::watched::watched;
 use steadfast_node::wire::{Fetched, Report, RunLine, RunTask};
 use steadfast_node::{Context, NodeError, Run, download, fetch, keep, model, prepare};
@@ -140,6 +140,7 @@ fn try_to_keep(
         reads_all: false,
         scope: task.only.clone().map_or(Scope::All, |it| Scope::Named(it.0)),
         purpose: Purpose::Keep(kept.keeping),
+        hand: Hand::default(),
     };
     match steadfast_node::run(&run, cx, &mut Onlooker { ui, shows: Shows::Warnings })? {
         Done::Kept { report, promises } => Ok((report, task.watch.then_some(promises))),

@@ -113,6 +113,7 @@ impl World {
             reads_all: false,
             scope: Scope::All,
             purpose: Purpose::ByHand,
+            hand: crate::run::Hand::default(),
         };
         change(&mut run);
         let mut audience = Nobody { wants_each, promises: 0 };

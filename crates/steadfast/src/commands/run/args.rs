@@ -32,6 +32,16 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "GLOB", value_parser = Glob::of_ids)]
     pub(super) only: Vec<Glob>,
 
+    /// Have components take their steps outside of their windows, and count at once
+    ///
+    /// A new deployment is not watched for the time that its target says (bake). Every other gate holds.
+    #[arg(long)]
+    pub(super) now: bool,
+
+    /// Wait until the steps of components have ended, however long that takes
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(super) wait: bool,
+
     /// Read every file, also where the kernel reports no change
     #[arg(long)]
     pub(super) verify: bool,

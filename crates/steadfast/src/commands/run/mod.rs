@@ -19,18 +19,18 @@ use steadfast_agent::api::v1;
 use steadfast_agent::client;
 use steadfast_engine::Summary;
 use steadfast_node::orphans::Orphans;
-use steadfast_node::run::{Done, Purpose, Scope};
+use steadfast_node::run::{Done, Hand, Purpose, Scope};
 use steadfast_node::{Context, Run, model};
 use steadfast_store::Layout;
 use totals::{forecast, nothing_promised, totals};
 
-pub(crate) fn run(args: &RunArgs, cx: &Context, ui: &Ui) -> Outcome {
+pub(crate) fn run(args: &RunArgs, cx: &Context, by: &str, ui: &Ui) -> Outcome {
     let layout = &cx.layout;
     if let Some(path) = &args.model {
         if !args.dry_run {
             beside_an_agent(layout)?;
         }
-        return run_once(args, path, None, cx, ui);
+        return run_once(args, path, None, (cx, by), ui);
     }
     let adopted = adopted::find(layout)?;
     if !args.dry_run && (args.node.is_some() || args.environment.is_some()) {
@@ -38,7 +38,10 @@ pub(crate) fn run(args: &RunArgs, cx: &Context, ui: &Ui) -> Outcome {
             Failure::usage("the agent keeps this machine, under its own name and environment");
         return Err(failure.help("look with --dry-run, or name a --model"));
     }
-    if !args.dry_run && cx.root && client::is_running(&layout.socket()) {
+    // The agent waits for nothing, and nobody tells it to hurry: what a person asks for here is done here, and the
+    // agent goes on from where that ends.
+    let is_here = args.now || args.wait;
+    if !args.dry_run && !is_here && cx.root && client::is_running(&layout.socket()) {
         if args.verify {
             let forgotten = cx.host().forget_looks();
             forgotten.map_err(|err| {
@@ -48,7 +51,7 @@ pub(crate) fn run(args: &RunArgs, cx: &Context, ui: &Ui) -> Outcome {
         }
         return through_the_agent(args, &adopted, layout, ui);
     }
-    run_once(args, &adopted.content, Some(&adopted), cx, ui)
+    run_once(args, &adopted.content, Some(&adopted), (cx, by), ui)
 }
 
 /// A run of another model beside a running agent would be undone by the agent's next one.
@@ -134,11 +137,14 @@ fn named(
     let environment = adopted.environment.as_deref();
     let target = model::target(&mut loaded, environment, &node, &facts, layout)?;
     loaded.sound()?;
+    let components = target.iter().flat_map(|it| &it.resolved.components);
+    let components: Vec<String> = components.map(|it| format!("component:{}", it.id)).collect();
     let promises = target.map(|it| it.promises).unwrap_or_default();
     let mut names: Vec<String> = vec![];
     for glob in &args.only {
         let before = names.len();
-        let ids = promises.all.iter().map(|it| &*it.id.0).filter(|it| glob.matches(it));
+        let ids = promises.all.iter().map(|it| &*it.id.0).chain(components.iter().map(|it| &**it));
+        let ids = ids.filter(|it| glob.matches(it));
         names.extend(ids.map(str::to_owned));
         if names.len() == before {
             ui.warn(&format!("--only {} matches no promise of {node}", glob.as_str()));
@@ -154,7 +160,7 @@ fn run_once(
     args: &RunArgs,
     path: &Path,
     adopted: Option<&Adopted>,
-    cx: &Context,
+    (cx, by): (&Context, &str),
     ui: &Ui,
 ) -> Outcome {
     let said = adopted.map(|it| (it.node.as_deref(), it.environment.as_deref()));
@@ -171,6 +177,7 @@ fn run_once(
             _ => Scope::Matching(args.only.clone()),
         },
         purpose: if args.dry_run { Purpose::Forecast } else { Purpose::ByHand },
+        hand: Hand { now: args.now, waits: args.wait, by: Some(by.to_owned()) },
     };
     let shows = match args.format {
         Format::Text => Shows::Text { dry_run: args.dry_run },

@@ -3,6 +3,7 @@
 use super::deployments::{answer, component, current, model, run, target};
 use super::lab::installed::{DIRECTORY, installed, settings, until, wait_for};
 use super::lab::machine::Machine;
+use serde_json::Value;
 
 /// What is current is wholly what one of the two deployments is, and what answers is of it.
 fn is_one_of(machine: &Machine, answers: &[&str]) -> bool {
@@ -107,4 +108,35 @@ fn an_agent_watches_what_bakes_and_goes_back_where_it_dies() {
         it["last_run"]["not_kept"].to_string().contains("component:people/api")
     });
     assert_eq!(status["bad"].as_array().map(Vec::len), Some(0), "{status:#}");
+}
+
+#[test]
+fn a_first_deployment_that_is_ill_leaves_what_was_there_before() {
+    let Some(machine) = Machine::boot() else { return };
+    model(&machine, "1.5");
+    // Somebody has put a unit and a file of these names there.
+    machine.write("/etc/people.conf", "by hand\n");
+    machine.write(
+        "/etc/systemd/system/people-api.service",
+        "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n",
+    );
+    machine.sh("systemctl daemon-reload; systemctl enable --now people-api");
+    let listed = || machine.listing(&["/etc/people.conf", "/etc/systemd/system"], &[]);
+    let before = listed();
+    let failed = run(&machine, &["--format", "json"]);
+    let told = component(&failed);
+    assert_eq!((failed.status, told["step"].as_str()), (4, Some("failed")), "{failed:#?}");
+    assert_eq!((&told["from"], &told["release"]), (&Value::Null, &Value::Null), "{told}");
+    assert!(!machine.exists("/srv/people-api/current"));
+    assert_eq!(machine.text("/etc/people.conf"), "by hand\n");
+    assert_eq!(listed().keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
+    assert_eq!(machine.ok(&["systemctl", "is-active", "people-api"]).trim(), "active");
+    let main = machine.ok(&["systemctl", "show", "-P", "ExecStart", "people-api"]);
+    assert!(main.contains("sleep"), "{main}");
+    // It is never bad: by hand it is tried again, and the next release has its own chance.
+    let again = run(&machine, &["--format", "json"]);
+    assert_eq!(component(&again)["step"], "failed", "{again:#?}");
+    target(&machine, "1.6", "");
+    let good = run(&machine, &["--format", "json"]);
+    assert_eq!((good.status, answer(&machine).as_str()), (0, "200 1.6"), "{good:#?}");
 }

@@ -375,6 +375,7 @@ impl Running<'_> {
             if is_going_back || is_amid_step(&store) {
                 let environment = self.run.environment.unwrap_or_default();
                 let resolution = Resolution::nothing(environment, warnings);
+                self.deploying = deployments::deploy_nothing(&store)?;
                 return self.resolved(resolution, files, &store);
             }
         }

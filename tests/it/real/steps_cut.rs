@@ -140,3 +140,32 @@ fn a_first_deployment_that_is_ill_leaves_what_was_there_before() {
     let good = run(&machine, &["--format", "json"]);
     assert_eq!((good.status, answer(&machine).as_str()), (0, "200 1.6"), "{good:#?}");
 }
+
+#[test]
+fn a_step_that_was_cut_off_is_taken_back_where_nobody_wants_the_component_any_more() {
+    let Some(machine) = Machine::boot() else { return };
+    model(&machine, "1.3");
+    assert_eq!(run(&machine, &[]).status, 0);
+    let was = current(&machine);
+    let environment = "/srv/model/environments/test.yaml";
+    let named = machine.text(environment);
+    let nobody = "environment: test\nnodes:\n  other.example.test: { servers: [web] }\n";
+    let without_node = || machine.write(environment, nobody);
+    let without_target = || drop(machine.ok(&["rm", "/srv/model/environments/test/people.yaml"]));
+    for leave in [&without_node as &dyn Fn(), &without_target] {
+        machine.write(environment, &named);
+        target(&machine, "1.4", "");
+        let step = machine.spawn_steadfast(&["run", "--model", "/srv/model"]);
+        until(&machine, "the switch", || current(&machine) != was);
+        step.kill();
+        step.wait();
+        leave();
+        let back = run(&machine, &[]);
+        assert_eq!((back.status, answer(&machine).as_str()), (0, "200 1.3"), "{back:#?}");
+        assert_eq!(current(&machine), was);
+        assert!(is_one_of(&machine, &["200 1.3"]));
+        // It is left running, and nothing of it is under way.
+        assert_eq!(run(&machine, &[]).status, 0);
+        assert_eq!(answer(&machine), "200 1.3");
+    }
+}

@@ -59,16 +59,43 @@ pub(crate) fn deploy(
         let finding = Finding { loaded, input, store, cx };
         deploying.all.push(finding.instance(placed, &reads, uses, known)?);
     }
-    let left = known.into_iter().filter(|(_, it)| it.is_amid());
-    for (id, known) in left {
-        let Ok(id) = id.parse() else { continue };
-        deploying.all.push(Finding { loaded, input, store, cx }.left(id, known)?);
-    }
+    deploying.all.extend(left(known, store)?);
     let mut lowering = Lowering { target, loaded, input, cx };
     let promises = lowering.all(&mut deploying);
     target.promises = promises;
     deploying.sources = loaded.sources.clone();
     Ok(Some(deploying))
+}
+
+/// What is still to be ended of the components of a node that no environment names any more. None where that is nothing.
+pub(crate) fn deploy_nothing(store: &Store) -> Result<Option<Deploying>, NodeError> {
+    let all = left(store.instances()?, store)?;
+    let deploying = Deploying { all, is_whole: true, ..Deploying::default() };
+    Ok((!deploying.all.is_empty()).then_some(deploying))
+}
+
+/// Components that the model does not place here, and of which something is still to be ended.
+fn left(known: BTreeMap<String, Known>, store: &Store) -> Result<Vec<Instance>, NodeError> {
+    let mut all = vec![];
+    for (id, known) in known.into_iter().filter(|(_, it)| it.is_amid()) {
+        let Ok(id) = id.parse::<ComponentId>() else { continue };
+        all.push(Instance {
+            unit: deployments::unit(&id.to_string()),
+            documents: documents(&id, store)?,
+            id,
+            placed: None,
+            rollout: Rollout::default(),
+            uses: BTreeSet::new(),
+            written: known.clone(),
+            known,
+            wanted: None,
+            mistake: None,
+            trouble: None,
+            contents: BTreeMap::new(),
+            shared: vec![],
+        });
+    }
+    Ok(all)
 }
 
 /// The components with all that is wrong with each, and what each reads from its artifact.
@@ -142,25 +169,6 @@ impl Finding<'_> {
             self.renew(&mut instance);
         }
         Ok(instance)
-    }
-
-    /// One that the model does not place here any more, and of which something is still to be ended.
-    fn left(self, id: ComponentId, known: Known) -> Result<Instance, NodeError> {
-        Ok(Instance {
-            unit: deployments::unit(&id.to_string()),
-            documents: documents(&id, self.store)?,
-            id,
-            placed: None,
-            rollout: Rollout::default(),
-            uses: BTreeSet::new(),
-            written: known.clone(),
-            known,
-            wanted: None,
-            mistake: None,
-            trouble: None,
-            contents: BTreeMap::new(),
-            shared: vec![],
-        })
     }
 
     fn rollout(&self, placed: &Placed) -> Rollout {

@@ -27,7 +27,7 @@ pub mod told;
 mod tree;
 pub mod units;
 
-pub(crate) use deploy::{Deploying, Input, deploy};
+pub(crate) use deploy::{Deploying, Input, deploy, deploy_nothing};
 pub(crate) use fates::{Amid, Fates};
 pub(crate) use foresee::foresee;
 pub(crate) use gates::Suspended;

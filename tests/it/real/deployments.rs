@@ -6,7 +6,7 @@ use super::lab::machine::{Machine, Output};
 use serde_json::Value;
 
 /// A server that answers as its configuration says, and says which release it is of.
-const PROGRAM: &str = r##"#!/usr/bin/perl
+pub(super) const PROGRAM: &str = r##"#!/usr/bin/perl
 use IO::Socket::INET;
 $| = 1;
 my $release = "RELEASE";
@@ -21,7 +21,7 @@ while (my $client = $socket->accept) {
 }
 "##;
 
-const APPLICATION: &str = r#"application: people
+pub(super) const APPLICATION: &str = r#"application: people
 owner: team-people
 parameters: { answer: { type: string, default: "200 OK" } }
 components:
@@ -213,15 +213,16 @@ fn a_component_is_deployed_upgraded_repaired_and_taken_back_whole() {
     target(&machine, "1.6", "");
     assert_eq!(run(&machine, &[]).status, 0);
     assert_eq!(answer(&machine), "200 1.6");
-    target(&machine, "1.6", "parameters: { answer: \"203 Fine\" }\n");
+    target(&machine, "1.6", "parameters: { answer: \"200 Fine\" }\n");
     assert_eq!(run(&machine, &[]).status, 0);
-    assert_eq!(answer(&machine), "203 1.6");
+    assert_eq!(answer(&machine), "200 1.6");
+    assert!(machine.text("/srv/people-api/current/etc/api.conf").starts_with("200 Fine\n"));
     // A release below is not gone back to.
     target(&machine, "1.4", "");
     let held = run(&machine, &["--exit-code"]);
     assert_eq!(held.status, 3, "{held:#?}");
     assert!(held.stdout.contains("below 1.6"), "{held:#?}");
-    assert_eq!(answer(&machine), "203 1.6");
+    assert_eq!(answer(&machine), "200 1.6");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! `skipped: …` and passes, or fails where `STEADFAST_REQUIRE_MACHINE` is 1 (`require.rs`). The first one builds a root below `target/machine/`, which stays.
 
 mod agent;
+mod around;
 mod bad_input;
 mod crashes;
 mod deployed_secrets;

@@ -197,7 +197,7 @@ fn what_is_well_is_told_by_more_than_a_word_of_systemd() {
         return;
     };
     run(&machine, "answers_inside_a_machine");
-    machine.ok(&["systemctl", "stop", "lazy.socket", "dbus.socket", "dbus.service"]);
+    machine.ok(&["systemctl", "stop", "lazy.socket", "lazy", "dbus.socket", "dbus.service"]);
     run(&machine, "answers_inside_a_machine");
 }
 

@@ -13,7 +13,7 @@ use steadfast_engine::component::{
     Act, Answer, Debt, Deployment, Done, Health, Illness, Start, Stop, Trouble,
 };
 use steadfast_engine::{Budget, Circumstances, Extent, Observer, Promises, Reporter};
-use steadfast_model::application::{Port, Settings};
+use steadfast_model::application::Port;
 use steadfast_store::Started;
 use steadfast_system::UnitName;
 use steadfast_system::clock::Read as _;
@@ -22,8 +22,6 @@ use steadfast_trust::text::chain;
 
 /// How long a unit may take to start that says nothing of it.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// What this version does not do is refused before a step begins.
-const NOT_YET: &str = "this version does not do that";
 
 impl Stepping<'_, '_> {
     pub(super) fn act(&mut self, at: usize, act: &Act) -> Done {
@@ -34,8 +32,8 @@ impl Stepping<'_, '_> {
                 Done::Prepared(done)
             }
             Act::Ask(it) => Done::Answered(self.ask(at, it)),
-            Act::Quiesce { kill: _ } => Done::Quiesced(Err(NOT_YET.into())),
-            Act::Drain => Done::Drained(Err(NOT_YET.into())),
+            Act::Quiesce { kill } => Done::Quiesced(self.quiesce(at, *kill)),
+            Act::Drain => Done::Drained(self.drain(at)),
             Act::Stop(how) => Done::Stopped(self.stop(at, how)),
             Act::Switch(it) => {
                 let done = match it {
@@ -51,17 +49,23 @@ impl Stepping<'_, '_> {
                 self.forget_places(at);
                 Done::Committed(done)
             }
-            Act::Pay(debt) => Done::Paid(debt.clone(), self.pay(debt)),
+            Act::Pay(debt) => Done::Paid(debt.clone(), self.pay(at, debt)),
         }
     }
 
     fn prepare(&mut self, at: usize, it: &Deployment) -> Result<(), Trouble> {
         let unprepared = |words: String| Trouble::Unprepared(Arc::from(words));
         let instance = &self.deploying.all[at];
+        if instance.row().step.is_none() {
+            self.strangers(at, it)?;
+        }
         if instance.is_wanted(it) {
             put(instance, it, self.store, self.cx).map_err(unprepared)?;
             if let Some(placed) = &instance.placed {
-                tree::prepare(placed, &self.deploying.sources, self.cx).map_err(no_tree)?;
+                let frozen = instance.documents.get(&it.own);
+                let programs = frozen.map(|it| it.programs(&instance.contents)).unwrap_or_default();
+                tree::prepare(placed, &self.deploying.sources, &programs, self.cx)
+                    .map_err(no_tree)?;
             }
         }
         let (mut means, all) = self.means();
@@ -131,8 +135,8 @@ impl Stepping<'_, '_> {
             Stop::All { keep_sockets } => *keep_sockets,
             Stop::Others { but: _ } => false,
         };
-        let settings = self.deploying.all[at].placed.as_ref().and_then(|it| it.settings.as_ref());
-        let ports: Vec<Port> = settings.map(ports).unwrap_or_default();
+        let documents = self.deploying.all[at].documents.values();
+        let ports: Vec<Port> = documents.flat_map(|it| it.conduct.ports()).collect();
         let stopped = units::stop(&self.units(at), &ports, keep_sockets, self.host);
         stopped.map(|it| it.connections.unwrap_or(0)).map_err(|it| words(&it))
     }
@@ -142,10 +146,11 @@ impl Stepping<'_, '_> {
             return Err(ill("what it promised is lost"));
         };
         let (units, patience) = (Units::of(frozen), it.terms.within);
-        match how {
-            Start::Start | Start::Beside => units::start(&units, patience, self.host)?,
-            Start::Reload => units::reload(&units, patience, self.host)?,
-        }
+        let started = match how {
+            Start::Start | Start::Beside => units::start(&units, patience, self.host),
+            Start::Reload => units::reload(&units, patience, self.host),
+        };
+        started.map_err(|it| self.masked(frozen, it))?;
         let running = units::running(&units, false, self.host);
         for running in running.map_err(|error| ill(&words(&error)))? {
             let Some(process) = running.process else { continue };
@@ -161,14 +166,15 @@ impl Stepping<'_, '_> {
         self.carry_out(&promises, true)
     }
 
-    fn pay(&self, debt: &Debt) -> Result<(), Arc<str>> {
+    fn pay(&self, at: usize, debt: &Debt) -> Result<(), Arc<str>> {
         match debt {
             Debt::Units(units) => {
                 let named = units.iter().filter_map(|it| UnitName::parse(it).ok());
                 let units: Vec<UnitName> = named.collect();
                 units::start_again(&units, PATIENCE, self.host).map_err(|it| it.reason)
             }
-            Debt::Ready | Debt::Quiesced => Err(NOT_YET.into()),
+            Debt::Ready => self.ready(at),
+            Debt::Quiesced => self.resume(at),
         }
     }
 
@@ -178,12 +184,16 @@ impl Stepping<'_, '_> {
             let health = Health::Dead(ill("what it promised is lost"));
             return Answer { health, process: None };
         };
-        let settings = instance.placed.as_ref().and_then(|it| it.settings.as_ref());
-        let (units, ask) = (Units::of(frozen), question(frozen, &it.folder));
-        let (ports, tree) = (settings.map(ports).unwrap_or_default(), frozen.tree_link(&it.folder));
+        let ask = frozen.conduct.ask(&it.folder).or_else(|| question(frozen, &it.folder));
+        let (units, ports) = (Units::of(frozen), frozen.conduct.ports());
+        let tree = match frozen.tree {
+            Some(_) => frozen.tree_link(&it.folder),
+            None => frozen.folder(&it.folder),
+        };
         let now = self.host.now().div_euclid(1_000_000);
         let (units, ask) = (&units, ask.as_ref());
-        units::ask(Asked { units, ask, ports: &ports, tree: &tree, now }, self.host)
+        let answer = units::ask(Asked { units, ask, ports: &ports, tree: &tree, now }, self.host);
+        units::masked_answer(answer, &self.secrets_of(frozen))
     }
 
     /// Keeps these promises. What is told of them stands in the history of the run, and is shown where `is_shown`.
@@ -214,10 +224,6 @@ impl Stepping<'_, '_> {
 
 fn ill(reason: &str) -> Illness {
     Illness { reason: Arc::from(reason), journal: vec![] }
-}
-
-fn ports(settings: &Settings) -> Vec<Port> {
-    settings.ports.iter().map(|it| it.value.clone()).collect()
 }
 
 fn no_tree(why: NoTree) -> Trouble {

@@ -63,6 +63,7 @@ impl Stepping<'_, '_> {
             seen.running.insert(own.map(|it| Arc::clone(&it.own)));
         }
         seen.along.extend(units::along(&units, keep_sockets, self.host)?);
+        seen.busy = self.busy(at)?;
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 //! What a model without applications costs does not hang on any of this.
 
 mod act;
+mod around;
 pub mod calls;
 mod deploy;
 mod fates;

@@ -6,6 +6,7 @@ use crate::artifact::{
 };
 use rustix::fs::FileType;
 use rustix::io::Errno;
+use std::collections::BTreeSet;
 use std::path::Path;
 use steadfast_model::application::{ArtifactKind, Files, Location};
 use steadfast_model::{Placed, SourceSet};
@@ -46,13 +47,18 @@ pub(super) fn key(placed: &Placed, sources: &SourceSet) -> Option<TreeKey> {
     Some(TreeKey::new(files, &settings.unpack, &folder))
 }
 
-/// Fetches and unpacks what is not there yet, and exchanges what is not whole.
-pub(super) fn prepare(placed: &Placed, sources: &SourceSet, cx: &Context) -> Result<(), NoTree> {
+/// Fetches and unpacks what is not there yet, and exchanges what is not whole. `programs` in it have to be of this machine.
+pub(super) fn prepare(
+    placed: &Placed,
+    sources: &SourceSet,
+    programs: &BTreeSet<String>,
+    cx: &Context,
+) -> Result<(), NoTree> {
     is_safe(placed)?;
     let there = placed.directory.as_ref().zip(key(placed, sources));
     let is_there = there.is_some_and(|(directory, key)| is_there(directory, key.name()));
     let made = if is_there && !is_whole(placed, sources)? { Made::Anew } else { Made::IfMissing };
-    make(placed, cx, made)
+    make(placed, programs, cx, made)
 }
 
 /// Whether the tree of what is wanted is as it was unpacked. That of a directory of the model is a promise.
@@ -84,7 +90,9 @@ pub(super) fn repair(
         return Ok(());
     }
     match rustix::fs::unlink(link) {
-        Ok(()) | Err(Errno::NOENT) => make(placed, cx, Made::Anew).map_err(|it| it.to_string()),
+        Ok(()) | Err(Errno::NOENT) => {
+            make(placed, &BTreeSet::new(), cx, Made::Anew).map_err(|it| it.to_string())
+        }
         Err(err) => Err(format!("the link {link} to its tree cannot be removed: {err}")),
     }
 }
@@ -95,7 +103,12 @@ fn is_safe(placed: &Placed) -> Result<(), NoTree> {
     is_for_root_alone(Path::new(&**directory)).map_err(NoTree::Failed)
 }
 
-fn make(placed: &Placed, cx: &Context, made: Made) -> Result<(), NoTree> {
+fn make(
+    placed: &Placed,
+    programs: &BTreeSet<String>,
+    cx: &Context,
+    made: Made,
+) -> Result<(), NoTree> {
     let (Some(files), Some(directory)) = (fetched(placed), &placed.directory) else {
         return Ok(());
     };
@@ -103,11 +116,12 @@ fn make(placed: &Placed, cx: &Context, made: Made) -> Result<(), NoTree> {
     let program = std::env::current_exe();
     let program =
         program.map_err(|err| NoTree::Failed(SystemError::io("find this program", err)))?;
+    let programs: Vec<&str> = programs.iter().map(String::as_str).collect();
     let order = TreeOrder {
         directory: Path::new(&**directory),
         artifact: files,
         unpack: &settings.unpack,
-        programs: &[],
+        programs: &programs,
         folder: &[],
     };
     let cache = cx.layout.cache.join("artifacts");

@@ -58,7 +58,7 @@ pub fn freeze(
     if diagnostics.has_errors() {
         return Err(Unfrozen::Mistakes(diagnostics));
     }
-    ask(&settings.health, &mut promises)?;
+    ask(&settings.health, &mut promises);
     if let Some(Artifact { kind: ArtifactKind::Package { .. }, .. }) = placed.artifact {
         return not_yet("a Debian package as the artifact");
     }
@@ -86,9 +86,6 @@ fn is_known(settings: &Settings) -> Result<(), Unfrozen> {
     }
     for (is_said, what) in [
         (settings.migrate.is_some(), "`migrate`"),
-        (settings.drain.is_some(), "`drain`"),
-        (settings.ready.is_some(), "`ready`"),
-        (!settings.quiesce.units.is_empty(), "`quiesce`"),
         (settings.unpack.adopt.is_some(), "`unpack: { adopt }`"),
     ] {
         if is_said {
@@ -126,35 +123,28 @@ fn frozen(promise: &Promise, body: &Node) -> FrozenPromise {
     }
 }
 
-/// The component's health is asked of its first service that runs, unless that says how itself.
-fn ask(health: &Health, promises: &mut [FrozenPromise]) -> Result<(), Unfrozen> {
+/// What a service can be asked between steps is asked of the first one that runs, unless that says how itself.
+fn ask(health: &Health, promises: &mut [FrozenPromise]) {
     let question = match &health.ask {
-        None => None,
-        Some(Ask::Http { url, status, header }) => {
-            if *status != [200] || !header.is_empty() {
-                return not_yet("`expect` of `health`");
-            }
+        Some(Ask::Http { url, status, header }) if *status == [200] && header.is_empty() => {
             Some(("http", Value::from(&**url)))
         }
-        Some(Ask::Tcp(_)) => return not_yet("`health` by `tcp`"),
         Some(Ask::Command(command)) => {
             let words: Vec<&str> = command.arguments.iter().map(|it| &**it).collect();
             let is_of_tree = words.first().is_some_and(|it| it.contains(NO_ID));
-            if is_of_tree && command.user.as_deref() != Some("root") {
-                return not_yet("`health` by a program of the artifact as another user than root");
-            }
-            Some(("command", json!(words)))
+            let is_as_root = command.user.as_deref() == Some("root");
+            (!is_of_tree || is_as_root).then(|| ("command", json!(words)))
         }
+        Some(Ask::Http { .. } | Ask::Tcp(_)) | None => None,
     };
     let mut services =
         promises.iter_mut().filter(|it| it.kind == "service" && super::is_running(&it.body));
-    let Some(Value::Object(first)) = services.next().map(|it| &mut it.body) else { return Ok(()) };
+    let Some(Value::Object(first)) = services.next().map(|it| &mut it.body) else { return };
     first.entry("settle").or_insert_with(|| seconds(health.lasts));
     if let Some((way, question)) = question {
         let asked = json!({ way: question, "within": seconds(health.within) });
         first.entry("health").or_insert(asked);
     }
-    Ok(())
 }
 
 fn seconds(time: Duration) -> Value {

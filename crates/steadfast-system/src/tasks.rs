@@ -27,6 +27,11 @@ const SETTINGS: [&str; 9] = [
     "LoadCredential",
 ];
 
+/// How the command is started: env(1) finds the program by the PATH that it has there, and says what is wrong with it in
+/// its exit code; the shell outlives the signals that systemd takes for a good end, and tells of them. The dollar signs
+/// are doubled, as systemd would put variables in.
+const START: &str = "trap : HUP INT TERM; /usr/bin/env -- \"$$@\"; exit $$?";
+
 /// What somebody asks for.
 #[derive(Clone, Debug)]
 pub struct Task<'a> {
@@ -148,8 +153,7 @@ fn arguments(task: &Task<'_>, settings: &Settings) -> Vec<String> {
     }
     // Anybody may ask systemd for these: they are no secrets.
     all.extend(environment.iter().map(|it| format!("--setenv={it}")));
-    // It finds the program by the PATH that it has there, and says what is wrong with it in its exit code.
-    all.extend(["--", "/usr/bin/env", "--"].map(str::to_owned));
+    all.extend(["--", "/bin/sh", "-c", START, "sh"].map(str::to_owned));
     // systemd would put variables in.
     all.extend(command.iter().map(|it| it.replace('$', "$$")));
     all
@@ -264,7 +268,8 @@ mod tests {
              --property=UMask=0022\n--property=EnvironmentFile=-/etc/people.env\n\
              --property=EnvironmentFile=/etc/other.env\n--property=UnsetEnvironment=LANG\n\
              --property=LoadCredential=db:/etc/people.secret\n--setenv=A=1\n--setenv=B=two words\n\
-             --\n/usr/bin/env\n--\nbin/api\n$$HOME\n-x"
+             --\n/bin/sh\n-c\ntrap : HUP INT TERM; /usr/bin/env -- \"$$@\"; exit $$?\nsh\n\
+             bin/api\n$$HOME\n-x"
         );
         assert_eq!(read("{\"type\":\"s\",\"data\":\"people\"}\n"), None);
     }

@@ -33,6 +33,7 @@ mod packaged;
 mod paths;
 mod places;
 mod restarts;
+mod retained;
 mod sources;
 mod steps_cut;
 mod switches;

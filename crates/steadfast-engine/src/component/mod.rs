@@ -31,6 +31,7 @@ mod sequence;
 mod step;
 mod time;
 mod turn;
+mod verify;
 mod words;
 
 pub use act::{Act, Debt, End, Finished, Next, Start, Stop};
@@ -45,6 +46,7 @@ pub use row::{
 pub use seen::{Answer, By, Done, Health, Illness, Place, Seen, Wanted};
 pub use sequence::{Standing, beside, order};
 pub use time::{Moment, Now, Until};
+pub use verify::is_read_due;
 pub use words::Clock;
 
 use std::time::Duration;

@@ -35,6 +35,8 @@ pub struct Document {
 pub struct Lying {
     pub deployments: Vec<Folder>,
     pub trees: Vec<Tree>,
+    /// Where the links for people lead, whatever is known: programs may have been started from there.
+    pub linked: BTreeSet<Arc<str>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +88,10 @@ pub fn unneeded(known: &Known<'_>, lying: &Lying) -> Unneeded {
     let folders: BTreeSet<&str> =
         kept.iter().filter_map(|it| of_document(it)).map(|it| &*it.folder).collect();
     let in_row: BTreeSet<&str> = in_row(known.row).map(|it| &*it.folder).collect();
-    let is_kept = |it: &&Folder| folders.contains(&*it.name) || in_row.contains(&*it.name);
+    let is_kept = |it: &&Folder| {
+        let name = &*it.name;
+        folders.contains(name) || in_row.contains(name) || lying.linked.contains(name)
+    };
     let (kept_here, rest): (Vec<&Folder>, Vec<&Folder>) =
         lying.deployments.iter().partition(is_kept);
     let (ours, foreign): (Vec<&Folder>, Vec<&Folder>) = rest.into_iter().partition(|it| it.is_ours);
@@ -200,7 +205,8 @@ mod tests {
             tree: Some(tree(it)),
         };
         let trees = names.iter().map(|it| Tree { name: tree(it), has_list: true }).collect();
-        let lying = Lying { deployments: names.iter().map(folder).collect(), trees };
+        let deployments = names.iter().map(folder).collect();
+        let lying = Lying { deployments, trees, linked: BTreeSet::new() };
         (names.iter().map(document).collect(), lying)
     }
 
@@ -293,6 +299,12 @@ mod tests {
         let found = unneeded(&known, &lying);
         assert_eq!(words(&found.deployments), ["f-lost", "f-x", "f-y"]);
         assert_eq!(words(&found.trees), ["of the model", "t-x"]);
+        // Where a link leads to it, it is what programs may run from.
+        let mut linked = lying.clone();
+        linked.linked.insert(word("f-lost"));
+        let spared = unneeded(&known, &linked);
+        assert_eq!(words(&spared.deployments), ["f-x", "f-y"]);
+        assert_eq!(words(&spared.trees), ["t-x"]);
         assert_eq!(
             found.foreign.into_iter().collect::<Vec<_>>(),
             ["deployments/mine", "releases/other"]

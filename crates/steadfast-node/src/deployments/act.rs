@@ -61,16 +61,23 @@ impl Stepping<'_, '_> {
         }
         if instance.is_wanted(it) {
             put(instance, it, self.store, self.cx).map_err(unprepared)?;
-            if let Some(placed) = &instance.placed {
-                let frozen = instance.documents.get(&it.own);
-                let programs = frozen.map(|it| it.programs(&instance.contents)).unwrap_or_default();
-                tree::prepare(placed, &self.deploying.sources, &programs, self.cx)
-                    .map_err(no_tree)?;
+            let mut made = self.tree(at, it);
+            if matches!(made, Err(NoTree::NoSpace(_))) && self.clear_away(at) {
+                made = self.tree(at, it);
             }
+            made.map_err(no_tree)?;
         }
         let (mut means, all) = self.means();
         let promises = all[at].to_prepare(it, &mut means).map_err(Trouble::Unprepared)?;
         self.carry_out(&promises, true).map_err(Trouble::Unprepared)
+    }
+
+    fn tree(&self, at: usize, it: &Deployment) -> Result<(), NoTree> {
+        let instance = &self.deploying.all[at];
+        let Some(placed) = &instance.placed else { return Ok(()) };
+        let frozen = instance.documents.get(&it.own);
+        let programs = frozen.map(|it| it.programs(&instance.contents)).unwrap_or_default();
+        tree::prepare(placed, &self.deploying.sources, &programs, self.cx)
     }
 
     /// What starts at a boot is taken away first, and put last: services have the last turn of a run.

@@ -3,6 +3,7 @@
 
 use super::gates::providers;
 use super::instance::{Instance, Keeps, location};
+use super::recognized::recognize;
 use super::stage::{own_units, without_programs};
 use super::terms::{self, Names};
 use super::{secrets, tree};
@@ -11,12 +12,13 @@ use crate::{Context, NodeError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use steadfast_engine::Promises;
-use steadfast_engine::component::{Deployment, Wanted};
+use steadfast_engine::component::{Deployment, Wanted, is_read_due};
 use steadfast_engine::promised::{Deployed, instances, lower_with};
 use steadfast_model::application::frozen::{self, Frozen, Unfrozen};
 use steadfast_model::application::{Location, Rollout};
 use steadfast_model::{ComponentId, NodeInput, Placed, Promise, Severity, SourceSet};
 use steadfast_store::{Instance as Known, Store, deployments};
+use steadfast_system::trees::Depth;
 use steadfast_trust::text::{chain, hex};
 
 /// What is asked of a run about components.
@@ -25,6 +27,8 @@ pub(crate) struct Input<'a> {
     pub(crate) environment: &'a str,
     pub(crate) facts: &'a serde_json::Value,
     pub(crate) is_forecast: bool,
+    /// In seconds since 1970.
+    pub(crate) now: i64,
 }
 
 /// The components of this run.
@@ -165,6 +169,7 @@ impl Finding<'_> {
             Err(NotWanted::Unsealed(words)) => instance.trouble = Some(words),
         }
         instance.placed = Some(placed);
+        recognize(&mut instance);
         if !self.input.is_forecast {
             self.renew(&mut instance);
         }
@@ -219,6 +224,15 @@ impl Finding<'_> {
         Ok((wanted, deployment, shared))
     }
 
+    /// How closely its tree is looked at: what the kernel shows is believed but for once in a while.
+    fn depth(&self, instance: &Instance, placed: &Placed) -> Depth {
+        let Some(settings) = &placed.settings else { return Depth::Seen };
+        let of = (self.input.node, &*placed.id.to_string());
+        let last = instance.known.verified;
+        let is_due = is_read_due(of, settings.verify, last, self.input.now);
+        if is_due && instance.fetches() { Depth::Whole } else { Depth::Seen }
+    }
+
     /// What runs promises beside what its digest covers is as the model says it now; and its tree is whole.
     fn renew(self, instance: &mut Instance) {
         let Some(runs) = instance.row().runs().cloned() else { return };
@@ -234,8 +248,12 @@ impl Finding<'_> {
             && instance.keeps() == Keeps::All
         {
             let link = frozen.tree_link(&runs.folder);
-            let repaired = tree::repair(placed, &self.loaded.sources, &link, self.cx);
+            let depth = self.depth(instance, placed);
+            let repaired = tree::repair(placed, &self.loaded.sources, &link, (self.cx, depth));
             instance.trouble = repaired.err();
+            if depth == Depth::Whole && instance.trouble.is_none() {
+                instance.known.verified = Some(self.input.now);
+            }
         }
     }
 }

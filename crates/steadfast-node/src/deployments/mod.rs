@@ -7,13 +7,16 @@
 mod act;
 mod around;
 pub mod calls;
+mod clearing;
 mod deploy;
 mod fates;
 mod foresee;
 pub mod gates;
 mod instance;
 mod look;
+mod mark;
 mod question;
+mod recognized;
 mod retention;
 #[cfg(test)]
 mod sample;
@@ -33,6 +36,5 @@ pub(crate) use fates::{Amid, Fates};
 pub(crate) use foresee::foresee;
 pub(crate) use gates::Suspended;
 pub(crate) use instance::Instance;
-pub use retention::{Retained, Retaining, retain};
 pub(crate) use stepping::{Asking, Stepping, Taken, now};
 pub use told::Told;

@@ -1,7 +1,7 @@
 //! Removing deployments that nobody goes back to: what `retention` of the engine says is not needed, as far as no
 //! process uses it. What cannot be removed, or may be in use, stays, and that is told.
 
-use serde::Deserialize;
+use super::mark::Mark;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -17,29 +17,22 @@ use steadfast_trust::text::chain;
 
 /// Which component, and how much of it stays.
 #[derive(Clone, Copy, Debug)]
-pub struct Retaining<'a> {
+pub(super) struct Retaining<'a> {
     /// `people/api`.
-    pub component: &'a str,
+    pub(super) component: &'a str,
     /// So many good deployments.
-    pub retain: u32,
+    pub(super) retain: u32,
     /// By its own digest.
-    pub wanted: Option<&'a str>,
+    pub(super) wanted: Option<&'a str>,
 }
 
 /// What came of it.
 #[derive(Debug, Default)]
-pub struct Retained {
+pub(super) struct Retained {
     /// Whether anything was removed.
-    pub has_removed: bool,
+    pub(super) has_removed: bool,
     /// What stays though it is not needed, and what is not ours.
-    pub notes: Vec<String>,
-}
-
-/// The mark in the directory of a deployment.
-#[derive(Debug, Deserialize)]
-struct Mark {
-    component: String,
-    digest: String,
+    pub(super) notes: Vec<String>,
 }
 
 /// Where it lies.
@@ -48,16 +41,17 @@ struct Place {
     releases: Option<Releases>,
 }
 
-/// Removes what is not needed any more. The component is left as it is where that is not known.
-pub fn retain(retaining: &Retaining<'_>, store: &Store) -> Result<Retained, StoreError> {
+/// Removes what is not needed any more, and brings what is `known` of the component up to date. The component is left
+/// as it is where that cannot be told.
+pub(super) fn retain(
+    retaining: &Retaining<'_>,
+    known: &mut Instance,
+    store: &Store,
+) -> Result<Retained, StoreError> {
     let component = retaining.component;
-    let Some(mut instance) = store.instance(component)? else { return Ok(Retained::default()) };
-    let good = good(&instance.good, &instance.row);
-    if good != instance.good {
-        instance.good = good;
-        store.put_instance(component, &instance)?;
-    }
-    let looked = Place::open(&instance).and_then(|place| {
+    known.good = good(&known.good, &known.row);
+    let instance = &*known;
+    let looked = Place::open(instance).and_then(|place| {
         let lying = place.lying(component)?;
         Ok((place, lying))
     });
@@ -103,11 +97,12 @@ impl Place {
     /// What lies there, and the names of directories by the digests that their marks say.
     fn lying(&self, component: &str) -> Result<(Lying, BTreeMap<String, String>), SystemError> {
         let (mut lying, mut names) = (Lying::default(), BTreeMap::new());
+        let linked = self.shelf.iter().flat_map(|it| [it.linked("current"), it.linked("previous")]);
+        lying.linked = linked.flatten().map(Arc::from).collect();
         for trees::Lying { name, mark, tree } in
             self.shelf.as_ref().map_or(Ok(vec![]), Shelf::list)?
         {
-            let mark = mark.and_then(|it| serde_json::from_str::<Mark>(&it).ok());
-            let mark = mark.filter(|it| it.component == component);
+            let mark = mark.and_then(|it| Mark::read(&it, component));
             let folder = Folder {
                 name: Arc::from(&*name),
                 is_ours: mark.is_some(),

@@ -125,6 +125,11 @@ impl Stepping<'_, '_> {
                 Next::Act { row, .. } | Next::Wait { row, .. } | Next::Ended { row, .. } => row,
             };
             self.put(at, row.clone()).map_err(Stopped::Unwritten)?;
+            if let Next::Ended { end, .. } = &next
+                && leaves_something(end)
+            {
+                self.clear_away(at);
+            }
             match &next {
                 Next::Act { row: _, act } => {
                     tracing::debug!(component = %self.deploying.all[at].id, ?act, "step");
@@ -207,6 +212,18 @@ impl Stepping<'_, '_> {
     fn tell_waiting(&mut self, at: usize, why: &Waiting) {
         let words = format!("component:{} {}", self.deploying.all[at].id, why.words(&clock));
         self.audience.progress(Some(&words));
+    }
+}
+
+/// Whether a step has ended after which there may be more than is needed.
+fn leaves_something(end: &End) -> bool {
+    match end {
+        End::Committed
+        | End::WentBack(_)
+        | End::Inconclusive(_)
+        | End::Withdrawn
+        | End::Failed(_) => true,
+        End::Absent | End::Settled | End::Restarted | End::Bad(_) => false,
     }
 }
 

@@ -63,12 +63,16 @@ pub(super) fn prepare(
 
 /// Whether the tree of what is wanted is as it was unpacked. That of a directory of the model is a promise.
 pub(super) fn is_whole(placed: &Placed, sources: &SourceSet) -> Result<bool, NoTree> {
+    is_whole_at(Depth::Seen, placed, sources)
+}
+
+fn is_whole_at(depth: Depth, placed: &Placed, sources: &SourceSet) -> Result<bool, NoTree> {
     let (Some(_), Some(directory)) = (fetched(placed), &placed.directory) else { return Ok(true) };
     let Some(key) = key(placed, sources) else { return Ok(true) };
     if !is_there(directory, key.name()) {
         return Ok(false);
     }
-    Ok(look_at_tree(Path::new(&**directory), &key, Depth::Seen)?.is_empty())
+    Ok(look_at_tree(Path::new(&**directory), &key, depth)?.is_empty())
 }
 
 /// Whether a component has a tree of this name at all.
@@ -83,10 +87,10 @@ pub(super) fn repair(
     placed: &Placed,
     sources: &SourceSet,
     link: &str,
-    cx: &Context,
+    (cx, depth): (&Context, Depth),
 ) -> Result<(), String> {
     is_safe(placed).map_err(|it| it.to_string())?;
-    if is_whole(placed, sources).map_err(|it| it.to_string())? {
+    if is_whole_at(depth, placed, sources).map_err(|it| it.to_string())? {
         return Ok(());
     }
     match rustix::fs::unlink(link) {

@@ -60,6 +60,21 @@ impl Shelf {
         Ok(all)
     }
 
+    /// The name of the deployment that a link beside it leads to, as `current` does.
+    pub fn linked(&self, link: &str) -> Option<String> {
+        let target = rustix::fs::readlinkat(&self.fd, format!("../{link}"), vec![]).ok()?;
+        let name = target.to_str().ok()?.strip_prefix("deployments/")?;
+        (!name.contains('/')).then(|| name.to_owned())
+    }
+
+    /// One thing that lies here, if it is there.
+    pub fn look(&self, name: &str) -> Result<Lying, SystemError> {
+        let failed =
+            |err: Errno| SystemError::io(format!("look into {}", self.path.display()), err);
+        let (mark, tree) = self.known(name).map_err(failed)?;
+        Ok(Lying { name: name.to_owned(), mark, tree })
+    }
+
     fn known(&self, name: &str) -> Result<(Option<String>, Option<String>), Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let Some(folder) = opened(&self.fd, name, flags)? else { return Ok((None, None)) };

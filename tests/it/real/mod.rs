@@ -7,6 +7,7 @@ mod agent;
 mod around;
 mod bad_input;
 mod crashes;
+mod deployed_flags;
 mod deployed_secrets;
 mod deployments;
 pub(crate) mod drift;

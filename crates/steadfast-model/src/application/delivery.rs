@@ -3,6 +3,7 @@
 use super::component::FlagsFormat;
 use super::flag::{Flag, FlagValue, variable};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The value of a flag on one node.
@@ -31,20 +32,28 @@ const FLAGD: &str = "https://flagd.dev/schema/v0/flags.json";
 
 /// The text of the file, its flags by name. The same values always give the same bytes.
 pub fn file(flags: &[FlagHere], format: FlagsFormat) -> String {
-    let mut read: Vec<&FlagHere> = flags.iter().filter(|it| it.is_read).collect();
-    read.sort_by(|a, b| a.name.cmp(&b.name));
+    let read = flags.iter().filter(|it| it.is_read);
+    text(&read.map(|it| (it.name.to_string(), said(it, format))).collect(), format)
+}
+
+/// What the file says of one flag.
+pub(super) fn said(flag: &FlagHere, format: FlagsFormat) -> Value {
     match format {
-        FlagsFormat::Env => read.iter().map(|it| line(it)).collect(),
-        FlagsFormat::Json => {
-            let all: Map<String, Value> =
-                read.iter().map(|it| (it.name.to_string(), json(&it.value))).collect();
-            format!("{:#}\n", Value::Object(all))
-        }
-        FlagsFormat::Flagd => {
-            let all: Map<String, Value> =
-                read.iter().map(|it| (it.name.to_string(), flagd(it))).collect();
-            format!("{:#}\n", json!({ "$schema": FLAGD, "flags": all }))
-        }
+        FlagsFormat::Env => line(flag).into(),
+        FlagsFormat::Json => json(&flag.value),
+        FlagsFormat::Flagd => flagd(flag),
+    }
+}
+
+/// The text of a file that says this of each flag.
+pub(super) fn text(flags: &BTreeMap<String, Value>, format: FlagsFormat) -> String {
+    let all = || -> Map<String, Value> {
+        flags.iter().map(|(name, it)| (name.clone(), it.clone())).collect()
+    };
+    match format {
+        FlagsFormat::Env => flags.values().filter_map(Value::as_str).collect(),
+        FlagsFormat::Json => format!("{:#}\n", Value::Object(all())),
+        FlagsFormat::Flagd => format!("{:#}\n", json!({ "$schema": FLAGD, "flags": all() })),
     }
 }
 

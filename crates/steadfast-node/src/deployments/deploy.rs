@@ -6,7 +6,7 @@ use super::instance::{Instance, Keeps, location};
 use super::recognized::recognize;
 use super::stage::{own_units, without_programs};
 use super::terms::{self, Names};
-use super::{secrets, tree};
+use super::{flags, secrets, tree};
 use crate::model::{Loaded, Target};
 use crate::{Context, NodeError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -168,6 +168,7 @@ impl Finding<'_> {
             Err(NotWanted::Mistaken(words)) => instance.mistake = Some(words),
             Err(NotWanted::Unsealed(words)) => instance.trouble = Some(words),
         }
+        instance.documents.values_mut().for_each(|it| flags::deliver(it, &placed.flags));
         instance.placed = Some(placed);
         recognize(&mut instance);
         if !self.input.is_forecast {

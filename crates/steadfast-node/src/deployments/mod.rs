@@ -10,6 +10,7 @@ pub mod calls;
 mod clearing;
 mod deploy;
 mod fates;
+mod flags;
 mod foresee;
 pub mod gates;
 mod instance;

@@ -20,6 +20,7 @@ use crate::policy::{Window, window};
 use crate::span::Spanned;
 use fields::{CALL, CONTRACT, FRONT, HAPROXY};
 use health::health;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,7 +139,8 @@ pub struct FlagsFile {
     pub group: Option<Arc<str>>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum FlagsFormat {
     #[default]
     Flagd,
@@ -146,7 +148,8 @@ pub enum FlagsFormat {
     Env,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum OnChange {
     #[default]
     None,

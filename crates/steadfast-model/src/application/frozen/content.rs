@@ -151,6 +151,22 @@ fn files(promise: &FrozenPromise) -> Vec<&Value> {
     }
 }
 
+/// The texts of a frozen promise, as far as they are known.
+pub(super) fn texts_at_hand<'a>(
+    promise: &'a FrozenPromise,
+    contents: &'a Contents,
+) -> Vec<&'a str> {
+    let named = |it: &&'a Value, key: &str| contents.get(it.get(key)?.as_str()?);
+    let text = |it: &'a Value| match it.get("content").and_then(Value::as_str) {
+        Some(text) => Some(text),
+        None => {
+            let bytes = named(&it, "source").or_else(|| named(&it, "template"))?;
+            std::str::from_utf8(bytes).ok()
+        }
+    };
+    files(promise).into_iter().filter_map(text).collect()
+}
+
 /// The digests that a frozen promise names.
 pub(super) fn named(promise: &FrozenPromise) -> Vec<&str> {
     let fields = files(promise).into_iter().flat_map(|it| [it.get("source"), it.get("template")]);

@@ -35,13 +35,16 @@ impl Frozen {
             .map(|it| (&*it.kind, &*it.name, counted(&it.kind, &it.body)))
             .collect();
         promises.sort_unstable_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
-        let value = json!({
+        let mut value = json!({
             "component": self.component,
             "directory": self.directory,
             "tree": self.tree,
             "packages": self.packages,
             "promises": promises,
         });
+        if let Some(flags) = self.counted_flags() {
+            value["flags"] = flags;
+        }
         hash("steadfast deployment 1", &value)
     }
 

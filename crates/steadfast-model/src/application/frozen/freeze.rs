@@ -1,7 +1,7 @@
 //! From a component as a node is to have it to the form in which it is kept.
 
 use super::content::{self, Contents};
-use super::{Conduct, Deployment, FORMAT, Frozen, FrozenPromise, NO_ID};
+use super::{Conduct, Deployment, FORMAT, Frozen, FrozenPromise, NO_ID, flags};
 use crate::application::component::{Ask, Health, Settings, Switch};
 use crate::application::{Artifact, ArtifactKind};
 use crate::diagnostic::Diagnostics;
@@ -62,6 +62,8 @@ pub fn freeze(
     if let Some(Artifact { kind: ArtifactKind::Package { .. }, .. }) = placed.artifact {
         return not_yet("a Debian package as the artifact");
     }
+    let flags = (settings.flags.as_ref())
+        .map(|it| flags::freeze(it, &placed.flags, &promises, &shared, &contents));
     let frozen = Frozen {
         format: FORMAT,
         component: placed.id.to_string(),
@@ -70,6 +72,7 @@ pub fn freeze(
         tree,
         packages,
         secrets: BTreeMap::new(),
+        flags,
         promises,
         conduct: Conduct::of(settings),
     };

@@ -6,6 +6,7 @@
 mod conduct;
 mod content;
 mod digest;
+mod flags;
 mod freeze;
 mod programs;
 mod secret;
@@ -22,6 +23,7 @@ pub use thaw::{Thawed, Words, gone, thaw};
 
 pub(crate) use super::deployment::ID as NO_ID;
 
+use crate::application::component::{FlagsFormat, OnChange};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -48,6 +50,9 @@ pub struct Frozen {
     /// Of each secret in it a digest of its value, made with a key of the node. Empty until the values were read.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<String, String>,
+    /// The file in which its programs read flags.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flags: Option<FrozenFlags>,
     pub promises: Vec<FrozenPromise>,
     /// How it is asked and called.
     #[serde(default, skip_serializing_if = "Conduct::is_empty")]
@@ -68,6 +73,26 @@ pub struct FrozenPromise {
     pub restarts: Vec<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub report_only: bool,
+}
+
+/// The file of flags, and what is in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FrozenFlags {
+    pub file: String,
+    pub format: FlagsFormat,
+    pub on_change: OnChange,
+    /// Who may read it beside root.
+    pub reader: Reader,
+    /// What the file says of each flag, in its format.
+    pub said: BTreeMap<String, Value>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reader {
+    Group(String),
+    /// The primary group of a user that is promised elsewhere.
+    GroupOf(String),
 }
 
 /// A frozen component, and the contents that its promises name by their digests.

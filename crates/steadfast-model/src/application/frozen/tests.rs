@@ -275,3 +275,130 @@ fn what_thaws_names_the_values_that_are_kept_and_no_model_can() {
     assert_eq!(found.secrets().map(|it| &**it).collect::<Vec<_>>(), [kept]);
     assert!(secret(&crate::Scope::default()).is_none());
 }
+
+/// What makes the component read flags.
+fn with_flags(component: &str, colour: &str) -> Vec<(&'static str, String)> {
+    let application = APPLICATION
+        .replace("    health:", &format!("    flags: {component}\n    health:"))
+        .replace(
+            "components:\n",
+            "flags:\n  colour: { type: string, default: red, owner: team }\n  dark: { type: boolean, \
+             default: false, owner: team }\n  unread: { type: boolean, default: true, owner: team }\ncomponents:\n",
+        );
+    let release = FILES[5].1.replace("components:", "flags: [dark, colour]\ncomponents:");
+    let target = format!("target: people\nrelease: \"1.4\"\nflags: {{ colour: {colour} }}\n");
+    vec![
+        ("applications/people/application.yaml", application),
+        ("applications/people/releases/1.4.yaml", release),
+        ("environments/production/people.yaml", target),
+        (
+            "templates/api.service.j2",
+            "[Service]\nUser=people\nExecStart={{ deployment.tree }}/bin/api\n".to_owned(),
+        ),
+    ]
+}
+
+fn of_flags(component: &str, colour: &str) -> Deployment {
+    let files = with_flags(component, colour);
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, &**text)).collect();
+    frozen(&files).0
+}
+
+const SAMPLE_WITH_FLAGS: &str =
+    include_str!("../../../../../tests/formats/deployment-1-flags.json");
+
+#[test]
+fn the_file_of_flags_is_kept_with_a_deployment_and_is_a_part_of_it_only_where_a_change_is_a_step() {
+    let file =
+        |on_change: &str| format!("{{ file: /srv/people-api/flags.json, on_change: {on_change} }}");
+    let Deployment { frozen: red, contents } = of_flags(&file("none"), "red");
+    let written = serde_json::to_string_pretty(&red).unwrap() + "\n";
+    assert_eq!(written, SAMPLE_WITH_FLAGS);
+    assert_eq!(serde_json::from_str::<Frozen>(SAMPLE_WITH_FLAGS).unwrap(), red);
+    let blue = of_flags(&file("reload"), "blue").frozen;
+    assert_eq!(red.digest(), blue.digest());
+    let [first, second] = ["red", "blue"].map(|it| of_flags(&file("restart"), it).frozen);
+    assert!(first.digest() != second.digest() && first.digest() != red.digest());
+
+    let facts = json!({});
+    let content = |digest: &str| contents.get(digest).cloned();
+    let promise = |frozen: &Frozen| {
+        let thawed = thaw(frozen, words(&facts), &content, &mut SourceSet::default());
+        let path = "file:/srv/people-api/flags.json";
+        let found = thawed.promises.into_iter().find(|it| &*it.id.0 == path).unwrap();
+        let units =
+            |all: &[crate::Spanned<Arc<str>>]| all.iter().map(|it| it.value.to_string()).collect();
+        (found.body.to_json(), units(&found.reloads), units(&found.restarts))
+    };
+    let none = Vec::<String>::new();
+    let api = vec!["people-api".to_owned()];
+    let (body, reloads, restarts) = promise(&red);
+    assert_eq!(
+        (&body["owner"], &body["group"], &body["mode"]),
+        (&json!("root"), &json!("people"), &json!("0640"))
+    );
+    assert!(body["content"].as_str().unwrap().contains("\"defaultVariant\": \"off\""));
+    assert!(!body["content"].as_str().unwrap().contains("unread"));
+    assert_eq!((reloads, restarts), (none.clone(), none.clone()));
+    assert_eq!((promise(&blue).1, promise(&blue).2), (api.clone(), none.clone()));
+    assert_eq!((promise(&first).1, promise(&first).2), (none, api));
+    // It leaves with the last deployment that has it.
+    let names =
+        |all: Vec<crate::Promise>| all.iter().map(|it| it.id.to_string()).collect::<Vec<_>>();
+    let without = Frozen { flags: None, ..red.clone() };
+    assert_eq!(names(gone(&red, &without, words(&facts))), ["file:/srv/people-api/flags.json"]);
+    assert_eq!(names(gone(&red, &blue, words(&facts))), [""; 0]);
+}
+
+#[test]
+fn what_waits_gets_the_newest_values_of_the_flags_that_it_reads() {
+    let here = |colour: &str| {
+        let (_, _, sources) = {
+            let files = with_flags("{ file: /f }", colour);
+            let files: Vec<(&str, &str)> = files.iter().map(|(a, b)| (*a, &**b)).collect();
+            frozen(&files)
+        };
+        let (model, _) = document::parse(&sources);
+        let releases = &BTreeMap::new();
+        let (environment, node) = ("production", "web1");
+        let input = NodeInput { environment, node, facts: None, releases };
+        resolve(&model, &sources, &input).0.components.remove(0).flags
+    };
+    let said = |frozen: &Frozen| frozen.flags.as_ref().unwrap().said.clone();
+    let mut waits = of_flags("{ file: /f, format: json }", "red").frozen;
+    // Of an older release, which did not read all of them, and one that is gone by now.
+    let own = waits.flags.as_mut().unwrap();
+    own.said.remove("dark");
+    own.said.insert("old".to_owned(), json!(7));
+    waits.deliver(&here("blue"));
+    assert_eq!(
+        said(&waits),
+        BTreeMap::from([("colour".into(), json!("blue")), ("old".into(), json!(7))])
+    );
+    // Where a change is a step, it waits for that.
+    let mut step = of_flags("{ file: /f, on_change: restart }", "red").frozen;
+    let before = step.clone();
+    step.deliver(&here("blue"));
+    assert_eq!(step, before);
+}
+
+#[test]
+fn who_reads_the_flags_is_whom_the_first_service_runs_as() {
+    let reader = |service: &str, file: &str| {
+        let mut files = with_flags(file, "red");
+        files.last_mut().unwrap().1 = service.to_owned();
+        let files: Vec<(&str, &str)> = files.iter().map(|(a, b)| (*a, &**b)).collect();
+        frozen(&files).0.frozen.flags.unwrap().reader
+    };
+    let group = |name: &str| Reader::Group(name.to_owned());
+    let file = "{ file: /f }";
+    assert_eq!(reader("[Service]\nUser=people\n", file), group("people"));
+    assert_eq!(
+        reader("[Service]\nUser = www-data\n", file),
+        Reader::GroupOf("www-data".to_owned())
+    );
+    assert_eq!(reader("[Service]\nUser=people\nGroup=web\n", file), group("web"));
+    assert_eq!(reader("[Service]\nUser=%i\n", file), group("root"));
+    assert_eq!(reader("[Service]\n", file), group("root"));
+    assert_eq!(reader("[Service]\nUser=people\n", "{ file: /f, group: adm }"), group("adm"));
+}

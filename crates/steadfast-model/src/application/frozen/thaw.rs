@@ -2,6 +2,7 @@
 
 use super::{Frozen, FrozenPromise, NO_ID};
 use super::{content, secret};
+use crate::application::component::OnChange;
 use crate::keep::Keep;
 use crate::node::{Entry, Node, Value as Plain};
 use crate::promise::{Origin, Promise, PromiseId};
@@ -50,6 +51,7 @@ pub fn thaw(
     for promise in &frozen.promises {
         thawing.promise(promise, content, sources);
     }
+    thawing.flags();
     thawing.frame();
     Thawed { promises: thawing.promises, missing: thawing.missing }
 }
@@ -70,6 +72,11 @@ pub fn gone(from: &Frozen, to: &Frozen, words: Words<'_>) -> Vec<Promise> {
             _ => continue,
         };
         thawing.add(&old.kind, &old.name, &body);
+    }
+    let path = |it: &Frozen| it.flags.as_ref().map(|it| it.file.clone());
+    let is_kept = |it: &str| path(to).as_deref() == Some(it) || kept.contains(&("file", it));
+    if let Some(file) = path(from).filter(|it| !it.contains(NO_ID) && !is_kept(it)) {
+        thawing.add("file", &file, &json!("absent"));
     }
     thawing.promises
 }
@@ -153,6 +160,21 @@ impl<'a> Thawing<'a> {
             conditional: false,
         });
         self.promises.last_mut()
+    }
+
+    /// The file of flags. Where its program reads it anew when it is told to, it is told to.
+    fn flags(&mut self) {
+        let Some(flags) = &self.frozen.flags else { return };
+        let span = self.words.span;
+        let names = || self.frozen.running().map(|it| Spanned::new(Arc::from(&*it.name), span));
+        let (reloads, restarts) = match flags.on_change {
+            OnChange::None => (vec![], vec![]),
+            OnChange::Reload => (names().collect(), vec![]),
+            OnChange::Restart => (vec![], names().collect()),
+        };
+        if let Some(added) = self.add("file", &flags.file, &flags.body()) {
+            (added.reloads, added.restarts) = (reloads, restarts);
+        }
     }
 
     /// The directories that a deployment lies in, what it is known by, and the links that lead to it.

@@ -77,7 +77,7 @@ Components that provide what others of the node use go first.
 ";
 
 /// What is said after some of the tables.
-const NOTES: [(&str, &str); 2] = [
+const NOTES: [(&str, &str); 3] = [
     (
         "How a component is deployed",
         "
@@ -112,6 +112,7 @@ its socket units. Else \"who answers is not proven\", and it says who listens. T
 somebody who may look at all processes, as root by hand; elsewhere it is not checked.
 ",
     ),
+    ("How a component is deployed", concat!("\n", include_str!("switching.md"))),
 ];
 
 #[test]
@@ -142,7 +143,7 @@ fn the_reference_is_what_the_reader_takes() {
     for Table { title, place, fields } in TABLES {
         writeln!(text, "\n### {title}\n\n`{place}`\n").unwrap();
         table(&mut text, fields);
-        if let Some((_, notes)) = NOTES.iter().find(|(it, _)| it == title) {
+        for (_, notes) in NOTES.iter().filter(|(it, _)| it == title) {
             text.push_str(notes);
         }
     }

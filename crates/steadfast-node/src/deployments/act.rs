@@ -139,7 +139,7 @@ impl Stepping<'_, '_> {
 
     fn stop(&self, at: usize, how: &Stop) -> Result<u64, Arc<str>> {
         let keep_sockets = match how {
-            Stop::All { keep_sockets } => *keep_sockets,
+            Stop::All { keep_sockets } => *keep_sockets && self.deploying.all[at].keeps_sockets(),
             Stop::Others { but: _ } => false,
         };
         let documents = self.deploying.all[at].documents.values();

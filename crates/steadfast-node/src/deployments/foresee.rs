@@ -157,6 +157,8 @@ impl Instance {
             None => (row.current.as_ref(), wanted.as_ref()),
         };
         (told.report.from, told.report.to) = (release(from), release(to));
+        let due = wanted.filter(|_| told.is_expected && self.row().step.is_none());
+        told.forecast = due.map(|it| component::forecast(self.row(), &it));
         told
     }
 

@@ -109,9 +109,18 @@ impl Instance {
         }
     }
 
-    /// Whether its sockets stay open over its step.
+    /// Whether its sockets stay open over its step: not where they are to listen elsewhere, or otherwise.
     pub(crate) fn keeps_sockets(&self) -> bool {
-        self.row().step.as_ref().is_some_and(|it| it.way() == Switch::Socket)
+        let Some(step) = self.row().step.as_ref().filter(|it| it.way() == Switch::Socket) else {
+            return false;
+        };
+        let sockets = |it: &Deployment| -> BTreeMap<String, serde_json::Value> {
+            let promises = self.documents.get(&it.own).into_iter().flat_map(|it| &it.promises);
+            let sockets =
+                promises.filter(|it| it.kind == "service" && it.name.ends_with(".socket"));
+            sockets.map(|it| (it.name.clone(), it.body.clone())).collect()
+        };
+        step.from.as_ref().is_some_and(|from| sockets(from) == sockets(&step.to))
     }
 
     /// That its documents have mistakes, as what it waits for.

@@ -111,6 +111,9 @@ impl Instance {
             keep: Keep::Repair,
             facts,
         };
+        let services = former.promises.iter().chain(&next.promises);
+        let services = services.filter(|it| it.kind == "service");
+        let own = services.filter_map(|it| UnitName::parse(&it.name).ok()).collect();
         let mut all = vec![];
         for promise in gone(former, next, words) {
             if promise.kind == "service" {
@@ -122,7 +125,7 @@ impl Instance {
                 let files = body.map(|it| unit_files(&it.name, &it.body)).unwrap_or_default();
                 all.extend(files.into_iter().map(|path| absent(&promise, &path)));
             } else {
-                all.push(promise);
+                all.extend(without_programs(promise, &own));
             }
         }
         all

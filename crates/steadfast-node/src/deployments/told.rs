@@ -1,6 +1,6 @@
 //! What a run tells of a component.
 
-use steadfast_engine::component::{Became, End, Next, Report, Stage, Trouble};
+use steadfast_engine::component::{Became, End, Forecast, Next, Report, Stage, Trouble};
 use steadfast_engine::outcome::Summary;
 use steadfast_model::{PromiseId, Span};
 use steadfast_store::deployments::unit;
@@ -15,11 +15,13 @@ pub struct Told {
     pub journal: Vec<String>,
     /// Nothing was done: a step, or a repair, is foreseen.
     pub is_expected: bool,
+    /// What users will see of a step that is due.
+    pub forecast: Option<Forecast>,
 }
 
 impl Told {
     pub(super) fn new(report: Report, span: Span) -> Told {
-        Told { report, span, journal: vec![], is_expected: false }
+        Told { report, span, journal: vec![], is_expected: false, forecast: None }
     }
 
     /// With what its program wrote.

@@ -25,6 +25,9 @@ pub(crate) fn text(ui: &Ui, told: &Told, sources: &SourceSet) {
     if let Some(way) = told.way() {
         ui.below(INDENT, Tone::Plain, &clean(&way));
     }
+    if let Some(forecast) = &told.forecast {
+        ui.below(INDENT, Tone::Plain, &forecast.to_string());
+    }
     if let Some(reason) = &told.report.reason {
         ui.below(INDENT, Tone::Plain, &clean(&format!("because: {reason}")));
     }
@@ -50,6 +53,9 @@ pub(crate) fn json(ui: &Ui, told: &Told, sources: &SourceSet) {
         }),
         false => json!(report),
     };
+    if let Some(forecast) = &told.forecast {
+        (event["switch"], event["gap"]) = (json!(forecast.switch), json!(forecast.gap));
+    }
     event["origin"] = origin.into();
     ui.line(&event.to_string());
 }

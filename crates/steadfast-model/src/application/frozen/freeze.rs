@@ -82,8 +82,7 @@ pub fn freeze(
 /// Whether this version carries out all that it says.
 fn is_known(settings: &Settings) -> Result<(), Unfrozen> {
     match settings.switch {
-        Switch::Restart => {}
-        Switch::Reload => return not_yet("`switch: reload`"),
+        Switch::Restart | Switch::Reload => {}
         Switch::Socket => return not_yet("`switch: socket`"),
         Switch::BlueGreen => return not_yet("`switch: blue-green`"),
     }

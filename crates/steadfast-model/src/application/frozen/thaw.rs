@@ -71,7 +71,12 @@ pub fn gone(from: &Frozen, to: &Frozen, words: Words<'_>) -> Vec<Promise> {
             "service" => json!({ "running": false, "enabled": false }),
             _ => continue,
         };
-        thawing.add(&old.kind, &old.name, &body);
+        let texts = |all: &[String]| -> Vec<Spanned<Arc<str>>> {
+            all.iter().map(|it| Spanned::new(Arc::from(&**it), words.span)).collect()
+        };
+        if let Some(added) = thawing.add(&old.kind, &old.name, &body) {
+            (added.reloads, added.restarts) = (texts(&old.reloads), texts(&old.restarts));
+        }
     }
     let path = |it: &Frozen| it.flags.as_ref().map(|it| it.file.clone());
     let is_kept = |it: &str| path(to).as_deref() == Some(it) || kept.contains(&("file", it));

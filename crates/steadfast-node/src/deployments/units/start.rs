@@ -1,6 +1,6 @@
 //! Starting what is promised to run, as far as until systemd says that it runs or has failed.
 
-use super::{Units, by_name};
+use super::{Units, by_name, is_trigger};
 use std::sync::Arc;
 use std::time::Duration;
 use steadfast_engine::component::Illness;
@@ -21,7 +21,8 @@ pub fn start<S: Lives + Write>(units: &Units, patience: Duration, sys: &S) -> Re
 /// Lets what runs read its files again, and starts what does not run.
 pub fn reload<S: Lives + Write>(units: &Units, patience: Duration, sys: &S) -> Result<(), Illness> {
     one_by_one(&units.started(), patience, sys, |unit, limit, life| {
-        match life.active == Active::Active {
+        // Sockets and timers read nothing again.
+        match life.active == Active::Active && !is_trigger(unit) {
             true => sys.reload(unit, limit),
             false => at_once(unit, limit, life, sys),
         }

@@ -331,3 +331,67 @@ fn what_others_could_swap_is_not_deployed_into() {
     let kept = run(&machine, &["--format", "json"]);
     assert_eq!((kept.status, component(&kept)["outcome"].as_str()), (0, Some("kept")), "{kept:#?}");
 }
+
+/// Serves an archive to whoever shows the token, and tells others that they may not have it.
+const GUARDED: &str = r##"#!/usr/bin/perl
+use IO::Socket::INET;
+my $socket = IO::Socket::INET->new(
+    LocalAddr => "127.0.0.1", LocalPort => 8090, Listen => 5, ReuseAddr => 1) or die "no port: $!";
+open my $ready, ">", "/run/guarded" or die; close $ready;
+while (my $client = $socket->accept) {
+    my $knows = 0;
+    while (<$client>) { last if /^\r?$/; $knows = 1 if /^x-token: hunter2\r?$/i }
+    open my $file, "<:raw", "/srv/dist/1.3.tar.gz" or die;
+    my $bytes = do { local $/; <$file> };
+    my $length = length $bytes;
+    print $client $knows ? "HTTP/1.1 200 OK\r\nContent-Length: $length\r\nConnection: close\r\n\r\n$bytes"
+        : "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    close $client;
+}
+"##;
+
+#[test]
+fn an_artifact_is_asked_for_with_what_the_policy_of_the_node_says_of_its_server() {
+    let Some(machine) = installed() else { return };
+    model(&machine, "1.3");
+    machine.sh("mkdir -p /srv/dist; tar -C /srv/model/dist/1.3 -czf /srv/dist/1.3.tar.gz bin");
+    let sum = machine.sh("sha256sum /srv/dist/1.3.tar.gz");
+    machine.write(
+        "/srv/model/applications/people/releases/1.3.yaml",
+        format!(
+            "release: people 1.3\ncomponents: {{ api: {{ artifact: {{ url: \"http://127.0.0.1:8090/1.3.tar.gz\", sha256: \"{}\" }} }} }}\n",
+            &sum[..64]
+        ),
+    );
+    machine.write("/usr/local/bin/guarded", GUARDED);
+    machine.sh("chmod 755 /usr/local/bin/guarded; systemd-run --quiet --unit guarded /usr/local/bin/guarded");
+    machine.sh("until [ -e /run/guarded ]; do systemctl is-active --quiet guarded || exit 1; done");
+
+    // Without the token it is away, and nothing is switched.
+    let refused = run(&machine, &["--format", "json"]);
+    let told = component(&refused);
+    assert_eq!((refused.status, told["outcome"].as_str()), (4, Some("not-kept")), "{refused:#?}");
+    assert!(told["reason"].as_str().unwrap().contains("401"), "{told}");
+
+    let policy = "environment: test
+nodes: { MACHINE: { servers: [web] } }
+policy:
+  artifacts:
+    - prefix: http://127.0.0.1:8090
+      header: { X-Token: { secret: token } }
+";
+    let name = machine.ok(&["hostname"]);
+    machine.write("/srv/model/environments/test.yaml", policy.replace("MACHINE", name.trim()));
+    // A secret that is missing is told, too.
+    let missing = run(&machine, &["--format", "json"]);
+    assert_eq!(missing.status, 4, "{missing:#?}");
+    assert!(component(&missing)["reason"].as_str().unwrap().contains("token"), "{missing:#?}");
+    machine.sh("mkdir -p -m 0700 /etc/steadfast/secrets; umask 077; echo hunter2 > /etc/steadfast/secrets/token");
+    let deployed = run(&machine, &["--format", "json"]);
+    assert_eq!((deployed.status, answer(&machine).as_str()), (0, "200 1.3"), "{deployed:#?}");
+    let (state, journal) = ("/var/lib/steadfast", "/tmp/journal");
+    machine.sh(&format!("journalctl -o export > {journal}"));
+    let leaked = machine.steadfast(&["history"]);
+    assert!(!leaked.stdout.contains("hunter2"), "{leaked:#?}");
+    machine.sh(&format!("! grep -rqa hunter2 {state} {journal}"));
+}

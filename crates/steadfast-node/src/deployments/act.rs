@@ -77,7 +77,7 @@ impl Stepping<'_, '_> {
         let Some(placed) = &instance.placed else { return Ok(()) };
         let frozen = instance.documents.get(&it.own);
         let programs = frozen.map(|it| it.programs(&instance.contents)).unwrap_or_default();
-        tree::prepare(placed, &self.deploying.sources, &programs, self.cx)
+        tree::prepare(placed, &self.deploying.sources, &programs, self.fetching())
     }
 
     /// What starts at a boot is taken away first, and put last: services have the last turn of a run.

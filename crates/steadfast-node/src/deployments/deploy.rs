@@ -16,6 +16,7 @@ use steadfast_engine::component::{Deployment, Wanted, is_read_due};
 use steadfast_engine::promised::{Deployed, instances, lower_with};
 use steadfast_model::application::frozen::{self, Frozen, Unfrozen};
 use steadfast_model::application::{Location, Rollout};
+use steadfast_model::deploying;
 use steadfast_model::{ComponentId, NodeInput, Placed, Promise, Severity, SourceSet};
 use steadfast_store::{Instance as Known, Store, deployments};
 use steadfast_system::trees::Depth;
@@ -39,6 +40,8 @@ pub(crate) struct Deploying {
     pub(crate) is_whole: bool,
     /// The files that promises of deployments are made from.
     pub(crate) sources: SourceSet,
+    /// How the servers of artifacts are talked to.
+    pub(crate) policy: deploying::Deploying,
 }
 
 /// Puts the promises of its components into a target. None where it has none, and none that left has something open.
@@ -53,14 +56,15 @@ pub(crate) fn deploy(
     if target.resolved.components.is_empty() && !known.values().any(Known::is_amid) {
         return Ok(None);
     }
-    let mut deploying = Deploying { is_whole: true, ..Deploying::default() };
+    let policy = target.resolved.policy.deploying.clone();
+    let mut deploying = Deploying { is_whole: true, policy, ..Deploying::default() };
     let judged = judged(target, loaded);
     let placed: Vec<Placed> = judged.iter().map(|(it, _)| it.clone()).collect();
     let uses = providers(&loaded.model.catalog, &placed);
     drop(placed);
     for ((placed, reads), uses) in judged.into_iter().zip(uses) {
         let known = known.remove(&placed.id.to_string()).unwrap_or_default();
-        let finding = Finding { loaded, input, store, cx };
+        let finding = Finding { loaded, input, store, cx, policy: &deploying.policy };
         deploying.all.push(finding.instance(placed, &reads, uses, known)?);
     }
     deploying.all.extend(left(known, store)?);
@@ -127,6 +131,7 @@ struct Finding<'a> {
     input: &'a Input<'a>,
     store: &'a Store,
     cx: &'a Context,
+    policy: &'a deploying::Deploying,
 }
 
 impl Finding<'_> {
@@ -250,7 +255,8 @@ impl Finding<'_> {
         {
             let link = frozen.tree_link(&runs.folder);
             let depth = self.depth(instance, placed);
-            let repaired = tree::repair(placed, &self.loaded.sources, &link, (self.cx, depth));
+            let fetching = tree::Fetching { cx: self.cx, policy: self.policy };
+            let repaired = tree::repair(placed, &self.loaded.sources, &link, (fetching, depth));
             instance.trouble = repaired.err();
             if depth == Depth::Whole && instance.trouble.is_none() {
                 instance.known.verified = Some(self.input.now);

@@ -5,6 +5,7 @@ use super::gates::Suspended;
 use super::instance::Instance;
 use super::stage::Means;
 use super::told::Told;
+use super::tree::Fetching;
 use crate::Context;
 use crate::audience::Audience;
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,6 +103,10 @@ impl<'a, 'j> Stepping<'a, 'j> {
         put.map_err(|it| format!("where its step is cannot be written down: {}", chain(&it)))?;
         instance.written = instance.known.clone();
         Ok(())
+    }
+
+    pub(super) fn fetching(&self) -> Fetching<'_> {
+        Fetching { cx: self.cx, policy: &self.deploying.policy }
     }
 
     /// What promises of a component are made from, beside the component itself.

@@ -2,16 +2,24 @@
 
 use crate::Context;
 use crate::artifact::{
-    IDLE, Made, Means, ModelFile, NoTree, TreeKey, TreeOrder, look_at_tree, make_tree,
+    IDLE, Made, Means, ModelFile, NoTree, TreeKey, TreeOrder, access_for, look_at_tree, make_tree,
 };
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::path::Path;
 use steadfast_model::application::{ArtifactKind, Files, Location};
+use steadfast_model::deploying;
 use steadfast_model::{Placed, SourceSet};
 use steadfast_system::SystemError;
 use steadfast_system::trees::{Depth, is_for_root_alone};
+
+/// Where artifacts are fetched to, and what the node's policy says of their servers.
+#[derive(Clone, Copy)]
+pub(super) struct Fetching<'a> {
+    pub(super) cx: &'a Context,
+    pub(super) policy: &'a deploying::Deploying,
+}
 
 /// What is fetched; nothing where there is no artifact, or it is of the model.
 fn fetched(placed: &Placed) -> Option<&Files> {
@@ -52,13 +60,13 @@ pub(super) fn prepare(
     placed: &Placed,
     sources: &SourceSet,
     programs: &BTreeSet<String>,
-    cx: &Context,
+    fetching: Fetching<'_>,
 ) -> Result<(), NoTree> {
     is_safe(placed)?;
     let there = placed.directory.as_ref().zip(key(placed, sources));
     let is_there = there.is_some_and(|(directory, key)| is_there(directory, key.name()));
     let made = if is_there && !is_whole(placed, sources)? { Made::Anew } else { Made::IfMissing };
-    make(placed, programs, cx, made)
+    make(placed, programs, fetching, made)
 }
 
 /// Whether the tree of what is wanted is as it was unpacked. That of a directory of the model is a promise.
@@ -87,7 +95,7 @@ pub(super) fn repair(
     placed: &Placed,
     sources: &SourceSet,
     link: &str,
-    (cx, depth): (&Context, Depth),
+    (fetching, depth): (Fetching<'_>, Depth),
 ) -> Result<(), String> {
     is_safe(placed).map_err(|it| it.to_string())?;
     if is_whole_at(depth, placed, sources).map_err(|it| it.to_string())? {
@@ -95,7 +103,7 @@ pub(super) fn repair(
     }
     match rustix::fs::unlink(link) {
         Ok(()) | Err(Errno::NOENT) => {
-            make(placed, &BTreeSet::new(), cx, Made::Anew).map_err(|it| it.to_string())
+            make(placed, &BTreeSet::new(), fetching, Made::Anew).map_err(|it| it.to_string())
         }
         Err(err) => Err(format!("the link {link} to its tree cannot be removed: {err}")),
     }
@@ -110,7 +118,7 @@ fn is_safe(placed: &Placed) -> Result<(), NoTree> {
 fn make(
     placed: &Placed,
     programs: &BTreeSet<String>,
-    cx: &Context,
+    fetching: Fetching<'_>,
     made: Made,
 ) -> Result<(), NoTree> {
     let (Some(files), Some(directory)) = (fetched(placed), &placed.directory) else {
@@ -128,8 +136,11 @@ fn make(
         programs: &programs,
         folder: &[],
     };
+    let Fetching { cx, policy } = fetching;
+    let access = access_for(files, policy, &cx.host()).map_err(NoTree::Failed)?;
     let cache = cx.layout.cache.join("artifacts");
-    let means = Means { cache: &cache, program: &program, access: &[], proxy: None, idle: IDLE };
+    let means =
+        Means { cache: &cache, program: &program, access: &access, proxy: None, idle: IDLE };
     let tree = make_tree(&order, &means, made)?;
     tree.notes.iter().for_each(|it| tracing::warn!(component = %placed.id, "{it}"));
     Ok(())

@@ -43,11 +43,25 @@ be put out as they are: a deployment is named by what it promises, so nothing el
 slots, units that run once for each (`NAME@`), the front, `health`, `drain` and `ready` also see
 `deployment.port`.
 
+`flags: { file: … }` of a component names the file in which its programs read flags. It has the flags that the current
+release lists, and belongs to root and the group of its first service (`Group=`, else the primary group of `User=`), mode 0640.
+A value that changes is written at once, also while a release waits. With `on_change: reload` the services are reloaded
+for it; with `restart` the file is a part of the deployment, and a change is a step.
+
 A deployment keeps the values that its secrets had when it was begun, for root alone, below
 `/var/lib/steadfast/deployments/secrets/`, as long as it is current, is the one before, or is being tried. So what is
 repaired or gone back to has the secrets that it had. A secret whose value is another one is a step like any other. Where
 one is missing, or others than root can read it, the component is *not kept* and everything stays as it is. A secret
 that must die at once is revoked where it is valid.
+
+Of each component the current deployment, the one before and as many good ones as `retain` says stay, in the order in
+which they were committed, and the newest that failed; all else of ours goes when a step has ended, or where an artifact
+needs the room. What a process works in, was started from, has in memory or was started with stays until it has ended,
+and it is told which one; so does everything where that cannot be found out. What this program has not made is told
+and not touched. Once in each `verify` every file of the tree is read, at another time on each node; between, what the
+kernel shows as untouched is believed. The directories above that of a component have to be writable by root alone.
+After the loss of `/var/lib/steadfast` a deployment that is in place, and is what the model wants, is known by the mark
+in its directory: it is current, and there is no step.
 
 `template: { artifact: PATH }` and `source: { artifact: PATH }` read a file of the component's own unpacked
 artifact, so that configuration can travel with the code. Several components of a node may promise the same user,

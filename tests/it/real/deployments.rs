@@ -395,3 +395,31 @@ policy:
     assert!(!leaked.stdout.contains("hunter2"), "{leaked:#?}");
     machine.sh(&format!("! grep -rqa hunter2 {state} {journal}"));
 }
+
+#[test]
+fn a_command_that_asks_for_health_runs_in_the_tree_in_a_step_and_between_steps() {
+    let Some(machine) = Machine::boot() else { return };
+    model(&machine, "1.3");
+    let asked = "command: [sh, -c, 'test -e bin/api && ! test -e /run/ill']";
+    let application = APPLICATION.replace("http: \"http://127.0.0.1:8081/health\"", asked);
+    assert_ne!(application, APPLICATION);
+    machine.write("/srv/model/applications/people/application.yaml", application);
+    let fares = || {
+        let run = run(&machine, &["--format", "json"]);
+        let told = component(&run);
+        (run.status, told["outcome"].clone(), told["reason"].to_string())
+    };
+    let (status, outcome, _) = fares();
+    assert_eq!((status, outcome), (0, Value::from("repaired")));
+    let (status, outcome, reason) = fares();
+    assert_eq!((status, outcome), (0, Value::from("kept")), "{reason}");
+    // It is told, and what was committed does not go back by itself.
+    machine.ok(&["touch", "/run/ill"]);
+    let (before, (status, outcome, reason)) = (process(&machine), fares());
+    assert_eq!((status, outcome), (4, Value::from("not-kept")), "{reason}");
+    assert!(reason.contains("it is not well"), "{reason}");
+    assert_eq!(process(&machine), before);
+    machine.ok(&["rm", "/run/ill"]);
+    let (status, outcome, reason) = fares();
+    assert_eq!((status, outcome), (0, Value::from("kept")), "{reason}");
+}

@@ -185,7 +185,7 @@ impl Stepping<'_, '_> {
         }
     }
 
-    fn ask(&self, at: usize, it: &Deployment) -> Answer {
+    pub(super) fn ask(&self, at: usize, it: &Deployment) -> Answer {
         let instance = &self.deploying.all[at];
         let Some(frozen) = instance.documents.get(&it.own) else {
             let health = Health::Dead(ill("what it promised is lost"));

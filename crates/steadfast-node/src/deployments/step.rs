@@ -12,8 +12,8 @@ use super::told::Told;
 use super::{secrets, shown};
 use std::sync::Arc;
 use steadfast_engine::component::{
-    self, Became, By, Deployment, Done, End, Gate, Next, Now, Report, Row, Stage, Standing, Until,
-    Waiting,
+    self, Became, By, Deployment, Done, End, Gate, Health, Next, Now, Report, Row, Stage, Standing,
+    Until, Waiting,
 };
 use steadfast_model::PromiseId;
 use steadfast_trust::text::chain;
@@ -92,7 +92,7 @@ impl Stepping<'_, '_> {
         taken.due.insert(PromiseId(Arc::clone(&instance.unit.0)), due(&next, &now));
         let wanted = instance.wanted().map(|it| it.deployment);
         let report = component::report(&instance.id, &next, wanted.as_ref(), &now, &clock)?;
-        let report = with_drift(report, instance, fate);
+        let report = self.with_health(at, with_drift(report, instance, fate));
         self.ended(at, &next, &report);
         let instance = &self.deploying.all[at];
         Some(Told::new(report, instance.span()).with_journal(&next))
@@ -105,6 +105,25 @@ impl Stepping<'_, '_> {
                 Next::Wait { row, until, why }
             }
             (_, next) => next,
+        }
+    }
+
+    /// What its services are not asked is asked of a component that is kept.
+    fn with_health(&self, at: usize, report: Report) -> Report {
+        let instance = &self.deploying.all[at];
+        let runs = instance.row().current.as_ref().filter(|_| instance.is_at_rest());
+        let Some(runs) = runs.filter(|_| report.outcome == Became::Kept) else { return report };
+        let Some(frozen) = instance.documents.get(&runs.own) else { return report };
+        let services_are_asked = frozen.health(&runs.folder).is_some();
+        if services_are_asked || frozen.conduct.ask(&runs.folder).is_none() {
+            return report;
+        }
+        match self.ask(at, runs).health {
+            Health::Well => report,
+            Health::Ill(why) | Health::Dead(why) => {
+                let reason = Some(format!("it is not well: {}", why.reason));
+                Report { outcome: Became::NotKept, reason, ..report }
+            }
         }
     }
 

@@ -125,19 +125,14 @@ fn frozen(promise: &Promise, body: &Node) -> FrozenPromise {
     }
 }
 
-/// What a service can be asked between steps is asked of the first one that runs, unless that says how itself.
+/// What a service can be asked is asked of the first one that runs, unless that says how itself. The component itself is
+/// asked all else: a command runs in its tree.
 fn ask(health: &Health, promises: &mut [FrozenPromise]) {
     let question = match &health.ask {
         Some(Ask::Http { url, status, header }) if *status == [200] && header.is_empty() => {
             Some(("http", Value::from(&**url)))
         }
-        Some(Ask::Command(command)) => {
-            let words: Vec<&str> = command.arguments.iter().map(|it| &**it).collect();
-            let is_of_tree = words.first().is_some_and(|it| it.contains(NO_ID));
-            let is_as_root = command.user.as_deref() == Some("root");
-            (!is_of_tree || is_as_root).then(|| ("command", json!(words)))
-        }
-        Some(Ask::Http { .. } | Ask::Tcp(_)) | None => None,
+        Some(Ask::Http { .. } | Ask::Tcp(_) | Ask::Command(_)) | None => None,
     };
     let mut services =
         promises.iter_mut().filter(|it| it.kind == "service" && super::is_running(&it.body));

@@ -149,6 +149,15 @@ impl Store {
         Ok(found.unwrap_or_default())
     }
 
+    /// All deployments of all components that are written down; none where that is not known.
+    pub fn all_documents(&self) -> Result<Option<Vec<String>>, StoreError> {
+        self.read("read all deployments", |connection| {
+            let mut statement = connection.prepare("SELECT document FROM documents")?;
+            let rows = statement.query_map([], |row| row.get(0))?;
+            rows.collect::<rusqlite::Result<Vec<String>>>()
+        })
+    }
+
     /// Writes a deployment down, where it is not written down just so.
     pub fn put_document(&self, component: &str, own: &str, text: &str) -> Result<(), StoreError> {
         if self.document(component, own)?.as_deref() == Some(text) {

@@ -141,6 +141,9 @@ fn twenty_that_fail_leave_the_good_ones_where_they_are() {
     let kept: Vec<String> = good.iter().filter(|it| there.contains(it)).cloned().collect();
     assert_eq!(there, kept, "{good:?}");
     assert_eq!(there.len(), 3, "{there:?}");
+    // Of what was written into them it is kept what these four need, of some thirty.
+    let contents = machine.sh("ls /var/lib/steadfast/deployments | wc -l");
+    assert!(contents.trim().parse::<usize>().unwrap() < 16, "{contents}");
     assert!(
         machine.exists("/srv/people-api/deployments/mine")
             && machine.exists("/srv/people-api/releases/mine")

@@ -2,6 +2,9 @@
 
 use super::retention::{Retained, Retaining, retain};
 use super::stepping::Stepping;
+use std::collections::BTreeSet;
+use steadfast_model::application::frozen::Frozen;
+use steadfast_store::deployments;
 use steadfast_trust::text::chain;
 
 impl Stepping<'_, '_> {
@@ -25,6 +28,26 @@ impl Stepping<'_, '_> {
         if let Err(words) = self.write(at) {
             self.audience.warn(&words);
         }
+        if let Err(why) = self.sweep() {
+            self.audience.warn(&format!("contents that nobody needs any more stay: {why}"));
+        }
         retained.has_removed
+    }
+
+    /// Contents and values of secrets go that no deployment names: none that is written down, and none of this run. What
+    /// one names that cannot be read is not known, so then all stay.
+    fn sweep(&self) -> Result<(), String> {
+        let Some(written) = self.store.all_documents().map_err(|it| chain(&it))? else {
+            return Ok(());
+        };
+        let read = |text: &String| serde_json::from_str::<Frozen>(text).map_err(|it| chain(&it));
+        let written: Vec<Frozen> = written.iter().map(read).collect::<Result<_, _>>()?;
+        let here = self.deploying.all.iter().flat_map(|it| it.documents.values());
+        let mut needed = BTreeSet::new();
+        for frozen in written.iter().chain(here) {
+            needed.extend(frozen.contents().map(str::to_owned));
+            needed.extend(frozen.secrets.values().cloned());
+        }
+        deployments::sweep(&self.cx.layout, &needed).map_err(|it| it.to_string())
     }
 }

@@ -62,11 +62,6 @@ impl Inputs {
     fn changed_since(&self, running: &Running) -> bool {
         self.0.values().any(|it| it.changed_since(running))
     }
-
-    /// Whether a process is known to have started with all of them as they are.
-    fn are_known_to(&self, running: &Running) -> bool {
-        self.0.values().all(|it| it.is_known_to(running))
-    }
 }
 
 impl Input {
@@ -120,12 +115,13 @@ pub fn owed(record: &RunnerRecord, running: Option<&Running>, inputs: &Inputs) -
         }
     }
     match &record.baseline {
-        // Another process than the one we knew has what was there when it started.
-        Some(baseline)
-            if baseline.invocation == running.invocation || !inputs.are_known_to(running) =>
-        {
+        Some(baseline) => {
             let is_other = baseline.invocation != running.invocation;
             for (input, now) in &inputs.0 {
+                // Another process than the one we knew has what was there when it started.
+                if is_other && now.is_known_to(running) {
+                    continue;
+                }
                 // Another process was started with what systemd had read, and nobody knows what that was.
                 let is_doubtful = is_other && now.is_unread();
                 let known = baseline.inputs.get(input);
@@ -139,7 +135,7 @@ pub fn owed(record: &RunnerRecord, running: Option<&Running>, inputs: &Inputs) -
         }
         None if record.damaged && changed_since_start && action.is_none() => return Owed::Perhaps,
         // A service met for the first time owes nothing.
-        Some(_) | None => {}
+        None => {}
     }
     match action {
         Some(action) => Owed::Due { action, causes },
@@ -198,6 +194,22 @@ mod tests {
     fn due(action: Action, causes: &[&str]) -> Owed {
         let causes = causes.iter().map(|it| PromiseId::new("file", it)).collect();
         Owed::Due { action, causes }
+    }
+
+    #[test]
+    fn another_process_owes_only_for_what_has_changed_since_its_start() {
+        let record = RunnerRecord { baseline: baseline("a", 0, 0), ..RunnerRecord::default() };
+        let other = running("b", 50);
+        // Both are others than the former process had; one of them was so before this one was started.
+        let both = |reload: i64, restart: i64| {
+            let mut both = inputs(1, 1, reload);
+            both.0.get_mut(&PromiseId::new("file", "/s")).unwrap().changed = Some(restart);
+            owed(&record, Some(&other), &both)
+        };
+        assert_eq!(both(60, 40), due(Action::Reload, &["/r"]));
+        assert_eq!(both(40, 60), due(Action::Restart, &["/s"]));
+        assert_eq!(both(60, 60), due(Action::Restart, &["/r", "/s"]));
+        assert_eq!(both(40, 40), Owed::Nothing);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A step of a component that is cut off, at any moment, by whatever: the next run goes on from what is there.
 
-use super::deployments::{answer, component, current, model, run, target};
+use super::deployments::{APPLICATION, answer, component, current, model, run, target};
 use super::lab::installed::{DIRECTORY, installed, settings, until, wait_for};
 use super::lab::machine::Machine;
 use serde_json::Value;
@@ -19,6 +19,11 @@ fn is_one_of(machine: &Machine, answers: &[&str]) -> bool {
 fn a_run_that_is_killed_at_any_moment_of_a_step_is_gone_on_with() {
     let Some(machine) = Machine::boot() else { return };
     model(&machine, "1.3");
+    // Both answers are good, and tell which configuration the program was started with.
+    let health = "/health\", expect: { status: [200, 203] },";
+    let application = APPLICATION.replace("/health\",", health);
+    assert!(application.contains(health));
+    machine.write("/srv/model/applications/people/application.yaml", application);
     assert_eq!(run(&machine, &[]).status, 0);
     let mut cut = 0;
     for (at, after) in (0..14).map(|it| 60 + 110 * it).enumerate() {

@@ -8,19 +8,20 @@ use super::listing::changes;
 use super::machine::Machine;
 
 #[test]
-fn the_runner_starts_two_of_these_tests_at_a_time() {
+fn the_runners_start_four_of_these_tests_at_a_time() {
     let config = include_str!("../../../../.config/nextest.toml");
     let (module, _) = module_path!().strip_prefix("it::").unwrap().split_once("::").unwrap();
     let package = env!("CARGO_PKG_NAME");
     let filter = format!("filter = \"package({package}) and test(/(^|::){module}::/)\"");
     assert!(config.contains(&format!("{filter}\ntest-group = \"machine\"\n")), "{config}");
-    assert!(config.contains("machine = { max-threads = 2 }"), "{config}");
+    assert!(config.contains("machine = { max-threads = 4 }"), "{config}");
     // Nor does the fast profile start any, with either runner.
     let fast = format!(
         "default-filter = \"not (package({package}) and test(/(^|::)({module}|contract)::/))\""
     );
     assert!(config.contains(&fast), "{config}");
     let script = include_str!("../../../run");
+    assert!(script.contains(&format!("--test-threads 4 {module}:: contract::")));
     assert_eq!(script.matches(&format!("--skip {module}:: --skip contract::")).count(), 2);
 }
 

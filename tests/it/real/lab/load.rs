@@ -10,8 +10,8 @@ const CLIENT: &str = "/usr/local/bin/steadfast-test-load";
 
 /// Puts both programs into a machine.
 pub(crate) fn put_programs(machine: &Machine) {
-    machine.push(Path::new(env!("CARGO_BIN_EXE_steadfast-test-server")), SERVER, 0o755);
-    machine.push(Path::new(env!("CARGO_BIN_EXE_steadfast-test-load")), CLIENT, 0o755);
+    machine.push_program(Path::new(env!("CARGO_BIN_EXE_steadfast-test-server")), SERVER);
+    machine.push_program(Path::new(env!("CARGO_BIN_EXE_steadfast-test-load")), CLIENT);
 }
 
 /// Users that ask until they are told to end.

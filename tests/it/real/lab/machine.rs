@@ -292,6 +292,15 @@ impl Machine {
         rustix::fs::fchmod(file, Mode::from_raw_mode(mode)).unwrap();
     }
 
+    /// A program, to a machine that runs. What another test starts at this moment has for a while all that is open
+    /// here, and a program that somebody may write to cannot be started: so it is one that nobody here has written.
+    pub(crate) fn push_program(&self, from: &Path, to: &str) {
+        let written = format!("{to}.pushed");
+        self.push(from, &written, 0o755);
+        self.ok(&["cp", "-p", &written, to]);
+        self.ok(&["rm", &written]);
+    }
+
     /// What lies below the roots, down to content and time; see [`listing`]. Of `/proc`, `/sys`,
     /// `/dev`, `/run` and of what is named in `without`, only that it is there.
     pub(crate) fn listing(&self, roots: &[&str], without: &[&str]) -> BTreeMap<String, String> {

@@ -65,21 +65,30 @@ impl Host {
         }
     }
 
-    /// What systemd says about units, in their order.
-    fn shown(&self, names: &[&str], closely: bool) -> Result<Vec<Shown>, SystemError> {
+    /// Looks over the bus, once more where the connection had broken, or with systemctl where there is none.
+    pub(super) fn look_over<T>(
+        &self,
+        bus: impl Fn(&Bus) -> Result<T, SystemError>,
+        systemctl: impl Fn() -> Result<T, SystemError>,
+    ) -> Result<T, SystemError> {
         match self.way()? {
-            Way::Bus(bus) => match bus.show(names, closely) {
-                Err(err) if bus::may_be_stale(&err) && !bus.answers() => {
+            Way::Bus(way) => match bus(&way) {
+                Err(err) if bus::may_be_stale(&err) && !way.answers() => {
                     self.forget_bus();
                     match self.way()? {
-                        Way::Bus(bus) => bus.show(names, closely),
-                        Way::Systemctl => systemctl::show(names),
+                        Way::Bus(way) => bus(&way),
+                        Way::Systemctl => systemctl(),
                     }
                 }
                 result => result,
             },
-            Way::Systemctl => systemctl::show(names),
+            Way::Systemctl => systemctl(),
         }
+    }
+
+    /// What systemd says about units, in their order.
+    fn shown(&self, names: &[&str], closely: bool) -> Result<Vec<Shown>, SystemError> {
+        self.look_over(|bus| bus.show(names, closely), || systemctl::show(names))
     }
 
     /// What the files say, or systemd where they are an odd case.

@@ -4,7 +4,7 @@ use super::properties::{self, Properties, SERVICE, STOPPED_WITH, TRIGGERED_BY, T
 use super::{Life, Lives, Tie, cgroup, still};
 use crate::command::Command;
 use crate::services::host::Way;
-use crate::services::{LastStart, Question, bus, health, host, journal, systemctl};
+use crate::services::{LastStart, Question, health, host, journal, systemctl};
 use crate::{ErrorKind, Host, SystemError, UnitName};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,19 +19,7 @@ impl Host {
         if units.is_empty() {
             return Ok(vec![]);
         }
-        match self.way()? {
-            Way::Bus(bus) => match bus.properties(units, wanted) {
-                Err(err) if bus::may_be_stale(&err) && !bus.answers() => {
-                    self.forget_bus();
-                    match self.way()? {
-                        Way::Bus(bus) => bus.properties(units, wanted),
-                        Way::Systemctl => shown(units, wanted),
-                    }
-                }
-                result => result,
-            },
-            Way::Systemctl => shown(units, wanted),
-        }
+        self.look_over(|bus| bus.properties(units, wanted), || shown(units, wanted))
     }
 }
 

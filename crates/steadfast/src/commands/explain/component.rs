@@ -1,6 +1,6 @@
 //! What is promised of a component, by whom, and what runs of it here.
 
-use super::{Format, Loaded, Target, stands};
+use super::{Format, Loaded, Target, nothing_about, stands};
 use crate::adopted::Adopted;
 use crate::commands::{look_at_state, state};
 use crate::exit::{Exit, Outcome};
@@ -158,24 +158,8 @@ fn as_json(id: &str, placed: Option<&Placed>, known: Option<&Shown>, loaded: &Lo
 
 /// Neither promised nor known; perhaps another was meant.
 fn nothing(format: Format, asked: &Asked<'_>, target: &Target, ui: &Ui) {
-    let (id, node) = (asked.id, asked.node);
-    let words = format!("nothing is promised about component:{id} on {node}");
     let ids: Vec<String> = target.resolved.components.iter().map(|it| it.id.to_string()).collect();
     let ids: Vec<&str> = ids.iter().map(|it| &**it).collect();
-    let near = nearest(&id.to_string(), &ids);
-    match format {
-        Format::Text => {
-            ui.line(&words);
-            if let Some(near) = near {
-                ui.line(&format!("did you mean {near}?"));
-            }
-        }
-        Format::Json => {
-            let event = json!({
-                "event": "nothing-promised", "node": node, "thing": format!("component:{id}"),
-                "words": words, "near": near,
-            });
-            ui.line(&event.to_string());
-        }
-    }
+    let near = nearest(&asked.id.to_string(), &ids);
+    nothing_about(format, &format!("component:{}", asked.id), asked.node, near, ui);
 }

@@ -87,7 +87,8 @@ pub(crate) fn run(args: &ExplainArgs, cx: &Context, ui: &Ui) -> Outcome {
     }
     let found = find(&target, &args.thing);
     if found.is_empty() {
-        nothing_about(args, &node, &target, ui);
+        let ids: Vec<&str> = target.promises.all.iter().map(|it| &*it.id.0).collect();
+        nothing_about(args.format, &args.thing, &node, nearest(&args.thing, &ids), ui);
         return Ok(Exit::Fine);
     }
     let mut lines = match &adopted {
@@ -108,12 +109,10 @@ pub(crate) fn run(args: &ExplainArgs, cx: &Context, ui: &Ui) -> Outcome {
     Ok(Exit::Fine)
 }
 
-/// Nothing is promised about the thing; perhaps another was meant.
-fn nothing_about(args: &ExplainArgs, node: &str, target: &Target, ui: &Ui) {
-    let words = format!("nothing is promised about {} on {node}", clean(&args.thing));
-    let ids: Vec<&str> = target.promises.all.iter().map(|it| &*it.id.0).collect();
-    let near = nearest(&args.thing, &ids);
-    match args.format {
+/// Nothing is promised about the thing; perhaps the one that is called most like it was meant.
+fn nothing_about(format: Format, thing: &str, node: &str, near: Option<&str>, ui: &Ui) {
+    let words = format!("nothing is promised about {} on {node}", clean(thing));
+    match format {
         Format::Text => {
             ui.line(&words);
             if let Some(near) = near {
@@ -124,7 +123,7 @@ fn nothing_about(args: &ExplainArgs, node: &str, target: &Target, ui: &Ui) {
             let event = json!({
                 "event": "nothing-promised",
                 "node": node,
-                "thing": args.thing,
+                "thing": thing,
                 "words": words,
                 "near": near,
             });

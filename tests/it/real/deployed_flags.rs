@@ -1,5 +1,6 @@
 //! Flags of components on a booted machine: their file says what the model says by now, also while a release waits.
 
+use super::deployments::component;
 use super::lab::machine::Machine;
 use serde_json::Value;
 
@@ -50,9 +51,7 @@ fn model(machine: &Machine, on_change: &str, release: u32, more: &str) {
 fn run(machine: &Machine, more: &[&str]) -> (i32, Value) {
     let start = ["run", "--model", "/srv/model", "--format", "json"];
     let output = machine.steadfast(&[&start[..], more].concat());
-    let lines = output.stdout.lines().map(|it| serde_json::from_str::<Value>(it).unwrap());
-    let told = lines.rev().find(|it| it["component"] == "people/api");
-    (output.status, told.unwrap_or_else(|| panic!("{output:#?}")))
+    (output.status, component(&output))
 }
 
 fn flags(machine: &Machine) -> Value {

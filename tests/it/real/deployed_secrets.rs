@@ -1,6 +1,7 @@
 //! Secrets of components on a booted machine: a deployment has the values that it was begun with, until it is another
 //! one's turn.
 
+use super::deployments::component;
 use super::lab::machine::{Machine, Output};
 use serde_json::Value;
 
@@ -52,9 +53,7 @@ fn secret(machine: &Machine, value: &str) {
 
 fn run(machine: &Machine) -> (Output, Value) {
     let output = machine.steadfast(&["run", "--model", "/srv/model", "--format", "json"]);
-    let lines = output.stdout.lines().map(|it| serde_json::from_str::<Value>(it).unwrap());
-    let told = lines.rev().find(|it| it["component"] == "people/api");
-    let told = told.unwrap_or_else(|| panic!("{output:#?}"));
+    let told = component(&output);
     (output, told)
 }
 

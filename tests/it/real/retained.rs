@@ -1,6 +1,7 @@
 //! What stays of a component on a booted machine: its good deployments whatever fails, trees that are in use, what is
 //! not ours; what is recognized after the state is lost; and a component that leaves.
 
+use super::deployments::component;
 use super::lab::installed::{DIRECTORY, installed, journal, settings, until};
 use super::lab::machine::{Machine, Output};
 use serde_json::Value;
@@ -81,8 +82,7 @@ fn run(machine: &Machine) -> Output {
 fn ran(machine: &Machine, status: i32) -> Value {
     let run = run(machine);
     assert_eq!(run.status, status, "{run:#?}");
-    let lines = run.stdout.lines().map(|it| serde_json::from_str::<Value>(it).unwrap());
-    lines.rev().find(|it| it["component"] == "people/api").unwrap_or_else(|| panic!("{run:#?}"))
+    component(&run)
 }
 
 fn answer(machine: &Machine) -> String {

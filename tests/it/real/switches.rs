@@ -1,5 +1,6 @@
 //! The ways of switching from one deployment to another, seen by users who ask all the time.
 
+use super::deployments::component;
 use super::lab::load::{Load, SERVER, put_programs, releases};
 use super::lab::machine::{Machine, Output};
 use serde_json::Value;
@@ -44,9 +45,7 @@ fn target(machine: &Machine, release: &str) {
 fn step_to(machine: &Machine, release: &str) -> (Output, Value) {
     target(machine, release);
     let run = machine.steadfast(&["run", "--model", "/srv/model", "--format", "json"]);
-    let lines = run.stdout.lines().map(|it| serde_json::from_str::<Value>(it).unwrap());
-    let told = lines.rev().find(|it| it["component"] == "people/api");
-    let told = told.unwrap_or_else(|| panic!("{run:#?}"));
+    let told = component(&run);
     (run, told)
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use steadfast_engine::UnitId;
 use steadfast_system::secrets::{KeptSecrets, Secret};
+use steadfast_system::text::{hex, is_digest};
 
 /// How the unit of a component begins.
 const UNIT: &str = "component:";
@@ -60,14 +61,6 @@ pub fn sweep(layout: &Layout, needed: &BTreeSet<String>) -> std::io::Result<()> 
         }
     }
     Ok(())
-}
-
-fn is_digest(name: &str) -> bool {
-    name.len() == 64 && name.bytes().all(|it| it.is_ascii_hexdigit())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|it| format!("{it:02x}")).collect()
 }
 
 #[cfg(test)]

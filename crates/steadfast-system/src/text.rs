@@ -11,6 +11,11 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// Whether a text is a SHA-256 as [`hex`] writes it, or with capital letters.
+pub fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|it| it.is_ascii_hexdigit())
+}
+
 /// A name of the kernel as text, so that [`to_bytes`] gives it back: each byte that is no UTF-8 stands as
 /// `\0` and two hex digits. No name and no target of a link has a NUL byte in it, so no two names are one
 /// text.

@@ -72,6 +72,25 @@ impl Result {
 }
 
 impl Report {
+    /// What runs of it, and nothing of a step.
+    pub fn of(component: &ComponentId, row: &Row, outcome: Result, step: Option<Stage>) -> Report {
+        let runs = row.runs();
+        Report {
+            event: "component",
+            component: component.to_string(),
+            outcome,
+            release: runs.map(|it| it.release.to_string()),
+            deployment: runs.map(|it| it.public.to_string()),
+            folder: runs.map(|it| it.folder.to_string()),
+            from: None,
+            to: None,
+            step,
+            reason: None,
+            gap_ms: None,
+            open_connections: None,
+        }
+    }
+
     /// `component:people/api is not kept: went back to 1.3.0, because …`
     pub fn line(&self) -> String {
         let Report { component, outcome, reason, .. } = self;
@@ -105,7 +124,7 @@ pub fn report(
                 (None, Until::Change) => None,
             };
             let (outcome, stage) = stage_of(why);
-            let mut report = begun(component, row, outcome, stage);
+            let mut report = Report::of(component, row, outcome, stage);
             report.reason = Some(waiting(why, until.as_deref(), at));
             if stage.is_some() {
                 with_step(&mut report, row, wanted);
@@ -118,7 +137,7 @@ pub fn report(
                 Until::Wall(_) | Until::Change => None,
             };
             let (outcome, stage) = result_of(end)?;
-            let mut report = begun(component, row, outcome, stage);
+            let mut report = Report::of(component, row, outcome, stage);
             report.reason = reason(component, end, row, due.as_deref());
             match step {
                 Some(step) => with_finished(&mut report, step),
@@ -138,28 +157,10 @@ pub fn held(
     gate: &Gate,
     at: Clock<'_>,
 ) -> Report {
-    let mut report = begun(component, row, Result::Held, Some(Stage::Held));
+    let mut report = Report::of(component, row, Result::Held, Some(Stage::Held));
     report.reason = Some(gate_words(gate, at));
     with_step(&mut report, row, wanted);
     report
-}
-
-fn begun(component: &ComponentId, row: &Row, outcome: Result, step: Option<Stage>) -> Report {
-    let runs = row.runs();
-    Report {
-        event: "component",
-        component: component.to_string(),
-        outcome,
-        release: runs.map(|it| it.release.to_string()),
-        deployment: runs.map(|it| it.public.to_string()),
-        folder: runs.map(|it| it.folder.to_string()),
-        from: None,
-        to: None,
-        step,
-        reason: None,
-        gap_ms: None,
-        open_connections: None,
-    }
 }
 
 /// A step that is open, or due.

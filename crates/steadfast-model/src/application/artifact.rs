@@ -66,6 +66,18 @@ pub enum Location {
     },
 }
 
+impl Location {
+    /// The directory of the model, where it is one: all else is fetched.
+    pub fn folder(&self) -> Option<&Arc<str>> {
+        match self {
+            Location::Model(folder) => Some(folder),
+            Location::Https(_) | Location::Http(_) | Location::File(_) | Location::Oci { .. } => {
+                None
+            }
+        }
+    }
+}
+
 pub(crate) const FIELDS: &[Field] = &[
     Field::new(
         "url",

@@ -5,7 +5,7 @@ use super::resolver::{Resolver, Way};
 use crate::application::component::{self, Settings};
 use crate::application::{
     Application, Artifact, ArtifactKind, Artifacts, Component, ComponentId, Deployment, Effective,
-    FlagHere, FlagSource, Known, Location, PortSeen, Target, Words, names,
+    FlagHere, FlagSource, Known, PortSeen, Target, Words, names,
 };
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -350,7 +350,7 @@ impl<'a> Resolver<'a> {
     /// The artifact, and a report where it is to be a directory of the model that there is not.
     fn in_model(&mut self, artifact: &Artifact) -> Artifact {
         if let ArtifactKind::Files(files) = &artifact.kind
-            && let Location::Model(folder) = &files.url.value
+            && let Some(folder) = files.url.value.folder()
             && !self.sources.has_below(folder)
         {
             let message = format!("the model has no files below `{folder}/`");

@@ -3,12 +3,11 @@
 use super::deploy::put;
 use super::fates::{Amid, Fates};
 use super::question::question;
-use super::stepping::{Stepping, Stopped, words};
+use super::stepping::{LOST, PATIENCE, Stepping, Stopped, words};
 use super::tree;
 use super::units::{self, Asked, Units};
 use crate::artifact::NoTree;
 use std::sync::Arc;
-use std::time::Duration;
 use steadfast_engine::component::{
     Act, Answer, Debt, Deployment, Done, Health, Illness, Start, Stop, Trouble,
 };
@@ -19,9 +18,6 @@ use steadfast_system::UnitName;
 use steadfast_system::clock::Read as _;
 use steadfast_system::services::Read as _;
 use steadfast_trust::text::chain;
-
-/// How long a unit may take to start that says nothing of it.
-const PATIENCE: Duration = Duration::from_secs(90);
 
 impl Stepping<'_, '_> {
     pub(super) fn act(&mut self, at: usize, act: &Act) -> Done {
@@ -150,7 +146,7 @@ impl Stepping<'_, '_> {
 
     fn start(&mut self, at: usize, it: &Deployment, how: Start) -> Result<(), Illness> {
         let Some(frozen) = self.deploying.all[at].documents.get(&it.own) else {
-            return Err(ill("what it promised is lost"));
+            return Err(ill(LOST));
         };
         let (units, patience) = (Units::of(frozen), it.terms.within);
         let started = match how {
@@ -188,7 +184,7 @@ impl Stepping<'_, '_> {
     pub(super) fn ask(&self, at: usize, it: &Deployment) -> Answer {
         let instance = &self.deploying.all[at];
         let Some(frozen) = instance.documents.get(&it.own) else {
-            let health = Health::Dead(ill("what it promised is lost"));
+            let health = Health::Dead(ill(LOST));
             return Answer { health, process: None };
         };
         let ask = frozen.conduct.ask(&it.folder).or_else(|| question(frozen, &it.folder));
@@ -200,7 +196,12 @@ impl Stepping<'_, '_> {
         let now = self.host.now().div_euclid(1_000_000);
         let (units, ask) = (&units, ask.as_ref());
         let answer = units::ask(Asked { units, ask, ports: &ports, tree: &tree, now }, self.host);
-        units::masked_answer(answer, &self.secrets_of(frozen))
+        let health = match answer.health {
+            Health::Well => Health::Well,
+            Health::Ill(it) => Health::Ill(self.masked(frozen, it)),
+            Health::Dead(it) => Health::Dead(self.masked(frozen, it)),
+        };
+        Answer { health, ..answer }
     }
 
     /// Keeps these promises. What is told of them stands in the history of the run, and is shown where `is_shown`.

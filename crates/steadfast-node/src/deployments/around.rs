@@ -3,19 +3,14 @@
 
 use super::calls::{Calling, call};
 use super::instance::Instance;
-use super::stepping::{Stepping, words};
+use super::stepping::{LOST, PATIENCE, Stepping, words};
 use super::units::{self, Units};
 use std::sync::Arc;
-use std::time::Duration;
 use steadfast_engine::component::{Deployment, Illness, Phase, Trouble};
 use steadfast_model::application::component::Hook;
 use steadfast_model::application::frozen::{Frozen, kept_name};
 use steadfast_system::secrets::{Read as _, Secret};
 use steadfast_system::{SystemError, UnitName};
-
-const LOST: &str = "what it promised is lost";
-/// How long a unit may take to start again that says nothing of it.
-const PATIENCE: Duration = Duration::from_secs(90);
 
 impl Stepping<'_, '_> {
     /// The units that stand still during the open step, in the order in which they are stopped.

@@ -2,7 +2,7 @@
 //! they run.
 
 use super::gates::providers;
-use super::instance::{Instance, Keeps, location};
+use super::instance::{Instance, Keeps};
 use super::recognized::recognize;
 use super::stage::{own_units, without_programs};
 use super::terms::{self, Names};
@@ -12,10 +12,10 @@ use crate::{Context, NodeError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use steadfast_engine::Promises;
-use steadfast_engine::component::{Deployment, Wanted, is_read_due};
+use steadfast_engine::component::{Deployment, Standing, Wanted, is_read_due};
 use steadfast_engine::promised::{Deployed, instances, lower_with};
+use steadfast_model::application::Rollout;
 use steadfast_model::application::frozen::{self, Frozen, Unfrozen};
-use steadfast_model::application::{Location, Rollout};
 use steadfast_model::deploying;
 use steadfast_model::{ComponentId, NodeInput, Placed, Promise, Severity, SourceSet};
 use steadfast_store::{Instance as Known, Store, deployments};
@@ -44,6 +44,25 @@ pub(crate) struct Deploying {
     pub(crate) policy: deploying::Deploying,
 }
 
+impl Deploying {
+    /// What each is to be, by the word of the model or of what is there.
+    pub(super) fn wanted(&self) -> Vec<Option<Deployment>> {
+        self.all.iter().map(|it| it.wanted().map(|it| it.deployment)).collect()
+    }
+
+    /// Each among the others, with what it is to be.
+    pub(super) fn standings<'s>(&'s self, wanted: &'s [Option<Deployment>]) -> Vec<Standing<'s>> {
+        let both = self.all.iter().zip(wanted);
+        both.map(|(it, wanted)| Standing {
+            id: &it.id,
+            row: it.row(),
+            wanted: wanted.as_ref(),
+            uses: &it.uses,
+        })
+        .collect()
+    }
+}
+
 /// Puts the promises of its components into a target. None where it has none, and none that left has something open.
 pub(crate) fn deploy(
     target: &mut Target,
@@ -59,9 +78,8 @@ pub(crate) fn deploy(
     let policy = target.resolved.policy.deploying.clone();
     let mut deploying = Deploying { is_whole: true, policy, ..Deploying::default() };
     let judged = judged(target, loaded);
-    let placed: Vec<Placed> = judged.iter().map(|(it, _)| it.clone()).collect();
+    let placed: Vec<&Placed> = judged.iter().map(|(it, _)| it).collect();
     let uses = providers(&loaded.model.catalog, &placed);
-    drop(placed);
     for ((placed, reads), uses) in judged.into_iter().zip(uses) {
         let known = known.remove(&placed.id.to_string()).unwrap_or_default();
         let finding = Finding { loaded, input, store, cx, policy: &deploying.policy };
@@ -394,11 +412,6 @@ impl Lowering<'_> {
 impl Instance {
     /// Whether there is anything to fetch for it.
     pub(super) fn fetches(&self) -> bool {
-        match self.placed.as_ref().and_then(location) {
-            Some(
-                Location::Https(_) | Location::Http(_) | Location::File(_) | Location::Oci { .. },
-            ) => true,
-            Some(Location::Model(_)) | None => false,
-        }
+        self.placed.as_ref().and_then(tree::fetched).is_some()
     }
 }

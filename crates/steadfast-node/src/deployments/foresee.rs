@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use steadfast_engine::component::{
     self, Answer, Became, Deployment, Done, End, Gate, Health, Next, Now, Place, Row, Seen, Stage,
-    Standing,
 };
 use steadfast_engine::{Assessment, Entry, Forecast, Plan, Promises, Reason};
 
@@ -21,18 +20,9 @@ pub(crate) fn foresee(
     promises: &Promises,
     assessment: &mut Assessment,
 ) -> Vec<Told> {
-    let wanted: Vec<Option<Deployment>> =
-        deploying.all.iter().map(|it| it.wanted().map(|it| it.deployment)).collect();
+    let wanted = deploying.wanted();
     let beside: Vec<Option<Gate>> = {
-        let both = deploying.all.iter().zip(&wanted);
-        let all: Vec<Standing<'_>> = both
-            .map(|(it, wanted)| Standing {
-                id: &it.id,
-                row: it.row(),
-                wanted: wanted.as_ref(),
-                uses: &it.uses,
-            })
-            .collect();
+        let all = deploying.standings(&wanted);
         (0..all.len()).map(|at| component::beside(&all, at)).collect()
     };
     let mut told = vec![];

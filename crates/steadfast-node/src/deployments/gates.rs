@@ -116,7 +116,7 @@ fn budget(asked: &Asked<'_>) -> Option<Gate> {
 
 /// For each component of a node those beside it that provide what it uses. An interface without an application is
 /// one of its own application, where that has it, or comes from outside.
-pub fn providers(catalog: &Catalog, placed: &[Placed]) -> Vec<BTreeSet<ComponentId>> {
+pub fn providers(catalog: &Catalog, placed: &[&Placed]) -> Vec<BTreeSet<ComponentId>> {
     let contents: Vec<Option<&Content>> = placed.iter().map(|it| content(catalog, it)).collect();
     let provides = |at: usize, name: &str| {
         let provided = contents[at].and_then(|it| it.provides.as_ref());
@@ -150,34 +150,14 @@ fn content<'a>(catalog: &'a Catalog, placed: &Placed) -> Option<&'a Content> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample;
+    use super::super::sample::{self, deployment};
     use super::*;
-    use steadfast_engine::component::{Switch, Terms};
     use steadfast_model::policy::parse_window;
     use steadfast_model::{Span, Spanned};
 
     /// Tuesday, 2026-01-06, 08:00 UTC.
     const WALL: i64 = 1_767_686_400;
     const HOUR: u64 = 3_600;
-
-    fn deployment(own: &str, release: &str) -> Deployment {
-        let second = Duration::from_secs(1);
-        let terms = Terms {
-            digest: "7e".into(),
-            switch: Switch::Restart,
-            units: "11".into(),
-            within: second,
-            lasts: second,
-            bake: Duration::ZERO,
-            drains: false,
-            readies: false,
-            drain_for: second,
-            quiesces: None,
-        };
-        let own: Arc<str> = own.into();
-        let (public, folder) = (own.clone(), own.clone());
-        Deployment { own, public, folder, release: release.into(), terms }
-    }
 
     fn at(boot: &str, seconds: u64, wall: i64) -> Now {
         Now { boot: boot.into(), at: Duration::from_secs(seconds), wall }
@@ -345,7 +325,7 @@ mod tests {
         let names = |all: &[(&str, &str)]| -> Vec<String> {
             let (model, _) = sample::model(all);
             let (placed, _) = sample::placed(all);
-            let found = providers(&model.catalog, &placed);
+            let found = providers(&model.catalog, &placed.iter().collect::<Vec<_>>());
             let lines = placed.iter().zip(found).map(|(it, uses)| {
                 let uses: Vec<String> = uses.iter().map(ToString::to_string).collect();
                 format!("{}: {}", it.id, uses.join(" "))

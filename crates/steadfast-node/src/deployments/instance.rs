@@ -1,6 +1,6 @@
 //! A component of this node in one run: what is known of it, and what is wanted.
 
-use super::secrets;
+use super::{secrets, tree};
 use crate::Context;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use steadfast_engine::UnitId;
 use steadfast_engine::component::{
     Deployment, Gate, Phase, Row, Step, Switch, Until, Waiting, Wanted,
 };
+use steadfast_model::application::Rollout;
 use steadfast_model::application::frozen::{Frozen, Thawed, Words, thaw};
-use steadfast_model::application::{ArtifactKind, Location, Rollout};
 use steadfast_model::{ComponentId, Keep, Placed, Promise, SourceSet, Span};
 use steadfast_store::{Instance as Known, deployments};
 
@@ -147,13 +147,7 @@ impl Instance {
 
     /// The directory of the model in which the tree of a deployment is.
     fn tree_from(&self, it: &Deployment) -> Option<Arc<str>> {
-        match location(self.placed.as_ref().filter(|_| self.is_wanted(it))?) {
-            Some(Location::Model(folder)) => Some(Arc::clone(folder)),
-            Some(
-                Location::Https(_) | Location::Http(_) | Location::File(_) | Location::Oci { .. },
-            )
-            | None => None,
-        }
+        tree::folder(self.placed.as_ref().filter(|_| self.is_wanted(it))?).cloned()
     }
 
     /// The promises of one of its deployments.
@@ -186,13 +180,5 @@ impl Instance {
             return Err(Arc::from(format!("the content {first} of {} is lost", it.release)));
         }
         secrets::lost(frozen, cx).map_or(Ok(promises), |words| Err(Arc::from(words)))
-    }
-}
-
-/// Where the files of a component come from.
-pub(super) fn location(placed: &Placed) -> Option<&Location> {
-    match &placed.artifact.as_ref()?.kind {
-        ArtifactKind::Files(files) => Some(&files.url.value),
-        ArtifactKind::Package { .. } => None,
     }
 }

@@ -2,7 +2,30 @@
 
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use steadfast_engine::component::{Deployment, Switch, Terms};
 use steadfast_model::{NodeInput, Placed, SourceSet, document, resolve};
+
+/// A deployment of a release that is called so.
+pub(super) fn deployment(own: &str, release: &str) -> Deployment {
+    let second = Duration::from_secs(1);
+    let terms = Terms {
+        digest: "7e".into(),
+        switch: Switch::Restart,
+        units: "11".into(),
+        within: second,
+        lasts: second,
+        bake: Duration::ZERO,
+        drains: false,
+        readies: false,
+        drain_for: second,
+        quiesces: None,
+    };
+    let own: Arc<str> = own.into();
+    let (public, folder) = (own.clone(), own.clone());
+    Deployment { own, public, folder, release: release.into(), terms }
+}
 
 pub(super) const APPLICATION: &str = r#"application: people
 owner: team-people

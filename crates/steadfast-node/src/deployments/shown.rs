@@ -238,32 +238,18 @@ pub fn retry(
 
 #[cfg(test)]
 mod tests {
+    use super::super::sample;
     use super::*;
-    use std::sync::Arc;
     use std::time::Duration;
     use steadfast_engine::component::{
-        Again, Baking, Baseline, Became, Kind, Moment, Now, Stage, Switch, Terms, Trouble,
+        Again, Baking, Baseline, Became, Kind, Moment, Now, Stage, Trouble,
     };
 
     const API: &str = "people/api";
 
     fn deployment(release: &str) -> Deployment {
-        let second = Duration::from_secs(1);
-        let terms = Terms {
-            digest: "7e".into(),
-            switch: Switch::Restart,
-            units: "11".into(),
-            within: second,
-            lasts: second,
-            bake: second,
-            drains: false,
-            readies: false,
-            drain_for: second,
-            quiesces: None,
-        };
-        let own: Arc<str> = format!("own-{release}").into();
-        let public: Arc<str> = format!("public-{release}").into();
-        Deployment { folder: own.clone(), own, public, release: release.into(), terms }
+        let public = format!("public-{release}").into();
+        Deployment { public, ..sample::deployment(&format!("own-{release}"), release) }
     }
 
     fn now() -> Now {

@@ -12,8 +12,8 @@ use super::told::Told;
 use super::{secrets, shown};
 use std::sync::Arc;
 use steadfast_engine::component::{
-    self, Became, By, Deployment, Done, End, Gate, Health, Next, Now, Report, Row, Stage, Standing,
-    Until, Waiting,
+    self, Became, By, Deployment, Done, End, Gate, Health, Next, Now, Report, Row, Stage, Until,
+    Waiting,
 };
 use steadfast_model::PromiseId;
 use steadfast_trust::text::chain;
@@ -41,23 +41,8 @@ impl Stepping<'_, '_> {
     }
 
     fn order(&self) -> Vec<usize> {
-        let wanted = self.wanted();
-        component::order(&self.standings(&wanted))
-    }
-
-    fn wanted(&self) -> Vec<Option<Deployment>> {
-        self.deploying.all.iter().map(|it| it.wanted().map(|it| it.deployment)).collect()
-    }
-
-    fn standings<'s>(&'s self, wanted: &'s [Option<Deployment>]) -> Vec<Standing<'s>> {
-        let both = self.deploying.all.iter().zip(wanted);
-        both.map(|(it, wanted)| Standing {
-            id: &it.id,
-            row: it.row(),
-            wanted: wanted.as_ref(),
-            uses: &it.uses,
-        })
-        .collect()
+        let wanted = self.deploying.wanted();
+        component::order(&self.deploying.standings(&wanted))
     }
 
     fn one(&mut self, at: usize, fate: Fate, taken: &mut Taken) -> Option<Told> {
@@ -197,8 +182,8 @@ impl Stepping<'_, '_> {
 
     /// The gates that are closed to it; since when something is wanted is written down.
     fn closed(&mut self, at: usize, now: &Now) -> Vec<Gate> {
-        let wanted = self.wanted();
-        let beside = component::beside(&self.standings(&wanted), at);
+        let wanted = self.deploying.wanted();
+        let beside = component::beside(&self.deploying.standings(&wanted), at);
         let instance = &mut self.deploying.all[at];
         let mut closed = closed_to(instance, wanted[at].as_ref(), &self.of, now);
         closed.extend(beside);
@@ -284,21 +269,7 @@ impl Instance {
         step: Option<Stage>,
         reason: Option<String>,
     ) -> Told {
-        let runs = self.row().runs();
-        let report = Report {
-            event: "component",
-            component: self.id.to_string(),
-            outcome,
-            release: runs.map(|it| it.release.to_string()),
-            deployment: runs.map(|it| it.public.to_string()),
-            folder: runs.map(|it| it.folder.to_string()),
-            from: None,
-            to: None,
-            step,
-            reason,
-            gap_ms: None,
-            open_connections: None,
-        };
+        let report = Report { reason, ..Report::of(&self.id, self.row(), outcome, step) };
         Told::new(report, self.span())
     }
 }

@@ -10,12 +10,18 @@ use crate::Context;
 use crate::audience::Audience;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 use steadfast_engine::component::{By, Now, Place};
 use steadfast_model::{PromiseId, SourceSet};
 use steadfast_store::{Journal, Store};
 use steadfast_system::clock::{Read as _, since_boot};
 use steadfast_system::{Host, SystemError};
 use steadfast_trust::text::chain;
+
+/// How long a unit may take to start that says nothing of it.
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
+/// Of a deployment whose document is not there any more.
+pub(super) const LOST: &str = "what it promised is lost";
 
 /// What holds for the steps of a run.
 pub(crate) struct Asking<'a> {

@@ -125,35 +125,18 @@ pub enum Failed {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sample;
     use super::*;
     use serde_json::json;
-    use steadfast_engine::component::{Deployment, Switch, Terms};
+    use steadfast_engine::component::Deployment;
     use steadfast_store::Instance;
 
     fn store(services: &[&str], tree: Option<&str>) -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("state.db")).unwrap();
-        let second = std::time::Duration::from_secs(1);
-        let terms = Terms {
-            digest: "7e".into(),
-            switch: Switch::Restart,
-            units: "11".into(),
-            within: second,
-            lasts: second,
-            bake: second,
-            drains: false,
-            readies: false,
-            drain_for: second,
-            quiesces: None,
-        };
         let mut known = Instance::default();
-        known.row.current = Some(Deployment {
-            own: "own".into(),
-            public: "public".into(),
-            folder: "ab12".into(),
-            release: "1.4".into(),
-            terms,
-        });
+        let current = sample::deployment("own", "1.4");
+        known.row.current = Some(Deployment { folder: "ab12".into(), ..current });
         store.put_instance("people/api", &known).unwrap();
         store.put_instance("people/new", &Instance::default()).unwrap();
         let promise = |name: &&str| json!({ "kind": "service", "name": name, "body": {} });

@@ -8,7 +8,8 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::path::Path;
-use steadfast_model::application::{ArtifactKind, Files, Location};
+use std::sync::Arc;
+use steadfast_model::application::{ArtifactKind, Files};
 use steadfast_model::deploying;
 use steadfast_model::{Placed, SourceSet};
 use steadfast_system::SystemError;
@@ -22,14 +23,13 @@ pub(super) struct Fetching<'a> {
 }
 
 /// What is fetched; nothing where there is no artifact, or it is of the model.
-fn fetched(placed: &Placed) -> Option<&Files> {
-    let files = files(placed)?;
-    match &files.url.value {
-        Location::Model(_) => None,
-        Location::Https(_) | Location::Http(_) | Location::File(_) | Location::Oci { .. } => {
-            Some(files)
-        }
-    }
+pub(super) fn fetched(placed: &Placed) -> Option<&Files> {
+    files(placed).filter(|it| it.url.value.folder().is_none())
+}
+
+/// The directory of the model that it is.
+pub(super) fn folder(placed: &Placed) -> Option<&Arc<str>> {
+    files(placed)?.url.value.folder()
 }
 
 fn files(placed: &Placed) -> Option<&Files> {
@@ -43,7 +43,7 @@ fn files(placed: &Placed) -> Option<&Files> {
 pub(super) fn key(placed: &Placed, sources: &SourceSet) -> Option<TreeKey> {
     let (files, settings) = (files(placed)?, placed.settings.as_ref()?);
     let mut folder = vec![];
-    if let Location::Model(path) = &files.url.value {
+    if let Some(path) = files.url.value.folder() {
         let below = format!("{}/", path.trim_end_matches('/'));
         let its = sources.iter().filter_map(|(_, it)| Some((it.path.strip_prefix(&below)?, it)));
         folder.extend(its.map(|(path, it)| ModelFile {

@@ -12,7 +12,6 @@ use steadfast_engine::component::{Became, By};
 use steadfast_engine::{Assessment, Budget, Forecast, Plan, Promises, Spent};
 use steadfast_store::{Journal, Store};
 use steadfast_system::Host;
-use steadfast_system::clock::Read as _;
 use steadfast_trust::text::chain;
 
 impl Run<'_> {
@@ -69,7 +68,7 @@ impl Running<'_> {
             environment: &environment,
             facts: self.facts,
             is_forecast: self.run.is_forecast(),
-            now: self.cx.host().now().div_euclid(1_000_000),
+            now: jiff::Timestamp::now().as_second(),
         };
         self.deploying = deployments::deploy(target, loaded, &input, &store, self.cx)?;
         if self.deploying.is_some() {

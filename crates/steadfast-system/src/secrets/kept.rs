@@ -3,7 +3,7 @@
 
 use super::{Read, Secret};
 use crate::files::private::{Private, read_private};
-use crate::text::hex;
+use crate::text::{hex, is_digest};
 use crate::{ErrorKind, SystemError};
 use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
@@ -44,7 +44,7 @@ impl KeptSecrets {
     pub fn get(&self, name: &str, digest: &str) -> Result<Secret, SystemError> {
         let what = || format!("read what is kept of the secret {name}");
         let no = |why: &str| SystemError::new(ErrorKind::Secret, why).during(what());
-        if digest.len() != 64 || !digest.bytes().all(|it| it.is_ascii_hexdigit()) {
+        if !is_digest(digest) {
             return Err(no("that is no digest"));
         }
         let file = read_private(&self.folder, digest, BYTES_MAX).map_err(|it| it.during(what()))?;

@@ -1,7 +1,7 @@
 //! What a program says in its journal is told to people, and kept: without the secrets that it was given.
 
 use std::sync::Arc;
-use steadfast_engine::component::{Answer, Health, Illness};
+use steadfast_engine::component::Illness;
 use steadfast_system::secrets::Secret;
 
 /// What stands in the place of a secret.
@@ -27,17 +27,6 @@ pub fn masked(illness: Illness, secrets: &[Secret]) -> Illness {
         words.iter().fold(text.to_string(), |text, it| text.replace(it, MASK)).into()
     };
     Illness { reason: mask(&illness.reason), journal: illness.journal.iter().map(mask).collect() }
-}
-
-/// The same of an answer.
-#[must_use]
-pub fn masked_answer(answer: Answer, secrets: &[Secret]) -> Answer {
-    let health = match answer.health {
-        Health::Well => Health::Well,
-        Health::Ill(it) => Health::Ill(masked(it, secrets)),
-        Health::Dead(it) => Health::Dead(masked(it, secrets)),
-    };
-    Answer { health, ..answer }
 }
 
 #[cfg(test)]

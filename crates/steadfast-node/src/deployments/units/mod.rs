@@ -10,7 +10,7 @@ mod stop;
 
 pub use ask::{Asked, ask};
 pub use listen::foreign;
-pub use mask::{masked, masked_answer};
+pub use mask::masked;
 pub use quiesce::{busy, quiesce, resume};
 pub use start::{reload, start, start_again};
 pub use stop::{Stopped, stop};

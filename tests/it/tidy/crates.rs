@@ -32,6 +32,27 @@ fn arrows(manifest: &str) -> (Vec<String>, Vec<String>) {
 }
 
 #[test]
+fn cargo_run_knows_which_program_is_meant() {
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--locked", "--offline", "--no-deps", "--format-version", "1"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let list = |it: &serde_json::Value| it.as_array().unwrap().clone();
+    let default = list(&metadata["workspace_default_members"]);
+    let packages = list(&metadata["packages"]);
+    let targets = packages.iter().filter(|it| default.contains(&it["id"]));
+    let programs: Vec<String> = targets
+        .flat_map(|it| list(&it["targets"]))
+        .filter(|it| list(&it["kind"]).contains(&"bin".into()))
+        .map(|it| it["name"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(programs, ["steadfast"]);
+}
+
+#[test]
 fn a_crate_names_crates_of_lower_layers_and_nothing_else() {
     let layers = layers();
     let mut crates = vec![];

@@ -293,7 +293,9 @@ impl Running<'_> {
         }
         // A warning shows its line; of a promise only the place is told.
         if resolution.warnings.is_empty() {
-            files.sources.keep_places(resolution.promises.spans());
+            // What a step brings is promised where its component is written.
+            let components = self.deploying.iter().flat_map(|it| &it.all).map(|it| it.span());
+            files.sources.keep_places(resolution.promises.spans().chain(components));
         }
         let store = store.map_or_else(|| self.open(), Ok)?;
         self.resolved(resolution, &files, &store)

@@ -125,6 +125,11 @@ fn a_component_is_deployed_upgraded_repaired_and_taken_back_whole() {
     let told = component(&first);
     assert_eq!((&told["outcome"], &told["step"]), (&"repaired".into(), &"committed".into()));
     assert_eq!((&told["from"], &told["to"]), (&Value::Null, &"1.3".into()));
+    // Where it is written is told from its first deployment on.
+    for line in first.stdout.lines().filter(|it| it.contains("people-api")) {
+        let told: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(told["origin"], "applications/people/application.yaml:5", "{line}");
+    }
     assert_eq!(answer(&machine), "200 1.3");
     let of_1_3 = current(&machine);
     let conf = machine.text("/srv/people-api/current/etc/api.conf");
